@@ -1,0 +1,25 @@
+"""What this package raises at a person: one or two lines that say what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class DferModelError(Exception):
+    """Base of the errors whose text is written for the person at the terminal."""
+
+    exit_status = 1
+
+
+class InputError(DferModelError, ValueError):
+    """What the user gave is wrong: a file, a folder, a setting, a video. Exit status 2."""
+
+    exit_status = 2
+
+
+class WorkError(DferModelError, RuntimeError):
+    """The input was right and the work failed: a loss that is not finite, a full disk. Exit status 1."""
+
+
+class Interrupted(DferModelError):
+    """The user stopped the work (Ctrl-C); the text says what is kept and how to go on. Exit status 130."""
+
+    exit_status = 130

@@ -1,0 +1,79 @@
+"""What commands print: tables or the same content as JSON on standard output, all else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, Protocol
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+class Report(Protocol):
+    """How long work says where it is: units done, units in all, and a word on the current one."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None: ...
+
+
+def clean(text: object) -> str:
+    """Text safe for a terminal: control characters (escape sequences among them) are dropped."""
+    return "".join(char for char in str(text) if char.isprintable() or char in "\n\t")
+
+
+def message(text: str) -> None:
+    """A line for the person at the terminal, on standard error."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(escape(clean(text)))
+
+
+def print_json(value: Any) -> None:
+    """The value as JSON, alone on standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table on standard output; numbers are right-aligned, floats shown with two decimals."""
+    table = Table(title=clean(title), title_justify="left", title_style="bold", header_style="bold")
+    listed = [tuple(row) for row in rows]
+    for index, column in enumerate(columns):
+        numeric = bool(listed) and all(isinstance(row[index], int | float) for row in listed)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in listed:
+        table.add_row(*(f"{cell:.2f}" if isinstance(cell, float) else escape(clean(cell)) for cell in row))
+    Console(highlight=False).print(table)
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Report]:
+    """A progress bar on a terminal, a plain line for each tenth of the work elsewhere; on standard error."""
+    console = Console(stderr=True, highlight=False)
+    if console.is_terminal:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task(escape(label), total=None)
+            yield lambda done, total, note="": bar.update(
+                task, completed=done, total=total, description=escape(clean(f"{label} {note}".strip()))
+            )
+    else:
+        yield _plain_lines(label)
+
+
+def _plain_lines(label: str) -> Callable[..., None]:
+    last_tenth = -1
+
+    def report(done: int, total: int, note: str = "") -> None:
+        nonlocal last_tenth
+        tenth = 10 * done // max(total, 1)
+        if tenth != last_tenth:
+            last_tenth = tenth
+            message(f"{label}: {done}/{total} {note}".rstrip())
+
+    return report

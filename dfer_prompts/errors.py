@@ -1,0 +1,41 @@
+"""What this package raises at a person: one or two lines that say what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class DferPromptsError(Exception):
+    """Base of the errors whose text is written for the person at the terminal."""
+
+    exit_status = 1
+
+
+class InputError(DferPromptsError, ValueError):
+    """What the user gave is wrong: a name, a file, an option. Exit status 2."""
+
+    exit_status = 2
+
+
+class WorkError(DferPromptsError, RuntimeError):
+    """The input was right and the work failed: a server, a disk, an answer. Exit status 1."""
+
+
+class Interrupted(DferPromptsError):
+    """The user stopped the work (Ctrl-C); the text says what is kept and how to go on. Exit status 130."""
+
+    exit_status = 130
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """An error for a name that does not exist: suggests the nearest, and lists what exists.
+
+    >>> str(unknown("class set", "mawf", ["dfew", "mafw"]))
+    "no class set 'mawf'; did you mean mafw?\\nThere are: dfew, mafw"
+    """
+    choices = list(known)
+    near = difflib.get_close_matches(name, choices, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    listing = ", ".join(choices) if choices else "none"
+    return InputError(f"no {kind} {name!r}{hint}\nThere are: {listing}")

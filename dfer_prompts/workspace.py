@@ -1,0 +1,83 @@
+"""The workspace: the folder a command runs in, what it holds, and its `dfer.yaml` (DESIGN section 3)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import InputError
+
+KNOWN_KEYS = ("model", "base_url", "datasets", "presets", "clip", "weights")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One folder and the paths inside it; nothing is created until something is written."""
+
+    root: Path = field(default_factory=Path.cwd)
+
+    @classmethod
+    def find(cls, given: Path | None = None) -> Workspace:
+        """The folder given, else `DFER_PROMPTS_WORKSPACE`, else the current folder.
+
+        Raises InputError when the folder does not exist.
+        """
+        root = Path(given or os.environ.get("DFER_PROMPTS_WORKSPACE") or Path.cwd())
+        if not root.is_dir():
+            raise InputError(f"the workspace {root} is not a folder\nMake it first: mkdir -p {root}")
+        return cls(root.resolve())
+
+    @property
+    def descriptions(self) -> Path:
+        return self.root / "descriptions"
+
+    @property
+    def prompts(self) -> Path:
+        return self.root / "prompts"
+
+    @property
+    def responses(self) -> Path:
+        return self.root / ".dfer" / "responses"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """What `dfer.yaml` sets; the command line and the environment win over it.
+
+        Raises InputError when the file is not a YAML mapping of known keys.
+        """
+        path = self.root / "dfer.yaml"
+        if not path.is_file():
+            return {}
+        try:
+            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        if loaded is None:
+            return {}
+        if not isinstance(loaded, dict):
+            raise InputError(f"{path} must hold `key: value` lines; known keys: {', '.join(KNOWN_KEYS)}")
+        strangers = [str(key) for key in loaded if key not in KNOWN_KEYS]
+        if strangers:
+            raise InputError(f"{path}: unknown key {strangers[0]!r}; known keys: {', '.join(KNOWN_KEYS)}")
+        return loaded
+
+    def dataset(self, name_or_path: str) -> Path:
+        """The packed-clips folder that a name in `dfer.yaml` or a path means. Raises InputError."""
+        named = self.defaults.get("datasets") or {}
+        path = Path(named.get(name_or_path, name_or_path)).expanduser()
+        path = path if path.is_absolute() else self.root / path
+        if not path.is_dir():
+            raise InputError(
+                f"no dataset {name_or_path!r}: neither a folder of packed clips nor a name in dfer.yaml\n"
+                "Make one: dfer-prompts data prepare NAME --root DIR --out DIR (or data draw --out DIR)"
+            )
+        return path

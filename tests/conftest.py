@@ -1,0 +1,27 @@
+"""What every test shares: the real test data where there is some, and a workspace of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def test_data() -> Path:
+    """The folder of real annotation files, footage and models; skips where it is not given."""
+    folder = os.environ.get("DFER_TEST_DATA")
+    if not folder:
+        pytest.skip("DFER_TEST_DATA does not name the folder of real test data")
+    return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, no key and no endpoint: nothing of the user's leaks into a test."""
+    folder = tmp_path_factory.mktemp("workspace")
+    monkeypatch.chdir(folder)
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "DFER_PROMPTS_WORKSPACE"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
