@@ -1,0 +1,298 @@
+"""Packed clips on disk: a HuggingFace dataset whose frames stay encoded until asked for (DESIGN section 3).
+
+The fold rule everywhere: the test clips of fold f are those with `fold == f`, its training clips all others.
+Fold 0 is never tested (FERV39k's training split, a dataset without folds).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from dfer_model.errors import InputError
+
+COLUMNS = ("clip_id", "class_name", "label", "fold", "num_frames", "source", "frames")
+REPORT_NAME = "prepare.json"
+SHARD_CLIPS = 200
+# Arrow's 32-bit offsets end at 2 GiB a batch, and a batch is what a writer holds in memory.
+BATCH_BYTES = 32 << 20
+
+Integers = npt.NDArray[np.int64]
+
+
+def features(class_names: Sequence[str]) -> datasets.Features:
+    """The columns of packed clips; the class names in label order."""
+    return datasets.Features(
+        {
+            "clip_id": datasets.Value("string"),
+            "class_name": datasets.Value("string"),
+            "label": datasets.ClassLabel(names=list(class_names)),
+            "fold": datasets.Value("int32"),
+            "num_frames": datasets.Value("int32"),
+            "source": datasets.Value("string"),
+            "frames": datasets.List(datasets.Value("binary")),
+        }
+    )
+
+
+class PackedClips:
+    """A folder of packed clips, memory-mapped; clips are addressed by their position 0..len-1."""
+
+    def __init__(self, path: Path, dataset: datasets.Dataset) -> None:
+        self.path = path
+        self.class_names: tuple[str, ...] = tuple(dataset.features["label"].names)
+        small = dataset.select_columns([name for name in COLUMNS if name != "frames"]).with_format("arrow")[:]
+        self.clip_ids: list[str] = small["clip_id"].to_pylist()
+        self.sources: list[str] = small["source"].to_pylist()
+        self.labels: Integers = _integers(small["label"])
+        self.folds: Integers = _integers(small["fold"])
+        self.num_frames: Integers = _integers(small["num_frames"])
+        self._frames = dataset.select_columns(["frames"]).with_format("arrow")
+
+    @classmethod
+    def open(cls, path: Path | str) -> PackedClips:
+        """Open a folder that `data prepare`, `data draw` or `write_packed` made.
+
+        Raises InputError when it is no such folder, or is one with missing or damaged files.
+        """
+        path = Path(path)
+        if not (path / "state.json").is_file():
+            raise InputError(
+                f"{path} holds no packed clips\n"
+                "Make them: dfer-prompts data prepare NAME --root DIR --out DIR (or data draw --out DIR)"
+            )
+        try:
+            dataset = datasets.load_from_disk(str(path))
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            raise InputError(
+                f"the packed clips in {path} are damaged: {' '.join(str(error).split())}\n"
+                "Delete the folder and prepare them again"
+            ) from error
+        missing = [name for name in COLUMNS if name not in dataset.column_names]
+        if missing or not isinstance(dataset.features["label"], datasets.ClassLabel):
+            raise InputError(
+                f"{path} is a dataset, but not of packed clips: no {', '.join(missing) or 'class names'}\n"
+                "Make one: dfer-prompts data prepare NAME --root DIR --out DIR"
+            )
+        return cls(path, dataset)
+
+    def __len__(self) -> int:
+        return len(self.clip_ids)
+
+    @cached_property
+    def report(self) -> dict[str, Any]:
+        """What `prepare` or `draw` wrote beside the clips; empty where nothing did."""
+        path = self.path / REPORT_NAME
+        if not path.is_file():
+            return {}
+        try:
+            loaded = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is not valid JSON: {error}\nPrepare the clips again") from error
+        return loaded if isinstance(loaded, dict) else {}
+
+    @property
+    def name(self) -> str:
+        """The dataset's name as it was prepared (`dfew`, `drawn`), else the folder's."""
+        return str(self.report.get("dataset") or self.path.resolve().name)
+
+    def class_name_of(self, index: int) -> str:
+        """The class name of one clip."""
+        return self.class_names[int(self.labels[index])]
+
+    def encoded_frames(self, index: int, indices: Sequence[int]) -> list[bytes]:
+        """The JPEG or PNG bytes of the frames asked for, in that order; no other frame is read.
+
+        Raises IndexError for a frame the clip does not have.
+        """
+        values = self._frames[int(index)]["frames"][0].values
+        return [values[int(frame)].as_py() for frame in indices]
+
+    def fold_names(self) -> list[int]:
+        """The folds that can be tested, ascending; empty for a dataset without folds."""
+        return [int(fold) for fold in np.unique(self.folds) if fold > 0]
+
+    def test_indices(self, fold: int) -> Integers:
+        """The clips that judge `fold`. Raises InputError when there are none."""
+        self._check_fold(fold)
+        return np.flatnonzero(self.folds == fold)
+
+    def train_indices(self, fold: int) -> Integers:
+        """The clips that may be learned from for `fold`. Raises InputError when there are none."""
+        self._check_fold(fold)
+        indices = np.flatnonzero(self.folds != fold)
+        if not len(indices):
+            raise InputError(
+                f"fold {fold} of {self.path} leaves no clip to train on: every clip is a test clip of it"
+            )
+        return indices
+
+    def _check_fold(self, fold: int) -> None:
+        known = self.fold_names()
+        if fold not in known:
+            have = (
+                f"it has {', '.join(map(str, known))}"
+                if known
+                else "it has no folds; say them with folds.csv or `data prepare folder --folds N`"
+            )
+            raise InputError(f"{self.path} has no fold {fold}\n{have[0].upper()}{have[1:]}")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A sha256 of what the clips are: ids, classes, folds, and the byte length of every frame.
+
+        The folder's place and the clips' sources are left out, so moving either changes nothing.
+        """
+        digest = hashlib.sha256(json.dumps([self.class_names, self.clip_ids], ensure_ascii=False).encode())
+        for column in (self.labels, self.folds, self.num_frames):
+            digest.update(column.astype("<i8").tobytes())
+        for index in range(len(self)):
+            lengths = self._frames[index]["frames"][0].values
+            digest.update(_byte_lengths(lengths).astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+def _integers(column: pa.ChunkedArray) -> Integers:
+    return np.asarray(column.to_numpy(), dtype=np.int64)
+
+
+def _byte_lengths(values: pa.BinaryArray) -> Integers:
+    """Bytes of each value from Arrow's offsets alone, so that no frame is read."""
+    offsets = np.frombuffer(values.buffers()[1], dtype=np.int32)
+    return np.diff(offsets[values.offset : values.offset + len(values) + 1]).astype(np.int64)
+
+
+def write_packed(
+    rows: Iterable[Mapping[str, Any]], class_names: Sequence[str], out: Path, report: Mapping[str, Any]
+) -> PackedClips:
+    """Write clips to `out`, all of them or nothing, and open them.
+
+    Each row has `clip_id`, `class_name`, `fold`, `source` and `frames` (encoded images, in order); the label
+    and the number of frames follow from these. `report` becomes prepare.json and should have `dataset`, the
+    dataset's name. Rows are streamed: some tens of MiB are held at a time.
+    Raises InputError when `out` exists, a clip id occurs twice, a class is unknown or a clip has no frame.
+    """
+    out = Path(out)
+    if out.exists():
+        raise InputError(f"{out} exists already\nChoose another folder, or delete it first")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        stream = iter(rows)
+        shards: list[Path] = []
+        while chunk := list(islice(stream, 1)):
+            path = temporary / f"shard-{len(shards):05d}.arrow"
+            write_shard(path, _chain(chunk, islice(stream, SHARD_CLIPS - 1)), class_names)
+            shards.append(path)
+        assemble(temporary, shards, class_names, report)
+        temporary.rename(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return PackedClips.open(out)
+
+
+def _chain(first: list[Mapping[str, Any]], rest: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    yield from first
+    yield from rest
+
+
+def write_shard(path: Path, rows: Iterable[Mapping[str, Any]], class_names: Sequence[str]) -> None:
+    """Write one Arrow file of clips (rows as `write_packed` takes them) at `path`, flushed to the disk."""
+    schema = features(class_names).arrow_schema
+    labels = {name: label for label, name in enumerate(class_names)}
+    with path.open("wb") as stream:
+        with pa.ipc.new_stream(stream, schema) as writer:
+            batch: list[dict[str, Any]] = []
+            held = 0
+            for row in rows:
+                complete = _complete(row, labels)
+                batch.append(complete)
+                held += sum(map(len, complete["frames"]))
+                if held >= BATCH_BYTES:
+                    writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
+                    batch, held = [], 0
+            writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _complete(row: Mapping[str, Any], labels: Mapping[str, int]) -> dict[str, Any]:
+    """The row with its label and number of frames. Raises InputError for an unknown class or no frame."""
+    frames = list(row["frames"])
+    if row["class_name"] not in labels:
+        raise InputError(f"clip {row['clip_id']}: {row['class_name']!r} is none of {', '.join(labels)}")
+    if not frames:
+        raise InputError(f"clip {row['clip_id']} has no frame")
+    return {
+        "clip_id": str(row["clip_id"]),
+        "class_name": row["class_name"],
+        "label": labels[row["class_name"]],
+        "fold": int(row["fold"]),
+        "num_frames": len(frames),
+        "source": str(row["source"]),
+        "frames": frames,
+    }
+
+
+def assemble(
+    folder: Path, shards: Sequence[Path], class_names: Sequence[str], report: Mapping[str, Any]
+) -> None:
+    """Make `folder`, which holds the `shards` in order, one that `datasets.load_from_disk` opens.
+
+    The shards are renamed, not copied: `save_to_disk` would write tens of gigabytes a second time. What is
+    written is its format, dataset_info.json and state.json.
+    Raises InputError when a clip id occurs twice, or when there is no clip at all.
+    """
+    named = [folder / f"data-{i:05d}-of-{len(shards):05d}.arrow" for i in range(len(shards))]
+    for shard, path in zip(shards, named, strict=True):
+        shard.rename(path)
+    digest = hashlib.sha256()
+    seen: set[str] = set()
+    for path in named:
+        for clip_id in _clip_ids(path):
+            if clip_id in seen:
+                raise InputError(f"clip {clip_id} occurs twice; clip ids must be unique")
+            seen.add(clip_id)
+            digest.update(clip_id.encode() + b"\0")
+    if not seen:
+        raise InputError("there is no clip to pack")
+    datasets.DatasetInfo(features=features(class_names)).write_to_directory(str(folder))
+    state: dict[str, Any] = {
+        "_data_files": [{"filename": path.name} for path in named],
+        "_fingerprint": digest.hexdigest()[:16],
+        "_format_columns": None,
+        "_format_kwargs": {},
+        "_format_type": None,
+        "_output_all_columns": False,
+        "_split": None,
+    }
+    _write_json(folder / REPORT_NAME, report)
+    _write_json(folder / "state.json", state)
+
+
+def _clip_ids(path: Path) -> Iterator[str]:
+    with pa.memory_map(str(path)) as source:
+        for batch in pa.ipc.open_stream(source):
+            yield from batch.column("clip_id").to_pylist()
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    with path.open("w", encoding="utf-8") as stream:
+        json.dump(value, stream, ensure_ascii=False, indent=2)
+        stream.write("\n")
+        stream.flush()
+        os.fsync(stream.fileno())
