@@ -1,0 +1,198 @@
+"""Class sets: ordered lists of expression classes, shipped or from one's own YAML file (DESIGN section 2).
+
+Classes are matched by name, never by number: other code bases number the same classes differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
+
+from .errors import InputError, unknown
+from .validation import first_problem
+
+SHIPPED = ("dfew", "ferv39k", "mafw", "mafw-compound")
+_FOLDER = Path(__file__).parent / "class_sets"
+
+
+@dataclass(frozen=True)
+class ExpressionClass:
+    """One expression: `name` is its identity ("anger_disgust"), `words` how a sentence says it."""
+
+    name: str
+    words: str
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClassSet:
+    """An ordered list of classes; a class's place is its label."""
+
+    name: str
+    classes: tuple[ExpressionClass, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The class names in label order."""
+        return tuple(each.name for each in self.classes)
+
+    def resolve(self, text: str) -> ExpressionClass:
+        """The class a name or an alias means, without regard to case. Raises InputError."""
+        wanted = _key(text)
+        for each in self.classes:
+            if wanted in (_key(each.name), *map(_key, each.aliases)):
+                return each
+        found = match_class_name(text, self.names)
+        if found is None:
+            raise unknown(f"class in {self.name}", text, self.names)
+        return next(each for each in self.classes if each.name == found)
+
+
+def class_set_names() -> list[str]:
+    """The names of the shipped class sets."""
+    return list(SHIPPED)
+
+
+def load_class_set(name_or_path: str) -> ClassSet:
+    """A shipped class set by its name, or the one that a YAML file defines.
+
+    The file holds `name:` and `classes:`, a list whose items are class names or mappings of `name`, `words`
+    and `aliases`. Raises InputError when there is no such set or the file is not right.
+    """
+    if name_or_path.casefold() in SHIPPED:
+        return _read(_FOLDER / f"{name_or_path.casefold()}.yaml")
+    path = Path(name_or_path).expanduser()
+    if path.is_file():
+        return _read(path)
+    if path.suffix in (".yaml", ".yml"):
+        raise InputError(f"no class set file {name_or_path}")
+    raise unknown("class set", name_or_path, SHIPPED)
+
+
+def canonical_class_name(text: str) -> str:
+    """The name the shipped sets use for a class: "Happy" is "happiness"; an unknown name comes back as it is.
+
+    The parts of a compound class are named one by one: "Angry_Disgusted" is "anger_disgust".
+    """
+    table = _canonical_names()
+    parts = _key(text).split("_")
+    if all(part in table for part in parts):
+        return "_".join(table[part] for part in parts)
+    return text
+
+
+def match_class_name(text: str, names: Sequence[str]) -> str | None:
+    """Which of the names means the same class: the same name first, then case, then aliases on both sides."""
+    for form in (str, _key, lambda name: _key(canonical_class_name(name))):
+        found = [name for name in names if form(name) == form(text)]
+        if len(found) == 1:
+            return found[0]
+    return None
+
+
+def compound_parts(name: str) -> tuple[str, ...]:
+    """The classes a compound name is made of, canonical: ("anger", "disgust"); a single class is its own."""
+    canonical = canonical_class_name(name)
+    parts = tuple(canonical.split("_"))
+    return parts if all(part in _canonical_names() for part in parts) else (canonical,)
+
+
+def default_words(name: str) -> str:
+    """How a sentence says a class whose file does not: "anger and disgust", "a, b, and c", "mild joy"."""
+    *first, last = compound_parts(name)
+    if not first:
+        return " ".join(last.replace("_", " ").split())
+    return f"{first[0]} and {last}" if len(first) == 1 else f"{', '.join(first)}, and {last}"
+
+
+def _key(name: str) -> str:
+    return "_".join(name.replace("_", " ").replace("-", " ").casefold().split())
+
+
+@cache
+def _aliases() -> dict[str, list[str]]:
+    loaded: dict[str, list[str]] = yaml.safe_load((_FOLDER / "aliases.yaml").read_text(encoding="utf-8"))
+    return loaded
+
+
+@cache
+def _canonical_names() -> dict[str, str]:
+    return {alias: name for name, aliases in _aliases().items() for alias in (name, *aliases)}
+
+
+_Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
+
+
+class _ClassEntry(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: _Name
+    words: _Name | None = None
+    aliases: list[_Name] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_name(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if not isinstance(value, dict):
+            raise ValueError(
+                f"a class is a name or a mapping of name, words and aliases, not {value!r} "
+                "(YAML reads bare yes, no and numbers as something else: put them in quotes)"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _printable(self) -> _ClassEntry:
+        for text in (self.name, self.words or "", *self.aliases):
+            if not text.isprintable():
+                raise ValueError(f"{text!r} has a line break or control character in it")
+        if not _key(self.name) or "/" in self.name or "\\" in self.name or self.name.startswith("."):
+            raise ValueError(f"{self.name!r} cannot be the name of a folder, so no class can have it")
+        return self
+
+
+class _ClassSetFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: _Name
+    classes: list[_ClassEntry]
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> _ClassSetFile:
+        if len(self.classes) < 2:
+            raise ValueError(f"classes: there must be two or more, not {len(self.classes)}")
+        owner: dict[str, str] = {}
+        for entry in self.classes:
+            for key in dict.fromkeys(map(_key, (entry.name, *entry.aliases))):
+                if key in owner:
+                    raise ValueError(f"classes: {key!r} stands for both {owner[key]!r} and {entry.name!r}")
+                owner[key] = entry.name
+        return self
+
+
+def _read(path: Path) -> ClassSet:
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(loaded, dict):
+        found = "is empty" if loaded is None else "is not a mapping"
+        raise InputError(
+            f"{path} {found}; a class set has two keys, `name:` and `classes:` (a list of names)"
+        )
+    try:
+        file = _ClassSetFile.model_validate(loaded)
+    except ValidationError as error:
+        raise InputError(f"{path}: {first_problem(error)}") from error
+    return ClassSet(file.name, tuple(_expression_class(entry, file.classes) for entry in file.classes))
+
+
+def _expression_class(entry: _ClassEntry, entries: Sequence[_ClassEntry]) -> ExpressionClass:
+    taken = {_key(name) for each in entries for name in (each.name, *each.aliases)}
+    usual = [alias for alias in _aliases().get(_key(entry.name), []) if alias not in taken]
+    return ExpressionClass(entry.name, entry.words or default_words(entry.name), (*entry.aliases, *usual))

@@ -1,0 +1,167 @@
+"""The value everything passes around: the ranked descriptors of every class, and where they come from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from . import __version__
+from .classes import match_class_name
+from .errors import InputError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """One visual feature of one class, for example "raised cheeks".
+
+    `rank` counts from 1 within its member; `support` of the `samples` answers named it.
+    """
+
+    text: str
+    rank: int
+    support: int = 1
+    samples: int = 1
+
+
+class Manifest(BaseModel):
+    """Where a description set comes from: the content of `manifest.yaml` (DESIGN section 3).
+
+    `class_set` is {"name": ..., "class_names": [...]}: what the set was made for, in the order of its rows;
+    `source` is "llm", "facs", "paper" or "control:<name>"; `citation` says where a source that is a
+    publication is found; `created` is ISO 8601 in UTC; `failures` are the answers that were none, with their
+    reasons; `files` maps the other files of the version to their sha256.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    format_version: int = FORMAT_VERSION
+    class_set: dict[str, Any]
+    source: str
+    citation: str | None = None
+    control: str | None = None
+    template: str | None = None
+    template_sha256: str | None = None
+    model: str | None = None
+    base_url: str | None = None
+    sampling: dict[str, Any] = Field(default_factory=dict)
+    parents: list[str] = Field(default_factory=list)
+    created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    tool_version: str = __version__
+    failures: list[dict[str, Any]] = Field(default_factory=list)
+    files: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("class_set")
+    @classmethod
+    def _names_its_classes(cls, value: dict[str, Any]) -> dict[str, Any]:
+        name, class_names = value.get("name"), value.get("class_names")
+        if set(value) != {"name", "class_names"} or not isinstance(name, str):
+            raise ValueError("it has two keys, name and class_names")
+        if not isinstance(class_names, list | tuple) or not all(
+            isinstance(each, str) for each in class_names
+        ):
+            raise ValueError("class_names is a list of names")
+        return {"name": name, "class_names": list(class_names)}
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_secrets(cls, value: str | None) -> str | None:
+        """A user name, password or query in an address may be a key, and a manifest gets published."""
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+@dataclass(frozen=True)
+class DescriptionSet:
+    """All descriptors of all classes: class name -> members -> descriptors in rank order.
+
+    `name` is a version ("v2"), a view of one ("v2@4"), a control ("control:swapped"), or "" for a draft.
+    Raises InputError when a class is missing, is not listed, or has a member without descriptors.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    members: Mapping[str, tuple[tuple[Descriptor, ...], ...]]
+    manifest: Manifest = field(compare=False)
+
+    def __post_init__(self) -> None:
+        if set(self.members) != set(self.class_names) or len(set(self.class_names)) != len(self.class_names):
+            raise InputError(f"{self._title()}: the class names and the classes with descriptors differ")
+        for name in self.class_names:
+            if not self.members[name] or not all(self.members[name]):
+                raise InputError(f"{self._title()}: the class {name!r} has no descriptor")
+
+    def top(self, k: int) -> DescriptionSet:
+        """The view of each member's first `k` descriptors, named "v2@4".
+
+        Raises InputError when `k` is below 1 or a class has fewer.
+        """
+        if k < 1:
+            raise InputError(f"{self._title()}: the top {k} of a class is nothing; ask for 1 or more")
+        for name in self.class_names:
+            fewest = min(len(member) for member in self.members[name])
+            if fewest < k:
+                raise InputError(f"{self._title()}: the class {name!r} has {fewest} descriptors, not {k}")
+        cut = {name: tuple(member[:k] for member in members) for name, members in self.members.items()}
+        base = self.name.partition("@")[0]
+        return replace(self, name=f"{base}@{k}" if base else "", members=cut)
+
+    def description(self, class_name: str, member: int = 0) -> str:
+        """The sentence of one member of a class. Raises InputError when there is no such class or member."""
+        members = self.members[self._own_names([class_name])[0]]
+        if not 0 <= member < len(members):
+            raise InputError(
+                f"{self._title()}: {class_name!r} has {len(members)} members, none numbered {member}"
+            )
+        return join([descriptor.text for descriptor in members[member]])
+
+    def class_texts(self, class_names: Sequence[str]) -> list[list[str]]:
+        """The sentences of the classes in the given (label) order, for each class one per member.
+
+        Classes are matched by name, aliases allowed. Raises InputError that names the classes not covered.
+        """
+        own = self._own_names(class_names)
+        return [[self.description(name, member) for member in range(len(self.members[name]))] for name in own]
+
+    @property
+    def sha256(self) -> str:
+        """The identity of what a model is given: of the class names and descriptors, not of name or date."""
+        content = [
+            [name, [[each.text for each in member] for member in self.members[name]]]
+            for name in self.class_names
+        ]
+        return hashlib.sha256(json.dumps(content).encode("ascii")).hexdigest()
+
+    def _own_names(self, class_names: Sequence[str]) -> list[str]:
+        matches = [match_class_name(name, self.class_names) for name in class_names]
+        missing = [name for name, match in zip(class_names, matches, strict=True) if match is None]
+        if missing:
+            listed = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+            raise InputError(
+                f"{self._title()} has no description of: {listed}\nIt covers {', '.join(self.class_names)}"
+            )
+        return [match for match in matches if match is not None]
+
+    def _title(self) -> str:
+        return f"description set {self.name}" if self.name else "the description set"
+
+
+def join(descriptors: Sequence[str]) -> str:
+    """The sentence that lists the descriptors, as in the paper's Appendix A: "a, b, c, and d.".
+
+    >>> join(["a smiling mouth", "raised cheeks", "wrinkled eyes"])
+    'a smiling mouth, raised cheeks, and wrinkled eyes.'
+    """
+    *first, last = descriptors
+    if not first:
+        return f"{last}."
+    return f"{first[0]} and {last}." if len(first) == 1 else f"{', '.join(first)}, and {last}."
