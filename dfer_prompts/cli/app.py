@@ -13,7 +13,7 @@ from dfer_model.errors import DferModelError
 from .. import __version__
 from ..errors import DferPromptsError
 from ..workspace import Workspace
-from . import classes, data, demo, descriptions, generate, prompts, run, study
+from . import classes, compare, data, demo, descriptions, generate, prompts, run
 from .output import message
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, classes, prompts, generate, descriptions, data, run, study):
+for module in (demo, classes, prompts, generate, descriptions, data, run, compare):
     module.register(app)
 
 

@@ -1,4 +1,4 @@
-"""`dfer-prompts study`."""
+"""`dfer-prompts compare`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,50 @@
+# Everything runs from `.venv`, which every target makes first where it is missing or older than what it is made from.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Real annotation files and footage, where the folder is there; the tests that need them say so and skip otherwise.
+DFER_TEST_DATA ?= $(wildcard $(abspath ../shared/data))
+export DFER_TEST_DATA
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check pictures clean
+
+help:
+	@echo "make demo      the whole story on this machine: no key, no GPU, no download of weights (under 4 minutes)"
+	@echo "make test      the tests"
+	@echo "make check     style, types, the direction of imports, dependencies"
+	@echo "make venv      only the environment .venv"
+	@echo "make pictures  draw the pictures of the README again"
+	@echo "make clean     remove .venv and what the tools keep"
+
+venv: $(VENV)/ready
+
+# uv installs in a fraction of pip's time; where it cannot be had, pip does the same.
+$(VENV)/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "dfer-prompts needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	if $(BIN)/python -m pip install --quiet uv; \
+		then $(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'; \
+		else $(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'; fi
+	touch $@
+
+demo: venv
+	$(BIN)/dfer-prompts demo
+
+# Two processes of one thread each: faster than one of two on small tensors, and the same figures everywhere.
+test: venv
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+check: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+
+pictures: venv
+	$(BIN)/python benchmarks/pictures.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,191 @@
+"""What a grid of runs says: figures with their spread, paired differences, and a verdict in words.
+
+Supervised figures never stand alone. Trained long enough on enough clips a classifier learns any distinct
+class weights, right or swapped; so each set is shown zero-shot beside trained, and against its controls.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .runs import ClassTexts, Run
+from .statistics import Difference, paired_difference, uar_weights, war_weights
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measure in percent: mean over folds and seeds, and the standard deviation over seeds (None for one)."""
+
+    mean: float
+    std: float | None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Which clips each set answered rightly: `correct[name]` is (seeds, clips), clips as in `labels`."""
+
+    labels: NDArray[np.int64]
+    folds: NDArray[np.int64]
+    correct: Mapping[str, NDArray[np.bool_]]
+
+    def figure(self, name: str, weights: NDArray[np.float64]) -> Figure:
+        """The set's measure under `uar_weights` or `war_weights`."""
+        by_seed = self.correct[name] @ weights
+        spread = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else None
+        return Figure(float(by_seed.mean()), spread)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One set against another under one measure of what a text is worth."""
+
+    measure: str
+    first: str
+    second: str
+    uar: Difference
+    war: Difference
+
+
+@dataclass(frozen=True)
+class SetFigures:
+    """One row of the table."""
+
+    name: str
+    is_control: bool
+    zero_shot_uar: Figure
+    zero_shot_war: Figure
+    trained_uar: Figure
+    trained_war: Figure
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The whole result; `selection` says which epoch the trained figures come from."""
+
+    selection: str
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    sets: tuple[SetFigures, ...]
+    pairs: tuple[Pair, ...]
+    verdicts: tuple[str, ...]
+
+
+def trained_answers(runs: Sequence[Run], texts: Sequence[ClassTexts], selection: str) -> Answers:
+    """Gather the test predictions of a grid's runs, in the order of `Grid.specs` (fold, seed, set).
+
+    Every clip is judged once per seed: by the run whose test fold it is in.
+    """
+    by_key = {(run.texts.name, run.fold, run.seed): run.predictions(selection) for run in runs}
+    folds = sorted({run.fold for run in runs})
+    seeds = sorted({run.seed for run in runs})
+    labels = {fold: by_key[texts[0].name, fold, seeds[0]].labels for fold in folds}
+    correct = {
+        text.name: np.stack(
+            [
+                np.concatenate(
+                    [
+                        by_key[text.name, fold, seed].logits.argmax(axis=1) == labels[fold]
+                        for fold in folds
+                    ]
+                )
+                for seed in seeds
+            ]
+        )
+        for text in texts
+    }
+    return Answers(
+        np.concatenate([labels[fold] for fold in folds]),
+        np.concatenate([np.full(len(labels[fold]), fold) for fold in folds]),
+        correct,
+    )
+
+
+def compare(
+    trained: Answers, zero_shot: Answers, controls: Sequence[str], seeds: Sequence[int], selection: str
+) -> Comparison:
+    """Put figures, paired differences and verdicts together.
+
+    Each set is paired with every control and with the first set named; controls are paired with nothing else.
+    """
+    names = list(trained.correct)
+    candidates = [name for name in names if name not in controls]
+    measures = {"zero-shot": zero_shot, "trained": trained}
+    pairs = tuple(
+        _pair(measure, answers, first, second)
+        for measure, answers in measures.items()
+        for first, second in _pairings(candidates, controls)
+    )
+    return Comparison(
+        selection=selection,
+        folds=tuple(int(fold) for fold in np.unique(trained.folds)),
+        seeds=tuple(seeds),
+        sets=tuple(_figures(name, name in controls, trained, zero_shot) for name in names),
+        pairs=pairs,
+        verdicts=tuple(itertools.chain.from_iterable(_verdicts(name, pairs, controls) for name in candidates)),
+    )
+
+
+def _pairings(candidates: Sequence[str], controls: Sequence[str]) -> list[tuple[str, str]]:
+    against_first = [(name, candidates[0]) for name in candidates[1:]]
+    return against_first + list(itertools.product(candidates, controls))
+
+
+def _pair(measure: str, answers: Answers, first: str, second: str) -> Pair:
+    def difference(weights: NDArray[np.float64]) -> Difference:
+        return paired_difference(
+            answers.correct[first], answers.correct[second], weights, answers.labels, answers.folds
+        )
+
+    uar = difference(uar_weights(answers.labels, answers.folds))
+    return Pair(measure, first, second, uar, difference(war_weights(answers.folds)))
+
+
+def _figures(name: str, is_control: bool, trained: Answers, zero_shot: Answers) -> SetFigures:
+    def both(answers: Answers) -> tuple[Figure, Figure]:
+        uar = uar_weights(answers.labels, answers.folds)
+        return answers.figure(name, uar), answers.figure(name, war_weights(answers.folds))
+
+    return SetFigures(name, is_control, *both(zero_shot), *both(trained))
+
+
+def _verdicts(name: str, pairs: Sequence[Pair], controls: Sequence[str]) -> list[str]:
+    """One sentence per measure against the controls, one against the first set."""
+    sentences = []
+    for measure in ("zero-shot", "trained"):
+        mine = [pair for pair in pairs if pair.measure == measure and pair.first == name]
+        against = [pair for pair in mine if pair.second in controls]
+        if against:
+            sentences.append(f"{name}, {measure}: {_against_controls(against)}")
+        sentences += [
+            f"{name}, {measure}: {_against_set(pair)}" for pair in mine if pair.second not in controls
+        ]
+    return sentences
+
+
+def _against_controls(pairs: Sequence[Pair]) -> str:
+    alike = [pair.second for pair in pairs if pair.uar.verdict == "indistinguishable"]
+    worse = [pair.second for pair in pairs if pair.uar.verdict == "worse"]
+    parts = []
+    if alike:
+        parts.append("indistinguishable from " + ", ".join(alike))
+    if worse:
+        parts.append("worse than " + ", ".join(worse))
+    if parts:
+        return "; ".join(parts) + "."
+    nearest = min(pairs, key=lambda pair: pair.uar.value)
+    return f"better than every control; the nearest is {nearest.second} ({_interval(nearest.uar)} UAR)."
+
+
+def _against_set(pair: Pair) -> str:
+    if pair.uar.verdict == "indistinguishable":
+        return f"indistinguishable from {pair.second} ({_interval(pair.uar)} UAR)."
+    return f"{pair.uar.verdict} than {pair.second} ({_interval(pair.uar)} UAR)."
+
+
+def _interval(difference: Difference) -> str:
+    return f"{difference.value:+.1f}, 95% interval {difference.low:+.1f} to {difference.high:+.1f}"

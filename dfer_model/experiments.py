@@ -1,0 +1,51 @@
+"""Grids of runs: every description set on every fold with every seed, each trained once and found ever after."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .data.packed import PackedClips
+from .runs import ClassTexts, Run, RunSpec
+from .settings import Settings
+from .training import train_run
+
+Report = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is compared, on what: `texts` x `folds` x `seeds` under one configuration."""
+
+    settings: Settings
+    texts: tuple[ClassTexts, ...]
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+    def specs(self, clips: PackedClips) -> Iterator[RunSpec]:
+        """The runs, all sets of a fold and seed before the next: stopped early, what is there is comparable."""
+        for fold, seed, texts in itertools.product(self.folds, self.seeds, self.texts):
+            yield RunSpec(self.settings, texts, clips.path, clips.fingerprint, fold, seed)
+
+    def __len__(self) -> int:
+        return len(self.texts) * len(self.folds) * len(self.seeds)
+
+
+def train_grid(grid: Grid, clips: PackedClips, runs: Path, report: Report, device: str = "auto") -> list[Run]:
+    """Train what is not yet trained and return every run of the grid, in the order of `Grid.specs`.
+
+    A run that another grid has finished is found, one that was interrupted goes on from its last epoch.
+    """
+    done = []
+    for number, spec in enumerate(grid.specs(clips)):
+        name = f"{spec.texts.name}, fold {spec.fold}, seed {spec.seed}"
+        report(number, len(grid), name)
+
+        def within(epoch: int, epochs: int, note: str = "", name: str = name, number: int = number) -> None:
+            report(number, len(grid), f"{name}: epoch {epoch} of {epochs} {note}".rstrip())
+
+        done.append(train_run(spec, clips, runs, report=within, device=device))
+    report(len(grid), len(grid), "")
+    return done

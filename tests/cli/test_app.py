@@ -1,0 +1,60 @@
+"""The root command: what it loads, and what an error looks like."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def dfer_prompts(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dfer_prompts", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_help_loads_no_heavy_library() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "dfer_prompts", "--help"]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    modules = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in listing.splitlines()}
+    assert "typer" in modules
+    assert modules.isdisjoint({"torch", "datasets", "openai", "matplotlib", "open_clip", "pandas", "sklearn"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--version"], 0, "dfer-prompts"),
+        (["descriptons"], 2, "descriptions"),
+        (["--workspace", "nowhere", "descriptions", "list"], 2, "nowhere is not a folder"),
+        (["descriptions", "show", "v11"], 2, "did you mean v1?"),
+    ],
+)
+def test_exit_status_and_message(arguments: list[str], status: int, said: str) -> None:
+    result = dfer_prompts(*arguments)
+    assert result.returncode == status
+    assert said in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_debug_shows_the_traceback() -> None:
+    result = dfer_prompts("--debug", "descriptions", "show", "v11")
+    assert result.returncode != 0
+    assert "Traceback" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("model: [unclosed", "is not valid YAML"),
+        ("- a list", "must hold `key: value` lines"),
+        ("modle: llama3", "unknown key 'modle'"),
+    ],
+)
+def test_a_broken_dfer_yaml_is_a_sentence(content: str, said: str) -> None:
+    Path("dfer.yaml").write_text(content)
+    result = dfer_prompts("generate", "--classes", "dfew")
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
