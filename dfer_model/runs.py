@@ -1,0 +1,278 @@
+"""A run: what defines it, its folder, and what can be read from it (DESIGN section 3). Imports no torch.
+
+Two runs are the same when everything that shapes their result is equal: the settings, the class texts, the
+clips, the fold and the seed. The *name* of a description set is no part of that: `v2@4` and a `v3` of equal
+texts are one run, found under whichever name it was first trained. Neither are the number of workers and the
+device, which change only how long it takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from .errors import InputError
+from .files import replacing
+from .metrics import Measures, measures
+from .settings import Settings
+
+FORMAT_VERSION = 1
+NOT_DEFINING = {"workers"}
+DEMO_CLIP = Path(__file__).parent / "demo_clip" / "model.safetensors"
+
+
+@dataclass(frozen=True)
+class ClassTexts:
+    """What the model is given of a description set: for each class, in label order, one text per member."""
+
+    name: str  # "v2@4"
+    sha256: str  # of the description set as used
+    class_names: tuple[str, ...]
+    texts: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Everything that defines one training."""
+
+    settings: Settings
+    texts: ClassTexts
+    dataset: Path
+    dataset_fingerprint: str
+    fold: int
+    seed: int
+
+    @property
+    def definition(self) -> str:
+        """The sha256 of all that shapes the result; weights given as a file enter by their content."""
+        settings = self.settings.model_dump(mode="json", exclude=NOT_DEFINING)
+        settings["weights"] = weights_identity(self.settings)
+        defining = {
+            "format_version": FORMAT_VERSION,
+            "settings": settings,
+            "class_names": self.texts.class_names,
+            "texts": self.texts.texts,
+            "dataset": self.dataset_fingerprint,
+            "fold": self.fold,
+            "seed": self.seed,
+        }
+        return hashlib.sha256(json.dumps(defining, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def id(self) -> str:
+        """The name of the run's folder, such as `v2@4-fold1-seed1-0a1b2c3d`."""
+        name = re.sub(r"[^A-Za-z0-9._@-]+", "-", self.texts.name).strip("-.")[:40] or "texts"
+        return f"{name}-{self._ending}"
+
+    @property
+    def _ending(self) -> str:
+        return f"fold{self.fold}-seed{self.seed}-{self.definition[:8]}"
+
+    def folder(self, runs: Path) -> Path:
+        """Where this run is under `runs`: where it already is, under whatever name, else `runs`/id."""
+        ending = self._ending
+        same = sorted(path for path in runs.glob(f"*-{ending}") if path.is_dir())
+        return same[0] if same else runs / self.id
+
+
+def weights_identity(settings: Settings) -> str:
+    """A pretrained tag as it is; a file of weights (the demo CLIP's too) as the sha256 of its bytes."""
+    path = DEMO_CLIP if settings.clip == "demo" else Path(settings.weights)
+    if not path.is_file():
+        return settings.weights
+    stat = path.stat()
+    return f"sha256:{_file_sha256(path.resolve(), stat.st_size, stat.st_mtime_ns)}"
+
+
+@lru_cache(maxsize=8)
+def _file_sha256(path: Path, _size: int, _modified: int) -> str:
+    """The sha256 of a file; size and time are in the key so that a rewritten file is read again."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class Predictions(NamedTuple):
+    """What a model answered for some clips, in one order."""
+
+    clip_ids: list[str]
+    labels: npt.NDArray[np.int64]  # (clips,), positions in the run's class order
+    logits: npt.NDArray[np.float32]  # (clips, classes)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, finished or not."""
+
+    folder: Path
+    config: dict[str, Any]
+    texts: ClassTexts
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """The run in `folder`. Raises InputError when it is no run, or its files are damaged."""
+        folder = Path(folder)
+        if not (folder / "config.yaml").is_file():
+            raise InputError(
+                f"{folder} is no run: it has no config.yaml\nTrain one: dfer-prompts train --help"
+            )
+        config = read_mapping(folder / "config.yaml")
+        class_names = _read_json(folder / "classes.json")
+        texts = _read_json(folder / "texts.json")
+        try:
+            known = ClassTexts(
+                name=str(texts["name"]),
+                sha256=str(texts["sha256"]),
+                class_names=tuple(class_names),
+                texts=tuple(tuple(texts["texts"][name]) for name in class_names),
+            )
+            int(config["fold"]), int(config["seed"]), str(config["dataset"]["fingerprint"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"the run {folder} is damaged: its files do not hold {error}") from error
+        return cls(folder, config, known)
+
+    def named(self, name: str) -> Run:
+        """The same run under the name of the set it was asked for with (see the module's first lines)."""
+        return replace(self, texts=replace(self.texts, name=name))
+
+    @property
+    def id(self) -> str:
+        """The name of the run's folder."""
+        return self.folder.name
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The class names in the order of the logits."""
+        return self.texts.class_names
+
+    @property
+    def fold(self) -> int:
+        """The fold that judges the run."""
+        return int(self.config["fold"])
+
+    @property
+    def seed(self) -> int:
+        """The seed of initial values, order and augmentation."""
+        return int(self.config["seed"])
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The run's settings. Raises InputError when config.yaml does not hold valid ones."""
+        try:
+            return Settings.model_validate(self.config.get("settings"))
+        except ValueError as error:
+            raise InputError(f"{self.folder / 'config.yaml'}: {' '.join(str(error).split())}") from error
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is whole: result.json is written last."""
+        return (self.folder / "result.json").is_file()
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What result.json says: measures, time, device, notes. Raises InputError for an unfinished run."""
+        if not self.finished:
+            raise InputError(f"the run {self.folder} is not finished\nGive its train command again to go on")
+        result = _read_json(self.folder / "result.json")
+        if not isinstance(result, dict):
+            raise InputError(f"{self.folder / 'result.json'} is damaged: it must hold one object")
+        return result
+
+    @property
+    def selections(self) -> tuple[str, ...]:
+        """The ways of choosing the epoch that were recorded; the first is the one whose weights are kept."""
+        return tuple(self.result["measures"])
+
+    def predictions(self, selection: str) -> Predictions:
+        """The run's predictions for its test clips. Raises InputError for a selection it does not have."""
+        if selection not in self.selections:
+            have = ", ".join(self.selections)
+            raise InputError(f"the run {self.id} has no selection {selection!r}; it has {have}")
+        return read_predictions(self.folder / "predictions.parquet", selection)
+
+    def measures(self, selection: str) -> Measures:
+        """UAR, WAR, recalls and confusion of the run's predictions for its test clips."""
+        _, labels, logits = self.predictions(selection)
+        return measures(labels, logits.argmax(axis=1), self.class_names)
+
+
+def find_run(runs: Path, given: str) -> Run:
+    """The run that a folder, an id under `runs`, or the beginning of one means. Raises InputError."""
+    if (Path(given) / "config.yaml").is_file():
+        return Run.open(Path(given))
+    ids = sorted(path.parent.name for path in runs.glob("*/config.yaml"))
+    matches = [given] if given in ids else [name for name in ids if name.startswith(given)]
+    if len(matches) == 1:
+        return Run.open(runs / matches[0])
+    if matches:
+        raise InputError(f"{given!r} begins {len(matches)} runs: {', '.join(matches)}\nGive more of the id")
+    if not ids:
+        raise InputError(f"no run {given!r}, and none under {runs}\nTrain one: dfer-prompts train --help")
+    raise InputError(f"no run {given!r}\nThere are: {', '.join(ids)}")
+
+
+def write_predictions(path: Path, class_names: Sequence[str], parts: dict[str, Predictions]) -> None:
+    """Write a row per clip and selection to `path`, whole or not at all (DESIGN section 3)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = [
+        pa.table(
+            {
+                "clip_id": pa.array(part.clip_ids, pa.string()),
+                "class_name": pa.array([class_names[label] for label in part.labels], pa.string()),
+                "label": pa.array(part.labels, pa.int64()),
+                "selection": pa.array([selection] * len(part.clip_ids), pa.string()),
+                "logits": pa.array(list(part.logits), pa.list_(pa.float32())),
+            }
+        )
+        for selection, part in parts.items()
+    ]
+    with replacing(path) as temporary:
+        pq.write_table(pa.concat_tables(tables), temporary)
+
+
+def read_predictions(path: Path, selection: str) -> Predictions:
+    """The rows of one selection. Raises InputError when the file is missing, damaged or has no such row."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, filters=[("selection", "=", selection)])
+        clip_ids, labels, logits = (table[name].to_pylist() for name in ("clip_id", "label", "logits"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing") from error
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise InputError(f"{path} is no table of predictions: {' '.join(str(error).split())}") from error
+    if not clip_ids:
+        raise InputError(f"{path} has no predictions of the selection {selection!r}")
+    return Predictions(clip_ids, np.array(labels, dtype=np.int64), np.array(logits, dtype=np.float32))
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping. Raises InputError."""
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(loaded, dict):
+        raise InputError(f"{path} must hold `key: value` lines")
+    return loaded
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing: this is no whole run") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid JSON: {error}") from error
