@@ -1,0 +1,160 @@
+"""A run's settings: every choice that shapes a training, its default, and the presets (DESIGN section 5).
+
+The four presets are `default` (what this project recommends), `paper` (the released code of DFER-CLIP,
+arXiv 2308.13382), `paper-text` (the paper's text where it differs from that code) and `demo` (small, for one core).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from .errors import InputError
+
+
+def _split(value: object) -> object:
+    """`30,40` or `[30, 40]`, as written on a command line, as its parts; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.strip().strip("[]()").split(",") if part.strip())
+
+
+Epochs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split)]
+Rate = Annotated[float, Field(ge=0)]
+
+
+class ModelSettings(BaseModel):
+    """What decides the model itself: its towers, its prompts, and which of its parts are trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    clip: str = Field(
+        default="ViT-B-32-quickgelu", min_length=1, description="CLIP by open_clip's name, or `demo`"
+    )
+    weights: str = Field(
+        default="openai",
+        min_length=1,
+        description="pretrained tag, weight file, `random`, or `shipped` (demo only)",
+    )
+    frames: int = Field(default=16, ge=1, le=512, description="frames taken from a clip")
+    contexts: int = Field(default=8, ge=0, le=75, description="learnable context vectors in each prompt")
+    position: Literal["end", "middle", "front"] = Field(
+        default="end", description="where the description stands among the contexts"
+    )
+    context_kind: Literal["class-specific", "unified"] = Field(
+        default="class-specific", description="contexts of each class its own, or one for all"
+    )
+    temporal_depth: int = Field(
+        default=1, ge=0, le=24, description="layers of the temporal model; 0: mean of the frame features"
+    )
+    lr_image: Rate = Field(default=1e-5, description="learning rate of the image tower; 0 freezes it")
+
+
+class Settings(ModelSettings):
+    """All that defines a run beside its clips, class texts, fold and seed. Immutable; unknown keys are refused."""
+
+    normalize: Literal["none", "clip"] = Field(
+        default="clip", description="pixels in 0..1 as they are, or with CLIP's mean and standard deviation"
+    )
+    brightness_jitter: float = Field(
+        default=0.0, ge=0, le=1, description="brightness factor drawn from 1-j..1+j per training clip; 0: off"
+    )
+    rotation: float = Field(
+        default=0.0,
+        ge=0,
+        le=180,
+        description="largest rotation of a training clip either way, in degrees; 0: off",
+    )
+    epochs: int = Field(default=50, ge=1, description="passes over the training clips")
+    batch_size: int = Field(default=48, ge=1, description="clips in a training step")
+    lr_temporal: Rate = Field(default=1e-2, description="learning rate of the temporal model")
+    lr_context: Rate = Field(default=1e-3, description="learning rate of the contexts")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of SGD")
+    weight_decay: float = Field(default=1e-4, ge=0, description="weight decay of SGD")
+    milestones: Epochs = Field(
+        default=(30, 40), description="epochs after which the learning rates are multiplied"
+    )
+    gamma: float = Field(default=0.1, gt=0, le=1, description="what the learning rates are multiplied by")
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="number format of the towers' arithmetic"
+    )
+    select: Literal["last", "test-best"] = Field(
+        default="last",
+        description="epoch that is kept; test-best looks at the fold that judges, and flatters",
+    )
+    workers: int = Field(
+        default=2, ge=0, le=256, description="processes that read clips; never changes a result"
+    )
+
+
+PRESETS: Mapping[str, Settings] = {
+    "default": Settings(),
+    "paper": Settings(normalize="none", select="test-best"),
+    "paper-text": Settings(normalize="none", select="test-best", brightness_jitter=0.5, rotation=4.0),
+    "demo": Settings(
+        clip="demo",
+        weights="shipped",
+        contexts=4,
+        lr_image=0.0,
+        epochs=3,
+        batch_size=16,
+        milestones=(2,),
+        workers=0,
+    ),
+}
+"""The presets on a dataset of one's own; `preset` adds what belongs to one dataset."""
+
+# The released code augments two of the three datasets further, each in its own way (DESIGN section 5).
+_RELEASED_AUGMENTATION: Mapping[str, Mapping[str, Any]] = {
+    "dfew": {"brightness_jitter": 0.5},
+    "ferv39k": {"rotation": 4.0},
+}
+
+
+def preset(name: str, dataset_name: str | None = None) -> Settings:
+    """The settings of preset `name` for a dataset (`dfew`, `ferv39k`, `mafw`; any other adds nothing).
+
+    Raises InputError for a preset that does not exist.
+    """
+    if name not in PRESETS:
+        raise _unknown("preset", name, PRESETS)
+    settings = PRESETS[name]
+    if name == "paper" and dataset_name is not None:
+        return settings.model_copy(update=_RELEASED_AUGMENTATION.get(dataset_name.lower(), {}))
+    return settings
+
+
+def with_overrides(settings: Settings, overrides: Sequence[str]) -> Settings:
+    """`settings` with `key=value` texts applied in order, values as a person writes them (`milestones=30,40`).
+
+    Raises InputError, in one line naming key, value and what is allowed, for anything that does not fit.
+    """
+    changed: dict[str, Any] = settings.model_dump()
+    for override in overrides:
+        key, equals, value = (part.strip() for part in override.partition("="))
+        if not equals:
+            raise InputError(f"setting {override!r} is not of the form key=value")
+        if key not in Settings.model_fields:
+            raise _unknown("setting", key, Settings.model_fields)
+        changed[key] = value
+    try:
+        return Settings.model_validate(changed)
+    except ValidationError as failure:
+        raise InputError(_sentence(failure, changed)) from None
+
+
+def _sentence(failure: ValidationError, given: Mapping[str, Any]) -> str:
+    """The first complaint of pydantic as `setting key=value: should be ... (what the setting is)`."""
+    first = failure.errors()[0]
+    key = str(first["loc"][0])
+    complaint = first["msg"].removeprefix("Input ").removeprefix("String ")
+    return f"setting {key}={given[key]}: {complaint} ({key} is: {Settings.model_fields[key].description})"
+
+
+def _unknown(kind: str, name: str, known: Mapping[str, Any]) -> InputError:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return InputError(f"no {kind} {name!r}{hint}\nThere are: {', '.join(known)}")
