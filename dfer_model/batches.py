@@ -1,0 +1,113 @@
+"""Clips from the disk to the device: batches of uint8 frames, made into the pixels an image tower takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sized
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+
+from .data.loading import ClipDataset
+from .errors import InputError
+
+
+@dataclass(frozen=True)
+class PixelScale:
+    """How uint8 frames become what the image tower is given: pixels in 0..1, then minus `mean` over `std`."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        """Frames (..., 3, H, W) of uint8 as floats of the same shape, on the device they are on."""
+        pixels = frames.float() / 255
+        mean, std = (pixels.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
+        return (pixels - mean) / std
+
+
+def pixel_scale(normalize: str, mean: tuple[float, ...], std: tuple[float, ...]) -> PixelScale:
+    """The scale for `normalize`: `clip` uses CLIP's mean and standard deviation, `none` leaves 0..1."""
+    if normalize == "none":
+        return PixelScale((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    return PixelScale((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+
+
+class Shuffled(Sampler[int]):
+    """The positions 0..len-1 in an order that comes from (seed, epoch) alone."""
+
+    def __init__(self, clips: Sized, seed: int) -> None:
+        self.clips, self.seed, self.epoch = clips, seed, 0
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
+        yield from torch.randperm(len(self.clips), generator=generator).tolist()
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """One number for (seed, epoch), so that the epochs of one seed are not those of the next."""
+    return (seed * 1_000_003 + epoch) % 2**63
+
+
+class _Readable(Dataset[Any]):
+    """A clip, or the InputError that its reading raised.
+
+    A DataLoader puts a worker's whole traceback into the message of what it raises again; as a value the
+    sentence arrives as it was written.
+    """
+
+    def __init__(self, dataset: ClipDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, position: int) -> dict[str, Any] | InputError:
+        try:
+            return self.dataset[position]
+        except InputError as error:
+            return error
+
+
+def _collate(samples: list[dict[str, Any] | InputError]) -> dict[str, Tensor] | InputError:
+    for sample in samples:
+        if isinstance(sample, InputError):
+            return sample
+    collated: dict[str, Tensor] = default_collate(samples)
+    return collated
+
+
+class Batches:
+    """Batches of a ClipDataset, read by `workers` processes: {"frames": uint8, "label", "index"}.
+
+    In the order of `sampler`, a last smaller batch left out; without one in the dataset's order, all of it.
+    Iterating raises InputError for a clip that cannot be read.
+    """
+
+    def __init__(
+        self, dataset: ClipDataset, batch_size: int, *, workers: int, sampler: Shuffled | None = None
+    ) -> None:
+        self.loader: DataLoader[Any] = DataLoader(
+            _Readable(dataset),
+            batch_size=batch_size,
+            sampler=sampler,
+            drop_last=sampler is not None,
+            num_workers=workers,
+            persistent_workers=workers > 0 and sampler is not None,
+            pin_memory=torch.cuda.is_available(),
+            collate_fn=_collate,
+        )
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        for batch in self.loader:
+            if isinstance(batch, InputError):
+                raise batch
+            yield batch
