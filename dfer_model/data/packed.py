@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -194,20 +194,15 @@ def write_packed(
     try:
         stream = iter(rows)
         shards: list[Path] = []
-        while chunk := list(islice(stream, 1)):
+        while first := list(islice(stream, 1)):
             path = temporary / f"shard-{len(shards):05d}.arrow"
-            write_shard(path, _chain(chunk, islice(stream, SHARD_CLIPS - 1)), class_names)
+            write_shard(path, chain(first, islice(stream, SHARD_CLIPS - 1)), class_names)
             shards.append(path)
         assemble(temporary, shards, class_names, report)
         temporary.rename(out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return PackedClips.open(out)
-
-
-def _chain(first: list[Mapping[str, Any]], rest: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    yield from first
-    yield from rest
 
 
 def write_shard(path: Path, rows: Iterable[Mapping[str, Any]], class_names: Sequence[str]) -> None:

@@ -1,0 +1,108 @@
+"""Train augmentation, the same for all frames of a clip, and the resize of a test (DESIGN section 5)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
+
+from dfer_model.errors import InputError
+
+AREA = (0.08, 1.0)
+ASPECT = (3 / 4, 4 / 3)
+FLIP_PROBABILITY = 0.5
+CROP_TRIES = 10
+
+
+def resize(frames: Sequence[Tensor], image_size: int) -> Tensor:
+    """Resize uint8 frames (3, H, W), of any sizes, to a uint8 clip (frames, 3, image_size, image_size).
+
+    Bilinear and antialiased, without regard to the aspect ratio, as DFER-CLIP tests.
+    """
+    if len({frame.shape for frame in frames}) == 1:
+        return _resized(torch.stack(list(frames)), image_size, image_size)
+    return torch.stack([_resized(frame, image_size, image_size) for frame in frames])
+
+
+def _resized(frames: Tensor, height: int, width: int) -> Tensor:
+    resized: Tensor = transforms.resize(
+        frames, [height, width], interpolation=InterpolationMode.BILINEAR, antialias=True
+    )
+    return resized
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """One random draw per clip: brightness, rotation, resized crop, flip, in that order.
+
+    `brightness_jitter` j multiplies by a factor in [1-j, 1+j] (0..1); `rotation` r turns by an angle in
+    [-r, r] degrees (0..180), bilinear, black outside. Raises InputError for values outside these bounds.
+    """
+
+    brightness_jitter: float = 0.0
+    rotation: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.brightness_jitter <= 1:
+            raise InputError(f"brightness_jitter must lie in 0..1, not {self.brightness_jitter}")
+        if not 0 <= self.rotation <= 180:
+            raise InputError(f"rotation must lie in 0..180 degrees, not {self.rotation}")
+
+    def __call__(self, frames: Sequence[Tensor], image_size: int, rng: np.random.Generator) -> Tensor:
+        """Augment uint8 frames (3, H, W) to a uint8 clip (frames, 3, image_size, image_size).
+
+        Frames that differ in size are first resized to that of the first, so that one crop fits all.
+        """
+        height, width = frames[0].shape[-2:]
+        clip = torch.stack(
+            [
+                frame if frame.shape[-2:] == (height, width) else _resized(frame, height, width)
+                for frame in frames
+            ]
+        )
+        # All numbers are drawn whatever is switched on: turning jitter on leaves the crops as they were.
+        factor = 1 + rng.uniform(-1, 1) * self.brightness_jitter
+        angle = rng.uniform(-1, 1) * self.rotation
+        flip = rng.random() < FLIP_PROBABILITY
+        top, left, crop_height, crop_width = draw_crop(height, width, rng)
+        if self.brightness_jitter:
+            clip = transforms.adjust_brightness(clip, factor)
+        if self.rotation:
+            clip = transforms.rotate(clip, angle, interpolation=InterpolationMode.BILINEAR)
+        clip = transforms.resized_crop(
+            clip,
+            top,
+            left,
+            crop_height,
+            crop_width,
+            [image_size, image_size],
+            interpolation=InterpolationMode.BILINEAR,
+            antialias=True,
+        )
+        augmented: Tensor = transforms.horizontal_flip(clip) if flip else clip
+        return augmented
+
+
+def draw_crop(height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """A crop (top, left, height, width) in pixels with area 0.08..1 and aspect 3/4..4/3 of the image.
+
+    Area uniform, aspect log-uniform, ten tries, then the largest crop in the middle whose aspect is allowed
+    (Szegedy et al. 2015, as torchvision's RandomResizedCrop).
+    """
+    for _ in range(CROP_TRIES):
+        area = height * width * rng.uniform(*AREA)
+        aspect = math.exp(rng.uniform(math.log(ASPECT[0]), math.log(ASPECT[1])))
+        crop_width, crop_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < crop_width <= width and 0 < crop_height <= height:
+            top = int(rng.integers(0, height - crop_height + 1))
+            left = int(rng.integers(0, width - crop_width + 1))
+            return top, left, crop_height, crop_width
+    crop_width = max(1, min(width, round(height * ASPECT[1])))
+    crop_height = max(1, min(height, round(width / ASPECT[0])))
+    return (height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width

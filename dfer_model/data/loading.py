@@ -1,0 +1,121 @@
+"""Packed clips as a torch Dataset: sampled, decoded and augmented where a worker runs."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dfer_model.data.augmentation import Augmentation, resize
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.sampling import sample_test, sample_train
+from dfer_model.errors import InputError
+
+
+class BrokenFrameError(InputError):
+    """A frame that cannot be decoded; the text names the clip and the frame.
+
+    A DataLoader raises a worker's error again with the worker's whole traceback as its text; what follows
+    the error's own name in it is the sentence that was meant for a person.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text.rpartition("BrokenFrameError: ")[2].strip())
+
+
+def decode_frame(encoded: bytes) -> Tensor:
+    """An uint8 RGB image (3, H, W) from the bytes of a JPEG or PNG file.
+
+    Raises InputError, which names no file, when they are neither, are cut off, or have 16 bits a channel.
+    """
+    try:
+        with Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG")) as image:
+            image.load()
+            if image.mode.startswith(("I", "F")):
+                raise InputError("has more than 8 bits a channel")
+            pixels = np.array(image.convert("RGB"))
+    except Image.UnidentifiedImageError as error:
+        raise InputError("is neither JPEG nor PNG" if encoded else "is empty") from error
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError("is damaged or cut off") from error
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def clip_generator(seed: int, epoch: int, clip_id: str) -> np.random.Generator:
+    """The random numbers of one clip in one epoch: from these three alone (DESIGN section 7)."""
+    digest = hashlib.sha256(f"{seed}/{epoch}/{clip_id}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest, "big"))
+
+
+class ClipDataset(Dataset[dict[str, Any]]):
+    """Clips at `indices` of `clips`, as {"frames": uint8 (frames, 3, S, S), "label": int, "index": int}.
+
+    `index` is the clip's position in `clips`. With `train`, frames are drawn at random and augmented;
+    without, they are those of a test and are resized. Randomness comes from (seed, epoch, clip id), so the
+    order and the number of workers change nothing.
+    """
+
+    def __init__(
+        self,
+        clips: PackedClips,
+        indices: Sequence[int] | np.ndarray,
+        *,
+        frames: int,
+        image_size: int,
+        train: Augmentation | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.clips = clips
+        self.indices = [int(index) for index in indices]
+        self.frames = frames
+        self.image_size = image_size
+        self.train = train
+        self.seed = seed
+        # In shared memory, for workers that outlive an epoch hold their own copy of all else.
+        self._epoch = torch.zeros((), dtype=torch.int64)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose random numbers are used; 0 until `set_epoch`."""
+        return int(self._epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Use this epoch's random numbers from the next iteration on, in running workers too."""
+        self._epoch.fill_(epoch)
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        """One clip. Raises InputError naming the clip and frame when a frame cannot be decoded."""
+        index = self.indices[position]
+        count = int(self.clips.num_frames[index])
+        if self.train is None:
+            frames = resize(self._decoded(index, sample_test(count, self.frames)), self.image_size)
+        else:
+            rng = clip_generator(self.seed, self.epoch, self.clips.clip_ids[index])
+            chosen = self._decoded(index, sample_train(count, self.frames, rng))
+            frames = self.train(chosen, self.image_size, rng)
+        return {"frames": frames, "label": int(self.clips.labels[index]), "index": index}
+
+    def _decoded(self, index: int, chosen: Sequence[int]) -> list[Tensor]:
+        """The chosen frames; one that a short clip repeats is decoded once."""
+        distinct = sorted(set(chosen))
+        decoded: dict[int, Tensor] = {}
+        for frame, encoded in zip(distinct, self.clips.encoded_frames(index, distinct), strict=True):
+            try:
+                decoded[frame] = decode_frame(encoded)
+            except InputError as error:
+                raise BrokenFrameError(
+                    f"frame {frame} of clip {self.clips.clip_ids[index]} in {self.clips.path} {error}\n"
+                    "Prepare the clips again, with --skip-broken to leave such clips out"
+                ) from error
+        return [decoded[frame] for frame in chosen]
