@@ -1,7 +1,8 @@
 """A run's settings: every choice that shapes a training, its default, and the presets (DESIGN section 5).
 
 The four presets are `default` (what this project recommends), `paper` (the released code of DFER-CLIP,
-arXiv 2308.13382), `paper-text` (the paper's text where it differs from that code) and `demo` (small, for one core).
+arXiv 2308.13382), `paper-text` (the paper's text where it differs from that code) and `demo` (small, for
+one core).
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class ModelSettings(BaseModel):
 
 
 class Settings(ModelSettings):
-    """All that defines a run beside its clips, class texts, fold and seed. Immutable; unknown keys are refused."""
+    """All that defines a run beside its clips, class texts, fold and seed; unknown keys are refused."""
 
     normalize: Literal["none", "clip"] = Field(
         default="clip", description="pixels in 0..1 as they are, or with CLIP's mean and standard deviation"
@@ -128,7 +129,7 @@ def preset(name: str, dataset_name: str | None = None) -> Settings:
 
 
 def with_overrides(settings: Settings, overrides: Sequence[str]) -> Settings:
-    """`settings` with `key=value` texts applied in order, values as a person writes them (`milestones=30,40`).
+    """`settings` with `key=value` texts applied in order, as a person writes them (`milestones=30,40`).
 
     Raises InputError, in one line naming key, value and what is allowed, for anything that does not fit.
     """

@@ -1,0 +1,118 @@
+"""DFER-CLIP: facial expressions in video, told apart by what is written about them.
+
+The paper is "Prompting Visual-Language Models for Dynamic Facial Expression Recognition" (Zhao and Patras,
+BMVC 2023, arXiv 2308.13382); it stands on CLIP (arXiv 2103.00020) and takes its learnable prompts from CoOp
+(arXiv 2109.01134). Paper and released code differ in how they train, not in the model; settings.py has both.
+
+    frames -> image tower -> frame features -> temporal model -> video feature ─┐
+                                                                                ├─ cosine / 0.01 -> logits
+    contexts + descriptions -> prompts -> text tower (frozen) -> class weights ─┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Self
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from torch import Tensor, nn
+
+from .clip import Clip
+from .prompt_learner import PromptLearner, TextTower
+from .settings import ModelSettings
+from .temporal import TemporalModel
+
+TEMPERATURE = 0.01
+
+
+class DferClip(nn.Module):
+    """The model of `settings` for classes given by their texts: in label order, a list of descriptions each.
+
+    It copies what it needs of `clip`, so that training never changes a Clip that other models are built from.
+    New parts are drawn with torch's random state as it is: seed it first. `class_names` only make errors speak
+    plainly. Raises InputError for descriptions that do not fit the text tower.
+    """
+
+    def __init__(
+        self,
+        clip: Clip,
+        class_texts: Sequence[Sequence[str]],
+        settings: ModelSettings,
+        *,
+        class_names: Sequence[str] | None = None,
+    ):
+        super().__init__()
+        self.trains_image = settings.lr_image > 0
+        self.image_tower: nn.Module = deepcopy(clip.model.get_submodule("visual"))
+        self.image_tower.requires_grad_(self.trains_image)
+        # Drawn before the contexts, so that it starts out the same for any number of classes and contexts.
+        self.temporal: TemporalModel | None = None
+        if settings.temporal_depth:
+            self.temporal = TemporalModel(clip.embed_dim, settings.frames, settings.temporal_depth)
+        self.prompt_learner = PromptLearner(
+            clip,
+            class_texts,
+            contexts=settings.contexts,
+            position=settings.position,
+            context_kind=settings.context_kind,
+            class_names=class_names,
+        )
+        self.text_tower = TextTower(clip)
+        self.train()
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Normalised frames (clips, T, 3, H, W) -> logits (clips, classes)."""
+        frame_features = self.frame_features(frames)  # (clips, T, width)
+        video = self.video_features(frame_features)  # (clips, width)
+        return self.logits(video, self.class_weights())  # (clips, classes)
+
+    def frame_features(self, frames: Tensor) -> Tensor:
+        """f_t = image tower(x_t) for each frame by itself: (clips, T, 3, H, W) -> (clips, T, width)."""
+        clips, length = frames.shape[:2]
+        with torch.set_grad_enabled(self.trains_image and torch.is_grad_enabled()):
+            features: Tensor = self.image_tower(frames.flatten(0, 1))  # (clips * T, width)
+        return features.view(clips, length, -1)
+
+    def video_features(self, frame_features: Tensor) -> Tensor:
+        """The temporal model's class token, or without one the mean: (clips, T, width) -> (clips, width)."""
+        if self.temporal is None:
+            return frame_features.mean(dim=1)
+        video: Tensor = self.temporal(frame_features)
+        return video
+
+    def class_weights(self) -> Tensor:
+        """w_c = text tower(P_c) at EOS, unit norm, for every class: (classes, width)."""
+        return self.prompt_learner.class_weights(self.text_tower)
+
+    def logits(self, video: Tensor, class_weights: Tensor) -> Tensor:
+        """cos(video, w_c) / 0.01, of which the softmax is p(c | x): (clips, width) -> (clips, classes).
+
+        In float32 also under autocast: divided by 0.01, bfloat16's rounding would be half a logit.
+        """
+        with torch.autocast(video.device.type, enabled=False):
+            return F.normalize(video.float(), dim=-1) @ class_weights.float().T / TEMPERATURE
+
+    def trained_parameters(self) -> dict[str, list[nn.Parameter]]:
+        """What an optimiser may change, as `image`, `temporal`, `context`; a part that is not there is empty."""
+        contexts = self.prompt_learner.contexts
+        return {
+            "image": list(self.image_tower.parameters()) if self.trains_image else [],
+            "temporal": list(self.temporal.parameters()) if self.temporal is not None else [],
+            "context": [contexts] if contexts.numel() else [],
+        }
+
+    def train(self, mode: bool = True) -> Self:
+        """As torch's, but frozen parts stay in eval mode, and so does every BatchNorm.
+
+        A batch holds few clips, each of near-equal frames: its statistics would ruin a ResNet's running ones.
+        """
+        super().train(mode)
+        self.text_tower.eval()
+        if not self.trains_image:
+            self.image_tower.eval()
+        for module in self.image_tower.modules():
+            if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                module.eval()
+        return self

@@ -1,0 +1,146 @@
+"""Class weights from text: learnable contexts around a description, read by CLIP's frozen text tower.
+
+DFER-CLIP (arXiv 2308.13382), after CoOp (arXiv 2109.01134): with position `end` the prompt of class c is
+
+    P_c = [SOS] [V_c]_1 [V_c]_2 ... [V_c]_M [tokens of the description of c] [EOS]
+
+in which the M vectors V are learned and everything else is frozen. The class weight is the text tower's output
+at EOS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from torch import Tensor, nn
+
+from .clip import Clip, text_part, token_ids
+from .errors import InputError
+
+Position = Literal["end", "middle", "front"]
+CONTEXT = -1  # stands for a context vector in a layout
+
+
+def layout(ids: Sequence[int], contexts: int, position: Position, *, start: int, end: int) -> list[int]:
+    """The prompt's tokens in order, CONTEXT where a context vector stands.
+
+    `position` is where the description `ids` stands: at the end (contexts before it), in the middle (half of
+    them, the smaller half where odd, before it) or at the front (all of them after it).
+    """
+    before = {"end": contexts, "middle": contexts // 2, "front": 0}[position]
+    return [start, *[CONTEXT] * before, *ids, *[CONTEXT] * (contexts - before), end]
+
+
+class TextTower(nn.Module):
+    """CLIP's text tower from token embeddings on, frozen: gradients pass through it to the contexts."""
+
+    attn_mask: Tensor
+
+    def __init__(self, clip: Clip):
+        super().__init__()
+        source = text_part(clip.model)
+        self.transformer: nn.Module = deepcopy(source.transformer)
+        self.positional_embedding: nn.Parameter = deepcopy(source.positional_embedding)
+        self.ln_final: nn.Module = deepcopy(source.ln_final)
+        self.text_projection: nn.Module | nn.Parameter | None = deepcopy(source.text_projection)
+        self.register_buffer("attn_mask", source.attn_mask.clone(), persistent=False)
+        self.requires_grad_(False)
+
+    def forward(self, prompts: Tensor, ends: Tensor) -> Tensor:
+        """(prompts, length, text width) and the index of EOS in each (prompts,) -> (prompts, embed width)."""
+        length = prompts.shape[1]
+        x: Tensor = prompts + self.positional_embedding[:length]
+        x = self.transformer(x, attn_mask=self.attn_mask[:length, :length])
+        x = self.ln_final(x[torch.arange(len(x), device=x.device), ends])  # (prompts, text width)
+        if isinstance(self.text_projection, nn.Linear):
+            x = self.text_projection(x)
+        elif self.text_projection is not None:
+            x = x @ self.text_projection
+        return x
+
+
+class PromptLearner(nn.Module):
+    """Contexts (classes, M, text width), or (M, text width) when unified, and the prompts that they complete.
+
+    A class with several descriptions (members of an ensembled set) has a prompt for each, with the same
+    contexts. Contexts are drawn from N(0, 0.02^2) with torch's random state as it is. Raises InputError for a
+    class without a description or with one that does not fit the text tower.
+    """
+
+    embeddings: (
+        Tensor  # (prompts, length, text width), of all tokens; what stands in a context's place is unused
+    )
+    context_at: Tensor  # (prompts, M, text width), the position of each context
+    ends: Tensor  # (prompts,), the position of EOS
+    class_of_prompt: Tensor  # (prompts,)
+
+    def __init__(
+        self,
+        clip: Clip,
+        class_texts: Sequence[Sequence[str]],
+        *,
+        contexts: int = 8,
+        position: Position = "end",
+        context_kind: Literal["class-specific", "unified"] = "class-specific",
+        class_names: Sequence[str] | None = None,
+    ):
+        super().__init__()
+        prompts, classes = _layouts(clip, class_texts, contexts, position, class_names)
+        self.classes = len(class_texts)
+        ends = torch.tensor([len(prompt) - 1 for prompt in prompts])
+        # Nothing after EOS reaches it through the causal mask: positions past the longest prompt are left out.
+        tokens = torch.zeros(len(prompts), int(ends.max()) + 1, dtype=torch.int64)
+        is_context = torch.zeros_like(tokens, dtype=torch.bool)
+        for row, prompt in enumerate(prompts):
+            tokens[row, : len(prompt)] = torch.tensor([max(token, 0) for token in prompt])
+            is_context[row, : len(prompt)] = torch.tensor([token == CONTEXT for token in prompt])
+        with torch.no_grad():
+            embeddings = text_part(clip.model).token_embedding(tokens)  # (prompts, length, text width)
+        at = is_context.nonzero()[:, 1].view(len(prompts), contexts, 1)
+        self.register_buffer("embeddings", embeddings.detach().clone())
+        self.register_buffer("context_at", at.expand(-1, -1, clip.text_width).clone(), persistent=False)
+        self.register_buffer("ends", ends, persistent=False)
+        self.register_buffer("class_of_prompt", torch.tensor(classes), persistent=False)
+        owners = [len(class_texts)] if context_kind == "class-specific" else []
+        self.contexts = nn.Parameter(0.02 * torch.randn(*owners, contexts, clip.text_width))
+
+    def forward(self) -> Tensor:
+        """All prompts, as (prompts, length, text width)."""
+        if self.contexts.ndim == 3:
+            contexts = self.contexts[self.class_of_prompt]  # (prompts, M, width)
+        else:
+            contexts = self.contexts.expand(len(self.ends), -1, -1)
+        return self.embeddings.scatter(1, self.context_at, contexts)
+
+    def class_weights(self, text_tower: TextTower) -> Tensor:
+        """(classes, embed width), unit norm: of several members of a class, the unit mean of unit weights."""
+        weights = F.normalize(text_tower(self(), self.ends).float(), dim=-1)  # (prompts, embed width)
+        sums = weights.new_zeros(self.classes, weights.shape[1]).index_add(0, self.class_of_prompt, weights)
+        return F.normalize(sums, dim=-1)  # the sum has the mean's direction
+
+
+def _layouts(
+    clip: Clip,
+    class_texts: Sequence[Sequence[str]],
+    contexts: int,
+    position: Position,
+    class_names: Sequence[str] | None,
+) -> tuple[list[list[int]], list[int]]:
+    """The layout of each prompt and the number of its class, class by class and member by member."""
+    start, end = clip.tokenizer.sot_token_id, clip.tokenizer.eot_token_id
+    if class_names is not None and len(class_names) != len(class_texts):
+        raise InputError(f"{len(class_names)} class names and the texts of {len(class_texts)} classes")
+    prompts, classes = [], []
+    for number, texts in enumerate(class_texts):
+        owner = repr(class_names[number]) if class_names is not None else f"class {number + 1}"
+        if not texts:
+            raise InputError(f"{owner} has no description")
+        for text in texts:
+            ids = token_ids(clip, text, owner=owner, contexts=contexts)
+            prompts.append(layout(ids, contexts, position, start=start, end=end))
+            classes.append(number)
+    return prompts, classes
