@@ -1,0 +1,212 @@
+"""Which server is asked, with which key and model, and what to tell a person when that does not work.
+
+The key comes from the environment and goes to the endpoint: never into a text, a file or a representation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import json
+import os
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import openai
+
+from ..errors import InputError, WorkError
+from ..workspace import Workspace
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+# The one place that names a default model: cheap, current, and asked not to reason, because OpenAI's
+# reasoning models take temperature and top_p only then (developers.openai.com/api/docs/guides/latest-model).
+DEFAULT_MODEL = "gpt-6-luna"
+DEFAULT_MODEL_SAMPLING = {"reasoning_effort": "none"}
+
+THREE_WAYS = (
+    "no language model to ask: set OPENAI_API_KEY, or start a local server such as Ollama (`ollama serve`)\n"
+    "and give `--base-url http://localhost:11434/v1`, or use descriptors that need no model: `--source facs`"
+)
+LISTED_MODELS = 12
+TIMEOUT_S = 300.0  # a small local model on a CPU needs minutes for a long answer
+LISTING_TIMEOUT_S = 15.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A server that speaks OpenAI's chat completions, the model asked there, and the key it is sent."""
+
+    base_url: str
+    model: str
+    api_key: str | None = field(default=None, repr=False)
+
+    @property
+    def is_openai(self) -> bool:
+        """Whether this is OpenAI's own server."""
+        return self.base_url == OPENAI_URL
+
+    @property
+    def sampling_defaults(self) -> dict[str, Any]:
+        """Sampling parameters without which the default model would refuse the others."""
+        return dict(DEFAULT_MODEL_SAMPLING) if self.is_openai and self.model == DEFAULT_MODEL else {}
+
+    @property
+    def token_limit_name(self) -> str:
+        """OpenAI's newer models know only the new name; other servers may know only the old one."""
+        return "max_completion_tokens" if self.is_openai else "max_tokens"
+
+    def client(self, retries: int) -> openai.AsyncOpenAI:
+        """The SDK's client; without a key a dummy is sent, because the SDK insists on one."""
+        return openai.AsyncOpenAI(
+            base_url=self.base_url,
+            api_key=self.api_key or "no-key",
+            max_retries=retries,
+            timeout=openai.Timeout(TIMEOUT_S, connect=10.0),
+        )
+
+    def redact(self, text: str) -> str:
+        """The text without the key, should a server have echoed it."""
+        return text.replace(self.api_key, "[key]") if self.api_key else text
+
+
+def resolve_endpoint(workspace: Workspace, base_url: str | None = None, model: str | None = None) -> Endpoint:
+    """The endpoint to ask: what is given, else the environment, else `dfer.yaml`, else OpenAI with a key.
+
+    Where a base URL but no model is known, the server is asked for its list. Raises InputError when there is
+    neither key nor server, or a choice of models; WorkError when the server does not answer.
+    """
+    url = base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or _default(workspace, "base_url")
+    key = _key_from_environment()
+    if not url and not key:
+        raise InputError(THREE_WAYS)
+    url = normal_url(url or OPENAI_URL)
+    if url == OPENAI_URL and not key:
+        raise InputError(f"{OPENAI_URL} wants a key: set OPENAI_API_KEY\nWithout one: --source facs")
+    chosen = model or _default(workspace, "model") or (DEFAULT_MODEL if url == OPENAI_URL else "")
+    endpoint = Endpoint(url, chosen, key)
+    return endpoint if chosen else Endpoint(url, _only_model(endpoint), key)
+
+
+def normal_url(text: str) -> str:
+    """The base URL in the form under which answers are stored. Raises InputError when it is not one."""
+    shown = text.rpartition("@")[2].partition("?")[0]
+    try:
+        parts = urlsplit(text.strip().rstrip("/"))
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket left open
+        usable = False
+    if not usable:
+        raise InputError(f"{shown!r} is no base URL; one looks like http://localhost:11434/v1")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise InputError(
+            "a base URL holds no user, password or query: it is written into manifests\n"
+            "Give the key in OPENAI_API_KEY instead"
+        )
+    return urlunsplit((parts.scheme, parts.netloc.lower(), parts.path, "", ""))
+
+
+def run_blocking(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end from ordinary code, also from inside a notebook's running event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
+async def served_models(client: openai.AsyncOpenAI) -> list[str]:
+    """The names that `GET /models` lists, sorted; empty where the answer is no such list.
+
+    Raises openai.APIError as the SDK does.
+    """
+    patience = client.with_options(max_retries=1, timeout=LISTING_TIMEOUT_S)
+    answer = await patience.models.with_raw_response.list()
+    try:
+        body = json.loads(answer.http_response.text)
+    except ValueError:
+        return []
+    listed = body.get("data") if isinstance(body, dict) else None
+    entries = listed if isinstance(listed, list) else []
+    return sorted({str(each["id"]) for each in entries if isinstance(each, dict) and each.get("id")})
+
+
+def choice_of(models: Sequence[str], wanted: str = "") -> str:
+    """A line that lists models, the nearest to the wanted one first, and not more than a person reads."""
+    near = difflib.get_close_matches(wanted, models, n=3, cutoff=0.4)
+    ordered = near + [name for name in models if name not in near]
+    rest = f" and {len(ordered) - LISTED_MODELS} more" if len(ordered) > LISTED_MODELS else ""
+    return ", ".join(ordered[:LISTED_MODELS]) + rest
+
+
+def connection_error(endpoint: Endpoint, error: openai.APIConnectionError) -> str:
+    """One line: who did not answer, and why as far as the operating system tells."""
+    if isinstance(error, openai.APITimeoutError):
+        return f"{endpoint.base_url} did not answer in time"
+    return f"nothing answers at {endpoint.base_url} ({_system_words(error)})"
+
+
+def refused_key(endpoint: Endpoint) -> str:
+    """One line for 401 and 403. The server's own words are left out: they may quote the key."""
+    if endpoint.api_key is None:
+        return f"{endpoint.base_url} wants a key: set OPENAI_API_KEY"
+    return f"{endpoint.base_url} does not accept the key in OPENAI_API_KEY"
+
+
+def _system_words(error: BaseException) -> str:
+    """What the operating system said, from below the exceptions of the SDK and its HTTP library."""
+    words = "no connection"
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, OSError) and below.strerror:
+            words = os.strerror(below.errno) if (below.errno or 0) > 0 else below.strerror
+        causes = below.exceptions if isinstance(below, BaseExceptionGroup) else (None,)
+        below = causes[0] or below.__cause__ or below.__context__
+    return words
+
+
+def _only_model(endpoint: Endpoint) -> str:
+    async def listed() -> list[str]:
+        async with endpoint.client(retries=1) as client:
+            return await served_models(client)
+
+    problem = ""
+    models: list[str] = []
+    try:
+        models = run_blocking(listed())
+    except (openai.AuthenticationError, openai.PermissionDeniedError):
+        problem = f"{refused_key(endpoint)}\nor name the model with --model"
+    except openai.APIConnectionError as error:
+        problem = f"{connection_error(endpoint, error)}\nStart the server, or check --base-url"
+    except openai.APIError:
+        pass  # a server without a list of models can still be asked, by whoever knows the name
+    if problem:
+        raise WorkError(problem)
+    if not models:
+        raise InputError(f"{endpoint.base_url} lists no models\nName the one to ask with --model")
+    if len(models) > 1:
+        raise InputError(
+            f"{endpoint.base_url} serves {len(models)} models; choose with --model\n"
+            f"There are: {choice_of(models)}"
+        )
+    return models[0]
+
+
+def _default(workspace: Workspace, key: str) -> str:
+    value = workspace.defaults.get(key) or ""
+    if not isinstance(value, str):
+        raise InputError(f"{workspace.root / 'dfer.yaml'}: {key} must be text, not {value!r}")
+    return value
+
+
+def _key_from_environment() -> str | None:
+    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    if not all("!" <= char <= "~" for char in key):
+        raise InputError("OPENAI_API_KEY holds white space or a character that no key has")
+    return key or None

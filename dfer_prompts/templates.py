@@ -1,0 +1,169 @@
+"""Templates: prompts in Jinja2 with YAML front matter, rendered in a sandbox with strict variables.
+
+A template sees four variables: `expression` (the words of the class, "anger and disgust"), `class_name`
+("anger_disgust"), `expressions` (the words of all classes, in label order) and `class_set` (its name). They
+are text and arrive as typed: what is rendered in is never read as a template again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .classes import ClassSet, ExpressionClass
+from .errors import InputError, unknown
+from .resources import shipped
+from .responses import Sampling
+from .validation import first_problem
+from .workspace import Workspace
+
+SUFFIX = ".md"
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+FRONT_MATTER = re.compile(r"---[ \t]*\n(?P<matter>.*?\n)---[ \t]*\n(?P<text>.*)", re.DOTALL)
+
+# What an expression in a template can raise while it renders, the sandbox's refusals among them.
+RENDER_ERRORS = (
+    TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+class FrontMatter(BaseModel):
+    """What stands between the `---` lines; a key that is not here is an error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str
+    purpose: str = Field(min_length=1, pattern=r"^[^\n]+$")
+    source: str = ""
+    sampling: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Template:
+    """One prompt, ready to render."""
+
+    name: str
+    purpose: str  # one line
+    source: str  # where the prompt comes from: a paper, a person
+    sampling: dict[str, Any]  # the sampling parameters it asks for; the command line wins over them
+    text: str  # the Jinja2 source, without the front matter
+    sha256: str  # of the whole file
+    path: Path
+    first_line: int  # the line of the file on which `text` begins
+
+    def messages(self, expression_class: ExpressionClass, class_set: ClassSet) -> list[dict[str, str]]:
+        """The chat messages that ask for one class: a single user message.
+
+        Raises InputError, with file and line, for an undefined variable, a forbidden access, or any other
+        fault of the template.
+        """
+        # Not HTML but plain text for a language model: escaping would change the words.
+        environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+        try:
+            content = environment.from_string(self.text).render(
+                expression=expression_class.words,
+                class_name=expression_class.name,
+                expressions=[each.words for each in class_set.classes],
+                class_set=class_set.name,
+            )
+        except TemplateSyntaxError as error:
+            raise self._fault(error, error.lineno) from error
+        except RENDER_ERRORS as error:
+            raise self._fault(error, _line_in_template(error)) from error
+        if not content.strip():
+            raise InputError(f"{self.path}: the template renders to nothing for {expression_class.name}")
+        return [{"role": "user", "content": content}]
+
+    def _fault(self, error: Exception, line: int) -> InputError:
+        says = " ".join(str(error).split()) or type(error).__name__
+        known = "\nIt may use: expression, class_name, expressions, class_set" if "undefined" in says else ""
+        return InputError(f"{self.path}, line {self.first_line + line - 1}: {says}{known}")
+
+
+def template_names(workspace: Workspace) -> list[str]:
+    """The names of all templates, sorted; one in the workspace hides a shipped one of the same name."""
+    folders = (workspace.prompts, shipped("prompts"))
+    files = (path for folder in folders if folder.is_dir() for path in folder.glob(f"*{SUFFIX}"))
+    return sorted({path.stem for path in files if NAME.fullmatch(path.stem)})
+
+
+def load_template(name: str, workspace: Workspace) -> Template:
+    """The template called `name`, from the workspace's `prompts/` or else the shipped ones.
+
+    Raises InputError for a name that does not exist or is no name, front matter that is wrong, and syntax
+    errors, each with its file.
+    """
+    if not NAME.fullmatch(name) or name not in template_names(workspace):
+        raise unknown("template", name, template_names(workspace))
+    own = workspace.prompts / f"{name}{SUFFIX}"
+    return read_template(own if own.is_file() else shipped("prompts") / f"{name}{SUFFIX}")
+
+
+def read_template(path: Path) -> Template:
+    """The template in one file. Raises InputError as `load_template` does."""
+    try:
+        whole = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    parts = FRONT_MATTER.fullmatch(whole)
+    if parts is None:
+        raise InputError(f"{path}: no front matter\nA template is `---`, YAML lines, `---`, then the prompt")
+    matter = _front_matter(path, parts["matter"])
+    body = parts["text"]
+    text = body.strip("\n")
+    skipped = len(body) - len(body.lstrip("\n"))
+    first_line = whole.count("\n", 0, parts.start("text")) + 1 + skipped
+    template = Template(
+        name=matter.name,
+        purpose=matter.purpose,
+        source=matter.source,
+        sampling=matter.sampling,
+        text=text,
+        sha256=hashlib.sha256(whole.encode("utf-8")).hexdigest(),
+        path=path,
+        first_line=first_line,
+    )
+    try:
+        ImmutableSandboxedEnvironment(autoescape=False).parse(text)
+    except TemplateSyntaxError as error:
+        raise template._fault(error, error.lineno) from error
+    return template
+
+
+def _front_matter(path: Path, text: str) -> FrontMatter:
+    try:
+        matter = FrontMatter.model_validate(yaml.safe_load(text))
+        Sampling.model_validate(matter.sampling)
+    except yaml.YAMLError as error:
+        says = " ".join(str(error).split())
+        raise InputError(f"{path}: the front matter is not valid YAML: {says}") from error
+    except ValidationError as error:
+        raise InputError(f"{path}: {first_problem(error)}") from error
+    if matter.name != path.stem:
+        raise InputError(f"{path}: its front matter says name: {matter.name}; make it {path.stem}")
+    return matter
+
+
+def _line_in_template(error: BaseException) -> int:
+    """The line of the template that was being rendered, from the traceback that Jinja2 rewrites."""
+    line = 1
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename in ("<template>", "<unknown>"):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

@@ -1,0 +1,172 @@
+"""A real HTTP server on loopback that speaks chat completions and `/models`, with failures on demand.
+
+    with serve() as endpoint:
+        endpoint.script = lambda body, earlier: Reply(status=500) if earlier < 3 else None
+
+`script` sees a request's body and how often the same body came before; None means the ordinary answer.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+FEATURES = (
+    "furrowed eyebrows",
+    "narrow eyes",
+    "tightened lips",
+    "flared nostrils",
+    "raised cheeks",
+    "an open mouth",
+    "a wrinkled nose",
+    "a raised chin",
+)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer of the server: a status, a body (JSON unless it is text), headers, and how long it takes."""
+
+    body: Any = None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=lambda: {"retry-after-ms": "5"})
+    delay: float = 0.0
+
+
+@dataclass
+class FakeEndpoint:
+    """What the server was told to do, and what it saw."""
+
+    base_url: str = ""
+    models: list[str] = field(default_factory=lambda: ["tiny"])
+    api_key: str | None = None  # None: anybody may ask
+    latency: float = 0.0
+    script: Callable[[dict[str, Any], int], Reply | None] = lambda body, earlier: None
+    models_reply: Reply | None = None
+    asked: list[dict[str, Any]] = field(default_factory=list)  # the bodies of all completions asked for
+    answered: list[dict[str, Any]] = field(default_factory=list)  # those that were answered in full
+    authorizations: list[str | None] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    at_once: int = 0
+    most_at_once: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def prompts(self) -> list[str]:
+        return [body["messages"][0]["content"] for body in self.asked]
+
+
+def completion(text: str | None, *, finish: str = "stop", **message: Any) -> dict[str, Any]:
+    """A chat completion as OpenAI's API answers it."""
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1700000000,
+        "model": "tiny",
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": finish,
+                "message": {"role": "assistant", "content": text, **message},
+            }
+        ],
+        "usage": {"prompt_tokens": 40, "completion_tokens": 20, "total_tokens": 60},
+    }
+
+
+def features_for(body: dict[str, Any]) -> list[str]:
+    """Seven features that depend on the prompt and the seed, and on nothing else."""
+    start = sum(map(ord, body["messages"][0]["content"])) + body.get("seed", 0)
+    return [FEATURES[(start + i) % len(FEATURES)] for i in range(7)]
+
+
+def ordinary(body: dict[str, Any]) -> Reply:
+    return Reply(completion("Sure, here are some:\n" + "\n".join(f"- {each}" for each in features_for(body))))
+
+
+@contextmanager
+def serve() -> Iterator[FakeEndpoint]:
+    """The server, in threads of this process, until the block ends."""
+    endpoint = FakeEndpoint()
+    server = _Server(endpoint)
+    endpoint.base_url = f"http://127.0.0.1:{server.server_port}/v1"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield endpoint
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, endpoint: FakeEndpoint) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.endpoint = endpoint
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    @property
+    def endpoint(self) -> FakeEndpoint:
+        return self.server.endpoint
+
+    def do_GET(self) -> None:
+        self._note()
+        models = [{"id": name, "object": "model"} for name in self.endpoint.models]
+        listing = Reply({"object": "list", "data": models})
+        self._send(self._refused() or self.endpoint.models_reply or listing)
+
+    def do_POST(self) -> None:
+        self._note()
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        with self.endpoint.lock:
+            earlier = self.endpoint.asked.count(body)
+            self.endpoint.asked.append(body)
+            self.endpoint.at_once += 1
+            self.endpoint.most_at_once = max(self.endpoint.most_at_once, self.endpoint.at_once)
+        reply = self._refused() or self.endpoint.script(body, earlier) or ordinary(body)
+        time.sleep(self.endpoint.latency + reply.delay)
+        with self.endpoint.lock:
+            self.endpoint.at_once -= 1
+        if self._send(reply) and reply.status == 200:
+            with self.endpoint.lock:
+                self.endpoint.answered.append(body)
+
+    def _note(self) -> None:
+        with self.endpoint.lock:
+            self.endpoint.paths.append(self.path)
+            self.endpoint.authorizations.append(self.headers.get("authorization"))
+
+    def _refused(self) -> Reply | None:
+        if self.endpoint.api_key in (None, (self.headers.get("authorization") or "").removeprefix("Bearer ")):
+            return None
+        echo = f"Incorrect API key provided: {self.headers.get('authorization')}"
+        return Reply({"error": {"message": echo, "code": "invalid_api_key"}}, status=401)
+
+    def _send(self, reply: Reply) -> bool:
+        text = reply.body if isinstance(reply.body, str) else json.dumps(reply.body)
+        kind = "text/html" if isinstance(reply.body, str) else "application/json"
+        try:
+            self.send_response(reply.status)
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
+            self.send_header("content-type", kind)
+            self.send_header("content-length", str(len(text.encode())))
+            self.end_headers()
+            self.wfile.write(text.encode())
+        except OSError:  # the asker was killed
+            return False
+        return True
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        pass

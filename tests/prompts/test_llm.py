@@ -1,0 +1,366 @@
+"""Asking a real HTTP server: what is sent, what counts as an answer, and what a person reads on failure."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dfer_prompts.errors import DferPromptsError, InputError, WorkError
+from dfer_prompts.responses import Request, Sampling
+from dfer_prompts.sources.endpoint import normal_url
+from dfer_prompts.sources.llm import Answer, Endpoint, Failure, Lost, ask, read_answer, resolve_endpoint
+from dfer_prompts.workspace import Workspace
+
+from .endpoint import FakeEndpoint, Reply, completion, serve
+
+LIST = "- raised eyebrows\n- parted lips"
+KEY = "sk-verysecret-0123456789"
+
+
+def requests_to(server: FakeEndpoint, count: int = 3, **sampling: Any) -> list[Request]:
+    return [
+        Request(
+            "fear",
+            server.base_url,
+            "tiny",
+            ({"role": "user", "content": f"features of fear {i}?"},),
+            Sampling(**sampling),
+            i,
+        )
+        for i in range(count)
+    ]
+
+
+def asked(server: FakeEndpoint, requests: list[Request], **options: Any) -> tuple[dict[str, Any], list[Lost]]:
+    """Ask, and return the responses by key and what was lost."""
+    responses: dict[str, Any] = {}
+    endpoint = Endpoint(server.base_url, "tiny", options.pop("api_key", None))
+    lost = asyncio.run(
+        ask(endpoint, requests, lambda request, body: responses.update({request.key: body}), **options)
+    )
+    return responses, lost
+
+
+# ---------------------------------------------------------------- what counts as an answer
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (completion(LIST), Answer(["raised eyebrows", "parted lips"])),
+        ({"choices": [{"message": {"content": LIST}}]}, Answer(["raised eyebrows", "parted lips"])),
+        (completion(f"<think>lips?</think>\n{LIST}"), Answer(["raised eyebrows", "parted lips"])),
+        (completion(LIST, finish="length"), "truncated"),
+        (completion(None, refusal="I cannot talk about faces."), "refused"),
+        (completion(LIST, finish="content_filter"), "refused"),
+        (completion("I'm sorry, but I can't help with that."), "refused"),
+        ({"error": {"code": "content_filter", "message": "filtered"}}, "refused"),
+        (completion(""), "empty"),
+        (completion(None), "empty"),
+        (completion(" \n "), "empty"),
+        (completion("<think>all of it was thinking</think>"), "empty"),
+        ({"choices": []}, "malformed"),
+        ({"choices": None}, "malformed"),
+        ({"choices": [{}]}, "malformed"),
+        ({"choices": ["text"]}, "malformed"),
+        ({"choices": [{"message": None}]}, "malformed"),
+        ({"choices": [{"message": {"content": [1, 2]}}]}, "malformed"),
+        ({"error": {"message": "overloaded"}}, "malformed"),
+        ({}, "malformed"),
+        ([], "malformed"),
+        (None, "malformed"),
+        ("<html>Welcome</html>", "malformed"),
+        ("", "malformed"),
+    ],
+)
+def test_reading_a_response(response: Any, expected: Answer | str) -> None:
+    read = read_answer(response)
+    if isinstance(expected, Answer):
+        assert read == expected
+    else:
+        assert isinstance(read, Failure)
+        assert read.reason == expected
+        assert read.detail
+        assert "\n" not in read.detail
+
+
+# ---------------------------------------------------------------- what is sent
+
+
+def test_each_request_is_sent_once_with_every_sampling_parameter(endpoint: FakeEndpoint) -> None:
+    requests = requests_to(endpoint, 4, temperature=0.3, top_p=0.8, max_tokens=99, seed=20)
+    responses, lost = asked(endpoint, requests)
+    assert lost == []
+    assert set(responses) == {request.key for request in requests}
+    assert sorted(body["seed"] for body in endpoint.asked) == [20, 21, 22, 23]
+    for body in endpoint.asked:
+        assert body == {
+            "model": "tiny",
+            "messages": [{"role": "user", "content": f"features of fear {body['seed'] - 20}?"}],
+            "temperature": 0.3,
+            "top_p": 0.8,
+            "max_tokens": 99,
+            "seed": body["seed"],
+        }
+
+
+def test_a_reasoning_effort_is_sent_when_set(endpoint: FakeEndpoint) -> None:
+    asked(endpoint, requests_to(endpoint, 1, reasoning_effort="low"))
+    assert endpoint.asked[0]["reasoning_effort"] == "low"
+
+
+def test_openai_itself_is_asked_with_its_new_name_for_the_token_limit() -> None:
+    assert Endpoint("https://api.openai.com/v1", "gpt").token_limit_name == "max_completion_tokens"
+    assert Endpoint("http://localhost:11434/v1", "gpt").token_limit_name == "max_tokens"
+
+
+def test_no_more_than_the_allowed_number_of_requests_is_under_way(endpoint: FakeEndpoint) -> None:
+    endpoint.latency = 0.05
+    asked(endpoint, requests_to(endpoint, 12), concurrency=3)
+    assert endpoint.most_at_once == 3
+    assert len(endpoint.asked) == 12
+
+
+def test_the_key_goes_to_the_endpoint_and_without_one_none_is_asked_for(endpoint: FakeEndpoint) -> None:
+    endpoint.api_key = KEY
+    responses, lost = asked(endpoint, requests_to(endpoint, 2), api_key=KEY)
+    assert len(responses) == 2
+    assert lost == []
+    assert set(endpoint.authorizations) == {f"Bearer {KEY}"}
+
+
+def test_a_redirect_to_another_host_does_not_take_the_key_along(endpoint: FakeEndpoint) -> None:
+    with serve() as stranger:
+        endpoint.script = lambda body, earlier: Reply(
+            status=307, headers={"location": f"{stranger.base_url}/chat/completions"}
+        )
+        asked(endpoint, requests_to(endpoint, 1), api_key=KEY)
+        assert not any(KEY in (value or "") for value in stranger.authorizations)
+
+
+# ---------------------------------------------------------------- failures of the server
+
+
+def test_429_with_retry_after_and_500_three_times_end_in_answers(endpoint: FakeEndpoint) -> None:
+    def script(body: dict[str, Any], earlier: int) -> Reply | None:
+        if body["messages"][0]["content"].endswith("0?") and earlier < 1:
+            return Reply({"error": {"message": "slow down"}}, status=429, headers={"retry-after": "0.01"})
+        if body["messages"][0]["content"].endswith("1?") and earlier < 3:
+            return Reply({"error": {"message": "boom"}}, status=500)
+        return None
+
+    endpoint.script = script
+    requests = requests_to(endpoint, 3)
+    responses, lost = asked(endpoint, requests)
+    assert lost == []
+    assert all(isinstance(read_answer(responses[request.key]), Answer) for request in requests)
+    assert len(endpoint.asked) == (1 + 1) + (3 + 1) + 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_one_request_that_always_fails_does_not_lose_the_others(endpoint: FakeEndpoint, status: int) -> None:
+    def script(body: dict[str, Any], earlier: int) -> Reply | None:
+        hopeless = body["messages"][0]["content"].endswith("0?")
+        return Reply({"error": {"message": "no\nluck"}}, status=status) if hopeless else None
+
+    endpoint.script = script
+    responses, lost = asked(endpoint, requests_to(endpoint, 5), retries=2, concurrency=1)
+    assert len(responses) == 4
+    assert [each.request.sample for each in lost] == [0]
+    assert lost[0].reason == f"{endpoint.base_url} answers {status}: no luck"
+
+
+def test_a_page_instead_of_an_answer_is_kept_as_it_came(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: Reply("<html>It works!</html>")
+    requests = requests_to(endpoint, 1)
+    responses, lost = asked(endpoint, requests)
+    assert lost == []
+    assert responses[requests[0].key] == "<html>It works!</html>"
+    assert read_answer(responses[requests[0].key]) == Failure(
+        "malformed", "an HTML page; does --base-url end in /v1?"
+    )
+
+
+def test_a_refused_key_ends_the_asking_and_is_not_repeated(endpoint: FakeEndpoint) -> None:
+    endpoint.api_key = "another"
+    responses, lost = asked(endpoint, requests_to(endpoint, 9), api_key=KEY, concurrency=1)
+    assert responses == {}
+    assert len(endpoint.asked) == 1
+    assert lost[0].reason == f"{endpoint.base_url} does not accept the key in OPENAI_API_KEY"
+
+
+def test_a_server_that_wants_a_key_says_where_it_is_set(endpoint: FakeEndpoint) -> None:
+    endpoint.api_key = "another"
+    _, lost = asked(endpoint, requests_to(endpoint, 1))
+    assert lost[0].reason == f"{endpoint.base_url} wants a key: set OPENAI_API_KEY"
+
+
+def test_a_key_that_a_server_echoes_is_not_kept(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: (
+        Reply({"error": {"message": f"bad luck with {KEY}"}}, status=500)
+        if body["messages"][0]["content"].endswith("0?")
+        else Reply(completion(f"- raised eyebrows\n- {KEY}"))
+    )
+    responses, lost = asked(endpoint, requests_to(endpoint, 2), api_key=KEY, retries=0)
+    assert "bad luck with [key]" in lost[0].reason
+    assert KEY not in str(responses)
+    assert KEY not in repr(Endpoint(endpoint.base_url, "tiny", KEY))
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Reply({"error": {"message": "no such model", "code": "model_not_found"}}, status=404),
+        Reply({"error": {"message": "Invalid model name passed in", "code": "400"}}, status=400),
+        Reply({"detail": "unknown"}, status=422),
+    ],
+)
+def test_a_model_the_server_does_not_know_is_answered_with_those_it_has(
+    endpoint: FakeEndpoint, refusal: Reply
+) -> None:
+    endpoint.models = ["large", "tiny2"]
+    endpoint.script = lambda body, earlier: refusal
+    with pytest.raises(InputError) as error:
+        asked(endpoint, requests_to(endpoint, 1))
+    assert str(error.value) == (f"{endpoint.base_url} does not know the model 'tiny'\nIt has: tiny2, large")
+
+
+def test_a_refused_parameter_is_told_in_the_servers_words(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: Reply(
+        {"error": {"message": "Unsupported parameter: 'temperature'", "code": "unsupported_parameter"}},
+        status=400,
+    )
+    _, lost = asked(endpoint, requests_to(endpoint, 1))
+    assert lost[0].reason == f"{endpoint.base_url} answers 400: Unsupported parameter: 'temperature'"
+
+
+def test_nobody_there_is_told_at_once(endpoint: FakeEndpoint) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    endpoint.base_url = f"http://127.0.0.1:{port}/v1"
+    responses, lost = asked(endpoint, requests_to(endpoint, 9))
+    assert responses == {}
+    assert len(lost) == 1
+    assert lost[0].reason == f"nothing answers at http://127.0.0.1:{port}/v1 (Connection refused)"
+
+
+def test_what_storing_raises_comes_out_as_it_is(endpoint: FakeEndpoint) -> None:
+    def full(request: Request, body: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        asyncio.run(ask(Endpoint(endpoint.base_url, "tiny"), requests_to(endpoint, 9), full))
+
+
+# ---------------------------------------------------------------- which endpoint, which model
+
+
+@pytest.fixture
+def workspace(isolated: Path) -> Workspace:
+    return Workspace(isolated)
+
+
+def test_a_key_alone_means_openai_and_the_default_model(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")
+    endpoint = resolve_endpoint(workspace)
+    assert endpoint == Endpoint("https://api.openai.com/v1", "gpt-6-luna", KEY)
+    assert endpoint.sampling_defaults == {"reasoning_effort": "none"}
+    assert resolve_endpoint(workspace, model="gpt-4.1").sampling_defaults == {}
+
+
+def test_neither_key_nor_server_names_the_three_ways_in_two_lines(workspace: Workspace) -> None:
+    with pytest.raises(InputError) as error:
+        resolve_endpoint(workspace)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 2
+    for way in ("OPENAI_API_KEY", "ollama serve", "--base-url http://localhost:11434/v1", "--source facs"):
+        assert way in str(error.value)
+
+
+def test_openai_without_a_key_is_told_before_it_is_asked(workspace: Workspace) -> None:
+    with pytest.raises(InputError, match="set OPENAI_API_KEY"):
+        resolve_endpoint(workspace, base_url="https://api.openai.com/v1/")
+
+
+def test_the_command_line_wins_over_the_environment_which_wins_over_the_file(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workspace.root / "dfer.yaml").write_text("base_url: http://file:1/v1\nmodel: of-the-file\n")
+    assert resolve_endpoint(workspace) == Endpoint("http://file:1/v1", "of-the-file")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://environment:2/v1")
+    assert resolve_endpoint(workspace).base_url == "http://environment:2/v1"
+    given = resolve_endpoint(workspace, base_url="http://given:3/v1/", model="given")
+    assert given == Endpoint("http://given:3/v1", "given")
+
+
+def test_the_only_model_served_is_the_one_asked(workspace: Workspace, endpoint: FakeEndpoint) -> None:
+    assert resolve_endpoint(workspace, base_url=endpoint.base_url).model == "tiny"
+
+
+def test_several_models_are_a_choice(workspace: Workspace, endpoint: FakeEndpoint) -> None:
+    endpoint.models = ["b", "a"]
+    with pytest.raises(InputError) as error:
+        resolve_endpoint(workspace, base_url=endpoint.base_url)
+    assert str(error.value) == f"{endpoint.base_url} serves 2 models; choose with --model\nThere are: a, b"
+    endpoint.models = [f"m{i:03}" for i in range(300)]
+    with pytest.raises(InputError, match="m011 and 288 more"):
+        resolve_endpoint(workspace, base_url=endpoint.base_url)
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (Reply({"object": "list", "data": None}), "lists no models\nName the one to ask with --model"),
+        (Reply({"error": {"message": "?"}}, status=404), "lists no models"),
+        (Reply("<html></html>"), "lists no models"),
+        (Reply(["a"]), "lists no models"),
+        (Reply({"error": {"message": "who are you"}}, status=401), "wants a key: set OPENAI_API_KEY"),
+    ],
+)
+def test_a_server_that_lists_nothing_asks_for_a_name(
+    workspace: Workspace, endpoint: FakeEndpoint, reply: Reply, says: str
+) -> None:
+    endpoint.models_reply = reply
+    with pytest.raises(DferPromptsError) as error:
+        resolve_endpoint(workspace, base_url=endpoint.base_url)
+    assert says in str(error.value)
+
+
+def test_a_name_that_is_no_host_is_a_sentence(workspace: Workspace) -> None:
+    with pytest.raises(WorkError, match=r"nothing answers at http://nowhere\.invalid/v1 \("):
+        resolve_endpoint(workspace, base_url="http://nowhere.invalid/v1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "localhost:11434/v1",
+        "ftp://x/v1",
+        "http://",
+        "x",
+        "http://me:secret@h/v1",
+        "http://h/v1?key=secret",
+        "http://[::1/v1",
+        "http://h:port/v1",
+    ],
+)
+def test_what_is_no_base_url_is_a_sentence_without_secrets(text: str) -> None:
+    with pytest.raises(InputError, match="base URL") as error:
+        normal_url(text)
+    assert "secret" not in str(error.value)
+
+
+def test_a_key_with_white_space_inside_is_not_sent_and_not_shown(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-one sk-two")
+    with pytest.raises(InputError, match="OPENAI_API_KEY") as error:
+        resolve_endpoint(workspace)
+    assert "sk-one" not in str(error.value)
