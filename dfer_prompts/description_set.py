@@ -85,7 +85,8 @@ class DescriptionSet:
     """All descriptors of all classes: class name -> members -> descriptors in rank order.
 
     `name` is a version ("v2"), a view of one ("v2@4"), a control ("control:swapped"), or "" for a draft.
-    Raises InputError when a class is missing, is not listed, or has a member without descriptors.
+    Raises InputError when a class is missing or not listed, has a member without descriptors, or a descriptor
+    that is no single printable line or out of rank order.
     """
 
     name: str
@@ -99,6 +100,8 @@ class DescriptionSet:
         for name in self.class_names:
             if not self.members[name] or not all(self.members[name]):
                 raise InputError(f"{self._title()}: the class {name!r} has no descriptor")
+            for member in self.members[name]:
+                _check(member, f"{self._title()}: the class {name!r}")
 
     def top(self, k: int) -> DescriptionSet:
         """The view of each member's first `k` descriptors, named "v2@4".
@@ -153,6 +156,14 @@ class DescriptionSet:
 
     def _title(self) -> str:
         return f"description set {self.name}" if self.name else "the description set"
+
+
+def _check(member: Sequence[Descriptor], where: str) -> None:
+    for rank, each in enumerate(member, start=1):
+        if not each.text.strip() or not each.text.isprintable():
+            raise InputError(f"{where} has a descriptor that is not one line of text: {each.text!r}")
+        if each.rank != rank:
+            raise InputError(f"{where} has rank {each.rank} where rank {rank} belongs")
 
 
 def join(descriptors: Sequence[str]) -> str:

@@ -39,15 +39,15 @@ _LISTING = re.compile(
     re.IGNORECASE,
 )
 _CHATTER = re.compile(
-    r"^\W*(?:sure|certainly|of course|absolutely|okay|great|here (?:are|is)|here's|these|this|note|please|"
-    r"let me know|i hope|hope|feel free|in summary|in conclusion|overall,|remember|keep in mind|it's|it is|"
-    r"i'm|i am|i can|sorry|unfortunately|as an ai|if you|would you|do you|together|collectively|the above|"
-    r"thanks|thank you|happy to help|"
+    r"^\W*(?:sure|yes|got it|certainly|of course|absolutely|okay|great|here (?:are|is)|here's|these|this|"
+    r"note|please|let me know|i hope|hope|feel free|in summary|in conclusion|overall,|remember|keep in mind|"
+    r"it's|it is|i'm|i am|i can|sorry|unfortunately|as an ai|if you|would you|do you|together|collectively|"
+    r"the above|thanks|thank you|happy to help|"
     r"(?:some |useful |key |common |typical )*(?:visual|facial) (?:features?|cues|signs))\b",
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(
-    r"^\W*(?:(?:i'?m|i am) (?:sorry|unable|not able)|sorry|i apologi[sz]e|unfortunately|"
+    r"^\W*(?:(?:i'?m|i am) (?:sorry|unable|not able)|sorry|i apologi[sz]e|my apologies|unfortunately|"
     r"i (?:can|could)(?:'t| ?not)|i won't|i will not|i must decline|as an ai)\b",
     re.IGNORECASE,
 )

@@ -21,9 +21,10 @@ _AROUND = (  # words that may stand beside a region in a label without making a 
 )
 _STATES = (  # what a part of the face can be, beside participles
     r"open|wide|narrow|closed|shut|tight|tense|loose|soft|hard|blank|dull|watery|teary|moist|downward|upward|"
-    r"straight|flat|still|neutral|dark|bright|low|high|lower|thin|firm|red|pale|agape|ajar|slack|smooth|"
+    r"droopy|puffy|glassy|shiny|straight|flat|still|neutral|dark|bright|low|high|lower|thin|firm|red|pale|agape|ajar|slack|smooth|"
     r"\w+ed|\w+ing|\w+wn"
 )
+_SIDES = ("upper", "lower", "inner", "outer", "and", "or")
 _PLURALS = {name: f"{name}s" for name in ("eye", "eyebrow", "brow", "lip", "cheek", "nostril", "eyelid")}
 
 _FACE_WORD = re.compile(rf"\b(?:{_PARTS}|{_SIGNS})\b", re.IGNORECASE)
@@ -77,8 +78,11 @@ def region(label: str) -> str | None:
     words = re.sub(r"[/&,]", " and ", without_emphasis(label).strip(" :.")).lower().split()
     if not words or len(words) > 6 or not all(_REGION_WORD.fullmatch(word) for word in words):
         return None
-    named = [word for word in words if _PART_WORD.fullmatch(word) and word != "facial"]
-    return " and ".join(dict.fromkeys(_PLURALS.get(word, word) for word in named)) or None
+    kept = [word for word in words if word in _SIDES or (_PART_WORD.fullmatch(word) and word != "facial")]
+    if not any(map(_PART_WORD.fullmatch, kept)):
+        return None
+    qualified = any(word in _SIDES[:4] for word in kept)  # "lower lip" is one lip, "lip position" is of both
+    return _CONJUNCTION.sub("", " ".join(kept if qualified else [_PLURALS.get(word, word) for word in kept]))
 
 
 def from_item(text: str, under: str | None = None) -> list[str]:
@@ -103,14 +107,19 @@ def from_item(text: str, under: str | None = None) -> list[str]:
 def from_list(sentence: str) -> list[str]:
     """The descriptors of a sentence that lists them: "a smiling mouth, raised cheeks, and arched brows."."""
     listed = _ASIDE.sub(" ", without_emphasis(sentence)).strip()
-    parts = [part.strip() for part in re.split(r"[;,]", _EXPLANATION.sub("", _glue(listed))) if part.strip()]
+    parts = [
+        part.strip()
+        for part in re.split(r"[;,]|\s[–—]\s", _EXPLANATION.sub("", _glue(listed)))
+        if part.strip()
+    ]
     if len(parts) == 1:
         sides = re.split(r"\s+and\s+", parts[0])
         parts = sides if len(sides) == 2 and all(map(names_face, sides)) else parts
     found = []
     for part in _join_adjectives(parts):
         phrase = _without_subject(_CONJUNCTION.sub("", part))
-        if not talks(phrase) and (names_face(phrase) or len(phrase.split()) <= 4):
+        sensible = names_face(phrase) or 2 <= len(phrase.split()) <= 4 or _STATE.fullmatch(phrase)
+        if sensible and not talks(phrase):
             found += tidy(phrase)
     return found
 
@@ -169,7 +178,8 @@ def _join_adjectives(parts: list[str]) -> list[str]:
 
 
 def _glue(text: str) -> str:
-    return re.sub(r",\s+with\s", " with ", text)
+    """Clauses that belong to the words before them: ", with teeth visible", "lips that are pressed"."""
+    return re.sub(r"\s+(?:that|which) (?:is|are)\s", " ", re.sub(r",\s+with\s", " with ", text))
 
 
 def _explains(text: str) -> bool:

@@ -1,0 +1,177 @@
+"""Versions of description sets on disk: whole or absent, and never changed once they have their name."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .description_set import DescriptionSet, Manifest
+from .errors import InputError, unknown
+from .resources import shipped
+from .version_files import MANIFEST, ROWS, read_manifest, read_version, write_version
+from .workspace import Workspace
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class DescriptionStore:
+    """The versions in a workspace's `descriptions/` and, behind them, those the package ships."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._folder = workspace.descriptions
+        self._folders = (workspace.descriptions, shipped("descriptions"))
+
+    def list(self) -> list[str]:
+        """The names of all versions in natural order: v2 before v10."""
+        names = {path.name for folder in self._folders for path in _versions(folder)}
+        return sorted(names, key=_natural)
+
+    def load(self, ref: str) -> DescriptionSet:
+        """The version, or the view of one: "v2", or "v2@4" for the top 4 of each class.
+
+        Raises InputError when there is none, when a class has fewer descriptors, or when a file is not right.
+        """
+        name, at, k = ref.partition("@")
+        if at and not (k.isascii() and k.isdecimal() and len(k) < 5):
+            raise InputError(
+                f"{ref!r}: after the @ stands how many descriptors of each class to take: {name}@4"
+            )
+        whole = read_version(self.path(name), name)
+        return whole.top(int(k)) if at else whole
+
+    def path(self, name: str) -> Path:
+        """The folder of a version; the workspace wins. Raises InputError when there is none."""
+        known = self.list()
+        if name not in known:
+            raise unknown("description set", name, known)
+        return next(folder / name for folder in self._folders if _is_version(folder / name))
+
+    def next_name(self) -> str:
+        """The name after the last of v1, v2, ...; a folder that has such a name but is no version counts."""
+        taken = {path.name for folder in self._folders if folder.is_dir() for path in folder.iterdir()}
+        numbers = [int(match[1]) for name in taken if (match := re.fullmatch(r"[vV](\d{1,9})", name))]
+        return f"v{max(numbers, default=0) + 1}"
+
+    def save(
+        self, draft: DescriptionSet, name: str | None = None, responses: Sequence[Mapping[str, Any]] = ()
+    ) -> DescriptionSet:
+        """Write the draft as a new version, named `name` or the next number, and return it.
+
+        `responses` is what the source answered, verbatim, a row each. Raises InputError when the name is
+        taken or cannot be one; OSError when the disk refuses, and then nothing is left behind.
+        """
+        if name is not None:
+            self._refuse(name)
+        chosen = name or self.next_name()
+        while (manifest := self._write(chosen, draft, responses)) is None:
+            if name is not None:
+                raise _taken(name)
+            chosen = self.next_name()
+        return replace(draft, name=chosen, manifest=manifest)
+
+    def verify(self, name: str) -> Sequence[str]:
+        """Sentences about the files that changed, are missing or do not belong; none when all is as written.
+
+        Hidden files are passed over. Raises InputError when there is no such version.
+        """
+        folder = self.path(name)
+        try:
+            digests = read_manifest(folder).files
+        except InputError as error:
+            return [str(error)]
+        problems = []
+        for file, digest in digests.items():
+            path = folder / Path(file).name
+            if not path.is_file():
+                problems.append(f"{path} is missing")
+            elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+                problems.append(f"{path} has changed since the version was written")
+        extra = {path.name for path in folder.iterdir() if not path.name.startswith(".")} - {
+            MANIFEST,
+            *digests,
+        }
+        problems += [f"{folder / file} does not belong to the version" for file in sorted(extra)]
+        if not problems:  # the manifest has no digest of its own, but must still agree with the rows
+            try:
+                read_version(folder, name)
+            except InputError as error:
+                return [str(error)]
+        return problems
+
+    def _write(
+        self, name: str, draft: DescriptionSet, responses: Sequence[Mapping[str, Any]]
+    ) -> Manifest | None:
+        """The manifest of the version written, or None when another writer took the name first."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = self._folder / f".{name}.{secrets.token_hex(4)}"
+        temporary.mkdir()
+        try:
+            manifest = write_version(temporary, name, draft, responses)
+            _flush(temporary)
+            temporary.rename(self._folder / name)  # never replaces a folder that has files in it
+        except BaseException as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                return None
+            raise
+        _flush(self._folder)
+        return manifest
+
+    def _refuse(self, name: str) -> None:
+        if not _NAME.fullmatch(name) or name.endswith("."):
+            raise InputError(
+                f"a version cannot be named {name!r}\n"
+                "Use up to 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit"
+            )
+        for existing in self.list():
+            if existing.casefold() == name.casefold():
+                raise _taken(name, existing)
+        if (self._folder / name).exists():
+            raise _taken(name)
+
+
+def load(ref: str, workspace: Workspace | None = None) -> DescriptionSet:
+    """The description set `ref` ("v1", "v2@4") of the workspace, by default the current one, or as shipped.
+
+    Raises InputError when there is none, or when its files are not right.
+    """
+    return DescriptionStore(workspace or Workspace.find()).load(ref)
+
+
+def _is_version(path: Path) -> bool:
+    return bool(_NAME.fullmatch(path.name)) and ((path / MANIFEST).is_file() or (path / ROWS).is_file())
+
+
+def _versions(folder: Path) -> Sequence[Path]:
+    return [path for path in folder.iterdir() if _is_version(path)] if folder.is_dir() else []
+
+
+def _natural(name: str) -> tuple[tuple[int, str], ...]:
+    parts = re.findall(r"\d+|\D+", name)
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)
+
+
+def _taken(name: str, existing: str | None = None) -> InputError:
+    differs = f" (written {existing!r})" if existing not in (None, name) else ""
+    return InputError(
+        f"there is a description set {name!r} already{differs}, and none ever changes\nChoose another name"
+    )
+
+
+def _flush(folder: Path) -> None:
+    """Bring a folder's own entries to the disk, where the operating system can (not on Windows)."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

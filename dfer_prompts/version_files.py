@@ -1,0 +1,204 @@
+"""The files of one version of a description set: rows, manifest and card (DESIGN section 3)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .description_set import FORMAT_VERSION, DescriptionSet, Descriptor, Manifest
+from .errors import InputError
+from .validation import first_problem
+
+ROWS, RESPONSES, MANIFEST, CARD = "descriptors.jsonl", "responses.jsonl", "manifest.yaml", "README.md"
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    class_name: str
+    label: int
+    member: int
+    rank: int
+    descriptor: str
+    support: int
+    samples: int
+
+
+def write_version(
+    folder: Path, name: str, draft: DescriptionSet, responses: Sequence[Mapping[str, Any]]
+) -> Manifest:
+    """Write all files of a version into an empty folder, flushed to the disk; returns its manifest."""
+    class_set = {"name": draft.manifest.class_set["name"], "class_names": list(draft.class_names)}
+    manifest = draft.manifest.model_copy(update={"class_set": class_set, "files": {}})
+    contents = {ROWS: _json_lines(row.model_dump() for row in _rows(draft))}
+    if responses:
+        contents[RESPONSES] = _json_lines(responses)
+    contents[CARD] = _card(name, draft, manifest, has_responses=bool(responses))
+    digests = {file: hashlib.sha256(_encoded(text)).hexdigest() for file, text in contents.items()}
+    manifest = manifest.model_copy(update={"files": dict(sorted(digests.items()))})
+    contents[MANIFEST] = _yaml(manifest.model_dump(mode="json", exclude_none=True))
+    for file, text in contents.items():
+        with (folder / file).open("wb") as stream:
+            stream.write(_encoded(text))
+            stream.flush()
+            os.fsync(stream.fileno())
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest in a version's folder. Raises InputError that names the file and what is wrong in it."""
+    path = folder / MANIFEST
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing, so nothing says what the version {folder.name} is") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(loaded, dict):
+        raise InputError(f"{path} must hold `key: value` lines")
+    version = loaded.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise InputError(
+            f"{path} has format {version}; this dfer-prompts reads up to {FORMAT_VERSION}: upgrade it"
+        )
+    try:
+        return Manifest.model_validate(loaded)
+    except ValidationError as error:
+        raise InputError(f"{path}: {first_problem(error)}") from error
+
+
+def read_version(folder: Path, name: str) -> DescriptionSet:
+    """The description set in a version's folder.
+
+    Raises InputError that names the file, and the line, that is missing or not right.
+    """
+    manifest = read_manifest(folder)
+    path = folder / ROWS
+    try:
+        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing: the version {name} has no descriptors") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    class_names = tuple(manifest.class_set["class_names"])
+    members: dict[str, list[list[Descriptor]]] = {each: [] for each in class_names}
+    for number, line in enumerate(lines, start=1):
+        row = _row(line, f"{path}, line {number}")
+        _place(row, members, class_names, f"{path}, line {number}")
+    frozen = {each: tuple(tuple(member) for member in listed) for each, listed in members.items()}
+    return DescriptionSet(name, class_names, frozen, manifest)
+
+
+def _row(line: str, where: str) -> _Row:
+    try:
+        return _Row.model_validate(json.loads(line))
+    except ValidationError as error:
+        raise InputError(f"{where}: {first_problem(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} is not a JSON object: {error}") from error
+
+
+def _place(
+    row: _Row, members: dict[str, list[list[Descriptor]]], class_names: Sequence[str], where: str
+) -> None:
+    if row.class_name not in members:
+        raise InputError(f"{where}: the class {row.class_name!r} is not in {MANIFEST}")
+    if row.label != class_names.index(row.class_name):
+        raise InputError(f"{where}: label {row.label} is not the place of {row.class_name!r} in {MANIFEST}")
+    listed = members[row.class_name]
+    if row.member == len(listed):
+        listed.append([])
+    if row.member != len(listed) - 1 or row.rank != len(listed[-1]) + 1:
+        raise InputError(
+            f"{where}: member {row.member}, rank {row.rank} of {row.class_name!r} is out of order"
+        )
+    listed[-1].append(Descriptor(row.descriptor, row.rank, row.support, row.samples))
+
+
+def _rows(draft: DescriptionSet) -> Iterable[_Row]:
+    for label, name in enumerate(draft.class_names):
+        for number, member in enumerate(draft.members[name]):
+            for each in member:
+                yield _Row(
+                    class_name=name,
+                    label=label,
+                    member=number,
+                    rank=each.rank,
+                    descriptor=each.text,
+                    support=each.support,
+                    samples=each.samples,
+                )
+
+
+def _json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _yaml(value: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _card(name: str, draft: DescriptionSet, manifest: Manifest, *, has_responses: bool) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    header = {
+        "pretty_name": f"Facial expression descriptors {name}",
+        "language": ["en"],
+        "tags": ["facial-expression-recognition", "clip", "dfer-prompts"],
+        "configs": [{"config_name": "default", "data_files": ROWS}],
+    }
+    table = [
+        (each, draft.description(each, member))
+        for each in draft.class_names
+        for member in range(len(draft.members[each]))
+    ]
+    templates = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(
+        loader=templates, autoescape=True, finalize=_markdown, undefined=StrictUndefined
+    )
+    body = environment.get_template("card.md.j2").render(
+        name=name,
+        class_names=draft.class_names,
+        manifest=manifest,
+        table=table,
+        origin=_origin(manifest),
+        has_responses=has_responses,
+    )
+    return f"---\n{_yaml(header)}---\n\n{body}\n"
+
+
+def _origin(manifest: Manifest) -> list[tuple[str, str]]:
+    sampling = ", ".join(f"{key} {value}" for key, value in manifest.sampling.items())
+    template = f"{manifest.template} (SHA-256 {manifest.template_sha256})" if manifest.template else None
+    failures = f"{len(manifest.failures)}, listed in {MANIFEST}" if manifest.failures else None
+    facts = {
+        "Source": manifest.source,
+        "Citation": manifest.citation,
+        "Template": template,
+        "Model": manifest.model,
+        "Endpoint": manifest.base_url,
+        "Sampling": sampling,
+        "Made from": ", ".join(manifest.parents),
+        "Requests without an answer": failures,
+    }
+    return [(label, value) for label, value in facts.items() if value]
+
+
+def _markdown(value: object) -> str:
+    """Text of others in a line of the card: neither emphasis nor a link nor the end of a table's cell.
+
+    HTML in it is escaped by Jinja2.
+    """
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", " ".join(str(value).split()))
+
+
+def _encoded(text: str) -> bytes:
+    """UTF-8; half a surrogate pair, which an answer may hold, as the escape that JSON has for it."""
+    return text.encode("utf-8", "backslashreplace")
