@@ -1,7 +1,7 @@
 """How long `dfer-prompts --help` takes, and what it imports: run `python benchmarks/startup.py`.
 
-Prints the median of several runs beside that of a bare interpreter in the same run, and fails (exit 1) when it
-is 0.5 s or more, or when a heavy library is imported on the way.
+Prints the median of several runs beside that of a bare interpreter in the same run, and fails (exit 1) when
+it is 0.5 s or more, or when a heavy library is imported on the way.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def imported() -> set[str]:
     """Top-level names of all modules that `--help` imports, as `-X importtime` lists them."""
     command = [sys.executable, "-X", "importtime", "-m", "dfer_prompts", "--help"]
     listing = subprocess.run(command, check=True, capture_output=True, text=True).stderr
-    lines = [line.rsplit("|", 1)[-1].strip() for line in listing.splitlines() if line.startswith("import time:")]
+    lines = [
+        line.rsplit("|", 1)[-1].strip() for line in listing.splitlines() if line.startswith("import time:")
+    ]
     return {line.split(".")[0] for line in lines}
 
 

@@ -19,7 +19,7 @@ from .statistics import Difference, paired_difference, uar_weights, war_weights
 
 @dataclass(frozen=True)
 class Figure:
-    """A measure in percent: mean over folds and seeds, and the standard deviation over seeds (None for one)."""
+    """A measure in percent: mean over folds and seeds, standard deviation over seeds (None for one)."""
 
     mean: float
     std: float | None
@@ -88,10 +88,7 @@ def trained_answers(runs: Sequence[Run], texts: Sequence[ClassTexts], selection:
         text.name: np.stack(
             [
                 np.concatenate(
-                    [
-                        by_key[text.name, fold, seed].logits.argmax(axis=1) == labels[fold]
-                        for fold in folds
-                    ]
+                    [by_key[text.name, fold, seed].logits.argmax(axis=1) == labels[fold] for fold in folds]
                 )
                 for seed in seeds
             ]
@@ -126,7 +123,9 @@ def compare(
         seeds=tuple(seeds),
         sets=tuple(_figures(name, name in controls, trained, zero_shot) for name in names),
         pairs=pairs,
-        verdicts=tuple(itertools.chain.from_iterable(_verdicts(name, pairs, controls) for name in candidates)),
+        verdicts=tuple(
+            itertools.chain.from_iterable(_verdicts(name, pairs, controls) for name in candidates)
+        ),
     )
 
 

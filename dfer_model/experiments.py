@@ -1,4 +1,4 @@
-"""Grids of runs: every description set on every fold with every seed, each trained once and found ever after."""
+"""Grids of runs: every description set on every fold with every seed, each trained once, then found."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Grid:
     seeds: tuple[int, ...]
 
     def specs(self, clips: PackedClips) -> Iterator[RunSpec]:
-        """The runs, all sets of a fold and seed before the next: stopped early, what is there is comparable."""
+        """The runs, all sets of a fold and seed before the next: stopped early, what is there compares."""
         for fold, seed, texts in itertools.product(self.folds, self.seeds, self.texts):
             yield RunSpec(self.settings, texts, clips.path, clips.fingerprint, fold, seed)
 

@@ -12,7 +12,7 @@ import yaml
 
 from .errors import InputError
 
-KNOWN_KEYS = ("model", "base_url", "datasets", "presets", "clip", "weights")
+KNOWN_KEYS = ("model", "base_url", "datasets", "preset", "presets")
 
 
 @dataclass(frozen=True)

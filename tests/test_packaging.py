@@ -51,7 +51,9 @@ def test_shipped_versions_and_prompts_are_found(
     shown = dfer_prompts("descriptions", "show", "v1", "--json", packages=packages, folder=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert "furrowed eyebrows" in json.dumps(json.loads(shown.stdout))
-    rendered = dfer_prompts("prompts", "render", "paper", "--class", "anger", packages=packages, folder=tmp_path)
+    rendered = dfer_prompts(
+        "prompts", "render", "paper", "--class", "anger", packages=packages, folder=tmp_path
+    )
     assert "visual features for the facial expression of anger?" in rendered.stdout
     assert list(tmp_path.iterdir()) == []
 

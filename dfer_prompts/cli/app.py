@@ -27,6 +27,8 @@ app = typer.Typer(
 for module in (demo, classes, prompts, generate, descriptions, data, run, compare):
     module.register(app)
 
+ERRORS = (DferPromptsError, DferModelError, OSError)
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -41,8 +43,11 @@ def root(
         Path | None,
         typer.Option(help="Folder that holds prompts, descriptions and runs.", show_default="current folder"),
     ] = None,
-    debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+    _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+    ] = False,
 ) -> None:
     """Options that go before the command."""
     context.obj = Workspace.find(workspace)
@@ -50,21 +55,17 @@ def root(
 
 def main() -> None:
     """Run the command line; errors become one or two lines and an exit status (DESIGN section 4)."""
-    debug = "--debug" in sys.argv
     try:
         app()
-    except (DferPromptsError, DferModelError) as error:
-        if debug:
+    except ERRORS as error:
+        if "--debug" in sys.argv:
             raise
-        message(f"Error: {error}")
-        sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        message("Stopped.")
-        sys.exit(130)
-    except OSError as error:
-        if debug:
-            raise
-        message(f"Error: {error.strerror or error}: {error.filename or 'no file named'}")
-        sys.exit(1)
+        message(f"Error: {_sentence(error)}")
+        sys.exit(getattr(error, "exit_status", 1))
+
+
+def _sentence(error: Exception) -> str:
+    """The error as it was written for a person; the operating system's with the file it is about."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)

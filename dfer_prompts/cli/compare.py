@@ -1,9 +1,205 @@
-"""`dfer-prompts compare`."""
+"""`dfer-prompts compare`: several description sets on the same clips, folds and seeds, and what that says."""
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+
+from ..errors import InputError, Interrupted
+from ..workspace import Workspace
+from .configuration import (
+    Choices,
+    ClipOption,
+    DatasetOption,
+    DeviceOption,
+    EpochsOption,
+    PresetOption,
+    SelectOption,
+    SetOption,
+    WeightsOption,
+    class_texts,
+    open_dataset,
+)
+from .output import JsonOption, message, print_json, print_table, progress
+
+if TYPE_CHECKING:
+    from dfer_model.comparison import Comparison
+    from dfer_model.data.packed import PackedClips
+    from dfer_model.experiments import Grid
+    from dfer_model.runs import Run
+
+    from ..description_set import DescriptionSet
+
+SetsArgument = Annotated[list[str], typer.Argument(help="Description sets or views, such as v1@4 v2@4.")]
+ControlsOption = Annotated[
+    bool, typer.Option("--controls", help="Add the controls of the set with the most descriptors.")
+]
+FoldsOption = Annotated[
+    str | None, typer.Option("--folds", help="Folds that judge, such as 1-5 or 1,3.", show_default="all")
+]
+SeedsOption = Annotated[str, typer.Option("--seeds", help="Seeds, such as 1-3.")]
+
+
+def compare(
+    context: typer.Context,
+    sets: SetsArgument,
+    dataset: DatasetOption = None,
+    controls: ControlsOption = False,
+    folds: FoldsOption = None,
+    seeds: SeedsOption = "1-3",
+    preset: PresetOption = None,
+    clip: ClipOption = None,
+    weights: WeightsOption = None,
+    epochs: EpochsOption = None,
+    select: SelectOption = None,
+    overrides: SetOption = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Train each set on each fold with each seed, once, and say which differences are real.
+
+    Example: dfer-prompts compare v1@2 v1@4 v2@4 --controls --dataset packed/mafw --folds 1-5 --seeds 1-3
+    """
+    workspace: Workspace = context.obj
+    clips = open_dataset(workspace, dataset)
+    settings = Choices(preset, clip, weights, epochs, select, overrides or []).settings(workspace, clips.name)
+    candidates, control_sets = described(workspace, sets, controls)
+    texts = tuple(class_texts(each, clips) for each in [*candidates, *control_sets])
+    from dfer_model.experiments import Grid
+
+    judging = numbers(folds, "--folds") if folds else tuple(clips.fold_names())
+    grid = Grid(settings, texts, judging, numbers(seeds, "--seeds"))
+    result = compare_grid(workspace, clips, grid, [each.name for each in control_sets], device)
+    print_json(result) if as_json else show(result)
+
+
+def compare_grid(
+    workspace: Workspace, clips: PackedClips, grid: Grid, controls: list[str], device: str
+) -> dict[str, Any]:
+    """Run the grid, compare, and keep the result under `comparisons/`; returns what was kept."""
+    from dfer_model import comparison
+    from dfer_model.experiments import train_grid
+    from dfer_model.zero_shot import zero_shot_answers
+
+    features = workspace.root / ".dfer" / "features"
+    try:
+        with progress("zero-shot") as report:
+            zero_shot = zero_shot_answers(grid, clips, features, report, device)
+        with progress("training") as report:
+            runs = train_grid(grid, clips, workspace.runs, report, device)
+    except (KeyboardInterrupt, comparison.Interrupted) as error:
+        raise Interrupted(
+            f"stopped; finished runs and the last epoch of the one at work are kept in {workspace.runs}\n"
+            "Give the same command again to go on"
+        ) from error
+    selection = grid.settings.select
+    trained = comparison.trained_answers(runs, grid.texts, selection)
+    compared = comparison.compare(trained, zero_shot, controls, grid.seeds, selection)
+    return _keep(workspace, clips, grid, runs, compared)
+
+
+def described(
+    workspace: Workspace, refs: list[str], controls: bool
+) -> tuple[list[DescriptionSet], list[DescriptionSet]]:
+    """The sets named, and the controls of the one with the most descriptors per class if they are wanted.
+
+    Raises InputError for a set named twice, and for one set alone without a control.
+    """
+    from ..sources.controls import CONTROLS, control_set
+    from ..store import DescriptionStore
+
+    if len(set(refs)) != len(refs):
+        raise InputError("a set is named twice; each can be compared with the others only once")
+    if len(refs) < 2 and not controls:
+        raise InputError("one set alone cannot be compared\nName a second one, or add --controls")
+    store = DescriptionStore(workspace)
+    candidates = [store.load(ref) for ref in refs]
+    largest = max(candidates, key=lambda each: sum(len(m) for ms in each.members.values() for m in ms))
+    return candidates, [control_set(name, largest) for name in CONTROLS] if controls else []
+
+
+def numbers(text: str, option: str) -> tuple[int, ...]:
+    """ "1-3,5" as (1, 2, 3, 5). Raises InputError for anything else.
+
+    >>> numbers("1-3,5", "--folds")
+    (1, 2, 3, 5)
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise InputError(f"{option} {text!r} is not a list of numbers; write it like 1-3 or 1,2,5")
+        found += range(int(first), int(last if dash else first) + 1)
+    if not found or len(set(found)) != len(found):
+        raise InputError(f"{option} {text!r} names no number, or one twice; write it like 1-3 or 1,2,5")
+    return tuple(found)
+
+
+def show(result: dict[str, Any]) -> None:
+    """The tables and the sentences, for a person."""
+    epoch = {"last": "the last", "test-best": "the best on the judging fold, which flatters"}
+    folds, seeds = (", ".join(map(str, result[key])) for key in ("folds", "seeds"))
+    print_table(
+        f"{result['dataset']}: folds {folds}; seeds {seeds}; epoch: {epoch[result['selection']]}; in percent",
+        ["set", "zero-shot UAR", "zero-shot WAR", "trained UAR", "trained WAR"],
+        [
+            [each["name"], *(_figure(each[key]) for key in FIGURES)]
+            for each in sorted(result["sets"], key=lambda each: each["is_control"])
+        ],
+    )
+    print_table(
+        "Paired differences in UAR, in points",
+        ["measure", "set", "minus", "difference", "95% interval", "per fold"],
+        [
+            [
+                pair["measure"],
+                pair["first"],
+                pair["second"],
+                f"{pair['uar']['value']:+.1f}",
+                f"{pair['uar']['low']:+.1f} to {pair['uar']['high']:+.1f}",
+                "  ".join(f"{value:+.1f}" for value in pair["uar"]["per_fold"].values()),
+            ]
+            for pair in result["pairs"]
+        ],
+    )
+    for sentence in result["verdicts"]:
+        message(f"- {sentence}")
+    message(f"Kept in {result['folder']}")
+
+
+FIGURES = ("zero_shot_uar", "zero_shot_war", "trained_uar", "trained_war")
+
+
+def _figure(figure: dict[str, float | None]) -> str:
+    spread = f" ± {figure['std']:.1f}" if figure["std"] is not None else ""
+    return f"{figure['mean']:.1f}{spread}"
+
+
+def _keep(
+    workspace: Workspace, clips: PackedClips, grid: Grid, runs: list[Run], compared: Comparison
+) -> dict[str, Any]:
+    import json
+
+    from ..files import write_atomically
+
+    ids = [run.id for run in runs]
+    name = hashlib.sha256("\n".join([*ids, *(each.name for each in grid.texts)]).encode()).hexdigest()[:12]
+    folder = workspace.root / "comparisons" / name
+    result = {
+        "folder": str(folder),
+        "dataset": clips.name,
+        **asdict(compared),
+        "settings": grid.settings.model_dump(mode="json"),
+        "texts": [asdict(each) for each in grid.texts],
+        "runs": ids,
+    }
+    write_atomically(folder / "comparison.json", json.dumps(result, ensure_ascii=False, indent=2))
+    return result
 
 
 def register(app: typer.Typer) -> None:
-    """Add this file's commands to the root command."""
+    """Add `compare` to the root command."""
+    app.command()(compare)

@@ -1,9 +1,216 @@
-"""`dfer-prompts demo`."""
+"""`dfer-prompts demo`: the whole story on drawn faces, with no key, no GPU and no download."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+
+from ..errors import DferPromptsError
+from ..workspace import Workspace
+from .output import message, print_table, progress
+
+if TYPE_CHECKING:
+    from dfer_model.data.packed import PackedClips
+
+    from ..description_set import DescriptionSet
+    from ..store import DescriptionStore
+
+CLIPS = 330
+SEED = 7
+FOLDS = (1, 2)
+
+OutOption = Annotated[Path, typer.Option("--out", help="Folder for what the demo makes.")]
+
+
+def demo(context: typer.Context, out: OutOption = Path("demo")) -> None:
+    """Descriptors, clips, training, comparison, prediction: the whole story in a few minutes.
+
+    A second call goes on where the first was stopped, and trains nothing again.
+    """
+    from ..store import DescriptionStore
+
+    outer: Workspace = context.obj
+    folder = outer.root / out
+    folder.mkdir(parents=True, exist_ok=True)
+    workspace = Workspace(folder)
+    store = DescriptionStore(workspace)
+
+    chapter(1, "What the paper's language model said of each expression: the shipped version v1")
+    show_descriptions(store.load("v1"))
+    chapter(2, "A second version")
+    second = second_version(outer, workspace, store)
+    chapter(3, "Clips: drawn faces, whose expressions are made of action units")
+    clips = drawn_clips(folder)
+    chapter(4, "Is one description set better than another? Zero-shot, and trained")
+    result = compared(workspace, clips, ["v1@2", "v1@4", f"{second.name}@4"])
+    chapter(5, "A video in, an expression out, and what spoke for it")
+    predicted(workspace, clips, store.load("v1@4"), result["runs"])
+    chapter(6, "What is here now, and what to do next")
+    message(LEFT.format(folder=folder, second=second.name, comparison=Path(result["folder"]).name))
+
+
+LEFT = """{folder}/
+  descriptions/{second}/    the second description set: a dataset, its card, its manifest
+  clips/              the drawn faces, packed; faces.png shows some of them
+  runs/               a folder per training: weights, predictions, model card, confusion matrix
+  comparisons/{comparison}/comparison.json   the tables above
+  held-out.mp4        the clip of chapter 5
+
+With your own data:
+  dfer-prompts generate --classes mafw       (with OPENAI_API_KEY, or --base-url of a local server)
+  dfer-prompts data prepare mafw --root MAFW --out packed/mafw
+  dfer-prompts compare v1@4 v2@4 --controls --dataset packed/mafw       (CLIP ViT-B/32, as in the paper)"""
+
+
+def chapter(number: int, title: str) -> None:
+    """A heading of the story."""
+    message(f"\n{number}. {title}")
+
+
+def show_descriptions(descriptions: DescriptionSet) -> None:
+    """Each class with its sentence."""
+    rows = [(name, descriptions.description(name)) for name in descriptions.class_names]
+    print_table(f"{descriptions.name} ({descriptions.manifest.source})", ["class", "description"], rows)
+
+
+def second_version(outer: Workspace, workspace: Workspace, store: DescriptionStore) -> DescriptionSet:
+    """A version from the user's endpoint if one is configured, else from FACS; made once, then found."""
+    if "v2" in store.list():
+        message("v2 is there from an earlier demo.")
+        descriptions = store.load("v2")
+    else:
+        descriptions = _from_endpoint(outer, workspace, store) or _from_facs(store)
+    show_descriptions(descriptions)
+    return descriptions
+
+
+def _from_endpoint(outer: Workspace, workspace: Workspace, store: DescriptionStore) -> DescriptionSet | None:
+    from ..classes import load_class_set
+    from ..generation import generate
+    from ..responses import ResponseStore
+    from ..sources.endpoint import resolve_endpoint
+    from ..templates import load_template
+
+    try:
+        endpoint = resolve_endpoint(outer)
+        message(f"Asking {endpoint.model} at {endpoint.base_url}, which is configured.")
+        with progress("answers") as report:
+            outcome = generate(
+                load_class_set("mafw"),
+                load_template("paper", outer),
+                endpoint,
+                responses=ResponseStore(workspace.responses),
+                report=report,
+            )
+    except DferPromptsError as error:
+        message(f"No descriptors from a language model: {error}")
+        return None
+    return store.save(outcome.draft, "v2", outcome.responses)
+
+
+def _from_facs(store: DescriptionStore) -> DescriptionSet:
+    from ..classes import load_class_set
+    from ..sources.facs import facs_set
+
+    message("So the second version comes from FACS, a table of action units that needs no model.")
+    return store.save(facs_set(load_class_set("mafw")), "v2")
+
+
+def drawn_clips(folder: Path) -> PackedClips:
+    """The demo's clips, drawn once; a contact sheet of them beside."""
+    from dfer_model.data.drawn import draw_contact_sheet, draw_dataset
+    from dfer_model.data.packed import PackedClips
+
+    path = folder / "clips"
+    if path.is_dir():
+        clips = PackedClips.open(path)
+    else:
+        with progress("drawing") as report:
+            clips = draw_dataset(path, clips=CLIPS, seed=SEED, report=report)
+    draw_contact_sheet(clips, folder / "faces.png")
+    classes, folds = len(clips.class_names), len(clips.fold_names())
+    message(f"{len(clips)} clips, {classes} classes, {folds} folds with no face in two of them: faces.png")
+    return clips
+
+
+def compared(workspace: Workspace, clips: PackedClips, refs: list[str]) -> dict[str, Any]:
+    """`dfer-prompts compare v1@2 v1@4 v2@4 --controls` on two folds, with one seed."""
+    from dfer_model.experiments import Grid
+    from dfer_model.settings import preset
+
+    from .compare import compare_grid, described, show
+    from .configuration import class_texts
+
+    sets, controls = described(workspace, refs, controls=True)
+    texts = tuple(class_texts(each, clips) for each in [*sets, *controls])
+    grid = Grid(preset("demo"), texts, FOLDS, seeds=(1,))
+    result = compare_grid(workspace, clips, grid, [each.name for each in controls], "auto")
+    show(result)
+    message(READING)
+    return result
+
+
+READING = """How to read it: zero-shot, only the text tells the classes apart, so a set whose words mean
+something beats its controls there. Trained, a model learns any distinct class weights: that swapped descriptions
+train as well as right ones is what to expect, and why trained figures alone say little about a text."""
+
+
+def predicted(
+    workspace: Workspace, clips: PackedClips, descriptions: DescriptionSet, runs: list[str]
+) -> None:
+    """Predict a clip that the run of `descriptions` on the first fold never saw, from a video file."""
+    from dfer_model.data.export import write_clip_video
+    from dfer_model.prediction import predict
+
+    from dfer_model.runs import Run
+
+    run = next(
+        run
+        for run in (Run.open(workspace.runs / each) for each in runs)
+        if run.fold == FOLDS[0] and run.texts.sha256 == descriptions.sha256
+    )
+    index = int(clips.test_indices(run.fold)[0])
+    video = write_clip_video(clips, index, workspace.root / "held-out.mp4")
+    (prediction,) = predict(run, [video])
+    message(
+        f"{video.name}: a held-out clip of {clips.class_name_of(index)}, {clips.num_frames[index]} frames"
+    )
+    ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+    print_table("The model says", ["class", "percent"], [(name, 100 * value) for name, value in ranked[:3]])
+    show_evidence(run, clips, video, descriptions, ranked[0][0])
+
+
+def show_evidence(
+    run: Run, clips: PackedClips, video: Path, descriptions: DescriptionSet, answer: str
+) -> None:
+    """Which descriptors rise on which frames of the video, above what other held-out clips show."""
+    from dfer_model.clip import load_clip
+    from dfer_model.data.video import read_sampled_frames
+    from dfer_model.evaluation import frame_features, video_frame_features
+    from dfer_model.evidence import descriptor_evidence
+
+    clip = load_clip(run.settings.clip, run.settings.weights)
+    reference = frame_features(clip, clips, clips.test_indices(run.fold), run.settings)
+    sampled = read_sampled_frames(video, run.settings.frames)
+    frames = video_frame_features(clip, sampled.frames, run.settings)
+    descriptors = {
+        name: [each.text for each in descriptions.members[name][0]] for name in descriptions.class_names
+    }
+    evidence = descriptor_evidence(frames, reference.flatten(0, 1), descriptors, clip)
+    print_table(
+        "The descriptors that rise most in it",
+        ["descriptor", "of", "frame", "rise in cosine"],
+        [
+            (descriptor, name, sampled.indices[position], rise)
+            for name, descriptor, position, rise in evidence.strongest(5)
+        ],
+    )
+    best = ", ".join(str(sampled.indices[position]) for position in evidence.best_frames(answer, 4))
+    message(f"The frames that speak most for {answer}: {best}")
 
 
 def register(app: typer.Typer) -> None:
-    """Add this file's commands to the root command."""
+    """Add `demo` to the root command."""
+    app.command()(demo)

@@ -19,7 +19,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 class Report(Protocol):
     """How long work says where it is: units done, units in all, and a word on the current one."""
 
-    def __call__(self, done: int, total: int, note: str = "") -> None: ...
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Say it."""
 
 
 def clean(text: object) -> str:

@@ -1,0 +1,117 @@
+"""From options, `dfer.yaml` and presets to the settings of a run; from names to clips, texts and devices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ..errors import InputError, unknown
+from ..workspace import Workspace
+
+if TYPE_CHECKING:
+    from dfer_model.data.packed import PackedClips
+    from dfer_model.runs import ClassTexts
+    from dfer_model.settings import Settings
+
+    from ..description_set import DescriptionSet
+
+DatasetOption = Annotated[
+    str | None,
+    typer.Option("--dataset", help="Folder of packed clips, or a name that dfer.yaml gives one."),
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option("--preset", help="default, paper, paper-text, demo, or one of dfer.yaml's presets."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, such as normalize=clip."),
+]
+ClipOption = Annotated[
+    str | None, typer.Option("--clip", help="CLIP by open_clip's name, or `demo`.", show_default=False)
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option("--weights", help="Pretrained tag, weight file, or `random`.", show_default=False),
+]
+EpochsOption = Annotated[int | None, typer.Option("--epochs", help="Passes over the training clips.")]
+SelectOption = Annotated[
+    Literal["last", "test-best"] | None,
+    typer.Option("--select", help="Epoch that is kept; test-best looks at the judging fold, and flatters."),
+]
+DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the command line said about the settings; None where it was silent."""
+
+    preset: str | None = None
+    clip: str | None = None
+    weights: str | None = None
+    epochs: int | None = None
+    select: str | None = None
+    overrides: list[str] = field(default_factory=list)
+
+    def settings(self, workspace: Workspace, dataset_name: str) -> Settings:
+        """The settings: the preset, then the options, then each `--set`. Raises InputError."""
+        from dfer_model.settings import with_overrides
+
+        options = {"clip": self.clip, "weights": self.weights, "epochs": self.epochs, "select": self.select}
+        given = [f"{key}={value}" for key, value in options.items() if value is not None]
+        name = self.preset or str(workspace.defaults.get("preset", "default"))
+        return with_overrides(_preset(workspace, name, dataset_name), [*given, *self.overrides])
+
+
+def _preset(workspace: Workspace, name: str, dataset_name: str) -> Settings:
+    from dfer_model.settings import PRESETS, preset, with_overrides
+
+    own: Mapping[str, Any] = workspace.defaults.get("presets") or {}
+    if name not in own:
+        if name not in PRESETS:
+            raise unknown("preset", name, [*PRESETS, *own])
+        return preset(name, dataset_name)
+    keys = own[name]
+    if not isinstance(keys, dict):
+        raise InputError(f"dfer.yaml: preset {name!r} must hold `setting: value` lines")
+    base = preset(str(keys.get("base", "default")), dataset_name)
+    return with_overrides(base, [f"{key}={value}" for key, value in keys.items() if key != "base"])
+
+
+def open_dataset(workspace: Workspace, given: str | None) -> PackedClips:
+    """The clips that `--dataset` means; without it the only dataset that `dfer.yaml` names.
+
+    Raises InputError when there is none, or more than one to choose from.
+    """
+    from dfer_model.data.packed import PackedClips
+
+    named: Mapping[str, Any] = workspace.defaults.get("datasets") or {}
+    if given is None and len(named) != 1:
+        choice = f"dfer.yaml names {', '.join(named)}" if named else "dfer.yaml names none"
+        raise InputError(f"which clips? {choice}\nGive --dataset DIR, made by: dfer-prompts data prepare")
+    return PackedClips.open(workspace.dataset(given if given is not None else next(iter(named))))
+
+
+def class_texts(descriptions: DescriptionSet, clips: PackedClips) -> ClassTexts:
+    """What a model for these clips is given of the set: the texts of their classes, in label order.
+
+    Raises InputError that names the classes the set does not cover.
+    """
+    from dfer_model.runs import ClassTexts
+
+    texts = descriptions.class_texts(clips.class_names)
+    return ClassTexts(
+        name=descriptions.name,
+        sha256=descriptions.sha256,
+        class_names=clips.class_names,
+        texts=tuple(tuple(members) for members in texts),
+    )
+
+
+def workspace_path(workspace: Workspace, path: Path) -> Path:
+    """A path as typed: relative to the workspace, absolute as it is."""
+    return path if path.is_absolute() else workspace.root / path

@@ -1,0 +1,76 @@
+"""A comparison says what its figures say: figures, pairs and verdicts of answers made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dfer_model.comparison import Answers, Comparison, compare
+
+# Two folds of 40 clips, two classes of 20 clips in each.
+LABELS = np.tile(np.repeat([0, 1], 20), 2)
+FOLDS = np.repeat([1, 2], 40)
+ALL = np.ones((2, 80), dtype=bool)
+NONE = ~ALL
+HALF = np.tile([True, False], (2, 40))
+
+
+def answers(**correct: np.ndarray) -> Answers:
+    return Answers(LABELS, FOLDS, {name.replace("_", ":"): value for name, value in correct.items()})
+
+
+def compared(trained: Answers, zero_shot: Answers, controls: list[str]) -> Comparison:
+    return compare(trained, zero_shot, controls, seeds=(1, 2), selection="last")
+
+
+def test_figures_are_means_over_folds_with_their_spread_over_seeds() -> None:
+    # Seed 1 answers all of fold 1 and none of fold 2; seed 2 all of fold 1 and class 0 of fold 2.
+    one_seed = FOLDS == 1
+    correct = np.stack([one_seed, one_seed | (LABELS == 0)])
+    both = answers(v1=correct, control_swapped=NONE)
+    result = compared(both, both, ["control:swapped"])
+    figure = result.sets[0].trained_uar
+    assert figure.mean == pytest.approx((50 + 75) / 2)
+    assert figure.std == pytest.approx(np.sqrt(2) * 12.5)
+    assert result.sets[0].trained_war == figure  # equal classes: WAR is UAR
+    assert (result.sets[1].is_control, result.sets[1].trained_uar.mean) == (True, 0.0)
+
+
+def test_one_seed_has_no_spread() -> None:
+    one = answers(v1=HALF[:1], v2=HALF[:1])
+    assert compared(one, one, []).sets[0].trained_uar.std is None
+
+
+def test_every_set_meets_every_control_and_the_first_set() -> None:
+    both = answers(v1=ALL, v2=ALL, control_swapped=NONE, control_scrambled=NONE)
+    pairs = compared(both, both, ["control:swapped", "control:scrambled"]).pairs
+    assert [(pair.first, pair.second) for pair in pairs if pair.measure == "trained"] == [
+        ("v2", "v1"),
+        ("v1", "control:swapped"),
+        ("v1", "control:scrambled"),
+        ("v2", "control:swapped"),
+        ("v2", "control:scrambled"),
+    ]
+
+
+def test_verdicts_name_the_control_a_set_cannot_be_told_from() -> None:
+    zero_shot = answers(v1=ALL[:1], control_swapped=NONE[:1], control_scrambled=HALF[:1])
+    trained = answers(v1=ALL, control_swapped=ALL, control_scrambled=HALF)
+    verdicts = compared(trained, zero_shot, ["control:swapped", "control:scrambled"]).verdicts
+    assert verdicts[0].startswith(
+        "v1, zero-shot: better than every control; the nearest is control:scrambled"
+    )
+    assert "+50.0" in verdicts[0]
+    assert verdicts[1] == "v1, trained: indistinguishable from control:swapped."
+
+
+def test_a_set_below_a_control_is_called_worse() -> None:
+    trained = answers(v1=HALF, control_swapped=ALL)
+    verdicts = compared(trained, trained, ["control:swapped"]).verdicts
+    assert verdicts[1] == "v1, trained: worse than control:swapped."
+
+
+def test_sets_without_controls_are_compared_with_the_first() -> None:
+    both = answers(v1=HALF, v2=ALL)
+    verdicts = compared(both, both, []).verdicts
+    assert verdicts[1].startswith("v2, trained: better than v1 (+50.0, 95% interval ")
