@@ -87,8 +87,9 @@ class RunSpec:
 
 def weights_identity(settings: Settings) -> str:
     """A pretrained tag as it is; a file of weights (the demo CLIP's too) as the sha256 of its bytes."""
-    path = DEMO_CLIP if settings.clip == "demo" else Path(settings.weights)
-    if not path.is_file():
+    shipped = settings.clip == "demo" and settings.weights == "shipped"
+    path = DEMO_CLIP if shipped else Path(settings.weights)
+    if settings.weights == "random" or not path.is_file():
         return settings.weights
     stat = path.stat()
     return f"sha256:{_file_sha256(path.resolve(), stat.st_size, stat.st_mtime_ns)}"
@@ -177,11 +178,15 @@ class Run:
         """Whether the run is whole: result.json is written last."""
         return (self.folder / "result.json").is_file()
 
+    def require_finished(self) -> None:
+        """Raises InputError for a run that is not finished."""
+        if not self.finished:
+            raise InputError(f"the run {self.folder} is not finished\nGive its train command again to go on")
+
     @property
     def result(self) -> dict[str, Any]:
         """What result.json says: measures, time, device, notes. Raises InputError for an unfinished run."""
-        if not self.finished:
-            raise InputError(f"the run {self.folder} is not finished\nGive its train command again to go on")
+        self.require_finished()
         result = _read_json(self.folder / "result.json")
         if not isinstance(result, dict):
             raise InputError(f"{self.folder / 'result.json'} is damaged: it must hold one object")
@@ -192,6 +197,11 @@ class Run:
         """The ways of choosing the epoch that were recorded; the first is the one whose weights are kept."""
         return tuple(self.result["measures"])
 
+    @property
+    def selected(self) -> str:
+        """The way of choosing the epoch whose weights are kept."""
+        return self.selections[0]
+
     def predictions(self, selection: str) -> Predictions:
         """The run's predictions for its test clips. Raises InputError for a selection it does not have."""
         if selection not in self.selections:
@@ -201,8 +211,11 @@ class Run:
 
     def measures(self, selection: str) -> Measures:
         """UAR, WAR, recalls and confusion of the run's predictions for its test clips."""
-        _, labels, logits = self.predictions(selection)
-        return measures(labels, logits.argmax(axis=1), self.class_names)
+        return self.measured(self.predictions(selection))
+
+    def measured(self, predictions: Predictions) -> Measures:
+        """UAR, WAR, recalls and confusion of predictions in the run's class order."""
+        return measures(predictions.labels, predictions.logits.argmax(axis=1), self.class_names)
 
 
 def find_run(runs: Path, given: str) -> Run:

@@ -1,0 +1,46 @@
+"""Where to compute, and in which number format."""
+
+from __future__ import annotations
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from .errors import InputError
+
+
+def choose_device(device: str | None = None) -> torch.device:
+    """`cpu`, `cuda`, or for `auto` and None CUDA where there is some. Raises InputError."""
+    available = torch.cuda.is_available()
+    if device in (None, "auto"):
+        return torch.device("cuda" if available else "cpu")
+    if device not in ("cpu", "cuda"):
+        raise InputError(
+            f"no device {device!r}\nThere are: auto, cpu, cuda (CUDA_VISIBLE_DEVICES chooses which)"
+        )
+    if device == "cuda" and not available:
+        raise InputError("this machine has no CUDA device that torch can use\nGive --device cpu")
+    return torch.device(device)
+
+
+def device_name(device: torch.device) -> str:
+    """What a person calls it: `cpu`, or the GPU's name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def precision(name: str, device: torch.device) -> torch.autocast:
+    """The context in which a model is asked under the setting `precision` (`fp32` or `bf16`)."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=name == "bf16")
+
+
+def accelerator(device: torch.device, name: str) -> Accelerator:
+    """Accelerate for one training in one process. Raises InputError when it was launched with several."""
+    # Accelerate keeps device and precision of its first use for the whole process; each run has its own.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    made = Accelerator(cpu=device.type == "cpu", mixed_precision={"fp32": "no", "bf16": "bf16"}[name])
+    if made.num_processes > 1:
+        raise InputError(
+            f"training was launched in {made.num_processes} processes, and a run is trained in one\n"
+            "Start one run per GPU instead, each with its CUDA_VISIBLE_DEVICES"
+        )
+    return made

@@ -1,0 +1,182 @@
+"""Asking a model about clips: a trained one, or CLIP as it is (zero-shot)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from torch import Tensor, nn
+
+from .batches import Batches, pixel_scale
+from .clip import Clip
+from .data.loading import ClipDataset
+from .data.packed import PackedClips
+from .devices import choose_device, precision
+from .dfer_clip import TEMPERATURE
+from .errors import InputError, WorkError
+from .prompt_learner import PromptLearner, TextTower
+from .runs import ClassTexts, Predictions, Run
+from .settings import Settings
+from .trained_model import TrainedModel, load_trained
+
+Indices = npt.NDArray[np.int64]
+Logits = npt.NDArray[np.float32]
+Report = Callable[..., None]
+
+
+def silent(done: int, total: int, note: str = "") -> None:
+    """Report to nobody."""
+
+
+def predict_logits(
+    model: TrainedModel,
+    clips: PackedClips,
+    indices: Indices,
+    settings: Settings,
+    device: torch.device,
+    report: Report = silent,
+) -> Logits:
+    """The model's logits (clips, classes) for the clips at `indices`, in that order, frames as in a test.
+
+    Raises InputError for a clip that cannot be read, WorkError for logits that are not finite.
+    """
+    logits = _over_clips(model, clips, indices, settings, model.image_size, device, report).numpy()
+    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if len(bad):
+        raise WorkError(
+            f"the model's answer to clip {clips.clip_ids[indices[bad[0]]]} is not finite\n"
+            "Its weights are spoiled: train again with lower learning rates or --set precision=fp32"
+        )
+    return np.asarray(logits, dtype=np.float32)
+
+
+def _over_clips(
+    module: nn.Module,
+    clips: PackedClips,
+    indices: Indices,
+    settings: Settings,
+    image_size: int,
+    device: torch.device,
+    report: Report,
+) -> Tensor:
+    """`module` on the uint8 frames of every clip, batch by batch, gathered in float32 on the CPU."""
+    dataset = ClipDataset(clips, indices, frames=settings.frames, image_size=image_size)
+    gathered: list[Tensor] = []
+    done = 0
+    module.eval()
+    with torch.inference_mode(), precision(settings.precision, device):
+        for batch in Batches(dataset, settings.batch_size, workers=settings.workers):
+            gathered.append(module(batch["frames"].to(device, non_blocking=True)).float().cpu())
+            done += len(batch["index"])
+            report(done, len(indices), "clips")
+    return torch.cat(gathered)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The clips that an evaluation is about, and what to know about them."""
+
+    indices: Indices
+    which: str  # "the 40 clips of test fold 1 of drawn"
+    notes: tuple[str, ...] = ()
+
+
+def judged_clips(run: Run, clips: PackedClips, *, every: bool = False) -> Judged:
+    """The clips to judge `run` on: its test fold, or all of them with `every` or where there are no folds.
+
+    On another dataset with folds it is that dataset's fold of the run's number.
+    Raises InputError when it has no such fold, or a class that the run does not know.
+    """
+    own = clips.fingerprint == run.config["dataset"]["fingerprint"]
+    notes = []
+    if not own and clips.name == run.config["dataset"].get("name"):
+        notes.append(f"these are not the clips that {run.id} was trained with, though the name is the same")
+    if every or (not clips.fold_names() and not own):
+        indices, which = np.arange(len(clips)), f"all {len(clips)} clips of {clips.name}"
+        if own:
+            notes.append(f"{which} include those {run.id} was trained on: this is no test")
+    else:
+        indices = clips.test_indices(run.fold)
+        which = f"the {len(indices)} clips of test fold {run.fold} of {clips.name}"
+    return Judged(indices, which, tuple(notes))
+
+
+def matched_labels(run: Run, clips: PackedClips, indices: Indices) -> Indices:
+    """The labels of clips as positions in the run's class order, matched by class name.
+
+    Raises InputError that names the classes the run does not know.
+    """
+    known = {name: label for label, name in enumerate(run.class_names)}
+    occurring = np.unique(clips.labels[indices])
+    strangers = [clips.class_names[label] for label in occurring if clips.class_names[label] not in known]
+    if strangers:
+        raise InputError(
+            f"{clips.path} has clips of {', '.join(strangers)}, which {run.id} was not trained on\n"
+            f"It knows {', '.join(run.class_names)}"
+        )
+    return np.array([known[clips.class_name_of(index)] for index in indices], dtype=np.int64)
+
+
+def evaluate_run(
+    run: Run,
+    clips: PackedClips,
+    indices: Indices,
+    *,
+    device: str | None = None,
+    report: Report = silent,
+) -> Predictions:
+    """What a finished run answers for the clips at `indices`; labels and logits in the run's class order.
+
+    Raises InputError for a run that is not finished, or clips of classes that it does not know.
+    """
+    labels = matched_labels(run, clips, indices)
+    where = choose_device(device)
+    logits = predict_logits(load_trained(run, where), clips, indices, run.settings, where, report)
+    return Predictions([clips.clip_ids[index] for index in indices], labels, logits)
+
+
+class _FrameFeatures(nn.Module):
+    """CLIP's image tower on uint8 frames: (clips, T, 3, H, W) -> (clips, T, width), unit norm."""
+
+    def __init__(self, clip: Clip, settings: Settings) -> None:
+        super().__init__()
+        self.tower: Any = deepcopy(clip.model.visual)
+        self.scale = pixel_scale(settings.normalize, clip.mean, clip.std)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        clips, length = frames.shape[:2]
+        features: Tensor = self.tower(self.scale(frames.flatten(0, 1)))  # (clips * T, width)
+        return F.normalize(features.float(), dim=-1).view(clips, length, -1)
+
+
+def frame_features(
+    clip: Clip,
+    clips: PackedClips,
+    indices: Indices,
+    settings: Settings,
+    device: str | None = None,
+    report: Report = silent,
+) -> Tensor:
+    """CLIP's features of the clips at `indices`: (clips, T, width), unit norm, on the CPU."""
+    where = choose_device(device)
+    module = _FrameFeatures(clip, settings).to(where)
+    return _over_clips(module, clips, indices, settings, clip.image_size, where, report)
+
+
+def zero_shot_logits(features: Tensor, clip: Clip, texts: ClassTexts) -> Logits:
+    """What CLIP answers untrained: cos(mean of the frame features, text features) / 0.01.
+
+    `features` are (clips, T, width) of unit norm as `frame_features` gives them; the logits are (clips,
+    classes). A class with several texts has the unit mean of their features.
+    """
+    with torch.inference_mode():
+        prompts = PromptLearner(clip, texts.texts, contexts=0, class_names=texts.class_names)
+        weights = prompts.class_weights(TextTower(clip))  # (classes, width)
+        video = F.normalize(features.float().mean(dim=1), dim=-1)  # (clips, width)
+        return np.asarray((video @ weights.T / TEMPERATURE).numpy(), dtype=np.float32)

@@ -1,0 +1,52 @@
+"""A model that answers: its class weights are fixed, and uint8 frames go in as they come."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .batches import PixelScale, pixel_scale
+from .checkpoints import load_weights
+from .clip import load_clip
+from .dfer_clip import DferClip
+from .errors import InputError
+from .runs import Run
+
+
+class TrainedModel(nn.Module):
+    """A DferClip with its class weights read once, (classes, width), in place of its text tower."""
+
+    class_weights: Tensor
+
+    def __init__(self, model: DferClip, class_weights: Tensor, scale: PixelScale, image_size: int) -> None:
+        super().__init__()
+        self.model = model
+        self.scale = scale
+        self.image_size = image_size  # pixels, both sides
+        self.register_buffer("class_weights", class_weights.detach())
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """uint8 frames (clips, T, 3, H, W) -> logits (clips, classes)."""
+        model = self.model
+        video = model.video_features(model.frame_features(self.scale(frames)))  # (clips, width)
+        return model.logits(video, self.class_weights)
+
+
+def load_trained(run: Run, device: torch.device) -> TrainedModel:
+    """The model of a finished run, on `device` and in eval mode; no CLIP weights are needed beside the run's.
+
+    Raises InputError when the run is not finished, or its files are damaged or do not fit each other.
+    """
+    run.require_finished()
+    try:
+        recorded = run.config["clip"]
+        mean, std, image_size = (recorded[key] for key in ("mean", "std", "image_size"))
+        scale = pixel_scale(run.settings.normalize, tuple(mean), tuple(std))
+    except (KeyError, TypeError, IndexError) as error:
+        raise InputError(f"{run.folder / 'config.yaml'} does not say what images its CLIP takes") from error
+    clip = load_clip(run.settings.clip, "random")
+    model = DferClip(clip, run.texts.texts, run.settings, class_names=run.class_names)
+    class_weights = load_weights(run.folder / "model.safetensors", model)
+    # Its text tower is not the run's: better no class weights from it than wrong ones.
+    del model.text_tower
+    return TrainedModel(model, class_weights, scale, int(image_size)).to(device).eval()
