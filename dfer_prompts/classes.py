@@ -42,6 +42,12 @@ class ClassSet:
         """The class names in label order."""
         return tuple(each.name for each in self.classes)
 
+    def as_manifest(self) -> dict[str, Any]:
+        """What a manifest says of the set: `words` only where they do not follow from the class's name."""
+        words = {each.name: each.words for each in self.classes if each.words != default_words(each.name)}
+        described: dict[str, Any] = {"name": self.name, "class_names": list(self.names)}
+        return {**described, "words": words} if words else described
+
     def resolve(self, text: str) -> ExpressionClass:
         """The class a name or an alias means, without regard to case. Raises InputError."""
         wanted = _key(text)

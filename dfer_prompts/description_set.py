@@ -35,10 +35,10 @@ class Descriptor:
 class Manifest(BaseModel):
     """Where a description set comes from: the content of `manifest.yaml` (DESIGN section 3).
 
-    `class_set` is {"name": ..., "class_names": [...]}: what the set was made for, in the order of its rows;
-    `source` is "llm", "facs", "paper" or "control:<name>"; `citation` says where a source that is a
-    publication is found; `created` is ISO 8601 in UTC; `failures` are the answers that were none, with their
-    reasons; `files` maps the other files of the version to their sha256.
+    `class_set` is what the set was made for, {"name": ..., "class_names": [...]} in the order of its rows and,
+    for some classes, "words" (`ClassSet.as_manifest`); `source` is "llm", "facs", "paper" or "control:<name>";
+    `citation` says where a published source is found; `created` is ISO 8601 in UTC; `failures` are the answers
+    that were none, with their reasons; `files` maps the other files of the version to their sha256.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,14 +61,16 @@ class Manifest(BaseModel):
     @field_validator("class_set")
     @classmethod
     def _names_its_classes(cls, value: dict[str, Any]) -> dict[str, Any]:
-        name, class_names = value.get("name"), value.get("class_names")
-        if set(value) != {"name", "class_names"} or not isinstance(name, str):
-            raise ValueError("it has two keys, name and class_names")
-        if not isinstance(class_names, list | tuple) or not all(
-            isinstance(each, str) for each in class_names
-        ):
-            raise ValueError("class_names is a list of names")
-        return {"name": name, "class_names": list(class_names)}
+        name, class_names, words = value.get("name"), value.get("class_names"), value.get("words", {})
+        if not {"name", "class_names"} <= set(value) <= {"name", "class_names", "words"}:
+            raise ValueError("it has the keys name, class_names and, where they differ, words")
+        if not isinstance(class_names, list | tuple) or not isinstance(words, dict):
+            raise ValueError("class_names is a list of names, and words a mapping of some of them")
+        if not all(isinstance(each, str) for each in (name, *class_names, *words, *words.values())):
+            raise ValueError(
+                "names and words are text (YAML reads bare yes, no and numbers as something else)"
+            )
+        return {**value, "class_names": list(class_names)}
 
     @field_validator("base_url")
     @classmethod

@@ -35,7 +35,7 @@ def write_version(
     folder: Path, name: str, draft: DescriptionSet, responses: Sequence[Mapping[str, Any]]
 ) -> Manifest:
     """Write all files of a version into an empty folder, flushed to the disk; returns its manifest."""
-    class_set = {"name": draft.manifest.class_set["name"], "class_names": list(draft.class_names)}
+    class_set = {**draft.manifest.class_set, "class_names": list(draft.class_names)}
     manifest = draft.manifest.model_copy(update={"class_set": class_set, "files": {}})
     contents = {ROWS: _json_lines(row.model_dump() for row in _rows(draft))}
     if responses:
