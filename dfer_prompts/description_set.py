@@ -35,10 +35,11 @@ class Descriptor:
 class Manifest(BaseModel):
     """Where a description set comes from: the content of `manifest.yaml` (DESIGN section 3).
 
-    `class_set` is what the set was made for, {"name": ..., "class_names": [...]} in the order of its rows and,
-    for some classes, "words" (`ClassSet.as_manifest`); `source` is "llm", "facs", "paper" or "control:<name>";
-    `citation` says where a published source is found; `created` is ISO 8601 in UTC; `failures` are the answers
-    that were none, with their reasons; `files` maps the other files of the version to their sha256.
+    `class_set` is what the set was made for, {"name": ..., "class_names": [...]} in the order of its rows
+    and, for some classes, "words" (`ClassSet.as_manifest`); `source` is "llm", "facs", "paper" or
+    "control:<name>"; `citation` says where a published source is found; `created` is ISO 8601 in UTC;
+    `failures` are the answers that were none, with their reasons; `files` maps the other files of the
+    version to their sha256.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,9 +1,151 @@
-"""`dfer-prompts descriptions`."""
+"""`dfer-prompts descriptions`: the versions there are, what one says, whether its files are as written."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+
+from ..errors import InputError
+from .output import JsonOption, message, print_json, print_table
+
+if TYPE_CHECKING:
+    from ..description_set import DescriptionSet
+    from ..store import DescriptionStore
+
+commands = typer.Typer(no_args_is_help=True, help="Description sets: list, show, verify.")
 
 
 def register(app: typer.Typer) -> None:
     """Add this file's commands to the root command."""
+    app.add_typer(commands, name="descriptions")
+
+
+@commands.command("list")
+def list_(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List the versions of this workspace and those shipped; the workspace's win."""
+    from ..store import DescriptionStore
+
+    store = DescriptionStore(context.obj)
+    rows = [_listed(store, name) for name in store.list()]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        "Description sets",
+        ["name", "from", "source", "model", "class set", "classes", "per class", "created"],
+        [tuple(row[key] or "" for key in row if key != "problem") for row in rows],
+    )
+    for row in rows:
+        if row["problem"]:
+            message(f"{row['name']} cannot be read: {row['problem']}")
+
+
+@commands.command()
+def show(
+    context: typer.Context,
+    ref: Annotated[str, typer.Argument(metavar="V", help='A version, "v1", or its top 4 per class, "v1@4".')],
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a description set says of each class, and where that comes from."""
+    from ..store import DescriptionStore
+
+    shown = DescriptionStore(context.obj).load(ref)
+    if as_json:
+        print_json(_as_json(shown))
+        return
+    facts = shown.manifest.model_dump(exclude={"class_set", "files", "failures"}, exclude_none=True)
+    facts = {key: value for key, value in facts.items() if value not in ({}, [])}
+    facts |= {"class_set": shown.manifest.class_set["name"], "sha256": shown.sha256}
+    if shown.manifest.failures:
+        facts["requests without an answer"] = len(shown.manifest.failures)
+    print_table(f"Description set {shown.name}", ["", ""], [(key, str(facts[key])) for key in sorted(facts)])
+    sentences = [
+        (name, shown.description(name, member))
+        for name in shown.class_names
+        for member in range(len(shown.members[name]))
+    ]
+    print_table("Descriptions", ["class", "description"], sentences)
+    rows = [
+        (name, number, each.rank, each.text, f"{each.support}/{each.samples}")
+        for name in shown.class_names
+        for number, member in enumerate(shown.members[name])
+        for each in member
+    ]
+    print_table("Descriptors", ["class", "member", "rank", "descriptor", "support"], rows)
+
+
+@commands.command()
+def verify(
+    context: typer.Context,
+    ref: Annotated[
+        str | None, typer.Argument(metavar="[V]", help="The version to verify.", show_default="all")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that a version's files are as they were written; exit status 1 if not."""
+    from ..store import DescriptionStore
+
+    store = DescriptionStore(context.obj)
+    names = store.list() if ref is None else [ref.partition("@")[0]]
+    found = {name: list(store.verify(name)) for name in names}
+    if as_json:
+        print_json([{"name": name, "problems": problems} for name, problems in found.items()])
+    else:
+        rows = [(name, "; ".join(problems) or "as written") for name, problems in found.items()]
+        print_table("Verified", ["name", "files"], rows)
+    if any(found.values()):
+        raise typer.Exit(1)
+
+
+def _listed(store: DescriptionStore, name: str) -> dict[str, Any]:
+    from ..resources import shipped
+
+    row: dict[str, Any] = {
+        "name": name,
+        "from": "shipped" if store.path(name).parent == shipped("descriptions") else "workspace",
+    }
+    facts: dict[str, Any] = dict.fromkeys(
+        ("source", "model", "class_set", "classes", "per_class", "created", "problem")
+    )
+    try:
+        listed = store.load(name)
+    except InputError as error:
+        return row | facts | {"problem": str(error)}
+    sizes = sorted({len(member) for members in listed.members.values() for member in members})
+    return row | facts | {
+        "source": listed.manifest.source,
+        "model": listed.manifest.model,
+        "class_set": listed.manifest.class_set["name"],
+        "classes": len(listed.class_names),
+        "per_class": "-".join(str(size) for size in dict.fromkeys((sizes[0], sizes[-1]))),
+        "created": listed.manifest.created,
+    }  # fmt: skip
+
+
+def _as_json(shown: DescriptionSet) -> dict[str, Any]:
+    classes = [
+        {
+            "class_name": name,
+            "descriptions": [shown.description(name, member) for member in range(len(shown.members[name]))],
+            "members": [
+                [
+                    {
+                        "rank": each.rank,
+                        "descriptor": each.text,
+                        "support": each.support,
+                        "samples": each.samples,
+                    }
+                    for each in member
+                ]
+                for member in shown.members[name]
+            ],
+        }
+        for name in shown.class_names
+    ]
+    return {
+        "name": shown.name,
+        "sha256": shown.sha256,
+        "manifest": shown.manifest.model_dump(mode="json", exclude_none=True),
+        "classes": classes,
+    }
