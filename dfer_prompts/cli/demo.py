@@ -13,6 +13,7 @@ from .output import message, print_table, progress
 
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
+    from dfer_model.runs import Run
 
     from ..description_set import DescriptionSet
     from ..store import DescriptionStore
@@ -153,17 +154,17 @@ def compared(workspace: Workspace, clips: PackedClips, refs: list[str]) -> dict[
 
 
 READING = """How to read it: zero-shot, only the text tells the classes apart, so a set whose words mean
-something beats its controls there. Trained, a model learns any distinct class weights: that swapped descriptions
-train as well as right ones is what to expect, and why trained figures alone say little about a text."""
+something beats its controls there. Trained, a model learns any distinct class weights: that swapped
+descriptions train as well as right ones is to be expected, and why trained figures say little of a text."""
 
 
 def predicted(
     workspace: Workspace, clips: PackedClips, descriptions: DescriptionSet, runs: list[str]
 ) -> None:
     """Predict a clip that the run of `descriptions` on the first fold never saw, from a video file."""
-    from dfer_model.data.export import write_clip_video
     from dfer_model.prediction import predict
 
+    from dfer_model.data.export import write_clip_video
     from dfer_model.runs import Run
 
     run = next(
