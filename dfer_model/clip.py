@@ -1,7 +1,7 @@
 """CLIP's two towers (arXiv 2103.00020) from open_clip: by name, with weights from a tag, a file or a seed.
 
 Every open_clip CLIP is taken whose text tower reads causally and answers at its end-of-text token, for only
-there is a learnable prompt defined (CoOp, arXiv 2109.01134). The small `demo` CLIP is shipped with the package.
+there is a learnable prompt defined (CoOp, arXiv 2109.01134). The small `demo` CLIP comes with the package.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,11 @@ class Clip:
 
     name: str  # open_clip's name, or `demo`
     weights: str  # where the weights come from, as load_clip was told
-    model: nn.Module  # open_clip's CLIP or CustomTextCLIP
-    config: Mapping[str, Any]  # open_clip's model configuration: embed_dim, vision_cfg, text_cfg, quick_gelu
-    tokenizer: SimpleTokenizer
+    model: nn.Module = field(repr=False)  # open_clip's CLIP or CustomTextCLIP
+    config: Mapping[str, Any] = field(
+        repr=False
+    )  # open_clip's model configuration: embed_dim, vision_cfg, text_cfg, quick_gelu
+    tokenizer: SimpleTokenizer = field(repr=False)
     image_size: int  # pixels, both sides
     mean: tuple[float, float, float]  # of pixels in 0..1, per channel
     std: tuple[float, float, float]
@@ -123,7 +125,7 @@ def text_part(model: nn.Module) -> Any:
 
 
 def clip_identity(clip: Clip) -> str:
-    """sha256 over names, types, shapes and values of all weights: equal for equal weights, whatever the file."""
+    """sha256 over names, types, shapes and values of all weights: equal for equal weights of any file."""
     digest = hashlib.sha256()
     for key, tensor in sorted(clip.model.state_dict().items()):
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -198,7 +200,6 @@ def _with_whole_table(model: nn.Module, file: WeightFile, path: Path) -> dict[st
     table = torch.zeros_like(text_part(model).token_embedding.weight)
     if rows is None or values is None or values.shape != (len(rows), table.shape[1]):
         raise InputError(f"{path} has no {_TOKEN_TABLE}.rows and .values that fit its config.json")
-    rows = rows.long()
     if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(table):
         raise InputError(f"{path}: {_TOKEN_TABLE}.rows lie outside the vocabulary of {len(table)}")
     table[rows] = values
@@ -253,7 +254,7 @@ def _refuse_other_text_towers(name: str, config: Mapping[str, Any]) -> None:
         if holds:
             raise InputError(
                 f"{name} cannot be used: its text tower {reason}\n"
-                "Prompts need one that reads causally and answers at the end of the text, as ViT-B-32-quickgelu"
+                "Take one that reads causally and answers at the end of the text, as ViT-B-32-quickgelu"
             )
 
 

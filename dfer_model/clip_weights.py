@@ -1,12 +1,13 @@
 """CLIP's weights: found, read without running anything that a file holds (DESIGN section 7), and fitted.
 
 Three kinds of file are read: safetensors; what `torch.save` wrote of a state dict, plain or under
-`state_dict`; and the TorchScript archives that OpenAI released. `torch.jit.load` would compile and may run the
-code inside such an archive, so only its tensors are read, by torch's own weights-only reader.
+`state_dict`; and the TorchScript archives that OpenAI released. `torch.jit.load` would compile, and may run,
+the code inside such an archive, so only its tensors are read, by torch's own weights-only reader.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
 import zipfile
@@ -14,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx
 import huggingface_hub
 import torch
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
@@ -45,7 +45,7 @@ class _Inert:
 def read_weights(path: Path) -> WeightFile:
     """The weights in `path`.
 
-    Raises InputError, naming the file, where it cannot be read, holds more than tensors, or is no weight file.
+    Raises InputError, naming the file, where it cannot be read, holds more than tensors, or no weights.
     """
     try:
         content = _read(path)
@@ -66,8 +66,12 @@ def read_weights(path: Path) -> WeightFile:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(f"{path} cannot be read as CLIP weights: {reason[:200]}") from None
     tensors = _state_dict(content, path)
-    openai = any(tensors.pop(key, None) is not None for key in _OPENAI_KEYS)
-    return WeightFile({key: value.float() for key, value in tensors.items()}, openai)
+    weights = {
+        key: value.float() if value.is_floating_point() else value
+        for key, value in tensors.items()
+        if key not in _OPENAI_KEYS
+    }
+    return WeightFile(weights, openai=len(weights) < len(tensors))
 
 
 def _read(path: Path) -> Any:
@@ -131,7 +135,7 @@ def _tensors_of(module: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def fit(model: nn.Module, tensors: Mapping[str, Tensor], source: str, name: str) -> None:
-    """Load `tensors`, all of them and nothing else, into `model`; InputError names the first that does not fit."""
+    """Load `tensors`, all of them and no others, into `model`; InputError names the first misfit."""
     expected = model.state_dict()
     for key, value in expected.items():
         if key not in tensors:
@@ -160,25 +164,33 @@ def in_open_clip_names(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[
 def download(name: str, tag: str, record: Mapping[str, Any]) -> Path:
     """The file of a pretrained tag: from the local cache, which needs no network, or else downloaded.
 
-    `record` is open_clip's entry for the tag. Raises InputError in two lines where it is neither here nor to be
-    had; that is found out with one request, since the hub's client would go on trying for most of a minute.
+    `record` is open_clip's entry for the tag. Raises InputError in two lines where it is neither here nor to
+    be had; one request finds that out, since the hub's client would go on trying for most of a minute.
     """
     repository, _, file_name = record.get("hf_hub", "").rpartition("/")
+    candidates = [file_name] if file_name else [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME]
     try:
         if repository:
-            names = [file_name] if file_name else [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME]
-            for candidate in names:
+            for candidate in candidates:
                 cached = huggingface_hub.try_to_load_from_cache(repository, candidate)
                 if isinstance(cached, str):
                     return Path(cached)
-            url = huggingface_hub.hf_hub_url(repository, "README.md")
-            huggingface_hub.get_hf_file_metadata(url, timeout=10)
+            _reach(repository, candidates[0])
         return Path(download_pretrained(dict(record)))
-    except (OSError, RuntimeError, httpx.HTTPError) as error:
-        reason = str(error).partition("\n")[0][:120] or type(error).__name__
+    except Exception as error:  # noqa: BLE001 - the hub's client lets through the errors of whichever HTTP library
+        reason = str(error).partition("\n")[0][:160] or type(error).__name__
         original = record.get("url", "").rpartition("/")[2]
         raise InputError(
             f"the weights {tag!r} of {name} are not on this machine and cannot be downloaded: {reason}\n"
             f"Bring {original or 'the file'} from a machine with a network and give it: --weights FILE "
             "(--weights random tries everything out without it)"
         ) from None
+
+
+def _reach(repository: str, file_name: str) -> None:
+    """One request to the hub: raises where no answer comes, be it `not found`."""
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        raise ConnectionError("HF_HUB_OFFLINE is set")
+    url = huggingface_hub.hf_hub_url(repository, file_name)
+    with contextlib.suppress(huggingface_hub.errors.HfHubHTTPError):
+        huggingface_hub.get_hf_file_metadata(url, timeout=10)

@@ -31,8 +31,8 @@ class DferClip(nn.Module):
     """The model of `settings` for classes given by their texts: in label order, a list of descriptions each.
 
     It copies what it needs of `clip`, so that training never changes a Clip that other models are built from.
-    New parts are drawn with torch's random state as it is: seed it first. `class_names` only make errors speak
-    plainly. Raises InputError for descriptions that do not fit the text tower.
+    New parts are drawn with torch's random state as it is: seed it first. Raises InputError for descriptions
+    that do not fit the text tower, and names their class by `class_names`.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class DferClip(nn.Module):
             return F.normalize(video.float(), dim=-1) @ class_weights.float().T / TEMPERATURE
 
     def trained_parameters(self) -> dict[str, list[nn.Parameter]]:
-        """What an optimiser may change, as `image`, `temporal`, `context`; a part that is not there is empty."""
+        """What an optimiser may change: `image`, `temporal`, `context`; a part that is not there is empty."""
         contexts = self.prompt_learner.contexts
         return {
             "image": list(self.image_tower.parameters()) if self.trains_image else [],

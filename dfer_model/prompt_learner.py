@@ -4,15 +4,15 @@ DFER-CLIP (arXiv 2308.13382), after CoOp (arXiv 2109.01134): with position `end`
 
     P_c = [SOS] [V_c]_1 [V_c]_2 ... [V_c]_M [tokens of the description of c] [EOS]
 
-in which the M vectors V are learned and everything else is frozen. The class weight is the text tower's output
-at EOS.
+in which the M vectors V are learned and all else is frozen. The class weight is the text tower's output at
+EOS.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
@@ -46,7 +46,7 @@ class TextTower(nn.Module):
         self.transformer: nn.Module = deepcopy(source.transformer)
         self.positional_embedding: nn.Parameter = deepcopy(source.positional_embedding)
         self.ln_final: nn.Module = deepcopy(source.ln_final)
-        self.text_projection: nn.Module | nn.Parameter | None = deepcopy(source.text_projection)
+        self.text_projection: Any = deepcopy(source.text_projection)
         self.register_buffer("attn_mask", source.attn_mask.clone(), persistent=False)
         self.requires_grad_(False)
 
@@ -92,7 +92,7 @@ class PromptLearner(nn.Module):
         prompts, classes = _layouts(clip, class_texts, contexts, position, class_names)
         self.classes = len(class_texts)
         ends = torch.tensor([len(prompt) - 1 for prompt in prompts])
-        # Nothing after EOS reaches it through the causal mask: positions past the longest prompt are left out.
+        # Nothing after EOS reaches it through the causal mask: nothing past the longest prompt is computed.
         tokens = torch.zeros(len(prompts), int(ends.max()) + 1, dtype=torch.int64)
         is_context = torch.zeros_like(tokens, dtype=torch.bool)
         for row, prompt in enumerate(prompts):

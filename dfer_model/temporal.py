@@ -50,8 +50,8 @@ class Layer(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """(clips, tokens, width) -> the same shape."""
         z = z + self.attention(self.attention_norm(z))
-        z = z + self.mlp(self.mlp_norm(z))
-        return z
+        mixed: Tensor = self.mlp(self.mlp_norm(z))
+        return z + mixed
 
 
 class TemporalModel(nn.Module):
