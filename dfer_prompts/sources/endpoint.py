@@ -32,6 +32,7 @@ THREE_WAYS = (
     "and give `--base-url http://localhost:11434/v1`, or use descriptors that need no model: `--source facs`"
 )
 LISTED_MODELS = 12
+SHOWN_OF_A_MESSAGE = 200  # characters of a server's own words
 TIMEOUT_S = 300.0  # a small local model on a CPU needs minutes for a long answer
 LISTING_TIMEOUT_S = 15.0
 
@@ -159,13 +160,30 @@ def refused_key(endpoint: Endpoint) -> str:
     return f"{endpoint.base_url} does not accept the key in OPENAI_API_KEY"
 
 
+def server_words(endpoint: Endpoint, error: openai.APIStatusError) -> str:
+    """The message inside an error body as one line; nothing of a page that is not JSON, and no key."""
+    body = error.body
+    if isinstance(body, dict):
+        inner = body.get("error") if isinstance(body.get("error"), dict) else body
+        body = inner.get("message") or inner.get("detail") if isinstance(inner, dict) else None
+    text = body if isinstance(body, str) and not body.lstrip().startswith("<") else ""
+    return shortened(endpoint.redact(text))
+
+
+def shortened(text: str) -> str:
+    """The text as one line, and not more of it than a person reads."""
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN_OF_A_MESSAGE else line[: SHOWN_OF_A_MESSAGE - 3] + "..."
+
+
 def _system_words(error: BaseException) -> str:
     """What the operating system said, from below the exceptions of the SDK and its HTTP library."""
     words = "no connection"
     below: BaseException | None = error
     while below is not None:
         if isinstance(below, OSError) and below.strerror:
-            words = os.strerror(below.errno) if (below.errno or 0) > 0 else below.strerror
+            number = below.errno or 0  # negative for a failed name lookup; asyncio's own words hide the cause
+            words = os.strerror(number) if number > 0 else below.strerror
         causes = below.exceptions if isinstance(below, BaseExceptionGroup) else (None,)
         below = causes[0] or below.__cause__ or below.__context__
     return words
@@ -176,20 +194,20 @@ def _only_model(endpoint: Endpoint) -> str:
         async with endpoint.client(retries=1) as client:
             return await served_models(client)
 
-    problem = ""
+    answer = ""
     models: list[str] = []
     try:
         models = run_blocking(listed())
     except (openai.AuthenticationError, openai.PermissionDeniedError):
-        problem = f"{refused_key(endpoint)}\nor name the model with --model"
+        raise WorkError(f"{refused_key(endpoint)}\nor name the model with --model") from None
     except openai.APIConnectionError as error:
-        problem = f"{connection_error(endpoint, error)}\nStart the server, or check --base-url"
-    except openai.APIError:
-        pass  # a server without a list of models can still be asked, by whoever knows the name
-    if problem:
-        raise WorkError(problem)
+        says = connection_error(endpoint, error)
+        raise WorkError(f"{says}\nStart the server, or check --base-url") from None
+    except openai.APIStatusError as error:
+        # without a list of models a server can still be asked, by whoever knows the name
+        answer = f" (it answers {error.status_code} {server_words(endpoint, error)})"
     if not models:
-        raise InputError(f"{endpoint.base_url} lists no models\nName the one to ask with --model")
+        raise InputError(f"{endpoint.base_url} lists no models{answer}\nName the one to ask with --model")
     if len(models) > 1:
         raise InputError(
             f"{endpoint.base_url} serves {len(models)} models; choose with --model\n"

@@ -23,6 +23,8 @@ from .endpoint import (
     refused_key,
     resolve_endpoint,
     served_models,
+    server_words,
+    shortened,
 )
 
 __all__ = ["Answer", "Endpoint", "Failure", "Lost", "ask", "read_answer", "resolve_endpoint"]
@@ -32,7 +34,6 @@ FILTERED = ("content_filter", "content_policy_violation")  # error codes of serv
 
 RETRIES = 5  # the SDK's: on 408, 409, 429 and 5xx and lost connections, with Retry-After or growing waits
 KEPT_OF_GARBAGE = 4000  # characters of a body that is no JSON
-SHOWN_OF_A_MESSAGE = 200  # characters of a server's own words
 
 # A text without descriptors that apologises or declines was a refusal in prose, not a poor list.
 DECLINES = re.compile(
@@ -73,7 +74,7 @@ def read_answer(response: Any) -> Answer | Failure:
     if isinstance(response, dict) and isinstance(response.get("error"), dict):
         error = response["error"]
         reason: Reason = "refused" if error.get("code") in FILTERED else "malformed"
-        return Failure(reason, _shortened(str(error.get("message") or "an error object")))
+        return Failure(reason, shortened(str(error.get("message") or "an error object")))
     try:
         choice = response["choices"][0]
         message = choice["message"]
@@ -82,7 +83,7 @@ def read_answer(response: Any) -> Answer | Failure:
     except (LookupError, TypeError, AttributeError):
         return Failure("malformed", _what_it_is(response))
     if refusal or finish == "content_filter":
-        return Failure("refused", _shortened(str(refusal or "finish_reason: content_filter")))
+        return Failure("refused", shortened(str(refusal or "finish_reason: content_filter")))
     if finish == "length":
         return Failure("truncated", "finish_reason: length; raise --max-tokens")
     return _read_text(text) if isinstance(text, str) else Failure("malformed", "its content is no text")
@@ -93,7 +94,7 @@ def _read_text(text: str) -> Answer | Failure:
     if descriptors:
         return Answer(descriptors)
     if DECLINES.search(text):
-        return Failure("refused", _shortened(text))
+        return Failure("refused", shortened(text))
     return Failure("empty", "no descriptor in it" if text.strip() else "no text in it")
 
 
@@ -186,8 +187,10 @@ def _body(endpoint: Endpoint, text: str) -> Any:
     """The body as the server sent it, parsed where it is JSON, without the key should it be in there."""
     redacted = endpoint.redact(text)
     try:
-        return json.loads(redacted)
-    except ValueError:
+        # Half of an escaped pair ("\ud83d") is JSON but no text that a file could hold.
+        whole = json.dumps(json.loads(redacted), ensure_ascii=False).encode("utf-8", "replace")
+        return json.loads(whole)
+    except (ValueError, RecursionError):
         return redacted[:KEPT_OF_GARBAGE]
 
 
@@ -195,11 +198,11 @@ def _why_lost(endpoint: Endpoint, request: Request, error: openai.APIError) -> L
     if isinstance(error, openai.APIConnectionError):
         return Lost(request, connection_error(endpoint, error), final=True)
     if not isinstance(error, openai.APIStatusError):
-        return Lost(request, _shortened(endpoint.redact(error.message)))
+        return Lost(request, shortened(endpoint.redact(error.message)))
     status = error.status_code
     if status in (401, 403):
         return Lost(request, refused_key(endpoint), final=True)
-    words = _shortened(endpoint.redact(_server_words(error)))
+    words = server_words(endpoint, error)
     reason = f"{endpoint.base_url} answers {status}" + (f": {words}" if words else "")
     if status == 429 and error.code == "insufficient_quota":
         return Lost(request, reason, final=True)
@@ -220,24 +223,9 @@ async def _check_model(client: openai.AsyncOpenAI, endpoint: Endpoint) -> None:
         )
 
 
-def _server_words(error: openai.APIStatusError) -> str:
-    """The message inside the error body; nothing of a page that is not JSON, and no headers."""
-    body = error.body
-    if isinstance(body, dict):
-        inner = body.get("error") if isinstance(body.get("error"), dict) else body
-        body = inner.get("message") or inner.get("detail") or "" if isinstance(inner, dict) else ""
-    text = body if isinstance(body, str) else ""
-    return "" if text.lstrip().startswith("<") else text
-
-
 def _what_it_is(response: Any) -> str:
     if not isinstance(response, str):
         return "JSON, but no chat completion: it has no choices"
     if response.lstrip().startswith("<"):
         return "an HTML page; does --base-url end in /v1?"
     return "not JSON" if response.strip() else "nothing at all"
-
-
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= SHOWN_OF_A_MESSAGE else line[: SHOWN_OF_A_MESSAGE - 3] + "..."

@@ -364,3 +364,10 @@ def test_a_key_with_white_space_inside_is_not_sent_and_not_shown(
     with pytest.raises(InputError, match="OPENAI_API_KEY") as error:
         resolve_endpoint(workspace)
     assert "sk-one" not in str(error.value)
+
+
+def test_half_an_emoji_in_an_answer_is_still_text(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: Reply(completion("- raised eyebrows \ud83d"))
+    requests = requests_to(endpoint, 1)
+    responses, _ = asked(endpoint, requests)
+    assert responses[requests[0].key] == completion("- raised eyebrows ?")

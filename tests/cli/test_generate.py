@@ -1,0 +1,290 @@
+"""`dfer-prompts generate` as a program of its own, against a real HTTP server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ..prompts.endpoint import FakeEndpoint, Reply, completion, serve
+
+KEY = "sk-verysecret-0123456789"
+
+
+@pytest.fixture
+def endpoint() -> Iterator[FakeEndpoint]:
+    with serve() as server:
+        yield server
+
+
+def environment(server: FakeEndpoint | None, key: str | None) -> dict[str, str]:
+    wanted = {"NO_PROXY": "127.0.0.1", "COLUMNS": "200"}
+    if server:
+        wanted["OPENAI_BASE_URL"] = server.base_url
+    if key:
+        wanted["OPENAI_API_KEY"] = key
+    return {**os.environ, **wanted}
+
+
+def start(server: FakeEndpoint | None, *arguments: str, key: str | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "dfer_prompts", "generate", *arguments],
+        env=environment(server, key),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(
+    server: FakeEndpoint | None, *arguments: str, key: str | None = None, status: int = 0
+) -> tuple[str, str]:
+    """Standard output and standard error of a run that ends with `status`."""
+    process = start(server, *arguments, key=key)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == status, err
+    assert "Traceback" not in err
+    return out, err
+
+
+def rows(version: str) -> list[dict[str, Any]]:
+    lines = Path("descriptions", version, "descriptors.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def manifest(version: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(Path("descriptions", version, "manifest.yaml").read_text())
+    return loaded
+
+
+def holds(text: str) -> list[Path]:
+    """The files below the current folder in which the text stands, in whatever form."""
+    files = [path for path in Path().rglob("*") if path.is_file()]
+    assert files
+    return [path for path in files if text.encode() in path.read_bytes()]
+
+
+def error_of(err: str) -> str:
+    """The error on standard error, which is one or two lines."""
+    text = err[err.index("Error: ") :].rstrip("\n")
+    assert len(text.splitlines()) <= 2
+    return text
+
+
+def test_generate_for_mafw_alone_does_the_right_thing(endpoint: FakeEndpoint) -> None:
+    out, err = run(endpoint, "--classes", "mafw")
+    assert len(endpoint.asked) == 55
+    assert {body["model"] for body in endpoint.asked} == {"tiny"}
+    assert len(rows("v2")) == 11 * 6
+    assert "disappointment" in out
+    assert "Asked 55, found stored 0, failed 0; 2200 + 1100 tokens" in err
+    assert "dfer-prompts descriptions show v2" in err
+    assert len(Path("descriptions/v2/responses.jsonl").read_text().splitlines()) == 55
+    assert "55/55" in err
+
+
+def test_json_alone_stands_on_standard_output(endpoint: FakeEndpoint) -> None:
+    out, _ = run(endpoint, "--classes", "dfew", "--samples", "2", "--top-k", "3", "--json")
+    told = json.loads(out)
+    assert (told["version"], told["asked"], told["found"], told["failed"]) == ("v2", 14, 0, 0)
+    assert told["tokens"] == {"prompt": 14 * 40, "completion": 14 * 20}
+    assert [len(each) for each in told["classes"].values()] == [3] * 7
+    assert told["classes"]["fear"] == [row["descriptor"] for row in rows("v2") if row["class_name"] == "fear"]
+
+
+def test_killed_in_the_middle_it_asks_again_for_nothing_that_had_arrived(
+    endpoint: FakeEndpoint, tmp_path: Path
+) -> None:
+    endpoint.latency = 0.15
+    stored = Path(".dfer/responses")
+    process = start(endpoint, "--classes", "mafw")
+    while len(list(stored.glob("*.json"))) < 20:
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    kept = [json.loads(path.read_text())["request"] for path in stored.glob("*.json")]
+    assert 20 <= len(kept) < 55
+    assert not Path("descriptions").exists()
+
+    endpoint.asked.clear()
+    endpoint.latency = 0.0
+    _, err = run(endpoint, "--classes", "mafw")
+    asked_again = {(body["messages"][0]["content"], body["seed"]) for body in endpoint.asked}
+    had_arrived = {(each["messages"][0]["content"], each["sampling"]["seed"]) for each in kept}
+    assert asked_again & had_arrived == set()
+    assert len(endpoint.asked) == 55 - len(kept)
+    assert f"Asked {55 - len(kept)}, found stored {len(kept)}" in err
+
+    disturbed = Path("descriptions/v2/descriptors.jsonl").read_bytes()
+    os.chdir(tmp_path)
+    run(endpoint, "--classes", "mafw")
+    assert Path("descriptions/v2/descriptors.jsonl").read_bytes() == disturbed
+
+
+def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(endpoint: FakeEndpoint) -> None:
+    endpoint.latency = 0.15
+    process = start(endpoint, "--classes", "mafw")
+    while len(endpoint.answered) < 16:
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    kept = len(list(Path(".dfer/responses").glob("*.json")))
+    assert f"{kept} of 55 answers are stored; run the same command again" in err
+    endpoint.latency = 0.0
+    _, err = run(endpoint, "--classes", "mafw")
+    assert f"Asked {55 - kept}, found stored {kept}" in err
+
+
+def test_failures_are_reported_and_kept_in_the_manifest(endpoint: FakeEndpoint) -> None:
+    replies = {
+        1: Reply(completion("- raised", finish="length")),
+        2: Reply(completion(None, refusal="I will not.")),
+        3: Reply("<html>\x1b[31mteapot</html>"),
+    }
+    endpoint.script = lambda body, earlier: (
+        replies.get(body["seed"]) if "of fear?" in body["messages"][0]["content"] else None
+    )
+    _, err = run(endpoint, "--classes", "dfew")
+    assert "failed 3" in err
+    assert "fear, sample 0: truncated (finish_reason: length; raise --max-tokens)" in err
+    reasons = [(each["class_name"], each["reason"]) for each in manifest("v2")["failures"]]
+    assert reasons == [("fear", "truncated"), ("fear", "refused"), ("fear", "malformed")]
+
+
+def test_a_short_class_is_an_error_and_allow_short_goes_on_without_asking(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: Reply(completion("- raised brows\n- wide eyes"))
+    arguments = ("--classes", "dfew", "--samples", "1")
+    _, err = run(endpoint, *arguments, status=1)
+    assert "fewer than 6 descriptors: happiness has 2, sadness has 2" in error_of(err)
+    assert not Path("descriptions").exists()
+    endpoint.asked.clear()
+    run(endpoint, *arguments, "--allow-short")
+    assert endpoint.asked == []
+    assert len(rows("v2")) == 14
+
+
+def test_the_key_is_in_no_file_and_no_output(endpoint: FakeEndpoint) -> None:
+    endpoint.api_key = KEY
+    endpoint.script = lambda body, earlier: Reply(completion(f"- raised brows\n- {KEY}\n- wide eyes"))
+    arguments = ("--classes", "dfew", "--samples", "1", "--top-k", "2")
+    out, err = run(endpoint, *arguments, key=KEY)
+    assert KEY not in out + err
+    assert holds(KEY) == []
+    assert holds("raised brows") != []
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+def test_a_refused_key_is_a_sentence_without_it(endpoint: FakeEndpoint, key: str | None) -> None:
+    endpoint.api_key = "sk-another"
+    process = start(endpoint, "--classes", "dfew", "--model", "tiny", key=key)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "OPENAI_API_KEY" in error_of(err)
+    assert KEY not in out + err
+    assert "0 of 35 answers are stored" in err
+
+
+def test_an_unknown_model_is_answered_with_those_there_are(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: Reply(
+        {"error": {"message": "model 'nope' not found", "code": "model_not_found"}}, status=404
+    )
+    _, err = run(endpoint, "--classes", "dfew", "--model", "nope", status=2)
+    assert error_of(err) == f"Error: {endpoint.base_url} does not know the model 'nope'\nIt has: tiny"
+
+
+def test_nobody_there_is_a_sentence() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    _, err = run(None, "--classes", "dfew", "--base-url", url, "--model", "tiny", status=1)
+    assert f"nothing answers at {url} (Connection refused)" in error_of(err)
+
+
+def test_with_neither_key_nor_server_two_lines_name_the_three_ways() -> None:
+    _, err = run(None, "--classes", "mafw", status=2)
+    text = error_of(err)
+    assert len(text.splitlines()) == 2
+    assert "OPENAI_API_KEY" in text
+    assert "ollama serve" in text
+    assert "--source facs" in text
+
+
+def test_an_existing_version_is_refused_before_anything_is_asked(endpoint: FakeEndpoint) -> None:
+    for name in ("v1", "V1", "../x", ".hidden"):
+        _, err = run(endpoint, "--classes", "dfew", "--version", name, status=2)
+        assert name.casefold() in error_of(err).casefold()
+    assert endpoint.paths == []
+
+
+def test_a_dry_run_shows_the_prompts_and_asks_nothing(endpoint: FakeEndpoint) -> None:
+    arguments = ("--classes", "dfew", "--samples", "2")
+    out, err = run(endpoint, *arguments, "--dry-run")
+    assert "What are useful visual features for the facial expression of happiness?" in out
+    assert "14 requests (7 classes x 2); already answered: 0" in err
+    assert endpoint.asked == []
+    run(endpoint, *arguments, "--samples", "1")
+    told = json.loads(run(endpoint, *arguments, "--dry-run", "--json")[0])
+    assert (told["requests"], told["answered"]) == (14, 7)
+    assert list(told["prompts"]) == [
+        "happiness",
+        "sadness",
+        "neutral",
+        "anger",
+        "surprise",
+        "disgust",
+        "fear",
+    ]
+
+
+def test_a_dry_run_needs_no_endpoint() -> None:
+    out, err = run(None, "--classes", "dfew", "--dry-run")
+    assert "expression of fear?" in out
+    assert "already answered: unknown" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--classes", "mawf"), "did you mean mafw"),
+        ((), "--classes"),
+        (("--classes", "dfew", "--template", "papr"), "did you mean paper"),
+        (("--classes", "dfew", "--source", "oracle"), "no source 'oracle'"),
+        (("--classes", "dfew", "--source", "control:nope"), "no control 'nope'"),
+        (("--classes", "mafw-compound", "--source", "control:swapped"), "has no description of"),
+        (("--classes", "dfew", "--temperature", "9"), "temperature"),
+        (("--classes", "dfew", "--base-url", "localhost:11434"), "no base URL"),
+    ],
+)
+def test_wrong_input_is_a_sentence(endpoint: FakeEndpoint, arguments: tuple[str, ...], says: str) -> None:
+    _, err = run(endpoint, *arguments, status=2)
+    assert says in error_of(err)
+    assert endpoint.asked == []
+
+
+def test_facs_and_controls_need_no_endpoint() -> None:
+    out, err = run(None, "--classes", "mafw", "--source", "facs")
+    assert manifest("v2")["source"] == "facs"
+    assert len({row["class_name"] for row in rows("v2")}) == 11
+    assert "disappointment" in out
+    assert "descriptions show v2" in err
+    run(None, "--source", "control:swapped", "--of", "v2", "--version", "swapped")
+    assert manifest("swapped")["control"] == "swapped"
+    assert manifest("swapped")["parents"] == ["v2"]
+    run(None, "--source", "control:scrambled", "--classes", "dfew", "--seed", "4")
+    assert manifest("v3")["class_set"]["class_names"][-1] == "fear"
+    assert manifest("v3")["sampling"] == {"seed": 4}
+    assert len(rows("v3")) == 7 * 4
