@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 import open_clip
+from PIL import Image
+
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.runs import ClassTexts, RunSpec
 from dfer_model.settings import Settings
-from PIL import Image
 
 NAME = "tiny-vit-for-tests"
 CONFIG = {
@@ -56,9 +57,7 @@ def png(colour: tuple[int, int, int], rng: np.random.Generator, size: int = 40) 
     return stream.getvalue()
 
 
-def rows(
-    per_class: int = 4, classes: tuple[str, ...] = CLASSES, folds: int = 2
-) -> Iterator[dict[str, Any]]:
+def rows(per_class: int = 4, classes: tuple[str, ...] = CLASSES, folds: int = 2) -> Iterator[dict[str, Any]]:
     """`per_class` clips of each class with 3 to 9 frames, dealt out to the folds in turn."""
     rng = np.random.default_rng(0)
     for name in classes:
@@ -102,12 +101,14 @@ def main() -> None:
     """Train in this process, with a line on standard output for each report."""
     from dfer_model.training import train_run
 
+    def tell(done: int, total: int, note: str = "") -> None:
+        sys.stdout.write(f"{done} {total} {note}\n")
+        sys.stdout.flush()
+
     dataset, runs, *changed = sys.argv[1:]
     clips = PackedClips.open(dataset)
     options = dict(each.split("=") for each in changed)
-    train_run(
-        spec(clips, **options), clips, Path(runs), device="cpu", report=lambda *told: print(*told, flush=True)
-    )
+    train_run(spec(clips, **options), clips, Path(runs), device="cpu", report=tell)
 
 
 if __name__ == "__main__":

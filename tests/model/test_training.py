@@ -1,0 +1,383 @@
+"""Training: the recipe step by step, what is chosen on what, and going on after any kind of end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file
+
+from dfer_model.batches import Shuffled
+from dfer_model.clip import Clip, load_clip
+from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.dfer_clip import DferClip
+from dfer_model.errors import InputError, Interrupted, WorkError
+from dfer_model.runs import Run
+from dfer_model.training import make_optimizer, train_run
+
+from . import tiny
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
+    return tiny.pack(tmp_path_factory.mktemp("clips") / "packed")
+
+
+def same_result(one: Run, other: Run) -> bool:
+    """Whether two runs are equal by every bit of weights, predictions and losses."""
+    first, second = load_file(one.folder / "model.safetensors"), load_file(other.folder / "model.safetensors")
+    assert first.keys() == second.keys()
+    rows = [
+        [
+            json.loads(line) | {"seconds": 0}
+            for line in (run.folder / "metrics.jsonl").read_text().splitlines()
+        ]
+        for run in (one, other)
+    ]
+    return (
+        all(torch.equal(first[name], second[name]) for name in first)
+        and np.array_equal(one.predictions("last").logits, other.predictions("last").logits)
+        and rows[0] == rows[1]
+    )
+
+
+# The recipe
+
+
+def test_a_step_is_sgd_with_momentum_by_hand(tiny_clip: Clip) -> None:
+    # torch's SGD, written out: g = grad + decay * p;  v = momentum * v + g (v = g at first);  p -= lr * v
+    settings = tiny.settings(lr_context=0.5, momentum=0.9, weight_decay=0.1)
+    model = DferClip(tiny_clip, tiny.TEXTS.texts, settings)
+    optimizer, _ = make_optimizer(model, settings)
+    contexts = model.prompt_learner.contexts
+    frames, labels = torch.randn(3, 4, 3, 32, 32), torch.tensor([0, 1, 2])
+    expected, velocity = contexts.detach().clone(), torch.zeros_like(contexts)
+    for _ in range(3):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(frames), labels).backward()
+        assert contexts.grad is not None
+        velocity = 0.9 * velocity + contexts.grad + 0.1 * expected
+        expected = expected - 0.5 * velocity
+        optimizer.step()
+        assert torch.allclose(contexts, expected, atol=1e-6)
+
+
+def test_each_part_has_its_learning_rate_and_milestones(tiny_clip: Clip) -> None:
+    settings = tiny.settings(lr_image=1e-5, lr_temporal=1e-2, lr_context=1e-3, milestones=(1, 3), gamma=0.1)
+    optimizer, scheduler = make_optimizer(DferClip(tiny_clip, tiny.TEXTS.texts, settings), settings)
+    seen = []
+    for _ in range(4):
+        seen.append({group["name"]: group["lr"] for group in optimizer.param_groups})
+        optimizer.step()
+        scheduler.step()
+    for rates, factor in zip(seen, (1, 0.1, 0.1, 0.01), strict=True):
+        expected = {"image": 1e-5 * factor, "temporal": 1e-2 * factor, "context": 1e-3 * factor}
+        assert rates == pytest.approx(expected)
+
+
+def test_a_part_without_learning_rate_is_frozen_and_one_must_be_left(tiny_clip: Clip) -> None:
+    settings = tiny.settings(lr_image=0.0, lr_context=0.0)
+    model = DferClip(tiny_clip, tiny.TEXTS.texts, settings)
+    optimizer, _ = make_optimizer(model, settings)
+    assert [group["name"] for group in optimizer.param_groups] == ["temporal"]
+    assert not model.prompt_learner.contexts.requires_grad
+    nothing = tiny.settings(lr_image=0.0, contexts=0, temporal_depth=0)
+    with pytest.raises(InputError, match="nothing is left to train"):
+        make_optimizer(DferClip(tiny_clip, tiny.TEXTS.texts, nothing), nothing)
+
+
+def test_the_order_comes_from_seed_and_epoch() -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        sampler = Shuffled(range(20), seed)
+        sampler.epoch = epoch
+        torch.rand(seed + epoch)  # torch's own random state has no part in it
+        return list(sampler)
+
+    assert sorted(order(1, 1)) == list(range(20))
+    assert order(1, 1) == order(1, 1)
+    assert len({tuple(order(seed, epoch)) for seed in (1, 2, 3) for epoch in (1, 2, 3)}) == 9
+
+
+# A whole run
+
+
+def test_it_learns_the_clips_it_is_given(clips: PackedClips, tmp_path: Path) -> None:
+    spec = tiny.spec(
+        clips, epochs=30, batch_size=6, lr_image=1e-2, lr_temporal=2e-3, lr_context=1e-2, milestones=(25,)
+    )
+    run = train_run(spec, clips, tmp_path, device="cpu")
+    rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == list(range(1, 31))
+    assert rows[-1]["loss"] < 0.1 * rows[0]["loss"]
+    assert run.measures("last").uar == 100.0  # colours are easy, also those of clips not seen
+
+
+def test_the_run_folder(clips: PackedClips, tmp_path: Path) -> None:
+    run = train_run(tiny.spec(clips), clips, tmp_path, device="cpu")
+    assert {path.name for path in run.folder.iterdir() if not path.name.startswith(".")} == {
+        "README.md",
+        "classes.json",
+        "config.yaml",
+        "confusion.png",
+        "metrics.jsonl",
+        "model.safetensors",
+        "predictions.parquet",
+        "result.json",
+        "texts.json",
+    }
+    assert json.loads((run.folder / "classes.json").read_text()) == list(tiny.CLASSES)
+    predictions = run.predictions("last")
+    test = clips.test_indices(1)
+    assert predictions.clip_ids == [clips.clip_ids[index] for index in test]
+    assert predictions.labels.tolist() == clips.labels[test].tolist()
+    assert run.result["measures"]["last"] == run.measures("last").as_dict()
+    card = (run.folder / "README.md").read_text()
+    for said in ("v1@2 on tiny, fold 1, seed 1", "preset default with", f"{run.measures('last').uar:.2f}"):
+        assert said in card
+
+
+def test_frozen_towers_keep_every_bit_and_the_rest_is_trained(clips: PackedClips, tmp_path: Path) -> None:
+    spec = tiny.spec(clips, lr_image=0.0)
+    run = train_run(spec, clips, tmp_path, device="cpu")
+    kept = load_file(run.folder / "model.safetensors")
+    clip = load_clip(tiny.NAME, "random")
+    for name, value in clip.model.visual.state_dict().items():
+        assert torch.equal(kept[f"image_tower.{name}"], value)
+    torch.manual_seed(spec.seed)
+    before = DferClip(clip, spec.texts.texts, spec.settings).state_dict()
+    assert torch.equal(kept["prompt_learner.embeddings"], before["prompt_learner.embeddings"])
+    assert not torch.equal(kept["prompt_learner.contexts"], before["prompt_learner.contexts"])
+    assert not torch.equal(kept["temporal.class_token"], before["temporal.class_token"])
+    trained = train_run(tiny.spec(clips, lr_image=1e-3), clips, tmp_path, device="cpu")
+    now = load_file(trained.folder / "model.safetensors")
+    assert not torch.equal(now["image_tower.conv1.weight"], kept["image_tower.conv1.weight"])
+
+
+def test_a_finished_run_is_never_trained_again(clips: PackedClips, tmp_path: Path) -> None:
+    spec = tiny.spec(clips)
+    first = train_run(spec, clips, tmp_path, device="cpu")
+    before = {path: path.stat().st_mtime_ns for path in first.folder.iterdir()}
+    told: list[Any] = []
+    renamed = replace(spec, texts=replace(spec.texts, name="v9"))
+    second = train_run(renamed, clips, tmp_path, device="cpu", report=lambda *what: told.append(what))
+    assert (second.folder, second.texts.name, told) == (first.folder, "v9", [])
+    assert {path: path.stat().st_mtime_ns for path in first.folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("changed", [{"workers": 2}, {}])
+def test_workers_and_repetition_change_nothing(
+    clips: PackedClips, tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    base = {"brightness_jitter": 0.5, "rotation": 10.0}
+    one = train_run(tiny.spec(clips, **base), clips, tmp_path / "one", device="cpu")
+    other = train_run(tiny.spec(clips, **base, **changed), clips, tmp_path / "other", device="cpu")
+    assert one.id == other.id
+    assert same_result(one, other)
+
+
+def test_seeds_and_folds_differ(clips: PackedClips, tmp_path: Path) -> None:
+    one = train_run(tiny.spec(clips), clips, tmp_path, device="cpu")
+    other = train_run(tiny.spec(clips, seed=2), clips, tmp_path, device="cpu")
+    assert not same_result(one, other)
+    fold = train_run(tiny.spec(clips, fold=2), clips, tmp_path, device="cpu")
+    assert not set(fold.predictions("last").clip_ids) & set(one.predictions("last").clip_ids)
+
+
+def test_a_fold_smaller_than_a_batch_trains_and_says_so(clips: PackedClips, tmp_path: Path) -> None:
+    run = train_run(tiny.spec(clips, batch_size=48, epochs=1), clips, tmp_path, device="cpu")
+    assert "6 training clips, fewer than batch_size=48" in run.result["notes"][0]
+    assert "fewer than batch" in (run.folder / "README.md").read_text()
+
+
+def test_bf16_is_near_fp32(clips: PackedClips, tmp_path: Path) -> None:
+    fp32 = train_run(tiny.spec(clips, epochs=1), clips, tmp_path, device="cpu")
+    bf16 = train_run(tiny.spec(clips, epochs=1, precision="bf16"), clips, tmp_path, device="cpu")
+    difference = np.abs(fp32.predictions("last").logits - bf16.predictions("last").logits).max()
+    assert 0 < difference < 3  # in units of 0.01 of a cosine
+
+
+# Which epoch
+
+
+def losing_test_frames(folder: Path) -> PackedClips:
+    """Clips whose test fold 1 cannot be decoded: whoever looks at it fails."""
+    rows = [
+        row | {"frames": [b"\x89PNG\r\n\x1a\n broken"] * 3} if row["fold"] == 1 else row
+        for row in tiny.rows()
+    ]
+    return write_packed(rows, tiny.CLASSES, folder, {"dataset": "tiny"})
+
+
+def test_last_does_not_look_at_the_test_fold_before_the_end(tmp_path: Path) -> None:
+    clips = losing_test_frames(tmp_path / "packed")
+    for select, epochs_done in (("last", 3), ("test-best", 0)):
+        spec = tiny.spec(clips, epochs=3, select=select)
+        with pytest.raises(InputError, match=r"frame 0 of clip happiness-0 "):
+            train_run(spec, clips, tmp_path / "runs", device="cpu")
+        path = spec.folder(tmp_path / "runs") / "metrics.jsonl"
+        rows = path.read_text().splitlines() if path.is_file() else []
+        assert len(rows) == epochs_done
+        assert not any("test" in json.loads(row) for row in rows)
+        assert not Run.open(path.parent).finished
+
+
+def test_test_best_keeps_the_epoch_of_highest_war(clips: PackedClips, tmp_path: Path) -> None:
+    changed = {"epochs": 6, "lr_image": 3e-3, "lr_temporal": 1e-3, "batch_size": 6}
+    best = train_run(tiny.spec(clips, select="test-best", **changed), clips, tmp_path, device="cpu")
+    rows = [json.loads(line) for line in (best.folder / "metrics.jsonl").read_text().splitlines()]
+    wars = [row["test"]["war"] for row in rows]
+    chosen = wars.index(max(wars)) + 1  # the first of equals
+    assert best.selections == ("test-best", "last")
+    assert best.result["epochs"] == {"test-best": chosen, "last": 6}
+    assert best.measures("test-best").war == max(wars)
+    assert best.measures("last").war == wars[-1]
+    # The weights are those after that epoch: a run of so many epochs ends with the same ones.
+    shorter = train_run(tiny.spec(clips, **changed | {"epochs": chosen}), clips, tmp_path, device="cpu")
+    kept, expected = (load_file(run.folder / "model.safetensors") for run in (best, shorter))
+    assert all(torch.equal(kept[name], expected[name]) for name in expected)
+    last = train_run(tiny.spec(clips, **changed), clips, tmp_path, device="cpu")
+    assert np.array_equal(last.predictions("last").logits, best.predictions("last").logits)
+
+
+# Ends before the end
+
+
+class Stop(Exception):  # noqa: N818
+    """What a test raises in the middle of a training."""
+
+
+def stopping(at: str, error: type[BaseException]) -> Any:
+    def report(done: int, total: int, note: str = "") -> None:
+        if at in note:
+            raise error
+
+    return report
+
+
+@pytest.mark.parametrize("select", ["last", "test-best"])
+@pytest.mark.parametrize("at", ["epoch 1, step 1 ", "epoch 3, step 1 ", "judging the test fold"])
+def test_a_broken_off_run_goes_on_to_the_same_end(
+    clips: PackedClips, tmp_path: Path, select: str, at: str
+) -> None:
+    spec = tiny.spec(clips, epochs=4, batch_size=3, select=select, milestones=(3,))
+    whole = train_run(spec, clips, tmp_path / "whole", device="cpu")
+    with pytest.raises(Stop):
+        train_run(spec, clips, tmp_path / "cut", device="cpu", report=stopping(at, Stop))
+    assert not Run.open(spec.folder(tmp_path / "cut")).finished
+    torch.rand(7)  # another state of torch's random numbers
+    assert same_result(train_run(spec, clips, tmp_path / "cut", device="cpu"), whole)
+
+
+def killed_at(line: str, clips: PackedClips, runs: Path, changed: list[str]) -> None:
+    """Train in a process of its own and kill it, as by `kill -9`, when it prints a line with `line`."""
+    command = [sys.executable, str(Path(tiny.__file__)), str(clips.path), str(runs), *changed]
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        for told in process.stdout:
+            if line in told:
+                process.send_signal(signal.SIGKILL)
+                break
+        assert process.wait() == -signal.SIGKILL
+
+
+def test_kill_9_and_the_same_command_again_end_bit_equal(clips: PackedClips, tmp_path: Path) -> None:
+    changed = {"epochs": 4, "batch_size": 3, "select": "test-best", "brightness_jitter": 0.5}
+    spec = tiny.spec(clips, **changed)
+    whole = train_run(spec, clips, tmp_path / "whole", device="cpu")
+    words = [f"{key}={value}" for key, value in changed.items()]
+    killed_at("epoch 3, step 1 ", clips, tmp_path / "cut", words)
+    assert not Run.open(spec.folder(tmp_path / "cut")).finished
+    resumed: list[str] = []
+    run = train_run(
+        spec, clips, tmp_path / "cut", device="cpu", report=lambda *told: resumed.append(told[-1])
+    )
+    assert same_result(run, whole)
+    assert not any(note.startswith("epoch 2") for note in resumed)  # whole epochs are not done again
+
+
+def test_ctrl_c_says_what_is_kept(clips: PackedClips, tmp_path: Path) -> None:
+    spec = tiny.spec(clips, epochs=3)
+    for at, said in (
+        ("epoch 1, step 1", "no epoch of 3 was whole"),
+        ("epoch 3, step 1", "2 of 3 epochs are"),
+    ):
+        with pytest.raises(Interrupted, match=said) as caught:
+            train_run(spec, clips, tmp_path, device="cpu", report=stopping(at, KeyboardInterrupt))
+        assert str(spec.folder(tmp_path)) in str(caught.value)
+        assert "same command again" in str(caught.value)
+
+
+def test_what_a_killed_process_left_half_written_goes(clips: PackedClips, tmp_path: Path) -> None:
+    spec = tiny.spec(clips)
+    state = spec.folder(tmp_path) / "state"
+    state.mkdir(parents=True)
+    for left in (state / ".checkpoint.pt.123", state.parent / ".model.safetensors.123"):
+        left.write_bytes(b"half")
+    run = train_run(spec, clips, tmp_path, device="cpu")
+    assert not list(run.folder.glob(".*.123"))
+    assert not state.exists()
+
+
+# What does not fit
+
+
+def test_one_process_at_a_time(clips: PackedClips, tmp_path: Path) -> None:
+    folder = tiny.spec(clips).folder(tmp_path)
+    folder.mkdir()
+    with FileLock(folder / ".lock"), pytest.raises(WorkError, match="another process is training"):
+        train_run(tiny.spec(clips), clips, tmp_path, device="cpu")
+
+
+def test_a_loss_that_is_not_finite(clips: PackedClips, tmp_path: Path) -> None:
+    spec = tiny.spec(clips, lr_image=1e30, lr_temporal=1e30, epochs=5)
+    with pytest.raises(
+        WorkError, match=r"loss is (nan|inf) in epoch \d, step 1 of v1@2.*\n.*lr_image=1e\+30"
+    ):
+        train_run(spec, clips, tmp_path, device="cpu")
+
+
+def test_a_damaged_checkpoint_is_named(clips: PackedClips, tmp_path: Path) -> None:
+    spec = tiny.spec(clips)
+    checkpoint = spec.folder(tmp_path) / "state" / "checkpoint.pt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"damaged")
+    with pytest.raises(WorkError, match=r"checkpoint\.pt cannot be used.*\nDelete"):
+        train_run(spec, clips, tmp_path, device="cpu")
+
+
+def without_folds() -> Iterator[dict[str, Any]]:
+    return tiny.rows(folds=0)
+
+
+def test_clips_that_do_not_fit(clips: PackedClips, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no fold 7"):
+        train_run(tiny.spec(clips, fold=7), clips, tmp_path, device="cpu")
+    unfolded = write_packed(without_folds(), tiny.CLASSES, tmp_path / "unfolded", {})
+    with pytest.raises(InputError, match="no folds"):
+        train_run(tiny.spec(unfolded), unfolded, tmp_path, device="cpu")
+    one = write_packed(tiny.rows(folds=1), tiny.CLASSES, tmp_path / "one", {})
+    with pytest.raises(InputError, match="no clip to train on"):
+        train_run(tiny.spec(one), one, tmp_path, device="cpu")
+    swapped = replace(tiny.spec(clips), texts=replace(tiny.TEXTS, class_names=tiny.CLASSES[::-1]))
+    with pytest.raises(InputError, match="not for the classes"):
+        train_run(swapped, clips, tmp_path, device="cpu")
+    assert not list(tmp_path.glob("v1*"))  # and nothing is left behind
+
+
+def test_no_cuda(clips: PackedClips, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(InputError, match="--device cpu"):
+        train_run(tiny.spec(clips), clips, tmp_path, device="cuda")
