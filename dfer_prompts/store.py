@@ -60,6 +60,19 @@ class DescriptionStore:
         numbers = [int(match[1]) for name in taken if (match := re.fullmatch(r"[vV](\d{1,9})", name))]
         return f"v{max(numbers, default=0) + 1}"
 
+    def check_name(self, name: str) -> None:
+        """Whether a new version may have this name. Raises InputError when it is taken or cannot be one."""
+        if not _NAME.fullmatch(name) or name.endswith("."):
+            raise InputError(
+                f"a version cannot be named {name!r}\n"
+                "Use up to 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit"
+            )
+        for existing in self.list():
+            if existing.casefold() == name.casefold():
+                raise _taken(name, existing)
+        if (self._folder / name).exists():
+            raise _taken(name)
+
     def save(
         self, draft: DescriptionSet, name: str | None = None, responses: Sequence[Mapping[str, Any]] = ()
     ) -> DescriptionSet:
@@ -69,7 +82,7 @@ class DescriptionStore:
         taken or cannot be one; OSError when the disk refuses, and then nothing is left behind.
         """
         if name is not None:
-            self._refuse(name)
+            self.check_name(name)
         chosen = name or self.next_name()
         while (manifest := self._write(chosen, draft, responses)) is None:
             if name is not None:
@@ -124,18 +137,6 @@ class DescriptionStore:
             raise
         _flush(self._folder)
         return manifest
-
-    def _refuse(self, name: str) -> None:
-        if not _NAME.fullmatch(name) or name.endswith("."):
-            raise InputError(
-                f"a version cannot be named {name!r}\n"
-                "Use up to 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit"
-            )
-        for existing in self.list():
-            if existing.casefold() == name.casefold():
-                raise _taken(name, existing)
-        if (self._folder / name).exists():
-            raise _taken(name)
 
 
 def load(ref: str, workspace: Workspace | None = None) -> DescriptionSet:

@@ -1,0 +1,113 @@
+"""The description set: sentences, views, classes matched by name, identity."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dfer_prompts import DescriptionSet, InputError, Manifest, join, parse_answer
+
+from .drafts import draft, member
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "sentence"),
+    [
+        (["tears"], "tears."),
+        (["tears", "a frown"], "tears and a frown."),
+        (["tears", "a frown", "dull eyes"], "tears, a frown, and dull eyes."),
+    ],
+)
+def test_join_is_the_papers_grammar(descriptors: list[str], sentence: str) -> None:
+    assert join(descriptors) == sentence
+
+
+@given(
+    st.lists(st.sampled_from(["tears", "a frown", "dull eyes", "raised cheeks", "a tight jaw"]), min_size=3)
+)
+def test_a_joined_sentence_is_parsed_back(descriptors: list[str]) -> None:
+    assert parse_answer(join(descriptors)) == descriptors
+
+
+def test_texts_are_per_class_in_the_order_asked_and_per_member() -> None:
+    assert draft().class_texts(["Angry", "happy"]) == [
+        ["a frown and narrow eyes.", "a glare and tight lips."],
+        ["a smile, raised cheeks, and bright eyes."],
+    ]
+    assert draft().description("anger", member=1) == "a glare and tight lips."
+
+
+def test_missing_classes_are_named() -> None:
+    with pytest.raises(InputError, match=r"no description of: fear, disgust\nIt covers happiness, anger"):
+        draft().class_texts(["anger", "fear", "disgust"])
+    with pytest.raises(InputError, match="f5 and 2 more"):
+        draft().class_texts([f"f{number}" for number in range(1, 8)])
+    with pytest.raises(InputError, match="2 members, none numbered 2"):
+        draft().description("anger", member=2)
+
+
+def test_two_names_for_one_class_are_told_apart() -> None:
+    both = draft({"happy": [["a smile"]], "joy": [["a laugh"]]})
+    assert both.class_texts(["joy", "happy"]) == [["a laugh."], ["a smile."]]
+    with pytest.raises(InputError, match="happiness"):
+        both.class_texts(["happiness"])
+
+
+def test_top_is_a_view_of_every_member() -> None:
+    named = DescriptionSet("v7", ("happiness", "anger"), draft().members, draft().manifest)
+    view = named.top(2)
+    assert view.name == "v7@2"
+    assert view.top(1).name == "v7@1"
+    assert view.class_texts(["happiness", "anger"]) == [
+        ["a smile and raised cheeks."], ["a frown and narrow eyes.", "a glare and tight lips."],
+    ]  # fmt: skip
+    assert draft().top(1).name == ""
+    assert named.class_texts(["happiness"]) == [["a smile, raised cheeks, and bright eyes."]]
+
+
+def test_top_names_the_class_that_has_fewer() -> None:
+    with pytest.raises(InputError, match="the class 'anger' has 2 descriptors, not 3"):
+        draft().top(3)
+    with pytest.raises(InputError, match="1 or more"):
+        draft().top(0)
+
+
+def test_identity_is_of_what_a_model_is_given() -> None:
+    same = DescriptionSet("v9", ("happiness", "anger"), draft().members, draft(model="m").manifest)
+    assert same.sha256 == draft().sha256
+    others = [
+        draft({"happiness": [["a smile"]], "anger": [["a frown"]]}),
+        draft({"anger": [["a smile"]], "happiness": [["a frown"]]}),
+        draft({"happiness": [["a smile", "a frown"]], "anger": [["a frown"]]}),
+        draft({"happiness": [["a smile"], ["a frown"]], "anger": [["a frown"]]}),
+    ]
+    assert len({each.sha256 for each in others}) == 4
+    assert pickle.loads(pickle.dumps(draft())) == copy.deepcopy(draft()) == draft()
+
+
+@pytest.mark.parametrize(
+    ("members", "complaint"),
+    [
+        ({"happiness": ()}, "differ"),
+        ({"happiness": (), "anger": (member("a frown"),)}, "'happiness' has no descriptor"),
+        ({"happiness": ((),), "anger": (member("a frown"),)}, "'happiness' has no descriptor"),
+        ({"happiness": (member("a\nb"),), "anger": (member("a frown"),)}, "not one line of text"),
+        ({"happiness": (member("a", "b")[1:],), "anger": (member("a frown"),)}, "has rank 2 where rank 1"),
+    ],
+)
+def test_a_set_that_is_not_whole_cannot_be_made(members: dict, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        DescriptionSet("", ("happiness", "anger"), members, draft().manifest)
+
+
+def test_no_secret_of_an_address_gets_into_a_manifest() -> None:
+    kept = Manifest(
+        class_set={"name": "two", "class_names": ["a", "b"]},
+        source="llm",
+        base_url="https://user:sk-secret@host:8080/v1?key=sk-secret#sk-secret",
+    )
+    assert kept.base_url == "https://host:8080/v1"

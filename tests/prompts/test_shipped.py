@@ -1,0 +1,86 @@
+"""What the package ships and shows: v1, its card, and the names users may rely on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dfer_prompts
+from dfer_prompts import DescriptionStore, Workspace, load, load_class_set
+from dfer_prompts.resources import shipped
+
+APPENDIX_A = {  # Zhao & Patras, BMVC 2023, as issue 2 quotes it
+    "happiness": "a smiling mouth, raised cheeks, wrinkled eyes, and arched eyebrows.",
+    "sadness": "tears, a downward turned mouth, drooping upper eyelids, and a wrinkled forehead.",
+    "neutral": "relaxed facial muscles, a straight mouth, a smooth forehead, and unremarkable eyebrows.",
+    "anger": "furrowed eyebrows, narrow eyes, tightened lips, and flared nostrils.",
+    "surprise": "widened eyes, an open mouth, raised eyebrows, and a frozen expression.",
+    "disgust": "a wrinkled nose, lowered eyebrows, a tightened mouth, and narrow eyes.",
+    "fear": "raised eyebrows, parted lips, a furrowed brow, and a retracted chin.",
+    "contempt": "one side of its mouth raised, one eyebrow lower and one raised, narrowed eyes, "
+    "and a raised chin.",
+    "anxiety": "a tensed forehead, tightly pressed lips, pupil dilation, and tensed facial muscles.",
+    "helplessness": "drooping eyebrows, a downward gaze, a downturned mouth, and lacking expression.",
+    "disappointment": "a downturned mouth, lowered eyebrows, narrowed eyes, and a sighing face.",
+}
+
+
+def test_v1_is_the_papers_appendix() -> None:
+    v1 = load("v1")
+    assert v1.class_names == tuple(APPENDIX_A) == load_class_set("mafw").names
+    assert v1.class_texts(list(APPENDIX_A)) == [[sentence] for sentence in APPENDIX_A.values()]
+    assert {len(v1.members[name][0]) for name in v1.class_names} == {4}
+    assert v1.manifest.source == "paper"
+    assert "BMVC 2023" in str(v1.manifest.citation)
+    assert "2308.13382" in str(v1.manifest.citation)
+
+
+@pytest.mark.parametrize("name", ["dfew", "ferv39k"])
+def test_v1_serves_the_seven_classes_too(name: str) -> None:
+    classes = load_class_set(name).names
+    assert load("v1").class_texts(classes) == [[APPENDIX_A[each]] for each in classes]
+
+
+def test_v1_is_as_written_and_its_files_are_those_the_store_writes(isolated: Path) -> None:
+    store = DescriptionStore(Workspace(isolated))
+    assert not store.verify("v1")
+    store.save(store.load("v1"), "again")
+    for file in ("descriptors.jsonl", "README.md"):
+        written = (
+            (isolated / "descriptions" / "again" / file).read_text(encoding="utf-8").replace("again", "v1")
+        )
+        assert written == (shipped("descriptions") / "v1" / file).read_text(encoding="utf-8")
+
+
+def test_datasets_opens_exactly_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = (
+        "import sys, datasets; loaded = datasets.load_dataset(sys.argv[1]);"
+        "rows = loaded['train'];"
+        "print(list(loaded), rows.num_rows, rows.column_names, rows[0]['descriptor'], rows[43]['descriptor'])"
+    )
+    for name, value in {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    folder = shipped("descriptions") / "v1"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(folder)], check=True, capture_output=True, text=True, timeout=120
+    )
+    columns = ["class_name", "label", "member", "rank", "descriptor", "support", "samples"]
+    assert ended.stdout.strip() == f"['train'] 44 {columns} a smiling mouth a sighing face"
+
+
+def test_every_public_name_is_there_and_importing_them_loads_no_torch() -> None:
+    program = (
+        "import sys, dfer_prompts; early = set(sys.modules);"
+        "values = [getattr(dfer_prompts, name) for name in dfer_prompts.__all__];"
+        "assert dir(dfer_prompts) == sorted(set(dfer_prompts.__all__));"
+        "print('pydantic' in early, 'torch' in sys.modules, 'datasets' in sys.modules)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert ended.stdout.split() == ["False", "False", "False"]
+    with pytest.raises(AttributeError, match="no attribute 'lod'"):
+        getattr(dfer_prompts, "lod")  # noqa: B009 - a wrong name on purpose
