@@ -67,6 +67,7 @@ def generate(
     records = answered(requests, responses)
     found = len(records)
     missing = [request for request in requests if request.key not in records]
+    missing.sort(key=lambda request: request.sample)  # each class once before any class twice
     done = found
 
     def arrived(request: Request, response: Any) -> None:
@@ -83,7 +84,7 @@ def generate(
     try:
         lost = run_blocking(ask(endpoint, missing, arrived, concurrency=concurrency)) if missing else []
     except KeyboardInterrupt:
-        raise Interrupted(f"Stopped.\n{_kept(requests, records)}") from None
+        raise Interrupted(f"stopped: {_kept(requests, records)}") from None
     if lost:
         raise WorkError(f"{_reasons(lost)}\n{_kept(requests, records)}")
     draft = _draft(class_set, template, endpoint, drawn, requests, records, samples, top_k, allow_short)

@@ -55,7 +55,9 @@ def generate(
     template: Annotated[str, typer.Option(help="The prompt template.")] = "paper",
     source: Annotated[str, typer.Option(help="llm, facs, or control:NAME.")] = "llm",
     of: Annotated[str, typer.Option(help="The description set that a control is made of.")] = "v1",
-    model: Annotated[str | None, typer.Option(help="The model to ask.", show_default="see README")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The model to ask.", show_default="the only one served")
+    ] = None,
     base_url: Annotated[
         str | None, typer.Option(help="An OpenAI-compatible server.", show_default="OPENAI_BASE_URL")
     ] = None,
@@ -90,7 +92,11 @@ def generate(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a new description set: ask a language model, or use FACS or a control."""
+    """Make a new description set: ask a language model, or use FACS or a control.
+
+    Answers are stored as they arrive, and the same command asks again only for what is missing. FACS and
+    controls ask nothing, and the options on asking do not concern them.
+    """
     from ..store import DescriptionStore
 
     sampling = {

@@ -33,6 +33,7 @@ Reason = Literal["truncated", "refused", "empty", "malformed"]
 FILTERED = ("content_filter", "content_policy_violation")  # error codes of servers that filter the question
 
 RETRIES = 5  # the SDK's: on 408, 409, 429 and 5xx and lost connections, with Retry-After or growing waits
+HOPELESS = 10  # failures without a success: each has cost all its retries, and the rest would too
 KEPT_OF_GARBAGE = 4000  # characters of a body that is no JSON
 
 # A text without descriptors that apologises or declines was a refusal in prose, not a poor list.
@@ -110,23 +111,27 @@ async def ask(
     """Ask each request once, at most `concurrency` at a time, and hand each response over as it arrives.
 
     A request that fails after the SDK's retries does not stop the others, unless they would fail like it (no
-    connection, no such model, a refused key): then nothing more is begun, and what is under way is finished.
+    connection, no such model, a refused key), or unless `HOPELESS` or two rounds have failed and none came
+    through: then nothing more is begun, and what is under way is finished.
     Returns the requests without a response. Raises InputError when the server does not know the model, with
     the ones it knows; whatever `arrived` raises ends the work.
     """
     waiting = deque(requests)
     lost: list[Lost] = []
+    hopeless = max(HOPELESS, 2 * concurrency)
     async with endpoint.client(retries) as client:
 
         async def worker() -> None:
+            nonlocal hopeless
             while waiting:
                 request = waiting.popleft()
                 outcome = await _one(client, endpoint, request, timeout)
                 if not isinstance(outcome, Lost):
                     arrived(request, outcome)
+                    hopeless = len(requests) + 1
                     continue
                 lost.append(outcome)
-                if outcome.final:
+                if outcome.final or len(lost) >= hopeless:
                     waiting.clear()
 
         if requests:

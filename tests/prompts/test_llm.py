@@ -174,6 +174,21 @@ def test_one_request_that_always_fails_does_not_lose_the_others(endpoint: FakeEn
     assert lost[0].reason == f"{endpoint.base_url} answers {status}: no luck"
 
 
+def test_a_server_that_fails_every_request_is_not_asked_them_all(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: Reply({"error": {"message": "slow down"}}, status=429)
+    responses, lost = asked(endpoint, requests_to(endpoint, 60), retries=0, concurrency=2)
+    assert responses == {}
+    assert 10 <= len(lost) == len(endpoint.asked) <= 11
+
+
+def test_one_answer_among_many_failures_keeps_the_asking_going(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: (
+        None if body["seed"] == 5 else Reply({"error": {"message": "slow down"}}, status=429)
+    )
+    responses, lost = asked(endpoint, requests_to(endpoint, 40), retries=0, concurrency=2)
+    assert (len(responses), len(lost)) == (1, 39)
+
+
 def test_a_page_instead_of_an_answer_is_kept_as_it_came(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: Reply("<html>It works!</html>")
     requests = requests_to(endpoint, 1)
