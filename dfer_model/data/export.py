@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import av
+import numpy as np
 from PIL import Image
 
 from ..files import replacing
@@ -21,12 +22,12 @@ def write_clip_video(clips: PackedClips, index: int, path: Path, *, frame_rate: 
     with replacing(path) as temporary, av.open(str(temporary), mode="w", format="mp4") as container:
         stream = container.add_stream("mpeg4", rate=frame_rate)
         for encoded in frames:
-            picture = Image.open(io.BytesIO(encoded)).convert("RGB")
+            pixels = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
             # The codec's chroma planes have half the size: an odd edge is cut off.
-            stream.width, stream.height = (edge // 2 * 2 for edge in picture.size)
+            stream.height, stream.width = (edge // 2 * 2 for edge in pixels.shape[:2])
             stream.pix_fmt = "yuv420p"
             stream.bit_rate = 8_000_000
-            frame = av.VideoFrame.from_image(picture.crop((0, 0, stream.width, stream.height)))
+            frame = av.VideoFrame.from_ndarray(pixels[: stream.height, : stream.width], format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path

@@ -81,6 +81,7 @@ def compare_grid(
 ) -> dict[str, Any]:
     """Run the grid, compare, and keep the result under `comparisons/`; returns what was kept."""
     from dfer_model import comparison
+    from dfer_model.errors import Interrupted as ModelInterrupted
     from dfer_model.experiments import train_grid
     from dfer_model.zero_shot import zero_shot_answers
 
@@ -90,7 +91,7 @@ def compare_grid(
             zero_shot = zero_shot_answers(grid, clips, features, report, device)
         with progress("training") as report:
             runs = train_grid(grid, clips, workspace.runs, report, device)
-    except (KeyboardInterrupt, comparison.Interrupted) as error:
+    except (KeyboardInterrupt, ModelInterrupted) as error:
         raise Interrupted(
             f"stopped; finished runs and the last epoch of the one at work are kept in {workspace.runs}\n"
             "Give the same command again to go on"
