@@ -33,8 +33,8 @@ def list_(context: typer.Context, as_json: JsonOption = False) -> None:
         return
     print_table(
         "Description sets",
-        ["name", "from", "source", "model", "class set", "classes", "per class", "created"],
-        [tuple(row[key] or "" for key in row if key != "problem") for row in rows],
+        ["name", "from", "source", "model", "class set", "per class", "created"],
+        [_cells(row) for row in rows],
     )
     for row in rows:
         if row["problem"]:
@@ -121,6 +121,12 @@ def _listed(store: DescriptionStore, name: str) -> dict[str, Any]:
         "per_class": "-".join(str(size) for size in dict.fromkeys((sizes[0], sizes[-1]))),
         "created": listed.manifest.created,
     }  # fmt: skip
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    covers = f"{row['class_set']} ({row['classes']})" if row["class_set"] else ""
+    texts = (row["name"], row["from"], row["source"], row["model"], covers, row["per_class"])
+    return (*(text or "" for text in texts), (row["created"] or "")[:10])
 
 
 def _as_json(shown: DescriptionSet) -> dict[str, Any]:
