@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .batches import Batches, pixel_scale
 from .clip import Clip
+from .data.augmentation import resize
 from .data.loading import ClipDataset
 from .data.packed import PackedClips
 from .devices import choose_device, precision
@@ -167,6 +168,16 @@ def frame_features(
     where = choose_device(device)
     module = _FrameFeatures(clip, settings).to(where)
     return _over_clips(module, clips, indices, settings, clip.image_size, where, report)
+
+
+def video_frame_features(clip: Clip, frames: Tensor, settings: Settings, device: str | None = None) -> Tensor:
+    """CLIP's features of the uint8 frames (T, 3, H, W) of one video: (T, width), unit norm, on the CPU."""
+    where = choose_device(device)
+    module = _FrameFeatures(clip, settings).to(where).eval()
+    square = resize(list(frames), clip.image_size)[None].to(where)  # (1, T, 3, S, S)
+    with torch.inference_mode(), precision(settings.precision, where):
+        features: Tensor = module(square)[0].cpu()
+    return features
 
 
 def zero_shot_logits(features: Tensor, clip: Clip, texts: ClassTexts) -> Logits:

@@ -32,6 +32,13 @@ class TrainedModel(nn.Module):
         return model.logits(video, self.class_weights)
 
 
+class _NoTextTower(nn.Module):
+    """Stands where the run kept no text tower: better no class weights from it than wrong ones."""
+
+    def forward(self, *_: Tensor) -> Tensor:
+        raise RuntimeError("a finished run keeps its class weights in place of a text tower")
+
+
 def load_trained(run: Run, device: torch.device) -> TrainedModel:
     """The model of a finished run, on `device` and in eval mode; no CLIP weights are needed beside the run's.
 
@@ -47,6 +54,5 @@ def load_trained(run: Run, device: torch.device) -> TrainedModel:
     clip = load_clip(run.settings.clip, "random")
     model = DferClip(clip, run.texts.texts, run.settings, class_names=run.class_names)
     class_weights = load_weights(run.folder / "model.safetensors", model)
-    # Its text tower is not the run's: better no class weights from it than wrong ones.
-    del model.text_tower
+    model.add_module("text_tower", _NoTextTower())
     return TrainedModel(model, class_weights, scale, int(image_size)).to(device).eval()

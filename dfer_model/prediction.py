@@ -1,0 +1,103 @@
+"""A video in, the probability of each expression out: the whole picture, 16 frames taken as in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .data.augmentation import resize
+from .data.video import read_sampled_frames
+from .devices import choose_device, precision
+from .errors import InputError, WorkError
+from .runs import Run
+from .settings import Settings
+from .trained_model import TrainedModel, load_trained
+
+WHOLE_FRAMES = (
+    "Frames are taken whole: no face is looked for. A model trained on cropped faces answers best to "
+    "videos that show little else."
+)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a run says of one video."""
+
+    video: Path
+    probabilities: dict[str, float]  # class name -> 0..1 in the run's class order, 1 together
+    frames: tuple[int, ...]  # 0-based places of the frames taken; a short video repeats its last
+    seconds: tuple[float | None, ...]  # where these are; None in a video without a frame rate
+
+    @property
+    def expression(self) -> str:
+        """The class name with the highest probability."""
+        return max(self.probabilities, key=lambda name: self.probabilities[name])
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values, for JSON."""
+        return {
+            "video": str(self.video),
+            "expression": self.expression,
+            "probabilities": self.probabilities,
+            "frames": list(self.frames),
+            "seconds": list(self.seconds),
+        }
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A video that could not be read, and why, in a sentence or two."""
+
+    video: Path
+    reason: str
+
+
+def predict(run: Run, videos: Sequence[Path], device: str | None = None) -> list[Prediction]:
+    """What a finished run says of each video.
+
+    Raises InputError for the first video that cannot be read, and for an unfinished or damaged run.
+    """
+    predictions = []
+    for answer in predict_each(run, videos, device):
+        if isinstance(answer, Refusal):
+            raise InputError(answer.reason)
+        predictions.append(answer)
+    return predictions
+
+
+def predict_each(
+    run: Run, videos: Sequence[Path], device: str | None = None
+) -> Iterator[Prediction | Refusal]:
+    """What a finished run says of each video; one that cannot be read does not stop the others.
+
+    Raises InputError for a run that is not finished or is damaged.
+    """
+    where = choose_device(device)
+    model = load_trained(run, where)
+    for video in map(Path, videos):
+        try:
+            yield predict_video(model, run.class_names, video, run.settings, where)
+        except InputError as error:
+            yield Refusal(video, str(error))
+
+
+def predict_video(
+    model: TrainedModel, class_names: Sequence[str], video: Path, settings: Settings, device: torch.device
+) -> Prediction:
+    """What a model says of one video. Raises InputError when the video cannot be read."""
+    sampled = read_sampled_frames(video, settings.frames)
+    clip = resize(list(sampled.frames), model.image_size)[None].to(device)  # (1, T, 3, S, S)
+    with torch.inference_mode(), precision(settings.precision, device):
+        probabilities = model(clip)[0].softmax(dim=-1).tolist()
+    if not all(0 <= value <= 1 for value in probabilities):
+        raise WorkError(f"the model's answer to {video} is not finite: its weights are spoiled")
+    return Prediction(
+        video,
+        dict(zip(class_names, probabilities, strict=True)),
+        tuple(sampled.indices),
+        tuple(round(index / sampled.fps, 3) if sampled.fps else None for index in sampled.indices),
+    )
