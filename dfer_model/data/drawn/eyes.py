@@ -1,0 +1,104 @@
+"""Brows, lids, gaze, pupils, tears and glasses of a drawn face."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from .head import LINE, crease
+from .people import Colour, Identity
+from .sketch import Sketch, band, ellipse, mix
+
+_DARK: Colour = (30, 18, 16)
+_T = np.linspace(-1, 1, 11)
+_ARCH = 1 - _T * _T
+
+
+def draw_brows(sketch: Sketch, who: Identity, units: Mapping[str, float], side_up: int) -> None:
+    """Both brows; of a split pair the one on `side_up` is raised, the other lowered."""
+    up, out, low, droop = (
+        units[n] for n in ("inner_brow_raise", "outer_brow_raise", "brow_lower", "brow_droop")
+    )
+    for side in (-1, 1):
+        shift = units["brow_split"] * (-0.16 if side == side_up else 0.11)
+        inner = who.brow_y - 0.16 * up - 0.03 * out + 0.13 * low - 0.02 * droop + shift
+        middle = who.brow_y - 0.025 - 0.08 * up - 0.13 * out + 0.10 * low + 0.05 * droop + shift
+        outer = who.brow_y + who.brow_slant - 0.12 * out + 0.03 * low + 0.19 * droop + 0.8 * shift
+        x0 = 0.13 - 0.06 * low
+        centre = np.array([(x0, inner), (0.23, (inner + 2 * middle) / 3), (0.36, middle), (0.54, outer)]) * (
+            side,
+            1,
+        )
+        thick = np.array([1.0, 1.05, 0.9, 0.35])[:, None] * np.array([(0.0, who.brow_thickness)])
+        sketch.fill(np.concatenate([centre - thick, (centre + thick)[::-1]]), mix(who.hair, _DARK, 0.45))
+
+
+def draw_eyes(sketch: Sketch, who: Identity, units: Mapping[str, float], side: int, blink: float) -> None:
+    """Both eyes, looking to `side` where the gaze is aside; `blink` 1 closes them for a frame."""
+    wide, tight, droop = units["lid_raise"], units["lid_tighten"], units["lid_droop"]
+    down, cheek = units["gaze_down"], units["cheek_raise"]
+    open_lid = (
+        (1 + 0.65 * wide) * (1 - 0.62 * tight) * (1 - 0.62 * droop) * (1 - 0.30 * down) * (1 - 0.25 * cheek)
+    )
+    upper = who.eye_height * open_lid * (1 - 0.95 * blink)
+    lower = (
+        who.eye_height * 0.75 * (1 + 0.25 * wide) * (1 - 0.6 * tight) * (1 - 0.6 * cheek) * (1 - 0.8 * blink)
+    )
+    for eye in (-1, 1):
+        x, y = eye * who.eye_spacing, who.eye_y
+        xs = x + _T * who.eye_width
+        sag = 0.06 * droop * np.maximum(_T * eye, 0)  # the outer corner hangs
+        top, bottom = y - upper * _ARCH + sag, y + lower * _ARCH + sag
+        _lid(sketch, who, xs, y - who.eye_height * 1.15 * _ARCH, top, max(droop, 0.7 * down))
+        sketch.fill(
+            np.concatenate([np.stack([xs, top], 1), np.stack([xs, bottom], 1)[::-1]]), (246, 246, 244)
+        )
+        gaze = (x + 0.09 * side * units["gaze_aside"], y + 0.02 + 0.10 * down)
+        for radius, colour in (
+            (0.118, who.iris),
+            (0.042 + 0.050 * units["pupil_dilate"], (12, 10, 12)),
+        ):
+            disc = ellipse(gaze[0], gaze[1], radius, radius)
+            disc[:, 0] = np.clip(disc[:, 0], xs[0], xs[-1])
+            at = np.interp(disc[:, 0], xs, top), np.interp(disc[:, 0], xs, bottom)
+            disc[:, 1] = np.clip(disc[:, 1], at[0], np.maximum(at[0], at[1]))
+            sketch.fill(disc, colour)
+        sketch.line(np.stack([xs, top], 1), _DARK, 0.045)
+        sketch.line(np.stack([xs, bottom], 1), mix(who.skin, _DARK, 0.4), 0.025)
+        if tight > 0.05:
+            bag = np.stack([xs[2:-2], y + lower * _ARCH[2:-2] + 0.075], 1)
+            sketch.line(bag, crease(who.skin, 0.8 * tight), LINE)
+
+
+def _lid(
+    sketch: Sketch, who: Identity, xs: np.ndarray, fold: np.ndarray, top: np.ndarray, heavy: float
+) -> None:
+    """The visible upper lid between its fold and its edge, when it hangs low."""
+    if heavy > 0.05:
+        sketch.fill(band(xs, fold, np.maximum(top, fold)), mix(who.skin, (120, 70, 80), 0.5 * heavy))
+        sketch.line(np.stack([xs, fold], 1), crease(who.skin, 0.7 * heavy), LINE)
+
+
+def draw_tears(sketch: Sketch, who: Identity, amount: float) -> None:
+    """Tears that run from both eyes, longer the more there are."""
+    if amount < 0.05:
+        return
+    length = 0.14 + 0.40 * amount
+    for side in (-1, 1):
+        x, y = side * (who.eye_spacing + 0.02), who.eye_y + 0.13
+        run = np.array([(x - 0.02, y), (x + 0.02, y), (x + 0.055, y + length), (x - 0.055, y + length)])
+        colour = mix(who.skin, (120, 200, 255), 0.55 + 0.45 * amount)
+        sketch.fill(run, colour)
+        sketch.fill(ellipse(x, y + length, 0.06, 0.065), colour)
+        sketch.line(np.array([(x - 0.015, y + 0.05), (x - 0.02, y + length)]), (238, 250, 255), 0.025)
+
+
+def draw_glasses(sketch: Sketch, who: Identity) -> None:
+    """Thin frames, for those who wear them."""
+    if not who.glasses:
+        return
+    for side in (-1, 1):
+        ring = ellipse(side * who.eye_spacing, who.eye_y + 0.02, who.eye_width + 0.06, who.eye_height + 0.09)
+        sketch.line(np.concatenate([ring, ring[:2]]), (40, 40, 48), 0.03)
+    sketch.line(np.array([(-0.10, who.eye_y), (0.10, who.eye_y)]), (40, 40, 48), 0.03)
