@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from dfer_model.data.augmentation import Augmentation, resize
+from dfer_model.data.images import decode_pixels
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.sampling import sample_test, sample_train
 from dfer_model.errors import InputError
@@ -31,21 +30,8 @@ class BrokenFrameError(InputError):
 
 
 def decode_frame(encoded: bytes) -> Tensor:
-    """An uint8 RGB image (3, H, W) from the bytes of a JPEG or PNG file.
-
-    Raises InputError, which names no file, when they are neither, are cut off, or have 16 bits a channel.
-    """
-    try:
-        with Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG")) as image:
-            image.load()
-            if image.mode.startswith(("I", "F")):
-                raise InputError("has more than 8 bits a channel")
-            pixels = np.array(image.convert("RGB"))
-    except Image.UnidentifiedImageError as error:
-        raise InputError("is neither JPEG nor PNG" if encoded else "is empty") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError("is damaged or cut off") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+    """An uint8 RGB image (3, H, W) from the bytes of a JPEG or PNG file. Raises as `decode_pixels`."""
+    return torch.from_numpy(decode_pixels(encoded)).permute(2, 0, 1)
 
 
 def clip_generator(seed: int, epoch: int, clip_id: str) -> np.random.Generator:

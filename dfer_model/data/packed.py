@@ -195,7 +195,7 @@ def write_packed(
         stream = iter(rows)
         shards: list[Path] = []
         while first := list(islice(stream, 1)):
-            path = temporary / f"shard-{len(shards):05d}.arrow"
+            path = temporary / f"clips-{len(shards):05d}.arrow"
             write_shard(path, chain(first, islice(stream, SHARD_CLIPS - 1)), class_names)
             shards.append(path)
         assemble(temporary, shards, class_names, report)
@@ -246,18 +246,15 @@ def _complete(row: Mapping[str, Any], labels: Mapping[str, int]) -> dict[str, An
 def assemble(
     folder: Path, shards: Sequence[Path], class_names: Sequence[str], report: Mapping[str, Any]
 ) -> None:
-    """Make `folder`, which holds the `shards` in order, one that `datasets.load_from_disk` opens.
+    """Make `folder`, which holds the `shards`, in this order one that `datasets.load_from_disk` opens.
 
-    The shards are renamed, not copied: `save_to_disk` would write tens of gigabytes a second time. What is
-    written is its format, dataset_info.json and state.json.
+    The shards stay as they are, for `save_to_disk` would write tens of gigabytes a second time; beside them
+    its two files are written, dataset_info.json and state.json.
     Raises InputError when a clip id occurs twice, or when there is no clip at all.
     """
-    named = [folder / f"data-{i:05d}-of-{len(shards):05d}.arrow" for i in range(len(shards))]
-    for shard, path in zip(shards, named, strict=True):
-        shard.rename(path)
     digest = hashlib.sha256()
     seen: set[str] = set()
-    for path in named:
+    for path in shards:
         for clip_id in _clip_ids(path):
             if clip_id in seen:
                 raise InputError(f"clip {clip_id} occurs twice; clip ids must be unique")
@@ -267,7 +264,7 @@ def assemble(
         raise InputError("there is no clip to pack")
     datasets.DatasetInfo(features=features(class_names)).write_to_directory(str(folder))
     state: dict[str, Any] = {
-        "_data_files": [{"filename": path.name} for path in named],
+        "_data_files": [{"filename": path.name} for path in shards],
         "_fingerprint": digest.hexdigest()[:16],
         "_format_columns": None,
         "_format_kwargs": {},

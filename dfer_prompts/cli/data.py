@@ -1,9 +1,150 @@
-"""`dfer-prompts data`."""
+"""`dfer-prompts data`: pack clips from published layouts or your own folder, look at them, draw some."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+
+from ..workspace import Workspace
+from .output import JsonOption, message, print_json, print_table, progress
+
+if TYPE_CHECKING:
+    from dfer_model.data.packed import PackedClips
+
+commands = typer.Typer(no_args_is_help=True, help="Clips: prepare, info, draw.")
+
+OutOption = Annotated[Path, typer.Option(help="New folder for the packed clips.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add this file's commands to the root command."""
+    app.add_typer(commands, name="data")
+
+
+@commands.command()
+def prepare(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(help="dfew, ferv39k, mafw, mafw-compound, frame-list, or folder (your own).")
+    ],
+    root: Annotated[Path, typer.Option(help="Where the dataset lies.")],
+    out: OutOption,
+    frames: Annotated[
+        Path | None, typer.Option(help="Where the clips lie, if not where the dataset has them.")
+    ] = None,
+    labels: Annotated[
+        list[Path] | None, typer.Option(help="A label file, if not where the dataset has it; repeat it.")
+    ] = None,
+    label_base: Annotated[
+        int | None,
+        typer.Option(min=0, max=1, help="First label number of DFEW's files, if they do not tell."),
+    ] = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave missing, empty and broken clips out.")
+    ] = False,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="For folder: deal this many folds, each class evenly. Who is who it cannot know: clips of one "
+            "person must not be in two folds, and ROOT/folds.csv (clip_id,fold) is the way to say so.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of --folds.")] = 0,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="all cores")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Pack clips into one folder that training reads; stopped, the same command goes on where it was.
+
+    The folder layout is ROOT/<class>/<clip id>/<frames> or ROOT/<class>/<clip id>.<video>.
+    """
+    from dfer_model.data.packing import pack, read_request
+
+    request = read_request(
+        name,
+        root,
+        _below(context.obj, out),
+        frames=frames,
+        labels=labels or (),
+        label_base=label_base,
+        folds=folds,
+        seed=seed,
+        skip_broken=skip_broken,
+    )
+    if request.finished():
+        message(f"{request.out} is packed already, with the same clips; nothing to do")
+    with progress(f"packing {name}") as report:
+        clips = pack(request, jobs=jobs, progress=report)
+    _show(clips, as_json)
+
+
+@commands.command("info")
+def info_(
+    context: typer.Context,
+    folder: Annotated[str, typer.Argument(help="A folder of packed clips, or its name in dfer.yaml.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Count the clips by class and fold, and their frames."""
+    from dfer_model.data.packed import PackedClips
+
+    _show(PackedClips.open(context.obj.dataset(folder)), as_json)
+
+
+@commands.command()
+def draw(
+    context: typer.Context,
+    out: OutOption,
+    clips: Annotated[int, typer.Option(min=1, help="How many clips.")] = 550,
+    seed: Annotated[int, typer.Option(help="Equal seeds draw equal faces.")] = 1,
+    size: Annotated[int, typer.Option(min=16, max=1024, help="Pixels a side.")] = 64,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw faces whose expressions are made of action units: clips for the demo and for trying things out."""
+    from dfer_model.data.drawn.dataset import draw_dataset
+
+    with progress("drawing") as report:
+        drawn = draw_dataset(_below(context.obj, out), clips=clips, seed=seed, image_size=size, report=report)
+    _show(drawn, as_json)
+
+
+def _below(workspace: Workspace, out: Path) -> Path:
+    """Where `--out` is: below the workspace, where `--dataset` will look for it."""
+    return workspace.root / out.expanduser()
+
+
+def _show(clips: PackedClips, as_json: bool) -> None:
+    from dfer_model.data.info import info
+
+    told = info(clips)
+    if as_json:
+        print_json(told)
+        return
+    folds = [str(fold) for fold in told["folds"]]
+    rows: list[tuple[object, ...]] = [
+        (each["class_name"], *(each["folds"][fold] for fold in folds), each["clips"])
+        for each in told["classes"]
+    ]
+    totals = [sum(each["folds"][fold] for each in told["classes"]) for fold in folds]
+    rows.append(("all", *totals, told["clips"]))
+    columns = ["class", *(f"fold {fold}" if fold != "0" else "never tested" for fold in folds), "clips"]
+    print_table(f"{told['dataset']}: {told['path']}", columns, rows)
+    for line in _remarks(told):
+        typer.echo(line)
+
+
+def _remarks(told: dict[str, Any]) -> list[str]:
+    frames = told["frames"]
+    lines = [
+        f"Frames a clip: {frames['min']} to {frames['max']}, median {frames['median']:g}; "
+        f"{frames['total']} in all; {frames['short']} clips have fewer than 16."
+    ]
+    if told["skipped"]:
+        lines.append(f"Left out as missing, empty or broken: {told['skipped']} (named in prepare.json).")
+    if told["frame_count_disagreements"]:
+        lines.append(
+            f"The list gives another number of frames for {told['frame_count_disagreements']} clips; "
+            "the folders' numbers are used."
+        )
+    return lines + [f"Note: {note}." for note in told["notes"]]

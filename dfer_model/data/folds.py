@@ -1,0 +1,80 @@
+"""Which fold a clip is in: from the lists of a dataset, or dealt. A clip in two places at once is a leak."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from sklearn.model_selection import StratifiedKFold
+
+from dfer_model.data.annotations import LabelFile, Labelled
+from dfer_model.errors import InputError
+
+
+def assign_folds(
+    files: Sequence[LabelFile], read: Sequence[Sequence[Labelled]]
+) -> dict[str, tuple[Labelled, int]]:
+    """Clip id -> (its row, its fold): N for a test clip of set N, 0 for one that no given file tests.
+
+    Raises InputError, naming the clip, when it has two labels, stands in the test lists of two sets, or in
+    the training and the test list of one; and when two files are the same list of the same set.
+    """
+    _check_distinct(files)
+    found: dict[str, tuple[Labelled, int]] = {}
+    trained: dict[tuple[str, int], str] = {}
+    for file, clips in sorted(zip(files, read, strict=True), key=lambda pair: pair[0].is_test):
+        for clip in clips:
+            known, fold = found.get(clip.clip_id, (clip, 0))
+            if known.class_name != clip.class_name:
+                raise InputError(
+                    f"clip {clip.clip_id} has two labels: {known.class_name} ({known.where}) "
+                    f"and {clip.class_name} ({clip.where})"
+                )
+            if not file.is_test:
+                trained[clip.clip_id, file.number] = clip.where
+            elif (clip.clip_id, file.number) in trained:
+                raise InputError(
+                    f"clip {clip.clip_id} leaks: set {file.number} both trains on it "
+                    f"({trained[clip.clip_id, file.number]}) and tests on it ({clip.where})"
+                )
+            elif fold not in (0, file.number):
+                raise InputError(
+                    f"clip {clip.clip_id} is tested twice: in set {fold} ({known.where}) "
+                    f"and in set {file.number} ({clip.where})"
+                )
+            found[clip.clip_id] = (clip, file.number) if file.is_test else (known, fold)
+    return found
+
+
+def _check_distinct(files: Sequence[LabelFile]) -> None:
+    seen: dict[tuple[bool, int], LabelFile] = {}
+    for file in files:
+        other = seen.setdefault((file.is_test, file.number), file)
+        if other is not file:
+            kind = "test" if file.is_test else "training"
+            raise InputError(
+                f"two {kind} lists of set {file.number}: {other.path} and {file.path}\n"
+                "Name the set in each file's name (set_1, set_2 ...), or give one of them"
+            )
+
+
+def deal_folds(classes: Mapping[str, str], folds: int, seed: int) -> dict[str, int]:
+    """Clip id -> fold 1..`folds`, each class spread evenly, from clip id -> class name.
+
+    Clips of one person may land in two folds: nothing but a folds.csv can say who is who.
+    Raises InputError for fewer than 2 folds or a class with fewer clips than folds.
+    """
+    if folds < 2:
+        raise InputError(f"--folds {folds}: at least 2 are needed")
+    rarest, count = Counter(classes.values()).most_common()[-1]
+    if count < folds:
+        raise InputError(f"class {rarest} has {count} clips, fewer than the {folds} folds it is to be in")
+    clip_ids = sorted(classes)
+    dealt = {}
+    splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(
+        np.zeros(len(clip_ids)), [classes[clip_id] for clip_id in clip_ids]
+    )
+    for number, (_, tested) in enumerate(splits, start=1):
+        dealt.update({clip_ids[int(index)]: number for index in tested})
+    return dealt

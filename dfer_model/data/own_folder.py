@@ -1,0 +1,107 @@
+"""Anyone's own clips: `ROOT/<class>/<clip id>/<frames>` or `ROOT/<class>/<clip id>.<video>`, folds.csv."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dfer_model.data.annotations import VIDEO_SUFFIXES, read_rows
+from dfer_model.data.class_names import COMPOUND, canonical_name
+from dfer_model.data.folds import deal_folds
+from dfer_model.data.layouts import FOLDER, ClipSource, Layout, natural_key
+from dfer_model.errors import InputError
+
+FOLDS_NAME = "folds.csv"
+
+
+def read_folder(root: Path, *, folds: int | None = None, seed: int = 0) -> Layout:
+    """Read one's own folder; `folds` deals that many folds where there is no folds.csv.
+
+    Folders named as a known class ("Happy") are that class ("happiness"), others keep their name. The known
+    ones come first, in their usual order. A clip's id is its name, or `<class folder>/<name>` for all clips
+    where two classes share a name. Without folds.csv and `folds`, every fold is 0.
+    Raises InputError when there is no clip, or folds.csv and the clips do not agree.
+    """
+    places = [
+        (folder, clip, name) for name, folder in _class_folders(root).items() for clip in _clips_in(folder)
+    ]
+    if not places:
+        raise InputError(
+            f"no clip in {root}\nExpected in it: <class>/<clip id>/<frames> or <class>/<clip id>.mp4"
+        )
+    repeated = max(Counter(_clip_name(clip) for _, clip, _ in places).values()) > 1
+    named = {
+        f"{folder.name}/{_clip_name(clip)}" if repeated else _clip_name(clip): (clip, class_name)
+        for folder, clip, class_name in places
+    }
+    if len(named) < len(places):
+        raise InputError(f"a clip in {root} is there twice, as a folder and as a video: {_twice(places)}")
+    fold_of = _folds(root, {clip_id: class_name for clip_id, (_, class_name) in named.items()}, folds, seed)
+    clips = tuple(
+        ClipSource(clip_id, named[clip_id][1], fold_of.get(clip_id, 0), named[clip_id][0])
+        for clip_id in sorted(named, key=natural_key)
+    )
+    listed = (root / FOLDS_NAME,) if (root / FOLDS_NAME).is_file() else ()
+    notes = () if any(fold_of.values()) else ("no folds: every clip is in fold 0, which is never tested",)
+    class_names = tuple(dict.fromkeys(class_name for _, _, class_name in places))
+    return Layout(FOLDER, class_names, clips, root, listed, notes)
+
+
+def _class_folders(root: Path) -> dict[str, Path]:
+    """Class name -> its folder, in label order. Raises InputError when two folders are the same class."""
+    found: dict[str, Path] = {}
+    for folder in sorted(
+        path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))
+    ):
+        name = canonical_name(folder.name) or folder.name
+        if name in found:
+            raise InputError(f"{found[name]} and {folder} are the same class, {name}\nPut them together")
+        found[name] = folder
+    known = [name for name in COMPOUND if name in found]
+    others = sorted((name for name in found if name not in COMPOUND), key=natural_key)
+    return {name: found[name] for name in (*known, *others)}
+
+
+def _clips_in(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in folder.iterdir()
+        if not path.name.startswith((".", "__"))
+        and (path.is_dir() or path.suffix.casefold() in VIDEO_SUFFIXES)
+    ]
+
+
+def _clip_name(clip: Path) -> str:
+    return clip.name if clip.is_dir() else clip.stem
+
+
+def _twice(places: Sequence[tuple[Path, Path, str]]) -> str:
+    (folder, name), _ = Counter((folder.name, _clip_name(clip)) for folder, clip, _ in places).most_common(1)[
+        0
+    ]
+    return f"{folder}/{name}"
+
+
+def _folds(root: Path, classes: Mapping[str, str], folds: int | None, seed: int) -> dict[str, int]:
+    listed = root / FOLDS_NAME
+    if not listed.is_file():
+        return deal_folds(classes, folds, seed) if folds is not None else {}
+    if folds is not None:
+        raise InputError(f"{listed} says the folds already\nLeave --folds out, or take the file away")
+    fold_of: dict[str, int] = {}
+    for line, (clip_id, fold, *_) in read_rows(listed, 2):
+        where = f"{listed}, line {line}"
+        if clip_id not in classes:
+            raise InputError(f"{where}: no clip {clip_id!r} in {root} (ids are like {next(iter(classes))})")
+        if not (fold.isascii() and fold.isdigit()):
+            raise InputError(f"{where}: fold {fold!r} is not a number 0, 1, 2 ... (0 is never tested)")
+        if fold_of.setdefault(clip_id, int(fold)) != int(fold):
+            raise InputError(f"{where}: clip {clip_id} is in fold {fold} and in fold {fold_of[clip_id]}")
+    absent = [clip_id for clip_id in classes if clip_id not in fold_of]
+    if absent:
+        raise InputError(
+            f"{listed} leaves out {len(absent)} clips, {absent[0]} among them\n"
+            "Give each a fold; 0 for clips that are only trained on"
+        )
+    return fold_of

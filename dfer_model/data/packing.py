@@ -1,0 +1,259 @@
+"""From clips as found to packed clips: checked, in parallel, and resumable.
+
+Clips are packed in shards under `.OUT.partial`, beside OUT. A shard's name tells what is in it, so whatever
+stopped the work, the same command finds the finished ones and goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dfer_model.data.layouts import FOLDER, Layout, check_name, read_official
+from dfer_model.data.own_folder import read_folder
+from dfer_model.data.packed import PackedClips, assemble
+from dfer_model.data.shards import Shard, finished_outcome, pack_shard
+from dfer_model.errors import InputError, Interrupted, WorkError
+
+SHARD_CLIPS = 100
+NAMED_PROBLEMS = 5
+NAMED_DISAGREEMENTS = 20
+
+Progress = Callable[[int, int, str], None]
+
+
+def no_progress(done: int, total: int, note: str = "") -> None:
+    """Say nothing about how far the work is."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be packed, whence and whither."""
+
+    layout: Layout
+    out: Path
+    skip_broken: bool = False
+
+    @property
+    def partial(self) -> Path:
+        """The hidden folder beside `out` in which unfinished work is kept."""
+        return self.out.with_name(f".{self.out.name}.partial")
+
+    @property
+    def digest(self) -> str:
+        """The same for requests that give the same clips, wherever they are put."""
+        shards = [shard.name for shard in self.shards()]
+        return hashlib.sha256(json.dumps([self.layout.dataset, *shards]).encode()).hexdigest()
+
+    def shards(self) -> list[Shard]:
+        """The clips in groups of 100, in order."""
+        clips, root = self.layout.clips, self.layout.frames_root
+        return [
+            Shard(start // SHARD_CLIPS, clips[start : start + SHARD_CLIPS], self.layout.class_names, root)
+            for start in range(0, len(clips), SHARD_CLIPS)
+        ]
+
+    def finished(self) -> PackedClips | None:
+        """The clips at `out` when they are what this request gives, None when there is nothing.
+
+        Raises InputError when something else is there.
+        """
+        if not self.out.exists() or (self.out.is_dir() and not any(self.out.iterdir())):
+            return None
+        if not (self.out / "state.json").is_file():
+            raise InputError(f"{self.out} exists already and holds something else\nChoose another --out")
+        clips = PackedClips.open(self.out)
+        if clips.report.get("request") != self.digest:
+            raise InputError(
+                f"{self.out} holds other clips already\nChoose another --out, or delete it first"
+            )
+        if clips.report.get("skipped") and not self.skip_broken:
+            raise InputError(
+                f"{self.out} was packed with --skip-broken and lacks {len(clips.report['skipped'])} clips\n"
+                "Choose another --out, delete it first, or add --skip-broken"
+            )
+        return clips
+
+
+def read_request(
+    name: str,
+    root: Path,
+    out: Path,
+    *,
+    frames: Path | None = None,
+    labels: Sequence[Path] = (),
+    label_base: int | None = None,
+    folds: int | None = None,
+    seed: int = 0,
+    skip_broken: bool = False,
+) -> Request:
+    """Find the clips of the layout `name` under `root`; nothing is packed yet.
+
+    Raises InputError when the layout is unknown, an option is not for it, or as its reader does.
+    """
+    check_name(name)
+    for folder in (root, *((frames,) if frames else ())):
+        if not folder.is_dir():
+            raise InputError(f"no folder {folder}")
+    if name == FOLDER:
+        if frames or labels or label_base is not None:
+            raise InputError(
+                f"--frames, --labels and --label-base are not for {FOLDER}: its folders say it all"
+            )
+        return Request(read_folder(root, folds=folds, seed=seed), out, skip_broken)
+    if folds is not None:
+        raise InputError(f"--folds is for {FOLDER}; the folds of {name} are those of its lists")
+    layout = read_official(name, root, frames=frames, labels=labels, label_base=label_base)
+    return Request(layout, out, skip_broken)
+
+
+def prepare(
+    name: str,
+    root: Path,
+    out: Path,
+    *,
+    jobs: int | None = None,
+    progress: Progress = no_progress,
+    **options: Any,
+) -> PackedClips:
+    """Pack the clips of the layout `name` under `root` into `out`: `read_request`, then `pack`."""
+    return pack(read_request(name, root, out, **options), jobs=jobs, progress=progress)
+
+
+def pack(request: Request, *, jobs: int | None = None, progress: Progress = no_progress) -> PackedClips:
+    """Pack the clips that are asked for, in `jobs` processes (all cores), and open them.
+
+    `progress(done, total, note)` counts clips. Frames from folders are stored byte for byte, each decoded
+    once to be sure of it; those of videos become JPEG of quality 95. What was finished before is used again.
+    Raises InputError that names clips which are missing, empty or broken, unless `skip_broken`; Interrupted
+    on Ctrl-C; WorkError when a process died. What is packed is kept in all three cases.
+    """
+    there = request.finished()
+    if there is not None:
+        return there
+    request.partial.mkdir(parents=True, exist_ok=True)
+    shards = request.shards()
+    try:
+        outcomes = _pack_all(request, shards, jobs or cores(), progress)
+    except KeyboardInterrupt as error:
+        raise Interrupted(
+            f"Stopped; what is packed so far is kept in {request.partial}\nThe same command goes on from it"
+        ) from error
+    skipped = [problem for outcome in outcomes for problem in outcome["problems"]]
+    if skipped and not request.skip_broken:
+        raise _problems(skipped, len(request.layout.clips), request.partial)
+    if len(skipped) == len(request.layout.clips):
+        raise InputError(
+            f"every one of the {len(skipped)} clips is missing, empty or broken\n{_listing(skipped)}"
+        )
+    return _finish(request, shards, outcomes)
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _pack_all(
+    request: Request, shards: Sequence[Shard], jobs: int, progress: Progress
+) -> list[Mapping[str, Any]]:
+    """The outcome of every shard, in order; those that were finished before are not packed again."""
+    outcomes = {shard.number: finished_outcome(shard, request.partial) for shard in shards}
+    waiting = [shard for shard in shards if outcomes[shard.number] is None]
+    total = len(request.layout.clips)
+    done = total - sum(len(shard.clips) for shard in waiting)
+    progress(done, total, "")
+    for shard, outcome in _outcomes(waiting, request.partial, min(jobs, len(waiting))):
+        outcomes[shard.number] = outcome
+        done += len(shard.clips)
+        progress(done, total, "")
+    return [outcome for outcome in outcomes.values() if outcome is not None]
+
+
+def _outcomes(shards: Sequence[Shard], folder: Path, jobs: int) -> Iterator[tuple[Shard, dict[str, Any]]]:
+    if jobs <= 1:
+        for shard in shards:
+            yield shard, pack_shard(shard, folder)
+        return
+    # Not forked: the progress bar, Arrow and PyAV have threads, which do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_process) as pool:
+        futures = {pool.submit(pack_shard, shard, folder): shard for shard in shards}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            raise WorkError(
+                "a packing process died, perhaps for lack of memory; what is packed so far is kept\n"
+                "Run the same command again, with fewer processes: --jobs 1"
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start_process() -> None:
+    """Let a packing process end at once on Ctrl-C, and when the process that started it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)
+
+
+def _listing(problems: Sequence[Mapping[str, str]]) -> str:
+    named = "; ".join(f"{problem['clip_id']}: {problem['reason']}" for problem in problems[:NAMED_PROBLEMS])
+    more = len(problems) - NAMED_PROBLEMS
+    return f"{named}; and {more} more" if more > 0 else named
+
+
+def _problems(problems: Sequence[Mapping[str, str]], total: int, partial: Path) -> InputError:
+    return InputError(
+        f"{len(problems)} of {total} clips cannot be packed: {_listing(problems)}\n"
+        f"Repair them and run again, or go on without them: --skip-broken (the others are kept in {partial})"
+    )
+
+
+def _finish(request: Request, shards: Sequence[Shard], outcomes: Sequence[Mapping[str, Any]]) -> PackedClips:
+    """Make the folder of shards the dataset, and give it its name."""
+    layout, partial = request.layout, request.partial
+    disagreements = [each for outcome in outcomes for each in outcome["disagreements"]]
+    report = {
+        "dataset": layout.dataset,
+        "request": request.digest,
+        "clips": sum(outcome["packed"] for outcome in outcomes),
+        "frames": sum(outcome["frames"] for outcome in outcomes),
+        "skipped": [problem for outcome in outcomes for problem in outcome["problems"]],
+        "frame_count_disagreements": {
+            "count": len(disagreements),
+            "first": disagreements[:NAMED_DISAGREEMENTS],
+        },
+        "frames_root": str(layout.frames_root),
+        "label_files": [str(path) for path in layout.label_files],
+        "notes": list(layout.notes),
+    }
+    names = {f"{shard.name}.arrow" for shard in shards}
+    for stale in partial.iterdir():
+        if stale.suffix != ".json" and stale.name not in names:
+            stale.unlink()
+    paths = [partial / f"{shard.name}.arrow" for shard in shards]
+    assemble(partial, paths, layout.class_names, report)
+    partial.rename(request.out)
+    # Last, so that until the folder has its name the finished shards are known as such.
+    for sidecar in request.out.glob("clips-*.json"):
+        sidecar.unlink()
+    return PackedClips.open(request.out)

@@ -1,0 +1,139 @@
+"""A shard: some consecutive clips checked, packed into one file, and known again by its name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dfer_model.data.images import JPEG_QUALITY, decode_pixels, encode_jpeg
+from dfer_model.data.layouts import ClipSource, frame_files
+from dfer_model.data.packed import write_shard
+from dfer_model.errors import InputError
+from dfer_model.files import replacing, write_text
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some consecutive clips, which become one file."""
+
+    number: int
+    clips: tuple[ClipSource, ...]
+    class_names: tuple[str, ...]
+    frames_root: Path
+
+    @property
+    def name(self) -> str:
+        """The file's name without suffix; it changes with anything that the file depends on."""
+        facts = [
+            FORMAT,
+            JPEG_QUALITY,
+            self.class_names,
+            str(self.frames_root.resolve()),
+            [
+                (clip.clip_id, clip.class_name, clip.fold, _shown(clip.path, self.frames_root))
+                for clip in self.clips
+            ],
+        ]
+        return f"clips-{self.number:05d}-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"
+
+
+def pack_shard(shard: Shard, folder: Path) -> dict[str, Any]:
+    """Write one shard into `folder` and return what happened, which is written beside it when it is whole.
+
+    The outcome has `packed` (clips), `frames`, `problems` and `disagreements` with frame lists.
+    """
+    problems: list[dict[str, str]] = []
+    disagreements: list[dict[str, Any]] = []
+    frames = 0
+
+    def rows() -> Iterator[dict[str, Any]]:
+        nonlocal frames
+        for clip in shard.clips:
+            try:
+                encoded = read_frames(clip, shard.frames_root)
+            except InputError as error:
+                problems.append({"clip_id": clip.clip_id, "reason": str(error).split("\n")[0]})
+                continue
+            frames += len(encoded)
+            if clip.listed_frames not in (None, len(encoded)):
+                disagreements.append(
+                    {"clip_id": clip.clip_id, "listed": clip.listed_frames, "found": len(encoded)}
+                )
+            yield {
+                "clip_id": clip.clip_id,
+                "class_name": clip.class_name,
+                "fold": clip.fold,
+                "source": _shown(clip.path, shard.frames_root),
+                "frames": encoded,
+            }
+
+    with replacing(folder / f"{shard.name}.arrow") as temporary:
+        write_shard(temporary, rows(), shard.class_names)
+    outcome = {
+        "packed": len(shard.clips) - len(problems),
+        "frames": frames,
+        "problems": problems,
+        "disagreements": disagreements,
+    }
+    write_text(folder / f"{shard.name}.json", json.dumps(outcome, ensure_ascii=False))
+    return outcome
+
+
+def read_frames(clip: ClipSource, frames_root: Path) -> list[bytes]:
+    """The encoded frames of a clip in order, each known to decode.
+
+    Raises InputError when the clip is missing or empty, or a frame or the video is broken.
+    """
+    if clip.path is None:
+        raise InputError(f"not found under {frames_root}")
+    if clip.path.is_file():
+        # Imported here: folders of frames need neither PyAV nor torch, in any of the processes.
+        from dfer_model.data.video import decode_video
+
+        return [encode_jpeg(pixels) for pixels in decode_video(clip.path)]
+    files = frame_files(clip.path)
+    if not files:
+        raise InputError(f"{clip.path} holds no .jpg, .jpeg or .png file")
+    encoded = []
+    for path in files:
+        try:
+            encoded.append(path.read_bytes())
+            decode_pixels(encoded[-1])
+        except InputError as error:
+            raise InputError(f"{path} {error}") from error
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    return encoded
+
+
+def finished_outcome(shard: Shard, folder: Path) -> dict[str, Any] | None:
+    """What a shard that was finished before holds, or None: it must be packed (again).
+
+    A clip that could not be packed then is looked at again: it may have been repaired since.
+    """
+    try:
+        outcome: dict[str, Any] = json.loads((folder / f"{shard.name}.json").read_text(encoding="utf-8"))
+        problems = {problem["clip_id"] for problem in outcome["problems"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not (folder / f"{shard.name}.arrow").is_file():
+        return None
+    for clip in shard.clips:
+        if clip.clip_id in problems:
+            try:
+                read_frames(clip, shard.frames_root)
+            except InputError:
+                continue
+            return None
+    return outcome
+
+
+def _shown(path: Path | None, root: Path) -> str:
+    """The clip's place below the folder of clips, which may be moved."""
+    return path.relative_to(root).as_posix() if path else ""
