@@ -22,6 +22,8 @@ app = typer.Typer(
     "sets, train DFER-CLIP on them, and compare them honestly.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    # Typer's boxes would cost half of the start: they bring a Markdown parser with them.
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (demo, classes, prompts, generate, descriptions, data, run, compare):

@@ -203,4 +203,4 @@ def _keep(
 
 def register(app: typer.Typer) -> None:
     """Add `compare` to the root command."""
-    app.command()(compare)
+    app.command(short_help="Say whether one set is better than another.")(compare)

@@ -162,9 +162,8 @@ def predicted(
     workspace: Workspace, clips: PackedClips, descriptions: DescriptionSet, runs: list[str]
 ) -> None:
     """Predict a clip that the run of `descriptions` on the first fold never saw, from a video file."""
-    from dfer_model.prediction import predict
-
     from dfer_model.data.export import write_clip_video
+    from dfer_model.prediction import predict
     from dfer_model.runs import Run
 
     run = next(
@@ -180,22 +179,27 @@ def predicted(
     )
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     print_table("The model says", ["class", "percent"], [(name, 100 * value) for name, value in ranked[:3]])
-    show_evidence(run, clips, video, descriptions, ranked[0][0])
+    show_evidence(run, clips, index, descriptions, prediction.expression)
 
 
 def show_evidence(
-    run: Run, clips: PackedClips, video: Path, descriptions: DescriptionSet, answer: str
+    run: Run, clips: PackedClips, index: int, descriptions: DescriptionSet, answer: str
 ) -> None:
-    """Which descriptors rise on which frames of the video, above what other held-out clips show."""
+    """Which descriptors rise on which frames of a clip, above what the other held-out clips show.
+
+    The demo's runs leave the image tower as it is, so CLIP's own features are theirs.
+    """
+    import numpy as np
+
     from dfer_model.clip import load_clip
-    from dfer_model.data.video import read_sampled_frames
-    from dfer_model.evaluation import frame_features, video_frame_features
+    from dfer_model.data.sampling import sample_test
+    from dfer_model.evaluation import frame_features
     from dfer_model.evidence import descriptor_evidence
 
     clip = load_clip(run.settings.clip, run.settings.weights)
     reference = frame_features(clip, clips, clips.test_indices(run.fold), run.settings)
-    sampled = read_sampled_frames(video, run.settings.frames)
-    frames = video_frame_features(clip, sampled.frames, run.settings)
+    frames = frame_features(clip, clips, np.array([index]), run.settings)[0]
+    places = sample_test(int(clips.num_frames[index]), run.settings.frames)
     descriptors = {
         name: [each.text for each in descriptions.members[name][0]] for name in descriptions.class_names
     }
@@ -204,14 +208,14 @@ def show_evidence(
         "The descriptors that rise most in it",
         ["descriptor", "of", "frame", "rise in cosine"],
         [
-            (descriptor, name, sampled.indices[position], rise)
+            (descriptor, name, places[position], rise)
             for name, descriptor, position, rise in evidence.strongest(5)
         ],
     )
-    best = ", ".join(str(sampled.indices[position]) for position in evidence.best_frames(answer, 4))
+    best = ", ".join(str(places[position]) for position in evidence.best_frames(answer, 4))
     message(f"The frames that speak most for {answer}: {best}")
 
 
 def register(app: typer.Typer) -> None:
     """Add `demo` to the root command."""
-    app.command()(demo)
+    app.command(short_help="The whole story on drawn faces, in a few minutes.")(demo)

@@ -23,7 +23,7 @@ SHOWN_FAILURES = 5
 
 def register(app: typer.Typer) -> None:
     """Add this file's command to the root command."""
-    app.command()(generate)
+    app.command(short_help="Make a new description set.")(generate)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,6 @@ from contextlib import contextmanager
 from typing import Annotated, Any, Protocol
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
@@ -30,6 +27,9 @@ def clean(text: object) -> str:
 
 def message(text: str) -> None:
     """A line for the person at the terminal, on standard error."""
+    from rich.console import Console
+    from rich.markup import escape
+
     Console(stderr=True, highlight=False, soft_wrap=True).print(escape(clean(text)))
 
 
@@ -40,6 +40,10 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table on standard output; numbers are right-aligned, floats shown with two decimals."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(title=clean(title), title_justify="left", title_style="bold", header_style="bold")
     listed = [tuple(row) for row in rows]
     for index, column in enumerate(columns):
@@ -53,8 +57,11 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 @contextmanager
 def progress(label: str) -> Iterator[Report]:
     """A progress bar on a terminal, a plain line for each tenth of the work elsewhere; on standard error."""
+    from rich.console import Console
+
     console = Console(stderr=True, highlight=False)
     if console.is_terminal:
+        from rich.markup import escape
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
