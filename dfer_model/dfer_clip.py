@@ -71,8 +71,7 @@ class DferClip(nn.Module):
     def frame_features(self, frames: Tensor) -> Tensor:
         """f_t = image tower(x_t) for each frame by itself: (clips, T, 3, H, W) -> (clips, T, width)."""
         clips, length = frames.shape[:2]
-        with torch.set_grad_enabled(self.trains_image and torch.is_grad_enabled()):
-            features: Tensor = self.image_tower(frames.flatten(0, 1))  # (clips * T, width)
+        features: Tensor = self.image_tower(frames.flatten(0, 1))  # (clips * T, width); no graph where frozen
         return features.view(clips, length, -1)
 
     def video_features(self, frame_features: Tensor) -> Tensor:
