@@ -71,9 +71,7 @@ class PromptLearner(nn.Module):
     class without a description or with one that does not fit the text tower.
     """
 
-    embeddings: (
-        Tensor  # (prompts, length, text width), of all tokens; what stands in a context's place is unused
-    )
+    embeddings: Tensor  # (prompts, length, text width); contexts replace what stands in their places
     context_at: Tensor  # (prompts, M, text width), the position of each context
     ends: Tensor  # (prompts,), the position of EOS
     class_of_prompt: Tensor  # (prompts,)
@@ -90,7 +88,7 @@ class PromptLearner(nn.Module):
     ):
         super().__init__()
         prompts, classes = _layouts(clip, class_texts, contexts, position, class_names)
-        self.classes = len(class_texts)
+        self.members = [len(texts) for texts in class_texts]  # prompts stand class by class
         ends = torch.tensor([len(prompt) - 1 for prompt in prompts])
         # Nothing after EOS reaches it through the causal mask: nothing past the longest prompt is computed.
         tokens = torch.zeros(len(prompts), int(ends.max()) + 1, dtype=torch.int64)
@@ -119,8 +117,8 @@ class PromptLearner(nn.Module):
     def class_weights(self, text_tower: TextTower) -> Tensor:
         """(classes, embed width), unit norm: of several members of a class, the unit mean of unit weights."""
         weights = F.normalize(text_tower(self(), self.ends).float(), dim=-1)  # (prompts, embed width)
-        sums = weights.new_zeros(self.classes, weights.shape[1]).index_add(0, self.class_of_prompt, weights)
-        return F.normalize(sums, dim=-1)  # the sum has the mean's direction
+        means = torch.stack([members.mean(dim=0) for members in weights.split(self.members)])
+        return F.normalize(means, dim=-1)
 
 
 def _layouts(
