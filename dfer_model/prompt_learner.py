@@ -117,7 +117,7 @@ class PromptLearner(nn.Module):
     def class_weights(self, text_tower: TextTower) -> Tensor:
         """(classes, embed width), unit norm: of several members of a class, the unit mean of unit weights."""
         weights = F.normalize(text_tower(self(), self.ends).float(), dim=-1)  # (prompts, embed width)
-        means = torch.stack([members.mean(dim=0) for members in weights.split(self.members)])
+        means = torch.stack([members.mean(dim=0) for members in torch.split(weights, self.members)])
         return F.normalize(means, dim=-1)
 
 
