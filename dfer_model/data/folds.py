@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from sklearn.model_selection import StratifiedKFold
 
 from dfer_model.data.annotations import LabelFile, Labelled
 from dfer_model.errors import InputError
@@ -65,6 +64,9 @@ def deal_folds(classes: Mapping[str, str], folds: int, seed: int) -> dict[str, i
     Clips of one person may land in two folds: nothing but a folds.csv can say who is who.
     Raises InputError for fewer than 2 folds or a class with fewer clips than folds.
     """
+    # Imported here: packing processes read this file and deal nothing.
+    from sklearn.model_selection import StratifiedKFold
+
     if folds < 2:
         raise InputError(f"--folds {folds}: at least 2 are needed")
     rarest, count = Counter(classes.values()).most_common()[-1]

@@ -21,14 +21,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dfer_model.data.shard_file import SCHEMA, write_shard
 from dfer_model.errors import InputError
 
-COLUMNS = ("clip_id", "class_name", "label", "fold", "num_frames", "source", "frames")
 REPORT_NAME = "prepare.json"
 SHARD_CLIPS = 200
-# Arrow's 32-bit offsets end at 2 GiB a batch, and a batch is what a writer holds in memory.
-BATCH_BYTES = 32 << 20
-
 Integers = npt.NDArray[np.int64]
 
 
@@ -53,7 +50,9 @@ class PackedClips:
     def __init__(self, path: Path, dataset: datasets.Dataset) -> None:
         self.path = path
         self.class_names: tuple[str, ...] = tuple(dataset.features["label"].names)
-        small = dataset.select_columns([name for name in COLUMNS if name != "frames"]).with_format("arrow")[:]
+        small = dataset.select_columns([name for name in SCHEMA.names if name != "frames"]).with_format(
+            "arrow"
+        )[:]
         self.clip_ids: list[str] = small["clip_id"].to_pylist()
         self.sources: list[str] = small["source"].to_pylist()
         self.labels: Integers = _integers(small["label"])
@@ -80,7 +79,7 @@ class PackedClips:
                 f"the packed clips in {path} are damaged: {' '.join(str(error).split())}\n"
                 "Delete the folder and prepare them again"
             ) from error
-        missing = [name for name in COLUMNS if name not in dataset.column_names]
+        missing = [name for name in SCHEMA.names if name not in dataset.column_names]
         if missing or not isinstance(dataset.features["label"], datasets.ClassLabel):
             raise InputError(
                 f"{path} is a dataset, but not of packed clips: no {', '.join(missing) or 'class names'}\n"
@@ -203,44 +202,6 @@ def write_packed(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return PackedClips.open(out)
-
-
-def write_shard(path: Path, rows: Iterable[Mapping[str, Any]], class_names: Sequence[str]) -> None:
-    """Write one Arrow file of clips (rows as `write_packed` takes them) at `path`, flushed to the disk."""
-    schema = features(class_names).arrow_schema
-    labels = {name: label for label, name in enumerate(class_names)}
-    with path.open("wb") as stream:
-        with pa.ipc.new_stream(stream, schema) as writer:
-            batch: list[dict[str, Any]] = []
-            held = 0
-            for row in rows:
-                complete = _complete(row, labels)
-                batch.append(complete)
-                held += sum(map(len, complete["frames"]))
-                if held >= BATCH_BYTES:
-                    writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
-                    batch, held = [], 0
-            writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _complete(row: Mapping[str, Any], labels: Mapping[str, int]) -> dict[str, Any]:
-    """The row with its label and number of frames. Raises InputError for an unknown class or no frame."""
-    frames = list(row["frames"])
-    if row["class_name"] not in labels:
-        raise InputError(f"clip {row['clip_id']}: {row['class_name']!r} is none of {', '.join(labels)}")
-    if not frames:
-        raise InputError(f"clip {row['clip_id']} has no frame")
-    return {
-        "clip_id": str(row["clip_id"]),
-        "class_name": row["class_name"],
-        "label": labels[row["class_name"]],
-        "fold": int(row["fold"]),
-        "num_frames": len(frames),
-        "source": str(row["source"]),
-        "frames": frames,
-    }
 
 
 def assemble(

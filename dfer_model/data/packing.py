@@ -9,10 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import multiprocessing.connection
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -23,7 +20,7 @@ from typing import Any
 from dfer_model.data.layouts import FOLDER, Layout, check_name, read_official
 from dfer_model.data.own_folder import read_folder
 from dfer_model.data.packed import PackedClips, assemble
-from dfer_model.data.shards import Shard, finished_outcome, pack_shard
+from dfer_model.data.shards import Shard, finished_outcome, pack_shard, start_process
 from dfer_model.errors import InputError, Interrupted, WorkError
 
 SHARD_CLIPS = 100
@@ -188,7 +185,7 @@ def _outcomes(shards: Sequence[Shard], folder: Path, jobs: int) -> Iterator[tupl
         return
     # Not forked: the progress bar, Arrow and PyAV have threads, which do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_process) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=start_process) as pool:
         futures = {pool.submit(pack_shard, shard, folder): shard for shard in shards}
         try:
             for future in as_completed(futures):
@@ -200,19 +197,6 @@ def _outcomes(shards: Sequence[Shard], folder: Path, jobs: int) -> Iterator[tupl
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _start_process() -> None:
-    """Let a packing process end at once on Ctrl-C, and when the process that started it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    multiprocessing.connection.wait([sentinel])
-    os._exit(1)
 
 
 def _listing(problems: Sequence[Mapping[str, str]]) -> str:

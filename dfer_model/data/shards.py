@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +16,7 @@ from typing import Any
 
 from dfer_model.data.images import JPEG_QUALITY, decode_pixels, encode_jpeg
 from dfer_model.data.layouts import ClipSource, frame_files
-from dfer_model.data.packed import write_shard
+from dfer_model.data.shard_file import write_shard
 from dfer_model.errors import InputError
 from dfer_model.files import replacing, write_text
 
@@ -137,3 +142,16 @@ def finished_outcome(shard: Shard, folder: Path) -> dict[str, Any] | None:
 def _shown(path: Path | None, root: Path) -> str:
     """The clip's place below the folder of clips, which may be moved."""
     return path.relative_to(root).as_posix() if path else ""
+
+
+def start_process() -> None:
+    """Let a packing process end at once on Ctrl-C, and when the process that started it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)

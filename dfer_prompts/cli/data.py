@@ -48,8 +48,8 @@ def prepare(
         int | None,
         typer.Option(
             min=2,
-            help="For folder: deal this many folds, each class evenly. Who is who it cannot know: clips of one "
-            "person must not be in two folds, and ROOT/folds.csv (clip_id,fold) is the way to say so.",
+            help="For folder: deal this many folds, each class evenly. It cannot know who is who; clips of "
+            "one person must not be in two folds, which ROOT/folds.csv (clip_id,fold) can say.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of --folds.")] = 0,

@@ -1,0 +1,112 @@
+"""Videos: the right frames of a whole one, a sentence for each that is not."""
+
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dfer_model.data.video import decode_video, read_sampled_frames
+from dfer_model.errors import InputError
+
+from .images import encoded, write_video
+
+
+def write_sound(path: Path) -> Path:
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(8000))
+    return path
+
+
+def cut(path: Path, share: float) -> Path:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+def test_all_frames_in_order(tmp_path: Path) -> None:
+    frames = list(decode_video(write_video(tmp_path / "clip.mp4", 30)))
+    assert len(frames) == 30
+    assert frames[0].shape == (48, 64, 3)
+    assert frames[0].dtype == np.uint8
+    levels = [float(frame.mean()) for frame in frames]
+    assert np.allclose(levels, [40 + 2 * i for i in range(30)], atol=5)
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.avi"])
+def test_sampled_frames_are_those_of_a_test(tmp_path: Path, name: str) -> None:
+    sampled = read_sampled_frames(write_video(tmp_path / name, 40), frames=4)
+    assert sampled.indices == [5, 15, 25, 35]  # t = 10: 5 + 10 i
+    assert (sampled.count, sampled.fps) == (40, 25.0)
+    assert sampled.frames.shape == (4, 3, 48, 64)
+    assert sampled.frames.dtype == torch.uint8
+    levels = sampled.frames.float().mean((1, 2, 3))
+    assert torch.allclose(levels, torch.tensor([50.0, 70.0, 90.0, 110.0]), atol=3)
+
+
+def test_a_short_video_repeats_its_last_frame(tmp_path: Path) -> None:
+    sampled = read_sampled_frames(write_video(tmp_path / "clip.mp4", 3), frames=5)
+    assert sampled.indices == [0, 1, 2, 2, 2]
+    assert torch.equal(sampled.frames[2], sampled.frames[4])
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "sentence"),
+    [
+        ("clip.mp4", b"", "is empty: zero bytes"),
+        ("clip.mp4", b"hello, I am a text\n" * 99, "is not a video that can be read"),
+        ("clip.txt", b"hello, I am a text\n" * 99, "is not a video that can be read"),
+        ("clip.jpg", encoded(9), "is not a video that can be read"),
+        ("list.m3u8", b"#EXTM3U\n#EXTINF:2,\nhttp://127.0.0.1:9/x.ts\n", "is not a video that can be read"),
+        ("list.txt", b"ffconcat version 1.0\nfile /etc/passwd\n", "is not a video that can be read"),
+    ],
+)
+def test_what_is_no_video(tmp_path: Path, name: str, data: bytes, sentence: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError, match=sentence) as caught:
+        read_sampled_frames(tmp_path / name)
+    assert name in str(caught.value)
+
+
+def test_missing_file_folder_and_sound(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no video .*nothing\.mp4"):
+        list(decode_video(tmp_path / "nothing.mp4"))
+    with pytest.raises(InputError, match="is a folder, not a video"):
+        list(decode_video(tmp_path))
+    with pytest.raises(InputError, match="is not a video"):
+        list(decode_video(write_sound(tmp_path / "sound.wav")))
+
+
+def test_an_mp4_whose_index_is_lost(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is cut off: the index at the end of an MP4"):
+        read_sampled_frames(cut(write_video(tmp_path / "clip.mp4", 60), 0.5))
+
+
+@pytest.mark.parametrize(("name", "options"), [("clip.mp4", {"movflags": "faststart"}), ("clip.mkv", {})])
+def test_cut_off_in_the_middle_says_where(tmp_path: Path, name: str, options: dict[str, str]) -> None:
+    path = cut(write_video(tmp_path / name, 60, **options), 0.7)
+    given: list[np.ndarray] = []
+    with pytest.raises(InputError, match=r"cut off or damaged after frame \d+ \(\d\.\d\d s\)") as caught:
+        given.extend(decode_video(path))
+    assert 0 < len(given) < 60
+    assert f"after frame {len(given)} ({(len(given) - 1) / 25:.2f} s)" in str(caught.value)
+
+
+def test_real_footage(test_data: Path) -> None:
+    sampled = read_sampled_frames(test_data / "faces/single_face.mp4")
+    assert sampled.frames.shape == (16, 3, 360, 640)
+    assert (sampled.count, sampled.fps) == (72, 30.0)
+    assert sampled.indices[:3] == [2, 6, 11]  # t = 4.5: 2.25, 6.75, 11.25
+
+
+def test_real_footage_cut_in_half(test_data: Path, tmp_path: Path) -> None:
+    data = (test_data / "faces/single_face.mp4").read_bytes()
+    (tmp_path / "half.mp4").write_bytes(data[: len(data) // 2])
+    with pytest.raises(InputError, match=r"half\.mp4 is cut off"):
+        read_sampled_frames(tmp_path / "half.mp4")
