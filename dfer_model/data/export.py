@@ -18,16 +18,16 @@ def write_clip_video(clips: PackedClips, index: int, path: Path, *, frame_rate: 
 
     MPEG-4 part 2 because every build of FFmpeg encodes it. Raises OSError where the file cannot be written.
     """
-    frames = clips.encoded_frames(index, range(int(clips.num_frames[index])))
+    encoded = clips.encoded_frames(index, range(int(clips.num_frames[index])))
+    frames = [np.asarray(Image.open(io.BytesIO(each)).convert("RGB")) for each in encoded]
     with replacing(path) as temporary, av.open(str(temporary), mode="w", format="mp4") as container:
         stream = container.add_stream("mpeg4", rate=frame_rate)
-        for encoded in frames:
-            pixels = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
-            # The codec's chroma planes have half the size: an odd edge is cut off.
-            stream.height, stream.width = (edge // 2 * 2 for edge in pixels.shape[:2])
-            stream.pix_fmt = "yuv420p"
-            stream.bit_rate = 8_000_000
-            frame = av.VideoFrame.from_ndarray(pixels[: stream.height, : stream.width], format="rgb24")
-            container.mux(stream.encode(frame))
+        # The codec's chroma planes have half the size: an odd edge is cut off.
+        stream.height, stream.width = (edge // 2 * 2 for edge in frames[0].shape[:2])
+        stream.pix_fmt = "yuv420p"
+        stream.bit_rate = 8_000_000
+        for pixels in frames:
+            cut = np.ascontiguousarray(pixels[: stream.height, : stream.width])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(cut, format="rgb24")))
         container.mux(stream.encode())
     return path

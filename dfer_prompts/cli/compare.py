@@ -145,25 +145,22 @@ def show(result: dict[str, Any]) -> None:
     folds, seeds = (", ".join(map(str, result[key])) for key in ("folds", "seeds"))
     print_table(
         f"{result['dataset']}: folds {folds}; seeds {seeds}; epoch: {epoch[result['selection']]}; in percent",
-        ["set", "zero-shot UAR", "zero-shot WAR", "trained UAR", "trained WAR"],
+        ["set", "zero-shot\nUAR", "zero-shot\nWAR", "trained\nUAR", "trained\nWAR"],
         [
             [each["name"], *(_figure(each[key]) for key in FIGURES)]
             for each in sorted(result["sets"], key=lambda each: each["is_control"])
         ],
     )
+    zero_shot, trained = (
+        [pair for pair in result["pairs"] if pair["measure"] == measure]
+        for measure in ("zero-shot", "trained")
+    )
     print_table(
-        "Paired differences in UAR, in points",
-        ["measure", "set", "minus", "difference", "95% interval", "per fold"],
+        "Paired differences in UAR, in points, with 95% intervals; below them each fold",
+        ["set", "minus", "zero-shot", "trained"],
         [
-            [
-                pair["measure"],
-                pair["first"],
-                pair["second"],
-                f"{pair['uar']['value']:+.1f}",
-                f"{pair['uar']['low']:+.1f} to {pair['uar']['high']:+.1f}",
-                "  ".join(f"{value:+.1f}" for value in pair["uar"]["per_fold"].values()),
-            ]
-            for pair in result["pairs"]
+            [untrained["first"], untrained["second"], _difference(untrained["uar"]), _difference(each["uar"])]
+            for untrained, each in zip(zero_shot, trained, strict=True)
         ],
     )
     for sentence in result["verdicts"]:
@@ -177,6 +174,11 @@ FIGURES = ("zero_shot_uar", "zero_shot_war", "trained_uar", "trained_war")
 def _figure(figure: dict[str, float | None]) -> str:
     spread = f" ± {figure['std']:.1f}" if figure["std"] is not None else ""
     return f"{figure['mean']:.1f}{spread}"
+
+
+def _difference(difference: dict[str, Any]) -> str:
+    folds = " ".join(f"{value:+.1f}" for value in difference["per_fold"].values())
+    return f"{difference['value']:+.1f} ({difference['low']:+.1f} to {difference['high']:+.1f})\n{folds}"
 
 
 def _keep(

@@ -40,11 +40,14 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table on standard output; numbers are right-aligned, floats shown with two decimals."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=clean(title), title_justify="left", title_style="bold", header_style="bold")
+    table = Table(
+        title=clean(title), title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD
+    )
     listed = [tuple(row) for row in rows]
     for index, column in enumerate(columns):
         numeric = bool(listed) and all(isinstance(row[index], int | float) for row in listed)
