@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..workspace import Workspace
-from .output import JsonOption, message, print_json, print_table, progress
+from .output import JsonOption, clean, message, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
@@ -129,16 +129,17 @@ def _show(clips: PackedClips, as_json: bool) -> None:
     totals = [sum(each["folds"][fold] for each in told["classes"]) for fold in folds]
     rows.append(("all", *totals, told["clips"]))
     columns = ["class", *(f"fold {fold}" if fold != "0" else "never tested" for fold in folds), "clips"]
-    print_table(f"{told['dataset']}: {told['path']}", columns, rows)
+    print_table(f"Clips of {told['dataset']}", columns, rows)
     for line in _remarks(told):
-        typer.echo(line)
+        typer.echo(clean(line))
 
 
 def _remarks(told: dict[str, Any]) -> list[str]:
     frames = told["frames"]
     lines = [
+        f"Packed in {told['path']}.",
         f"Frames a clip: {frames['min']} to {frames['max']}, median {frames['median']:g}; "
-        f"{frames['total']} in all; {frames['short']} clips have fewer than 16."
+        f"{frames['total']} in all; {frames['short']} clips have fewer than 16.",
     ]
     if told["skipped"]:
         lines.append(f"Left out as missing, empty or broken: {told['skipped']} (named in prepare.json).")

@@ -1,0 +1,131 @@
+"""`data prepare`, `data info`, `data draw` from the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from dfer_model.data.packed import PackedClips
+from dfer_prompts.cli import main
+
+
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, *words: str) -> tuple[int, str, str]:
+    """Exit status, standard output, standard error of the command."""
+    monkeypatch.setattr("sys.argv", ["dfer-prompts", *words])
+    monkeypatch.setenv("COLUMNS", "200")
+    try:
+        main()
+        status: Any = 0
+    except SystemExit as stopped:
+        status = stopped.code
+    out, err = capsys.readouterr()
+    return int(status or 0), out, err
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Any:
+    return lambda *words: run(monkeypatch, capsys, *map(str, words))
+
+
+@pytest.fixture
+def own(isolated: Path) -> Path:
+    """Three classes of four clips, clip i with 14 + i frames."""
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8), (90, 90, 90)).save(stream, "JPEG")
+    for number in range(12):
+        folder = isolated / "own" / ("Happy", "Sad", "bored")[number % 3] / f"clip{number}"
+        folder.mkdir(parents=True)
+        for frame in range(14 + number % 4):
+            (folder / f"{frame}.jpg").write_bytes(stream.getvalue())
+    return isolated / "own"
+
+
+def test_prepare_and_info(own: Path, command: Any) -> None:
+    status, out, err = command(
+        "data", "prepare", "folder", "--root", own, "--out", "clips", "--folds", 2, "--jobs", 1
+    )
+    assert status == 0
+    assert "packing folder: 12/12" in err
+    assert re.search(r"happiness +2 +2 +4\b", out)
+    assert re.search(r"all +6 +6 +12\b", out)
+    assert "Frames a clip: 14 to 17, median 15.5; 186 in all; 6 clips have fewer than 16." in out
+
+    status, out, _ = command("data", "info", "clips", "--json")
+    told = json.loads(out)
+    assert status == 0
+    assert [each["class_name"] for each in told["classes"]] == ["happiness", "sadness", "bored"]
+    assert told["classes"][2]["folds"] == {"1": 2, "2": 2}
+    assert told["frames"] == {"total": 186, "min": 14, "median": 15.5, "max": 17, "short": 6}
+
+
+def test_prepare_prints_json_alone_and_does_nothing_twice(own: Path, command: Any) -> None:
+    words = ("data", "prepare", "folder", "--root", own, "--out", "clips", "--jobs", 1, "--json")
+    first = command(*words)
+    second = command(*words)
+    assert json.loads(first[1]) == json.loads(second[1])
+    assert json.loads(first[1])["notes"] == ["no folds: every clip is in fold 0, which is never tested"]
+    assert "packed already, with the same clips" in second[2]
+
+
+def test_out_is_below_the_workspace(own: Path, command: Any, tmp_path: Path) -> None:
+    status, _, _ = command(
+        "--workspace", tmp_path, "data", "prepare", "folder", "--root", own, "--out", "clips", "--jobs", 1
+    )
+    assert status == 0
+    assert len(PackedClips.open(tmp_path / "clips")) == 12
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("prepare", "foldr", "--root", "own", "--out", "x"), "no layout 'foldr'; did you mean folder?"),
+        (("prepare", "dfew", "--root", "nowhere", "--out", "x"), "no folder nowhere"),
+        (("prepare", "dfew", "--root", "own", "--out", "x"), "no label files of dfew under own"),
+        (("prepare", "folder", "--root", "own", "--out", "own"), "holds something else"),
+        (
+            ("prepare", "folder", "--root", "own", "--out", "x", "--folds", "9"),
+            "has 4 clips, fewer than the 9",
+        ),
+        (("info", "own"), "holds no packed clips"),
+        (("info", "nowhere"), "no dataset 'nowhere'"),
+    ],
+)
+def test_wrong_input_is_a_sentence(own: Path, command: Any, words: tuple[str, ...], sentence: str) -> None:
+    status, out, err = command("data", *words)
+    assert status == 2
+    assert out == ""
+    assert sentence in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) <= 2
+
+
+def test_broken_clips_are_named_and_skipped_on_demand(own: Path, command: Any) -> None:
+    (own / "Happy" / "clip0" / "3.jpg").write_bytes(b"")
+    (own / "Sad" / "nothing").mkdir()
+    words = ("data", "prepare", "folder", "--root", own, "--out", "clips", "--jobs", 1)
+    status, _, err = command(*words)
+    assert status == 2
+    assert "2 of 13 clips cannot be packed: clip0: " in err
+    assert "3.jpg is empty; nothing: " in err
+    status, out, _ = command(*words, "--skip-broken")
+    assert status == 0
+    assert "Left out as missing, empty or broken: 2 (named in prepare.json)." in out
+
+
+def test_draw(command: Any) -> None:
+    words = ("data", "draw", "--out", "drawn", "--clips", 110, "--seed", 2, "--size", 32, "--json")
+    status, out, _ = command(*words)
+    assert status == 0
+    told = json.loads(out)
+    assert told["clips"] == 110
+    assert told["folds"] == [1, 2, 3, 4, 5]
+    assert len(told["classes"]) == 11
+    status, _, err = command(*words)
+    assert status == 2
+    assert "exists already" in err
