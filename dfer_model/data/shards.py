@@ -146,7 +146,8 @@ def _shown(path: Path | None, root: Path) -> str:
 
 def start_process() -> None:
     """Let a packing process end at once on Ctrl-C, and when the process that started it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
