@@ -20,6 +20,40 @@ if TYPE_CHECKING:
 
 SHOWN_FAILURES = 5
 
+SamplesOption = Annotated[int, typer.Option(min=1, max=1000, help="Answers per class.")]
+TopKOption = Annotated[
+    int | None, typer.Option(min=1, help="Descriptors kept per class.", show_default="6; facs: all")
+]
+ModelOption = Annotated[
+    str | None, typer.Option(help="The model to ask.", show_default="the only one served")
+]
+BaseUrlOption = Annotated[
+    str | None, typer.Option(help="An OpenAI-compatible server.", show_default="OPENAI_BASE_URL")
+]
+TemperatureOption = Annotated[
+    float | None, typer.Option(help="0 to 2.", show_default="the template's, else 0.7")
+]
+TopPOption = Annotated[
+    float | None, typer.Option(help="Above 0, to 1.", show_default="the template's, else 1.0")
+]
+MaxTokensOption = Annotated[
+    int | None, typer.Option(help="Longest answer in tokens.", show_default="the template's, else 2048")
+]
+ReasoningOption = Annotated[
+    str | None, typer.Option(help="none to max; for models that reason.", show_default="not sent")
+]
+SeedOption = Annotated[
+    int | None, typer.Option(help="Of the first sample, or of a control.", show_default="1")
+]
+ConcurrencyOption = Annotated[int, typer.Option(min=1, max=256, help="Requests under way at once.")]
+VersionOption = Annotated[str | None, typer.Option(help="The new version's name.", show_default="the next")]
+AllowShortOption = Annotated[
+    bool, typer.Option("--allow-short", help="Accept classes with fewer than top-k descriptors.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print the prompts and count the requests; ask nothing.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add this file's command to the root command."""
@@ -55,41 +89,19 @@ def generate(
     template: Annotated[str, typer.Option(help="The prompt template.")] = "paper",
     source: Annotated[str, typer.Option(help="llm, facs, or control:NAME.")] = "llm",
     of: Annotated[str, typer.Option(help="The description set that a control is made of.")] = "v1",
-    model: Annotated[
-        str | None, typer.Option(help="The model to ask.", show_default="the only one served")
-    ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="An OpenAI-compatible server.", show_default="OPENAI_BASE_URL")
-    ] = None,
-    samples: Annotated[int, typer.Option(min=1, max=1000, help="Answers per class.")] = 5,
-    top_k: Annotated[
-        int | None, typer.Option(min=1, help="Descriptors kept per class.", show_default="6; facs: all")
-    ] = None,
-    temperature: Annotated[
-        float | None, typer.Option(help="0 to 2.", show_default="the template's, else 0.7")
-    ] = None,
-    top_p: Annotated[
-        float | None, typer.Option(help="Above 0, to 1.", show_default="the template's, else 1.0")
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(help="Longest answer in tokens.", show_default="the template's, else 2048")
-    ] = None,
-    reasoning_effort: Annotated[
-        str | None, typer.Option(help="none to max; for models that reason.", show_default="not sent")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Of the first sample, or of a control.", show_default="1")
-    ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Requests under way at once.")] = 8,
-    version: Annotated[
-        str | None, typer.Option(help="The new version's name.", show_default="the next")
-    ] = None,
-    allow_short: Annotated[
-        bool, typer.Option("--allow-short", help="Accept classes with fewer than top-k descriptors.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the prompts and count the requests; ask nothing.")
-    ] = False,
+    model: ModelOption = None,
+    base_url: BaseUrlOption = None,
+    samples: SamplesOption = 5,
+    top_k: TopKOption = None,
+    temperature: TemperatureOption = None,
+    top_p: TopPOption = None,
+    max_tokens: MaxTokensOption = None,
+    reasoning_effort: ReasoningOption = None,
+    seed: SeedOption = None,
+    concurrency: ConcurrencyOption = 8,
+    version: VersionOption = None,
+    allow_short: AllowShortOption = False,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a new description set: ask a language model, or use FACS or a control.

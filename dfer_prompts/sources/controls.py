@@ -50,7 +50,7 @@ CONTROLS: dict[str, Callable[[DescriptionSet, random.Random], Members]] = {
 }
 
 
-def control_set(name: str, of: DescriptionSet, seed: int = 0) -> DescriptionSet:
+def control_set(name: str, of: DescriptionSet, seed: int = 1) -> DescriptionSet:
     """The control of a set, or of the view of one, as a draft named "control:swapped".
 
     The same set and seed always give the same control. Raises InputError for a name that is not in CONTROLS.
