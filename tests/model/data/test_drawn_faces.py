@@ -181,3 +181,34 @@ def test_an_expression_comes_stays_and_goes() -> None:
         assert smile.max() >= 0.75
     assert np.mean([smile[0] / smile.max() for smile in smiles]) < 0.5
     assert np.mean([smile[-1] / smile.max() for smile in smiles]) < 0.7
+
+
+def pixels_like(colour: tuple[int, int, int], unit: str | None, within: int = 40) -> np.ndarray:
+    """Rows and columns (n, 2) of the pixels of about that colour in a large face of person 0."""
+    who = draw_identity(np.random.default_rng(0))
+    image = render(who, one_unit(unit) if unit else np.zeros(len(UNITS)), View(), 192).astype(int)
+    return np.argwhere(np.abs(image - colour).sum(axis=2) < within)
+
+
+@pytest.mark.parametrize(("unit", "sign"), [("lip_corner_pull", 1), ("lip_corner_depress", -1)])
+def test_lip_corners_go_the_right_way(unit: str, sign: int) -> None:
+    lips = pixels_like(draw_identity(np.random.default_rng(0)).lips, unit)
+    columns = lips[:, 1]
+    ends = lips[(columns < columns.min() + 6) | (columns > columns.max() - 6), 0].mean()
+    middle = lips[np.abs(columns - 96) < 6, 0].mean()
+    assert sign * (middle - ends) > 6
+
+
+def test_lids_open_and_close_the_eyes() -> None:
+    white = (246, 246, 244)
+    rest, wide = len(pixels_like(white, None)), len(pixels_like(white, "lid_raise"))
+    narrow, heavy = len(pixels_like(white, "lid_tighten")), len(pixels_like(white, "lid_droop"))
+    assert wide > 1.3 * rest
+    assert max(narrow, heavy) < 0.7 * rest
+
+
+def test_pupils_dilate_and_the_gaze_drops() -> None:
+    pupil = (12, 10, 12)
+    assert len(pixels_like(pupil, "pupil_dilate", 16)) > 2 * len(pixels_like(pupil, None, 16))
+    rows, rest = pixels_like(pupil, "gaze_down", 16)[:, 0], pixels_like(pupil, None, 16)[:, 0]
+    assert rows.mean() > rest.mean() + 2
