@@ -18,13 +18,14 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from dfer_model.batches import Shuffled
+from dfer_model.batches import Shuffled, pixel_scale
 from dfer_model.clip import Clip, load_clip
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.dfer_clip import DferClip
 from dfer_model.errors import InputError, Interrupted, WorkError
+from dfer_model.run_writer import record_epoch
 from dfer_model.runs import Run
-from dfer_model.training import make_optimizer, train_run
+from dfer_model.training import Training, make_optimizer, train_run
 
 from . import tiny
 
@@ -109,7 +110,41 @@ def test_the_order_comes_from_seed_and_epoch() -> None:
     assert len({tuple(order(seed, epoch)) for seed in (1, 2, 3) for epoch in (1, 2, 3)}) == 9
 
 
+def test_pixels_with_and_without_clips_mean_and_deviation() -> None:
+    frames = torch.tensor([0, 255, 51], dtype=torch.uint8).view(3, 1, 1)
+    assert pixel_scale("none", (0.5,) * 3, (0.25,) * 3)(frames).flatten().tolist() == pytest.approx(
+        [0, 1, 0.2]
+    )
+    scaled = pixel_scale("clip", (0.5, 0.5, 0.1), (0.25, 0.5, 0.2))(frames).flatten().tolist()
+    assert scaled == pytest.approx([(0 - 0.5) / 0.25, (1 - 0.5) / 0.5, (0.2 - 0.1) / 0.2])
+
+
 # A whole run
+
+
+def test_learning_rates_and_augmentation_change_with_the_epoch(clips: PackedClips, tmp_path: Path) -> None:
+    # Nothing is learned and every step takes all clips, so only other crops can change the loss.
+    still = {"lr_image": 1e-12, "lr_temporal": 1e-12, "lr_context": 1e-12, "milestones": (2,)}
+    run = train_run(tiny.spec(clips, epochs=3, batch_size=6, **still), clips, tmp_path, device="cpu")
+    rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert len({round(row["loss"], 4) for row in rows}) == 3
+    assert [row["lr"]["context"] / 1e-12 for row in rows] == pytest.approx([1, 1, 0.1])
+
+
+def test_each_epoch_has_its_order(clips: PackedClips, tmp_path: Path) -> None:
+    training = Training(tiny.spec(clips), clips, tmp_path, torch.device("cpu"))
+    orders = []
+    for epoch in (2, 1, 3, 2):
+        training.train_epoch(epoch, lambda *told: None)
+        orders.append(list(training.order))
+    assert orders[0] == orders[3]
+    assert len({tuple(order) for order in orders}) == 3
+
+
+def test_an_epoch_that_is_done_again_replaces_its_row_and_later_ones(tmp_path: Path) -> None:
+    for epoch in (1, 2, 3, 2):
+        record_epoch(tmp_path, {"epoch": epoch})
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"epoch": 1}\n{"epoch": 2}\n'
 
 
 def test_it_learns_the_clips_it_is_given(clips: PackedClips, tmp_path: Path) -> None:
@@ -120,7 +155,7 @@ def test_it_learns_the_clips_it_is_given(clips: PackedClips, tmp_path: Path) -> 
     rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == list(range(1, 31))
     assert rows[-1]["loss"] < 0.1 * rows[0]["loss"]
-    assert run.measures("last").uar == 100.0  # colours are easy, also those of clips not seen
+    assert run.measures("last").uar > 60.0  # chance is 33: colours are easy, also those of clips not seen
 
 
 def test_the_run_folder(clips: PackedClips, tmp_path: Path) -> None:
@@ -233,13 +268,14 @@ def test_last_does_not_look_at_the_test_fold_before_the_end(tmp_path: Path) -> N
 
 
 def test_test_best_keeps_the_epoch_of_highest_war(clips: PackedClips, tmp_path: Path) -> None:
-    changed = {"epochs": 6, "lr_image": 3e-3, "lr_temporal": 1e-3, "batch_size": 6}
+    changed = {"epochs": 8, "lr_image": 1e-2, "lr_temporal": 2e-3, "lr_context": 1e-2, "batch_size": 6}
+    # These rates make WAR rise and fall: where this was written, epoch 5 is the best, and 6 and 8 equal it.
     best = train_run(tiny.spec(clips, select="test-best", **changed), clips, tmp_path, device="cpu")
     rows = [json.loads(line) for line in (best.folder / "metrics.jsonl").read_text().splitlines()]
     wars = [row["test"]["war"] for row in rows]
     chosen = wars.index(max(wars)) + 1  # the first of equals
     assert best.selections == ("test-best", "last")
-    assert best.result["epochs"] == {"test-best": chosen, "last": 6}
+    assert best.result["epochs"] == {"test-best": chosen, "last": 8}
     assert best.measures("test-best").war == max(wars)
     assert best.measures("last").war == wars[-1]
     # The weights are those after that epoch: a run of so many epochs ends with the same ones.
