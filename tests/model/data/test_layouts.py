@@ -162,6 +162,13 @@ def test_frame_list_of_seven_classes_keeps_scenes_apart(tmp_path: Path) -> None:
     }
 
 
+def test_a_clip_of_no_scene_is_not_the_clip_of_a_scene(tmp_path: Path) -> None:
+    lists = [write(tmp_path / "FERV39K_test.txt", "/x/War/Sad/0001 9 1\n")]
+    write_clip(tmp_path / "Sad/0001", 1)
+    with pytest.raises(InputError, match="none of the 1 clips"):
+        read_official("frame-list", tmp_path, labels=lists)
+
+
 def test_what_is_not_found_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no label files of mafw under .*\n.*--labels FILE"):
         read_official("mafw", tmp_path)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 import wave
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,27 @@ def test_a_short_video_repeats_its_last_frame(tmp_path: Path) -> None:
     sampled = read_sampled_frames(write_video(tmp_path / "clip.mp4", 3), frames=5)
     assert sampled.indices == [0, 1, 2, 2, 2]
     assert torch.equal(sampled.frames[2], sampled.frames[4])
+
+
+def test_a_video_filmed_sideways_is_turned_upright(tmp_path: Path) -> None:
+    """The matrix of an MP4 track, (x, y) -> (-y, x): a quarter turn clockwise, the left side comes on top."""
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        pixels = np.zeros((48, 64, 3), np.uint8)
+        pixels[:, :32] = 200
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 44
+    assert struct.unpack_from(">2i", data, matrix) == (1 << 16, 0)
+    struct.pack_into(">5i", data, matrix, 0, 1 << 16, 0, -(1 << 16), 0)
+    path.write_bytes(data)
+    (frame,) = decode_video(path)
+    assert frame.shape == (64, 48, 3)
+    assert frame[:28].mean() > 180
+    assert frame[36:].mean() < 20
 
 
 @pytest.mark.parametrize(
