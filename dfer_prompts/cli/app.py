@@ -30,6 +30,7 @@ for module in (demo, classes, prompts, generate, descriptions, data, run, compar
     module.register(app)
 
 ERRORS = (DferPromptsError, DferModelError, OSError)
+STOPPED = 130
 
 
 def _print_version(wanted: bool) -> None:
@@ -62,8 +63,9 @@ def main() -> None:
     except ERRORS as error:
         if "--debug" in sys.argv:
             raise
-        message(f"Error: {_sentence(error)}")
-        sys.exit(getattr(error, "exit_status", 1))
+        status = getattr(error, "exit_status", 1)
+        message(_sentence(error) if status == STOPPED else f"Error: {_sentence(error)}")
+        sys.exit(status)
 
 
 def _sentence(error: Exception) -> str:

@@ -93,7 +93,7 @@ def compare_grid(
             runs = train_grid(grid, clips, workspace.runs, report, device)
     except (KeyboardInterrupt, ModelInterrupted) as error:
         raise Interrupted(
-            f"stopped; finished runs and the last epoch of the one at work are kept in {workspace.runs}\n"
+            f"Stopped; finished runs and the last epoch of the one at work are kept in {workspace.runs}\n"
             "Give the same command again to go on"
         ) from error
     selection = grid.settings.select
