@@ -227,10 +227,16 @@ def find_run(runs: Path, given: str) -> Run:
     if len(matches) == 1:
         return Run.open(runs / matches[0])
     if matches:
-        raise InputError(f"{given!r} begins {len(matches)} runs: {', '.join(matches)}\nGive more of the id")
+        raise InputError(f"{given!r} begins {len(matches)} runs: {_listed(matches)}\nGive more of the id")
     if not ids:
         raise InputError(f"no run {given!r}, and none under {runs}\nTrain one: dfer-prompts train --help")
-    raise InputError(f"no run {given!r}\nThere are: {', '.join(ids)}")
+    raise InputError(f"no run {given!r}\nThere are: {_listed(ids)}")
+
+
+def _listed(ids: Sequence[str]) -> str:
+    """The ids for a person: the first ten, for a comparison leaves hundreds."""
+    more = f" and {len(ids) - 10} more" if len(ids) > 10 else ""
+    return ", ".join(ids[:10]) + more
 
 
 def write_predictions(path: Path, class_names: Sequence[str], parts: dict[str, Predictions]) -> None:

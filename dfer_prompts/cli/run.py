@@ -182,7 +182,7 @@ def _clips_of(workspace: Workspace, run: Run, dataset: str | None) -> PackedClip
 def predict(
     context: typer.Context,
     run: RunArgument,
-    videos: Annotated[list[Path], typer.Argument(help="Video files.", metavar="VIDEO...")],
+    videos: Annotated[list[Path], typer.Argument(help="Video files.", metavar="VIDEO")],
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
