@@ -217,7 +217,7 @@ class Training:
         """What remains of a training that is stopped now, in two lines."""
         epoch, epochs = self.progress.epoch, self.settings.epochs
         which = f"{epoch} of {epochs} epochs are" if epoch else f"no epoch of {epochs} was whole, nothing is"
-        return f"stopped; {which} kept in {self.folder}\nGive the same command again to go on"
+        return f"Stopped; {which} kept in {self.folder}\nGive the same command again to go on"
 
     def not_finite(self, loss: float, epoch: int, step: int) -> str:
         """What to say about such a loss, in two lines."""
