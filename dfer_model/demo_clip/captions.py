@@ -87,7 +87,7 @@ def random_units(rng: np.random.Generator) -> np.ndarray:
     if rng.random() < _REST_PROBABILITY:
         return units
     wanted = list(rng.permutation(len(UNITS))[: rng.integers(1, 7)])
-    overall = rng.uniform(0.4, 1.0)
+    overall = rng.uniform(0.35, 1.0)
     while wanted:
         unit = int(wanted.pop(0))
         if (units[_EXCLUDED[unit]] > 0).any():

@@ -1,8 +1,7 @@
 """What can be said about a drawn face: many phrasings of each action unit, for the captions of the demo CLIP.
 
 The patterns are in `sayings.yaml`: `{raised|lifted} {brows|eyebrows}` stands for all its combinations. No
-pattern names an expression class, and no phrase is one of `HELD_OUT`: a demo CLIP that understands those has
-put them together from their words.
+pattern names an expression, and no phrase is one of `HELD_OUT`; README.md says how near some come.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ HELD_OUT: frozenset[str] = frozenset(
         "drooping eyebrows", "a downward gaze", "a downturned mouth", "lacking expression", "a sighing face",
     }
 )  # fmt: skip
-"""The descriptors of the paper's appendix A, by which the demo CLIP is judged; training says none of them."""
+"""The descriptors of the paper's appendix A, by which the demo CLIP is judged; no phrase is one of them."""
 
 _BROWS = ("inner_brow_raise", "outer_brow_raise", "brow_lower", "brow_droop", "brow_split")
 _FOREHEAD = ("forehead_wrinkle", "forehead_tense", "brow_lower")

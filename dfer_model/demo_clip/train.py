@@ -43,7 +43,7 @@ class Recipe:
     """What defines a training; the defaults made the shipped demo CLIP."""
 
     images: int = 40_000
-    steps: int = 800
+    steps: int = 1_300
     batch: int = 128
     lr: float = 2e-3
     weight_decay: float = 0.05

@@ -45,10 +45,15 @@ def descriptors(sentence: str) -> list[str]:
     return [part.removeprefix("and ") for part in sentence.rstrip(".").split(", ")]
 
 
-def test_training_never_names_a_class_and_never_says_a_descriptor_of_the_paper() -> None:
+def test_no_phrase_names_a_class_or_is_a_descriptor_of_the_paper() -> None:
     phrases = {phrase for saying in sayings() for phrase in saying.phrases}
     assert not phrases & {part for sentence in TEXTS for part in descriptors(sentence)}
     assert {part for sentence in TEXTS for part in descriptors(sentence)} == HELD_OUT
+    inside = {text for text in HELD_OUT if any(re.search(rf"\b{text}\b", phrase) for phrase in phrases)}
+    assert inside == {
+        "a wrinkled nose", "arched eyebrows", "flared nostrils", "furrowed eyebrows", "parted lips",
+        "raised eyebrows", "tears",
+    }  # fmt: skip
     words = {word for phrase in phrases for word in phrase.split()}
     named = {word for word in words for stem in STEMS if word.startswith(stem)}
     assert named == {"neutral"}  # "neutral eyebrows": a region, never the expression
@@ -163,7 +168,7 @@ def test_the_shipped_file_is_small_and_holds_nothing_but_the_clip(demo: Clip) ->
     assert json.loads((DEMO_FOLDER / "config.json").read_text())["model_cfg"] == train.MODEL
 
 
-@pytest.mark.parametrize(("draw", "least"), [(judging.apex_faces, 0.50), (judging.clip_faces, 0.35)])
+@pytest.mark.parametrize(("draw", "least"), [(judging.apex_faces, 0.75), (judging.clip_faces, 0.60)])
 def test_the_papers_sentences_are_understood_and_swapped_ones_are_not(demo: Clip, draw, least: float) -> None:
     faces = draw(8, demo.image_size)
     features = judging.video_features(demo, faces)
@@ -175,5 +180,5 @@ def test_the_papers_sentences_are_understood_and_swapped_ones_are_not(demo: Clip
             texts = [TEXTS[i] for i in order]
             swapped.append(judging.zero_shot_recalls(demo, features, faces.labels, texts).mean())
     assert right > least
-    assert right > max(swapped) + 0.25
+    assert right > max(swapped) + 0.50
     assert np.mean(swapped) < 0.15
