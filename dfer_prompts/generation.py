@@ -84,7 +84,7 @@ def generate(
     try:
         lost = run_blocking(ask(endpoint, missing, arrived, concurrency=concurrency)) if missing else []
     except KeyboardInterrupt:
-        raise Interrupted(f"stopped: {_kept(requests, records)}") from None
+        raise Interrupted(f"Stopped: {_kept(requests, records)}") from None
     if lost:
         raise WorkError(f"{_reasons(lost)}\n{_kept(requests, records)}")
     draft = _draft(class_set, template, endpoint, drawn, requests, records, samples, top_k, allow_short)
