@@ -21,7 +21,7 @@ from dfer_model.data.packed import PackedClips
 from dfer_prompts import load
 
 CHECKOUT = Path(__file__).parent.parent
-FACES = 5
+FACES = 7
 ZERO_SHOT, TRAINED, CONTROL = "#2f6f8f", "#9fb8c4", "#8a8a8a"
 
 
@@ -38,19 +38,12 @@ def draw_faces(axes: Axes, clips: PackedClips) -> None:
     for label, name in enumerate(clips.class_names):
         chosen = np.flatnonzero(clips.labels == label)[:FACES]
         rows.append(np.concatenate([middle_frame(clips, index) for index in chosen], axis=1))
-        sentence = textwrap.fill(descriptions.description(name), 46)
-        axes.text(-0.02, (label + 0.5) / len(clips.class_names), f"{name}\n", **text_style(axes, "bold"))
-        axes.text(
-            -0.02, (label + 0.5) / len(clips.class_names), f"\n{sentence}", **text_style(axes, "normal")
-        )
+        sentence = textwrap.fill(descriptions.description(name), 52)
+        height = (label + 0.5) / len(clips.class_names)
+        axes.text(-0.02, height - 0.012, name, ha="right", va="bottom", fontsize=9, fontweight="bold")
+        axes.text(-0.02, height - 0.008, sentence, ha="right", va="top", fontsize=7.5)
     axes.imshow(np.concatenate(rows), extent=(0, 1, 1, 0), aspect=len(rows) / FACES)
     axes.axis("off")
-
-
-def text_style(axes: Axes, weight: str) -> dict[str, Any]:
-    """Right-aligned beside the picture, in its units."""
-    anchor = "bottom" if weight == "bold" else "center"
-    return {"ha": "right", "va": anchor, "fontsize": 7.5, "fontweight": weight, "transform": axes.transData}
 
 
 def draw_comparison(axes: Axes, result: dict[str, Any]) -> None:
@@ -66,20 +59,23 @@ def draw_comparison(axes: Axes, result: dict[str, Any]) -> None:
         axes.bar_label(bars, fmt="%.0f", padding=3, fontsize=8)
     chance = 100 / len(result["texts"][0]["class_names"])
     axes.axvline(chance, color=CONTROL, linewidth=0.8, linestyle=":")
-    axes.text(chance, -0.75, "chance", ha="center", fontsize=7, color=CONTROL)
+    axes.text(chance + 1, 3.5, "chance", fontsize=7, color=CONTROL)
     axes.set_yticks(places, [each["name"] for each in sets])
     axes.invert_yaxis()
     axes.set_xlim(0, 105)
-    axes.set_xlabel(f"UAR in percent, folds {result['folds']}, epoch: {result['selection']}")
+    folds = ", ".join(map(str, result["folds"]))
+    axes.set_xlabel(f"UAR in percent; folds {folds}; epoch: {result['selection']}")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
 def main() -> None:
     """Read the demo's folder, draw, save under docs/pictures."""
     demo = Path(sys.argv[1]) if len(sys.argv) > 1 else CHECKOUT / "demo"
     newest = max(demo.glob("comparisons/*/comparison.json"), key=lambda path: path.stat().st_mtime)
-    figure, (faces, bars) = plt.subplots(1, 2, figsize=(13, 6.6), width_ratios=[1.5, 1], layout="constrained")
+    figure, (faces, bars) = plt.subplots(
+        1, 2, figsize=(13, 6.4), width_ratios=[1.75, 1], layout="constrained"
+    )
     draw_faces(faces, PackedClips.open(demo / "clips"))
     draw_comparison(bars, json.loads(newest.read_text()))
     out = CHECKOUT / "docs" / "pictures" / "demo.png"

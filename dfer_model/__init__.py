@@ -1,1 +1,1 @@
-"""CLIP, clips and training for DFER-CLIP. It is given class texts and knows nothing of where they come from."""
+"""CLIP, clips and training for DFER-CLIP. It is given class texts and never asks where they come from."""

@@ -1,4 +1,4 @@
-"""CLIP's weights: found, read without running anything that a file holds (DESIGN section 7), and fitted.
+"""CLIP's weights: found, read without running anything that a file holds, and fitted.
 
 Three kinds of file are read: safetensors; what `torch.save` wrote of a state dict, plain or under
 `state_dict`; and the TorchScript archives that OpenAI released. `torch.jit.load` would compile, and may run,

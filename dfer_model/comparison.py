@@ -73,6 +73,7 @@ class Comparison:
     sets: tuple[SetFigures, ...]
     pairs: tuple[Pair, ...]
     verdicts: tuple[str, ...]
+    caveats: tuple[str, ...]  # what the intervals do not hold
 
 
 def trained_answers(runs: Sequence[Run], texts: Sequence[ClassTexts], selection: str) -> Answers:
@@ -126,6 +127,7 @@ def compare(
         verdicts=tuple(
             itertools.chain.from_iterable(_verdicts(name, pairs, controls) for name in candidates)
         ),
+        caveats=_caveats(seeds, selection),
     )
 
 
@@ -164,6 +166,15 @@ def _verdicts(name: str, pairs: Sequence[Pair], controls: Sequence[str]) -> list
             f"{name}, {measure}: {_against_set(pair)}" for pair in mine if pair.second not in controls
         ]
     return sentences
+
+
+def _caveats(seeds: Sequence[int], selection: str) -> tuple[str, ...]:
+    said = []
+    if len(seeds) == 1:
+        said.append("One seed: the trained intervals hold the luck of the clips, not that of training.")
+    if selection == "test-best":
+        said.append("The epoch was chosen on the fold that judges: trained figures are flattered.")
+    return tuple(said)
 
 
 def _against_controls(pairs: Sequence[Pair]) -> str:

@@ -1,4 +1,4 @@
-"""Replacing a file so that a crash leaves the old one or the new one, never half of one (DESIGN section 7)."""
+"""Replacing a file so that a crash leaves the old one or the new one, never half of one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Writing a run's folder (DESIGN section 3): what it is at first, a row per epoch, the rest at last."""
+"""Writing a run's folder: what it is at first, a row per epoch, the rest at last."""
 
 from __future__ import annotations
 

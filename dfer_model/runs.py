@@ -1,4 +1,4 @@
-"""A run: what defines it, its folder, and what can be read from it (DESIGN section 3). Imports no torch.
+"""A run: what defines it, its folder, and what can be read from it. Imports no torch.
 
 Two runs are the same when everything that shapes their result is equal: the settings, the class texts, the
 clips, the fold and the seed. The *name* of a description set is no part of that: `v2@4` and a `v3` of equal
@@ -240,7 +240,7 @@ def _listed(ids: Sequence[str]) -> str:
 
 
 def write_predictions(path: Path, class_names: Sequence[str], parts: dict[str, Predictions]) -> None:
-    """Write a row per clip and selection to `path`, whole or not at all (DESIGN section 3)."""
+    """Write a row per clip and selection to `path`, whole or not at all."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

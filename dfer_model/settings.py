@@ -1,4 +1,4 @@
-"""A run's settings: every choice that shapes a training, its default, and the presets (DESIGN section 5).
+"""A run's settings: every choice that shapes a training, its default, and the presets.
 
 The four presets are `default` (what this project recommends), `paper` (the released code of DFER-CLIP,
 arXiv 2308.13382), `paper-text` (the paper's text where it differs from that code) and `demo` (small, for
@@ -98,17 +98,19 @@ PRESETS: Mapping[str, Settings] = {
     "demo": Settings(
         clip="demo",
         weights="shipped",
+        frames=8,
         contexts=4,
         lr_image=0.0,
-        epochs=3,
-        batch_size=16,
-        milestones=(2,),
+        lr_temporal=5e-3,
+        epochs=5,
+        batch_size=8,
+        milestones=(4,),
         workers=0,
     ),
 }
 """The presets on a dataset of one's own; `preset` adds what belongs to one dataset."""
 
-# The released code augments two of the three datasets further, each in its own way (DESIGN section 5).
+# The released code augments two of the three datasets further, each in its own way.
 _RELEASED_AUGMENTATION: Mapping[str, Mapping[str, Any]] = {
     "dfew": {"brightness_jitter": 0.5},
     "ferv39k": {"rotation": 4.0},

@@ -1,6 +1,6 @@
 """Training one run: a plain loop that a kill may end at any time and the same call takes up again.
 
-The recipe is DFER-CLIP's (DESIGN section 5). The order of clips comes from (seed, epoch), their augmentation
+The recipe is DFER-CLIP's. The order of clips comes from (seed, epoch), their augmentation
 from (seed, epoch, clip): neither workers nor restarts change a result, on a CPU not by one bit.
 """
 

@@ -1,4 +1,4 @@
-"""Class sets: ordered lists of expression classes, shipped or from one's own YAML file (DESIGN section 2).
+"""Class sets: ordered lists of expression classes, shipped or from one's own YAML file.
 
 Classes are matched by name, never by number: other code bases number the same classes differently.
 """

@@ -33,7 +33,7 @@ class Descriptor:
 
 
 class Manifest(BaseModel):
-    """Where a description set comes from: the content of `manifest.yaml` (DESIGN section 3).
+    """Where a description set comes from: the content of `manifest.yaml`.
 
     `class_set` is what the set was made for, {"name": ..., "class_names": [...]} in the order of its rows
     and, for some classes, "words" (`ClassSet.as_manifest`); `source` is "llm", "facs", "paper" or

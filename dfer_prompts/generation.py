@@ -1,4 +1,4 @@
-"""Class set x template x samples -> description set: ask what is missing, read, rank, cut (DESIGN section 3).
+"""Class set x template x samples -> description set: ask what is missing, read, rank, cut.
 
 An answer is paid for once. Each response is stored the moment it arrives, and a rerun asks only for what is
 not there. A response that is no answer (truncated, refused, empty, malformed) is kept in the manifest's

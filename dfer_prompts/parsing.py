@@ -1,7 +1,7 @@
 """An answer's text -> descriptors, whatever form a language model gave it.
 
 This file finds the items of an answer (bullets, numbers, lines, sentences, JSON, tables); `phrases.py` finds
-the descriptors in one item. Parsing again is free: stored answers are kept verbatim (DESIGN section 3).
+the descriptors in one item. Parsing again is free: stored answers are kept verbatim.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Requests and the answers already paid for: `.dfer/responses/<sha256>.json` (DESIGN section 3).
+"""Requests and the answers already paid for: `.dfer/responses/<sha256>.json`.
 
 What makes two requests different is written down here and nowhere else: `Request.identity`. The parser is not
 in it, so parsing the stored answers again is free.

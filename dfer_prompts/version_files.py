@@ -1,4 +1,4 @@
-"""The files of one version of a description set: rows, manifest and card (DESIGN section 3)."""
+"""The files of one version of a description set: rows, manifest and card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The workspace: the folder a command runs in, what it holds, and its `dfer.yaml` (DESIGN section 3)."""
+"""The workspace: the folder a command runs in, what it holds, and its `dfer.yaml`."""
 
 from __future__ import annotations
 
@@ -34,18 +34,22 @@ class Workspace:
 
     @property
     def descriptions(self) -> Path:
+        """The workspace's own versions."""
         return self.root / "descriptions"
 
     @property
     def prompts(self) -> Path:
+        """The workspace's own templates."""
         return self.root / "prompts"
 
     @property
     def responses(self) -> Path:
+        """Stored answers, each paid for once."""
         return self.root / ".dfer" / "responses"
 
     @property
     def runs(self) -> Path:
+        """A folder per run."""
         return self.root / "runs"
 
     @cached_property

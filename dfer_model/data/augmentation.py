@@ -1,4 +1,4 @@
-"""Train augmentation, the same for all frames of a clip, and the resize of a test (DESIGN section 5)."""
+"""Train augmentation, the same for all frames of a clip, and the resize of a test."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def decode_frame(encoded: bytes) -> Tensor:
 
 
 def clip_generator(seed: int, epoch: int, clip_id: str) -> np.random.Generator:
-    """The random numbers of one clip in one epoch: from these three alone (DESIGN section 7)."""
+    """The random numbers of one clip in one epoch: from these three alone."""
     digest = hashlib.sha256(f"{seed}/{epoch}/{clip_id}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest, "big"))
 

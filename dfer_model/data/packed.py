@@ -1,4 +1,4 @@
-"""Packed clips on disk: a HuggingFace dataset whose frames stay encoded until asked for (DESIGN section 3).
+"""Packed clips on disk: a HuggingFace dataset whose frames stay encoded until asked for.
 
 The fold rule everywhere: the test clips of fold f are those with `fold == f`, its training clips all others.
 Fold 0 is never tested (FERV39k's training split, a dataset without folds).

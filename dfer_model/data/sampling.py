@@ -1,4 +1,4 @@
-"""Which frames of a clip the model is given: TSN-style sampling as in DFER-CLIP's code (DESIGN section 5)."""
+"""Which frames of a clip the model is given: TSN-style sampling as in DFER-CLIP's code."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def root(
 
 
 def main() -> None:
-    """Run the command line; errors become one or two lines and an exit status (DESIGN section 4)."""
+    """Run the command line; errors become one or two lines and an exit status."""
     try:
         app()
     except ERRORS as error:

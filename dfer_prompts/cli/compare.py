@@ -163,7 +163,7 @@ def show(result: dict[str, Any]) -> None:
             for untrained, each in zip(zero_shot, trained, strict=True)
         ],
     )
-    for sentence in result["verdicts"]:
+    for sentence in [*result["verdicts"], *result["caveats"]]:
         message(f"- {sentence}")
     message(f"Kept in {result['folder']}")
 

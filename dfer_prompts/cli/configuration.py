@@ -62,6 +62,9 @@ class Choices:
         from dfer_model.settings import with_overrides
 
         options = {"clip": self.clip, "weights": self.weights, "epochs": self.epochs, "select": self.select}
+        if self.weights and Path(self.weights).is_file():
+            # A run is taken up again from any folder.
+            options["weights"] = str(Path(self.weights).resolve())
         given = [f"{key}={value}" for key, value in options.items() if value is not None]
         name = self.preset or str(workspace.defaults.get("preset", "default"))
         return with_overrides(_preset(workspace, name, dataset_name), [*given, *self.overrides])
@@ -110,8 +113,3 @@ def class_texts(descriptions: DescriptionSet, clips: PackedClips) -> ClassTexts:
         class_names=clips.class_names,
         texts=tuple(tuple(members) for members in texts),
     )
-
-
-def workspace_path(workspace: Workspace, path: Path) -> Path:
-    """A path as typed: relative to the workspace, absolute as it is."""
-    return path if path.is_absolute() else workspace.root / path

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from ..description_set import DescriptionSet
     from ..store import DescriptionStore
 
-CLIPS = 330
-SEED = 7
+CLIPS = 220
+# The demo preset was chosen on the faces of another seed.
+SEED = 11
 FOLDS = (1, 2)
 
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for what the demo makes.")]
@@ -47,7 +48,9 @@ def demo(context: typer.Context, out: OutOption = Path("demo")) -> None:
     chapter(4, "Is one description set better than another? Zero-shot, and trained")
     result = compared(workspace, clips, ["v1@2", "v1@4", f"{second.name}@4"])
     chapter(5, "A video in, an expression out, and what spoke for it")
-    predicted(workspace, clips, store.load("v1@4"), result["runs"])
+    # Runs are listed fold by fold and, within a fold, set by set.
+    position = [each["name"] for each in result["texts"]].index("v1@4")
+    predicted(workspace, clips, store.load("v1@4"), result["runs"][position])
     chapter(6, "What is here now, and what to do next")
     message(LEFT.format(folder=folder, second=second.name, comparison=Path(result["folder"]).name))
 
@@ -158,19 +161,13 @@ something beats its controls there. Trained, a model learns any distinct class w
 descriptions train as well as right ones is to be expected, and why trained figures say little of a text."""
 
 
-def predicted(
-    workspace: Workspace, clips: PackedClips, descriptions: DescriptionSet, runs: list[str]
-) -> None:
-    """Predict a clip that the run of `descriptions` on the first fold never saw, from a video file."""
+def predicted(workspace: Workspace, clips: PackedClips, descriptions: DescriptionSet, run_id: str) -> None:
+    """Predict a clip that the run of `descriptions` never saw, from a video file."""
     from dfer_model.data.export import write_clip_video
     from dfer_model.prediction import predict
     from dfer_model.runs import Run
 
-    run = next(
-        run
-        for run in (Run.open(workspace.runs / each) for each in runs)
-        if run.fold == FOLDS[0] and run.texts.sha256 == descriptions.sha256
-    )
+    run = Run.open(workspace.runs / run_id)
     index = int(clips.test_indices(run.fold)[0])
     video = write_clip_video(clips, index, workspace.root / "held-out.mp4")
     (prediction,) = predict(run, [video])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Protocol
@@ -11,6 +12,9 @@ from typing import Annotated, Any, Protocol
 import typer
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+QUIET_S = 30.0
 
 
 class Report(Protocol):
@@ -45,21 +49,24 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(
-        title=clean(title), title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD
-    )
+    table = Table(header_style="bold", box=SIMPLE_HEAD)
     listed = [tuple(row) for row in rows]
     for index, column in enumerate(columns):
         numeric = bool(listed) and all(isinstance(row[index], int | float) for row in listed)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in listed:
         table.add_row(*(f"{cell:.2f}" if isinstance(cell, float) else escape(clean(cell)) for cell in row))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(escape(clean(title)), style="bold", soft_wrap=True)
+    console.print(table)
 
 
 @contextmanager
 def progress(label: str) -> Iterator[Report]:
-    """A progress bar on a terminal, a plain line for each tenth of the work elsewhere; on standard error."""
+    """A progress bar on a terminal; elsewhere a line for each tenth of the work, and every half minute.
+
+    Both on standard error.
+    """
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False)
@@ -78,13 +85,13 @@ def progress(label: str) -> Iterator[Report]:
 
 
 def _plain_lines(label: str) -> Callable[..., None]:
-    last_tenth = -1
+    last_tenth, last_time = -1, 0.0
 
     def report(done: int, total: int, note: str = "") -> None:
-        nonlocal last_tenth
-        tenth = 10 * done // max(total, 1)
-        if tenth != last_tenth:
-            last_tenth = tenth
+        nonlocal last_tenth, last_time
+        tenth, now = 10 * done // max(total, 1), time.monotonic()
+        if tenth != last_tenth or now - last_time > QUIET_S:
+            last_tenth, last_time = tenth, now
             message(f"{label}: {done}/{total} {note}".rstrip())
 
     return report

@@ -74,3 +74,11 @@ def test_sets_without_controls_are_compared_with_the_first() -> None:
     both = answers(v1=HALF, v2=ALL)
     verdicts = compared(both, both, []).verdicts
     assert verdicts[1].startswith("v2, trained: better than v1 (+50.0, 95% interval ")
+
+
+def test_one_seed_is_said_not_to_hold_the_luck_of_training() -> None:
+    one = answers(v1=HALF[:1], v2=HALF[:1])
+    assert compare(one, one, [], seeds=(1,), selection="last").caveats == (
+        "One seed: the trained intervals hold the luck of the clips, not that of training.",
+    )
+    assert compared(one, one, []).caveats == ()

@@ -58,7 +58,7 @@ def test_default_never_looks_at_the_test_fold_and_normalises() -> None:
 
 def test_demo_uses_the_shipped_clip() -> None:
     settings = preset("demo", "drawn")
-    assert (settings.clip, settings.weights, settings.frames) == ("demo", "shipped", 16)
+    assert (settings.clip, settings.weights, settings.frames) == ("demo", "shipped", 8)
 
 
 def test_an_unknown_preset_names_the_near_one() -> None:

@@ -289,7 +289,7 @@ def test_test_best_keeps_the_epoch_of_highest_war(clips: PackedClips, tmp_path: 
 # Ends before the end
 
 
-class Stop(Exception):  # noqa: N818
+class Stop(Exception):
     """What a test raises in the middle of a training."""
 
 

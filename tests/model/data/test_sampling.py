@@ -1,4 +1,4 @@
-"""Frame sampling against values worked out by hand from DESIGN section 5."""
+"""Frame sampling against values worked out by hand from the rule."""
 
 from __future__ import annotations
 
