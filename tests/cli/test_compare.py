@@ -1,0 +1,110 @@
+"""`compare` from the command line: what it prints, keeps, finds again and refuses."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from dfer_model.data.packed import PackedClips
+from dfer_prompts.cli import main
+from dfer_prompts.cli.compare import numbers
+from dfer_prompts.errors import InputError
+
+from ..model import tiny
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
+    return tiny.pack(tmp_path_factory.mktemp("clips") / "packed")
+
+
+def compare(packed: PackedClips, monkeypatch: pytest.MonkeyPatch, *words: str, status: int = 0) -> None:
+    quick = ["epochs=1", "frames=2", "contexts=2", "batch_size=4", "workers=0", "weights=random"]
+    command = ["dfer-prompts", "compare", *words, "--dataset", str(packed.path), "--clip", tiny.register()]
+    for setting in quick:
+        command += ["--set", setting]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code or 0) == status
+
+
+def test_json_is_what_is_kept_and_a_second_call_trains_nothing(
+    packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("v1@2", "v1@4", "--controls", "--folds", "1", "--seeds", "1,2", "--json")
+    compare(packed, monkeypatch, *words)
+    result = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in result["sets"]] == [
+        "v1@2",
+        "v1@4",
+        "control:class-name",
+        "control:swapped",
+        "control:scrambled",
+    ]
+    assert len(result["runs"]) == 10
+    assert json.loads((Path(result["folder"]) / "comparison.json").read_text()) == result
+    trained = {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/result.json")}
+    compare(packed, monkeypatch, *words)
+    assert {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/result.json")} == trained
+    assert json.loads(capsys.readouterr().out) == result
+
+
+def test_controls_are_of_the_largest_set(
+    packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare(packed, monkeypatch, "v1@1", "v1@3", "--controls", "--folds", "1", "--seeds", "1", "--json")
+    texts = {each["name"]: each["texts"] for each in json.loads(capsys.readouterr().out)["texts"]}
+    three = {tuple(members) for members in texts["v1@3"]}
+    swapped = {tuple(members) for members in texts["control:swapped"]}
+    assert all(text.count(",") == 2 for (text,) in swapped)
+    assert three & swapped  # whole descriptions of the set, on other classes
+    assert all(own != other for own, other in zip(texts["v1@3"], texts["control:swapped"], strict=True))
+
+
+def test_a_person_reads_tables_verdicts_and_caveats(
+    packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare(packed, monkeypatch, "v1@2", "v1@4", "--folds", "1", "--seeds", "1")
+    out, err = capsys.readouterr()
+    assert "epoch: the last" in out
+    assert "v1@4, trained: " in err
+    assert "One seed" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["v1@2"], "one set alone cannot be compared"),
+        (["v1@2", "v1@2"], "named twice"),
+        (["v1@2", "v1@4", "--folds", "7"], "has no fold 7"),
+        (["v1@2", "v1@4", "--folds", "one"], "--folds 'one' is not a list of numbers"),
+        (["v1@2", "v9"], "no description set 'v9'"),
+    ],
+)
+def test_wrong_input_is_a_sentence(
+    words: list[str],
+    said: str,
+    packed: PackedClips,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    compare(packed, monkeypatch, *words, status=2)
+    out, err = capsys.readouterr()
+    assert (said in err, out) == (True, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("1-3", (1, 2, 3)), ("2", (2,)), ("1,3-4", (1, 3, 4)), (" 5 , 6", (5, 6))]
+)
+def test_lists_of_numbers(text: str, expected: tuple[int, ...]) -> None:
+    assert numbers(text, "--folds") == expected
+
+
+@pytest.mark.parametrize("text", ["", "a", "1-", "3-1", "1,1", "1;2", "-1"])
+def test_what_is_no_list_of_numbers(text: str) -> None:
+    with pytest.raises(InputError, match="--seeds"):
+        numbers(text, "--seeds")
