@@ -105,7 +105,7 @@ PRESETS: Mapping[str, Settings] = {
         epochs=5,
         batch_size=8,
         milestones=(4,),
-        workers=0,
+        workers=1,
     ),
 }
 """The presets on a dataset of one's own; `preset` adds what belongs to one dataset."""

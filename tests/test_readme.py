@@ -18,7 +18,7 @@ from .official_layouts import write_mafw
 from .prompts.endpoint import serve
 
 README = Path(__file__).parent.parent / "README.md"
-QUICK = "preset: quick\npresets: {quick: {base: demo, epochs: 1, frames: 4}}\n"
+QUICK = "preset: quick\npresets: {quick: {base: demo, epochs: 1, frames: 4, workers: 0}}\n"
 OLLAMA = "http://localhost:11434/v1"
 
 

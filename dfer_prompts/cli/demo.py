@@ -31,8 +31,12 @@ def demo(context: typer.Context, out: OutOption = Path("demo")) -> None:
 
     A second call goes on where the first was stopped, and trains nothing again.
     """
+    import torch
+
     from ..store import DescriptionStore
 
+    # On tensors this small a second thread gains little, and next to other work it costs a multiple.
+    torch.set_num_threads(1)
     outer: Workspace = context.obj
     folder = outer.root / out
     folder.mkdir(parents=True, exist_ok=True)
