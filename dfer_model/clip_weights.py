@@ -49,7 +49,11 @@ def read_weights(path: Path) -> WeightFile:
     """
     try:
         content = _read(path)
-    except pickle.UnpicklingError:
+    except pickle.UnpicklingError as error:
+        if "GLOBAL" not in str(error):
+            raise InputError(
+                f"{path} is no file of weights: its contents are none that torch wrote"
+            ) from None
         raise InputError(
             f"{path} holds Python objects beside its tensors, and those are never loaded\n"
             "Save its state dict alone, or convert it to safetensors, and give that file"
@@ -57,8 +61,11 @@ def read_weights(path: Path) -> WeightFile:
     except (
         OSError,
         EOFError,
+        AttributeError,
+        IndexError,
         KeyError,
         RuntimeError,
+        TypeError,
         ValueError,
         SafetensorError,
         zipfile.BadZipFile,

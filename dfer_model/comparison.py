@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from .runs import ClassTexts, Run
 from .statistics import Difference, paired_difference, uar_weights, war_weights
 
+# With fewer, resampling the seeds understates how much they differ.
+FEW_SEEDS = 5
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -172,6 +175,11 @@ def _caveats(seeds: Sequence[int], selection: str) -> tuple[str, ...]:
     said = []
     if len(seeds) == 1:
         said.append("One seed: the trained intervals hold the luck of the clips, not that of training.")
+    elif len(seeds) < FEW_SEEDS:
+        said.append(
+            f"{len(seeds)} seeds: where the luck of training outweighs that of the clips, the trained "
+            "intervals are too narrow."
+        )
     if selection == "test-best":
         said.append("The epoch was chosen on the fold that judges: trained figures are flattered.")
     return tuple(said)

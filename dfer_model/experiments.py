@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .clip import Clip, token_ids
 from .data.packed import PackedClips
 from .runs import ClassTexts, Run, RunSpec
 from .settings import Settings
@@ -31,6 +32,17 @@ class Grid:
 
     def __len__(self) -> int:
         return len(self.texts) * len(self.folds) * len(self.seeds)
+
+
+def check_grid(grid: Grid, clip: Clip, clips: PackedClips) -> None:
+    """Raise InputError now for what would stop a run of the grid later: a fold, a text that does not fit."""
+    for fold in grid.folds:
+        clips.train_indices(fold)
+        clips.test_indices(fold)
+    for texts in grid.texts:
+        for name, members in zip(texts.class_names, texts.texts, strict=True):
+            for text in members:
+                token_ids(clip, text, owner=f"{name} in {texts.name}", contexts=grid.settings.contexts)
 
 
 def train_grid(grid: Grid, clips: PackedClips, runs: Path, report: Report, device: str = "auto") -> list[Run]:

@@ -8,6 +8,7 @@ one core).
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -21,6 +22,11 @@ def _split(value: object) -> object:
     if not isinstance(value, str):
         return value
     return tuple(part.strip() for part in value.strip().strip("[]()").split(",") if part.strip())
+
+
+def _cores() -> int:
+    """The cores this process may use, at most 16: what reads clips fast enough for one GPU."""
+    return min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 Epochs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split)]
@@ -87,7 +93,7 @@ class Settings(ModelSettings):
         description="epoch that is kept; test-best looks at the fold that judges, and flatters",
     )
     workers: int = Field(
-        default=2, ge=0, le=256, description="processes that read clips; never changes a result"
+        default_factory=_cores, ge=0, le=256, description="processes that read clips; never changes a result"
     )
 
 

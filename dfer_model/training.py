@@ -59,10 +59,12 @@ def train_run(
         report(0, spec.settings.epochs, f"reading CLIP {spec.settings.clip}")
         training = Training(spec, clips, folder, choose_device(device))
         with _alone_in(folder):
-            try:
-                training.run(report)
-            except KeyboardInterrupt as error:
-                raise Interrupted(training.kept()) from error
+            # Another process may have finished it while the CLIP was read.
+            if not (folder / "result.json").is_file():
+                try:
+                    training.run(report)
+                except KeyboardInterrupt as error:
+                    raise Interrupted(training.kept()) from error
     return Run.open(folder).named(spec.texts.name)
 
 

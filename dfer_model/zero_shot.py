@@ -16,7 +16,7 @@ import numpy.typing as npt
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .clip import Clip, clip_identity, load_clip
+from .clip import Clip, clip_identity
 from .comparison import Answers
 from .data.packed import PackedClips
 from .evaluation import frame_features, zero_shot_logits
@@ -28,19 +28,24 @@ Report = Callable[[int, int, str], None]
 
 
 def zero_shot_answers(
-    grid: Grid, clips: PackedClips, kept: Path, report: Report, device: str = "auto"
+    grid: Grid, clip: Clip, clips: PackedClips, kept: Path, report: Report, device: str = "auto"
 ) -> Answers:
-    """Which test clips of the grid's folds each of its sets answers rightly with `grid.settings.clip`.
+    """Which test clips of the grid's folds each of its sets answers rightly with `clip` as it is.
 
     `kept` is the folder of features; a folder that can be deleted at any time.
     """
-    clip = load_clip(grid.settings.clip, grid.settings.weights)
     by_fold = [clips.test_indices(fold) for fold in grid.folds]
     features = []
-    for number, indices in enumerate(by_fold):
-        report(number, len(by_fold), f"fold {grid.folds[number]}")
-        features.append(_kept_features(clip, clips, indices, grid.settings, kept, device))
-    report(len(by_fold), len(by_fold), "")
+    total = sum(map(len, by_fold))
+    done = 0
+    for fold, indices in zip(grid.folds, by_fold, strict=True):
+
+        def within(part: int, _: int, note: str = "", fold: int = fold, before: int = done) -> None:
+            report(before + part, total, f"{note} fold {fold}")
+
+        features.append(_kept_features(clip, clips, indices, grid.settings, kept, within, device))
+        done += len(indices)
+    report(total, total, "clips")
     indices = np.concatenate(by_fold)
     labels = clips.labels[indices]
     correct = {}
@@ -56,11 +61,15 @@ def _kept_features(
     indices: npt.NDArray[np.int64],
     settings: Settings,
     kept: Path,
+    report: Report,
     device: str,
 ) -> Tensor:
-    """Unit frame features (clips, frames, width), from `kept` where they have been computed before."""
+    """The mean of each clip's unit frame features, (clips, 1, width), from `kept` where it has been found."""
     shaping = [
         clip_identity(clip),
+        clip.config,
+        clip.mean,
+        clip.std,
         clips.fingerprint,
         indices.tolist(),
         settings.frames,
@@ -69,8 +78,8 @@ def _kept_features(
     ]
     path = kept / f"{hashlib.sha256(json.dumps(shaping).encode()).hexdigest()}.safetensors"
     if path.is_file():
-        return load_file(path)["frames"]
-    features = frame_features(clip, clips, indices, settings, device=device).cpu()
+        return load_file(path)["video"]
+    features = frame_features(clip, clips, indices, settings, device, report).mean(dim=1, keepdim=True)
     with replacing(path) as temporary:
-        save_file({"frames": features.contiguous()}, temporary)
+        save_file({"video": features.contiguous()}, temporary)
     return features

@@ -73,7 +73,12 @@ def compare(
     judging = numbers(folds, "--folds") if folds else tuple(clips.fold_names())
     grid = Grid(settings, texts, judging, numbers(seeds, "--seeds"))
     result = compare_grid(workspace, clips, grid, [each.name for each in control_sets], device)
-    print_json(result) if as_json else show(result)
+    if as_json:
+        print_json(result)
+        return
+    show(result)
+    for parent in control_sets[0].manifest.parents if control_sets else []:
+        message(f"The controls are made of {parent}, with as many descriptors as it has, one draw of each.")
 
 
 def compare_grid(
@@ -81,14 +86,17 @@ def compare_grid(
 ) -> dict[str, Any]:
     """Run the grid, compare, and keep the result under `comparisons/`; returns what was kept."""
     from dfer_model import comparison
+    from dfer_model.clip import load_clip
     from dfer_model.errors import Interrupted as ModelInterrupted
-    from dfer_model.experiments import train_grid
+    from dfer_model.experiments import check_grid, train_grid
     from dfer_model.zero_shot import zero_shot_answers
 
     features = workspace.root / ".dfer" / "features"
+    clip = load_clip(grid.settings.clip, grid.settings.weights)
+    check_grid(grid, clip, clips)
     try:
         with progress("zero-shot") as report:
-            zero_shot = zero_shot_answers(grid, clips, features, report, device)
+            zero_shot = zero_shot_answers(grid, clip, clips, features, report, device)
         with progress("training") as report:
             runs = train_grid(grid, clips, workspace.runs, report, device)
     except (KeyboardInterrupt, ModelInterrupted) as error:
@@ -133,8 +141,8 @@ def numbers(text: str, option: str) -> tuple[int, ...]:
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise InputError(f"{option} {text!r} is not a list of numbers; write it like 1-3 or 1,2,5")
-        found += range(int(first), int(last if dash else first) + 1)
-    if not found or len(set(found)) != len(found):
+        found += range(int(first), int(last if dash else first) + 1) or [0]
+    if 0 in found or len(set(found)) != len(found):
         raise InputError(f"{option} {text!r} names no number, or one twice; write it like 1-3 or 1,2,5")
     return tuple(found)
 

@@ -198,7 +198,8 @@ def show_evidence(
     from dfer_model.evidence import descriptor_evidence
 
     clip = load_clip(run.settings.clip, run.settings.weights)
-    reference = frame_features(clip, clips, clips.test_indices(run.fold), run.settings)
+    test = clips.test_indices(run.fold)
+    reference = frame_features(clip, clips, test[test != index], run.settings)
     frames = frame_features(clip, clips, np.array([index]), run.settings)[0]
     places = sample_test(int(clips.num_frames[index]), run.settings.frames)
     descriptors = {

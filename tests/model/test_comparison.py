@@ -81,4 +81,15 @@ def test_one_seed_is_said_not_to_hold_the_luck_of_training() -> None:
     assert compare(one, one, [], seeds=(1,), selection="last").caveats == (
         "One seed: the trained intervals hold the luck of the clips, not that of training.",
     )
-    assert compared(one, one, []).caveats == ()
+    (few,) = compared(one, one, []).caveats
+    assert few.startswith("2 seeds: ")
+    assert compare(one, one, [], seeds=(1, 2, 3, 4, 5), selection="last").caveats == ()
+
+
+def test_uar_and_war_weigh_unequal_classes_differently() -> None:
+    # Three clips of class 0, one of class 1; only the latter is answered by v1, only the former by v2.
+    labels, folds = np.array([0, 0, 0, 1]), np.ones(4, dtype=np.int64)
+    rare, common = np.array([[False, False, False, True]]), np.array([[True, True, True, False]])
+    both = Answers(labels, folds, {"v1": rare, "v2": common})
+    pair = next(each for each in compared(both, both, []).pairs if each.measure == "trained")
+    assert (pair.uar.value, pair.war.value) == (pytest.approx(0.0), pytest.approx(50.0))

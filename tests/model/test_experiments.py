@@ -15,7 +15,8 @@ from dfer_model.data.augmentation import resize
 from dfer_model.data.loading import decode_frame
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.sampling import sample_test
-from dfer_model.experiments import Grid, train_grid
+from dfer_model.errors import InputError
+from dfer_model.experiments import Grid, check_grid, train_grid
 from dfer_model.runs import ClassTexts
 from dfer_model.zero_shot import zero_shot_answers
 
@@ -69,8 +70,8 @@ def test_answers_are_gathered_clip_by_clip(clips: PackedClips, tmp_path: Path) -
 
 def test_zero_shot_is_open_clips_own_answer(clips: PackedClips, tmp_path: Path) -> None:
     small = grid(tiny.TEXTS, OTHER)
-    answers = zero_shot_answers(small, clips, tmp_path, silent, "cpu")
-    clip = load_clip(tiny.NAME, "random")
+    clip = load_clip(tiny.register(), "random")
+    answers = zero_shot_answers(small, clip, clips, tmp_path, silent, "cpu")
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (clip.mean, clip.std))
     guesses = []
     for index in [*np.flatnonzero(clips.folds == 1), *np.flatnonzero(clips.folds == 2)]:
@@ -85,9 +86,36 @@ def test_zero_shot_is_open_clips_own_answer(clips: PackedClips, tmp_path: Path) 
 
 
 def test_features_are_kept_and_used_again(clips: PackedClips, tmp_path: Path) -> None:
-    once = zero_shot_answers(grid(tiny.TEXTS), clips, tmp_path, silent, "cpu")
+    clip = load_clip(tiny.register(), "random")
+    once = zero_shot_answers(grid(tiny.TEXTS), clip, clips, tmp_path, silent, "cpu")
     kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert len(kept) == 2
-    again = zero_shot_answers(grid(tiny.TEXTS), clips, tmp_path, silent, "cpu")
+    again = zero_shot_answers(grid(tiny.TEXTS), clip, clips, tmp_path, silent, "cpu")
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == kept
     assert (again.correct["v1@2"] == once.correct["v1@2"]).all()
+
+
+def test_other_pixels_clips_or_weights_are_other_features(clips: PackedClips, tmp_path: Path) -> None:
+    clip = load_clip(tiny.register(), "random")
+    plain = Grid(tiny.settings(normalize="none"), (tiny.TEXTS,), folds=(1,), seeds=(1,))
+    scaled = Grid(tiny.settings(normalize="clip"), (tiny.TEXTS,), folds=(1,), seeds=(1,))
+    others = tiny.pack(tmp_path / "others", per_class=2)
+    features = tmp_path / "features"
+    for small, tower, some in (
+        (plain, clip, clips),
+        (scaled, clip, clips),
+        (scaled, load_clip(tiny.NAME, "random", seed=1), clips),
+        (scaled, clip, others),
+    ):
+        before = len(list(features.glob("*")))
+        zero_shot_answers(small, tower, some, features, silent, "cpu")
+        assert len(list(features.glob("*"))) == before + 1
+
+
+def test_what_cannot_be_trained_is_refused_before_anything_is(clips: PackedClips) -> None:
+    clip = load_clip(tiny.register(), "random")
+    long = ClassTexts("v4", "aa" * 32, tiny.CLASSES, (("tears.",), ("raised cheeks, " * 30,), ("lips.",)))
+    with pytest.raises(InputError, match=r"description of sadness in v4 has \d+ tokens"):
+        check_grid(grid(tiny.TEXTS, long), clip, clips)
+    with pytest.raises(InputError, match="no fold 9"):
+        check_grid(Grid(tiny.settings(), (OTHER,), folds=(1, 9), seeds=(1,)), clip, clips)
