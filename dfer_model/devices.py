@@ -44,3 +44,8 @@ def accelerator(device: torch.device, name: str) -> Accelerator:
             "Start one run per GPU instead, each with its CUDA_VISIBLE_DEVICES"
         )
     return made
+
+
+def use_one_thread() -> None:
+    """Compute on one CPU thread: on small tensors a second gains little, and beside other work costs much."""
+    torch.set_num_threads(1)

@@ -184,7 +184,7 @@ class _ClassSetFile(BaseModel):
 def _read(path: Path) -> ClassSet:
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(loaded, dict):
         found = "is empty" if loaded is None else "is not a mapping"

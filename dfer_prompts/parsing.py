@@ -23,6 +23,7 @@ _BULLET = re.compile(
     r"^(?P<indent>\s*)(?:\*\*|__)?(?:[-*+•‣◦▪●○·–—]|\(?\d{1,2}[.):]|\(?[a-zA-Z][.)])(?:\*\*|__)?\s+(?P<text>\S.*)$"
 )
 _TITLE = re.compile(r"^\s*(?:#{1,6}\s+(?P<heading>.+?)\s*#*|(?P<bold>(?:\*\*|__)[^*_]+(?:\*\*|__)\s*:?))\s*$")
+_LONG_RUN = re.compile(r"([\s\-_=|:#*\[\]{}])\1{40,}")
 _TABLE_RULE = re.compile(r"^\s*\|?[\s:|-]*-{2,}[\s:|-]*$")
 _NUMBER_INSIDE = re.compile(r"\s+\(?\d{1,2}[.)]\s+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'])")
@@ -83,6 +84,8 @@ def parse_answer(text: str) -> list[str]:
 def _plain(text: str) -> str:
     """Without what is not the answer: thinking, markup of terminals and web pages, a next question."""
     text = _ESCAPE.sub("", html.unescape(text).replace("\r\n", "\n"))
+    # No feature hangs on a longer run, and on long ones the patterns below would take minutes.
+    text = _LONG_RUN.sub(lambda run: run[1] * 20, text)
     text = _without_thinking(text)
     text = re.sub(r"<\s*li\b[^>]*>", "\n- ", text, flags=re.IGNORECASE)
     text = re.sub(r"<\s*/?\s*(?:br|p|ul|ol|tr|div|h\d)\b[^>]*>", "\n", text, flags=re.IGNORECASE)

@@ -15,7 +15,7 @@ from typing import Any
 
 from .description_set import DescriptionSet, Manifest
 from .errors import InputError, unknown
-from .resources import shipped
+from .resources import SHIPPED_VERSIONS, shipped
 from .version_files import MANIFEST, ROWS, read_manifest, read_version, write_version
 from .workspace import Workspace
 
@@ -27,12 +27,10 @@ class DescriptionStore:
 
     def __init__(self, workspace: Workspace) -> None:
         self._folder = workspace.descriptions
-        self._folders = (workspace.descriptions, shipped("descriptions"))
 
     def list(self) -> list[str]:
         """The names of all versions in natural order: v2 before v10."""
-        names = {path.name for folder in self._folders for path in _versions(folder)}
-        return sorted(names, key=_natural)
+        return sorted(self._found(), key=_natural)
 
     def load(self, ref: str) -> DescriptionSet:
         """The version, or the view of one: "v2", or "v2@4" for the top 4 of each class.
@@ -49,14 +47,20 @@ class DescriptionStore:
 
     def path(self, name: str) -> Path:
         """The folder of a version; the workspace wins. Raises InputError when there is none."""
-        known = self.list()
-        if name not in known:
-            raise unknown("description set", name, known)
-        return next(folder / name for folder in self._folders if _is_version(folder / name))
+        found = self._found()
+        if name not in found:
+            raise unknown("description set", name, self.list())
+        return found[name]
+
+    def _found(self) -> dict[str, Path]:
+        own = {path.name: path for path in _versions(self._folder)}
+        ours = [path for path in _versions(shipped("descriptions")) if path.name in SHIPPED_VERSIONS]
+        return {path.name: path for path in ours} | own
 
     def next_name(self) -> str:
         """The name after the last of v1, v2, ...; a folder that has such a name but is no version counts."""
-        taken = {path.name for folder in self._folders if folder.is_dir() for path in folder.iterdir()}
+        own = [path.name for path in self._folder.iterdir()] if self._folder.is_dir() else []
+        taken = {*own, *SHIPPED_VERSIONS}
         numbers = [int(match[1]) for name in taken if (match := re.fullmatch(r"[vV](\d{1,9})", name))]
         return f"v{max(numbers, default=0) + 1}"
 

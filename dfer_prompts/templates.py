@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .classes import ClassSet, ExpressionClass
 from .errors import InputError, unknown
-from .resources import shipped
+from .resources import SHIPPED_TEMPLATES, shipped
 from .responses import Sampling
 from .validation import first_problem
 from .workspace import Workspace
@@ -96,9 +96,8 @@ class Template:
 
 def template_names(workspace: Workspace) -> list[str]:
     """The names of all templates, sorted; one in the workspace hides a shipped one of the same name."""
-    folders = (workspace.prompts, shipped("prompts"))
-    files = (path for folder in folders if folder.is_dir() for path in folder.glob(f"*{SUFFIX}"))
-    return sorted({path.stem for path in files if NAME.fullmatch(path.stem)})
+    own = workspace.prompts.glob(f"*{SUFFIX}") if workspace.prompts.is_dir() else ()
+    return sorted({*SHIPPED_TEMPLATES, *(path.stem for path in own if NAME.fullmatch(path.stem))})
 
 
 def load_template(name: str, workspace: Workspace) -> Template:

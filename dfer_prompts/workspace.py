@@ -63,7 +63,7 @@ class Workspace:
             return {}
         try:
             loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
         if loaded is None:
             return {}

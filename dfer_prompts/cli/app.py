@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -61,9 +62,10 @@ def main() -> None:
     try:
         app()
     except ERRORS as error:
-        if "--debug" in sys.argv:
-            raise
         status = getattr(error, "exit_status", 1)
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+            sys.exit(status)
         message(_sentence(error) if status == STOPPED else f"Error: {_sentence(error)}")
         sys.exit(status)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import DferPromptsError
+from ..errors import DferPromptsError, Interrupted
 from ..workspace import Workspace
 from .output import message, print_table, progress
 
@@ -31,12 +31,11 @@ def demo(context: typer.Context, out: OutOption = Path("demo")) -> None:
 
     A second call goes on where the first was stopped, and trains nothing again.
     """
-    import torch
+    from dfer_model.devices import use_one_thread
 
     from ..store import DescriptionStore
 
-    # On tensors this small a second thread gains little, and next to other work it costs a multiple.
-    torch.set_num_threads(1)
+    use_one_thread()
     outer: Workspace = context.obj
     folder = outer.root / out
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +84,7 @@ def show_descriptions(descriptions: DescriptionSet) -> None:
 
 def second_version(outer: Workspace, workspace: Workspace, store: DescriptionStore) -> DescriptionSet:
     """A version from the user's endpoint if one is configured, else from FACS; made once, then found."""
-    if "v2" in store.list():
+    if (workspace.descriptions / "v2").is_dir():
         message("v2 is there from an earlier demo.")
         descriptions = store.load("v2")
     else:
@@ -112,6 +111,8 @@ def _from_endpoint(outer: Workspace, workspace: Workspace, store: DescriptionSto
                 responses=ResponseStore(workspace.responses),
                 report=report,
             )
+    except Interrupted:
+        raise
     except DferPromptsError as error:
         message(f"No descriptors from a language model: {error}")
         return None

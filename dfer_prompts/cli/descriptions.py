@@ -99,11 +99,11 @@ def verify(
 
 
 def _listed(store: DescriptionStore, name: str) -> dict[str, Any]:
-    from ..resources import shipped
+    from ..resources import is_shipped
 
     row: dict[str, Any] = {
         "name": name,
-        "from": "shipped" if store.path(name).parent == shipped("descriptions") else "workspace",
+        "from": "shipped" if is_shipped(store.path(name)) else "workspace",
     }
     facts: dict[str, Any] = dict.fromkeys(
         ("source", "model", "class_set", "classes", "per_class", "created", "problem")

@@ -39,7 +39,7 @@ def message(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """The value as JSON, alone on standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..resources import shipped
+from ..resources import is_shipped
 from ..workspace import Workspace
 from .output import JsonOption, clean, print_json, print_table
 
@@ -29,7 +29,7 @@ def list_(context: typer.Context, as_json: JsonOption = False) -> None:
     rows = [
         {
             "name": each.name,
-            "from": "shipped" if each.path.parent == shipped("prompts") else "workspace",
+            "from": "shipped" if is_shipped(each.path) else "workspace",
             "purpose": each.purpose,
             "source": each.source,
             "sampling": each.sampling,

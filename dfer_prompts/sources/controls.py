@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ..classes import default_words
 from ..description_set import DescriptionSet, Descriptor, Manifest
-from ..errors import unknown
+from ..errors import InputError, unknown
 
 Members = Mapping[str, tuple[tuple[Descriptor, ...], ...]]
 
@@ -21,6 +21,8 @@ def class_name_only(of: DescriptionSet, draw: random.Random) -> Members:  # noqa
 def swapped(of: DescriptionSet, draw: random.Random) -> Members:
     """Each class with the descriptors of another, and none with its own: every derangement is as likely."""
     givers = list(of.class_names)
+    if len(givers) < 2:
+        raise InputError("control:swapped needs two classes or more: one alone has nobody to swap with")
     while any(giver == taker for giver, taker in zip(givers, of.class_names, strict=True)):
         draw.shuffle(givers)
     return {taker: of.members[giver] for taker, giver in zip(of.class_names, givers, strict=True)}

@@ -68,3 +68,9 @@ def test_deeply_nested_json_is_no_crash() -> None:
 def test_bold_titles_over_paragraphs() -> None:
     answer = "**1. Furrowed brow**\nThe brows are drawn together.\n\n**2. Tight lips**\nThe lips are thin."
     assert parse_answer(answer) == ["furrowed brow", "tight lips"]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("run", ["# a" + " " * 3000 + "b", "-" * 2000 + "x", "\n" * 15_000, "#" * 15_000])
+def test_a_long_run_of_one_character_does_not_hold_the_parser_up(run: str) -> None:
+    assert parse_answer(run + "\n- raised cheeks") == ["raised cheeks"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from dfer_prompts import DescriptionSet, DescriptionStore, InputError, Workspace, load
+from dfer_prompts.resources import shipped
 
 from .drafts import draft
 
@@ -332,3 +334,16 @@ def test_a_view_saved_becomes_a_version_of_its_own(store: DescriptionStore) -> N
     saved: DescriptionSet = store.save(store.load("v1@2"), "two")
     assert saved.name == "two"
     assert saved.sha256 == store.load("two").sha256 == store.load("v1@2").sha256
+
+
+def test_in_a_checkout_ones_own_version_is_the_workspaces_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout, elsewhere = tmp_path / "checkout", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copytree(shipped("descriptions") / "v1", checkout / "descriptions" / "v1")
+    shutil.copytree(shipped("descriptions") / "v1", checkout / "descriptions" / "v2")
+    monkeypatch.setattr("dfer_prompts.store.shipped", lambda folder: checkout / folder)
+    assert DescriptionStore(Workspace(checkout)).list() == ["v1", "v2"]
+    assert DescriptionStore(Workspace(elsewhere)).list() == ["v1"]
+    assert DescriptionStore(Workspace(elsewhere)).next_name() == "v2"
