@@ -23,7 +23,7 @@ from .configuration import (
     class_texts,
     open_dataset,
 )
-from .output import JsonOption, message, print_json, print_table, progress
+from .output import JsonOption, message, print_json, print_line, print_table, progress
 
 if TYPE_CHECKING:
     from dfer_model.comparison import Comparison
@@ -78,7 +78,7 @@ def compare(
         return
     show(result)
     for parent in control_sets[0].manifest.parents if control_sets else []:
-        message(f"The controls are made of {parent}, with as many descriptors as it has, one draw of each.")
+        print_line(f"The controls are made of {parent}, as many descriptors as it has, one draw each.")
 
 
 def compare_grid(
@@ -172,7 +172,7 @@ def show(result: dict[str, Any]) -> None:
         ],
     )
     for sentence in [*result["verdicts"], *result["caveats"]]:
-        message(f"- {sentence}")
+        print_line(f"- {sentence}")
     message(f"Kept in {result['folder']}")
 
 

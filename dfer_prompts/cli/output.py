@@ -37,6 +37,11 @@ def message(text: str) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(escape(clean(text)))
 
 
+def print_line(text: str) -> None:
+    """A sentence of the result, on standard output."""
+    sys.stdout.write(f"{clean(text)}\n")
+
+
 def print_json(value: Any) -> None:
     """The value as JSON, alone on standard output."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")

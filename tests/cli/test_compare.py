@@ -71,8 +71,9 @@ def test_a_person_reads_tables_verdicts_and_caveats(
     compare(packed, monkeypatch, "v1@2", "v1@4", "--folds", "1", "--seeds", "1")
     out, err = capsys.readouterr()
     assert "epoch: the last" in out
-    assert "v1@4, trained: " in err
-    assert "One seed" in err
+    assert "v1@4, trained: " in out
+    assert "One seed" in out
+    assert "Kept in" in err
 
 
 @pytest.mark.parametrize(
