@@ -23,23 +23,44 @@ FORMAT_VERSION = 1
 class Descriptor:
     """One visual feature of one class, for example "raised cheeks".
 
-    `rank` counts from 1 within its member; `support` of the `samples` answers named it.
+    `rank` counts from 1 within its member; `support` of the `samples` answers named it. `wordings` are the
+    other wordings of it in those answers, the most frequent first ("eyebrows raised" beside "raised
+    eyebrows").
     """
 
     text: str
     rank: int
     support: int = 1
     samples: int = 1
+    wordings: tuple[str, ...] = ()
+
+
+class Seen(BaseModel):
+    """Clips whose labels took part in choosing the descriptors: nothing may be judged on them.
+
+    `dataset` is the dataset's name, `fingerprint` that of its packed clips; `folds` are those of the clips.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    dataset: str
+    fingerprint: str
+    folds: tuple[int, ...]
 
 
 class Manifest(BaseModel):
     """Where a description set comes from: the content of `manifest.yaml`.
 
     `class_set` is what the set was made for, {"name": ..., "class_names": [...]} in the order of its rows
-    and, for some classes, "words" (`ClassSet.as_manifest`); `source` is "llm", "facs", "paper" or
-    "control:<name>"; `citation` says where a published source is found; `created` is ISO 8601 in UTC;
-    `failures` are the answers that were none, with their reasons; `files` maps the other files of the
-    version to their sha256.
+    and, for some classes, "words" (`ClassSet.as_manifest`); `source` is where the descriptors come from
+    ("llm", "facs", "paper", "sentence", "import", "mixed", "control:<name>"); `citation` says where a
+    published source is found and `license` what its terms are (a name of the HuggingFace hub); `readings`
+    counts the answers by how they could be read (json_schema, json_object, text).
+
+    `parents` are the versions or views it was made from and `parent_sha256` the hashes of their content;
+    `derivation` says how, {"command": "edit", ...}, with all that the command was given. `seen` is what the
+    choice of descriptors has seen, its parents' share included. `created` is ISO 8601 in UTC; `failures` are
+    the answers that were none, with their reasons; `files` maps the other files of the version to their
+    sha256.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,13 +68,19 @@ class Manifest(BaseModel):
     class_set: dict[str, Any]
     source: str
     citation: str | None = None
+    license: str = "unknown"
     control: str | None = None
     template: str | None = None
     template_sha256: str | None = None
+    template_text: str | None = None
     model: str | None = None
     base_url: str | None = None
     sampling: dict[str, Any] = Field(default_factory=dict)
+    readings: dict[str, int] = Field(default_factory=dict)
     parents: list[str] = Field(default_factory=list)
+    parent_sha256: dict[str, str] = Field(default_factory=dict)
+    derivation: dict[str, Any] = Field(default_factory=dict)
+    seen: tuple[Seen, ...] = ()
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     tool_version: str = __version__
     failures: list[dict[str, Any]] = Field(default_factory=list)
@@ -81,6 +108,17 @@ class Manifest(BaseModel):
             return None
         parts = urlsplit(value)
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def lineage(parents: Sequence[DescriptionSet]) -> dict[str, Any]:
+    """What the manifest of a set made from `parents` says of them: `parents`, `parent_sha256` and `seen`."""
+    named = [each for each in parents if each.name]
+    seen = dict.fromkeys(each for parent in parents for each in parent.manifest.seen)
+    return {
+        "parents": [each.name for each in named],
+        "parent_sha256": {each.name: each.sha256 for each in named},
+        "seen": tuple(seen),
+    }
 
 
 @dataclass(frozen=True)

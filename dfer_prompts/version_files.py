@@ -29,6 +29,7 @@ class _Row(BaseModel):
     descriptor: str
     support: int
     samples: int
+    wordings: list[str] = []
 
 
 def write_version(
@@ -119,7 +120,7 @@ def _place(
         raise InputError(
             f"{where}: member {row.member}, rank {row.rank} of {row.class_name!r} is out of order"
         )
-    listed[-1].append(Descriptor(row.descriptor, row.rank, row.support, row.samples))
+    listed[-1].append(Descriptor(row.descriptor, row.rank, row.support, row.samples, tuple(row.wordings)))
 
 
 def _rows(draft: DescriptionSet) -> Iterable[_Row]:
@@ -134,6 +135,7 @@ def _rows(draft: DescriptionSet) -> Iterable[_Row]:
                     descriptor=each.text,
                     support=each.support,
                     samples=each.samples,
+                    wordings=list(each.wordings),
                 )
 
 

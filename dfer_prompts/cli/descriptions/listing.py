@@ -1,4 +1,4 @@
-"""`dfer-prompts descriptions`: the versions there are, what one says, whether its files are as written."""
+"""`descriptions list | show | verify`: the versions, what one says, whether its files are as written."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import InputError
-from .output import JsonOption, message, print_json, print_table
+from ...errors import InputError
+from ..output import JsonOption, message, print_json, print_table
 
 if TYPE_CHECKING:
-    from ..description_set import DescriptionSet
-    from ..store import DescriptionStore
-
-commands = typer.Typer(no_args_is_help=True, help="Description sets: list, show, verify.")
+    from ...description_set import DescriptionSet
+    from ...store import DescriptionStore
 
 
-def register(app: typer.Typer) -> None:
-    """Add this file's commands to the root command."""
-    app.add_typer(commands, name="descriptions")
+def register(commands: typer.Typer) -> None:
+    """Add this file's commands to `dfer-prompts descriptions`."""
+    commands.command("list")(list_)
+    commands.command()(show)
+    commands.command()(verify)
 
 
-@commands.command("list")
 def list_(context: typer.Context, as_json: JsonOption = False) -> None:
     """List the versions of this workspace and those shipped; the workspace's win."""
-    from ..store import DescriptionStore
+    from ...store import DescriptionStore
 
     store = DescriptionStore(context.obj)
     rows = [_listed(store, name) for name in store.list()]
@@ -41,14 +40,13 @@ def list_(context: typer.Context, as_json: JsonOption = False) -> None:
             message(f"{row['name']} cannot be read: {row['problem']}")
 
 
-@commands.command()
 def show(
     context: typer.Context,
     ref: Annotated[str, typer.Argument(metavar="V", help='A version, "v1", or its top 4 per class, "v1@4".')],
     as_json: JsonOption = False,
 ) -> None:
     """Show what a description set says of each class, and where that comes from."""
-    from ..store import DescriptionStore
+    from ...store import DescriptionStore
 
     shown = DescriptionStore(context.obj).load(ref)
     if as_json:
@@ -75,7 +73,6 @@ def show(
     print_table("Descriptors", ["class", "member", "rank", "descriptor", "support"], rows)
 
 
-@commands.command()
 def verify(
     context: typer.Context,
     ref: Annotated[
@@ -84,7 +81,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check that a version's files are as they were written; exit status 1 if not."""
-    from ..store import DescriptionStore
+    from ...store import DescriptionStore
 
     store = DescriptionStore(context.obj)
     names = store.list() if ref is None else [ref.partition("@")[0]]
@@ -99,7 +96,7 @@ def verify(
 
 
 def _listed(store: DescriptionStore, name: str) -> dict[str, Any]:
-    from ..resources import is_shipped
+    from ...resources import is_shipped
 
     row: dict[str, Any] = {
         "name": name,
