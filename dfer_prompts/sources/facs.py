@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from ..classes import ClassSet, ExpressionClass, compound_parts
 from ..description_set import DescriptionSet, Descriptor, Manifest
 from ..errors import InputError
-from ..ranking import normal_form
+from ..wording import normal_form
 
 MOST = 8  # looks of a class unless more are asked for: with 8 context vectors they fit CLIP's 77 tokens
 
