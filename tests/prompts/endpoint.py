@@ -4,11 +4,15 @@
         endpoint.script = lambda body, earlier: Reply(status=500) if earlier < 3 else None
 
 `script` sees a request's body and how often the same body came before; None means the ordinary answer.
+`raw`, `reset`, `cut`, `endless`, `stalled` and `slow` are the failures of a connection, for `Reply.write`.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,12 +35,16 @@ FEATURES = (
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer of the server: a status, a body (JSON unless it is text), headers, and how long it takes."""
+    """One answer of the server: a status, a body (JSON unless it is text), headers, and how long it takes.
+
+    `write` puts bytes on the connection in place of all that; the connection is closed after it.
+    """
 
     body: Any = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=lambda: {"retry-after-ms": "5"})
     delay: float = 0.0
+    write: Callable[[socket.socket], None] | None = None
 
 
 @dataclass
@@ -87,6 +95,76 @@ def features_for(body: dict[str, Any]) -> list[str]:
 
 def ordinary(body: dict[str, Any]) -> Reply:
     return Reply(completion("Sure, here are some:\n" + "\n".join(f"- {each}" for each in features_for(body))))
+
+
+def head(*fields: str, kind: str = "application/json") -> bytes:
+    """The start of an answer with status 200, up to the empty line."""
+    return "\r\n".join(["HTTP/1.1 200 OK", f"content-type: {kind}", *fields, "", ""]).encode()
+
+
+def raw(body: bytes, *fields: str, kind: str = "application/json") -> Reply:
+    """These bytes as the body, whatever they are; its length is told unless a field says otherwise."""
+    told = fields or (f"content-length: {len(body)}",)
+    return Reply(write=lambda connection: connection.sendall(head(*told, kind=kind) + body))
+
+
+def chunked(body: bytes, size: int = 7) -> Reply:
+    """The body in chunks of HTTP's own, as servers send it that do not know its length beforehand."""
+    pieces = (body[start : start + size] for start in range(0, len(body), size))
+    encoded = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+    return raw(encoded, "transfer-encoding: chunked")
+
+
+def reset(body: bytes) -> Reply:
+    """Half of the body, then the connection is reset."""
+
+    def write(connection: socket.socket) -> None:
+        connection.sendall(head(f"content-length: {len(body)}") + body[: len(body) // 2])
+        time.sleep(0.02)  # a reset overtakes what lies unread at the other end
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(connection.detach())
+
+    return Reply(write=write)
+
+
+def cut(body: bytes) -> Reply:
+    """Half of the body, then an orderly end of the connection."""
+    return raw(body[: len(body) // 2], f"content-length: {len(body)}")
+
+
+def endless(start: bytes = b"", rest: bytes = b" " * 65536, pause: float = 0.0) -> Reply:
+    """A body that goes on until the asker hangs up."""
+
+    def write(connection: socket.socket) -> None:
+        connection.sendall(head() + start)
+        while True:
+            connection.sendall(rest)
+            time.sleep(pause)
+
+    return Reply(write=write)
+
+
+def stalled(body: bytes) -> Reply:
+    """Half of the body, then nothing more, on a connection that stays open until the asker hangs up."""
+
+    def write(connection: socket.socket) -> None:
+        connection.sendall(head(f"content-length: {len(body)}") + body[: len(body) // 2])
+        connection.recv(1)
+
+    return Reply(write=write)
+
+
+def slow(body: bytes, pieces: int = 20, pause: float = 0.02) -> Reply:
+    """The whole body, a little at a time."""
+    size = -(-len(body) // pieces)
+
+    def write(connection: socket.socket) -> None:
+        connection.sendall(head(f"content-length: {len(body)}"))
+        for start in range(0, len(body), size):
+            connection.sendall(body[start : start + size])
+            time.sleep(pause)
+
+    return Reply(write=write)
 
 
 @contextmanager
@@ -157,6 +235,10 @@ class _Handler(BaseHTTPRequestHandler):
         text = reply.body if isinstance(reply.body, str) else json.dumps(reply.body)
         kind = "text/html" if isinstance(reply.body, str) else "application/json"
         try:
+            if reply.write:
+                self.close_connection = True
+                reply.write(self.connection)
+                return True
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
