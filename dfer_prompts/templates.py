@@ -11,7 +11,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
@@ -26,6 +26,7 @@ from .validation import first_problem
 from .workspace import Workspace
 
 SUFFIX = ".md"
+ResponseFormat = Literal["text", "json_schema"]
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 FRONT_MATTER = re.compile(r"---[ \t]*\n(?P<matter>.*?\n)---[ \t]*\n(?P<text>.*)", re.DOTALL)
 
@@ -49,6 +50,7 @@ class FrontMatter(BaseModel):
     name: str
     purpose: str = Field(min_length=1, pattern=r"^[^\n]+$")
     source: str = ""
+    response_format: ResponseFormat = "text"
     sampling: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -59,6 +61,7 @@ class Template:
     name: str
     purpose: str  # one line
     source: str  # where the prompt comes from: a paper, a person
+    response_format: ResponseFormat  # what it asks the server for; a text is read in either case
     sampling: dict[str, Any]  # the sampling parameters it asks for; the command line wins over them
     text: str  # the Jinja2 source, without the front matter
     sha256: str  # of the whole file
@@ -130,6 +133,7 @@ def read_template(path: Path) -> Template:
         name=matter.name,
         purpose=matter.purpose,
         source=matter.source,
+        response_format=matter.response_format,
         sampling=matter.sampling,
         text=text,
         sha256=hashlib.sha256(whole.encode("utf-8")).hexdigest(),

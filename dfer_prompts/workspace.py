@@ -6,13 +6,12 @@ import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import TYPE_CHECKING
 
 from .errors import InputError
 
-KNOWN_KEYS = ("model", "base_url", "datasets", "preset", "presets")
+if TYPE_CHECKING:
+    from .defaults import Defaults
 
 
 @dataclass(frozen=True)
@@ -53,31 +52,18 @@ class Workspace:
         return self.root / "runs"
 
     @cached_property
-    def defaults(self) -> dict[str, Any]:
+    def defaults(self) -> Defaults:
         """What `dfer.yaml` sets; the command line and the environment win over it.
 
-        Raises InputError when the file is not a YAML mapping of known keys.
+        Raises InputError, with the key, when the file is not a YAML mapping of known keys and their types.
         """
-        path = self.root / "dfer.yaml"
-        if not path.is_file():
-            return {}
-        try:
-            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-        if loaded is None:
-            return {}
-        if not isinstance(loaded, dict):
-            raise InputError(f"{path} must hold `key: value` lines; known keys: {', '.join(KNOWN_KEYS)}")
-        strangers = [str(key) for key in loaded if key not in KNOWN_KEYS]
-        if strangers:
-            raise InputError(f"{path}: unknown key {strangers[0]!r}; known keys: {', '.join(KNOWN_KEYS)}")
-        return loaded
+        from .defaults import read_defaults
+
+        return read_defaults(self.root / "dfer.yaml")
 
     def dataset(self, name_or_path: str) -> Path:
         """The packed-clips folder that a name in `dfer.yaml` or a path means. Raises InputError."""
-        named = self.defaults.get("datasets") or {}
-        path = Path(named.get(name_or_path, name_or_path)).expanduser()
+        path = Path(self.defaults.datasets.get(name_or_path, name_or_path)).expanduser()
         path = path if path.is_absolute() else self.root / path
         if not path.is_dir():
             raise InputError(

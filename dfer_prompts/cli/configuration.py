@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -66,21 +65,19 @@ class Choices:
             # A run is taken up again from any folder.
             options["weights"] = str(Path(self.weights).resolve())
         given = [f"{key}={value}" for key, value in options.items() if value is not None]
-        name = self.preset or str(workspace.defaults.get("preset", "default"))
+        name = self.preset or workspace.defaults.preset or "default"
         return with_overrides(_preset(workspace, name, dataset_name), [*given, *self.overrides])
 
 
 def _preset(workspace: Workspace, name: str, dataset_name: str) -> Settings:
     from dfer_model.settings import PRESETS, preset, with_overrides
 
-    own: Mapping[str, Any] = workspace.defaults.get("presets") or {}
+    own = workspace.defaults.presets
     if name not in own:
         if name not in PRESETS:
             raise unknown("preset", name, [*PRESETS, *own])
         return preset(name, dataset_name)
     keys = own[name]
-    if not isinstance(keys, dict):
-        raise InputError(f"dfer.yaml: preset {name!r} must hold `setting: value` lines")
     base = preset(str(keys.get("base", "default")), dataset_name)
     return with_overrides(base, [f"{key}={value}" for key, value in keys.items() if key != "base"])
 
@@ -92,7 +89,7 @@ def open_dataset(workspace: Workspace, given: str | None) -> PackedClips:
     """
     from dfer_model.data.packed import PackedClips
 
-    named: Mapping[str, Any] = workspace.defaults.get("datasets") or {}
+    named = workspace.defaults.datasets
     if given is None and len(named) != 1:
         choice = f"dfer.yaml names {', '.join(named)}" if named else "dfer.yaml names none"
         raise InputError(f"which clips? {choice}\nGive --dataset DIR, made by: dfer-prompts data prepare")

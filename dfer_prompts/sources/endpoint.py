@@ -82,14 +82,14 @@ def resolve_endpoint(workspace: Workspace, base_url: str | None = None, model: s
     Where a base URL but no model is known, the server is asked for its list. Raises InputError when there is
     neither key nor server, or a choice of models; WorkError when the server does not answer.
     """
-    url = base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or _default(workspace, "base_url")
+    url = base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or workspace.defaults.base_url or ""
     key = _key_from_environment()
     if not url and not key:
         raise InputError(THREE_WAYS)
     url = normal_url(url or OPENAI_URL)
     if url == OPENAI_URL and not key:
         raise InputError(f"{OPENAI_URL} wants a key: set OPENAI_API_KEY\nWithout one: --source facs")
-    chosen = model or _default(workspace, "model") or (DEFAULT_MODEL if url == OPENAI_URL else "")
+    chosen = model or workspace.defaults.model or (DEFAULT_MODEL if url == OPENAI_URL else "")
     endpoint = Endpoint(url, chosen, key)
     return endpoint if chosen else Endpoint(url, _only_model(endpoint), key)
 
@@ -214,13 +214,6 @@ def _only_model(endpoint: Endpoint) -> str:
             f"There are: {choice_of(models)}"
         )
     return models[0]
-
-
-def _default(workspace: Workspace, key: str) -> str:
-    value = workspace.defaults.get(key) or ""
-    if not isinstance(value, str):
-        raise InputError(f"{workspace.root / 'dfer.yaml'}: {key} must be text, not {value!r}")
-    return value
 
 
 def _key_from_environment() -> str | None:

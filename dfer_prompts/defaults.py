@@ -1,0 +1,75 @@
+"""What `dfer.yaml` may set for the commands that run in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from .errors import InputError
+from .validation import first_problem
+from .yaml_files import parse_yaml
+
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Section(BaseModel):
+    """A part of the file. A key without a value (`datasets:` and nothing after it) counts as not given."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: each for key, each in value.items() if each is not None}
+        return value
+
+
+class Price(_Section):
+    """What a model costs, in US dollars per million tokens."""
+
+    prompt: Dollars
+    completion: Dollars
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """The cost in US dollars of so many tokens."""
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
+
+
+class Defaults(_Section):
+    """The keys of `dfer.yaml`; the command line and the environment win over them."""
+
+    model: Line | None = None  # asked where --model is not given
+    base_url: Line | None = None  # the OpenAI-compatible endpoint
+    datasets: dict[str, Line] = Field(default_factory=dict)  # name: folder of packed clips
+    preset: Line | None = None
+    presets: dict[str, dict[str, Any]] = Field(default_factory=dict)  # name: setting: value
+    prices: dict[str, Price] = Field(default_factory=dict)  # by model
+    license: Line | None = None  # of the description sets made here, as their cards give it: cc-by-4.0
+
+
+def read_defaults(path: Path) -> Defaults:
+    """What a `dfer.yaml` sets; nothing where there is no such file.
+
+    Raises InputError, with the key, when the file is not what `Defaults` describes.
+    """
+    if not path.is_file():
+        return Defaults()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text (byte {error.start})") from error
+    loaded = parse_yaml(text, str(path))
+    known = f"known keys: {', '.join(Defaults.model_fields)}"
+    if loaded is not None and not isinstance(loaded, dict):
+        raise InputError(f"{path} must hold `key: value` lines; {known}")
+    strangers = [key for key in loaded or {} if key not in Defaults.model_fields]
+    if strangers:
+        raise InputError(f"{path}: unknown key {strangers[0]!r}; {known}")
+    try:
+        return Defaults.model_validate(loaded or {})
+    except ValidationError as error:
+        raise InputError(f"{path}: {first_problem(error)}") from error

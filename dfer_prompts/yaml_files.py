@@ -1,0 +1,57 @@
+"""YAML that a person wrote: read safely, and what is wrong with it said with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import InputError
+
+# Besides its own errors, the loader raises these where a tag does not fit its value (`!!bool x`).
+_MISFITS = (LookupError, AttributeError, TypeError)
+_FAULTS = (yaml.YAMLError, ValueError, RecursionError, *_MISFITS)
+
+
+def parse_yaml(text: str, where: str, first_line: int = 1) -> Any:
+    """The value that a YAML text holds; None for an empty one.
+
+    `where` names the text in an error, and `first_line` is the line of its file on which it begins. Raises
+    InputError.
+    """
+    try:
+        return yaml.safe_load(text)
+    except _FAULTS as error:
+        raise InputError(f"{where} is not valid YAML: {_says(error, first_line)}") from error
+
+
+def read_yaml(path: Path, what: str) -> dict[str, Any]:
+    """The mapping that a YAML file holds; `what` says, after the fault, what the file should be.
+
+    Raises InputError when the file is no YAML, empty, or holds something else, and FileNotFoundError.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not valid YAML: not UTF-8 text (byte {error.start})") from error
+    loaded = parse_yaml(text, str(path))
+    if not isinstance(loaded, dict):
+        raise InputError(f"{path} {'is empty' if loaded is None else 'is not a mapping'}; {what}")
+    return loaded
+
+
+def key_lines(text: str, first_line: int = 1) -> dict[str, int]:
+    """The line of each key at the top of a YAML mapping that `parse_yaml` has read."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return {str(key.value): key.start_mark.line + first_line for key, _ in pairs}
+
+
+def _says(error: Exception, first_line: int) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        words = " ".join(filter(None, (error.context, error.problem)))
+        return f"line {error.problem_mark.line + first_line}: {words}"
+    if isinstance(error, _MISFITS):
+        return "a `!!` tag does not fit its value"
+    return " ".join(str(error).split()) or type(error).__name__
