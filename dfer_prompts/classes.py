@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, 
 
 from .errors import InputError, unknown
 from .validation import first_problem
+from .yaml_files import read_yaml
 
 SHIPPED = ("dfew", "ferv39k", "mafw", "mafw-compound")
 _FOLDER = Path(__file__).parent / "class_sets"
@@ -182,15 +183,7 @@ class _ClassSetFile(BaseModel):
 
 
 def _read(path: Path) -> ClassSet:
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(loaded, dict):
-        found = "is empty" if loaded is None else "is not a mapping"
-        raise InputError(
-            f"{path} {found}; a class set has two keys, `name:` and `classes:` (a list of names)"
-        )
+    loaded = read_yaml(path, "a class set has two keys, `name:` and `classes:` (a list of names)")
     try:
         file = _ClassSetFile.model_validate(loaded)
     except ValidationError as error:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from .description_set import FORMAT_VERSION, DescriptionSet, Descriptor, Manifest
 from .errors import InputError
 from .validation import first_problem
+from .yaml_files import read_yaml
 
 ROWS, RESPONSES, MANIFEST, CARD = "descriptors.jsonl", "responses.jsonl", "manifest.yaml", "README.md"
 
@@ -57,13 +58,9 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest in a version's folder. Raises InputError that names the file and what is wrong in it."""
     path = folder / MANIFEST
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = read_yaml(path, "a manifest is made of `key: value` lines")
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing, so nothing says what the version {folder.name} is") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(loaded, dict):
-        raise InputError(f"{path} must hold `key: value` lines")
     version = loaded.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise InputError(
