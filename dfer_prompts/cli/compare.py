@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import InputError, Interrupted
+from ..seen import require_unseen
 from ..workspace import Workspace
 from .configuration import (
     Choices,
@@ -35,7 +37,16 @@ if TYPE_CHECKING:
 
 SetsArgument = Annotated[list[str], typer.Argument(help="Description sets or views, such as v1@4 v2@4.")]
 ControlsOption = Annotated[
-    bool, typer.Option("--controls", help="Add the controls of the set with the most descriptors.")
+    bool,
+    typer.Option(
+        "--controls", help="Add class-name, swapped and scrambled of the set with the most descriptors."
+    ),
+]
+ControlOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--control", metavar="NAME", help="Add this control of it, such as random-words; repeatable."
+    ),
 ]
 FoldsOption = Annotated[
     str | None, typer.Option("--folds", help="Folds that judge, such as 1-5 or 1,3.", show_default="all")
@@ -48,6 +59,7 @@ def compare(
     sets: SetsArgument,
     dataset: DatasetOption = None,
     controls: ControlsOption = False,
+    control: ControlOption = None,
     folds: FoldsOption = None,
     seeds: SeedsOption = "1-3",
     preset: PresetOption = None,
@@ -66,19 +78,21 @@ def compare(
     workspace: Workspace = context.obj
     clips = open_dataset(workspace, dataset)
     settings = Choices(preset, clip, weights, epochs, select, overrides or []).settings(workspace, clips.name)
-    candidates, control_sets = described(workspace, sets, controls)
+    wanted = dict.fromkeys([*(USUAL_CONTROLS if controls else ()), *(control or [])])
+    candidates, control_sets = described(workspace, sets, wanted)
     texts = tuple(class_texts(each, clips) for each in [*candidates, *control_sets])
     from dfer_model.experiments import Grid
 
     judging = numbers(folds, "--folds") if folds else tuple(clips.fold_names())
+    require_unseen([*candidates, *control_sets], clips.name, clips.fingerprint, judging)
     grid = Grid(settings, texts, judging, numbers(seeds, "--seeds"))
     result = compare_grid(workspace, clips, grid, [each.name for each in control_sets], device)
     if as_json:
         print_json(result)
         return
     show(result)
-    for parent in control_sets[0].manifest.parents if control_sets else []:
-        print_line(f"The controls are made of {parent}, as many descriptors as it has, one draw each.")
+    for each in control_sets:
+        print_line(origin(each))
 
 
 def compare_grid(
@@ -110,24 +124,38 @@ def compare_grid(
     return _keep(workspace, clips, grid, runs, compared)
 
 
-def described(
-    workspace: Workspace, refs: list[str], controls: bool
-) -> tuple[list[DescriptionSet], list[DescriptionSet]]:
-    """The sets named, and the controls of the one with the most descriptors per class if they are wanted.
+USUAL_CONTROLS = ("class-name", "swapped", "scrambled")
 
-    Raises InputError for a set named twice, and for one set alone without a control.
+
+def described(
+    workspace: Workspace, refs: list[str], controls: Iterable[str]
+) -> tuple[list[DescriptionSet], list[DescriptionSet]]:
+    """The sets named, and the controls: those among them, then `controls` of the one with most descriptors.
+
+    Raises InputError for a set named twice, for controls alone, and for one set alone without a control.
     """
-    from ..sources.controls import CONTROLS, control_set
+    from ..sources.controls import control_set
     from ..store import DescriptionStore
 
     if len(set(refs)) != len(refs):
         raise InputError("a set is named twice; each can be compared with the others only once")
-    if len(refs) < 2 and not controls:
-        raise InputError("one set alone cannot be compared\nName a second one, or add --controls")
     store = DescriptionStore(workspace)
-    candidates = [store.load(ref) for ref in refs]
+    named = [store.load(ref) for ref in refs]
+    candidates = [each for each in named if each.manifest.control is None]
+    if not candidates:
+        raise InputError(f"{' and '.join(refs)}: controls alone compare nothing; name the set they control")
     largest = max(candidates, key=lambda each: sum(len(m) for ms in each.members.values() for m in ms))
-    return candidates, [control_set(name, largest) for name in CONTROLS] if controls else []
+    made = [control_set(name, largest) for name in controls]
+    if len(named) + len(made) < 2:
+        raise InputError("one set alone cannot be compared\nName a second one, or add --controls")
+    return candidates, [*(each for each in named if each.manifest.control is not None), *made]
+
+
+def origin(control: DescriptionSet) -> str:
+    """What a control is made of: "control:swapped is made of v1@4 with seed 1."."""
+    parents = " and ".join(control.manifest.parents) or "a draft"
+    seed = control.manifest.derivation.get("seed", "unknown")
+    return f"{control.name} is made of {parents} with seed {seed}."
 
 
 def numbers(text: str, option: str) -> tuple[int, ...]:

@@ -149,10 +149,10 @@ def compared(workspace: Workspace, clips: PackedClips, refs: list[str]) -> dict[
     from dfer_model.experiments import Grid
     from dfer_model.settings import preset
 
-    from .compare import compare_grid, described, show
+    from .compare import USUAL_CONTROLS, compare_grid, described, show
     from .configuration import class_texts
 
-    sets, controls = described(workspace, refs, controls=True)
+    sets, controls = described(workspace, refs, USUAL_CONTROLS)
     texts = tuple(class_texts(each, clips) for each in [*sets, *controls])
     grid = Grid(preset("demo"), texts, FOLDS, seeds=(1,))
     result = compare_grid(workspace, clips, grid, [each.name for each in controls], "auto")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dfer_model.data.packed import PackedClips
+from dfer_prompts import DescriptionStore, Workspace, control_set, load
 from dfer_prompts.cli import main
 from dfer_prompts.cli.compare import numbers
+from dfer_prompts.description_set import Seen
 from dfer_prompts.errors import InputError
 
 from ..model import tiny
@@ -65,6 +68,39 @@ def test_controls_are_of_the_largest_set(
     assert all(own != other for own, other in zip(texts["v1@3"], texts["control:swapped"], strict=True))
 
 
+def test_controls_are_chosen_by_name_and_stored_ones_count(
+    packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    control = control_set("scrambled", load("v1@2"), seed=7)
+    DescriptionStore(Workspace.find(None)).save(control, "mixed-up")
+    words = ("v1@2", "mixed-up", "--control", "random-words", "--control", "shared-random")
+    compare(packed, monkeypatch, *words, "--folds", "1", "--seeds", "1")
+    out = capsys.readouterr().out
+    assert "mixed-up is made of v1@2 with seed 7." in out
+    assert "control:random-words is made of v1@2 with seed 1." in out
+    compare(packed, monkeypatch, *words, "--folds", "1", "--seeds", "1", "--json")
+    result = json.loads(capsys.readouterr().out)
+    figures = {each["name"]: each for each in result["sets"]}
+    assert [name for name, each in figures.items() if each["is_control"]] == [
+        "mixed-up", "control:random-words", "control:shared-random",
+    ]  # fmt: skip
+    # One text for all three classes is a tie: every clip gets one and the same answer.
+    assert figures["control:shared-random"]["zero_shot_uar"]["mean"] == pytest.approx(100 / 3)
+
+
+def test_a_set_is_not_judged_on_what_it_has_seen(
+    packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of = load("v1")
+    seen = (Seen(dataset="tiny", fingerprint="of another packing", folds=(2,)),)
+    chosen = replace(of, manifest=of.manifest.model_copy(update={"seen": seen, "files": {}}))
+    DescriptionStore(Workspace.find(None)).save(chosen, "chosen")
+    compare(packed, monkeypatch, "v1@2", "chosen@2", status=2)
+    assert "chosen@2 was chosen by the labels of fold 2 of tiny" in capsys.readouterr().err
+    assert not Path("runs").exists()
+    compare(packed, monkeypatch, "v1@2", "chosen@2", "--folds", "1", "--seeds", "1")
+
+
 def test_a_person_reads_tables_verdicts_and_caveats(
     packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,6 +117,7 @@ def test_a_person_reads_tables_verdicts_and_caveats(
     [
         (["v1@2"], "one set alone cannot be compared"),
         (["v1@2", "v1@2"], "named twice"),
+        (["v1@2", "--control", "swaped"], "did you mean swapped"),
         (["v1@2", "v1@4", "--folds", "7"], "has no fold 7"),
         (["v1@2", "v1@4", "--folds", "one"], "--folds 'one' is not a list of numbers"),
         (["v1@2", "v9"], "no description set 'v9'"),

@@ -297,5 +297,5 @@ def test_facs_and_controls_need_no_endpoint() -> None:
     assert manifest("swapped")["parents"] == ["v2"]
     run(None, "--source", "control:scrambled", "--classes", "dfew", "--seed", "4")
     assert manifest("v3")["class_set"]["class_names"][-1] == "fear"
-    assert manifest("v3")["sampling"] == {"seed": 4}
+    assert manifest("v3")["derivation"]["seed"] == 4
     assert len(rows("v3")) == 7 * 4
