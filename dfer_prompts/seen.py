@@ -35,8 +35,8 @@ def require_unseen(
     for each in sets:
         seen = seen_folds(each, dataset, fingerprint)
         if judging & set(seen):
-            name = each.name or "the description set"
+            name, listed = each.name or "the description set", ", ".join(map(str, seen))
             raise InputError(
-                f"{name} was chosen by the labels of fold {', '.join(map(str, seen))} of {dataset} and cannot "
+                f"{name} was chosen by the labels of fold {listed} of {dataset} and cannot "
                 "be judged there\nJudge it on other folds (--folds) or another dataset"
             )
