@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import shutil
+import time
 from pathlib import Path
+
+ABANDONED_S = 3600.0  # no writer takes an hour over one file, or over one version
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
@@ -14,13 +20,41 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     """
     payload = data.encode("utf-8") if isinstance(data, str) else data
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}")
+    temporary = temporary_beside(path)
     try:
-        with temporary.open("xb") as stream:
-            stream.write(payload)
+        write_flushed(temporary, payload)
+        temporary.replace(path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)
+        raise
+
+
+def write_flushed(path: Path, data: bytes) -> None:
+    """Write a new file down to the disk. Raises OSError that names it, FileExistsError where there is one."""
+    try:
+        with path.open("xb") as stream:
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except OSError as error:  # of a full disk the operating system does not say which file it was
+        error.filename = str(path)
         raise
+
+
+def temporary_beside(path: Path) -> Path:
+    """A hidden name in the same folder, of its own, for what is renamed to `path` when it is whole."""
+    return path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed have left in a folder (`temporary_beside`), an hour after them."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if _TEMPORARY.fullmatch(path.name) and time.time() - path.lstat().st_mtime > ABANDONED_S:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,11 +14,13 @@ from typing import Any
 
 from .description_set import DescriptionSet, Manifest
 from .errors import InputError, unknown
+from .files import sweep, temporary_beside
 from .resources import SHIPPED_VERSIONS, shipped
 from .version_files import MANIFEST, ROWS, read_manifest, read_version, write_version
 from .workspace import Workspace
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
 class DescriptionStore:
@@ -47,10 +48,11 @@ class DescriptionStore:
 
     def path(self, name: str) -> Path:
         """The folder of a version; the workspace wins. Raises InputError when there is none."""
-        found = self._found()
-        if name not in found:
-            raise unknown("description set", name, self.list())
-        return found[name]
+        ours = (shipped("descriptions"),) if name in SHIPPED_VERSIONS else ()
+        for folder in (self._folder, *ours) if _NAME.fullmatch(name) else ():
+            if _is_version(folder / name):
+                return folder / name
+        raise unknown("description set", name, self.list())
 
     def _found(self) -> dict[str, Path]:
         own = {path.name: path for path in _versions(self._folder)}
@@ -71,10 +73,14 @@ class DescriptionStore:
                 f"a version cannot be named {name!r}\n"
                 "Use up to 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit"
             )
+        if _DEVICE.fullmatch(name):
+            raise InputError(
+                f"a version cannot be named {name!r}: no folder has that name on Windows\nChoose another name"
+            )
         for existing in self.list():
             if existing.casefold() == name.casefold():
                 raise _taken(name, existing)
-        if (self._folder / name).exists():
+        if os.path.lexists(self._folder / name):  # also a link that leads nowhere
             raise _taken(name)
 
     def save(
@@ -128,7 +134,8 @@ class DescriptionStore:
     ) -> Manifest | None:
         """The manifest of the version written, or None when another writer took the name first."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        temporary = self._folder / f".{name}.{secrets.token_hex(4)}"
+        sweep(self._folder)
+        temporary = temporary_beside(self._folder / name)
         temporary.mkdir()
         try:
             manifest = write_version(temporary, name, draft, responses)

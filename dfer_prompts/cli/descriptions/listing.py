@@ -107,7 +107,7 @@ def _listed(store: DescriptionStore, name: str) -> dict[str, Any]:
     )
     try:
         listed = store.load(name)
-    except InputError as error:
+    except (InputError, OSError) as error:  # one that may not be read does not hide the others
         return row | facts | {"problem": str(error)}
     sizes = sorted({len(member) for members in listed.members.values() for member in members})
     return row | facts | {
