@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from .description_set import FORMAT_VERSION, DescriptionSet, Descriptor, Manifest
 from .errors import InputError
 from .validation import first_problem
+from .wording import normal_form
 from .yaml_files import read_yaml
 
 ROWS, RESPONSES, MANIFEST, CARD = "descriptors.jsonl", "responses.jsonl", "manifest.yaml", "README.md"
@@ -31,6 +32,7 @@ class _Row(BaseModel):
     support: int
     samples: int
     wordings: list[str] = []
+    normal_form: str = ""
 
 
 def write_version(
@@ -133,6 +135,7 @@ def _rows(draft: DescriptionSet) -> Iterable[_Row]:
                     support=each.support,
                     samples=each.samples,
                     wordings=list(each.wordings),
+                    normal_form=normal_form(each.text),
                 )
 
 

@@ -7,14 +7,6 @@ import pytest
 from dfer_prompts import rank
 from dfer_prompts.errors import InputError
 from dfer_prompts.ranking import rank_classes
-from dfer_prompts.wording import normal_form
-
-
-@pytest.mark.parametrize(
-    "text", ["a Raised  Eyebrow.", "the raised eyebrow", "RAISED EYEBROW!", "raised\teyebrow"]
-)
-def test_one_normal_form_for_all_wordings(text: str) -> None:
-    assert normal_form(text) == "raised eyebrow"
 
 
 def test_support_comes_before_position() -> None:

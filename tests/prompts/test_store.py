@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dfer_prompts import DescriptionSet, DescriptionStore, InputError, Workspace, load
+from dfer_prompts import DescriptionSet, DescriptionStore, Descriptor, InputError, Workspace, load
 from dfer_prompts.resources import shipped
 
 from .drafts import draft
@@ -41,7 +41,7 @@ def test_a_version_is_the_files_of_the_design(store: DescriptionStore) -> None:
     }  # fmt: skip
     assert rows(folder)[0] == {
         "class_name": "happiness", "label": 0, "member": 0, "rank": 1, "descriptor": "a smile",
-        "support": 1, "samples": 1,
+        "support": 1, "samples": 1, "wordings": [], "normal_form": "smile",
     }  # fmt: skip
     assert [(row["label"], row["member"], row["rank"]) for row in rows(folder)] == [
         (0, 0, 1), (0, 0, 2), (0, 0, 3), (1, 0, 1), (1, 0, 2), (1, 1, 1), (1, 1, 2),
@@ -57,6 +57,21 @@ def test_a_version_is_the_files_of_the_design(store: DescriptionStore) -> None:
     assert set(manifest["files"]) == {"README.md", "descriptors.jsonl", "responses.jsonl"}
     assert saved == store.load("mine") == load("mine")
     assert saved.manifest == store.load("mine").manifest
+
+
+def test_rows_keep_the_other_wordings_and_may_lack_them(store: DescriptionStore) -> None:
+    worded = Descriptor("Raised brows", 1, 3, 5, ("brows that are raised",))
+    of = draft({"fear": [["x"]], "anger": [["a frown"]]})
+    members = {**of.members, "fear": ((worded,),)}
+    saved = store.save(DescriptionSet("", of.class_names, members, of.manifest), "mine")
+    row, other = rows(store.path("mine"))
+    assert row["wordings"] == list(worded.wordings)
+    assert row["normal_form"] == "eyebrows rais"
+    assert store.load("mine").members["fear"] == ((worded,),) == saved.members["fear"]
+    old = {key: value for key, value in other.items() if key not in ("wordings", "normal_form")}
+    lines = [json.dumps(row), json.dumps(old)]
+    (store.path("mine") / "descriptors.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    assert store.load("mine") == saved
 
 
 def test_nothing_asked_leaves_no_responses(store: DescriptionStore) -> None:
