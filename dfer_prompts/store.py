@@ -48,10 +48,11 @@ class DescriptionStore:
 
     def path(self, name: str) -> Path:
         """The folder of a version; the workspace wins. Raises InputError when there is none."""
-        ours = (shipped("descriptions"),) if name in SHIPPED_VERSIONS else ()
-        for folder in (self._folder, *ours) if _NAME.fullmatch(name) else ():
-            if _is_version(folder / name):
-                return folder / name
+        homes = [self._folder, shipped("descriptions")] if name in SHIPPED_VERSIONS else [self._folder]
+        if _NAME.fullmatch(name):  # before it is part of a path
+            for path in (home / name for home in homes):
+                if _is_version(path):
+                    return path
         raise unknown("description set", name, self.list())
 
     def _found(self) -> dict[str, Path]:

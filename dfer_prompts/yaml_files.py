@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from .errors import InputError
-from .yaml_loader import Loader
+from .yaml_loader import LOADER
 
 # Besides its own errors, the loader raises these where a tag does not fit its value (`!!bool x`).
 _MISFITS = (LookupError, AttributeError, TypeError)
@@ -22,7 +22,7 @@ def parse_yaml(text: str, where: str, first_line: int = 1) -> Any:
     InputError.
     """
     try:
-        return yaml.load(text, Loader=Loader)  # noqa: S506 - constructs plain values only
+        return yaml.load(text, Loader=LOADER)  # noqa: S506 - constructs plain values only
     except _FAULTS as error:
         raise InputError(f"{where} is not valid YAML: {_says(error, first_line)}") from error
 
