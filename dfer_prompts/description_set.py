@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -147,14 +148,17 @@ class DescriptionSet:
     def top(self, k: int) -> DescriptionSet:
         """The view of each member's first `k` descriptors, named "v2@4".
 
-        Raises InputError when `k` is below 1 or a class has fewer.
+        Raises InputError when `k` is below 1 or classes have fewer, and names them.
         """
         if k < 1:
             raise InputError(f"{self._title()}: the top {k} of a class is nothing; ask for 1 or more")
-        for name in self.class_names:
-            fewest = min(len(member) for member in self.members[name])
-            if fewest < k:
-                raise InputError(f"{self._title()}: the class {name!r} has {fewest} descriptors, not {k}")
+        fewest = {name: min(map(len, self.members[name])) for name in self.class_names}
+        short = [f"{name} ({fewest[name]})" for name in self.class_names if fewest[name] < k]
+        if short:
+            raise InputError(
+                f"{self._title()} has fewer than {k} descriptors of: {_listed(short)}\n"
+                f"All classes have {min(fewest.values())} or more"
+            )
         cut = {name: tuple(member[:k] for member in members) for name, members in self.members.items()}
         base = self.name.partition("@")[0]
         return replace(self, name=f"{base}@{k}" if base else "", members=cut)
@@ -189,9 +193,9 @@ class DescriptionSet:
         matches = [match_class_name(name, self.class_names) for name in class_names]
         missing = [name for name, match in zip(class_names, matches, strict=True) if match is None]
         if missing:
-            listed = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
             raise InputError(
-                f"{self._title()} has no description of: {listed}\nIt covers {', '.join(self.class_names)}"
+                f"{self._title()} has no description of: {_listed(missing)}\n"
+                f"It covers {', '.join(self.class_names)}"
             )
         return [match for match in matches if match is not None]
 
@@ -207,13 +211,35 @@ def _check(member: Sequence[Descriptor], where: str) -> None:
             raise InputError(f"{where} has rank {each.rank} where rank {rank} belongs")
 
 
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
 def join(descriptors: Sequence[str]) -> str:
     """The sentence that lists the descriptors, as in the paper's Appendix A: "a, b, c, and d.".
+
+    - One is the whole sentence, two are joined by "and", more by commas and a last ", and".
+    - Where one has a comma in it, semicolons part them: "wide, staring eyes; tears; and pale skin.".
+    - Where one of two has an "and" in it, a comma stands before the "and" between them.
+    - Each loses the full stop, comma or "and" it may have around it, and the capital of its first word
+      ("Raised cheeks." in a list of a model); CLIP reads no capitals. One alone that ends as a sentence does
+      ("A smiling face.") comes back as it is.
+    - No article is added and no number changed: "a smile" and "tears" are right, and so is "pupil dilation".
 
     >>> join(["a smiling mouth", "raised cheeks", "wrinkled eyes"])
     'a smiling mouth, raised cheeks, and wrinkled eyes.'
     """
-    *first, last = descriptors
+    if len(descriptors) == 1 and descriptors[0].endswith((".", "!", "?")):
+        return descriptors[0]
+    *first, last = map(_as_item, descriptors)
     if not first:
         return f"{last}."
-    return f"{first[0]} and {last}." if len(first) == 1 else f"{', '.join(first)}, and {last}."
+    comma = ";" if any(re.search("[,;]", each) for each in (*first, last)) else ","
+    if len(first) == 1 and comma == "," and not any(" and " in each for each in (*first, last)):
+        return f"{first[0]} and {last}."
+    return f"{f'{comma} '.join(first)}{comma} and {last}."
+
+
+def _as_item(text: str) -> str:
+    bare = re.sub(r"^and\s+", "", text.strip(), flags=re.IGNORECASE).strip(" .,;:") or text
+    return re.sub(r"^(?:A(?=\s)|[A-Z](?=[a-z]))", lambda capital: capital[0].lower(), bare)

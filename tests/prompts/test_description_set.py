@@ -20,8 +20,28 @@ from .drafts import draft, member
         (["tears"], "tears."),
         (["tears", "a frown"], "tears and a frown."),
         (["tears", "a frown", "dull eyes"], "tears, a frown, and dull eyes."),
+        (
+            ["a smile", "an open mouth", "tears", "widening eyes"],
+            "a smile, an open mouth, tears, and widening eyes.",
+        ),
+        (["Tears", "A frown.", "Dull eyes;"], "tears, a frown, and dull eyes."),
+        (["tears", "and a frown"], "tears and a frown."),
+        (
+            ["AU12 active", "V-shaped brows", "A-line creases"],
+            "AU12 active, V-shaped brows, and A-line creases.",
+        ),
+        (["brows raised and drawn together", "tears"], "brows raised and drawn together, and tears."),
+        (["tears", "lips up and back"], "tears, and lips up and back."),
+        (["tears", "lips up and back", "a frown"], "tears, lips up and back, and a frown."),
+        (["wide, staring eyes", "tears", "pale skin"], "wide, staring eyes; tears; and pale skin."),
+        (["tears", "wide, staring eyes"], "tears; and wide, staring eyes."),
+        (["wide, staring eyes"], "wide, staring eyes."),
+        (["A smiling face."], "A smiling face."),
+        (["What a grin!"], "What a grin!"),
+        (["Tears"], "tears."),
+        (["眉をひそめる", "tears"], "眉をひそめる and tears."),
     ],
-)
+)  # fmt: skip
 def test_join_is_the_papers_grammar(descriptors: list[str], sentence: str) -> None:
     assert join(descriptors) == sentence
 
@@ -69,9 +89,16 @@ def test_top_is_a_view_of_every_member() -> None:
     assert named.class_texts(["happiness"]) == [["a smile, raised cheeks, and bright eyes."]]
 
 
-def test_top_names_the_class_that_has_fewer() -> None:
-    with pytest.raises(InputError, match="the class 'anger' has 2 descriptors, not 3"):
+def test_top_names_all_classes_that_have_fewer() -> None:
+    with pytest.raises(
+        InputError, match=r"fewer than 3 descriptors of: anger \(2\)\nAll classes have 2 or more"
+    ):
         draft().top(3)
+    many = draft({f"c{number}": [["x"] * min(number, 3)] for number in range(1, 9)})
+    with pytest.raises(
+        InputError, match=r": c1 \(1\), c2 \(2\), c3 \(3\), c4 \(3\), c5 \(3\) and 3 more\n.* 1 or more"
+    ):
+        many.top(4)
     with pytest.raises(InputError, match="1 or more"):
         draft().top(0)
 

@@ -86,5 +86,5 @@ def test_aliases_of_ones_own_set_are_known_and_strangers_named() -> None:
 
 
 def test_more_than_there_are_names_the_class() -> None:
-    with pytest.raises(InputError, match="'happiness' has 4 descriptors, not 5"):
+    with pytest.raises(InputError, match=r"fewer than 5 descriptors of: happiness \(4\)"):
         facs_set(load_class_set("dfew"), top_k=5)
