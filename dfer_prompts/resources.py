@@ -7,7 +7,15 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 # By name, because in a checkout that is used as a workspace one's own versions lie beside the shipped ones.
 SHIPPED_VERSIONS = ("v1",)
-SHIPPED_TEMPLATES = ("paper",)
+SHIPPED_TEMPLATES = (
+    "paper",
+    "paper-fewshot",
+    "structured",
+    "contrastive",
+    "action-units",
+    "temporal",
+    "synonyms",
+)
 
 
 def shipped(folder: str) -> Path:

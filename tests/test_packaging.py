@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from dfer_prompts.resources import SHIPPED_TEMPLATES
+
 CHECKOUT = Path(__file__).parent.parent
 
 
@@ -56,6 +58,13 @@ def test_shipped_versions_and_prompts_are_found(
     )
     assert "visual features for the facial expression of anger?" in rendered.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_wheel_holds_every_shipped_template_and_no_other(installed_wheel: Path) -> None:
+    folder = installed_wheel / "dfer_prompts" / "shipped" / "prompts"
+    assert {path.stem for path in folder.iterdir()} == set(SHIPPED_TEMPLATES)
+    for path in folder.iterdir():
+        assert path.read_bytes() == (CHECKOUT / "prompts" / path.name).read_bytes()
 
 
 def test_wheel_holds_what_the_demo_needs(installed_wheel: Path) -> None:

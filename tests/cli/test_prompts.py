@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from dfer_prompts.cli.app import app
 from dfer_prompts.errors import InputError
+from dfer_prompts.resources import SHIPPED_TEMPLATES
 
 PAPER = (
     "Q: What are useful visual features for the facial expression of anger?\n"
@@ -42,9 +43,11 @@ def test_render_takes_the_words_of_another_class_set() -> None:
 def test_the_list_names_every_template_and_where_it_is_from() -> None:
     write("mine", "---\nname: mine\npurpose: Of my own.\nsampling: {temperature: 0.0}\n---\n{{ expression }}")
     listed = json.loads(invoke("prompts", "list", "--json"))
-    assert [(row["name"], row["from"]) for row in listed] == [("mine", "workspace"), ("paper", "shipped")]
-    assert listed[0]["purpose"] == "Of my own."
-    assert listed[0]["sampling"] == {"temperature": 0.0}
+    origins = {name: "shipped" for name in SHIPPED_TEMPLATES} | {"mine": "workspace"}
+    assert [(row["name"], row["from"]) for row in listed] == sorted(origins.items())
+    (mine,) = (row for row in listed if row["name"] == "mine")
+    assert mine["purpose"] == "Of my own."
+    assert mine["sampling"] == {"temperature": 0.0}
     table = invoke("prompts", "list")
     assert "mine" in table
     assert "Of my own." in table

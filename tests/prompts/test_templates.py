@@ -8,6 +8,7 @@ import pytest
 
 from dfer_prompts.classes import ClassSet, ExpressionClass, load_class_set
 from dfer_prompts.errors import InputError
+from dfer_prompts.resources import SHIPPED_TEMPLATES
 from dfer_prompts.templates import load_template, read_template, template_names
 from dfer_prompts.workspace import Workspace
 
@@ -49,7 +50,7 @@ def test_a_compound_class_is_asked_for_in_words(workspace: Workspace) -> None:
 def test_the_workspace_wins_over_what_is_shipped(workspace: Workspace) -> None:
     write(workspace, "---\nname: paper\npurpose: Mine.\n---\n{{ expression }}!\n", "paper")
     write(workspace, HEAD + "other {{ expression }}")
-    assert template_names(workspace) == ["mine", "paper"]
+    assert template_names(workspace) == sorted([*SHIPPED_TEMPLATES, "mine"])
     assert rendered(workspace, "paper") == "anger!"
 
 
@@ -129,7 +130,7 @@ def test_a_name_is_never_a_path(workspace: Workspace, name: str) -> None:
 
 
 def test_a_wrong_name_suggests_the_nearest(workspace: Workspace) -> None:
-    with pytest.raises(InputError, match=r"did you mean paper\?\nThere are: paper"):
+    with pytest.raises(InputError, match=r"did you mean paper\?\nThere are: action-units, "):
         load_template("papr", workspace)
 
 
