@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from .card import card
 from .description_set import FORMAT_VERSION, DescriptionSet, Descriptor, Manifest
 from .errors import InputError
+from .files import write_flushed
 from .validation import first_problem
 from .wording import normal_form
 from .yaml_files import read_yaml
@@ -44,15 +44,12 @@ def write_version(
     contents = {ROWS: _json_lines(row.model_dump() for row in _rows(draft))}
     if responses:
         contents[RESPONSES] = _json_lines(responses)
-    contents[CARD] = _card(name, draft, manifest, has_responses=bool(responses))
+    contents[CARD] = card(name, draft, manifest, has_responses=bool(responses))
     digests = {file: hashlib.sha256(_encoded(text)).hexdigest() for file, text in contents.items()}
     manifest = manifest.model_copy(update={"files": dict(sorted(digests.items()))})
     contents[MANIFEST] = _yaml(manifest.model_dump(mode="json", exclude_none=True))
     for file, text in contents.items():
-        with (folder / file).open("wb") as stream:
-            stream.write(_encoded(text))
-            stream.flush()
-            os.fsync(stream.fileno())
+        write_flushed(folder / file, _encoded(text))
     return manifest
 
 
@@ -145,60 +142,6 @@ def _json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def _yaml(value: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True, width=100)
-
-
-def _card(name: str, draft: DescriptionSet, manifest: Manifest, *, has_responses: bool) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    header = {
-        "pretty_name": f"Facial expression descriptors {name}",
-        "language": ["en"],
-        "tags": ["facial-expression-recognition", "clip", "dfer-prompts"],
-        "configs": [{"config_name": "default", "data_files": ROWS}],
-    }
-    table = [
-        (each, draft.description(each, member))
-        for each in draft.class_names
-        for member in range(len(draft.members[each]))
-    ]
-    templates = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(
-        loader=templates, autoescape=True, finalize=_markdown, undefined=StrictUndefined
-    )
-    body = environment.get_template("card.md.j2").render(
-        name=name,
-        class_names=draft.class_names,
-        manifest=manifest,
-        table=table,
-        origin=_origin(manifest),
-        has_responses=has_responses,
-    )
-    return f"---\n{_yaml(header)}---\n\n{body}\n"
-
-
-def _origin(manifest: Manifest) -> list[tuple[str, str]]:
-    sampling = ", ".join(f"{key} {value}" for key, value in manifest.sampling.items())
-    template = f"{manifest.template} (SHA-256 {manifest.template_sha256})" if manifest.template else None
-    failures = f"{len(manifest.failures)}, listed in {MANIFEST}" if manifest.failures else None
-    facts = {
-        "Source": manifest.source,
-        "Citation": manifest.citation,
-        "Template": template,
-        "Model": manifest.model,
-        "Endpoint": manifest.base_url,
-        "Sampling": sampling,
-        "Made from": ", ".join(manifest.parents),
-        "Requests without an answer": failures,
-    }
-    return [(label, value) for label, value in facts.items() if value]
-
-
-def _markdown(value: object) -> str:
-    """Text of others in a line of the card: neither emphasis nor a link nor the end of a table's cell.
-
-    HTML in it is escaped by Jinja2.
-    """
-    return re.sub(r"([\\`*\[\]|])", r"\\\1", " ".join(str(value).split()))
 
 
 def _encoded(text: str) -> bytes:

@@ -1,0 +1,160 @@
+"""The dataset card of a version: its README.md, with the header that HuggingFace's hub reads.
+
+All that a model, a file or another person wrote is data on it: shown as written, never markup.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .description_set import DescriptionSet, Manifest
+
+LONGEST = 300  # characters of a value that a line of the card gives; the manifest has the rest
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_KINDS = {
+    "llm": "a language model's answers",
+    "facs": "action units of the Facial Action Coding System",
+    "paper": "a published paper",
+    "import": "a file of another program",
+    "mixed": "several sources, by way of the sets they were made from",
+}
+_CONTROLS = "a control, meaningless in one known way on purpose"
+
+
+def card(name: str, draft: DescriptionSet, manifest: Manifest, *, has_responses: bool) -> str:
+    """The README.md of the version `name`, as Markdown with its YAML header."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        finalize=_markdown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    body = environment.get_template("card.md.j2").render(
+        name=name,
+        manifest=manifest,
+        class_names=draft.class_names,
+        rows=_sentences(draft),
+        has_members=any(len(members) > 1 for members in draft.members.values()),
+        has_responses=has_responses,
+        kind=_CONTROLS if manifest.control else _KINDS.get(manifest.source, manifest.source),
+        origin=_origin(manifest),
+        template_text=_fenced(manifest.template_text) if manifest.template_text else None,
+        derivation=[(key, _shortened(value)) for key, value in manifest.derivation.items()],
+        license=license_identifier(manifest.license),
+        lengths=_lengths(draft),
+    )
+    return f"---\n{_header(name, draft, manifest)}---\n\n{body}\n"
+
+
+def license_identifier(text: str) -> str:
+    """The hub's identifier of a licence: "CC BY 4.0" is cc-by-4.0, one that the hub does not list is other.
+
+    The list: https://huggingface.co/docs/hub/repositories-licenses
+    """
+    wanted = "-".join(text.casefold().split())
+    return wanted if wanted in _hub_licenses() else "other"
+
+
+def _header(name: str, draft: DescriptionSet, manifest: Manifest) -> str:
+    licence = license_identifier(manifest.license)
+    named = {"license_name": _line(manifest.license)} if licence == "other" != manifest.license else {}
+    texts = [each.text for members in draft.members.values() for member in members for each in member]
+    letters = [char for text in texts for char in text if char.isalpha()]
+    in_english = sum(char.isascii() for char in letters) >= 0.9 * len(letters)
+    header = {
+        "license": licence,
+        **named,
+        "pretty_name": f"Facial expression descriptors {name}",
+        "language": ["en" if in_english else "und"],  # undetermined, ISO 639-2
+        "task_categories": ["video-classification", "zero-shot-image-classification"],
+        "size_categories": [next((label for end, label in _SIZES if len(texts) < end), "n>1M")],
+        "tags": ["facial-expression-recognition", "clip", "dfer-prompts"]
+        + (["control"] if manifest.control else []),
+        "configs": [{"config_name": "default", "data_files": "descriptors.jsonl"}],
+    }
+    return yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _sentences(draft: DescriptionSet) -> list[tuple[str, int, str]]:
+    return [
+        (name, member, draft.description(name, member))
+        for name in draft.class_names
+        for member in range(len(draft.members[name]))
+    ]
+
+
+def _origin(manifest: Manifest) -> list[tuple[str, str]]:
+    readings = ", ".join(f"{count} as {way}" for way, count in manifest.readings.items())
+    template = f"{manifest.template} (SHA-256 {manifest.template_sha256})" if manifest.template else None
+    failures = f"{len(manifest.failures)}, listed in manifest.yaml" if manifest.failures else None
+    facts = {
+        "Source": manifest.source,
+        "Control": manifest.control,
+        "Citation": manifest.citation,
+        "Template": template,
+        "Model": manifest.model,
+        "Endpoint": manifest.base_url,
+        "Sampling": ", ".join(f"{key} {value}" for key, value in manifest.sampling.items()),
+        "Answers read": readings,
+        "Requests without an answer": failures,
+        "Licence": f"{manifest.license} (nobody has said)"
+        if manifest.license == "unknown"
+        else manifest.license,
+    }
+    return [(label, _shortened(value)) for label, value in facts.items() if value]
+
+
+def _lengths(draft: DescriptionSet) -> str:
+    sizes = sorted({len(member) for members in draft.members.values() for member in members})
+    return str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+
+
+def _fenced(text: str) -> Any:
+    """A block of code whose fence is longer than any run of backticks in it, so nothing in it ends it."""
+    from markupsafe import Markup
+
+    lines = "\n".join("".join(filter(_shows, line)) for line in text.expandtabs(4).splitlines())
+    longest = max(map(len, re.findall(r"`+", lines)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return Markup(f"{fence}text\n{lines}\n{fence}")  # noqa: S704 - in a block of code nothing is markup
+
+
+def _markdown(value: object) -> object:
+    """Text of others in a line of the card: neither emphasis nor a link nor the end of a table's cell.
+
+    HTML in it is escaped by Jinja2.
+    """
+    from markupsafe import Markup
+
+    return value if isinstance(value, Markup) else re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", _line(value))
+
+
+def _shortened(value: object) -> str:
+    if isinstance(value, Mapping):
+        value = ", ".join(f"{key} {each}" for key, each in value.items())
+    line = _line(value)
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}... (whole in manifest.yaml)"
+
+
+def _line(value: object) -> str:
+    return "".join(filter(_shows, " ".join(str(value).split())))
+
+
+def _shows(char: str) -> bool:
+    """Not a control character, of which a terminal makes commands, nor one that turns the text around."""
+    return char.isprintable()
+
+
+@cache
+def _hub_licenses() -> frozenset[str]:
+    return frozenset(Path(__file__).with_name("licenses.txt").read_text(encoding="utf-8").split())
