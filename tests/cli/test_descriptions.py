@@ -12,6 +12,8 @@ from dfer_prompts import DescriptionStore, Workspace, load
 from dfer_prompts.cli.app import app
 from dfer_prompts.errors import InputError
 
+from ..prompts.drafts import draft
+
 
 def invoke(*arguments: str, status: int = 0) -> str:
     result = CliRunner().invoke(app, ["descriptions", *arguments], catch_exceptions=False)
@@ -52,14 +54,24 @@ def test_show_gives_sentences_ranks_support_and_origin() -> None:
         "descriptions": ["raised eyebrows and parted lips."],
         "members": [
             [
-                {"rank": 1, "descriptor": "raised eyebrows", "support": 1, "samples": 1},
-                {"rank": 2, "descriptor": "parted lips", "support": 1, "samples": 1},
+                {"rank": 1, "descriptor": "raised eyebrows", "support": 1, "samples": 1, "wordings": []},
+                {"rank": 2, "descriptor": "parted lips", "support": 1, "samples": 1, "wordings": []},
             ]
         ],
     }
     table = invoke("show", "v1@2")
     assert "raised eyebrows and parted lips." in table
     assert "paper" in table
+
+
+def test_a_set_with_fewer_somewhere_says_so(isolated: Path) -> None:
+    members = {"fear": [["a", "b", "c"]], "anger": [["d"]]}
+    DescriptionStore(Workspace(isolated)).save(draft(members), "uneven")
+    assert json.loads(invoke("list", "--json"))[0]["per_class"] == "1-3"
+    assert json.loads(invoke("show", "uneven", "--json"))["per_class"] == "1-3"
+    assert "1-3" in invoke("show", "uneven")
+    with pytest.raises(InputError, match=r"uneven has fewer than 3 descriptors of: anger \(1\)"):
+        invoke("show", "uneven@3")
 
 
 def test_verify_of_one_and_of_all(saved: Path) -> None:

@@ -55,6 +55,7 @@ def show(
     facts = shown.manifest.model_dump(exclude={"class_set", "files", "failures"}, exclude_none=True)
     facts = {key: value for key, value in facts.items() if value not in ({}, [])}
     facts |= {"class_set": shown.manifest.class_set["name"], "sha256": shown.sha256}
+    facts["per class"] = _per_class(shown)
     if shown.manifest.failures:
         facts["requests without an answer"] = len(shown.manifest.failures)
     print_table(f"Description set {shown.name}", ["", ""], [(key, str(facts[key])) for key in sorted(facts)])
@@ -109,15 +110,20 @@ def _listed(store: DescriptionStore, name: str) -> dict[str, Any]:
         listed = store.load(name)
     except (InputError, OSError) as error:  # one that may not be read does not hide the others
         return row | facts | {"problem": str(error)}
-    sizes = sorted({len(member) for members in listed.members.values() for member in members})
     return row | facts | {
         "source": listed.manifest.source,
         "model": listed.manifest.model,
         "class_set": listed.manifest.class_set["name"],
         "classes": len(listed.class_names),
-        "per_class": "-".join(str(size) for size in dict.fromkeys((sizes[0], sizes[-1]))),
+        "per_class": _per_class(listed),
         "created": listed.manifest.created,
     }  # fmt: skip
+
+
+def _per_class(of: DescriptionSet) -> str:
+    """How many descriptors its members have: "4", or "3-6" where some have fewer than others."""
+    sizes = [len(member) for members in of.members.values() for member in members]
+    return "-".join(str(size) for size in dict.fromkeys((min(sizes), max(sizes))))
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -138,6 +144,7 @@ def _as_json(shown: DescriptionSet) -> dict[str, Any]:
                         "descriptor": each.text,
                         "support": each.support,
                         "samples": each.samples,
+                        "wordings": list(each.wordings),
                     }
                     for each in member
                 ]
@@ -149,6 +156,7 @@ def _as_json(shown: DescriptionSet) -> dict[str, Any]:
     return {
         "name": shown.name,
         "sha256": shown.sha256,
+        "per_class": _per_class(shown),
         "manifest": shown.manifest.model_dump(mode="json", exclude_none=True),
         "classes": classes,
     }
