@@ -14,7 +14,7 @@ from dfer_model.errors import DferModelError
 from .. import __version__
 from ..errors import DferPromptsError
 from ..workspace import Workspace
-from . import classes, compare, data, demo, descriptions, generate, prompts, run
+from . import classes, compare, data, demo, descriptions, ensemble, generate, prompts, run
 from .output import message
 
 app = typer.Typer(
@@ -27,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, classes, prompts, generate, descriptions, data, run, compare):
+for module in (demo, classes, prompts, generate, descriptions, ensemble, data, run, compare):
     module.register(app)
 
 ERRORS = (DferPromptsError, DferModelError, OSError)

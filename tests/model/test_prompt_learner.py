@@ -106,6 +106,14 @@ def test_members_of_a_class_are_averaged(tiny_clip: Clip) -> None:
     torch.testing.assert_close(weights, torch.stack([mean / mean.norm(), tears]))
 
 
+def test_a_member_that_stands_there_twice_counts_twice(tiny_clip: Clip) -> None:
+    texts = [["a smiling mouth.", "a smiling mouth.", "raised cheeks."]]
+    weights = PromptLearner(tiny_clip, texts, contexts=0).class_weights(TextTower(tiny_clip))
+    first, second = tiny_clip.model.encode_text(tiny_clip.tokenizer(texts[0][1:]), normalize=True)
+    mean = (2 * first + second) / 3
+    torch.testing.assert_close(weights, (mean / mean.norm())[None])
+
+
 def test_the_longest_description_that_fits_is_whole(tiny_clip: Clip) -> None:
     text = " ".join(["eyes"] * 67)  # 67 + 8 contexts + start and end = 77
     assert PromptLearner(tiny_clip, [[text]], contexts=8)().shape[1] == 77
