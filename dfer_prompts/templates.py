@@ -13,30 +13,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import TemplateError, TemplateSyntaxError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .classes import ClassSet, ExpressionClass
 from .errors import InputError, unknown
 from .resources import SHIPPED_TEMPLATES, shipped
 from .responses import Sampling
+from .sandbox import Sandbox
 from .validation import first_problem
 from .workspace import Workspace
+from .yaml_files import key_lines, parse_yaml
 
 SUFFIX = ".md"
+FRONT_MATTER_LINE = 2  # of the file, below the first `---`
 ResponseFormat = Literal["text", "json_schema"]
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 FRONT_MATTER = re.compile(r"---[ \t]*\n(?P<matter>.*?\n)---[ \t]*\n(?P<text>.*)", re.DOTALL)
 
-# What an expression in a template can raise while it renders, the sandbox's refusals among them.
+# What a template can raise while it is compiled (SyntaxError where loops are nested deeper than Python's own)
+# and rendered, the sandbox's refusals among them.
 RENDER_ERRORS = (
     TemplateError,
     ArithmeticError,
     AttributeError,
     LookupError,
+    MemoryError,
     RecursionError,
+    SyntaxError,
     TypeError,
     ValueError,
 )
@@ -74,24 +78,22 @@ class Template:
         Raises InputError, with file and line, for an undefined variable, a forbidden access, or any other
         fault of the template.
         """
-        # Not HTML but plain text for a language model: escaping would change the words.
-        environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
         try:
-            content = environment.from_string(self.text).render(
+            content = Sandbox().prompt(
+                self.text,
                 expression=expression_class.words,
                 class_name=expression_class.name,
                 expressions=[each.words for each in class_set.classes],
                 class_set=class_set.name,
             )
-        except TemplateSyntaxError as error:
-            raise self._fault(error, error.lineno) from error
         except RENDER_ERRORS as error:
-            raise self._fault(error, _line_in_template(error)) from error
+            raise self._fault(error) from error
         if not content.strip():
             raise InputError(f"{self.path}: the template renders to nothing for {expression_class.name}")
         return [{"role": "user", "content": content}]
 
-    def _fault(self, error: Exception, line: int) -> InputError:
+    def _fault(self, error: Exception) -> InputError:
+        line = error.lineno if isinstance(error, TemplateSyntaxError) else _line_in_template(error)
         says = " ".join(str(error).split()) or type(error).__name__
         known = "\nIt may use: expression, class_name, expressions, class_set" if "undefined" in says else ""
         return InputError(f"{self.path}, line {self.first_line + line - 1}: {says}{known}")
@@ -99,7 +101,7 @@ class Template:
 
 def template_names(workspace: Workspace) -> list[str]:
     """The names of all templates, sorted; one in the workspace hides a shipped one of the same name."""
-    own = workspace.prompts.glob(f"*{SUFFIX}") if workspace.prompts.is_dir() else ()
+    own = [path for path in workspace.prompts.glob(f"*{SUFFIX}") if path.is_file()]
     return sorted({*SHIPPED_TEMPLATES, *(path.stem for path in own if NAME.fullmatch(path.stem))})
 
 
@@ -118,7 +120,7 @@ def load_template(name: str, workspace: Workspace) -> Template:
 def read_template(path: Path) -> Template:
     """The template in one file. Raises InputError as `load_template` does."""
     try:
-        whole = path.read_text(encoding="utf-8")
+        whole = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
     parts = FRONT_MATTER.fullmatch(whole)
@@ -141,24 +143,32 @@ def read_template(path: Path) -> Template:
         first_line=first_line,
     )
     try:
-        ImmutableSandboxedEnvironment(autoescape=False).parse(text)
-    except TemplateSyntaxError as error:
-        raise template._fault(error, error.lineno) from error
+        Sandbox().compile(text)
+    except RENDER_ERRORS as error:
+        raise template._fault(error) from error
     return template
 
 
 def _front_matter(path: Path, text: str) -> FrontMatter:
+    loaded = parse_yaml(text, f"{path}: the front matter", FRONT_MATTER_LINE)
     try:
-        matter = FrontMatter.model_validate(yaml.safe_load(text))
-        Sampling.model_validate(matter.sampling)
-    except yaml.YAMLError as error:
-        says = " ".join(str(error).split())
-        raise InputError(f"{path}: the front matter is not valid YAML: {says}") from error
+        matter = FrontMatter.model_validate(loaded)
     except ValidationError as error:
-        raise InputError(f"{path}: {first_problem(error)}") from error
+        raise _wrong(
+            path, text, str(next(iter(error.errors()[0]["loc"]), "")), first_problem(error)
+        ) from error
+    try:
+        Sampling.model_validate(matter.sampling)
+    except ValidationError as error:
+        raise _wrong(path, text, "sampling", f"sampling, {first_problem(error)}") from error
     if matter.name != path.stem:
-        raise InputError(f"{path}: its front matter says name: {matter.name}; make it {path.stem}")
+        raise _wrong(path, text, "name", f"its front matter says name: {matter.name}; make it {path.stem}")
     return matter
+
+
+def _wrong(path: Path, text: str, key: str, says: str) -> InputError:
+    line = key_lines(text, FRONT_MATTER_LINE).get(key)
+    return InputError(f"{path}, line {line}: {says}" if line else f"{path}: {says}")
 
 
 def _line_in_template(error: BaseException) -> int:

@@ -68,7 +68,11 @@ def test_what_is_rendered_in_arrives_as_typed_and_is_never_a_template(workspace:
         ("fine\n{{ expresion }}", 6, "'expresion' is undefined"),
         ("{{ expression.__class__ }}", 5, "unsafe"),
         ("{{ expression.__class__.__mro__ }}", 5, "unsafe"),
-        ("{{ ''.format.__globals__ }}", 5, "unsafe"),
+        ("{{ range.__globals__ }}", 5, "unsafe"),
+        ("{{ ''.format.__globals__ }}", 5, "not for templates"),
+        ("a\n{% for e in expressions %}\n{{ e }}\n{{ e.nope }}{% endfor %}", 8, "no attribute 'nope'"),
+        ("{% macro m(x) %}\n{{ x.nope }}{% endmacro %}\n\n{{ m(1) }}", 6, "no attribute 'nope'"),
+        ("a {{ expression\n| nope }}", 6, "no filter named 'nope'"),
         ("\n\nfine\n{{ expressions.append('x') }}", 8, "unsafe"),
         ("fine\n{% include '/etc/passwd' %}", 6, "loader"),
         ("fine\n{% if %}", 6, "expected"),
@@ -112,6 +116,46 @@ def test_wrong_front_matter_is_a_sentence_with_the_file(workspace: Workspace, te
         load_template("mine", workspace)
     assert str(path) in str(error.value)
     assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("matter", "line", "says"),
+    [
+        ("name: mine\n# a comment\npurpose: 5", 4, "purpose"),
+        ("name: mine\npurpose: x\nsampling:\n  temperature: 3", 4, "sampling, temperature"),
+        ("name: mine\npurpose: x\nresponse_format: xml", 4, "response_format"),
+        ("name: mine\npurpose: x\n\ncolour: red", 5, "colour"),
+        ("purpose: x\nname: other", 3, "make it mine"),
+        ("name: mine\npurpose: x: y", 3, "mapping values are not allowed"),
+        ("name: mine\npurpose: !!bool x", None, "tag does not fit"),
+        ("name: mine", None, "purpose: Field required"),
+        ("name: mine\npurpose: x\n1: 2", 4, "Keys should be strings"),
+    ],
+)
+def test_wrong_front_matter_is_told_with_its_line(
+    workspace: Workspace, matter: str, line: int | None, says: str
+) -> None:
+    path = write(workspace, f"---\n{matter}\n---\n{{{{ expression }}}}")
+    with pytest.raises(InputError) as error:
+        load_template("mine", workspace)
+    told = str(error.value)
+    assert told.startswith(str(path))
+    assert says in told
+    assert "\n" not in told
+    assert f"line {line}" in told if line else "line" not in told
+
+
+def test_a_template_says_what_form_of_answer_it_asks_for(workspace: Workspace) -> None:
+    write(workspace, "---\nname: mine\npurpose: x\nresponse_format: json_schema\n---\n{{ expression }}")
+    write(workspace, HEAD.replace("mine", "plain") + "{{ expression }}", "plain")
+    assert load_template("mine", workspace).response_format == "json_schema"
+    assert load_template("plain", workspace).response_format == "text"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_front_matter(workspace: Workspace) -> None:
+    path = write(workspace, "")
+    path.write_bytes(b"\xef\xbb\xbf" + HEAD.encode() + b"{{ expression }}")
+    assert rendered(workspace) == "anger"
 
 
 def test_bytes_that_are_no_text_are_a_sentence(workspace: Workspace) -> None:
