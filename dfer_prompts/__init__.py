@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from .description_set import join as join
     from .errors import InputError as InputError
     from .errors import WorkError as WorkError
-    from .generation import generate as generate
+    from .making import generate as generate
+    from .making import generate_all as generate_all
     from .parsing import parse_answer as parse_answer
     from .ranking import rank as rank
     from .sources.controls import control_set as control_set
@@ -38,7 +39,7 @@ _HOMES = {
     "classes": ("ClassSet", "ExpressionClass", "class_set_names", "load_class_set"),
     "description_set": ("DescriptionSet", "Descriptor", "Manifest", "join"),
     "errors": ("InputError", "WorkError"),
-    "generation": ("generate",),
+    "making": ("generate", "generate_all"),
     "parsing": ("parse_answer",),
     "ranking": ("rank",),
     "sources.controls": ("control_set",),

@@ -7,96 +7,147 @@ failures, and a rerun asks for it again.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
 
+from .budget import Budget, Estimate, told
 from .classes import ClassSet
 from .description_set import DescriptionSet, Descriptor, Manifest
 from .errors import InputError, Interrupted, WorkError
-from .ranking import rank
+from .progress import Progress, Report, Tally
+from .ranking import Ranking, rank_classes
 from .responses import Request, ResponseStore, Sampling
-from .sources.endpoint import Endpoint, run_blocking
-from .sources.llm import Answer, Lost, ask, read_answer
+from .sources.answers import Answer, Failure, read_answer
+from .sources.endpoint import TIMEOUT_S, Endpoint, run_blocking
+from .sources.llm import Lost, Reply, Watcher, ask
 from .templates import Template
 from .validation import first_problem
 
-Report = Callable[[int, int, str], None]  # requests done, requests in all, the class just answered
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for one description set, and how the answers become one.
+
+    `top_k` descriptors of each class are kept, ranked by `rank` (`ranking.rank_classes`); `allow_short`
+    accepts classes with fewer, though not with none.
+    """
+
+    class_set: ClassSet
+    template: Template
+    endpoint: Endpoint
+    sampling: Sampling
+    samples: int = 5
+    top_k: int = 6
+    rank: Ranking = "support"
+    allow_short: bool = False
+
+    @property
+    def title(self) -> str:
+        """The template and the model, for a person."""
+        return f"{self.template.name}, {self.endpoint.model}"
+
+    @cached_property
+    def prompts(self) -> dict[str, list[dict[str, str]]]:
+        """The chat messages for each class name. Raises InputError where `prompts` does."""
+        return prompts(self.class_set, self.template)
+
+    @cached_property
+    def requests(self) -> tuple[Request, ...]:
+        """All requests, class by class; each sample has a seed of its own."""
+        endpoint, shape = self.endpoint, self.template.response_format
+        return tuple(
+            Request(name, endpoint.base_url, endpoint.model, tuple(messages), self.sampling, sample, shape)
+            for name, messages in self.prompts.items()
+            for sample in range(self.samples)
+        )
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A stored response and what today's parser reads in it."""
+
+    record: dict[str, Any]
+    read: Answer | Failure
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A draft, what it is made of, and what it cost."""
+    """A description set, what it is made of, and what that cost."""
 
-    draft: DescriptionSet
-    responses: list[dict[str, Any]]  # every response, answer or not, as it goes into responses.jsonl
-    asked: int  # requests sent in this call
-    found: int  # answers that were already stored
-    failed: int  # responses that were no answers; the manifest's `failures` say which and why
-    prompt_tokens: int | None  # of the requests sent in this call; None where the server tells no usage
-    completion_tokens: int | None
+    descriptions: DescriptionSet
+    responses: list[dict[str, Any]] = field(default_factory=list)  # all of them, as in responses.jsonl
+    asked: int = 0  # requests sent in this call
+    found: int = 0  # answers that were already stored
+    failed: int = 0  # responses that were no answers; the manifest's `failures` say which and why
+    retried: int = 0  # attempts beyond the first
+    prompt_tokens: int | None = None  # of the requests sent in this call; None where the server tells none
+    completion_tokens: int | None = None
+    cost: float | None = None  # in US dollars; None where no price is known
 
 
-def generate(
-    class_set: ClassSet,
-    template: Template,
-    endpoint: Endpoint,
-    *,
+def ask_and_rank(
+    plan: Plan,
     responses: ResponseStore,
-    sampling: Sampling | None = None,
-    samples: int = 5,
-    top_k: int = 6,
+    *,
     concurrency: int = 8,
-    allow_short: bool = False,
+    timeout: float = TIMEOUT_S,
+    budget: Budget | None = None,
     report: Report | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Outcome:
-    """Ask for each class `samples` times, and rank the descriptors of the answers into a draft.
+    """Ask for what is not stored yet, and rank the descriptors of all answers into a draft.
 
-    `sampling` defaults to what the template and the endpoint ask for (`sampling_for`). `allow_short` accepts
-    classes with fewer than `top_k` descriptors, though not with none.
+    `report` is told of every change, `note` what a person should know of the server, once.
 
-    Raises WorkError when requests stayed without a response or a class came out short, InputError when the
-    template or the model is wrong, and Interrupted on Ctrl-C. What had arrived is stored in every case.
+    Raises WorkError when requests stayed without a response, the budget ended or a class came out short,
+    InputError when the template or the model is wrong, and Interrupted on Ctrl-C. What had arrived is stored
+    in every case.
     """
-    drawn = sampling or sampling_for(endpoint, template)
-    requests = plan(class_set, template, endpoint, drawn, samples)
-    records = answered(requests, responses)
+    records = answered(plan.requests, responses)
     found = len(records)
-    missing = [request for request in requests if request.key not in records]
+    missing = [request for request in plan.requests if request.key not in records]
     missing.sort(key=lambda request: request.sample)  # each class once before any class twice
-    done = found
-
-    def arrived(request: Request, response: Any) -> None:
-        nonlocal done
-        record = {"request": request.identity, "received": _now(), "response": response}
-        responses.put(request.key, record)
-        records[request.key] = record
-        done += 1
-        if report:
-            report(done, len(requests), request.class_name)
-
-    if report:
-        report(done, len(requests), "")
+    if missing and note:
+        note(f"Asking {plan.title} at {plan.endpoint.base_url}: {len(missing)} requests")
+    keeper = _Keeper(plan, responses, records, report, note)
+    estimate = Estimate.of(
+        (each, records[each.key].record["response"]) for each in plan.requests if each.key in records
+    )
+    work = ask(
+        plan.endpoint,
+        missing,
+        keeper,
+        concurrency=concurrency,
+        timeout=timeout,
+        budget=budget,
+        estimate=estimate,
+    )
     try:
-        lost = run_blocking(ask(endpoint, missing, arrived, concurrency=concurrency)) if missing else []
+        ended = run_blocking(work)
     except KeyboardInterrupt:
-        raise Interrupted(f"Stopped: {_kept(requests, records)}") from None
-    if lost:
-        raise WorkError(f"{_reasons(lost)}\n{_kept(requests, records)}")
-    draft = _draft(class_set, template, endpoint, drawn, requests, records, samples, top_k, allow_short)
-    new = [records[request.key]["response"] for request in missing]
+        raise Interrupted(f"Stopped: {_kept(plan, responses)}") from None
+    if ended.lost:
+        raise WorkError(f"{_reasons(ended.lost)}\n{_kept(plan, responses)}")
+    if ended.stopped:
+        raise WorkError(f"{ended.stopped}\n{_kept(plan, responses)}")
+    draft = _draft(plan, records)
+    prompt, completion = told([records[request.key].record["response"] for request in missing])
     return Outcome(
-        draft=draft,
-        responses=[_row(request, records[request.key]) for request in requests],
+        descriptions=draft,
+        responses=[_row(request, records[request.key]) for request in plan.requests],
         asked=len(missing),
         found=found,
         failed=len(draft.manifest.failures),
-        prompt_tokens=_tokens(new, "prompt_tokens"),
-        completion_tokens=_tokens(new, "completion_tokens"),
+        retried=keeper.progress.total.retried,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
     )
 
 
@@ -129,40 +180,87 @@ def prompts(class_set: ClassSet, template: Template) -> dict[str, list[dict[str,
     return rendered
 
 
-def plan(
-    class_set: ClassSet, template: Template, endpoint: Endpoint, sampling: Sampling, samples: int
-) -> list[Request]:
-    """All requests of a generation, class by class; each sample has a seed of its own."""
-    return [
-        Request(name, endpoint.base_url, endpoint.model, tuple(messages), sampling, sample)
-        for name, messages in prompts(class_set, template).items()
-        for sample in range(samples)
-    ]
-
-
-def answered(requests: Sequence[Request], responses: ResponseStore) -> dict[str, dict[str, Any]]:
-    """The stored records, by key, of those requests whose response is an answer."""
-    stored = ((request.key, responses.get(request.key)) for request in requests)
-    return {key: record for key, record in stored if record and _is_answer(record)}
-
-
-def _draft(
-    class_set: ClassSet,
-    template: Template,
-    endpoint: Endpoint,
-    sampling: Sampling,
-    requests: Sequence[Request],
-    records: Mapping[str, dict[str, Any]],
-    samples: int,
-    top_k: int,
-    allow_short: bool,
-) -> DescriptionSet:
-    answers: dict[str, list[list[str]]] = {name: [] for name in class_set.names}
-    failures: list[dict[str, Any]] = []
+def answered(requests: Sequence[Request], responses: ResponseStore) -> dict[str, Stored]:
+    """What is stored, by key, of those requests whose response is an answer."""
+    found = {}
     for request in requests:
-        read = read_answer(records[request.key]["response"])
+        record = responses.get(request.key)
+        if record and isinstance(read := read_record(record), Answer):
+            found[request.key] = Stored(record, read)
+    return found
+
+
+def read_record(record: Mapping[str, Any]) -> Answer | Failure:
+    """What today's parser reads in a stored record."""
+    return read_answer(record["response"], record.get("form", "text"))
+
+
+class _Keeper(Watcher):
+    """Stores each response as it arrives, and tells how far the asking is."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        responses: ResponseStore,
+        records: dict[str, Stored],
+        report: Report | None,
+        note: Callable[[str], None] | None,
+    ) -> None:
+        self._plan, self._responses, self._records = plan, responses, records
+        self._report, self._note = report, note
+        self.progress = Progress(plan.title, {name: Tally() for name in plan.class_set.names})
+        for request in plan.requests:
+            tally = self.progress.classes[request.class_name]
+            tally.requests += 1
+            tally.found += request.key in records
+        self._say()
+
+    async def arrived(self, request: Request, reply: Reply) -> None:
+        read = read_answer(reply.body, reply.form)
+        record = {
+            "class_name": request.class_name,
+            "template": self._plan.template.name,
+            "form": reply.form,
+            "reading": read.reading if isinstance(read, Answer) else None,
+            "request": request.identity,
+            "received": datetime.now(UTC).isoformat(timespec="seconds"),
+            "response": reply.body,
+        }
+        # Bringing a file to the disk takes milliseconds, in which the other requests go on.
+        await asyncio.to_thread(self._responses.put, request.key, record)
+        self._records[request.key] = Stored(record, read)
+        self.progress.classes[request.class_name].arrived(reply.body, is_answer=isinstance(read, Answer))
+        self._say(request.class_name)
+
+    def retried(self, request: Request) -> None:
+        self.progress.classes[request.class_name].retried += 1
+        self._say(request.class_name, retrying=True)
+
+    def lost(self, lost: Lost) -> None:
+        tally = self.progress.classes[lost.request.class_name]
+        tally.lost += 1
+        tally.failed += 1
+        self._say(lost.request.class_name)
+
+    def note(self, sentence: str) -> None:
+        if self._note:
+            self._note(sentence)
+
+    def _say(self, latest: str = "", *, retrying: bool = False) -> None:
+        self.progress.latest, self.progress.retrying = latest, retrying
+        if self._report:
+            self._report(self.progress)
+
+
+def _draft(plan: Plan, records: Mapping[str, Stored]) -> DescriptionSet:
+    answers: dict[str, list[list[str]]] = {name: [] for name in plan.class_set.names}
+    failures: list[dict[str, Any]] = []
+    readings: Counter[str] = Counter()
+    for request in plan.requests:
+        read = records[request.key].read
         if isinstance(read, Answer):
             answers[request.class_name].append(read.descriptors)
+            readings[read.reading] += 1
         else:
             failures.append(
                 {
@@ -173,29 +271,29 @@ def _draft(
                     "key": request.key,
                 }
             )
-    ranked = {name: rank(texts, top_k) if texts else [] for name, texts in answers.items()}
-    _check_lengths(ranked, top_k, allow_short, failures)
+    ranked = rank_classes(answers, plan.top_k, plan.rank)
+    _check_lengths(ranked, plan, failures)
+    drawn = {"samples": plan.samples, "top_k": plan.top_k, "rank": plan.rank}
     manifest = Manifest(
-        class_set=class_set.as_manifest(),
+        class_set=plan.class_set.as_manifest(),
         source="llm",
-        template=template.name,
-        template_sha256=template.sha256,
-        model=endpoint.model,
-        base_url=endpoint.base_url,
-        sampling={**sampling.model_dump(exclude_none=True), "samples": samples, "top_k": top_k},
+        template=plan.template.name,
+        template_sha256=plan.template.sha256,
+        template_text=plan.template.text,
+        model=plan.endpoint.model,
+        base_url=plan.endpoint.base_url,
+        sampling={**plan.sampling.model_dump(exclude_none=True), **drawn},
+        readings=dict(sorted(readings.items())),
         failures=failures,
     )
     members = {name: (tuple(descriptors),) for name, descriptors in ranked.items()}
-    return DescriptionSet("", class_set.names, members, manifest)
+    return DescriptionSet("", plan.class_set.names, members, manifest)
 
 
 def _check_lengths(
-    ranked: Mapping[str, list[Descriptor]],
-    top_k: int,
-    allow_short: bool,
-    failures: Sequence[Mapping[str, Any]],
+    ranked: Mapping[str, list[Descriptor]], plan: Plan, failures: Sequence[Mapping[str, Any]]
 ) -> None:
-    least = 1 if allow_short else top_k
+    least = 1 if plan.allow_short else plan.top_k
     short = [f"{name} has {len(found)}" for name, found in ranked.items() if len(found) < least]
     if not short:
         return
@@ -207,7 +305,11 @@ def _check_lengths(
     advice = "Take more --samples or a smaller --top-k"
     raise WorkError(
         f"fewer than {least} descriptors: {listed}{no_answers}\n"
-        + (advice if allow_short else f"{advice}, or go on with --allow-short; what was answered is stored")
+        + (
+            advice
+            if plan.allow_short
+            else f"{advice}, or go on with --allow-short; what was answered is stored"
+        )
     )
 
 
@@ -217,25 +319,14 @@ def _reasons(lost: Sequence[Lost]) -> str:
     return f"{counted[0][0]}{others}"
 
 
-def _kept(requests: Sequence[Request], records: Mapping[str, dict[str, Any]]) -> str:
-    kept = sum(1 for record in records.values() if _is_answer(record))
-    return f"{kept} of {len(requests)} answers are stored; run the same command again to ask for the rest"
+def _kept(plan: Plan, responses: ResponseStore) -> str:
+    kept = len(answered(plan.requests, responses))
+    return (
+        f"{kept} of {len(plan.requests)} answers are stored; run the same command again to ask for the rest"
+    )
 
 
-def _is_answer(record: Mapping[str, Any]) -> bool:
-    return isinstance(read_answer(record["response"]), Answer)
-
-
-def _row(request: Request, record: Mapping[str, Any]) -> dict[str, Any]:
-    return {"class_name": request.class_name, "sample": request.sample, "key": request.key, **record}
-
-
-def _tokens(responses: Sequence[Any], kind: str) -> int | None:
-    usages = [each.get("usage") for each in responses if isinstance(each, dict)]
-    counts = [usage.get(kind) for usage in usages if isinstance(usage, dict)]
-    told = [count for count in counts if isinstance(count, int)]
-    return sum(told) if told else None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _row(request: Request, stored: Stored) -> dict[str, Any]:
+    reading = stored.read.reading if isinstance(stored.read, Answer) else None
+    place = {"class_name": request.class_name, "sample": request.sample, "key": request.key}
+    return {**place, **stored.record, "class_name": request.class_name, "reading": reading}

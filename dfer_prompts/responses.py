@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .errors import InputError, unknown
 from .files import write_atomically
+from .response_formats import ResponseFormat, identity
+
+KEY = re.compile(r"[0-9a-f]{64}")
+SHOWN_OF_A_KEY = 12
+LISTED = 8  # keys in an error
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -42,6 +49,7 @@ class Request:
     messages: tuple[dict[str, str], ...]
     sampling: Sampling
     sample: int  # 0-based
+    response_format: ResponseFormat = "text"
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -53,7 +61,7 @@ class Request:
             "model": self.model,
             "messages": list(self.messages),
             "sampling": sampling,
-            "response_format": "text",
+            "response_format": identity(self.response_format),
             "sample": self.sample,
         }
 
@@ -64,7 +72,11 @@ class Request:
 
 
 class ResponseStore:
-    """A folder with one JSON file per answer: `{"request": ..., "received": ..., "response": ...}`."""
+    """A folder with one JSON file per answer: `{"request": ..., "received": ..., "response": ...}`.
+
+    `generate` adds to a record what the answer's place in a version does not need: the `class_name` and
+    `template` it was first asked for, the `form` it was sent in and the `reading` of it then.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -78,13 +90,43 @@ class ResponseStore:
     def get(self, key: str) -> dict[str, Any] | None:
         """The record stored under `key`; None where there is none, or where its file is damaged."""
         try:
-            record = json.loads((self.folder / f"{key}.json").read_bytes())
-        except (FileNotFoundError, ValueError):
+            return self.read(key)
+        except InputError:
             return None
+
+    def read(self, key: str) -> dict[str, Any]:
+        """The record stored under `key`. Raises InputError that names the file, and what is wrong with it."""
+        path = self.folder / f"{key}.json"
+        try:
+            record: Any = json.loads(path.read_bytes())
+        except FileNotFoundError as error:
+            raise InputError(f"{path} is not there") from error
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path} is damaged: it is not JSON; it will be asked for again") from error
         whole = isinstance(record, dict) and {"request", "response"} <= record.keys()
-        return record if whole and self.key(record["request"]) == key else None
+        if not whole or self.key(record["request"]) != key:
+            raise InputError(
+                f"{path} is damaged: it does not hold what its name says; it will be asked again"
+            )
+        stored: dict[str, Any] = record
+        return stored
 
     def put(self, key: str, record: dict[str, Any]) -> None:
         """Store the record whole and at once. Raises OSError as the operating system does."""
         text = json.dumps(record, ensure_ascii=True, indent=1) + "\n"
         write_atomically(self.folder / f"{key}.json", text)
+
+    def keys(self) -> list[str]:
+        """The keys of all that is stored, sorted."""
+        files = self.folder.glob("*.json") if self.folder.is_dir() else ()
+        return sorted(path.stem for path in files if KEY.fullmatch(path.stem))
+
+    def find(self, beginning: str) -> str:
+        """The one key that begins so. Raises InputError when there is none or more than one."""
+        keys = self.keys()
+        found = [key for key in keys if key.startswith(beginning.casefold())]
+        if not found or not beginning:
+            raise unknown("stored answer", beginning, [key[:SHOWN_OF_A_KEY] for key in keys[:LISTED]])
+        if len(found) > 1:
+            raise InputError(f"{len(found)} stored answers begin with {beginning!r}; give more of the key")
+        return found[0]

@@ -95,28 +95,27 @@ def second_version(outer: Workspace, workspace: Workspace, store: DescriptionSto
 
 def _from_endpoint(outer: Workspace, workspace: Workspace, store: DescriptionStore) -> DescriptionSet | None:
     from ..classes import load_class_set
-    from ..generation import generate
+    from ..generation import ask_and_rank
+    from ..making import Asking, plan_for
     from ..responses import ResponseStore
     from ..sources.endpoint import resolve_endpoint
     from ..templates import load_template
+    from .asking import watching
 
     try:
         endpoint = resolve_endpoint(outer)
         message(f"Asking {endpoint.model} at {endpoint.base_url}, which is configured.")
-        with progress("answers") as report:
-            outcome = generate(
-                load_class_set("mafw"),
-                load_template("paper", outer),
-                endpoint,
-                responses=ResponseStore(workspace.responses),
-                report=report,
+        plan = plan_for(load_class_set("mafw"), load_template("paper", outer), endpoint, Asking())
+        with watching() as watched:
+            outcome = ask_and_rank(
+                plan, ResponseStore(workspace.responses), report=watched.report, note=watched.note
             )
     except Interrupted:
         raise
     except DferPromptsError as error:
         message(f"No descriptors from a language model: {error}")
         return None
-    return store.save(outcome.draft, "v2", outcome.responses)
+    return store.save(outcome.descriptions, "v2", outcome.responses)
 
 
 def _from_facs(store: DescriptionStore) -> DescriptionSet:

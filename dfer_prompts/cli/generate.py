@@ -1,31 +1,33 @@
-"""`dfer-prompts generate`: a new version, from a language model, from FACS, or as a control."""
+"""`dfer-prompts generate`: new versions, from language models, from FACS, or as a control."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ..errors import DferPromptsError, InputError, unknown
+from ..errors import InputError
 from ..workspace import Workspace
-from .output import JsonOption, clean, message, print_json, print_table, progress
+from .output import JsonOption, clean, message, print_json, print_table
 
 if TYPE_CHECKING:
-    from ..classes import ClassSet
-    from ..description_set import DescriptionSet
+    from ..dry_run import DryRun
     from ..generation import Outcome
-    from ..store import DescriptionStore
-    from ..templates import Template
 
-SHOWN_FAILURES = 5
-
+TemplateOption = Annotated[
+    list[str] | None, typer.Option(help="The prompt template; repeat it for several.", show_default="paper")
+]
 SamplesOption = Annotated[int, typer.Option(min=1, max=1000, help="Answers per class.")]
 TopKOption = Annotated[
     int | None, typer.Option(min=1, help="Descriptors kept per class.", show_default="6; facs: all")
 ]
+RankOption = Annotated[
+    Literal["support", "order", "distinctive"],
+    typer.Option(help="First what most answers name, what they name first, or what no other class has."),
+]
 ModelOption = Annotated[
-    str | None, typer.Option(help="The model to ask.", show_default="the only one served")
+    list[str] | None,
+    typer.Option(help="The model to ask; repeat it for several.", show_default="the only one served"),
 ]
 BaseUrlOption = Annotated[
     str | None, typer.Option(help="An OpenAI-compatible server.", show_default="OPENAI_BASE_URL")
@@ -46,12 +48,20 @@ SeedOption = Annotated[
     int | None, typer.Option(help="Of the first sample, or of a control.", show_default="1")
 ]
 ConcurrencyOption = Annotated[int, typer.Option(min=1, max=256, help="Requests under way at once.")]
+TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds that one answer may take.")]
 VersionOption = Annotated[str | None, typer.Option(help="The new version's name.", show_default="the next")]
+EnsembleOption = Annotated[
+    bool, typer.Option("--ensemble", help="Join several templates or models into one version, as members.")
+]
 AllowShortOption = Annotated[
     bool, typer.Option("--allow-short", help="Accept classes with fewer than top-k descriptors.")
 ]
+MaxRequestsOption = Annotated[int | None, typer.Option(min=1, help="Stop after so many requests.")]
+BudgetOption = Annotated[
+    int | None, typer.Option(min=1, help="Stop before prompts and answers take more tokens than this.")
+]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Print the prompts and count the requests; ask nothing.")
+    bool, typer.Option("--dry-run", help="Print the prompts, requests and costs; ask nothing.")
 ]
 
 
@@ -60,222 +70,160 @@ def register(app: typer.Typer) -> None:
     app.command(short_help="Make a new description set.")(generate)
 
 
-@dataclass(frozen=True)
-class _Asking:
-    """The options that only a language model needs."""
-
-    template: str
-    model: str | None
-    base_url: str | None
-    samples: int
-    top_k: int
-    concurrency: int
-    allow_short: bool
-    sampling: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Made:
-    """A draft and what there is to tell about its making."""
-
-    draft: DescriptionSet
-    responses: list[dict[str, Any]] = field(default_factory=list)
-    told: dict[str, Any] = field(default_factory=dict)
-
-
 def generate(
     context: typer.Context,
     classes: Annotated[str | None, typer.Option(help="Class set: a name or a YAML file.")] = None,
-    template: Annotated[str, typer.Option(help="The prompt template.")] = "paper",
-    source: Annotated[str, typer.Option(help="llm, facs, or control:NAME.")] = "llm",
+    template: TemplateOption = None,
+    source: Annotated[
+        str, typer.Option(help="llm, facs, control:NAME, or a sentence: 'sentence:a photo of {class}'.")
+    ] = "llm",
     of: Annotated[str, typer.Option(help="The description set that a control is made of.")] = "v1",
     model: ModelOption = None,
     base_url: BaseUrlOption = None,
     samples: SamplesOption = 5,
     top_k: TopKOption = None,
+    rank: RankOption = "support",
     temperature: TemperatureOption = None,
     top_p: TopPOption = None,
     max_tokens: MaxTokensOption = None,
     reasoning_effort: ReasoningOption = None,
     seed: SeedOption = None,
     concurrency: ConcurrencyOption = 8,
+    timeout: TimeoutOption = 300.0,
     version: VersionOption = None,
+    ensemble: EnsembleOption = False,
     allow_short: AllowShortOption = False,
+    max_requests: MaxRequestsOption = None,
+    budget_tokens: BudgetOption = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a new description set: ask a language model, or use FACS or a control.
+    """Make a new description set: ask a language model, or use FACS, a sentence or a control.
 
-    Answers are stored as they arrive, and the same command asks again only for what is missing. FACS and
-    controls ask nothing, and the options on asking do not concern them.
+    Answers are stored as they arrive, and the same command asks again only for what is missing. Several
+    templates or models make a version each. FACS, sentences and controls ask nothing, and the options on
+    asking do not concern them.
+
+    --max-requests and --budget-tokens stop the asking with exit status 1: what was answered is stored, no
+    version is made, and the same command goes on. The tokens of a request are set aside before it is sent,
+    its prompt as estimated and its answer at --max-tokens.
     """
-    from ..store import DescriptionStore
-
-    sampling = {
+    asking: dict[str, Any] = {
+        "base_url": base_url,
+        "samples": samples,
+        "top_k": top_k,
+        "rank": rank,
         "temperature": temperature,
         "top_p": top_p,
         "max_tokens": max_tokens,
         "reasoning_effort": reasoning_effort,
         "seed": seed,
+        "concurrency": concurrency,
+        "timeout": timeout,
+        "allow_short": allow_short,
+        "max_requests": max_requests,
+        "budget_tokens": budget_tokens,
     }
-    asking = _Asking(template, model, base_url, samples, top_k or 6, concurrency, allow_short, sampling)
     workspace: Workspace = context.obj
+    templates, models = template or ["paper"], model or []
     if dry_run:
-        _dry_run(workspace, source, _class_set(classes), asking, as_json)
+        _dry_run(workspace, source, classes, templates, models, asking, as_json)
         return
-    store = DescriptionStore(workspace)
-    if version is not None:
-        store.check_name(version)  # before anything is asked and paid for
-    if source == "llm":
-        made = _from_llm(workspace, _class_set(classes), asking)
-    elif source == "facs":
-        made = _from_facs(_class_set(classes), top_k)
+    if source != "llm":
+        from ..making import generate as make
+
+        made = [make(classes, source=source, of=of, version=version, workspace=workspace, **asking)]
     else:
-        made = _from_control(source, store, of, classes, seed)
-    saved = store.save(made.draft, version, made.responses)
-    _print(saved, made, str(store.path(saved.name)), as_json)
+        from ..making import generate_all
+        from .asking import watching
+
+        with watching() as watched:
+            made = generate_all(
+                classes,
+                template=templates,
+                model=models,
+                ensemble=ensemble,
+                version=version,
+                workspace=workspace,
+                report=watched.report,
+                note=watched.note,
+                **asking,
+            )
+    _print(made, workspace, as_json)
 
 
-def _class_set(classes: str | None) -> ClassSet:
-    from ..classes import class_set_names, load_class_set
+def _print(made: list[Outcome], workspace: Workspace, as_json: bool) -> None:
+    from ..store import DescriptionStore
+    from .asking import summary, told
 
-    if classes is None:
-        raise InputError(f"say for which classes: --classes NAME\nThere are: {', '.join(class_set_names())}")
-    return load_class_set(classes)
-
-
-def _from_llm(workspace: Workspace, class_set: ClassSet, asking: _Asking) -> _Made:
-    from ..generation import generate, sampling_for
-    from ..responses import ResponseStore
-    from ..sources.endpoint import resolve_endpoint
-    from ..templates import load_template
-
-    template = load_template(asking.template, workspace)
-    endpoint = resolve_endpoint(workspace, asking.base_url, asking.model)
-    sampling = sampling_for(endpoint, template, **asking.sampling)
-    message(f"Asking {endpoint.model} at {endpoint.base_url}")
-    with progress("answers") as report:
-        outcome = generate(
-            class_set,
-            template,
-            endpoint,
-            responses=ResponseStore(workspace.responses),
-            sampling=sampling,
-            samples=asking.samples,
-            top_k=asking.top_k,
-            concurrency=asking.concurrency,
-            allow_short=asking.allow_short,
-            report=report,
-        )
-    return _Made(outcome.draft, outcome.responses, _told(outcome))
+    store = DescriptionStore(workspace)
+    shown = []
+    for outcome in made:
+        saved = outcome.descriptions
+        texts = {
+            name: [each.text for member in saved.members[name] for each in member]
+            for name in saved.class_names
+        }
+        folder = str(store.path(saved.name))
+        shown.append({"version": saved.name, "folder": folder, **told(outcome), "classes": texts})
+        if not as_json:
+            rows = [(name, "; ".join(descriptors)) for name, descriptors in texts.items()]
+            print_table(f"{saved.name} ({saved.manifest.source})", ["class", "descriptors"], rows)
+            message(summary(outcome) if saved.manifest.source == "llm" else "Nobody was asked.")
+            message(f"Written to {folder}\nNext: dfer-prompts descriptions show {saved.name}")
+    if as_json:
+        print_json(shown[0] if len(shown) == 1 else shown)
 
 
-def _told(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "model": outcome.draft.manifest.model,
-        "base_url": outcome.draft.manifest.base_url,
-        "asked": outcome.asked,
-        "found": outcome.found,
-        "failed": outcome.failed,
-        "tokens": {"prompt": outcome.prompt_tokens, "completion": outcome.completion_tokens},
-        "failures": outcome.draft.manifest.failures,
-    }
+def _dry_run(
+    workspace: Workspace,
+    source: str,
+    classes: str | None,
+    templates: list[str],
+    models: list[str],
+    asking: dict[str, Any],
+    as_json: bool,
+) -> None:
+    from dataclasses import asdict
 
-
-def _from_facs(class_set: ClassSet, top_k: int | None) -> _Made:
-    from ..sources.facs import facs_set
-
-    return _Made(facs_set(class_set, top_k))
-
-
-def _from_control(
-    source: str, store: DescriptionStore, of: str, classes: str | None, seed: int | None
-) -> _Made:
-    from ..sources.controls import CONTROLS, control_set
-
-    kind, _, control = source.partition(":")
-    if kind != "control":
-        raise unknown("source", source, ["llm", "facs", *(f"control:{name}" for name in CONTROLS)])
-    if control not in CONTROLS:
-        raise unknown("control", control, CONTROLS)
-    parent = store.load(of)
-    if classes is not None:
-        parent = _restricted(parent, _class_set(classes))
-    return _Made(control_set(control, parent, seed=1 if seed is None else seed))
-
-
-def _restricted(parent: DescriptionSet, class_set: ClassSet) -> DescriptionSet:
-    """The parent with these classes only, in their order. Raises InputError for those it lacks."""
-    from ..classes import match_class_name
-
-    parent.class_texts(class_set.names)
-    matches = {name: match_class_name(name, parent.class_names) or name for name in class_set.names}
-    members = {name: parent.members[match] for name, match in matches.items()}
-    manifest = parent.manifest.model_copy(update={"class_set": class_set.as_manifest()})
-    return replace(parent, class_names=class_set.names, members=members, manifest=manifest)
-
-
-def _dry_run(workspace: Workspace, source: str, class_set: ClassSet, asking: _Asking, as_json: bool) -> None:
-    from ..generation import prompts
-    from ..templates import load_template
+    from ..dry_run import dry_run
 
     if source != "llm":
         raise InputError(f"--dry-run shows what a language model would be asked; {source} asks nothing")
-    template = load_template(asking.template, workspace)
-    rendered = prompts(class_set, template)
-    count = len(rendered) * asking.samples
-    answered = _already_answered(workspace, class_set, template, asking)
+    runs = dry_run(
+        classes, template=[*templates], model=[*models], workspace=workspace, note=message, **asking
+    )
     if as_json:
-        print_json({"requests": count, "answered": answered, "prompts": rendered})
+        shown = [{**asdict(each), "to_ask": each.to_ask} for each in runs]
+        print_json(shown[0] if len(shown) == 1 else shown)
         return
-    for name, messages in rendered.items():
-        for each in messages:
-            typer.echo(clean(f"[{name}]\n{each['content']}\n"))
-    known = "unknown: no model to ask" if answered is None else str(answered)
-    message(f"{count} requests ({len(rendered)} classes x {asking.samples}); already answered: {known}")
+    for each in runs:
+        for name, messages in each.prompts.items():
+            for one in messages:
+                typer.echo(clean(f"[{name}]\n{one['content']}\n"))
+        message("\n".join(_expected(each)))
 
 
-def _already_answered(
-    workspace: Workspace, class_set: ClassSet, template: Template, asking: _Asking
-) -> int | None:
-    """How many answers are stored; None where no model is known, which keeps nobody from reading prompts."""
-    from ..generation import answered, plan, sampling_for
-    from ..responses import ResponseStore
-    from ..sources.endpoint import resolve_endpoint
+def _expected(run: DryRun) -> list[str]:
+    """The lines below the prompts: how many requests, tokens and dollars."""
+    from .asking import dollars
 
-    try:
-        endpoint = resolve_endpoint(workspace, asking.base_url, asking.model)
-    except DferPromptsError as error:
-        message(str(error))
-        return None
-    sampling = sampling_for(endpoint, template, **asking.sampling)
-    requests = plan(class_set, template, endpoint, sampling, asking.samples)
-    return len(answered(requests, ResponseStore(workspace.responses)))
-
-
-def _print(saved: DescriptionSet, made: _Made, folder: str, as_json: bool) -> None:
-    texts = {
-        name: [each.text for member in saved.members[name] for each in member] for name in saved.class_names
-    }
-    if as_json:
-        print_json({"version": saved.name, "folder": folder, **made.told, "classes": texts})
-        return
-    rows = [(name, "; ".join(descriptors)) for name, descriptors in texts.items()]
-    print_table(f"{saved.name} ({saved.manifest.source})", ["class", "descriptors"], rows)
-    if made.told:
-        message(_summary(made.told))
-    message(f"Written to {folder}\nNext: dfer-prompts descriptions show {saved.name}")
-
-
-def _summary(told: dict[str, Any]) -> str:
-    prompt, completion = told["tokens"]["prompt"], told["tokens"]["completion"]
-    tokens = "tokens not told" if prompt is None else f"{prompt} + {completion or 0} tokens"
-    lines = [f"Asked {told['asked']}, found stored {told['found']}, failed {told['failed']}; {tokens}"]
-    failures = told["failures"]
-    lines += [
-        f"  {each['class_name']}, sample {each['sample']}: {each['reason']} ({each['detail']})"
-        for each in failures[:SHOWN_FAILURES]
+    known = "unknown: no model to ask" if run.answered is None else str(run.answered)
+    lines = [
+        f"{run.template}, {run.model or 'no model'}: {run.requests} requests "
+        f"({len(run.prompts)} classes x {run.requests // len(run.prompts)}); already answered: {known}"
     ]
-    if len(failures) > SHOWN_FAILURES:
-        lines.append(f"  and {len(failures) - SHOWN_FAILURES} more, in the manifest")
-    return "\n".join(lines)
+    if not run.to_ask:
+        return [*lines, "  nothing is left to ask"]
+    likely = run.likely_completion_tokens
+    lines.append(
+        f"  tokens for the other {run.to_ask}: about {run.prompt_tokens} of prompts (estimated "
+        f"{run.estimated_by}) and at most {run.most_completion_tokens} of answers"
+        + ("" if likely is None else f"; {likely} if they are as long as those stored")
+    )
+    if run.most_cost is None:
+        lines.append("  cost: unknown; give the model's prices in dfer.yaml")
+    else:
+        likely_cost = "" if run.likely_cost is None else f", likely {dollars(run.likely_cost)}"
+        lines.append(f"  cost: at most {dollars(run.most_cost)}{likely_cost}")
+    return lines

@@ -9,7 +9,7 @@ import asyncio
 import difflib
 import json
 import os
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -18,7 +18,9 @@ from urllib.parse import urlsplit, urlunsplit
 import openai
 
 from ..errors import InputError, WorkError
+from ..redaction import redact
 from ..workspace import Workspace
+from .transport import BoundedClient
 
 OPENAI_URL = "https://api.openai.com/v1"
 
@@ -33,6 +35,7 @@ THREE_WAYS = (
 )
 LISTED_MODELS = 12
 SHOWN_OF_A_MESSAGE = 200  # characters of a server's own words
+KEPT_OF_GARBAGE = 4000  # characters of a body that is no JSON
 TIMEOUT_S = 300.0  # a small local model on a CPU needs minutes for a long answer
 LISTING_TIMEOUT_S = 15.0
 
@@ -62,18 +65,34 @@ class Endpoint:
         """OpenAI's newer models know only the new name; other servers may know only the old one."""
         return "max_completion_tokens" if self.is_openai else "max_tokens"
 
-    def client(self, retries: int) -> openai.AsyncOpenAI:
-        """The SDK's client; without a key a dummy is sent, because the SDK insists on one."""
+    def client(
+        self, retries: int, *, timeout: float = TIMEOUT_S, retried: Callable[[], None] = lambda: None
+    ) -> openai.AsyncOpenAI:
+        """The SDK's client; without a key a dummy is sent, because the SDK insists on one.
+
+        `timeout` bounds each attempt as a whole, in seconds; `retried` is called before each but the first.
+        """
+        patience = openai.Timeout(timeout, connect=min(10.0, timeout))
         return openai.AsyncOpenAI(
             base_url=self.base_url,
             api_key=self.api_key or "no-key",
             max_retries=retries,
-            timeout=openai.Timeout(TIMEOUT_S, connect=10.0),
+            timeout=patience,
+            http_client=BoundedClient(retried, timeout=patience),
         )
 
-    def redact(self, text: str) -> str:
-        """The text without the key, should a server have echoed it."""
-        return text.replace(self.api_key, "[key]") if self.api_key else text
+    def redact(self, value: Any) -> Any:
+        """A text, or JSON, without the key, should a server have echoed it."""
+        return redact(value, self.api_key)
+
+    def body(self, text: str) -> Any:
+        """A body as the server sent it, parsed where it is JSON, without the key should it be in there."""
+        try:
+            # Half of an escaped pair ("\\ud83d") is JSON but no text that a file could hold.
+            whole = json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", "replace")
+            return self.redact(json.loads(whole))
+        except (ValueError, RecursionError):
+            return str(self.redact(text))[:KEPT_OF_GARBAGE]
 
 
 def resolve_endpoint(workspace: Workspace, base_url: str | None = None, model: str | None = None) -> Endpoint:
@@ -87,6 +106,10 @@ def resolve_endpoint(workspace: Workspace, base_url: str | None = None, model: s
     if not url and not key:
         raise InputError(THREE_WAYS)
     url = normal_url(url or OPENAI_URL)
+    if redact(url, key) != url:
+        raise InputError(
+            "the base URL holds the key, and it is written into manifests\nLeave the key out of it"
+        )
     if url == OPENAI_URL and not key:
         raise InputError(f"{OPENAI_URL} wants a key: set OPENAI_API_KEY\nWithout one: --source facs")
     chosen = model or workspace.defaults.model or (DEFAULT_MODEL if url == OPENAI_URL else "")
@@ -138,6 +161,25 @@ async def served_models(client: openai.AsyncOpenAI) -> list[str]:
     return sorted({str(each["id"]) for each in entries if isinstance(each, dict) and each.get("id")})
 
 
+def check_models(endpoints: Sequence[Endpoint]) -> None:
+    """Whether one server lists the models of all these endpoints, if it lists any.
+
+    Raises InputError for the first that it does not know, WorkError when the server does not answer.
+    """
+    served = _listed(endpoints[0])
+    for each in endpoints if served else ():
+        if each.model not in served:
+            raise unknown_model(each, served)
+
+
+def unknown_model(endpoint: Endpoint, served: Sequence[str]) -> InputError:
+    """The error for a model that its server does not list."""
+    return InputError(
+        f"{endpoint.base_url} does not know the model {endpoint.model!r}\n"
+        f"It has: {choice_of(served, endpoint.model)}"
+    )
+
+
 def choice_of(models: Sequence[str], wanted: str = "") -> str:
     """A line that lists models, the nearest to the wanted one first, and not more than a person reads."""
     near = difflib.get_close_matches(wanted, models, n=3, cutoff=0.4)
@@ -150,7 +192,17 @@ def connection_error(endpoint: Endpoint, error: openai.APIConnectionError) -> st
     """One line: who did not answer, and why as far as the operating system tells."""
     if isinstance(error, openai.APITimeoutError):
         return f"{endpoint.base_url} did not answer in time"
+    if not is_nobody_there(error):
+        return f"{endpoint.base_url} broke off the connection ({_system_words(error)})"
     return f"nothing answers at {endpoint.base_url} ({_system_words(error)})"
+
+
+def is_nobody_there(error: openai.APIConnectionError) -> bool:
+    """Whether there was no connection at all (refused, no such host, no route), not one that broke off."""
+    if isinstance(error, openai.APITimeoutError):
+        return False
+    broke_off = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
+    return any(isinstance(each, OSError) and not isinstance(each, broke_off) for each in _below(error))
 
 
 def refused_key(endpoint: Endpoint) -> str:
@@ -171,49 +223,58 @@ def server_words(endpoint: Endpoint, error: openai.APIStatusError) -> str:
 
 
 def shortened(text: str) -> str:
-    """The text as one line, and not more of it than a person reads."""
-    line = " ".join(text.split())
+    """The text as one line without control characters, and not more of it than a person reads."""
+    line = "".join(char for char in " ".join(text.split()) if char.isprintable())
     return line if len(line) <= SHOWN_OF_A_MESSAGE else line[: SHOWN_OF_A_MESSAGE - 3] + "..."
 
 
 def _system_words(error: BaseException) -> str:
     """What the operating system said, from below the exceptions of the SDK and its HTTP library."""
-    words = "no connection"
-    below: BaseException | None = error
-    while below is not None:
+    words = "no reason given"
+    for below in _below(error):
         if isinstance(below, OSError) and below.strerror:
             number = below.errno or 0  # negative for a failed name lookup; asyncio's own words hide the cause
             words = os.strerror(number) if number > 0 else below.strerror
-        causes = below.exceptions if isinstance(below, BaseExceptionGroup) else (None,)
-        below = causes[0] or below.__cause__ or below.__context__
     return words
 
 
-def _only_model(endpoint: Endpoint) -> str:
-    async def listed() -> list[str]:
-        async with endpoint.client(retries=1) as client:
-            return await served_models(client)
+def _below(error: BaseException) -> Iterator[BaseException]:
+    """An exception and those that caused it; of several at once the first."""
+    below: BaseException | None = error
+    while below is not None:
+        yield below
+        causes = below.exceptions if isinstance(below, BaseExceptionGroup) else (None,)
+        below = causes[0] or below.__cause__ or below.__context__
 
-    answer = ""
-    models: list[str] = []
-    try:
-        models = run_blocking(listed())
-    except (openai.AuthenticationError, openai.PermissionDeniedError):
-        raise WorkError(f"{refused_key(endpoint)}\nor name the model with --model") from None
-    except openai.APIConnectionError as error:
-        says = connection_error(endpoint, error)
-        raise WorkError(f"{says}\nStart the server, or check --base-url") from None
-    except openai.APIStatusError as error:
-        # without a list of models a server can still be asked, by whoever knows the name
-        answer = f" (it answers {error.status_code} {server_words(endpoint, error)})"
+
+def _only_model(endpoint: Endpoint) -> str:
+    models = _listed(endpoint)
     if not models:
-        raise InputError(f"{endpoint.base_url} lists no models{answer}\nName the one to ask with --model")
+        raise InputError(f"{endpoint.base_url} lists no models\nName the one to ask with --model")
     if len(models) > 1:
         raise InputError(
             f"{endpoint.base_url} serves {len(models)} models; choose with --model\n"
             f"There are: {choice_of(models)}"
         )
     return models[0]
+
+
+def _listed(endpoint: Endpoint) -> list[str]:
+    """The models that a server says it has; none where it lists none."""
+
+    async def listed() -> list[str]:
+        async with endpoint.client(retries=1) as client:
+            return await served_models(client)
+
+    try:
+        return run_blocking(listed())
+    except (openai.AuthenticationError, openai.PermissionDeniedError):
+        raise WorkError(f"{refused_key(endpoint)}\nor name the model with --model") from None
+    except openai.APIConnectionError as error:
+        says = connection_error(endpoint, error)
+        raise WorkError(f"{says}\nStart the server, or check --base-url") from None
+    except openai.OpenAIError:
+        return []  # without a list of models a server can still be asked, by whoever knows the name
 
 
 def _key_from_environment() -> str | None:

@@ -1,60 +1,36 @@
-"""The language model as a source: chat completions, asked a few at a time, and what counts as an answer."""
+"""The language model as a source: chat completions, asked a few at a time."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import openai
 
-from ..errors import InputError
-from ..parsing import parse_answer
+from ..budget import Budget, Estimate
 from ..responses import Request
+from .dialogue import Dialogue, Reply
 from .endpoint import (
     TIMEOUT_S,
     Endpoint,
-    choice_of,
     connection_error,
+    is_nobody_there,
     refused_key,
-    resolve_endpoint,
     served_models,
     server_words,
     shortened,
+    unknown_model,
 )
 
-__all__ = ["Answer", "Endpoint", "Failure", "Lost", "ask", "read_answer", "resolve_endpoint"]
-
-Reason = Literal["truncated", "refused", "empty", "malformed"]
-FILTERED = ("content_filter", "content_policy_violation")  # error codes of servers that filter the question
+__all__ = ["RETRIES", "Asked", "Lost", "Reply", "Watcher", "ask"]
 
 RETRIES = 5  # the SDK's: on 408, 409, 429 and 5xx and lost connections, with Retry-After or growing waits
 HOPELESS = 10  # failures without a success: each has cost all its retries, and the rest would too
-KEPT_OF_GARBAGE = 4000  # characters of a body that is no JSON
 
-# A text without descriptors that apologises or declines was a refusal in prose, not a poor list.
-DECLINES = re.compile(
-    r"\b(sorry|i apologi[sz]e|can[’']?t|can ?not|won[’']?t|unable|decline)\b", re.IGNORECASE
-)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a response said."""
-
-    descriptors: list[str]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a response is no answer."""
-
-    reason: Reason
-    detail: str
+_UNDER_WAY: ContextVar[Request | None] = ContextVar("_UNDER_WAY", default=None)
 
 
 @dataclass(frozen=True)
@@ -67,141 +43,151 @@ class Lost:
     may_be_model: bool = False  # the server may not know the model
 
 
-def read_answer(response: Any) -> Answer | Failure:
-    """Judge one stored response, the body of a chat completion as the server sent it.
+@dataclass(frozen=True)
+class Asked:
+    """How the asking ended: the requests without a response, and why the rest was not asked."""
 
-    `usage`, `system_fingerprint` and all else that is optional may be missing.
-    """
-    if isinstance(response, dict) and isinstance(response.get("error"), dict):
-        error = response["error"]
-        reason: Reason = "refused" if error.get("code") in FILTERED else "malformed"
-        return Failure(reason, shortened(str(error.get("message") or "an error object")))
-    try:
-        choice = response["choices"][0]
-        message = choice["message"]
-        text, refusal = message.get("content") or "", message.get("refusal")
-        finish = choice.get("finish_reason")
-    except (LookupError, TypeError, AttributeError):
-        return Failure("malformed", _what_it_is(response))
-    if refusal or finish == "content_filter":
-        return Failure("refused", shortened(str(refusal or "finish_reason: content_filter")))
-    if finish == "length":
-        return Failure("truncated", "finish_reason: length; raise --max-tokens")
-    return _read_text(text) if isinstance(text, str) else Failure("malformed", "its content is no text")
+    lost: list[Lost]
+    stopped: str | None = None  # by the budget
 
 
-def _read_text(text: str) -> Answer | Failure:
-    descriptors = parse_answer(text)
-    if descriptors:
-        return Answer(descriptors)
-    if DECLINES.search(text):
-        return Failure("refused", shortened(text))
-    return Failure("empty", "no descriptor in it" if text.strip() else "no text in it")
+class Watcher:
+    """What is told while requests are under way; a subclass overrides what it wants to know."""
+
+    async def arrived(self, request: Request, reply: Reply) -> None:
+        """A response is here. Whatever this raises ends the asking."""
+
+    def retried(self, request: Request) -> None:
+        """A request is sent again after a failure."""
+
+    def lost(self, lost: Lost) -> None:
+        """A request got no response."""
+
+    def note(self, sentence: str) -> None:
+        """Something about the server that a person should know, said once."""
 
 
 async def ask(
     endpoint: Endpoint,
     requests: Sequence[Request],
-    arrived: Callable[[Request, Any], None],
+    watcher: Watcher,
     *,
     concurrency: int = 8,
     retries: int = RETRIES,
     timeout: float = TIMEOUT_S,
-) -> list[Lost]:
+    budget: Budget | None = None,
+    estimate: Estimate | None = None,
+) -> Asked:
     """Ask each request once, at most `concurrency` at a time, and hand each response over as it arrives.
 
     A request that fails after the SDK's retries does not stop the others, unless they would fail like it (no
     connection, no such model, a refused key), or unless `HOPELESS` or two rounds have failed and none came
-    through: then nothing more is begun, and what is under way is finished.
-    Returns the requests without a response. Raises InputError when the server does not know the model, with
-    the ones it knows; whatever `arrived` raises ends the work.
+    through: then nothing more is begun, and what is under way is finished. `timeout` (seconds) bounds one
+    attempt from its first byte to its last. `estimate` says what a request may take of the `budget`.
+
+    Raises InputError when the server does not know the model, with the ones it knows; whatever the watcher
+    raises ends the work.
     """
-    waiting = deque(requests)
-    lost: list[Lost] = []
-    hopeless = max(HOPELESS, 2 * concurrency)
-    async with endpoint.client(retries) as client:
+    if not requests:
+        return Asked([])
 
-        async def worker() -> None:
-            nonlocal hopeless
-            while waiting:
-                request = waiting.popleft()
-                outcome = await _one(client, endpoint, request, timeout)
-                if not isinstance(outcome, Lost):
-                    arrived(request, outcome)
-                    hopeless = len(requests) + 1
-                    continue
-                lost.append(outcome)
-                if outcome.final or len(lost) >= hopeless:
-                    waiting.clear()
+    def retried() -> None:
+        if (request := _UNDER_WAY.get()) is not None:
+            watcher.retried(request)
 
-        if requests:
-            await _reach(client, endpoint, requests[0], lost)
-        if not lost:
-            await _together([worker() for _ in range(min(concurrency, len(requests)))])
-        if any(each.may_be_model for each in lost):
+    async with endpoint.client(retries, timeout=timeout, retried=retried) as client:
+        dialogue = Dialogue(client, endpoint, retries, watcher.note)
+        asking = _Asking(endpoint, requests, watcher, dialogue, budget or Budget(), estimate or Estimate())
+        asking.hopeless = max(HOPELESS, 2 * concurrency)
+        await asking.run(client, min(concurrency, len(requests)))
+        if any(each.may_be_model for each in asking.lost):
             await _check_model(client, endpoint)
-    return lost
+    return Asked(asking.lost, asking.stopped)
 
 
-async def _together(workers: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Run the workers to their end; the first exception of one stops all and is raised as it was."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for each in workers:
-                group.create_task(each)
-    except ExceptionGroup as problems:
-        raise problems.exceptions[0] from None
+@dataclass
+class _Asking:
+    """The state of one call of `ask`."""
 
+    endpoint: Endpoint
+    requests: Sequence[Request]
+    watcher: Watcher
+    dialogue: Dialogue
+    budget: Budget
+    estimate: Estimate
+    hopeless: int = HOPELESS
+    stopped: str | None = None
 
-async def _reach(client: openai.AsyncOpenAI, endpoint: Endpoint, first: Request, lost: list[Lost]) -> None:
-    """Find out in a second, not after all retries, that nobody is there."""
-    try:
-        await served_models(client)
-    except openai.APITimeoutError:
-        pass
-    except openai.APIConnectionError as error:
-        lost.append(Lost(first, connection_error(endpoint, error), final=True))
-    except openai.APIError:
-        pass  # somebody is there; whether they list their models does not matter
+    def __post_init__(self) -> None:
+        self.waiting = deque(self.requests)
+        self.lost: list[Lost] = []
+        self.answered = False
+        self.changed = asyncio.Condition()
 
+    async def run(self, client: openai.AsyncOpenAI, workers: int) -> None:
+        """All workers to their end; the first exception of one stops all and is raised as it was."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._work()) for _ in range(workers)]
+                reaching = group.create_task(self._reach(client, tasks))
+                await asyncio.wait(tasks)
+                reaching.cancel()
+        except ExceptionGroup as problems:
+            raise problems.exceptions[0] from None
 
-async def _one(
-    client: openai.AsyncOpenAI, endpoint: Endpoint, request: Request, timeout: float
-) -> Any | Lost:
-    sampling = request.identity["sampling"]
-    sent: dict[str, Any] = {
-        "model": request.model,
-        "messages": list(request.messages),
-        "temperature": sampling["temperature"],
-        "top_p": sampling["top_p"],
-        "seed": sampling["seed"],
-        endpoint.token_limit_name: sampling["max_tokens"],
-    }
-    if sampling["reasoning_effort"] is not None:
-        sent["reasoning_effort"] = sampling["reasoning_effort"]
-    try:
-        raw = await client.chat.completions.with_raw_response.create(**sent, timeout=timeout)
-    except openai.APIError as error:
-        if error.code in FILTERED:
-            return {"error": {"code": error.code, "message": endpoint.redact(error.message)}}
-        return _why_lost(endpoint, request, error)
-    return _body(endpoint, raw.http_response.text)
+    async def _work(self) -> None:
+        while (request := await self._next()) is not None:
+            _UNDER_WAY.set(request)
+            reserved, spent = self.estimate.most(request), 0
+            try:
+                outcome = await self.dialogue.ask(request)
+                if isinstance(outcome, Reply):
+                    self.answered = True
+                    spent = self.estimate.spent(request, outcome.body)
+                    await self.watcher.arrived(request, outcome)
+                else:
+                    self._lose(_why_lost(self.endpoint, request, outcome))
+            finally:
+                self.budget.settle(reserved, spent)
+                async with self.changed:
+                    self.changed.notify_all()
 
+    async def _next(self) -> Request | None:
+        """The next request, once the budget has room for it; None when there is nothing more to ask."""
+        async with self.changed:
+            while self.waiting:
+                tokens = self.estimate.most(self.waiting[0])
+                if self.budget.fits(tokens):
+                    self.budget.reserve(tokens)
+                    return self.waiting.popleft()
+                if not self.budget.reserved:  # nothing is under way that could leave room
+                    self.stopped = self.budget.reason(tokens)
+                    return None
+                await self.changed.wait()
+        return None
 
-def _body(endpoint: Endpoint, text: str) -> Any:
-    """The body as the server sent it, parsed where it is JSON, without the key should it be in there."""
-    redacted = endpoint.redact(text)
-    try:
-        # Half of an escaped pair ("\ud83d") is JSON but no text that a file could hold.
-        whole = json.dumps(json.loads(redacted), ensure_ascii=False).encode("utf-8", "replace")
-        return json.loads(whole)
-    except (ValueError, RecursionError):
-        return redacted[:KEPT_OF_GARBAGE]
+    def _lose(self, lost: Lost) -> None:
+        self.lost.append(lost)
+        self.watcher.lost(lost)
+        if lost.final or (not self.answered and len(self.lost) >= self.hopeless):
+            self.waiting.clear()
+
+    async def _reach(self, client: openai.AsyncOpenAI, workers: Sequence[asyncio.Task[None]]) -> None:
+        """Find out in a second, not after all retries, that nobody is there."""
+        try:
+            await served_models(client)
+        except openai.APIConnectionError as error:
+            if is_nobody_there(error) and not self.answered and not self.lost:
+                self._lose(_why_lost(self.endpoint, self.requests[0], error))
+                for worker in workers:
+                    worker.cancel()
+        except openai.OpenAIError:
+            pass  # somebody is there; whether they list their models does not matter
 
 
 def _why_lost(endpoint: Endpoint, request: Request, error: openai.APIError) -> Lost:
     if isinstance(error, openai.APIConnectionError):
-        return Lost(request, connection_error(endpoint, error), final=True)
+        return Lost(request, connection_error(endpoint, error), final=is_nobody_there(error))
     if not isinstance(error, openai.APIStatusError):
         return Lost(request, shortened(endpoint.redact(error.message)))
     status = error.status_code
@@ -219,18 +205,7 @@ def _why_lost(endpoint: Endpoint, request: Request, error: openai.APIError) -> L
 async def _check_model(client: openai.AsyncOpenAI, endpoint: Endpoint) -> None:
     try:
         models = await served_models(client)
-    except openai.APIError:
+    except openai.OpenAIError:
         return
     if models and endpoint.model not in models:
-        raise InputError(
-            f"{endpoint.base_url} does not know the model {endpoint.model!r}\n"
-            f"It has: {choice_of(models, endpoint.model)}"
-        )
-
-
-def _what_it_is(response: Any) -> str:
-    if not isinstance(response, str):
-        return "JSON, but no chat completion: it has no choices"
-    if response.lstrip().startswith("<"):
-        return "an HTML page; does --base-url end in /v1?"
-    return "not JSON" if response.strip() else "nothing at all"
+        raise unknown_model(endpoint, models)

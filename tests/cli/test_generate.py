@@ -99,7 +99,7 @@ def test_generate_for_mafw_alone_does_the_right_thing(endpoint: FakeEndpoint) ->
     assert {body["model"] for body in endpoint.asked} == {"tiny"}
     assert len(rows("v2")) == 11 * 6
     assert "disappointment" in out
-    assert "Asked 55, found stored 0, failed 0; 2200 + 1100 tokens" in err
+    assert "Asked 55, found stored 0, failed 0, retried 0; 2200 + 1100 tokens" in err
     assert "dfer-prompts descriptions show v2" in err
     assert len(Path("descriptions/v2/responses.jsonl").read_text().splitlines()) == 55
     assert "55/55" in err

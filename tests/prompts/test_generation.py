@@ -11,9 +11,11 @@ import pytest
 
 from dfer_prompts.classes import ClassSet, load_class_set
 from dfer_prompts.errors import InputError, WorkError
-from dfer_prompts.generation import Outcome, generate, prompts, sampling_for
+from dfer_prompts.generation import Outcome, ask_and_rank, prompts, sampling_for
+from dfer_prompts.making import Asking, plan_for
+from dfer_prompts.progress import Progress
 from dfer_prompts.responses import ResponseStore
-from dfer_prompts.sources.llm import Endpoint
+from dfer_prompts.sources.endpoint import Endpoint
 from dfer_prompts.templates import Template, load_template
 from dfer_prompts.workspace import Workspace
 
@@ -32,14 +34,12 @@ def template(workspace: Workspace) -> Template:
     return load_template("paper", workspace)
 
 
-def run(server: FakeEndpoint, workspace: Workspace, class_set: ClassSet = DFEW, **options: Any) -> Outcome:
-    return generate(
-        class_set,
-        load_template("paper", workspace),
-        Endpoint(server.base_url, "tiny"),
-        responses=ResponseStore(workspace.responses),
-        **options,
-    )
+def run(
+    server: FakeEndpoint, workspace: Workspace, class_set: ClassSet = DFEW, report: Any = None, **asking: Any
+) -> Outcome:
+    endpoint = Endpoint(server.base_url, "tiny")
+    plan = plan_for(class_set, load_template("paper", workspace), endpoint, Asking(**asking))
+    return ask_and_rank(plan, ResponseStore(workspace.responses), report=report)
 
 
 def is_about(body: dict[str, Any], name: str) -> bool:
@@ -47,7 +47,7 @@ def is_about(body: dict[str, Any], name: str) -> bool:
 
 
 def descriptors(outcome: Outcome, name: str) -> list[tuple[str, int]]:
-    (member,) = outcome.draft.members[name]
+    (member,) = outcome.descriptions.members[name]
     return [(each.text, each.support) for each in member]
 
 
@@ -66,7 +66,7 @@ def test_answers_become_ranked_descriptors_and_the_manifest_says_how(
     assert descriptors(outcome, "fear") == [("raised brows", 3), ("wide eyes", 2)]
     assert (outcome.asked, outcome.found, outcome.failed) == (21, 0, 0)
     assert (outcome.prompt_tokens, outcome.completion_tokens) == (21 * 40, 21 * 20)
-    manifest = outcome.draft.manifest
+    manifest = outcome.descriptions.manifest
     assert manifest.class_set == {"name": "dfew", "class_names": list(DFEW.names)}
     assert (manifest.source, manifest.model, manifest.base_url) == ("llm", "tiny", endpoint.base_url)
     assert (manifest.template, manifest.template_sha256) == ("paper", template.sha256)
@@ -77,6 +77,7 @@ def test_answers_become_ranked_descriptors_and_the_manifest_says_how(
         "seed": 1,
         "samples": 3,
         "top_k": 2,
+        "rank": "support",
     }
 
 
@@ -99,7 +100,7 @@ def test_a_rerun_asks_nothing_and_a_larger_one_only_the_rest(
     first = run(endpoint, workspace, samples=2)
     again = run(endpoint, workspace, samples=2)
     assert (again.asked, again.found) == (0, 14)
-    assert again.draft.members == first.draft.members
+    assert again.descriptions.members == first.descriptions.members
     assert again.prompt_tokens is None
     more = run(endpoint, workspace, samples=3)
     assert (more.asked, more.found) == (7, 14)
@@ -130,14 +131,14 @@ def test_what_is_no_answer_is_kept_reported_and_asked_again(
         reply if is_about(body, "fear") and body["seed"] == 2 and earlier == 0 else None
     )
     outcome = run(endpoint, workspace, samples=3)
-    (failure,) = outcome.draft.manifest.failures
+    (failure,) = outcome.descriptions.manifest.failures
     assert (failure["class_name"], failure["sample"], failure["reason"]) == ("fear", 1, reason)
     assert outcome.failed == 1
-    assert outcome.draft.members["fear"][0][0].samples == 2
+    assert outcome.descriptions.members["fear"][0][0].samples == 2
     assert (workspace.responses / f"{failure['key']}.json").is_file()
     again = run(endpoint, workspace, samples=3)
     assert (again.asked, again.found, again.failed) == (1, 20, 0)
-    assert again.draft.members["fear"][0][0].samples == 3
+    assert again.descriptions.members["fear"][0][0].samples == 3
 
 
 def test_an_answer_without_usage_is_an_answer(endpoint: FakeEndpoint, workspace: Workspace) -> None:
@@ -157,7 +158,7 @@ def test_a_short_class_is_named_with_what_it_has(endpoint: FakeEndpoint, workspa
     assert str(error.value).splitlines()[0] == "fewer than 6 descriptors: fear has 2"
     assert "--allow-short" in str(error.value)
     allowed = run(endpoint, workspace, samples=2, allow_short=True)
-    assert (allowed.asked, len(allowed.draft.members["fear"][0])) == (0, 2)
+    assert (allowed.asked, len(allowed.descriptions.members["fear"][0])) == (0, 2)
 
 
 def test_a_class_without_any_answer_is_an_error_even_when_short_is_allowed(
@@ -188,7 +189,11 @@ def test_a_failing_request_does_not_lose_the_others(endpoint: FakeEndpoint, work
 def test_progress_counts_what_was_stored_before(endpoint: FakeEndpoint, workspace: Workspace) -> None:
     run(endpoint, workspace, samples=1)
     seen: list[tuple[int, int, str]] = []
-    run(endpoint, workspace, samples=2, report=lambda done, total, note: seen.append((done, total, note)))
+
+    def report(progress: Progress) -> None:
+        seen.append((progress.total.done, progress.total.requests, progress.latest))
+
+    run(endpoint, workspace, samples=2, report=report)
     assert seen[0] == (7, 14, "")
     assert [done for done, _, _ in seen] == list(range(7, 15))
     assert {note for _, _, note in seen[1:]} == set(DFEW.names)

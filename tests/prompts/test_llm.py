@@ -11,8 +11,9 @@ import pytest
 
 from dfer_prompts.errors import DferPromptsError, InputError, WorkError
 from dfer_prompts.responses import Request, Sampling
-from dfer_prompts.sources.endpoint import normal_url
-from dfer_prompts.sources.llm import Answer, Endpoint, Failure, Lost, ask, read_answer, resolve_endpoint
+from dfer_prompts.sources.answers import Answer, Failure, read_answer
+from dfer_prompts.sources.endpoint import Endpoint, normal_url, resolve_endpoint
+from dfer_prompts.sources.llm import Lost, Reply, Watcher, ask
 from dfer_prompts.workspace import Workspace
 
 from .endpoint import FakeEndpoint, Reply, completion, serve
@@ -35,14 +36,36 @@ def requests_to(server: FakeEndpoint, count: int = 3, **sampling: Any) -> list[R
     ]
 
 
+class Collected(Watcher):
+    """What arrived, by key, and all else that was told."""
+
+    def __init__(self) -> None:
+        self.responses: dict[str, Any] = {}
+        self.forms: list[str] = []
+        self.retries: list[int] = []
+        self.notes: list[str] = []
+
+    async def arrived(self, request: Request, reply: Reply) -> None:
+        self.responses[request.key] = reply.body
+        self.forms.append(reply.form)
+
+    def retried(self, request: Request) -> None:
+        self.retries.append(request.sample)
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+
+def watched(server: FakeEndpoint, requests: list[Request], **options: Any) -> tuple[Collected, list[Lost]]:
+    watcher = Collected()
+    endpoint = Endpoint(server.base_url, "tiny", options.pop("api_key", None))
+    return watcher, asyncio.run(ask(endpoint, requests, watcher, **options)).lost
+
+
 def asked(server: FakeEndpoint, requests: list[Request], **options: Any) -> tuple[dict[str, Any], list[Lost]]:
     """Ask, and return the responses by key and what was lost."""
-    responses: dict[str, Any] = {}
-    endpoint = Endpoint(server.base_url, "tiny", options.pop("api_key", None))
-    lost = asyncio.run(
-        ask(endpoint, requests, lambda request, body: responses.update({request.key: body}), **options)
-    )
-    return responses, lost
+    watcher, lost = watched(server, requests, **options)
+    return watcher.responses, lost
 
 
 # ---------------------------------------------------------------- what counts as an answer
@@ -265,11 +288,12 @@ def test_nobody_there_is_told_at_once(endpoint: FakeEndpoint) -> None:
 
 
 def test_what_storing_raises_comes_out_as_it_is(endpoint: FakeEndpoint) -> None:
-    def full(request: Request, body: Any) -> None:
-        raise OSError(28, "No space left on device")
+    class Full(Watcher):
+        async def arrived(self, request: Request, reply: Reply) -> None:
+            raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        asyncio.run(ask(Endpoint(endpoint.base_url, "tiny"), requests_to(endpoint, 9), full))
+        asyncio.run(ask(Endpoint(endpoint.base_url, "tiny"), requests_to(endpoint, 9), Full()))
 
 
 # ---------------------------------------------------------------- which endpoint, which model
