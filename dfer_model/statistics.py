@@ -33,6 +33,15 @@ class Difference:
         return "worse" if self.high < 0 else "indistinguishable"
 
 
+@dataclass(frozen=True)
+class Interval:
+    """A figure in percent, with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
 def uar_weights(labels: NDArray[np.int64], folds: NDArray[np.int64]) -> NDArray[np.float64]:
     """Weights (clips,) that sum correct answers to the UAR in percent, averaged over the folds.
 
@@ -79,6 +88,26 @@ def paired_difference(
     draws = _resample(gains, weights, _strata(labels, folds), np.random.default_rng(seed))
     low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Difference(float((gains.mean(0) * weights).sum()), float(low), float(high), per_fold)
+
+
+def figure_interval(
+    correct: NDArray[np.bool_],
+    weights: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    folds: NDArray[np.int64],
+    *,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """The figure of one set of answers (clips,), with a bootstrap interval: the luck of the clips alone.
+
+    Clips are resampled within each fold and class, as in `paired_difference`. Two intervals that overlap do
+    not say that their figures are alike: for that, the difference has an interval of its own.
+    """
+    answers = correct.astype(np.float64)[None]  # (1, clips)
+    draws = _resample(answers, weights, _strata(labels, folds), np.random.default_rng(seed))
+    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(answers[0] @ weights), float(low), float(high))
 
 
 def _strata(labels: NDArray[np.int64], folds: NDArray[np.int64]) -> list[NDArray[np.intp]]:

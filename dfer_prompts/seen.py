@@ -6,9 +6,11 @@ is. What it has seen travels in the manifests, through views, edits, ensembles a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-from .description_set import DescriptionSet
+from .description_set import DescriptionSet, Manifest, Seen, lineage
 from .errors import InputError
 
 
@@ -40,3 +42,30 @@ def require_unseen(
                 f"{name} was chosen by the labels of fold {listed} of {dataset} and cannot "
                 "be judged there\nJudge it on other folds (--folds) or another dataset"
             )
+
+
+def chosen_set(
+    of: DescriptionSet, chosen: Mapping[str, Sequence[str]], seen: Seen, derivation: Mapping[str, Any]
+) -> DescriptionSet:
+    """A draft of these descriptors of `of`, which the labels of `seen` chose; one member per class.
+
+    `chosen` maps classes of the set, by its own names, to texts of their descriptors; other classes are left
+    out. The draft has seen what `of` has, too.
+    """
+    names = tuple(name for name in of.class_names if name in chosen)
+    members = {}
+    for name in names:
+        known = {each.text: each for member in reversed(of.members[name]) for each in member}
+        members[name] = (
+            tuple(replace(known[text], rank=rank) for rank, text in enumerate(chosen[name], start=1)),
+        )
+    class_set = {**of.manifest.class_set, "class_names": list(names)}
+    if words := {name: said for name, said in class_set.pop("words", {}).items() if name in names}:
+        class_set["words"] = words
+    passed_on = lineage([of])
+    passed_on["seen"] = tuple(dict.fromkeys((*passed_on["seen"], seen)))
+    kept = {"source", "citation", "license", "control", "template", "template_sha256", "model"}
+    manifest = Manifest(
+        class_set=class_set, derivation=dict(derivation), **of.manifest.model_dump(include=kept), **passed_on
+    )
+    return DescriptionSet("", names, members, manifest)

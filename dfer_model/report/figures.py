@@ -1,4 +1,4 @@
-"""Figures of a run, drawn without a display."""
+"""Figures of a run and of description sets, drawn without a display."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from dfer_model.errors import InputError
 from dfer_model.files import replacing
 from dfer_model.metrics import Measures
 
 CELL_INCHES = 0.55
 SMALLEST_INCHES, LARGEST_INCHES = 5.0, 16.0
 MARGIN_INCHES = 2.5  # for the class names
+PICTURES = (".png", ".svg")
 DARK = 55.0  # percent from which a cell is dark enough for white figures
 
 
@@ -48,3 +51,51 @@ def confusion_figure(path: Path, measured: Measures, class_names: Sequence[str],
             axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=font)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
+
+
+def heat_map_figure(
+    path: Path, matrices: Sequence[NDArray[np.float64]], class_names: Sequence[str], titles: Sequence[str]
+) -> None:
+    """Draw cosines between classes, a square panel per matrix, as the PNG or SVG that `path`'s suffix says.
+
+    All panels share their colours, from the least to the largest cosine off the diagonals. The figure appears
+    whole or not at all. Raises InputError for another suffix.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    check_picture(path)
+    between = np.concatenate([matrix[~np.eye(len(matrix), dtype=bool)] for matrix in matrices])
+    low, high = float(between.min()), float(between.max())
+    wanted = CELL_INCHES * len(class_names)
+    size = min(max(wanted + MARGIN_INCHES, SMALLEST_INCHES), LARGEST_INCHES)
+    font = 9.0 * min(1.0, (size - MARGIN_INCHES) / wanted)
+    # Names stay text in an SVG, and the same figure is the same file.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "dfer"}):
+        figure = Figure(figsize=(size * len(matrices), size), layout="constrained")
+        FigureCanvasAgg(figure)
+        figure.suptitle("Cosine of class texts: a diagnostic, not accuracy", fontsize=10)
+        places = range(len(class_names))
+        for axes, matrix, title in zip(
+            figure.subplots(1, len(matrices), squeeze=False)[0], matrices, titles, strict=True
+        ):
+            image = axes.imshow(matrix, cmap="Blues", vmin=low, vmax=max(high, low + 1e-6))
+            axes.set_title(title, fontsize=10, parse_math=False)
+            axes.set_xticks(places, class_names, rotation=45, ha="right", fontsize=font, parse_math=False)
+            axes.set_yticks(places, class_names, fontsize=font, parse_math=False)
+            for (row, column), value in np.ndenumerate(matrix):
+                colour = "white" if value > low + DARK / 100 * (high - low) else "black"
+                axes.text(
+                    column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=font * 0.9
+                )
+            figure.colorbar(image, ax=axes, shrink=0.7)
+        with replacing(path) as temporary:
+            metadata = {"Date": None} if path.suffix == ".svg" else {}
+            figure.savefig(temporary, format=path.suffix[1:], dpi=120, metadata=metadata)
+
+
+def check_picture(path: Path) -> None:
+    """Raise InputError for a file whose name does not end in .png or .svg."""
+    if path.suffix not in PICTURES:
+        raise InputError(f"{path}: a figure is drawn as {' or '.join(PICTURES)}; end its name in one of them")

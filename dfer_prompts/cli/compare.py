@@ -23,6 +23,8 @@ from .configuration import (
     SetOption,
     WeightsOption,
     class_texts,
+    judging_folds,
+    numbers,
     open_dataset,
 )
 from .output import JsonOption, message, print_json, print_line, print_table, progress
@@ -83,7 +85,7 @@ def compare(
     texts = tuple(class_texts(each, clips) for each in [*candidates, *control_sets])
     from dfer_model.experiments import Grid
 
-    judging = numbers(folds, "--folds") if folds else tuple(clips.fold_names())
+    judging = judging_folds(clips, folds)
     require_unseen([*candidates, *control_sets], clips.name, clips.fingerprint, judging)
     grid = Grid(settings, texts, judging, numbers(seeds, "--seeds"))
     result = compare_grid(workspace, clips, grid, [each.name for each in control_sets], device)
@@ -156,23 +158,6 @@ def origin(control: DescriptionSet) -> str:
     parents = " and ".join(control.manifest.parents) or "a draft"
     seed = control.manifest.derivation.get("seed", "unknown")
     return f"{control.name} is made of {parents} with seed {seed}."
-
-
-def numbers(text: str, option: str) -> tuple[int, ...]:
-    """ "1-3,5" as (1, 2, 3, 5). Raises InputError for anything else.
-
-    >>> numbers("1-3,5", "--folds")
-    (1, 2, 3, 5)
-    """
-    found: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise InputError(f"{option} {text!r} is not a list of numbers; write it like 1-3 or 1,2,5")
-        found += range(int(first), int(last if dash else first) + 1) or [0]
-    if 0 in found or len(set(found)) != len(found):
-        raise InputError(f"{option} {text!r} names no number, or one twice; write it like 1-3 or 1,2,5")
-    return tuple(found)
 
 
 def show(result: dict[str, Any]) -> None:

@@ -61,6 +61,8 @@ class Choices:
         from dfer_model.settings import with_overrides
 
         options = {"clip": self.clip, "weights": self.weights, "epochs": self.epochs, "select": self.select}
+        if self.clip == "demo" and self.weights is None:
+            options["weights"] = "shipped"
         if self.weights and Path(self.weights).is_file():
             # A run is taken up again from any folder.
             options["weights"] = str(Path(self.weights).resolve())
@@ -110,3 +112,33 @@ def class_texts(descriptions: DescriptionSet, clips: PackedClips) -> ClassTexts:
         class_names=clips.class_names,
         texts=tuple(tuple(members) for members in texts),
     )
+
+
+def judging_folds(clips: PackedClips, given: str | None) -> tuple[int, ...]:
+    """The folds that `--folds` means, by default all that can be tested. Raises InputError for none."""
+    if given is not None:
+        return numbers(given, "--folds")
+    folds = tuple(clips.fold_names())
+    if not folds:
+        raise InputError(
+            f"{clips.path} has no folds, so nothing can judge\n"
+            "Say them with folds.csv or `data prepare folder --folds N`"
+        )
+    return folds
+
+
+def numbers(text: str, option: str, *, least: int = 1) -> tuple[int, ...]:
+    """ "1-3,5" as (1, 2, 3, 5). Raises InputError for anything else, and for a number below `least`.
+
+    >>> numbers("1-3,5", "--folds")
+    (1, 2, 3, 5)
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise InputError(f"{option} {text!r} is not a list of numbers; write it like 1-3 or 1,2,5")
+        found += range(int(first), int(last if dash else first) + 1) or [-1]
+    if min(found) < least or len(set(found)) != len(found):
+        raise InputError(f"{option} {text!r} names no number, or one twice; write it like 1-3 or 1,2,5")
+    return tuple(found)

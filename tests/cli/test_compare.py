@@ -12,7 +12,7 @@ import pytest
 from dfer_model.data.packed import PackedClips
 from dfer_prompts import DescriptionStore, Workspace, control_set, load
 from dfer_prompts.cli import main
-from dfer_prompts.cli.compare import numbers
+from dfer_prompts.cli.configuration import numbers
 from dfer_prompts.description_set import Seen
 from dfer_prompts.errors import InputError
 
@@ -142,7 +142,7 @@ def test_lists_of_numbers(text: str, expected: tuple[int, ...]) -> None:
     assert numbers(text, "--folds") == expected
 
 
-@pytest.mark.parametrize("text", ["", "a", "1-", "3-1", "1,1", "1;2", "-1"])
+@pytest.mark.parametrize("text", ["", "a", "1-", "3-1", "1,1", "1;2", "-1", "0"])
 def test_what_is_no_list_of_numbers(text: str) -> None:
     with pytest.raises(InputError, match="--seeds"):
         numbers(text, "--seeds")
