@@ -1,0 +1,171 @@
+"""What `generate` adds to the waiting for a server: run `python benchmarks/generation.py`.
+
+A server on loopback, in a process of its own, takes 200 ms for every request. `dfer_prompts.generate` asks it
+for 11 classes x 10 samples, 16 at once, into a fresh workspace; a bare loop over the SDK's async client asks
+it the same in the same run, by turns. Prints the ratio of the wall times, the ideal (requests /
+concurrency x latency) beside it, and what a rerun takes with every answer stored. Fails (exit 1) when the
+best time of `generate` is over 1.15 times that of the bare loop, or a rerun takes 1 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import openai
+
+from dfer_prompts import Workspace, generate, load_class_set
+from dfer_prompts.generation import prompts
+from dfer_prompts.templates import load_template
+
+LATENCY_S = 0.2
+CLASSES, SAMPLES, CONCURRENCY = "mafw", 10, 16
+RUNS = 5
+LIMIT, RERUN_LIMIT_S = 1.15, 1.0
+
+FEATURES = "furrowed eyebrows, narrow eyes, tightened lips, flared nostrils, raised cheeks, a wide mouth"
+ANSWER = {
+    "id": "1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "tiny",
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {
+                "role": "assistant",
+                "content": "\n".join(f"- {each}" for each in FEATURES.split(", ")),
+            },
+        }
+    ],
+    "usage": {"prompt_tokens": 40, "completion_tokens": 20, "total_tokens": 60},
+}
+
+
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer all requests of one connection, each after the latency."""
+    listing = json.dumps({"object": "list", "data": [{"id": "tiny", "object": "model"}]})
+    while request := await reader.readline():
+        length = 0
+        while (line := await reader.readline()).strip():
+            name, _, value = line.partition(b":")
+            length = int(value) if name.lower() == b"content-length" else length
+        await reader.readexactly(length)
+        await asyncio.sleep(LATENCY_S)
+        body = (listing if request.startswith(b"GET") else json.dumps(ANSWER)).encode()
+        fields = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        writer.write(f"HTTP/1.1 200 OK\r\n{fields}".encode() + body)
+        await writer.drain()
+    writer.close()
+
+
+def serve(ready: Connection) -> None:
+    """The server's process: tells its port, then answers until it is ended."""
+
+    async def forever() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        ready.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(forever())
+
+
+async def bare_loop(base_url: str, questions: list[dict[str, Any]]) -> None:
+    """What anybody would write: the SDK's client, a semaphore, and the answers forgotten."""
+    limit = asyncio.Semaphore(CONCURRENCY)
+    async with openai.AsyncOpenAI(base_url=base_url, api_key="none") as client:
+
+        async def one(question: dict[str, Any]) -> None:
+            async with limit:
+                await client.chat.completions.create(**question)
+
+        await asyncio.gather(*map(one, questions))
+
+
+def same_questions() -> list[dict[str, Any]]:
+    """The 110 requests that `generate` sends."""
+    rendered = prompts(load_class_set(CLASSES), load_template("paper", Workspace.find()))
+    return [
+        {
+            "model": "tiny",
+            "messages": messages,
+            "temperature": 0.7,
+            "top_p": 1.0,
+            "max_tokens": 2048,
+            "seed": 1 + sample,
+        }
+        for messages in rendered.values()
+        for sample in range(SAMPLES)
+    ]
+
+
+def generated(base_url: str, folder: Path) -> int:
+    """How many requests were sent for a new version in this workspace."""
+    made = generate(
+        CLASSES,
+        model="tiny",
+        base_url=base_url,
+        samples=SAMPLES,
+        concurrency=CONCURRENCY,
+        workspace=Workspace(folder),
+    )
+    return made.asked
+
+
+def measure(base_url: str) -> tuple[list[float], list[float], list[float]]:
+    """Wall times in seconds of the bare loop, of `generate`, and of its reruns."""
+    bare, whole, rerun = [], [], []
+    questions = same_questions()
+    for _ in range(RUNS + 1):  # the first round warms up
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            asyncio.run(bare_loop(base_url, questions))
+            bare.append(time.perf_counter() - start)
+            for times, expected in ((whole, len(questions)), (rerun, 0)):
+                start = time.perf_counter()
+                asked = generated(base_url, Path(folder))
+                times.append(time.perf_counter() - start)
+                assert asked == expected
+    return bare[1:], whole[1:], rerun[1:]
+
+
+def main() -> int:
+    """Measure, print, judge."""
+    os.environ["NO_PROXY"] = "127.0.0.1"
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(sender,), daemon=True)
+    server.start()
+    sender.close()  # so that a server that did not start is an error here, not a wait
+    bare, whole, rerun = measure(f"http://127.0.0.1:{receiver.recv()}/v1")
+    server.terminate()
+    count = len(same_questions())
+    ideal = count / CONCURRENCY * LATENCY_S
+    rounds = math.ceil(count / CONCURRENCY) * LATENCY_S
+    ratio = min(whole) / min(bare)
+    middle = statistics.median(whole) / statistics.median(bare)
+    print(f"{count} requests, {CONCURRENCY} at once, {LATENCY_S} s each; best of {RUNS} runs, by turns")
+    print(f"ideal (requests / concurrency x latency): 1; in whole rounds: {rounds / ideal:.3f}")
+    print(f"bare loop: {min(bare) / ideal:.3f} of the ideal; generate: {min(whole) / ideal:.3f}")
+    print(f"generate / bare loop: {ratio:.3f} (of the medians: {middle:.3f})")
+    print(f"at most {LIMIT}: {_verdict(ratio <= LIMIT)}")
+    print(f"rerun with every answer stored under {RERUN_LIMIT_S} s: {_verdict(max(rerun) < RERUN_LIMIT_S)}")
+    return int(ratio > LIMIT or max(rerun) >= RERUN_LIMIT_S)
+
+
+def _verdict(good: bool) -> str:
+    return "yes" if good else "NO"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
