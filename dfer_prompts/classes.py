@@ -82,6 +82,18 @@ def load_class_set(name_or_path: str) -> ClassSet:
     raise unknown("class set", name_or_path, SHIPPED)
 
 
+def class_set_of(name: str, class_names: Sequence[str]) -> ClassSet:
+    """The class set with these classes in this order, their words those of the names.
+
+    Raises InputError when there are fewer than two, or two stand for one class, or one cannot be a name.
+    """
+    try:
+        file = _ClassSetFile.model_validate({"name": name, "classes": list(class_names)})
+    except ValidationError as error:
+        raise InputError(f"the classes {_some(class_names)}: {first_problem(error)}") from error
+    return _class_set(file)
+
+
 def canonical_class_name(text: str) -> str:
     """The name the shipped sets use for a class: "Happy" is "happiness"; an unknown name comes back as it is.
 
@@ -92,6 +104,11 @@ def canonical_class_name(text: str) -> str:
     if all(part in table for part in parts):
         return "_".join(table[part] for part in parts)
     return text
+
+
+def aliases(name: str) -> tuple[str, ...]:
+    """Other words by which data sets and people call a class: "happy", "joy", "joyful" for happiness."""
+    return tuple(_aliases().get(canonical_class_name(name), ()))
 
 
 def match_class_name(text: str, names: Sequence[str]) -> str | None:
@@ -130,7 +147,7 @@ def _aliases() -> dict[str, list[str]]:
 
 @cache
 def _canonical_names() -> dict[str, str]:
-    return {alias: name for name, aliases in _aliases().items() for alias in (name, *aliases)}
+    return {alias: name for name, others in _aliases().items() for alias in (name, *others)}
 
 
 _Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
@@ -188,7 +205,15 @@ def _read(path: Path) -> ClassSet:
         file = _ClassSetFile.model_validate(loaded)
     except ValidationError as error:
         raise InputError(f"{path}: {first_problem(error)}") from error
+    return _class_set(file)
+
+
+def _class_set(file: _ClassSetFile) -> ClassSet:
     return ClassSet(file.name, tuple(_expression_class(entry, file.classes) for entry in file.classes))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + ("" if len(names) <= 3 else f" and {len(names) - 3} more")
 
 
 def _expression_class(entry: _ClassEntry, entries: Sequence[_ClassEntry]) -> ExpressionClass:

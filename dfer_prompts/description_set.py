@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from . import __version__
 from .classes import match_class_name
-from .errors import InputError
+from .errors import InputError, listed
 
 FORMAT_VERSION = 1
 
@@ -156,7 +156,7 @@ class DescriptionSet:
         short = [f"{name} ({fewest[name]})" for name in self.class_names if fewest[name] < k]
         if short:
             raise InputError(
-                f"{self._title()} has fewer than {k} descriptors of: {_listed(short)}\n"
+                f"{self._title()} has fewer than {k} descriptors of: {listed(short)}\n"
                 f"All classes have {min(fewest.values())} or more"
             )
         cut = {name: tuple(member[:k] for member in members) for name, members in self.members.items()}
@@ -194,7 +194,7 @@ class DescriptionSet:
         missing = [name for name, match in zip(class_names, matches, strict=True) if match is None]
         if missing:
             raise InputError(
-                f"{self._title()} has no description of: {_listed(missing)}\n"
+                f"{self._title()} has no description of: {listed(missing)}\n"
                 f"It covers {', '.join(self.class_names)}"
             )
         return [match for match in matches if match is not None]
@@ -209,10 +209,6 @@ def _check(member: Sequence[Descriptor], where: str) -> None:
             raise InputError(f"{where} has a descriptor that is not one line of text: {each.text!r}")
         if each.rank != rank:
             raise InputError(f"{where} has rank {each.rank} where rank {rank} belongs")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def join(descriptors: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class DferPromptsError(Exception):
@@ -26,6 +26,17 @@ class Interrupted(DferPromptsError):
     """The user stopped the work (Ctrl-C); the text says what is kept and how to go on. Exit status 130."""
 
     exit_status = 130
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first five names, and how many more there are."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def system_words(error: OSError) -> str:
+    """What the operating system says went wrong, and with which file."""
+    said = error.strerror or str(error)
+    return f"{said}: {error.filename}" if error.filename else said
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:

@@ -89,6 +89,15 @@ def normal_form(text: str) -> str:
     return ", ".join(forms)
 
 
+def stems(text: str) -> list[str]:
+    """The stems of the words of a text in their order, without those that do not count.
+
+    >>> stems("A joyfully raised eyebrow")
+    ['joy', 'rais', 'eyebrow']
+    """
+    return [_stem(word) for word in _words(text) if word not in _BREAKS]
+
+
 def _words(text: str) -> list[str]:
     plain = unicodedata.normalize("NFKC", text).casefold()
     for pattern, as_in in _SPELLINGS:
@@ -122,6 +131,8 @@ def _stem(word: str) -> str:
     if word in _STEMS:
         return _STEMS[word]
     stem: str = _stemmer().stemWord(word)
+    if stem.endswith("ili"):  # "angrily", which is left as "angrili", beside "angri"
+        stem = stem.removesuffix("li")
     return _STATES.get(stem, stem)
 
 

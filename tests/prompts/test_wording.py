@@ -24,6 +24,7 @@ from dfer_prompts.wording import normal_form
         ["wide-open eyes", "eyes wide open", "widely opened eyes", "eyes that are wide open"],
         ["widened eyes", "wide eyes", "eyes widening"],
         ["wide, staring eyes", "wide and staring eyes", "eyes wide and staring"],
+        ["heavily lidded eyes", "heavy-lidded eyes"],
         ["dilated pupils", "pupil dilation", "pupils dilating"],
         ["one side of its mouth raised", "mouth raised on one side"],
         ["a grey complexion", "gray complexion"],

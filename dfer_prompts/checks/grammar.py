@@ -1,0 +1,128 @@
+"""Checks of the wording of descriptors, which a description joins into one sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from .findings import Finding, Level, Subject
+
+_SINGULAR = (
+    r"mouth|nose|forehead|chin|jaw|brow|eyebrow|eye|lip|cheek|nostril|eyelid|face|tongue|smile|frown|grin|smirk|"
+    r"sneer|gaze|stare|glare|head"
+)
+_PLURAL = r"eyes|eyebrows|brows|lips|cheeks|nostrils|teeth|eyelids|lids|pupils|muscles|wrinkles|corners|tears"
+_SMALL = (
+    r"an?|the|one|each|every|no|his|her|its|their|either|another|any|of|with|and|or|in|on|at|to|by|from|into|over|"
+    r"under|above|below|between|across|around|near"
+)
+_SPOKEN_Y = r"(?:uni(?!n|m)|u(?:sual|seful|s[ei]|-)|eu|one\b|once\b)"  # written with a vowel, spoken without
+_SPOKEN_VOWEL = r"(?:hour|honest|heir|honou?r)"
+
+_MANY = (
+    rf"\b(?:an?|one|each|every|single)\s+(?:(?!(?:{_SINGULAR}|{_SMALL}|few|lot|set|pair|row|hint)\b)[\w-]+\s+)"
+    rf"{{0,2}}(?:{_PLURAL})\b(?!-)"
+)
+_BARE = re.compile(rf"(?:(?!(?:{_SMALL})\b)[\w-]+,?\s+){{0,3}}(?:{_SINGULAR})", re.IGNORECASE)
+_AN = re.compile(rf"\ba\s+(?=[aeiou])(?!{_SPOKEN_Y})[\w-]+|\ba\s+{_SPOKEN_VOWEL}\w*", re.IGNORECASE)
+_A = re.compile(rf"\ban\s+(?:(?![aeiou]|{_SPOKEN_VOWEL})[a-z](?!-)|{_SPOKEN_Y})[\w-]*", re.IGNORECASE)
+_SENTENCE = re.compile(
+    r"^(?!.*\b(?:that|which|who|as if|where)\b).*\b(?:is|are|was|were|has|have|may|can|could|might|will|"
+    r"would|should|appears?|becomes?|seems?|shows?|tends?)\b",
+    re.IGNORECASE,
+)
+_PERSON = re.compile(r"\b(?:I|I'm|I've|[Mm]y|[Mm]e|[Ww]e|[Oo]ur|[Yy]ou|[Yy]our)\b")
+_OWNER = re.compile(r"\b(?:his|her|its|their)\b", re.IGNORECASE)
+
+
+def _searched(pattern: str, message: str) -> Callable[[str], str | None]:
+    compiled = re.compile(pattern, re.IGNORECASE)
+
+    def problem(text: str) -> str | None:
+        found = compiled.search(text)
+        return message.format(found[0].strip()) if found else None
+
+    return problem
+
+
+def _unbalanced(text: str) -> str | None:
+    open_, waiting = {")": "(", "]": "[", "}": "{"}, []
+    for char in text:
+        if char in open_.values():
+            waiting.append(char)
+        elif char in open_ and (not waiting or waiting.pop() != open_[char]):
+            return f"{char!r} closes nothing"
+    if waiting:
+        return f"{waiting[-1]!r} is never closed"
+    return "a quotation mark without its partner" if text.count('"') % 2 else None
+
+
+def _wrong_article(text: str) -> str | None:
+    found = _AN.search(text) or _A.search(text)
+    if found is None:
+        return None
+    article, word = found[0].split()
+    return f"{found[0]!r}: {'an' if article.lower() == 'a' else 'a'} {word}"
+
+
+def _sentence(text: str) -> str | None:
+    found = _SENTENCE.search(text)
+    return "a sentence, where the others name a feature" if found else None
+
+
+def _person(text: str) -> str | None:
+    found = _PERSON.search(text)
+    return f"{found[0]!r}: the one who looks has no place in it" if found else None
+
+
+def _owner(text: str) -> str | None:
+    found = _OWNER.search(text)
+    return f"{found[0]!r} has no owner in the sentence; 'the' says as much" if found else None
+
+
+def _bare(text: str) -> str | None:
+    return "one of something without 'a' or 'the'" if _BARE.fullmatch(text) else None
+
+
+_PROBLEMS: dict[str, tuple[Level, Callable[[str], str | None]]] = {
+    "repeated-word": ("warning", _searched(r"\b([^\W\d_]+)\s+\1\b", "{!r} is said twice")),
+    "two-articles": ("warning", _searched(r"\b(?:an?|the)\s+(?:an?|the)\b", "{!r}: one article is enough")),
+    "wrong-article": ("warning", _wrong_article),
+    "wrong-number": ("warning", _searched(_MANY, "{!r}: one, or many?")),
+    "cut-off": (
+        "warning",
+        _searched(
+            r"\b(?:and|or|but|with|without|of|at|to|from|by|for|into|between|under|like|as|than|that|which|the|an?|is|"
+            r"are|while|very)[\s.]*$|-$|\.\.\.$|…$",
+            "it ends in {!r}, as if cut off",
+        ),
+    ),
+    "begins-amid": (
+        "warning",
+        _searched(r"^(?:and|or|but|of|that|which|also|then)\b", "it begins with {!r}"),
+    ),
+    "brackets": ("warning", _unbalanced),
+    "markup": (
+        "warning",
+        _searched(r"\*\*|[`<>|{}#]|_{2,}|https?:|\]\(", "{!r} is markup, not a word of it"),
+    ),
+    "person": ("warning", _person),
+    "sentence": ("warning", _sentence),
+    "owner": ("note", _owner),
+    "no-article": ("note", _bare),
+}
+
+
+def grammar(of: Subject) -> Iterator[Finding]:
+    """Odd grammar. A descriptor that is alone in its member may be a sentence."""
+    for name, number, text in of.texts():
+        alone = len(of.descriptions.members[name][number]) == 1
+        for rule, (level, problem) in _PROBLEMS.items():
+            if alone and rule in ("sentence", "owner"):
+                continue
+            message = problem(text)
+            if message:
+                yield Finding(level, rule, message, name, number, text)
+
+
+GRAMMAR = (grammar,)
