@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from .description_set import DescriptionSet, Manifest
+from .markdown import markdown_environment, one_line, shows
 
 LONGEST = 300  # characters of a value that a line of the card gives; the manifest has the rest
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -29,29 +30,23 @@ _CONTROLS = "a control, meaningless in one known way on purpose"
 
 def card(name: str, draft: DescriptionSet, manifest: Manifest, *, has_responses: bool) -> str:
     """The README.md of the version `name`, as Markdown with its YAML header."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        finalize=_markdown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    body = environment.get_template("card.md.j2").render(
-        name=name,
-        manifest=manifest,
-        class_names=draft.class_names,
-        rows=_sentences(draft),
-        has_members=any(len(members) > 1 for members in draft.members.values()),
-        has_responses=has_responses,
-        kind=_CONTROLS if manifest.control else _KINDS.get(manifest.source, manifest.source),
-        origin=_origin(manifest),
-        template_text=_fenced(manifest.template_text) if manifest.template_text else None,
-        derivation=[(key, _shortened(value)) for key, value in manifest.derivation.items()],
-        license=license_identifier(manifest.license),
-        lengths=_lengths(draft),
+    body = (
+        markdown_environment()
+        .get_template("card.md.j2")
+        .render(
+            name=name,
+            manifest=manifest,
+            class_names=draft.class_names,
+            rows=_sentences(draft),
+            has_members=any(len(members) > 1 for members in draft.members.values()),
+            has_responses=has_responses,
+            kind=_CONTROLS if manifest.control else _KINDS.get(manifest.source, manifest.source),
+            origin=_origin(manifest),
+            template_text=_fenced(manifest.template_text) if manifest.template_text else None,
+            derivation=[(key, _shortened(value)) for key, value in manifest.derivation.items()],
+            license=license_identifier(manifest.license),
+            lengths=_lengths(draft),
+        )
     )
     return f"---\n{_header(name, draft, manifest)}---\n\n{body}\n"
 
@@ -67,7 +62,7 @@ def license_identifier(text: str) -> str:
 
 def _header(name: str, draft: DescriptionSet, manifest: Manifest) -> str:
     licence = license_identifier(manifest.license)
-    named = {"license_name": _line(manifest.license)} if licence == "other" != manifest.license else {}
+    named = {"license_name": one_line(manifest.license)} if licence == "other" != manifest.license else {}
     texts = [each.text for members in draft.members.values() for member in members for each in member]
     letters = [char for text in texts for char in text if char.isalpha()]
     in_english = sum(char.isascii() for char in letters) >= 0.9 * len(letters)
@@ -123,36 +118,17 @@ def _fenced(text: str) -> Any:
     """A block of code whose fence is longer than any run of backticks in it, so nothing in it ends it."""
     from markupsafe import Markup
 
-    lines = "\n".join("".join(filter(_shows, line)) for line in text.expandtabs(4).splitlines())
+    lines = "\n".join("".join(filter(shows, line)) for line in text.expandtabs(4).splitlines())
     longest = max(map(len, re.findall(r"`+", lines)), default=0)
     fence = "`" * max(3, longest + 1)
     return Markup(f"{fence}text\n{lines}\n{fence}")  # noqa: S704 - in a block of code nothing is markup
 
 
-def _markdown(value: object) -> object:
-    """Text of others in a line of the card: neither emphasis nor a link nor the end of a table's cell.
-
-    HTML in it is escaped by Jinja2.
-    """
-    from markupsafe import Markup
-
-    return value if isinstance(value, Markup) else re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", _line(value))
-
-
 def _shortened(value: object) -> str:
     if isinstance(value, Mapping):
         value = ", ".join(f"{key} {each}" for key, each in value.items())
-    line = _line(value)
+    line = one_line(value)
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}... (whole in manifest.yaml)"
-
-
-def _line(value: object) -> str:
-    return "".join(filter(_shows, " ".join(str(value).split())))
-
-
-def _shows(char: str) -> bool:
-    """Not a control character, of which a terminal makes commands, nor one that turns the text around."""
-    return char.isprintable()
 
 
 @cache
