@@ -1,0 +1,226 @@
+"""The formats, what each cannot hold, and a description set read from one or written in one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..classes import ClassSet, canonical_class_name, class_set_of
+from ..description_set import DescriptionSet, Manifest
+from ..errors import InputError, unknown
+from ..files import write_atomically
+from . import mappings, sentences, tables
+from .content import LARGEST, Content, Members
+from .losses import losses
+
+_PARQUET = b"PAR1"
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a kind of file is read and written, the ends its name may have, and what it cannot hold."""
+
+    read: Callable[[bytes, str, Sequence[str] | None], Content]
+    write: Callable[[DescriptionSet], bytes]
+    suffixes: tuple[str, ...]
+    lacks: tuple[str, ...] = ()
+
+
+def _named(read: Callable[[bytes, str], Content]) -> Callable[[bytes, str, Sequence[str] | None], Content]:
+    """A reader of files that name their classes, and need not be told them."""
+    return lambda data, where, _: read(data, where)
+
+
+_LISTS = ("members", "support", "wordings")
+FORMATS = {
+    "dclip": Format(_named(mappings.read_dclip), mappings.write_dclip, (".json",), _LISTS),
+    "cupl": Format(
+        _named(mappings.read_cupl), mappings.write_cupl, (".json",), ("descriptors", "support", "wordings")
+    ),
+    "text": Format(
+        sentences.read_text,
+        sentences.write_text,
+        (".txt",),
+        ("names", "further members", "splits", "support", "wordings"),
+    ),
+    "csv": Format(_named(tables.read_csv), tables.write_csv, (".csv", ".tsv"), ("wordings", "formulas")),
+    "yaml": Format(_named(tables.read_yaml), tables.write_yaml, (".yaml", ".yml")),
+    "parquet": Format(_named(tables.read_parquet), tables.write_parquet, (".parquet",)),
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The content of a file in `format`; `notes` says, a sentence each, what of the set it does not hold."""
+
+    format: str
+    data: bytes
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A draft read from a file in `format`; `notes` says, a sentence each, what was not taken as it stood."""
+
+    draft: DescriptionSet
+    format: str
+    notes: list[str] = field(default_factory=list)
+
+
+def export(descriptions: DescriptionSet, format: str) -> Exported:  # noqa: A002 - the option's word
+    """The set as a file of one of `FORMATS`. Raises InputError for another format."""
+    chosen = _format(format)
+    return Exported(format, chosen.write(descriptions), losses(descriptions, chosen.lacks))
+
+
+def export_file(
+    descriptions: DescriptionSet,
+    path: Path,
+    format: str | None = None,  # noqa: A002
+) -> Exported:
+    """Write the set to a new file, in the format of the name's end unless one is given.
+
+    Raises InputError when the format is unknown or the file exists, OSError when the disk refuses.
+    """
+    exported = export(descriptions, format or _by_suffix(path))
+    if path.exists():
+        raise InputError(
+            f"{path} exists already, and nothing is written over\nChoose another name, or remove it"
+        )
+    write_atomically(path, exported.data)
+    return exported
+
+
+def import_file(
+    path: Path,
+    class_set: ClassSet | None = None,
+    format: str | None = None,  # noqa: A002
+    license: str = "unknown",  # noqa: A002
+) -> Imported:
+    """The draft of a description set that a file of one of `FORMATS` holds.
+
+    With a class set, the file's class names are matched with its names and aliases, and each of its classes
+    must be there; without, the set has the file's own classes in their order. Nothing is filled in. Raises
+    InputError that names the file and what is not right in it.
+    """
+    data = _bytes(path)
+    chosen, notes = _format_of(path, data, format)
+    content = _format(chosen).read(data, str(path), class_set.names if class_set else None)
+    if class_set is None:
+        class_set = _own_classes(path, content)
+        members = content.members
+    else:
+        members = _matched(content.members, class_set, str(path))
+    manifest = Manifest(
+        class_set=class_set.as_manifest(),
+        source="import",
+        license=license,
+        derivation={
+            "command": "import",
+            "file": path.name,
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "format": chosen,
+        },
+    )
+    frozen = {name: tuple(tuple(member) for member in members[name]) for name in class_set.names}
+    draft = DescriptionSet("", class_set.names, frozen, manifest)
+    return Imported(draft, chosen, [*notes, *content.notes])
+
+
+def _bytes(path: Path) -> bytes:
+    if path.is_dir():
+        raise InputError(
+            f"{path} is a folder\nA version's folder needs no import: copy it into descriptions/"
+        )
+    if not path.exists():
+        raise InputError(f"no file {path}")
+    if not path.is_file():
+        raise InputError(f"{path} is not a plain file")
+    with path.open("rb") as stream:
+        data = stream.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise InputError(
+            f"{path} is larger than {LARGEST // 2**20} MiB, more than descriptions of any classes are"
+        )
+    if not data:
+        raise InputError(f"{path} is empty")
+    return data
+
+
+def _format(name: str) -> Format:
+    if name not in FORMATS:
+        raise unknown("format", name, FORMATS)
+    return FORMATS[name]
+
+
+def _format_of(path: Path, data: bytes, given: str | None) -> tuple[str, list[str]]:
+    if given is not None:
+        return given, []
+    if data.startswith(_PARQUET):
+        return "parquet", []
+    if path.suffix.casefold() != ".json":
+        return _by_suffix(path), []
+    if mappings.looks_like_sentences(data, str(path)):
+        return "cupl", [
+            "read as CuPL's, since its texts end as sentences do; --format dclip takes them otherwise"
+        ]
+    return "dclip", []
+
+
+def _by_suffix(path: Path) -> str:
+    found = [name for name, each in FORMATS.items() if path.suffix.casefold() in each.suffixes]
+    if len(found) != 1:
+        reason = (
+            f"{path.suffix} may be {' or '.join(found)}" if found else f"{path.name} does not say its format"
+        )
+        raise InputError(f"{reason}: give --format\nThere are: {', '.join(FORMATS)}")
+    return found[0]
+
+
+def _own_classes(path: Path, content: Content) -> ClassSet:
+    canonical: dict[str, str] = {}
+    for name in content.members:
+        other = canonical.setdefault(canonical_class_name(name).casefold(), name)
+        if other != name:
+            raise InputError(f"{path}: {other!r} and {name!r} are the same class")
+    stem = "".join(filter(str.isprintable, path.stem)).strip()[:80]
+    try:
+        return class_set_of(stem or "imported", list(content.members))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _matched(members: dict[str, Members], class_set: ClassSet, where: str) -> dict[str, Members]:
+    found: dict[str, str] = {}
+    strange = []
+    for name in members:
+        try:
+            match = class_set.resolve(name).name
+        except InputError:
+            strange.append(name)
+            continue
+        if match in found:
+            raise InputError(f"{where}: {found[match]!r} and {name!r} are both {match} of {class_set.name}")
+        found[match] = name
+    missing = [name for name in class_set.names if name not in found]
+    if strange or missing:
+        raise InputError(_misfit(strange, missing, class_set, where))
+    return {name: members[found[name]] for name in class_set.names}
+
+
+def _misfit(strange: Sequence[str], missing: Sequence[str], class_set: ClassSet, where: str) -> str:
+    parts = []
+    if strange:
+        parts.append(f"has {_listed([repr(name) for name in strange])}, which {class_set.name} has not")
+    if missing:
+        parts.append(f"has nothing for {_listed(missing)}")
+    return (
+        f"{where} {', and '.join(parts)}\n"
+        f"{class_set.name} is {_listed(class_set.names)}; without --classes the file's own are taken"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

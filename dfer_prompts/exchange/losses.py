@@ -1,0 +1,131 @@
+"""What of a description set a file cannot hold, each thing a sentence, and said only where there is some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from ..description_set import DescriptionSet, Descriptor
+from .sentences import unsplittable
+from .tables import formulas
+
+
+def losses(descriptions: DescriptionSet, lacks: Sequence[str]) -> list[str]:
+    """The sentences on what a format that lacks these things does not hold of this set."""
+    said = [LOSSES[name](descriptions) for name in (*lacks, *_ALWAYS)]
+    return [sentence for sentence in said if sentence]
+
+
+def _members(descriptions: DescriptionSet) -> str | None:
+    shared = any(
+        len(texts) > len(set(texts))
+        for members in descriptions.members.values()
+        for texts in ([each.text for member in members for each in member],)
+    )
+    once = ", and a descriptor that comes more than once in a class stands once" if shared else ""
+    if not _several(descriptions):
+        return f"repeats{once.removeprefix(', and')}" if shared else None
+    return f"members: the members of a class are one list, and which descriptor was whose is lost{once}"
+
+
+def _descriptors(descriptions: DescriptionSet) -> str | None:
+    if all(len(member) == 1 for members in descriptions.members.values() for member in members):
+        return None
+    return "descriptors: sentences only, and which descriptors in which rank they are made of is lost"
+
+
+def _further_members(descriptions: DescriptionSet) -> str | None:
+    names = _several(descriptions)
+    return f"members: only the first of each class is written ({_listed(names)} have more)" if names else None
+
+
+def _names(descriptions: DescriptionSet) -> str | None:
+    return f"class names: the lines are, in this order, {', '.join(descriptions.class_names)}"
+
+
+def _splits(descriptions: DescriptionSet) -> str | None:
+    names = unsplittable(descriptions)
+    if not names:
+        return None
+    return f"descriptors of {_listed(names)}: their sentence does not show where each begins and ends"
+
+
+def _support(descriptions: DescriptionSet) -> str | None:
+    counted = any((each.support, each.samples) != (1, 1) for each in _each(descriptions))
+    return "support: how many of the answers named each descriptor" if counted else None
+
+
+def _wordings(descriptions: DescriptionSet) -> str | None:
+    known = any(each.wordings for each in _each(descriptions))
+    return "wordings: the other wordings of a descriptor in the answers" if known else None
+
+
+def _formulas(descriptions: DescriptionSet) -> str | None:
+    count = formulas(descriptions)
+    if not count:
+        return None
+    return (
+        f"{count} texts begin with =, +, - or @: a spreadsheet takes them for formulas; import them as text"
+    )
+
+
+def _manifest(descriptions: DescriptionSet) -> str | None:
+    known = descriptions.manifest.model_dump(exclude_defaults=True)
+    internal = {
+        "class_set",
+        "format_version",
+        "created",
+        "tool_version",
+        "files",
+        "control",
+        "seen",
+        "failures",
+    }
+    return (
+        f"manifest: {', '.join(name for name in known if name not in internal)}, when and by what it was made"
+    )
+
+
+def _control(descriptions: DescriptionSet) -> str | None:
+    control = descriptions.manifest.control
+    return f"control: that the set is a control ({control}), meaningless on purpose" if control else None
+
+
+def _seen(descriptions: DescriptionSet) -> str | None:
+    seen = [
+        f"folds {', '.join(map(str, each.folds))} of {each.dataset}" for each in descriptions.manifest.seen
+    ]
+    return f"seen: that it was chosen on {'; '.join(seen)}, and cannot be judged there" if seen else None
+
+
+def _answers(descriptions: DescriptionSet) -> str | None:
+    kept = "responses.jsonl" in descriptions.manifest.files
+    return "answers: what the source said word for word (responses.jsonl)" if kept else None
+
+
+def _several(descriptions: DescriptionSet) -> list[str]:
+    return [name for name in descriptions.class_names if len(descriptions.members[name]) > 1]
+
+
+def _each(descriptions: DescriptionSet) -> Iterable[Descriptor]:
+    return (each for members in descriptions.members.values() for member in members for each in member)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+_ALWAYS = ("manifest", "control", "seen", "answers")
+LOSSES: dict[str, Callable[[DescriptionSet], str | None]] = {
+    "members": _members,
+    "descriptors": _descriptors,
+    "further members": _further_members,
+    "names": _names,
+    "splits": _splits,
+    "support": _support,
+    "wordings": _wordings,
+    "formulas": _formulas,
+    "manifest": _manifest,
+    "control": _control,
+    "seen": _seen,
+    "answers": _answers,
+}
