@@ -1,42 +1,40 @@
 """An answer's text -> descriptors, whatever form a language model gave it.
 
-This file finds the items of an answer (bullets, numbers, lines, sentences, JSON, tables); `phrases.py` finds
-the descriptors in one item. Parsing again is free: stored answers are kept verbatim.
+`cleaning` finds the answer in the text, `data` reads JSON, `lines` finds the items of lists and tables,
+`phrases` the descriptors in one item, `words` knows faces. Here is which items count, and what is talk.
+Parsing again is free: stored answers are kept verbatim.
+
+An answer that is cut off keeps what is whole: a last item is left out where a careful reader sees that it is
+broken (a string or bold that never closes, "lips parted in a", no full stop where all others have one), and
+kept where only a dictionary would tell.
 """
 
 from __future__ import annotations
 
-import html
-import json
 import re
-import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator
 
-from . import phrases
+from . import phrases, words
+from .cleaning import answer_in, without_markup
+from .data import items
+from .lines import Line, inside, lines_of
 
-_LONGEST_ANSWER = 20_000  # characters; what comes later is no list of visual features any more
-_THINKING = "think|thinking|thought|reasoning|analysis"
-_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
-_BULLET = re.compile(
-    r"^(?P<indent>\s*)(?:\*\*|__)?(?:[-*+•‣◦▪●○·–—]|\(?\d{1,2}[.):]|\(?[a-zA-Z][.)])(?:\*\*|__)?\s+(?P<text>\S.*)$"
-)
-_TITLE = re.compile(r"^\s*(?:#{1,6}\s+(?P<heading>.+?)\s*#*|(?P<bold>(?:\*\*|__)[^*_]+(?:\*\*|__)\s*:?))\s*$")
-_LONG_RUN = re.compile(r"([\s\-_=|:#*\[\]{}])\1{40,}")
-_TABLE_RULE = re.compile(r"^\s*\|?[\s:|-]*-{2,}[\s:|-]*$")
-_NUMBER_INSIDE = re.compile(r"\s+\(?\d{1,2}[.)]\s+")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'])")
-_SPEAKER = re.compile(r"^\s*(?:A|Answer|Assistant|Response)\s*:\s*", re.IGNORECASE)
-_NEXT_QUESTION = re.compile(r"^\s*(?:Q|Question|User|Human)\s*:", re.IGNORECASE | re.MULTILINE)
 _PREAMBLE = re.compile(
     r"^.{0,200}?\b(?:here (?:are|is)|here's|includ(?:e|es|ing)|following|features?|cues|signs|such as)\b"
     r"[^:]{0,150}:\s*",
     re.IGNORECASE,
 )
 _LISTING = re.compile(
-    r"^.{0,200}?\b"
-    r"(?:includ(?:e|es|ing)|such as|characteri[sz]ed by|marked by|shown by|consists? of|involves?)\s+",
+    r"^(?P<before>.{0,200}?)\b"
+    r"(?:includ(?:e|es|ing)|such as|things like|consists? of|involves?|shows? in|"
+    r"(?:characteri[sz]ed|marked|shown|expressed|indicated|conveyed|recogni[sz]ed|identified|displayed|signal+ed|"
+    r"defined|accompanied) (?:by|through|with|in)|(?P<weak>has|have|shows?|displays?|exhibits?|"
+    r"features?(?!\s+(?:for|of|that|in|to|on|are|is|may|can|include|such)\b)))"
+    r"(?:\s+(?:by|things such as|such things as))?\s+",
+    re.IGNORECASE,
+)
+_FACE_WITH = re.compile(
+    r"^(?:an?|the)\s(?:\w{1,20}\s){0,3}(?:face|expression|person|man|woman)\s(?:with|showing|of)\s(?=.*\s)",
     re.IGNORECASE,
 )
 _CHATTER = re.compile(
@@ -49,162 +47,155 @@ _CHATTER = re.compile(
 )
 _REFUSAL = re.compile(
     r"^\W*(?:(?:i'?m|i am) (?:sorry|unable|not able)|sorry|i apologi[sz]e|my apologies|unfortunately|"
-    r"i (?:can|could)(?:'t| ?not)|i won't|i will not|i must decline|as an ai)\b",
+    r"i (?:can|could)(?:'t| ?not)|i won't|i will not|i must decline|as an ai)\b"
+    r"|^\W*(?:抱歉|对不起|很抱歉|申し訳|すみません|죄송|извините|к сожалению|lo siento|je suis désolé|désolé|"
+    r"es tut mir leid|desculpe|mi dispiace|آسف|عذر)",
     re.IGNORECASE,
 )
 _ANSWERS_ALL_THE_SAME = re.compile(
     r"\bhere (?:are|is)\b|\bhere's\b|\binclud(?:e|es)\b|\bfollowing\b", re.IGNORECASE
 )
-_TITLE_WORDS = re.compile(
-    r"\b(?:features?|cues?|expressions?|signs?|characteristics?|indicators?|note)\b", re.IGNORECASE
+_ABOUT_THE_ANSWER = re.compile(  # what stands below such a title is no feature
+    r"\b(?:considerations?|takeaways?|notes?|references?|sources?|tips?|summary|conclusions?|limitations?|"
+    r"caveats?|disclaimers?|context|applications?|importance|remember|further reading)\b",
+    re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True)
-class _Line:
-    kind: Literal["title", "bullet", "plain"]
-    text: str
-    indent: int = 0
+_PLAIN_WORDS = re.compile(r"[a-z' -]+")  # nothing in them that is markup anywhere
+_ROUNDS = 3  # of reading a descriptor again, until it is read as itself
 
 
 def parse_answer(text: str) -> list[str]:
-    """The descriptors of one answer, in its order; none for a refusal or talk that lists nothing.
+    """The descriptors of one answer, in its order, each once; none for a refusal or talk that lists nothing.
 
-    Each is a single line of 1 to 120 characters without markup. Never raises, whatever the text.
+    Each is a single line of 1 to 120 characters without markup. Never raises, whatever the text. Parsing the
+    descriptors again, as a list, gives them back.
     """
-    plain = _plain(text[:_LONGEST_ANSWER])
+    plain = answer_in(text)
     if _REFUSAL.match(plain) and not _ANSWERS_ALL_THE_SAME.search(plain):
         return []
-    lines = list(_json_lines(plain)) or list(_lines(plain))
-    if any(line.kind == "bullet" for line in lines):
-        return list(_from_bullets(lines))
-    return list(_from_lines(lines))
+    data = items(plain)
+    lines = lines_of(without_markup(plain)) if data is None else [Line("bullet", item) for item in data]
+    bulleted = any(line.kind == "bullet" for line in lines)
+    read = _from_bullets(_without_cut_end(lines)) if bulleted else _from_lines(lines)
+    return list({one.casefold(): one for each in read for one in _settled(each)}.values())
 
 
-def _plain(text: str) -> str:
-    """Without what is not the answer: thinking, markup of terminals and web pages, a next question."""
-    text = _ESCAPE.sub("", html.unescape(text).replace("\r\n", "\n"))
-    # No feature hangs on a longer run, and on long ones the patterns below would take minutes.
-    text = _LONG_RUN.sub(lambda run: run[1] * 20, text)
-    text = _without_thinking(text)
-    text = re.sub(r"<\s*li\b[^>]*>", "\n- ", text, flags=re.IGNORECASE)
-    text = re.sub(r"<\s*/?\s*(?:br|p|ul|ol|tr|div|h\d)\b[^>]*>", "\n", text, flags=re.IGNORECASE)
-    text = re.sub(r"<[/|]?[a-zA-Z][^<>]{0,200}>", "", text)
-    text = unicodedata.normalize("NFKC", text).replace("’", "'")
-    text = "".join(
-        char for char in text if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Mn")
-    )
-    question = _NEXT_QUESTION.match(text)
-    text = text[question.end() :].partition("\n")[2] if question else text
-    following = _NEXT_QUESTION.search(text)
-    return text[: following.start()] if following else text
-
-
-def _without_thinking(text: str) -> str:
-    text = re.sub(rf"<({_THINKING})>.*?</\1>", "", text, flags=re.IGNORECASE | re.DOTALL)
-    text = re.split(rf"</(?:{_THINKING})>|<\|message\|>", text, flags=re.IGNORECASE)[-1]
-    return re.split(rf"<(?:{_THINKING})>", text, flags=re.IGNORECASE)[0]
-
-
-def _json_lines(text: str) -> Iterator[_Line]:
-    """The items of a JSON list or object anywhere in the text, none if there is no such thing."""
-    found = re.search(r"[\[{].*[\]}]", text, re.DOTALL)
-    if found is None:
+def _settled(descriptor: str) -> Iterator[str]:
+    """The descriptor as it is read when it stands in a list: what else it may hold is taken out of it."""
+    reading: Iterable[str] = [descriptor]
+    for _ in range(_ROUNDS):
+        again = [one for each in reading for one in _as_item(each)]
+        if again == reading:
+            break
+        reading = again
+    else:
         return
-    try:
-        value = json.loads(found.group())
-    except (ValueError, RecursionError):
-        return
-    yield from _json_items(value, "", 0)
+    yield from reading
 
 
-def _json_items(value: Any, key: str, depth: int) -> Iterator[_Line]:
-    if isinstance(value, str) and value.strip():
-        label = f"{key}: " if phrases.region(key) else ""
-        yield _Line("bullet", label + " ".join(value.split()))
-    elif isinstance(value, list) and depth < 5:
-        for each in value:
-            yield from _json_items(each, key, depth + 1)
-    elif isinstance(value, dict) and depth < 5:
-        naming = [name for name in ("descriptor", "feature", "name") if isinstance(value.get(name), str)]
-        for name in naming[:1] or value:
-            yield from _json_items(value[name], "" if naming else name, depth + 1)
+def _as_item(descriptor: str) -> Iterator[str]:
+    if _PLAIN_WORDS.fullmatch(descriptor):
+        return _from_bullets([Line("bullet", descriptor)])
+    return _from_bullets(lines_of(without_markup(answer_in(f"- {descriptor}"))))
 
 
-def _lines(text: str) -> Iterator[_Line]:
-    raw = [line for line in text.splitlines() if line.strip() and not line.strip().startswith("```")]
-    for index, line in enumerate(raw):
-        line = _SPEAKER.sub("", line.expandtabs(4))
-        following = raw[index + 1] if index + 1 < len(raw) else ""
-        title, bullet = _TITLE.match(line), _BULLET.match(line)
-        if _TABLE_RULE.match(line) or (line.count("|") > 1 and _TABLE_RULE.match(following)):
-            continue
-        if line.count("|") > 1:
-            yield _Line("bullet", ": ".join(cell.strip() for cell in line.strip(" |").split("|")[:2]))
-        elif title:
-            yield _Line("title", title["heading"] or title["bold"])
-        elif bullet:
-            indent = len(bullet["indent"])
-            yield from (_Line("bullet", part, indent) for part in _NUMBER_INSIDE.split(bullet["text"]))
-        elif line.strip() and unicodedata.category(line.strip()[0]) == "So":
-            yield _Line("bullet", line.strip()[1:])
-        elif line.strip():
-            yield _Line("plain", line.strip())
-
-
-def _from_bullets(lines: list[_Line]) -> Iterator[str]:
+def _from_bullets(lines: list[Line]) -> Iterator[str]:
     """The bulleted features; bullets below a feature explain it, and a region's name covers those below."""
     region: str | None = None
     region_indent = -1
     feature_indent: int | None = None
+    about_the_answer = False
     for line in lines:
         if line.kind != "bullet":
-            region, region_indent, feature_indent = phrases.region(_unnumbered(line.text)), -1, None
+            title = _unnumbered(line.text)
+            if line.kind == "title" or phrases.without_emphasis(line.text).endswith(":"):
+                about_the_answer = bool(_ABOUT_THE_ANSWER.search(title))
+            region, region_indent, feature_indent = words.region(title), -1, None
+            if region is None and phrases.is_labelled(line.text):
+                yield from phrases.from_item(line.text)
             continue
-        if feature_indent is not None and line.indent > feature_indent:
+        if about_the_answer or (feature_indent is not None and line.indent > feature_indent):
             continue
         feature_indent = None
         if line.indent <= region_indent:
             region, region_indent = None, -1
-        if phrases.region(line.text):
-            region, region_indent = phrases.region(line.text), line.indent
+        named = words.region(phrases.without_emphasis(line.text))
+        if named:
+            region, region_indent = named, line.indent
         elif not _is_heading(line.text):
             feature_indent = line.indent
             yield from phrases.from_item(line.text, region)
 
 
+def _without_cut_end(lines: list[Line]) -> list[Line]:
+    """Without a last bullet that was cut off: its bold stays open, or it lacks the others' full stop."""
+    *others, last = lines
+    stops = [line.text.endswith(".") for line in others if line.kind == "bullet"]
+    open_bold = last.text.count("**") % 2 and last.text.startswith("**")
+    unended = len(stops) > 1 and all(stops) and last.text[-1].isalpha()
+    return others if last.kind == "bullet" and (open_bold or unended) else lines
+
+
 def _is_heading(item: str) -> bool:
     text = phrases.without_emphasis(item).strip()
-    return bool(_CHATTER.match(text)) or (text.endswith(":") and not phrases.names_face(text))
+    if _CHATTER.match(text) or _REFUSAL.match(text):
+        return True
+    return text.endswith(":") and not words.names_face(text)
 
 
-def _from_lines(lines: list[_Line]) -> Iterator[str]:
+def _from_lines(lines: list[Line]) -> Iterator[str]:
     """Features that are titles over paragraphs, or else lines and sentences that list them."""
     titles = [_unnumbered(line.text) for line in lines if line.kind == "title"]
-    features = [title for title in titles if phrases.names_face(title) and not _TITLE_WORDS.search(title)]
-    if len(features) > 1:
+    features = [title for title in titles if words.names_face(title) and not words.is_title(title)]
+    if len(features) > 1 and not any(map(words.region, features)):
         for title in features:
             yield from phrases.from_item(title)
         return
+    region: str | None = None
     for line in lines:
-        if line.kind == "title":
-            continue
-        for sentence in _SENTENCE_END.split(line.text):
-            yield from _from_sentence(sentence)
+        heading = (
+            words.region(_unnumbered(line.text)) if line.kind == "title" or line.text.endswith(":") else None
+        )
+        if line.kind == "title" or heading:
+            region = heading
+        elif region:
+            yield from phrases.from_item(f"{region}: {line.text}")
+        elif phrases.is_labelled(line.text):
+            yield from phrases.from_item(line.text)
+        else:
+            for sentence in phrases.SENTENCE_END.split(line.text):
+                yield from _from_sentence(sentence)
 
 
 def _from_sentence(sentence: str) -> Iterator[str]:
     text = phrases.without_emphasis(sentence)
     listed = _PREAMBLE.sub("", text)
-    if listed == text and _CHATTER.match(text) and not _LISTING.match(text):
+    listing = _LISTING.match(listed)
+    if listing and listing["weak"] and words.names_face(listing["before"]):
+        listing = None
+    if listed == text and _CHATTER.match(text) and not listing:
         return
-    listed = _LISTING.sub("", listed)
-    parts = _NUMBER_INSIDE.split(f" {listed}") if _NUMBER_INSIDE.match(f" {listed}") else [listed]
-    for part in filter(str.strip, parts):
+    listed = listed[listing.end() :] if listing else _without_face(listed)
+    for part in inside(listed):
         if ":" in part:
-            yield from phrases.from_item(part)
+            yield from _from_labelled_list(part)
         else:
             yield from phrases.from_list(part)
+
+
+def _from_labelled_list(text: str) -> list[str]:
+    """ "Anger: furrowed brows, a glare" lists features; "Tight lips: The mouth is closed." is one."""
+    label, _, value = text.partition(":")
+    announced = words.is_title(label) or not words.names_part(label)
+    if announced and words.region(label) is None and len(listed := phrases.from_list(value)) > 1:
+        return listed
+    return phrases.from_item(text)
+
+
+def _without_face(text: str) -> str:
+    """ "an angry face with lowered eyebrows, glaring eyes" -> "lowered eyebrows, glaring eyes"."""
+    rest = _FACE_WITH.sub("", text)
+    return rest if words.names_part(rest) else text
 
 
 def _unnumbered(title: str) -> str:

@@ -3,64 +3,72 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+
+from . import words
+from .words import is_foreign, is_state, names_face, region, without_conjunction
 
 LONGEST = 120  # characters; CLIP reads 77 tokens of a whole description, so a longer descriptor is prose
 
-_PARTS = (
-    r"eyes?|eyebrows?|brows?|eyelids?|lids?|eyelash(?:es)?|lash(?:es)?|pupils?|iris|irises|sclera|mouth|lips?|"
-    r"teeth|tooth|tongue|jaws?|jawline|chin|cheeks?|cheekbones?|dimples?|nose|nostrils?|forehead|faces?|facial|"
-    r"head|neck|throat|skin|muscles?|temples?|ears?|shoulders?"
-)
-_SIGNS = (
-    r"gaze|stare|glare|look|squint|smiles?|grin|frown|sneer|smirk|pout|grimace|tears?|wrinkles?|creases?|lines?|"
-    r"furrows?|crow's|expression|complexion|blush|sweat|dimpling|dilation|posture|blinking"
-)
-_AROUND = (  # words that may stand beside a region in a label without making a feature of it
-    r"the|his|her|their|and|or|of|region|area|position|movement|shape|appearance|contact|overall|upper|lower|"
-    r"inner|outer|middle|other|muscle|expression|line|corners"
-)
-_STATES = (  # what a part of the face can be, beside participles
-    r"open|wide|narrow|closed|shut|tight|tense|loose|soft|hard|blank|dull|watery|teary|moist|downward|upward|"
-    r"droopy|puffy|glassy|shiny|straight|flat|still|neutral|dark|bright|low|high|lower|thin|firm|red|pale|agape|ajar|slack|smooth|"
-    r"\w+ed|\w+ing|\w+wn"
-)
-_SIDES = ("upper", "lower", "inner", "outer", "and", "or")
-_PLURALS = {name: f"{name}s" for name in ("eye", "eyebrow", "brow", "lip", "cheek", "nostril", "eyelid")}
-
-_FACE_WORD = re.compile(rf"\b(?:{_PARTS}|{_SIGNS})\b", re.IGNORECASE)
-_REGION_WORD = re.compile(rf"(?:{_PARTS}|{_AROUND})", re.IGNORECASE)
-_PART_WORD = re.compile(_PARTS, re.IGNORECASE)
-_STATE = re.compile(rf"(?:{_STATES})", re.IGNORECASE)
-_PREPOSITION = re.compile(
-    r"\b(?:in|into|at|of|above|below|under|with|between|by|to|from|around|over)\b", re.IGNORECASE
-)
-_LABEL = re.compile(r"^([^:]{1,60}?)(?:\s*:|\s+[-–—=])\s+(\S.*)$")
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"']|[^\x00-\x7f])")
+_LABEL = re.compile(r"^([^:]{1,60}?)(?:\s*:|\s+[-–—=]\s|\s*(?:→|⇒|->|=>|-->))\s*(\S.*)$")
+_NEXT_LABEL = re.compile(r"(?:[;,.]|\s[–—/|])\s+(?=[^;,.:]{1,40}:\s)")
 _TALK = re.compile(
     r"\b(?:is|are|was|were|may|might|can|could|will|would|often|tends?|you|your|i|we|it|they|this|these|that|when|"
     r"while|if|because|although|someone|people|person)\b",
     re.IGNORECASE,
 )
-_SUBJECT = re.compile(
-    r"^(?:(?:the|their|his|her|its|both|a|an)\s+)?((?:[\w'-]+\s+){0,2}?(?:PARTS))\s+"
-    r"(?:(?:is|are|may|might|can|could|will|often|usually|typically|sometimes|visibly|be|become|becomes|appear|"
-    r"appears)\s+)+(\S.*)$".replace("PARTS", _PARTS),
+_PHASE = re.compile(
+    r"(?:(?:the|at|in|during)\s)*(?:early |late |initial |final )?"
+    r"(?:onset|apex|offset|beginning|start|middle|peak|"
+    r"end|ending|build-?up|rise|decay|fading|fade|release|phase|stage)(?: phase| stage)?(?: \d)?",
     re.IGNORECASE,
 )
+_CONTRAST = re.compile(
+    r"^(?:vs\.?|versus|unlike|in contrast (?:to|with)|compared (?:to|with)|as opposed to|from)\b",
+    re.IGNORECASE,
+)
+_CONTRAST_BEFORE = re.compile(
+    r"^(?:unlike|in contrast (?:to|with)|compared (?:to|with)|as opposed to)\s[^,]{1,60},\s+", re.IGNORECASE
+)
+_OPENING = re.compile(
+    r"^(?:(?:first|second|third|last|final|additional)(?:ly)?|fourth|fifth|sixth|next|then|also|in addition|"
+    r"furthermore|moreover|meanwhile|(?:in the|at the|at its|during the)\s\w{1,12}),\s+",
+    re.IGNORECASE,
+)
+_HEDGE = re.compile(
+    r"^(?:possibly|usually|sometimes|often|typically|perhaps|maybe|generally|frequently|occasionally|potentially)"
+    r",?\s+(?=\S+\s+\S)",
+    re.IGNORECASE,
+)
+_NOUNS = rf"{words.PARTS}|{words.SIGNS}|corners?|edges?|sides?|ends?"
+_SUBJECT = re.compile(
+    r"^(?:(?:the|their|his|her|its|both|a|an)\s+)?"
+    rf"((?:[\w'-]+\s+){{0,2}}?(?:{_NOUNS})"
+    rf"(?:\s+of\s+(?:the|their|his|her)\s+(?:[\w'-]+\s+){{0,2}}?(?:{_NOUNS}))?)\s+"
+    r"(?:(?:is|are|may|might|can|could|will|often|usually|typically|sometimes|visibly|be|become|becomes|appear|"
+    r"appears)\s+)+(\S.*)$",
+    re.IGNORECASE,
+)
+_DETERMINER = re.compile(r"^(?:the|their|his|her)\s+(?=\S+\s)", re.IGNORECASE)
+_BELONGS = re.compile(r",\s+(with|showing|revealing|exposing|baring|displaying)\s")
+_RELATIVE = re.compile(r"\s+(?:that|which) (?:is|are)\s")
 _EXPLANATION = re.compile(
     r"(?:,?\s+(?:which|indicating|suggesting|conveying|signal+ing|reflecting|expressing|as if)\b"
-    r"|,\s+(?:often|sometimes|usually|typically|possibly|perhaps|especially|particularly|creating|giving|showing|"
-    r"making|forming|resulting|leading|causing|producing|revealing|due|because|so|like|may|can)\b).*$",
+    r"|,\s+(?:often|sometimes|usually|typically|possibly|perhaps|especially|particularly|creating|giving|"
+    r"making|forming|resulting|leading|causing|producing|due|because|so|like|may|can)\b).*$",
     re.IGNORECASE,
 )
-_ASIDE = re.compile(r"\([^()]*\)|\[\d+\]")
+_ASIDE = re.compile(r"\([^()]*\)|\[(?:AU)?\s?\d+\]|\([^()]*$", re.IGNORECASE)
+_CODE = re.compile(r"\bAUs?\s?\d{1,2}[A-E]?(?:\s*(?:[+,&/]|and)\s*(?:AU\s?)?\d{1,2}[A-E]?\b)*")
 _EMPHASIS = re.compile(r"[*`~]+|(?<!\w)_+|_+(?!\w)")
 _UNWANTED = re.compile(r"[^\w\s,.;:'%/&+!?°-]|[_\d]{5,}|_")
-_CONJUNCTION = re.compile(r"^(?:and|or|as well as|plus)\s+", re.IGNORECASE)
-
-
-def names_face(text: str) -> bool:
-    """Whether a part of the face, or a sign on it such as tears, is named."""
-    return bool(_FACE_WORD.search(text))
+_ENDS_OPEN = re.compile(
+    r"\b(?:a|an|the|and|or|with|of|into|between|his|her|their|its|is|are|that|which|from|for|as)$",
+    re.IGNORECASE,
+)
+_QUALIFIES = re.compile(r"\w+ly|upper|inner|outer|both")
+_LIST_SIGN = re.compile(r"[;,]|\s[–—/|]\s")
 
 
 def talks(text: str) -> bool:
@@ -73,53 +81,37 @@ def without_emphasis(text: str) -> str:
     return _EMPHASIS.sub("", text)
 
 
-def region(label: str) -> str | None:
-    """The facial region that is all a label or heading names: "Eye Position:" -> "eyes"; otherwise None."""
-    words = re.sub(r"[/&,]", " and ", without_emphasis(label).strip(" :.")).lower().split()
-    if not words or len(words) > 6 or not all(_REGION_WORD.fullmatch(word) for word in words):
-        return None
-    kept = [word for word in words if word in _SIDES or (_PART_WORD.fullmatch(word) and word != "facial")]
-    if not any(map(_PART_WORD.fullmatch, kept)):
-        return None
-    qualified = any(word in _SIDES[:4] for word in kept)  # "lower lip" is one lip, "lip position" is of both
-    return _CONJUNCTION.sub("", " ".join(kept if qualified else [_PLURALS.get(word, word) for word in kept]))
-
-
 def from_item(text: str, under: str | None = None) -> list[str]:
     """The descriptors of one list item; `under` is the facial region whose heading it stands below.
 
     A label is the feature when a sentence explains it ("Furrowed brow: The eyebrows are drawn together.");
     a label that only names a region gives way to the text after it ("Eyes: narrowed" is "eyes narrowed").
     """
-    text = _ASIDE.sub(" ", without_emphasis(text)).strip()
-    labelled = _LABEL.match(text)
-    if labelled is None:
-        return _features(text.rstrip(": "), under)
-    label, value = labelled.groups()
-    named = region(label)
-    if named is not None:
-        return _features(value, named)
-    if names_face(label) or _explains(value):
-        return tidy(label)
-    return _features(value, under)
+    text = _bare(text)
+    pieces = _NEXT_LABEL.split(text) if text.count(":") > 1 else [text]
+    if len(pieces) > 1:
+        return [descriptor for piece in pieces for descriptor in _from_labelled(piece, under)]
+    return _from_labelled(text, under)
+
+
+def is_labelled(text: str) -> bool:
+    """Whether a facial region, or a phase in time, stands before what is said of it."""
+    labelled = _LABEL.match(_bare(text))
+    return bool(labelled and (region(labelled[1]) or _PHASE.fullmatch(labelled[1].strip())))
 
 
 def from_list(sentence: str) -> list[str]:
     """The descriptors of a sentence that lists them: "a smiling mouth, raised cheeks, and arched brows."."""
-    listed = _ASIDE.sub(" ", without_emphasis(sentence)).strip()
-    parts = [
-        part.strip()
-        for part in re.split(r"[;,]|\s[–—]\s", _EXPLANATION.sub("", _glue(listed)))
-        if part.strip()
-    ]
-    if len(parts) == 1:
-        sides = re.split(r"\s+and\s+", parts[0])
-        parts = sides if len(sides) == 2 and all(map(names_face, sides)) else parts
+    listed = _EXPLANATION.sub("", _glue(_bare(sentence)))
+    if listed.count(" - ") > 1:  # one is a dash, more are bullets
+        listed = listed.replace(" - ", "; ")
+    parts = [part.strip() for part in _LIST_SIGN.split(listed) if part.strip()]
+    parts = _parted(parts)
+    listing = len(parts) > 2 and all(len(part.split()) < 6 and not talks(part) for part in parts)
     found = []
     for part in _join_adjectives(parts):
-        phrase = _without_subject(_CONJUNCTION.sub("", part))
-        sensible = names_face(phrase) or 2 <= len(phrase.split()) <= 4 or _STATE.fullmatch(phrase)
-        if sensible and not talks(phrase):
+        phrase = _without_subject(without_conjunction(part))
+        if (listing or _is_feature(phrase)) and not talks(phrase):
             found += tidy(phrase)
     return found
 
@@ -127,19 +119,58 @@ def from_list(sentence: str) -> list[str]:
 def tidy(text: str) -> list[str]:
     """The descriptor without markup, control characters and closing punctuation; none if nothing is left."""
     printable = "".join(char if char.isprintable() else " " for char in text.replace("’", "'"))
-    words = " ".join(_UNWANTED.sub(" ", printable).split())
-    words = re.sub(r"\s+([,.;:])", r"\1", words).strip(" ,.;:!?'-/&+")
-    if len(words) > LONGEST or sum(char.isalpha() for char in words) < 2:
+    kept = " ".join(_UNWANTED.sub(_marks_stay, printable).split())
+    kept = re.sub(r"\s+([,.;:])", r"\1", kept).strip(" ,.;:!?'-/&+")
+    letters = sum(map(str.isalpha, kept))
+    if len(kept) > LONGEST or letters < (3 if kept.isascii() else 2) or _ENDS_OPEN.search(kept):
         return []
-    first = words.split()[0]
-    return [words[0].lower() + words[1:] if first[1:] == first[1:].lower() else words]
+    return [_lower_case(kept)]
+
+
+def _lower_case(text: str) -> str:
+    """The first word in small letters, and all of a text in title case; names and codes stay."""
+    first, _, rest = text.partition(" ")
+    others = [word for word in rest.split() if len(word) > 3]
+    if text.isupper() or (text[0].isupper() and others and all(word[0].isupper() for word in others)):
+        return text.lower()
+    return text[0].lower() + text[1:] if first[1:] == first[1:].lower() else text
+
+
+def _marks_stay(found: re.Match[str]) -> str:
+    """Vowel signs of Indic and Arabic scripts are no letters to a pattern, and part of the word."""
+    return found[0] if unicodedata.category(found[0][0]).startswith("M") else " "
+
+
+def _bare(text: str) -> str:
+    text = _CODE.sub(" ", _ASIDE.sub(" ", without_emphasis(text))).strip(" \t,;:–—-")
+    return _HEDGE.sub("", _CONTRAST_BEFORE.sub("", _OPENING.sub("", text)))
+
+
+def _from_labelled(text: str, under: str | None) -> list[str]:
+    labelled = _LABEL.match(text)
+    if labelled is None:
+        return _features(text.rstrip(": "), under)
+    label, value = labelled[1].strip(), labelled[2]
+    named = region(label)
+    if named is not None:
+        sentences = [s for i, s in enumerate(SENTENCE_END.split(value)) if not i or names_face(s)]
+        return [descriptor for sentence in sentences for descriptor in _features(sentence, named)]
+    if _PHASE.fullmatch(label) or _CONTRAST.match(label):
+        return _features(value, under)
+    if names_face(label) and not words.is_title(label):
+        return tidy(_with_region(label, under))
+    if _explains(value) and (" " in label or not names_face(value)):
+        return tidy(_with_region(label, under))
+    return _features(value, under)
 
 
 def _features(text: str, under: str | None) -> list[str]:
     text = _EXPLANATION.sub("", _glue(text))
-    parts = [_CONJUNCTION.sub("", part.strip()) for part in re.split(r"[;,]", text) if part.strip()]
-    if under is None and not all(map(names_face, parts)):
+    parts = [without_conjunction(part.strip()) for part in re.split(r"[;,]", text) if part.strip()]
+    if under is None and not (all(map(names_face, parts)) or is_foreign(text)):
         parts = [text]
+    if under is None:
+        parts = _parted(parts)
     return [
         descriptor
         for part in parts
@@ -147,20 +178,44 @@ def _features(text: str, under: str | None) -> list[str]:
     ]
 
 
+def _parted(parts: list[str]) -> list[str]:
+    """The last part as two if it is two features: "flared nostrils and clenched teeth"."""
+    sides = re.split(r"\s+and\s+", parts[-1]) if parts else []
+    if len(sides) == 2 and all(names_face(side) and _stands_alone(side) for side in sides):
+        return [*parts[:-1], *sides]
+    return parts
+
+
+def _stands_alone(phrase: str) -> bool:
+    spoken = phrase.lower().split()
+    return spoken[0] in ("a", "an", "the") or (len(spoken) > 1 and any(map(is_state, spoken)))
+
+
+def _is_feature(phrase: str) -> bool:
+    return names_face(phrase) or 2 <= len(phrase.split()) <= 4 or is_state(phrase) or is_foreign(phrase)
+
+
 def _with_region(phrase: str, under: str | None) -> str:
     """Below "Eyes", "wide open" says what the eyes are, and "intense stare" stands for itself."""
-    words = phrase.lower().split()
-    if under is None or not words or names_face(_PREPOSITION.split(phrase)[0]):
+    spoken = phrase.lower().split()
+    if under is None or not spoken or names_face(_PREPOSITION.split(phrase)[0]):
         return phrase
-    described = next((word for word in words if not word.endswith("ly")), words[0]).strip(",")
-    incomplete = _STATE.fullmatch(described) or described in ("corners", "edges", "sides")
+    if not words.in_english(under) or is_foreign(phrase):
+        return f"{under}{'' if _writes_unspaced(under) else ' '}{phrase}"
+    described = next((word for word in spoken if not _QUALIFIES.fullmatch(word)), spoken[0]).strip(",")
+    whole = " of " not in phrase or not names_face(phrase)
+    incomplete = is_state(described) or (whole and described in ("corners", "edges", "sides"))
     return f"{under} {phrase[0].lower()}{phrase[1:]}" if incomplete else phrase
 
 
+def _writes_unspaced(text: str) -> bool:
+    return any("\u3040" <= char <= "\u9fff" for char in text)
+
+
 def _without_subject(phrase: str) -> str:
-    """ "The eyes are often narrowed" -> "eyes narrowed"."""
+    """ "The eyes are often narrowed" -> "eyes narrowed"; "the jaw drops" -> "jaw drops"."""
     sentence = _SUBJECT.match(phrase)
-    return " ".join(sentence.groups()) if sentence else phrase
+    return _DETERMINER.sub("", " ".join(sentence.groups()) if sentence else phrase)
 
 
 def _join_adjectives(parts: list[str]) -> list[str]:
@@ -169,7 +224,7 @@ def _join_adjectives(parts: list[str]) -> list[str]:
     waiting = ""
     for index, part in enumerate(parts):
         lonely = " " not in part and not names_face(part) and index < len(parts) - 1
-        if lonely and _STATE.fullmatch(part):
+        if lonely and is_state(part):
             waiting += f"{part}, "
         else:
             joined.append(waiting + part)
@@ -179,8 +234,15 @@ def _join_adjectives(parts: list[str]) -> list[str]:
 
 def _glue(text: str) -> str:
     """Clauses that belong to the words before them: ", with teeth visible", "lips that are pressed"."""
-    return re.sub(r"\s+(?:that|which) (?:is|are)\s", " ", re.sub(r",\s+with\s", " with ", text))
+    return _RELATIVE.sub(" ", _BELONGS.sub(r" \1 ", text))
 
 
 def _explains(text: str) -> bool:
     return talks(text) or (text.endswith(".") and len(text.split()) > 5)
+
+
+_PREPOSITION = re.compile(
+    r"\b(?:in|into|at|of|above|below|under|with|between|by|to|from|around|over|showing|revealing|exposing|"
+    r"baring|displaying)\b",
+    re.IGNORECASE,
+)

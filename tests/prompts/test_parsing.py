@@ -1,4 +1,4 @@
-"""An answer's text -> descriptors: a table of answers read by hand, and any text at all."""
+"""An answer's text -> descriptors: tables of answers read by hand, and any text at all."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfer_prompts.parsing import parse_answer
+from dfer_prompts import load, parse_answer
 
-ANSWERS = yaml.safe_load((Path(__file__).parent / "answers.yaml").read_text(encoding="utf-8"))
-FRAGMENTS = [
+# Each answer has the descriptors that a careful reader takes from it, written before the parser saw it.
+ANSWERS = [
+    case
+    for part in sorted((Path(__file__).parent / "answers").glob("*.yaml"))
+    for case in yaml.safe_load(part.read_text(encoding="utf-8"))
+]
+LAYOUT = [
     *(
         "- ",
         "* ",
         "1. ",
         "2) ",
         "(3) ",
+        "a) ",
         "**",
         "__",
         "### ",
@@ -27,22 +33,96 @@ FRAGMENTS = [
         "<think>",
         "</think>",
         "<li>",
-        "|",
     ),
+    *("|", "| --- |", "\\item ", "\n  ", "\n", ": ", "> ", "[ ] "),
+]
+DATA = ['["', '"]', '{"eyes": "', '"}', "['", "']", "{", "}", "[", "]", "(", ")", '", "']
+WORDS = [
+    *("Eyes", "Mouth: ", "raised eyebrows", "The eyes are narrowed.", "Furrowed Brows", "wide, staring eyes"),
     *(
-        "| --- |",
-        "Eyes",
-        "Mouth: ",
-        "raised eyebrows",
-        "The eyes are narrowed.",
+        "Sure, here are:",
+        "A: ",
+        "Q: ",
+        "Onset: ",
+        "Unlike fear, ",
+        "AU4",
+        " and ",
         ", ",
         "; ",
-        " and ",
-        ": ",
-        "\n",
+        " - ",
+        " / ",
+        " with a",
     ),
-    *("\n  ", '["', '"]', "{", "}", "(", ")", "Sure, here are:", "A: ", "Q: ", "\x1b[31m", "\u200b", "\x00"),
-    *("&lt;b&gt;", "very " * 40, "皺眉", "😠"),
+    *(
+        "Feature | Description\n--- | ---\n",
+        "region,feature\n",
+        "very " * 40,
+        "皱眉、",
+        "眼睛：睁大。",
+        "फैली हुई",
+        "😠",
+    ),
+    *("\x1b[31m", "\u200b", "\x00", "&lt;b&gt;", "\u0301" * 9, "\u2028", "<|im_end|>", "http://x.y"),
+]
+ANY_TEXT = st.lists(st.sampled_from(LAYOUT + DATA + WORDS) | st.text(max_size=12), max_size=25).map("".join)
+HOSTILE = [
+    *(sign * 20_000 for sign in "-*_#|:;,.([{<\"'`\\ \n\t&!aA1/~=>?+、🙂\u0301"),
+    *(
+        sign * 10_000
+        for sign in ("a,", "- ", "a ", ", ", "[]", "()", "{}", "**", "\n-", "a:", "<a", "|\n", ": ", "a-")
+    ),
+    *(
+        sign * 5_000
+        for sign in (
+            "**a ",
+            "and ",
+            "1. ",
+            "(a) ",
+            "• a ",
+            '["',
+            "['a",
+            '{"a',
+            "a: b",
+            "\n| -",
+            "a\n: ",
+            "(a[",
+        )
+    ),
+    *(
+        word * 2_000
+        for word in (
+            "<think>",
+            "</think>",
+            "[THINK]",
+            "<|channel|>",
+            "![a](",
+            "[a](/",
+            "a - b; ",
+            "the eyes ",
+        )
+    ),
+    *(
+        line * 1_000
+        for line in (
+            "inner corners of the ",
+            "upper lip and ",
+            "| a | b |\n",
+            "AU1+AU2, ",
+            "here is features ",
+        )
+    ),
+    *(
+        "features " + "a" * 19_000,
+        "- **" + "a " * 9_000,
+        "Eyes: " + "a. B " * 3_900,
+        "https://" + "a" * 19_000,
+    ),
+    *(
+        "the " + "a-b " * 4_900,
+        "\\textbf{" * 2_400,
+        "```json\n" + '{"a": [' * 2_000,
+        "#" + " a" * 9_000 + "#" * 9,
+    ),
 ]
 
 
@@ -52,13 +132,36 @@ def test_answer_is_read_as_a_careful_person_would(case: dict[str, object]) -> No
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=12), max_size=25).map("".join))
+@given(ANY_TEXT)
 def test_any_text_gives_clean_descriptors(text: str) -> None:
-    for descriptor in parse_answer(text):
+    found = parse_answer(text)
+    for descriptor in found:
         assert 1 <= len(descriptor) <= 120
         assert descriptor == descriptor.strip()
         assert descriptor.isprintable()
-        assert not set(descriptor) & set('*`#<>|[]{}_"')
+        assert not set(descriptor) & set('*`#<>|[]{}_"\\')
+    assert len({descriptor.casefold() for descriptor in found}) == len(found)
+    assert parse_answer(text) == found
+
+
+@settings(max_examples=400, deadline=None)
+@given(ANY_TEXT)
+def test_descriptors_in_a_list_are_read_as_they_are(text: str) -> None:
+    found = parse_answer(text)
+    assert parse_answer("\n".join(f"- {descriptor}" for descriptor in found)) == found
+
+
+@pytest.mark.parametrize("case", ANSWERS, ids=[case["about"] for case in ANSWERS])
+def test_a_list_of_what_was_read_gives_it_back(case: dict[str, object]) -> None:
+    descriptors = case["descriptors"]
+    assert isinstance(descriptors, list)
+    assert parse_answer("\n".join(f"{i}. {each}" for i, each in enumerate(descriptors, 1))) == descriptors
+
+
+def test_the_papers_sentences_are_read_back() -> None:
+    paper = load("v1")
+    for name in paper.class_names:
+        assert parse_answer(paper.description(name)) == [each.text for each in paper.members[name][0]]
 
 
 def test_deeply_nested_json_is_no_crash() -> None:
@@ -74,3 +177,9 @@ def test_bold_titles_over_paragraphs() -> None:
 @pytest.mark.parametrize("run", ["# a" + " " * 3000 + "b", "-" * 2000 + "x", "\n" * 15_000, "#" * 15_000])
 def test_a_long_run_of_one_character_does_not_hold_the_parser_up(run: str) -> None:
     assert parse_answer(run + "\n- raised cheeks") == ["raised cheeks"]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", HOSTILE, ids=[f"{text[:12]!r} x {len(text)}" for text in HOSTILE])
+def test_no_text_holds_the_parser_up(text: str) -> None:
+    assert all(len(descriptor) <= 120 for descriptor in parse_answer(text))

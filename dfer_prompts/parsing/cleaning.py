@@ -1,0 +1,136 @@
+"""An answer's text -> the answer in it: no thinking, no other turns, no markup of terminals and pages."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+
+_LONGEST_ANSWER = 20_000  # characters; what comes later is no list of visual features any more
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
+_LONG_SPACE = re.compile(r"[^\S\n]{41,}")
+_EMPTY_LINES = re.compile(r"\n(?:[^\S\n]*\n){3,}")
+_LONG_RUN = re.compile(r"([\s\S])\1{40,}")
+_THINKING = r"think(?:ing)?|thought|reasoning|analysis|scratchpad"
+_THINKING_MARK = re.compile(
+    rf"(?P<open><(?:{_THINKING})>|\[think\]|◁think▷)|</(?:{_THINKING})>|\[/think\]|◁/think▷", re.IGNORECASE
+)
+_CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]{0,80}<\|message\|>")
+_TURN_MARK = re.compile(
+    r"<\|[^|<>\n]{1,40}\|>|<｜[^｜<>\n]{1,40}｜>|</?s>|</?(?:start|end)_of_turn>|\[/?INST\]"
+)
+_TURN_START = re.compile(rf"^(?:\s*(?:{_TURN_MARK.pattern})(?:\s*(?:assistant|model)\b)?)+", re.IGNORECASE)
+_INLINE_TAG = re.compile(
+    r"</?(?:a|b|i|u|em|strong|span|code|sup|sub|mark|small|font|td|th)(?:\s[^<>]{0,200})?/?>", re.I
+)
+_TAG = re.compile(r"<[/|!]?[a-zA-Z][^<>]{0,200}>")
+_TAGS_WRITTEN = (
+    (re.compile(r"<(?:li|dt)\b[^<>]{0,200}>", re.IGNORECASE), "\n- "),
+    (re.compile(r"<dd\b[^<>]{0,200}>", re.IGNORECASE), ": "),
+    (re.compile(r"<(?:td|th)\b[^<>]{0,200}>", re.IGNORECASE), " | "),
+    (re.compile(r"</(?:dt|dd|li|td|th)\s?>", re.IGNORECASE), ""),
+)
+_BREAK = re.compile(r"<br\s?/?>", re.IGNORECASE)
+_LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_MARKS_STACKED = re.compile(r"([\u0300-\u036f]{3})[\u0300-\u036f]+")
+_SEPARATORS = str.maketrans({"、": ", ", "،": ", ", "؛": "; ", "。": ". ", "।": ". ", "’": "'", "‘": "'"})
+_NEXT_QUESTION = re.compile(r"^[^\S\n]*(?:Q|Question|User|Human)\s*:", re.IGNORECASE | re.MULTILINE)
+_FINAL = re.compile(
+    r"^\W{0,10}final (?:answer|list|response|output|descriptors)(?: is)?\W{0,4}[:\n]\W{0,4}", re.I | re.M
+)
+
+_LATEX_COMMAND = re.compile(r"\\(?:textbf|textit|emph|text|mathbf|underline|boxed|textsf|texttt)\{([^{}]*)\}")
+_LATEX_WORDS = {r"\item": "\n- ", r"\rightarrow": "→", r"\to": "→", r"\bullet": "•"}
+_LATEX_WORD = re.compile(r"\\(?:item|rightarrow|to|bullet)\b\s*|\\(?:begin|end)\{\w{1,20}\}")
+_MARKDOWN_ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|>~&])")
+_IMAGE = re.compile(r"!\[[^\[\]]{0,200}\]\([^()\s]{0,500}\)")
+_LINK = re.compile(r"\[([^\[\]]{1,200})\]\((?:https?:|#|/)[^()\s]{0,500}\)")
+_ADDRESS = re.compile(r"\bhttps?://\S+|\bwww\.\S+")
+_CITATION = re.compile(r"\s?(?:\[\^?\d{1,3}(?:[,\s–-]+\d{1,3})*\]|【\d[^【】]{0,30}】)")
+
+
+def answer_in(text: str) -> str:
+    """The text of the answer, in one kind of line end and of punctuation, JSON in it untouched."""
+    text = _ESCAPE.sub("", html.unescape(text[:_LONGEST_ANSWER]))
+    # No feature hangs on a longer run, and patterns may take long on one.
+    text = _LONG_RUN.sub(lambda run: run[1] * 20, _LINE_ENDS.sub("\n", text))
+    text = _EMPTY_LINES.sub("\n\n", _LONG_SPACE.sub(" " * 20, text))
+    text = _one_turn(_without_thinking(_last_channel(text)))
+    text = _plain_characters(_without_tags(text))
+    return _without_questions(text)
+
+
+def without_markup(text: str) -> str:
+    """Text that is no JSON, without LaTeX commands, Markdown's escapes and links, and citations."""
+    if "\\" in text:
+        text = text.replace("\\n", "\n") if "\n" not in text.strip() else text
+        for _ in range(3):  # commands inside commands
+            text = _LATEX_COMMAND.sub(r"\1", text)
+        text = _LATEX_WORD.sub(lambda word: _LATEX_WORDS.get(word[0].strip(), "\n"), text)
+        text = _MARKDOWN_ESCAPE.sub(r"\1", text)
+    if "[" in text or "【" in text:
+        text = _CITATION.sub("", _LINK.sub(r"\1", _IMAGE.sub("", text)))
+    return _ADDRESS.sub("", text) if "://" in text or "www." in text else text
+
+
+def _last_channel(text: str) -> str:
+    channels = list(_CHANNEL.finditer(text))
+    if not channels:
+        return text
+    return "" if channels[-1][1] == "analysis" else text[channels[-1].end() :]
+
+
+def _without_thinking(text: str) -> str:
+    kept: list[str] = []
+    start, thinking = 0, False
+    for mark in _THINKING_MARK.finditer(text):
+        if mark["open"]:
+            if not thinking:
+                kept.append(text[start : mark.start()])
+            thinking = True
+        else:
+            if not thinking:  # the block lost its start: all before was thinking
+                kept.clear()
+            start, thinking = mark.end(), False
+    return "".join(kept) if thinking else "".join(kept) + text[start:]
+
+
+def _one_turn(text: str) -> str:
+    """Only what stands before the first mark that ends a turn of the chat."""
+    text = _TURN_START.sub("", text)
+    end = _TURN_MARK.search(text)
+    return text[: end.start()] if end else text
+
+
+def _without_tags(text: str) -> str:
+    if "<" not in text:
+        return text
+    for tag, written in _TAGS_WRITTEN:
+        text = tag.sub(written, text)
+    if _BREAK.search(text):  # a table's cell may hold several features
+        text = "\n".join(_BREAK.sub("; ", line) if "|" in line else line for line in text.split("\n"))
+    return _TAG.sub("\n", _INLINE_TAG.sub("", text))
+
+
+def _plain_characters(text: str) -> str:
+    """Compatibility forms and list separators of other scripts as in English; nothing that is not seen."""
+    if text.isascii():
+        return "".join(char for char in text if char in "\n\t" or char.isprintable())
+    text = re.sub("(\\d)\ufe0f?\u20e3", r"\1. ", text).replace("🔟", "10. ")
+    text = re.sub("[①-⑳]", lambda sign: f"{unicodedata.normalize('NFKC', sign[0])}. ", text)
+    text = unicodedata.normalize("NFKC", text).translate(_SEPARATORS)
+    text = re.sub("[\ufe00-\ufe0f\u20e3]", "", text)
+    text = "".join(char for char in text if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf"))
+    return _MARKS_STACKED.sub(r"\1", text)
+
+
+def _without_questions(text: str) -> str:
+    """What was answered, where the question was said again or a next one invented; what is called final."""
+    question = _NEXT_QUESTION.match(text)
+    text = text[question.end() :].partition("\n")[2] if question else text
+    following = _NEXT_QUESTION.search(text)
+    text = text[: following.start()] if following else text
+    before, final, after = text, None, ""
+    for final in _FINAL.finditer(text):
+        after = text[final.end() :]
+    return after if final and after.strip() else before

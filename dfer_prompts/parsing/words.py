@@ -1,0 +1,133 @@
+"""Words for faces: parts, signs and states in English, and parts in the languages models answer in."""
+
+from __future__ import annotations
+
+import re
+
+PARTS = (
+    r"eyes?|eyebrows?|brows?|eyelids?|lids?|eyelash(?:es)?|lash(?:es)?|pupils?|iris|irises|sclera|mouth|lips?|"
+    r"teeth|tooth|tongue|jaws?|jawline|chin|cheeks?|cheekbones?|dimples?|nose|nostrils?|forehead|faces?|facial|"
+    r"head|neck|throat|skin|muscles?|temples?|ears?|shoulders?"
+)
+SIGNS = (
+    r"gaze|stare|glare|look|squint|smiles?|grin|frown|sneer|smirk|pout|grimace|tears?|wrinkles?|creases?|lines?|"
+    r"furrows?|crow's|expression|complexion|blush|sweat|dimpling|dilation|posture|blinking"
+)
+_AROUND = (  # words that may stand beside a region in a label without making a feature of it
+    r"the|his|her|their|and|or|of|region|area|position|movement|shape|appearance|contact|overall|upper|lower|"
+    r"inner|outer|middle|other|muscle|expression|line|corners"
+)
+_STATES = (  # what a part of the face can be, beside participles
+    r"open|wide|narrow|closed|shut|tight|tense|loose|soft|hard|blank|dull|watery|teary|moist|downward|upward|"
+    r"droopy|puffy|glassy|shiny|straight|flat|still|neutral|dark|bright|low|high|lower|thin|firm|red|pale|agape|"
+    r"ajar|slack|smooth|up|down|\w+ed|\w+ing|\w+wn"
+)
+_SIDES = ("upper", "lower", "inner", "outer", "and", "or")
+_PLURALS = {name: f"{name}s" for name in ("eye", "eyebrow", "brow", "lip", "cheek", "nostril", "eyelid")}
+_SPACED = {  # parts of the face in languages that put spaces between words
+    "ru": "брови глаза губы рот нос ноздри лоб щеки щёки подбородок челюсть веки взгляд",
+    "fr": "sourcils yeux bouche lèvres nez narines joues menton mâchoire paupières regard",
+    "es": "cejas ojos boca labios nariz frente mejillas mentón mandíbula párpados mirada",
+    "de": "augenbrauen augen mund lippen nase nasenflügel stirn wangen kinn kiefer augenlider blick",
+    "pt": "sobrancelhas olhos lábios testa bochechas queixo pálpebras olhar",
+    "it": "sopracciglia occhi bocca labbra naso fronte guance mento palpebre sguardo",
+    "ar": "حواجب الحواجب حاجبان الحاجبان عيون العيون العينان فم الفم شفاه الشفاه الشفتان أنف الأنف جبهة",
+    "ko": "눈썹 눈 입 입술 코 이마 볼 턱",
+    "hi": "भौहें आँखें मुँह होंठ नाक माथा गाल",
+}
+_UNSPACED = {  # and in those that do not
+    "zh": "眉毛 眉头 眉 眼睛 眼睑 眼皮 眼神 眼 嘴巴 嘴唇 嘴角 嘴 鼻子 鼻孔 鼻翼 鼻 额头 "
+    "前额 脸颊 面颊 脸部 面部 脸 下巴 下颌 牙齿 舌头 嘴脣",
+    "ja": "目 口角 口元 口 唇 額 頬 顎 瞼 まぶた 眼瞼",
+}
+_ARTICLES = r"les|le|la|las|los|el|die|der|das|os|as|gli|i"
+
+
+def _either(languages: dict[str, str]) -> str:
+    """A pattern of all words, the longest first, so that none hides behind its own beginning."""
+    return "|".join(sorted(set(" ".join(languages.values()).split()), key=lambda word: (-len(word), word)))
+
+
+_SPACED_PART = rf"(?<!\w)(?:{_either(_SPACED)})(?!\w)"
+_UNSPACED_PART = _either(_UNSPACED)
+_FACE_WORD = re.compile(rf"\b(?:{PARTS}|{SIGNS})\b", re.IGNORECASE)
+_FOREIGN_FACE_WORD = re.compile(rf"{_SPACED_PART}|{_UNSPACED_PART}", re.IGNORECASE)
+_FOREIGN_REGION = re.compile(
+    rf"(?:(?:{_ARTICLES})\s)?(?P<region>{_SPACED_PART}|(?:{_UNSPACED_PART})(?:[和と](?:{_UNSPACED_PART}))?)",
+    re.IGNORECASE,
+)
+_REGION_WORD = re.compile(rf"(?:{PARTS}|{_AROUND}|gaze|complexion|posture)", re.IGNORECASE)
+_PART_WORD = re.compile(rf"{PARTS}|gaze|complexion|posture", re.IGNORECASE)
+_STATE = re.compile(rf"(?:{_STATES})", re.IGNORECASE)
+_NOT_WORDS = re.compile(r"[^\w\s/&,:.'-]")
+_CONJUNCTION = re.compile(r"^(?:and|or|as well as|plus)\s+", re.IGNORECASE)
+
+_WHOLE_FACE = re.compile(r"\b(?:faces?|facial|head|expression|look)\b", re.IGNORECASE)
+_TITLE_WORDS = re.compile(
+    r"\b(?:features?|cues?|expressions?|signs?|characteristics?|indicators?|descriptors?|notes?)\b"
+    r"|特征|特徴|特點|特点|表情|признаки|выражени|caractéristiques|características|expresi|merkmale|특징|ملامح",
+    re.IGNORECASE,
+)
+_REMARK = re.compile(
+    r"(?:emotion|class|class name|label|expression|note|notes|reasoning|explanation|source|language|version|"
+    r"confidence|intensity|summary|comment|rationale|model|template|id|type|status)",
+    re.IGNORECASE,
+)
+
+
+def is_title(text: str) -> bool:
+    """Whether the words announce features ("Visual cues of anger") and are none themselves."""
+    return bool(_TITLE_WORDS.search(text))
+
+
+def is_remark(label: str) -> bool:
+    """Whether a label says that what follows is about the answer ("emotion: anger")."""
+    return bool(_REMARK.fullmatch(label.strip()))
+
+
+def names_face(text: str) -> bool:
+    """Whether a part of the face, or a sign on it such as tears, is named."""
+    return bool(_FACE_WORD.search(text) or _FOREIGN_FACE_WORD.search(text))
+
+
+def is_state(word: str) -> bool:
+    """Whether a word says what a part of the face is: "open", "raised"."""
+    return bool(_STATE.fullmatch(word))
+
+
+def names_part(text: str) -> bool:
+    """Whether a part of the face or a sign on it is named, not only the face."""
+    return names_face(_WHOLE_FACE.sub("", text))
+
+
+def in_english(text: str) -> bool:
+    """Whether a part of the face is named in English."""
+    return bool(_FACE_WORD.search(text))
+
+
+def is_foreign(text: str) -> bool:
+    """Whether the text is written in another script than English, where word lists do not reach."""
+    return not text.isascii() and not any(char.isascii() and char.isalpha() for char in text)
+
+
+def without_conjunction(text: str) -> str:
+    """ "and flared nostrils" -> "flared nostrils"."""
+    return _CONJUNCTION.sub("", text)
+
+
+def region(label: str) -> str | None:
+    """The facial region that is all a label or heading names: "Eye Position" -> "eyes"; otherwise None."""
+    if len(label) > 80:
+        return None
+    plain = _NOT_WORDS.sub(" ", label).strip(" :.")
+    words = re.sub(r"[/&,]", " and ", plain).lower().split()
+    if not words or len(words) > 6:
+        return None
+    if not all(map(_REGION_WORD.fullmatch, words)):
+        foreign = _FOREIGN_REGION.fullmatch(plain)
+        return foreign["region"].lower() if foreign else None
+    kept = [word for word in words if word in _SIDES or (_PART_WORD.fullmatch(word) and word != "facial")]
+    if not any(map(_PART_WORD.fullmatch, kept)):
+        return None
+    qualified = any(word in _SIDES[:4] for word in kept)  # "lower lip" is one lip, "lip position" is of both
+    return _CONJUNCTION.sub("", " ".join(kept if qualified else [_PLURALS.get(word, word) for word in kept]))
