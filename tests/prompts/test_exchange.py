@@ -329,7 +329,7 @@ def test_a_bad_file_is_a_sentence_with_the_place(
 @pytest.mark.parametrize(
     ("name", "content", "classes", "complaint"),
     [
-        ("x.json", '{"anger": ["x"], "fury": ["y"]}', "dfew", "has 'fury', which dfew has not, and has nothing"),
+        ("x.json", '{"anger": ["x"], "fury": ["y"]}', "dfew", "has 'fury', which dfew has not, and has noth"),
         ("x.json", '{"anger": ["x"], "Angry": ["y"]}', "dfew", "'anger' and 'Angry' are both anger of dfew"),
         ("x.txt", "a.\nb.\n", "dfew", "has 2 lines for 7 classes: happiness"),
         ("x.txt", "a.\n" * 6 + "\x1b.\n", "dfew", r"line 7 has a character that cannot be shown, U\+001B"),
