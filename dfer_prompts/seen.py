@@ -29,19 +29,23 @@ def seen_folds(of: DescriptionSet, dataset: str, fingerprint: str) -> tuple[int,
     return tuple(sorted(folds))
 
 
+def seen_note(of: DescriptionSet, dataset: str, fingerprint: str, folds: Iterable[int]) -> str | None:
+    """A sentence where the set has seen one of the folds that are to judge it; None where it has not."""
+    overlap = sorted({*folds} & {*seen_folds(of, dataset, fingerprint)})
+    if not overlap:
+        return None
+    name, listed = of.name or "the description set", ", ".join(map(str, overlap))
+    return f"{name} was chosen by the labels of fold {listed} of {dataset}, which cannot judge it"
+
+
 def require_unseen(
     sets: Sequence[DescriptionSet], dataset: str, fingerprint: str, folds: Iterable[int]
 ) -> None:
     """Raise InputError that names the first set that has seen one of the folds that are to judge it."""
     judging = set(folds)
     for each in sets:
-        seen = seen_folds(each, dataset, fingerprint)
-        if judging & set(seen):
-            name, listed = each.name or "the description set", ", ".join(map(str, seen))
-            raise InputError(
-                f"{name} was chosen by the labels of fold {listed} of {dataset} and cannot "
-                "be judged there\nJudge it on other folds (--folds) or another dataset"
-            )
+        if note := seen_note(each, dataset, fingerprint, judging):
+            raise InputError(f"{note}\nJudge it on other folds (--folds) or another dataset")
 
 
 def chosen_set(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
+from ..seen import seen_note
 from ..workspace import Workspace
 from .configuration import (
     Choices,
@@ -78,6 +79,8 @@ def train(
     clips = open_dataset(workspace, dataset)
     settings = Choices(preset, clip, weights, epochs, select, overrides or []).settings(workspace, clips.name)
     texts = _texts(described, clips, classes)
+    if note := seen_note(described, clips.name, clips.fingerprint, [fold]):
+        message(f"Note: {note}: the figures flatter it")
 
     from dfer_model.runs import RunSpec
     from dfer_model.training import train_run
@@ -153,7 +156,9 @@ def evaluate(
     found.require_finished()
     clips = _clips_of(workspace, found, dataset)
     judged = judged_clips(found, clips, every=every)
-    for note in judged.notes:
+    folds = sorted({int(fold) for fold in clips.folds[judged.indices]})
+    notes = [*judged.notes, *_seen_notes(workspace, found, clips, folds)]
+    for note in notes:
         message(f"Note: {note}")
     with progress(found.id) as report:
         predictions = evaluate_run(found, clips, judged.indices, device=device, report=report)
@@ -163,9 +168,21 @@ def evaluate(
         message(f"Predictions are in {out}")
     if as_json:
         said = {"run": found.id, "dataset": str(clips.path), "clips_judged": judged.which}
-        print_json({**said, "notes": list(judged.notes), "selection": found.selected, **measured.as_dict()})
+        print_json({**said, "notes": notes, "selection": found.selected, **measured.as_dict()})
     else:
         _show_measures(f"{found.id} on {judged.which}, {CHOICE[found.selected]}", measured)
+
+
+def _seen_notes(workspace: Workspace, run: Run, clips: PackedClips, folds: list[int]) -> list[str]:
+    """What the run's set says it has seen of the judging folds, where the set is still here as it was."""
+    from ..store import DescriptionStore
+
+    try:
+        described = DescriptionStore(workspace).load(run.texts.name)
+    except InputError:
+        return []
+    note = seen_note(described, clips.name, clips.fingerprint, folds)
+    return [note] if note and described.sha256 == run.texts.sha256 else []
 
 
 def _clips_of(workspace: Workspace, run: Run, dataset: str | None) -> PackedClips:

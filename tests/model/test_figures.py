@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dfer_model.errors import InputError
 from dfer_model.metrics import measures
-from dfer_model.report.figures import confusion_figure
+from dfer_model.report.figures import confusion_figure, heat_map_figure
 
 
 @pytest.mark.parametrize("count", [2, 11, 43])
@@ -45,3 +46,42 @@ def test_names_are_data(tmp_path: Path) -> None:
 def test_a_class_without_clips(tmp_path: Path) -> None:
     confusion_figure(tmp_path / "c.png", measures([0], [1], ["a", "b"]), ["a", "b"], "")
     assert (tmp_path / "c.png").is_file()
+
+
+def cosines(count: int, seed: int = 0) -> np.ndarray:
+    rows = np.random.default_rng(seed).normal(size=(count, 8))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows @ rows.T
+
+
+@pytest.mark.parametrize(("count", "sets"), [(2, 1), (11, 2)])
+def test_a_heat_map_has_a_panel_per_set(tmp_path: Path, count: int, sets: int) -> None:
+    names = [f"class_{number}" for number in range(count)]
+    path = tmp_path / "cosines.png"
+    heat_map_figure(path, [cosines(count, seed) for seed in range(sets)], names, ["v1", "v2"][:sets])
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        assert image.size[0] == sets * image.size[1]
+
+
+def test_a_heat_map_as_svg_keeps_its_text_and_is_the_same_each_time(tmp_path: Path) -> None:
+    names = [r"$\nothing$", "<b>anger</b>"]
+    for path in (tmp_path / "a.svg", tmp_path / "b.svg"):
+        heat_map_figure(path, [np.array([[1.0, 0.25], [0.25, 1.0]])], names, ["control:swapped"])
+    written = (tmp_path / "a.svg").read_text()
+    assert "control:swapped" in written
+    assert "&lt;b&gt;anger&lt;/b&gt;" in written
+    assert "0.25" in written
+    assert "not accuracy" in written
+    assert (tmp_path / "b.svg").read_text() == written
+
+
+def test_one_text_for_all_can_be_drawn(tmp_path: Path) -> None:
+    heat_map_figure(tmp_path / "c.svg", [np.ones((3, 3))], ["a", "b", "c"], ["control:shared-random"])
+    assert (tmp_path / "c.svg").is_file()
+
+
+def test_a_heat_map_is_png_or_svg(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"\.png or \.svg"):
+        heat_map_figure(tmp_path / "c.pdf", [cosines(2)], ["a", "b"], ["v1"])
+    assert list(tmp_path.iterdir()) == []

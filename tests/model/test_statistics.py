@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from dfer_model.statistics import paired_difference, uar_weights, war_weights
+from dfer_model.statistics import figure_interval, paired_difference, uar_weights, war_weights
 
 LABELS = np.array([0, 0, 0, 1, 0, 1, 1, 1])
 FOLDS = np.array([1, 1, 1, 1, 2, 2, 2, 2])
@@ -72,3 +72,22 @@ def test_the_interval_is_the_same_each_time() -> None:
     weights = uar_weights(LABELS, FOLDS)
     once = paired_difference(first, second, weights, LABELS, FOLDS)
     assert once == paired_difference(first, second, weights, LABELS, FOLDS)
+
+
+def test_a_figure_s_interval_has_the_width_that_theory_gives() -> None:
+    # Two classes of 1,000 clips answered with known recalls: the variance of their mean is known.
+    labels, folds = np.repeat([0, 1], 1000), np.ones(2000, dtype=np.int64)
+    correct = np.tile(np.arange(1000) < 700, 2) & (labels == 0) | (
+        np.tile(np.arange(1000) < 400, 2) & (labels == 1)
+    )
+    interval = figure_interval(correct, uar_weights(labels, folds), labels, folds)
+    half_width = 1.96 * 100 * np.sqrt((0.7 * 0.3 + 0.4 * 0.6) / 1000) / 2
+    assert interval.value == pytest.approx(55.0)
+    assert interval.high - interval.value == pytest.approx(half_width, rel=0.1)
+    assert interval.value - interval.low == pytest.approx(half_width, rel=0.1)
+
+
+def test_strata_without_luck_have_an_interval_of_zero() -> None:
+    # All clips of class 0 right, all of class 1 wrong: however they are resampled, recalls are 1 and 0.
+    interval = figure_interval(LABELS == 0, uar_weights(LABELS, FOLDS), LABELS, FOLDS)
+    assert (interval.low, interval.value, interval.high) == pytest.approx((50.0, 50.0, 50.0))
