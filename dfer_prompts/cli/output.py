@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
 QUIET_S = 30.0
+# Printable to Python and yet nothing on a terminal: fillers, joiners of combining marks, variation selectors.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
+)
+Pieces = Sequence[tuple[str, str]]  # a line in pieces of (text, style)
 
 
 class Report(Protocol):
@@ -25,21 +34,46 @@ class Report(Protocol):
 
 
 def clean(text: object) -> str:
-    """Text safe for a terminal: control characters (escape sequences among them) are dropped."""
-    return "".join(char for char in str(text) if char.isprintable() or char in "\n\t")
+    """Text safe for a terminal, without what a person does not see.
+
+    Dropped are control characters (escape sequences among them), those that turn the direction of writing,
+    and those of no width, by which two names could look the same. White space of any kind becomes a space,
+    but for line ends and tabs.
+    """
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else " "
+        for char in _UNSEEN.sub("", str(text))
+        if char.isprintable() or char.isspace()
+    )
+
+
+def _text(text: object) -> Text:
+    """Clean text for rich, which would otherwise read markup in it and emoji names (`m:cat:7b`)."""
+    from rich.text import Text
+
+    return Text(clean(text))
 
 
 def message(text: str) -> None:
     """A line for the person at the terminal, on standard error."""
     from rich.console import Console
-    from rich.markup import escape
 
-    Console(stderr=True, highlight=False, soft_wrap=True).print(escape(clean(text)))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(_text(text))
 
 
 def print_line(text: str) -> None:
     """A sentence of the result, on standard output."""
     sys.stdout.write(f"{clean(text)}\n")
+
+
+def print_pieces(lines: Iterable[Pieces]) -> None:
+    """Lines of a result on standard output, each of pieces with their style; colours on a terminal only."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    for line in lines:
+        console.print(Text.assemble(*((clean(text), style) for text, style in line)))
 
 
 def print_json(value: Any) -> None:
@@ -51,18 +85,17 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     """A table on standard output; numbers are right-aligned, floats shown with two decimals."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(header_style="bold", box=SIMPLE_HEAD)
     listed = [tuple(row) for row in rows]
     for index, column in enumerate(columns):
         numeric = bool(listed) and all(isinstance(row[index], int | float) for row in listed)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(_text(column), justify="right" if numeric else "left", overflow="fold")
     for row in listed:
-        table.add_row(*(f"{cell:.2f}" if isinstance(cell, float) else escape(clean(cell)) for cell in row))
+        table.add_row(*(_text(f"{cell:.2f}" if isinstance(cell, float) else cell) for cell in row))
     console = Console(highlight=False)
-    console.print(escape(clean(title)), style="bold", soft_wrap=True)
+    console.print(_text(title), style="bold", soft_wrap=True)
     console.print(table)
 
 
@@ -76,14 +109,14 @@ def progress(label: str) -> Iterator[Report]:
 
     console = Console(stderr=True, highlight=False)
     if console.is_terminal:
-        from rich.markup import escape
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        said = TextColumn("{task.description}", markup=False)
+        columns = (said, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task(escape(label), total=None)
+            task = bar.add_task(clean(label), total=None)
             yield lambda done, total, note="": bar.update(
-                task, completed=done, total=total, description=escape(clean(f"{label} {note}".strip()))
+                task, completed=done, total=total, description=clean(f"{label} {note}".strip())
             )
     else:
         yield _plain_lines(label)
