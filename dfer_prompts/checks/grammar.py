@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from ..errors import listed
 from .findings import Finding, Level, Subject
 
 _SINGULAR = (
@@ -28,7 +29,7 @@ _AN = re.compile(rf"\ba\s+(?=[aeiou])(?!{_SPOKEN_Y})[\w-]+|\ba\s+{_SPOKEN_VOWEL}
 _A = re.compile(rf"\ban\s+(?:(?![aeiou]|{_SPOKEN_VOWEL})[a-z](?!-)|{_SPOKEN_Y})[\w-]*", re.IGNORECASE)
 _SENTENCE = re.compile(
     r"^(?!.*\b(?:that|which|who|as if|where)\b).*\b(?:is|are|was|were|has|have|may|can|could|might|will|"
-    r"would|should|appears?|becomes?|seems?|shows?|tends?)\b",
+    r"would|should|appears?|becomes?|seems?|shows|tends)\b",
     re.IGNORECASE,
 )
 _PERSON = re.compile(r"\b(?:I|I'm|I've|[Mm]y|[Mm]e|[Ww]e|[Oo]ur|[Yy]ou|[Yy]our)\b")
@@ -80,10 +81,6 @@ def _owner(text: str) -> str | None:
     return f"{found[0]!r} has no owner in the sentence; 'the' says as much" if found else None
 
 
-def _bare(text: str) -> str | None:
-    return "one of something without 'a' or 'the'" if _BARE.fullmatch(text) else None
-
-
 _PROBLEMS: dict[str, tuple[Level, Callable[[str], str | None]]] = {
     "repeated-word": ("warning", _searched(r"\b([^\W\d_]+)\s+\1\b", "{!r} is said twice")),
     "two-articles": ("warning", _searched(r"\b(?:an?|the)\s+(?:an?|the)\b", "{!r}: one article is enough")),
@@ -109,7 +106,6 @@ _PROBLEMS: dict[str, tuple[Level, Callable[[str], str | None]]] = {
     "person": ("warning", _person),
     "sentence": ("warning", _sentence),
     "owner": ("note", _owner),
-    "no-article": ("note", _bare),
 }
 
 
@@ -125,4 +121,11 @@ def grammar(of: Subject) -> Iterator[Finding]:
                 yield Finding(level, rule, message, name, number, text)
 
 
-GRAMMAR = (grammar,)
+def articles(of: Subject) -> Iterator[Finding]:
+    """One note for all features that are said without "a" or "the"; whole sets are often written so."""
+    bare = list(dict.fromkeys(text for _, _, text in of.texts() if _BARE.fullmatch(text)))
+    if bare:
+        yield Finding("note", "no-article", f"said without 'a' or 'the': {listed(list(map(repr, bare)))}")
+
+
+GRAMMAR = (grammar, articles)
