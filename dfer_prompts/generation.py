@@ -20,7 +20,8 @@ from pydantic import ValidationError
 from .budget import Budget, Estimate, told
 from .classes import ClassSet
 from .description_set import DescriptionSet, Descriptor, Manifest
-from .errors import InputError, Interrupted, WorkError
+from .errors import InputError, Interrupted, WorkError, system_words
+from .files import sweep
 from .progress import Progress, Report, Tally
 from .ranking import Ranking, rank_classes
 from .responses import Request, ResponseStore, Sampling
@@ -110,6 +111,7 @@ def ask_and_rank(
     InputError when the template or the model is wrong, and Interrupted on Ctrl-C. What had arrived is stored
     in every case.
     """
+    sweep(responses.folder)
     records = answered(plan.requests, responses)
     found = len(records)
     missing = [request for request in plan.requests if request.key not in records]
@@ -133,6 +135,8 @@ def ask_and_rank(
         ended = run_blocking(work)
     except KeyboardInterrupt:
         raise Interrupted(f"Stopped: {_kept(plan, responses)}") from None
+    except OSError as error:  # of the disk; those of the network are the SDK's
+        raise WorkError(f"{system_words(error)}\n{_kept(plan, responses)}") from error
     if ended.lost:
         raise WorkError(f"{_reasons(ended.lost)}\n{_kept(plan, responses)}")
     if ended.stopped:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .budget import Budget
 from .classes import ClassSet, class_set_names, load_class_set, match_class_name
 from .description_set import DescriptionSet
-from .errors import DferPromptsError, InputError, unknown
+from .errors import DferPromptsError, InputError, WorkError, system_words, unknown
 from .generation import Outcome, Plan, ask_and_rank, sampling_for
 from .progress import Report
 from .ranking import Ranking
@@ -164,7 +164,8 @@ def generate_all(
         try:
             made_one = _priced(ask(plan), plan, place)
         except DferPromptsError as error:
-            raise type(error)(f"{error}{_so_far(plans, saved)}") from error
+            error.args = (f"{error}{_so_far(plans, saved)}",)
+            raise
         saved.append(_saved(made_one, version, store, place))
     return saved
 
@@ -260,7 +261,11 @@ def _saved(outcome: Outcome, version: str | None, store: DescriptionStore, works
     if workspace.defaults.license and draft.manifest.license == "unknown":
         manifest = draft.manifest.model_copy(update={"license": workspace.defaults.license})
         draft = replace(draft, manifest=manifest)
-    return replace(outcome, descriptions=store.save(draft, version, outcome.responses))
+    try:
+        return replace(outcome, descriptions=store.save(draft, version, outcome.responses))
+    except OSError as error:
+        kept = "\nThe answers are stored; run the same command again" if outcome.responses else ""
+        raise WorkError(f"{system_words(error)}{kept}") from error
 
 
 def _so_far(plans: Sequence[Plan], saved: Sequence[Outcome]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated
 
 import typer
@@ -12,10 +13,11 @@ import typer
 from dfer_model.errors import DferModelError
 
 from .. import __version__
-from ..errors import DferPromptsError
+from ..errors import DferPromptsError, system_words
+from ..redaction import redact_environment
 from ..workspace import Workspace
-from . import classes, compare, data, demo, descriptions, ensemble, generate, prompts, run
-from .output import message
+from . import classes, compare, data, demo, descriptions, ensemble, generate, prompts, responses, run
+from .output import clean, message
 
 app = typer.Typer(
     name="dfer-prompts",
@@ -27,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, classes, prompts, generate, descriptions, ensemble, data, run, compare):
+for module in (demo, classes, prompts, generate, responses, descriptions, ensemble, data, run, compare):
     module.register(app)
 
 ERRORS = (DferPromptsError, DferModelError, OSError)
@@ -60,18 +62,26 @@ def root(
 def main() -> None:
     """Run the command line; errors become one or two lines and an exit status."""
     try:
+        sys.excepthook = _say_traceback
         app()
     except ERRORS as error:
         status = getattr(error, "exit_status", 1)
         if "--debug" in sys.argv:
-            traceback.print_exc()
+            _say_traceback(type(error), error, error.__traceback__)
             sys.exit(status)
-        message(_sentence(error) if status == STOPPED else f"Error: {_sentence(error)}")
+        says = redact_environment(_sentence(error))
+        message(says if status == STOPPED else f"Error: {says}")
         sys.exit(status)
+
+
+def _say_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The traceback on standard error, without the keys that a server or a library may have quoted in it."""
+    said = clean("".join(traceback.format_exception(kind, error, trace)))
+    sys.stderr.write(redact_environment(said))
 
 
 def _sentence(error: Exception) -> str:
     """The error as it was written for a person; the operating system's with the file it is about."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    if isinstance(error, OSError) and not isinstance(error, DferPromptsError):
+        return system_words(error)
     return str(error)

@@ -12,8 +12,9 @@ import pytest
 from dfer_prompts.errors import DferPromptsError, InputError, WorkError
 from dfer_prompts.responses import Request, Sampling
 from dfer_prompts.sources.answers import Answer, Failure, read_answer
+from dfer_prompts.sources.dialogue import Reply as Arrived
 from dfer_prompts.sources.endpoint import Endpoint, normal_url, resolve_endpoint
-from dfer_prompts.sources.llm import Lost, Reply, Watcher, ask
+from dfer_prompts.sources.llm import Lost, Watcher, ask
 from dfer_prompts.workspace import Workspace
 
 from .endpoint import FakeEndpoint, Reply, completion, serve
@@ -45,7 +46,7 @@ class Collected(Watcher):
         self.retries: list[int] = []
         self.notes: list[str] = []
 
-    async def arrived(self, request: Request, reply: Reply) -> None:
+    async def arrived(self, request: Request, reply: Arrived) -> None:
         self.responses[request.key] = reply.body
         self.forms.append(reply.form)
 
@@ -289,7 +290,7 @@ def test_nobody_there_is_told_at_once(endpoint: FakeEndpoint) -> None:
 
 def test_what_storing_raises_comes_out_as_it_is(endpoint: FakeEndpoint) -> None:
     class Full(Watcher):
-        async def arrived(self, request: Request, reply: Reply) -> None:
+        async def arrived(self, request: Request, reply: Arrived) -> None:
             raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
