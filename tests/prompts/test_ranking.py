@@ -59,6 +59,7 @@ SHARED = {
     # answers of fear that name it, and of surprise:  raised brows 3/3 - 2/2, a stare 2/3 - 1/2, pale 1/3 - 0
     "fear": [["raised brows", "a stare"], ["raised brows", "a stare"], ["Raised brows", "pale skin"]],
     "surprise": [["raised brows", "an open mouth"], ["the raised brows", "a stare", "an open mouth"]],
+    "disgust": [["a wrinkled nose"]],
 }
 
 
