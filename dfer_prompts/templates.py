@@ -11,7 +11,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from jinja2 import TemplateError, TemplateSyntaxError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .classes import ClassSet, ExpressionClass
 from .errors import InputError, unknown
 from .resources import SHIPPED_TEMPLATES, shipped
+from .response_formats import ResponseFormat
 from .responses import Sampling
 from .sandbox import Sandbox
 from .validation import first_problem
@@ -27,7 +28,9 @@ from .yaml_files import key_lines, parse_yaml
 
 SUFFIX = ".md"
 FRONT_MATTER_LINE = 2  # of the file, below the first `---`
-ResponseFormat = Literal["text", "json_schema"]
+LONGEST_FAULT = 300  # characters
+VARIABLES = ("expression", "class_name", "expressions", "class_set")
+SHAPE = "A template is `---`, YAML lines, `---`, then the prompt"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 FRONT_MATTER = re.compile(r"---[ \t]*\n(?P<matter>.*?\n)---[ \t]*\n(?P<text>.*)", re.DOTALL)
 
@@ -44,6 +47,16 @@ RENDER_ERRORS = (
     TypeError,
     ValueError,
 )
+
+
+class TemplateFault(InputError):
+    """What is wrong in the file of a template, with the line where that is known."""
+
+    def __init__(self, path: Path, says: str, line: int | None = None, hint: str = "") -> None:
+        where = f"{path}, line {line}" if line else f"{path}"
+        super().__init__("\n".join(filter(None, (f"{where}: {says}", hint))))
+        self.says = says
+        self.line = line
 
 
 class FrontMatter(BaseModel):
@@ -75,7 +88,7 @@ class Template:
     def messages(self, expression_class: ExpressionClass, class_set: ClassSet) -> list[dict[str, str]]:
         """The chat messages that ask for one class: a single user message.
 
-        Raises InputError, with file and line, for an undefined variable, a forbidden access, or any other
+        Raises TemplateFault, with file and line, for an undefined variable, a forbidden access, or any other
         fault of the template.
         """
         try:
@@ -89,14 +102,14 @@ class Template:
         except RENDER_ERRORS as error:
             raise self._fault(error) from error
         if not content.strip():
-            raise InputError(f"{self.path}: the template renders to nothing for {expression_class.name}")
+            raise TemplateFault(self.path, f"the template renders to nothing for {expression_class.name}")
         return [{"role": "user", "content": content}]
 
-    def _fault(self, error: Exception) -> InputError:
+    def _fault(self, error: Exception) -> TemplateFault:
         line = error.lineno if isinstance(error, TemplateSyntaxError) else _line_in_template(error)
-        says = " ".join(str(error).split()) or type(error).__name__
-        known = "\nIt may use: expression, class_name, expressions, class_set" if "undefined" in says else ""
-        return InputError(f"{self.path}, line {self.first_line + line - 1}: {says}{known}")
+        says = " ".join(str(error).split())[:LONGEST_FAULT] or type(error).__name__
+        hint = f"It may use: {', '.join(VARIABLES)}" if "undefined" in says else ""
+        return TemplateFault(self.path, says, self.first_line + line - 1, hint)
 
 
 def template_names(workspace: Workspace) -> list[str]:
@@ -108,8 +121,8 @@ def template_names(workspace: Workspace) -> list[str]:
 def load_template(name: str, workspace: Workspace) -> Template:
     """The template called `name`, from the workspace's `prompts/` or else the shipped ones.
 
-    Raises InputError for a name that does not exist or is no name, front matter that is wrong, and syntax
-    errors, each with its file.
+    Raises InputError for a name that does not exist or is no name, and TemplateFault for front matter that is
+    wrong, and syntax errors.
     """
     if not NAME.fullmatch(name) or name not in template_names(workspace):
         raise unknown("template", name, template_names(workspace))
@@ -118,14 +131,14 @@ def load_template(name: str, workspace: Workspace) -> Template:
 
 
 def read_template(path: Path) -> Template:
-    """The template in one file. Raises InputError as `load_template` does."""
+    """The template in one file. Raises TemplateFault as `load_template` does."""
     try:
         whole = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
+        raise TemplateFault(path, f"not UTF-8 text (byte {error.start})") from error
     parts = FRONT_MATTER.fullmatch(whole)
     if parts is None:
-        raise InputError(f"{path}: no front matter\nA template is `---`, YAML lines, `---`, then the prompt")
+        raise TemplateFault(path, "no front matter", hint=SHAPE)
     matter = _front_matter(path, parts["matter"])
     body = parts["text"]
     text = body.strip("\n")
@@ -150,13 +163,13 @@ def read_template(path: Path) -> Template:
 
 
 def _front_matter(path: Path, text: str) -> FrontMatter:
-    loaded = parse_yaml(text, f"{path}: the front matter", FRONT_MATTER_LINE)
     try:
-        matter = FrontMatter.model_validate(loaded)
+        matter = FrontMatter.model_validate(parse_yaml(text, "the front matter", FRONT_MATTER_LINE))
     except ValidationError as error:
-        raise _wrong(
-            path, text, str(next(iter(error.errors()[0]["loc"]), "")), first_problem(error)
-        ) from error
+        place = error.errors(include_input=False)[0]["loc"]
+        raise _wrong(path, text, str(place[0]) if place else "", first_problem(error)) from error
+    except InputError as error:
+        raise TemplateFault(path, str(error)) from error
     try:
         Sampling.model_validate(matter.sampling)
     except ValidationError as error:
@@ -166,9 +179,8 @@ def _front_matter(path: Path, text: str) -> FrontMatter:
     return matter
 
 
-def _wrong(path: Path, text: str, key: str, says: str) -> InputError:
-    line = key_lines(text, FRONT_MATTER_LINE).get(key)
-    return InputError(f"{path}, line {line}: {says}" if line else f"{path}: {says}")
+def _wrong(path: Path, text: str, key: str, says: str) -> TemplateFault:
+    return TemplateFault(path, says, key_lines(text, FRONT_MATTER_LINE).get(key))
 
 
 def _line_in_template(error: BaseException) -> int:

@@ -1,17 +1,23 @@
-"""`dfer-prompts prompts`: the templates there are, their text, and what they ask for one class."""
+"""`dfer-prompts prompts`: the templates there are, their text, what they ask, and what is wrong with them."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import InputError
 from ..resources import is_shipped
 from ..workspace import Workspace
-from .output import JsonOption, clean, print_json, print_table
+from .output import JsonOption, clean, message, print_json, print_table
+
+if TYPE_CHECKING:
+    from ..template_checks import TemplateFinding
 
 NameArgument = Annotated[str, typer.Argument(help="The template's name.")]
-commands = typer.Typer(no_args_is_help=True, help="Prompt templates: list, show, render.")
+ClassesOption = Annotated[str, typer.Option(help="Class set: a name or a YAML file.")]
+commands = typer.Typer(no_args_is_help=True, help="Prompt templates: list, show, render, check.")
 
 
 def register(app: typer.Typer) -> None:
@@ -25,11 +31,18 @@ def list_(context: typer.Context, as_json: JsonOption = False) -> None:
     from ..templates import load_template, template_names
 
     workspace: Workspace = context.obj
-    templates = [load_template(name, workspace) for name in template_names(workspace)]
+    templates = []
+    for name in template_names(workspace):
+        try:
+            templates.append(load_template(name, workspace))
+        except (InputError, OSError) as error:
+            # One broken file must not hide the others.
+            message(f"left out: {error}")
     rows = [
         {
             "name": each.name,
             "from": "shipped" if is_shipped(each.path) else "workspace",
+            "response_format": each.response_format,
             "purpose": each.purpose,
             "source": each.source,
             "sampling": each.sampling,
@@ -39,7 +52,8 @@ def list_(context: typer.Context, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(rows)
     else:
-        print_table("Templates", ["name", "from", "purpose"], [tuple(row.values())[:3] for row in rows])
+        columns = ["name", "from", "response_format", "purpose"]
+        print_table("Templates", columns, [[row[column] for column in columns] for row in rows])
 
 
 @commands.command()
@@ -48,21 +62,83 @@ def show(context: typer.Context, name: NameArgument) -> None:
     from ..templates import load_template
 
     template = load_template(name, context.obj)
-    typer.echo(clean(template.path.read_text(encoding="utf-8")), nl=False)
+    typer.echo(clean(template.path.read_text(encoding="utf-8-sig")), nl=False)
 
 
 @commands.command()
 def render(
     context: typer.Context,
     name: NameArgument,
-    class_name: Annotated[str, typer.Option("--class", help="The class to ask for.")],
-    classes: Annotated[str, typer.Option(help="Class set: a name or a YAML file.")] = "mafw",
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="The class to ask for.", show_default="all of the set")
+    ] = None,
+    classes: ClassesOption = "mafw",
+    as_json: JsonOption = False,
 ) -> None:
-    """Print what a template asks for one class."""
+    """Print what a template asks for one class, or for each class of a set under its name."""
     from ..classes import load_class_set
     from ..templates import load_template
 
     class_set = load_class_set(classes)
     template = load_template(name, context.obj)
-    for message in template.messages(class_set.resolve(class_name), class_set):
-        typer.echo(clean(message["content"]))
+    chosen = class_set.classes if class_name is None else (class_set.resolve(class_name),)
+    rendered = {each.name: template.messages(each, class_set) for each in chosen}
+    if as_json:
+        print_json([{"class_name": name, "messages": messages} for name, messages in rendered.items()])
+        return
+    for each, messages in rendered.items():
+        text = "\n".join(part["content"] for part in messages)
+        typer.echo(clean(text if class_name else f"[{each}]\n{text}\n"))
+
+
+@commands.command()
+def check(
+    context: typer.Context,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Templates.", show_default="all")
+    ] = None,
+    classes: ClassesOption = "mafw",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit status 1 on a warning too, for CI.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Render templates for every class of a set, and report what is wrong with them.
+
+    Exit status 1 where there is an error: a template with one cannot be asked. Warnings are likely to be
+    wrong; notes are worth a look.
+    """
+    from ..classes import load_class_set
+    from ..template_checks import LEVELS, check_template
+    from ..templates import template_names
+
+    class_set = load_class_set(classes)
+    findings = {
+        name: check_template(name, context.obj, class_set)
+        for name in dict.fromkeys(names or template_names(context.obj))
+    }
+    counts = {
+        f"{level}s": sum(each.level == level for found in findings.values() for each in found)
+        for level in LEVELS
+    }
+    if as_json:
+        rows = [{"template": name, "findings": list(map(asdict, found))} for name, found in findings.items()]
+        print_json({"class_set": class_set.name, **counts, "templates": rows})
+    elif any(findings.values()):
+        _print_findings(findings)
+    told = ", ".join(f"{level}: {count}" for level, count in counts.items())
+    message(f"templates: {len(findings)}, classes of {class_set.name}: {len(class_set.classes)}, {told}")
+    if counts["errors"] or (strict and counts["warnings"]):
+        raise typer.Exit(1)
+
+
+def _print_findings(findings: dict[str, list[TemplateFinding]]) -> None:
+    from ..errors import listed
+
+    print_table(
+        "Findings",
+        ["template", "line", "level", "rule", "classes", "message"],
+        [
+            (name, each.line or "", each.level, each.rule, listed(each.class_names), each.message)
+            for name, found in findings.items()
+            for each in found
+        ],
+    )
