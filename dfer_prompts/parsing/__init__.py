@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import groupby
 
 from . import phrases, words
 from .cleaning import answer_in, without_markup
@@ -34,13 +36,14 @@ _LISTING = re.compile(
     re.IGNORECASE,
 )
 _FACE_WITH = re.compile(
-    r"^(?:an?|the)\s(?:\w{1,20}\s){0,3}(?:face|expression|person|man|woman)\s(?:with|showing|of)\s(?=.*\s)",
+    r"^(?:an?|the)\s(?:\w{1,20}\s){0,3}(?:face|expression|person|man|woman)\s"
+    r"(?:with|showing|of)\s(?=.*\s)",
     re.IGNORECASE,
 )
 _CHATTER = re.compile(
-    r"^\W*(?:sure|yes|got it|certainly|of course|absolutely|okay|great|here (?:are|is)|here's|these|this|"
-    r"note|please|let me know|i hope|hope|feel free|in summary|in conclusion|overall,|remember|keep in mind|"
-    r"it's|it is|i'm|i am|i can|sorry|unfortunately|as an ai|if you|would you|do you|together|collectively|"
+    r"^\W*(?:sure|yes|got it|certainly|of course|absolutely|okay|great|error|warning|here (?:are|is)|"
+    r"here's|these|this|note|please|let me know|i hope|hope|feel free|in summary|in conclusion|"
+    r"overall,|remember|keep in mind|it's|it is|i'm|i am|i can|sorry|unfortunately|as an ai|if you|would you|do you|together|collectively|"
     r"the above|thanks|thank you|happy to help|"
     r"(?:some |useful |key |common |typical )*(?:visual|facial) (?:features?|cues|signs))\b",
     re.IGNORECASE,
@@ -60,6 +63,7 @@ _ABOUT_THE_ANSWER = re.compile(  # what stands below such a title is no feature
     r"caveats?|disclaimers?|context|applications?|importance|remember|further reading)\b",
     re.IGNORECASE,
 )
+_SHORT = re.compile(r"[^\s:.!?]+(?:\s[^\s:.!?]+){0,5}[,;.]?")
 _PLAIN_WORDS = re.compile(r"[a-z' -]+")  # nothing in them that is markup anywhere
 _ROUNDS = 3  # of reading a descriptor again, until it is read as itself
 
@@ -74,10 +78,26 @@ def parse_answer(text: str) -> list[str]:
     if _REFUSAL.match(plain) and not _ANSWERS_ALL_THE_SAME.search(plain):
         return []
     data = items(plain)
-    lines = lines_of(without_markup(plain)) if data is None else [Line("bullet", item) for item in data]
+    lines = (
+        _blocks(lines_of(without_markup(plain))) if data is None else [Line("bullet", item) for item in data]
+    )
     bulleted = any(line.kind == "bullet" for line in lines)
     read = _from_bullets(_without_cut_end(lines)) if bulleted else _from_lines(lines)
     return list({one.casefold(): one for each in read for one in _settled(each)}.values())
+
+
+def _blocks(lines: list[Line]) -> list[Line]:
+    """Short lines in a row are a list, if nothing else in the answer is."""
+    if any(line.kind == "bullet" for line in lines):
+        return lines
+    short = [line.kind == "plain" and _is_short(line.text) for line in lines]
+    runs = [list(run) for _, run in groupby(range(len(lines)), key=short.__getitem__)]
+    listed = {index for run in runs if len(run) > 2 and short[run[0]] for index in run}
+    return [replace(line, kind="bullet") if i in listed else line for i, line in enumerate(lines)]
+
+
+def _is_short(text: str) -> bool:
+    return bool(_SHORT.fullmatch(text)) and not (text.endswith(".") and phrases.talks(text))
 
 
 def _settled(descriptor: str) -> Iterator[str]:
@@ -171,11 +191,11 @@ def _from_sentence(sentence: str) -> Iterator[str]:
     text = phrases.without_emphasis(sentence)
     listed = _PREAMBLE.sub("", text)
     listing = _LISTING.match(listed)
-    if listing and listing["weak"] and words.names_face(listing["before"]):
+    if listing and listing["weak"] and words.names_part(listing["before"]):
         listing = None
     if listed == text and _CHATTER.match(text) and not listing:
         return
-    listed = listed[listing.end() :] if listing else _without_face(listed)
+    listed = listed[listing.end() :] if listing else _without_opening(listed)
     for part in inside(listed):
         if ":" in part:
             yield from _from_labelled_list(part)
@@ -192,8 +212,11 @@ def _from_labelled_list(text: str) -> list[str]:
     return phrases.from_item(text)
 
 
-def _without_face(text: str) -> str:
+def _without_opening(text: str) -> str:
     """ "an angry face with lowered eyebrows, glaring eyes" -> "lowered eyebrows, glaring eyes"."""
+    opening, _, listed = re.sub(r"\s[–—]\s", "\0", text, count=1).partition("\0")
+    if "," in listed and "," not in opening and not words.names_face(opening):
+        return listed
     rest = _FACE_WITH.sub("", text)
     return rest if words.names_part(rest) else text
 

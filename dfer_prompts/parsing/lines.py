@@ -16,7 +16,7 @@ _BULLET = re.compile(
     r"|\d{1,2}\s{0,3}[-–—](?=\s)|#\d{1,2}[.:)]?(?=\s)"
     r"|(?P<decimal>\d{1,2}(?:\.\d{1,2}){1,3})(?=\s)"
     r"|\(?(?:[ivxIVX]{1,5}|[a-zA-Z])[.)]"
-    r")(?:\*\*|__)?(?:\s+|(?=[^\x00-\x7f]))(?P<text>\S.*)$",
+    r")(?:\*\*|__)?(?:\s+|(?=[^\x00-\x7f])|(?<=\d[.)])(?=[^\W\d_]))(?P<text>\S.*)$",
     re.IGNORECASE,
 )
 _CHECK_BOX = re.compile(r"^\[[ xX✓✔]?\]\s+")
@@ -26,6 +26,7 @@ _TITLE = re.compile(
 )
 _QUOTE = re.compile(r"^\s{0,3}>\s?")
 _EXPLANATION_BELOW = re.compile(r"^\s*:\s+(?=\S)")
+_LIST_ANNOUNCED = re.compile(r"^([^:]{1,200}:)\s+(\(?1[.)]\s.*)$")
 _SPEAKER = re.compile(r"^\s*(?:A|Answer|Assistant|Response|Output)\s*:\s*", re.IGNORECASE)
 _LETTERS_INSIDE = re.compile(r"\(([a-h]|i{1,3}|iv|vi{0,3})\)\s+")
 _NUMBER_INSIDE = re.compile(r"(?:^|(?<=[\s,;.:]))(?:and\s+)?\(?\d{1,2}[.)]\s+")
@@ -88,6 +89,10 @@ def inside(text: str) -> list[str]:
 
 def _line(line: str) -> Iterator[Line]:
     line = _SPEAKER.sub("", line)
+    announced = _LIST_ANNOUNCED.match(line)
+    if announced:
+        yield Line("plain", announced[1].strip())
+        line = announced[2]
     title = _TITLE.match(line)
     if title:
         yield Line("title", title["heading"] or title["bold"])
@@ -166,7 +171,7 @@ def _cells(line: str, separator: str = "|") -> list[str]:
 
 
 def _is_header(cell: str) -> bool:
-    name = cell.split()[-1] if len(cell.split()) in (1, 2) else ""
+    name = cell.split()[-1] if cell[:1].isalpha() and len(cell.split()) < 3 else ""
     return any(column.fullmatch(name) for column in (_REGION_COLUMN, _FEATURE_COLUMN, _EXPLANATION_COLUMN))
 
 

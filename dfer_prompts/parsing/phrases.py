@@ -14,7 +14,7 @@ SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"']|[^\x00-\x7f])")
 _LABEL = re.compile(r"^([^:]{1,60}?)(?:\s*:|\s+[-–—=]\s|\s*(?:→|⇒|->|=>|-->))\s*(\S.*)$")
 _NEXT_LABEL = re.compile(r"(?:[;,.]|\s[–—/|])\s+(?=[^;,.:]{1,40}:\s)")
 _TALK = re.compile(
-    r"\b(?:is|are|was|were|may|might|can|could|will|would|often|tends?|you|your|i|we|it|they|this|these|that|when|"
+    r"\b(?:is|are|was|were|may|might|can|could|will|would|often|tends?|you|your|i|we|it|they|has|have|had|this|these|that|when|"
     r"while|if|because|although|someone|people|person)\b",
     re.IGNORECASE,
 )
@@ -33,7 +33,8 @@ _CONTRAST_BEFORE = re.compile(
 )
 _OPENING = re.compile(
     r"^(?:(?:first|second|third|last|final|additional)(?:ly)?|fourth|fifth|sixth|next|then|also|in addition|"
-    r"furthermore|moreover|meanwhile|(?:in the|at the|at its|during the)\s\w{1,12}),\s+",
+    r"furthermore|moreover|meanwhile|(?:in the|at the|at its|during the)\s\w{1,12}),\s+"
+    r"|^there (?:is|are)(?: also)?\s+",
     re.IGNORECASE,
 )
 _HEDGE = re.compile(
@@ -50,7 +51,7 @@ _SUBJECT = re.compile(
     r"appears)\s+)+(\S.*)$",
     re.IGNORECASE,
 )
-_DETERMINER = re.compile(r"^(?:the|their|his|her)\s+(?=\S+\s)", re.IGNORECASE)
+_DETERMINER = re.compile(r"^(?:the|their|his|her)\s+(?!(?:face|look|expression) of)(?=\S+\s)", re.IGNORECASE)
 _BELONGS = re.compile(r",\s+(with|showing|revealing|exposing|baring|displaying)\s")
 _RELATIVE = re.compile(r"\s+(?:that|which) (?:is|are)\s")
 _EXPLANATION = re.compile(
@@ -67,6 +68,8 @@ _ENDS_OPEN = re.compile(
     r"\b(?:a|an|the|and|or|with|of|into|between|his|her|their|its|is|are|that|which|from|for|as)$",
     re.IGNORECASE,
 )
+_LEFT_OVER = re.compile(r"[,;]\s+(?:and|or)$", re.IGNORECASE)
+_OTHER_AND = re.compile(r"\s+(?:y|e|et|und|и)\s+", re.IGNORECASE)
 _QUALIFIES = re.compile(r"\w+ly|upper|inner|outer|both")
 _LIST_SIGN = re.compile(r"[;,]|\s[–—/|]\s")
 
@@ -111,14 +114,15 @@ def from_list(sentence: str) -> list[str]:
     found = []
     for part in _join_adjectives(parts):
         phrase = _without_subject(without_conjunction(part))
-        if (listing or _is_feature(phrase)) and not talks(phrase):
+        enough = names_face(phrase) or is_foreign(phrase) if len(parts) == 1 else _is_feature(phrase)
+        if (listing or enough) and not talks(phrase):
             found += tidy(phrase)
     return found
 
 
 def tidy(text: str) -> list[str]:
     """The descriptor without markup, control characters and closing punctuation; none if nothing is left."""
-    printable = "".join(char if char.isprintable() else " " for char in text.replace("’", "'"))
+    printable = text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
     kept = " ".join(_UNWANTED.sub(_marks_stay, printable).split())
     kept = re.sub(r"\s+([,.;:])", r"\1", kept).strip(" ,.;:!?'-/&+")
     letters = sum(map(str.isalpha, kept))
@@ -143,6 +147,7 @@ def _marks_stay(found: re.Match[str]) -> str:
 
 def _bare(text: str) -> str:
     text = _CODE.sub(" ", _ASIDE.sub(" ", without_emphasis(text))).strip(" \t,;:–—-")
+    text = _LEFT_OVER.sub("", text)
     return _HEDGE.sub("", _CONTRAST_BEFORE.sub("", _OPENING.sub("", text)))
 
 
@@ -180,7 +185,12 @@ def _features(text: str, under: str | None) -> list[str]:
 
 def _parted(parts: list[str]) -> list[str]:
     """The last part as two if it is two features: "flared nostrils and clenched teeth"."""
-    sides = re.split(r"\s+and\s+", parts[-1]) if parts else []
+    if not parts:
+        return parts
+    sides = _OTHER_AND.split(parts[-1])
+    if len(parts) > 1 and len(sides) == 2 and all(" " in side and names_face(side) for side in sides):
+        return [*parts[:-1], *sides]
+    sides = re.split(r"\s+and\s+", parts[-1])
     if len(sides) == 2 and all(names_face(side) and _stands_alone(side) for side in sides):
         return [*parts[:-1], *sides]
     return parts
