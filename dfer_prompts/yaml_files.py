@@ -24,7 +24,19 @@ def parse_yaml(text: str, where: str, first_line: int = 1) -> Any:
     try:
         return yaml.load(text, Loader=LOADER)  # noqa: S506 - constructs plain values only
     except _FAULTS as error:
-        raise InputError(f"{where} is not valid YAML: {_says(error, first_line)}") from error
+        raise InputError(f"{where} is not valid YAML: {_says(error, text, first_line)}") from error
+
+
+def compose_yaml(text: str, where: str) -> yaml.Node | None:
+    """The nodes of a YAML text, each with its line and what stands there; None for an empty one.
+
+    `where` names the text in an error. Raises InputError.
+    """
+    try:
+        node: yaml.Node | None = yaml.compose(text, Loader=LOADER)
+    except _FAULTS as error:
+        raise InputError(f"{where} is not valid YAML: {_says(error, 1)}") from error
+    return node
 
 
 def read_yaml(path: Path, what: str) -> dict[str, Any]:
@@ -49,10 +61,11 @@ def key_lines(text: str, first_line: int = 1) -> dict[str, int]:
     return {str(key.value): key.start_mark.line + first_line for key, _ in pairs}
 
 
-def _says(error: Exception, first_line: int) -> str:
+def _says(error: Exception, text: str, first_line: int) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         words = " ".join(filter(None, (error.context, error.problem)))
-        return f"line {error.problem_mark.line + first_line}: {words}"
+        last = text.rstrip().count("\n")  # libyaml finds what is missing at the end one line below it
+        return f"line {min(error.problem_mark.line, last) + first_line}: {words}"
     if isinstance(error, _MISFITS):
         return "a `!!` tag does not fit its value"
     return " ".join(str(error).split()) or type(error).__name__
