@@ -1,0 +1,84 @@
+"""`descriptions push | pull`: versions to and from the HuggingFace hub."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from ..output import JsonOption, message, print_json, print_table
+
+
+def register(commands: typer.Typer) -> None:
+    """Add this file's commands to `dfer-prompts descriptions`."""
+    commands.command()(push)
+    commands.command()(pull)
+
+
+def push(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="V", help="The version.")],
+    repo: Annotated[str, typer.Option(help="The dataset on the hub, USER/NAME; made if it is not there.")],
+    private: Annotated[bool, typer.Option("--private", help="Make the dataset a private one.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, and send nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a version to the HuggingFace hub, with its card and the answers it was read from.
+
+    The token is that of HF_TOKEN or `hf auth login`; HF_ENDPOINT names another hub.
+    """
+    from ...hub import check_repo, hub_files
+    from ...hub import push as push_version
+    from ...store import load
+    from ...version_files import RESPONSES
+
+    check_repo(repo)
+    if dry_run:
+        files, pushed = hub_files(name, context.obj), None
+    else:
+        pushed = push_version(name, repo, context.obj, private=private)
+        files = pushed.files
+    if as_json:
+        where = (
+            {"url": pushed.url, "revision": pushed.revision} if pushed else {"url": None, "revision": None}
+        )
+        print_json({"version": name, "repo": repo, **where, "files": [asdict(each) for each in files]})
+        return
+    title = f"{name} at {pushed.url}, revision {pushed.revision}" if pushed else f"{name} would go to {repo}"
+    print_table(title, ["file", "bytes", "sha256"], [(each.name, each.size, each.sha256) for each in files])
+    if any(each.name == RESPONSES for each in files):
+        message(f"{RESPONSES} holds the answers word for word, and goes along")
+    if load(name, context.obj).manifest.license == "unknown":
+        message("Its licence is unknown: nobody who finds it can tell what they may do with it")
+    if dry_run:
+        message("Nothing was sent")
+    else:
+        message(f"Next, elsewhere: dfer-prompts descriptions pull {repo}")
+
+
+def pull(
+    context: typer.Context,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="USER/NAME[@REVISION]", help="The dataset, and a branch, tag or commit of it."
+        ),
+    ],
+    version: Annotated[str | None, typer.Option(help="Name of the new version.", show_default="next")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring a version from the HuggingFace hub, checked, under a new name; its manifest names the commit."""
+    from ...hub import pull as pull_version
+    from ...store import DescriptionStore
+
+    saved = pull_version(source, version, context.obj)
+    folder = str(DescriptionStore(context.obj).path(saved.name))
+    revision = saved.manifest.derivation["revision"]
+    if as_json:
+        facts = {"version": saved.name, "folder": folder, "revision": revision, "sha256": saved.sha256}
+        print_json({**facts, "classes": list(saved.class_names), "files": saved.manifest.files})
+        return
+    rows = [(name, "; ".join(saved.class_texts([name])[0])) for name in saved.class_names]
+    print_table(f"{saved.name} ({source}, revision {revision})", ["class", "text"], rows)
+    message(f"Written to {folder}\nNext: dfer-prompts descriptions show {saved.name}")

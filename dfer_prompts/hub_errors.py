@@ -1,0 +1,108 @@
+"""What goes wrong between here and the HuggingFace hub, a sentence for each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from . import __version__
+from .errors import DferPromptsError, InputError, Interrupted, WorkError
+from .redaction import redact_environment
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+_TOKEN = "Set HF_TOKEN to a token of yours, or log in: hf auth login"  # noqa: S105 - says where one comes from
+_OF_A_WIRE = (ConnectionError, TimeoutError)
+
+
+@contextmanager
+def asking(what: str, when_stopped: str) -> Iterator[HfApi]:
+    """The hub's client; what it raises inside becomes one sentence about `what`, without the token.
+
+    Raises InputError when the dataset or its revision is not there, WorkError when the hub or the way to it
+    fails, Interrupted on Ctrl-C, and the operating system's own errors as they are.
+    """
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HfHubHTTPError
+
+    # huggingface_hub reads the variable when it is imported, which may have been long ago.
+    endpoint = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+    # Its base is the HTTP library's own, which is another from version to version of huggingface_hub.
+    network = HfHubHTTPError.__bases__
+    try:
+        with _without_bars():
+            yield HfApi(endpoint=endpoint, library_name="dfer-prompts", library_version=__version__)
+    except DferPromptsError:
+        raise
+    except KeyboardInterrupt:
+        raise Interrupted(f"Stopped: {when_stopped}") from None
+    except (*network, OSError) as error:
+        of_a_disk = getattr(error, "errno", None) is not None and not isinstance(error, _OF_A_WIRE)
+        if of_a_disk:
+            raise
+        raise _sentence(error, what, endpoint) from None
+    except (LookupError, TypeError, ValueError, AssertionError) as error:
+        raise WorkError(
+            f"{endpoint} answers about {what}, but not as a hub does: {_one_line(error)}"
+        ) from None
+
+
+def _sentence(error: Exception, what: str, endpoint: str) -> DferPromptsError:
+    from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
+
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, RevisionNotFoundError):
+        return InputError(f"{what}: the dataset has no such revision")
+    if status == 404 and not isinstance(error, EntryNotFoundError):
+        return InputError(f"there is no dataset {what} at {endpoint}, or it is private\n{_TOKEN}")
+    if status is None:
+        return WorkError(_on_the_way(error, endpoint))
+    said = getattr(error, "server_message", None)
+    answered = f"{endpoint} answered {status} about {what}" + (f": {_one_line(said)}" if said else "")
+    return WorkError(_reasons(what, endpoint).get(status, answered))
+
+
+def _on_the_way(error: Exception, endpoint: str) -> str:
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    if isinstance(error, OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set, so the hub is not asked"
+    return f"{endpoint} cannot be reached, or broke off: {_one_line(error)}"
+
+
+def _reasons(what: str, endpoint: str) -> dict[int, str]:
+    changed = f"{what} was changed while this was under way\nThe same command may be run again"
+    return {
+        401: f"{endpoint} wants a token that may do this with {what}, or there is no such dataset\n{_TOKEN}",
+        403: f"the token may not do this with {what}, or its owner wants to be asked first\n{_TOKEN}",
+        404: changed,
+        409: changed,
+        412: changed,
+        429: f"{endpoint} has had too many requests; the same command may be run again, later",
+    }
+
+
+def _one_line(text: object) -> str:
+    line = " ".join(str(text).split()) or type(text).__name__
+    return redact_environment("".join(filter(str.isprintable, line)))[:200]
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    from huggingface_hub.utils import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    if are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()

@@ -1,0 +1,65 @@
+"""`dfer-prompts descriptions push | pull` as a person and a program see it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dfer_prompts.cli.app import app
+from dfer_prompts.errors import InputError
+from dfer_prompts.store import DescriptionStore, load
+from dfer_prompts.workspace import Workspace
+from tests.prompts.drafts import draft
+from tests.prompts.hub import TOKEN, FakeHub, serve
+
+
+@pytest.fixture
+def hub(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    DescriptionStore(Workspace(isolated)).save(draft(), "mine", [{"a": 1}])
+    with serve() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield server
+
+
+def invoke(*arguments: str) -> tuple[str, str]:
+    result = CliRunner().invoke(app, ["descriptions", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert TOKEN not in result.output
+    return result.stdout, result.stderr
+
+
+def test_a_dry_run_lists_what_would_go_and_sends_nothing(hub: FakeHub) -> None:
+    out, said = invoke("push", "mine", "--repo", "me/faces", "--dry-run")
+    assert "mine would go to me/faces" in out
+    assert "responses.jsonl holds the answers word for word, and goes along" in said
+    assert "licence is unknown" in said
+    assert "Nothing was sent" in said
+    listed = json.loads(invoke("push", "mine", "--repo", "me/faces", "--dry-run", "--json")[0])
+    assert (listed["repo"], listed["url"], listed["revision"]) == ("me/faces", None, None)
+    assert [each["name"] for each in listed["files"]] == [
+        "README.md", "descriptors.jsonl", "responses.jsonl", "manifest.yaml",
+    ]  # fmt: skip
+    assert hub.requests == []
+
+
+def test_there_and_back(hub: FakeHub) -> None:
+    pushed = json.loads(invoke("push", "mine", "--repo", "me/faces", "--private", "--json")[0])
+    assert pushed["revision"] == hub.datasets["me/faces"].commits[-1][0]
+    assert hub.datasets["me/faces"].private
+    pulled = json.loads(invoke("pull", "me/faces@main", "--version", "back", "--json")[0])
+    assert (pulled["version"], pulled["revision"]) == ("back", pushed["revision"])
+    assert pulled["sha256"] == load("mine").sha256 == load("back").sha256
+    out, said = invoke("pull", "me/faces")
+    assert "a glare and tight lips." in out
+    assert "dfer-prompts descriptions show v2" in said
+    assert "pull me/faces" in invoke("push", "mine", "--repo", "me/faces")[1]
+
+
+def test_a_repo_is_named_with_its_owner(hub: FakeHub) -> None:
+    with pytest.raises(InputError, match="give USER/NAME"):
+        invoke("push", "mine", "--repo", "faces", "--dry-run")
