@@ -47,7 +47,11 @@ def test_join_is_the_papers_grammar(descriptors: list[str], sentence: str) -> No
 
 
 @given(
-    st.lists(st.sampled_from(["tears", "a frown", "dull eyes", "raised cheeks", "a tight jaw"]), min_size=3, unique=True)
+    st.lists(
+        st.sampled_from(["tears", "a frown", "dull eyes", "raised cheeks", "a tight jaw"]),
+        min_size=3,
+        unique=True,
+    )
 )
 def test_a_joined_sentence_is_parsed_back(descriptors: list[str]) -> None:
     assert parse_answer(join(descriptors)) == descriptors
