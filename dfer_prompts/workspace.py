@@ -47,6 +47,11 @@ class Workspace:
         return self.root / ".dfer" / "responses"
 
     @property
+    def edits(self) -> Path:
+        """What is in a person's editor, or was there and could not be made a version."""
+        return self.root / ".dfer" / "edits"
+
+    @property
     def runs(self) -> Path:
         """A folder per run."""
         return self.root / "runs"

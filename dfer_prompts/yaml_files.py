@@ -35,7 +35,7 @@ def compose_yaml(text: str, where: str) -> yaml.Node | None:
     try:
         node: yaml.Node | None = yaml.compose(text, Loader=LOADER)
     except _FAULTS as error:
-        raise InputError(f"{where} is not valid YAML: {_says(error, 1)}") from error
+        raise InputError(f"{where} is not valid YAML: {_says(error, text, 1)}") from error
     return node
 
 
