@@ -43,7 +43,8 @@ _FACE_WITH = re.compile(
 _CHATTER = re.compile(
     r"^\W*(?:sure|yes|got it|certainly|of course|absolutely|okay|great|error|warning|here (?:are|is)|"
     r"here's|these|this|note|please|let me know|i hope|hope|feel free|in summary|in conclusion|"
-    r"overall,|remember|keep in mind|it's|it is|i'm|i am|i can|sorry|unfortunately|as an ai|if you|would you|do you|together|collectively|"
+    r"overall,|remember|keep in mind|it's|it is|i'm|i am|i can|"
+    r"sorry|unfortunately|as an ai|if you|would you|do you|together|collectively|"
     r"the above|thanks|thank you|happy to help|"
     r"(?:some |useful |key |common |typical )*(?:visual|facial) (?:features?|cues|signs))\b",
     re.IGNORECASE,

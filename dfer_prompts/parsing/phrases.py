@@ -12,7 +12,7 @@ LONGEST = 120  # characters; CLIP reads 77 tokens of a whole description, so a l
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"']|[^\x00-\x7f])")
 _LABEL = re.compile(r"^([^:]{1,60}?)(?:\s*:|\s+[-–—=]\s|\s*(?:→|⇒|->|=>|-->))\s*(\S.*)$")
-_NEXT_LABEL = re.compile(r"(?:[;,.]|\s[–—/|])\s+(?=[^;,.:]{1,40}:\s)")
+_NEXT_LABEL = re.compile(r"(?:[;,.]|\s[–—/|-])\s+(?=[^;,.:]{1,40}:\s)")
 _TALK = re.compile(
     r"\b(?:is|are|was|were|may|might|can|could|will|would|often|tends?|you|your|i|we|it|they|has|have|had|this|these|that|when|"
     r"while|if|because|although|someone|people|person)\b",
