@@ -68,7 +68,7 @@ def push(name: str, repo: str, workspace: Workspace | None = None, *, private: b
     check_repo(repo)
     contents = _contents(DescriptionStore(workspace or Workspace.find()), name)
     with asking(repo, "Look there whether the commit arrived; the same command may be run again") as api:
-        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+        from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
 
         url = str(api.create_repo(repo, repo_type="dataset", private=private or None, exist_ok=True))
         before = api.dataset_info(repo)
@@ -77,7 +77,7 @@ def push(name: str, repo: str, workspace: Workspace | None = None, *, private: b
                 f"{repo} is there already and is public\nMake it private on the hub, or take another"
             )
         gone = {each.rfilename for each in before.siblings or []} & set(FILES) - set(contents)
-        operations = [
+        operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = [
             *(CommitOperationAdd(file, data) for file, data in contents.items()),
             *(CommitOperationDelete(file) for file in sorted(gone)),
         ]
@@ -196,7 +196,7 @@ def _draft(folder: Path, manifest: Manifest, derivation: dict[str, Any]) -> Desc
 
 
 def _responses(path: Path) -> list[Mapping[str, Any]]:
-    rows = []
+    rows: list[Mapping[str, Any]] = []
     for number, line in enumerate(path.read_bytes().decode("utf-8", "replace").split("\n")[:-1], start=1):
         try:
             row = json.loads(line)

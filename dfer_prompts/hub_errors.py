@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from . import __version__
 from .errors import DferPromptsError, InputError, Interrupted, WorkError
@@ -31,7 +31,7 @@ def asking(what: str, when_stopped: str) -> Iterator[HfApi]:
     # huggingface_hub reads the variable when it is imported, which may have been long ago.
     endpoint = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
     # Its base is the HTTP library's own, which is another from version to version of huggingface_hub.
-    network = HfHubHTTPError.__bases__
+    failures = (OSError, *cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__))
     try:
         with _without_bars():
             yield HfApi(endpoint=endpoint, library_name="dfer-prompts", library_version=__version__)
@@ -39,7 +39,7 @@ def asking(what: str, when_stopped: str) -> Iterator[HfApi]:
         raise
     except KeyboardInterrupt:
         raise Interrupted(f"Stopped: {when_stopped}") from None
-    except (*network, OSError) as error:
+    except failures as error:
         of_a_disk = getattr(error, "errno", None) is not None and not isinstance(error, _OF_A_WIRE)
         if of_a_disk:
             raise
@@ -92,7 +92,7 @@ def _one_line(text: object) -> str:
 
 @contextmanager
 def _without_bars() -> Iterator[None]:
-    from huggingface_hub.utils import (
+    from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
         enable_progress_bars,
