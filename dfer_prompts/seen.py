@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .description_set import DescriptionSet, Manifest, Seen, lineage
 from .errors import InputError
+
+if TYPE_CHECKING:
+    from .description_set import DescriptionSet, Seen
 
 
 def seen_folds(of: DescriptionSet, dataset: str, fingerprint: str) -> tuple[int, ...]:
@@ -56,6 +58,8 @@ def chosen_set(
     `chosen` maps classes of the set, by its own names, to texts of their descriptors; other classes are left
     out. The draft has seen what `of` has, too.
     """
+    from .description_set import DescriptionSet, Manifest, lineage
+
     names = tuple(name for name in of.class_names if name in chosen)
     members = {}
     for name in names:
