@@ -55,12 +55,13 @@ def diff_(
     elif markdown:
         typer.echo(found.as_markdown(), nl=False)
     else:
-        print_pieces(_lines(found))
+        print_pieces(lines(found))
     if exit_code and not found.identical:
         raise typer.Exit(1)
 
 
-def _lines(found: Difference) -> Iterator[Pieces]:
+def lines(found: Difference) -> Iterator[Pieces]:
+    """The difference in lines for a terminal."""
     for each in found.classes:
         if each.changed:
             yield from _class_lines(each, found.second)
