@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ...classes import match_class_name
 from ...workspace import Workspace
 from ..output import print_table, progress
 
@@ -59,6 +58,8 @@ def descriptor_texts(of: DescriptionSet, class_names: Sequence[str]) -> list[lis
 
 def own_names(of: DescriptionSet, class_names: Sequence[str]) -> list[str]:
     """How the set itself calls these classes, which it covers."""
+    from ...classes import match_class_name
+
     return [match_class_name(name, of.class_names) or name for name in class_names]
 
 
