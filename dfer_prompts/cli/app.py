@@ -63,7 +63,7 @@ def main() -> None:
     """Run the command line; errors become one or two lines and an exit status."""
     try:
         sys.excepthook = _say_traceback
-        app()
+        typer.main.get_command(app)()  # called itself, the app would put its own hook in the place of ours
     except ERRORS as error:
         status = getattr(error, "exit_status", 1)
         if "--debug" in sys.argv:

@@ -1,7 +1,8 @@
-"""`dfer-prompts generate` as a program of its own, against a real HTTP server."""
+"""`dfer-prompts generate`, against a real HTTP server; where it is killed, as a program of its own."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from dfer_prompts.cli.app import app
+from dfer_prompts.cli.app import app, main
 from dfer_prompts.errors import InputError
 
 from ..prompts.endpoint import FakeEndpoint, Reply, completion, serve
@@ -53,12 +55,21 @@ def start(server: FakeEndpoint | None, *arguments: str, key: str | None = None) 
 def run(
     server: FakeEndpoint | None, *arguments: str, key: str | None = None, status: int = 0
 ) -> tuple[str, str]:
-    """Standard output and standard error of a run that ends with `status`."""
-    process = start(server, *arguments, key=key)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == status, err
-    assert "Traceback" not in err
-    return out, err
+    """Standard output and standard error of a run inside this process, which is quicker, that ends so."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        redirect_stdout(io.StringIO()) as out,
+        redirect_stderr(io.StringIO()) as err,
+    ):
+        for name, value in environment(server, key).items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "argv", ["dfer-prompts", "generate", *arguments])
+        patch.setattr(sys, "excepthook", sys.excepthook)
+        with pytest.raises(SystemExit) as end:
+            main()
+    assert (end.value.code or 0) == status, err.getvalue()
+    assert "Traceback" not in err.getvalue()
+    return out.getvalue(), err.getvalue()
 
 
 def refused(*arguments: str) -> str:
@@ -202,9 +213,7 @@ def test_the_key_is_in_no_file_and_no_output(endpoint: FakeEndpoint) -> None:
 @pytest.mark.parametrize("key", [None, KEY])
 def test_a_refused_key_is_a_sentence_without_it(endpoint: FakeEndpoint, key: str | None) -> None:
     endpoint.api_key = "sk-another"
-    process = start(endpoint, "--classes", "dfew", "--model", "tiny", key=key)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 1
+    out, err = run(endpoint, "--classes", "dfew", "--model", "tiny", key=key, status=1)
     assert "OPENAI_API_KEY" in error_of(err)
     assert KEY not in out + err
     assert "0 of 35 answers are stored" in err
@@ -260,6 +269,61 @@ def test_a_dry_run_shows_the_prompts_and_asks_nothing(endpoint: FakeEndpoint) ->
         "disgust",
         "fear",
     ]
+
+
+def test_a_dry_run_tells_the_cost_where_prices_are_known(endpoint: FakeEndpoint) -> None:
+    Path("dfer.yaml").write_text("prices:\n  tiny: {prompt: 1, completion: 10}\n")
+    arguments = ("--classes", "dfew", "--samples", "2", "--max-tokens", "100")
+    _, err = run(endpoint, *arguments, "--dry-run")
+    assert "estimated at 4 characters a token" in err
+    assert "at most 1400 of answers" in err
+    # 14 prompts of 35 to 37 tokens at 1, and 1400 tokens at 10 dollars a million
+    assert "cost: at most 0.0145 USD" in err
+    run(endpoint, *arguments, "--samples", "1", "--top-k", "2")
+    told = json.loads(run(endpoint, *arguments, "--dry-run", "--json")[0])
+    assert (told["to_ask"], told["prompt_tokens"], told["likely_completion_tokens"]) == (7, 280, 140)
+    _, err = run(endpoint, *arguments)
+    assert "Asked 7, found stored 7, failed 0, retried 0; 280 + 140 tokens, 0.0017 USD" in err
+    _, err = run(endpoint, *arguments, "--dry-run")
+    assert "nothing is left to ask" in err
+
+
+def test_several_templates_make_a_version_each_or_one_ensemble(endpoint: FakeEndpoint) -> None:
+    Path("prompts").mkdir()
+    Path("prompts/own.md").write_text("---\nname: own\npurpose: x\n---\n{{ expression }}?")
+    both = ("--classes", "dfew", "--samples", "1", "--template", "paper", "--template", "own", "--top-k", "3")
+    told = json.loads(run(endpoint, *both, "--json")[0])
+    assert [(each["version"], each["template"], each["asked"]) for each in told] == [
+        ("v2", "paper", 7),
+        ("v3", "own", 7),
+    ]
+    assert "--ensemble" in refused(*both, "--version", "x", "--base-url", endpoint.base_url)
+    run(endpoint, *both, "--ensemble", "--version", "both")
+    assert len(endpoint.asked) == 14
+    assert {row["member"] for row in rows("both")} == {0, 1}
+    assert [each["template"] for each in manifest("both")["derivation"]["members"]] == ["paper", "own"]
+
+
+def test_a_budget_stops_with_a_sentence_and_the_same_command_goes_on(endpoint: FakeEndpoint) -> None:
+    arguments = ("--classes", "dfew", "--samples", "2")
+    _, err = run(endpoint, *arguments, "--max-requests", "5", status=1)
+    assert error_of(err) == (
+        "Error: stopped after 5 requests, as --max-requests says\n"
+        "5 of 14 answers are stored; run the same command again to ask for the rest"
+    )
+    assert "Until then: 5 asked, 0 stored, 0 failed, 0 retried, 200 + 100 tokens" in err
+    assert not Path("descriptions").exists()
+    run(endpoint, *arguments)
+    assert len(endpoint.asked) == 14
+
+
+def test_while_all_requests_are_tried_again_it_says_so(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: (
+        Reply({"error": {"message": "slow down"}}, status=429) if earlier < 2 else None
+    )
+    _, err = run(endpoint, "--classes", "dfew", "--samples", "1")
+    assert "0/7 answers, 0 asked, 0 stored, 0 failed, 1 retried, 0 + 0 tokens; retrying" in err
+    assert "Asked 7, found stored 0, failed 0, retried 14; 280 + 140 tokens" in err
 
 
 def test_a_dry_run_needs_no_endpoint() -> None:

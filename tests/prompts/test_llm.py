@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from dfer_prompts.sources.endpoint import Endpoint, normal_url, resolve_endpoint
 from dfer_prompts.sources.llm import Lost, Watcher, ask
 from dfer_prompts.workspace import Workspace
 
-from .endpoint import FakeEndpoint, Reply, completion, serve
+from .endpoint import FakeEndpoint, Reply, completion, cut, endless, raw, serve
 
 LIST = "- raised eyebrows\n- parted lips"
 KEY = "sk-verysecret-0123456789"
@@ -275,6 +277,56 @@ def test_a_refused_parameter_is_told_in_the_servers_words(endpoint: FakeEndpoint
     )
     _, lost = asked(endpoint, requests_to(endpoint, 1))
     assert lost[0].reason == f"{endpoint.base_url} answers 400: Unsupported parameter: 'temperature'"
+
+
+def test_every_attempt_beyond_the_first_is_told(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: (
+        Reply({"error": {"message": "boom"}}, status=500) if earlier < body["seed"] else None
+    )
+    watcher, lost = watched(endpoint, requests_to(endpoint, 3))
+    assert lost == []
+    assert sorted(watcher.retries) == [0, 1, 1, 2, 2, 2]  # seeds 1, 2 and 3
+
+
+def test_an_answer_that_does_not_end_in_time_is_lost_and_the_others_are_not(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: endless(rest=b" ", pause=0.02) if body["seed"] == 1 else None
+    responses, lost = asked(endpoint, requests_to(endpoint, 3), timeout=0.3, concurrency=1)
+    assert len(responses) == 2
+    assert [each.reason for each in lost] == [f"{endpoint.base_url} did not answer in time"]
+    assert len(endpoint.asked) == 3  # not asked again
+
+
+def test_an_answer_that_is_too_large_is_a_failure_and_not_read_to_its_end(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: endless() if body["seed"] == 1 else None
+    requests = requests_to(endpoint, 2)
+    responses, lost = asked(endpoint, requests)
+    assert lost == []
+    assert read_answer(responses[requests[0].key]) == Failure("too large", "more than 8 MiB")
+    assert isinstance(read_answer(responses[requests[1].key]), Answer)
+
+
+def test_a_connection_that_breaks_off_is_tried_again_and_said_of_that_request_alone(
+    endpoint: FakeEndpoint,
+) -> None:
+    whole = json.dumps(completion(LIST)).encode()
+    endpoint.script = lambda body, earlier: (
+        cut(whole) if body["seed"] == 1 or (body["seed"] == 2 and earlier == 0) else None
+    )
+    responses, lost = asked(endpoint, requests_to(endpoint, 3), retries=1, concurrency=1)
+    assert len(responses) == 2
+    (one,) = lost
+    assert one.reason.startswith(f"{endpoint.base_url} broke off the connection")
+    assert not one.final
+
+
+def test_a_compressed_answer_is_read(endpoint: FakeEndpoint) -> None:
+    body = gzip.compress(json.dumps(completion(LIST)).encode())
+    fields = (f"content-length: {len(body)}", "content-encoding: gzip")
+    endpoint.script = lambda _, earlier: raw(body, *fields)
+    requests = requests_to(endpoint, 1)
+    responses, lost = asked(endpoint, requests)
+    assert lost == []
+    assert responses[requests[0].key] == completion(LIST)
 
 
 def test_nobody_there_is_told_at_once(endpoint: FakeEndpoint) -> None:
