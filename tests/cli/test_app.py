@@ -19,7 +19,20 @@ def test_help_loads_no_heavy_library() -> None:
     listing = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     modules = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in listing.splitlines()}
     assert "typer" in modules
-    assert modules.isdisjoint({"torch", "datasets", "openai", "matplotlib", "open_clip", "pandas", "sklearn"})
+    assert modules.isdisjoint(
+        {
+            "torch",
+            "pydantic",
+            "yaml",
+            "jinja2",
+            "datasets",
+            "openai",
+            "matplotlib",
+            "open_clip",
+            "pandas",
+            "sklearn",
+        }
+    )
 
 
 @pytest.mark.parametrize(
