@@ -14,6 +14,7 @@ from .redaction import redact_environment
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
+PUBLIC = "https://huggingface.co"
 _TOKEN = "Set HF_TOKEN to a token of yours, or log in: hf auth login"  # noqa: S105 - says where one comes from
 _OF_A_WIRE = (ConnectionError, TimeoutError)
 
@@ -25,13 +26,16 @@ def asking(what: str, when_stopped: str) -> Iterator[HfApi]:
     Raises InputError when the dataset or its revision is not there, WorkError when the hub or the way to it
     fails, Interrupted on Ctrl-C, and the operating system's own errors as they are.
     """
-    from huggingface_hub import HfApi, constants
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
     # huggingface_hub reads the variable when it is imported, which may have been long ago.
-    endpoint = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+    endpoint = (os.environ.get("HF_ENDPOINT") or PUBLIC).rstrip("/")
     # Its base is the HTTP library's own, which is another from version to version of huggingface_hub.
-    failures = (OSError, *cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__))
+    failures: tuple[type[Exception], ...] = (
+        OSError,
+        *cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__),
+    )
     try:
         with _without_bars():
             yield HfApi(endpoint=endpoint, library_name="dfer-prompts", library_version=__version__)

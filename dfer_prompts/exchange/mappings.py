@@ -54,12 +54,16 @@ def loaded(data: bytes, where: str) -> Any:
     """The value a JSON file holds. Raises InputError, also where a key comes twice and one would be lost."""
     try:
         return json.loads(decoded(data, where), object_pairs_hook=lambda pairs: _once(pairs, where))
+    except InputError:
+        raise
     except json.JSONDecodeError as error:
         raise InputError(
             f"{where} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}"
         ) from error
     except RecursionError as error:
         raise InputError(f"{where} is nested too deep; {_SHAPE}") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise InputError(f"{where} holds a number, and should hold text; {_SHAPE}") from error
 
 
 def class_lists(value: Any, where: str) -> dict[str, list[str]]:

@@ -67,7 +67,14 @@ def write_csv(descriptions: DescriptionSet) -> bytes:
 
 def write_yaml(descriptions: DescriptionSet) -> bytes:
     """A list of rows, each a mapping."""
-    return yaml.safe_dump(rows(descriptions), sort_keys=False, allow_unicode=True, width=1000).encode("utf-8")
+    return yaml.dump(
+        rows(descriptions),
+        Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),
+        sort_keys=False,
+        allow_unicode=True,
+        encoding="utf-8",
+        width=1000,
+    )
 
 
 def write_parquet(descriptions: DescriptionSet) -> bytes:
@@ -146,7 +153,7 @@ def read_parquet(data: bytes, where: str) -> Content:
         notes = _checked_columns(file.schema_arrow.names, where)
         known = [name for name in file.schema_arrow.names if name in COLUMNS]
         read = file.read(columns=known).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{where} is not a parquet file, or damaged: {str(error).splitlines()[0]}"
         ) from error

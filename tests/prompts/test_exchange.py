@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import random
 from pathlib import Path
 
 import pyarrow
@@ -275,6 +276,7 @@ BAD = [
     ("x.json", "[" * 100_000, "nested too deep"),
     ("x.json", '[{"class_name": "a", "descriptor": "x"}]', r"holds a list; DCLIP's and CuPL's"),
     ("x.json", '"a"', "holds one value"),
+    ("x.json", '{"a": [' + "9" * 5000 + "]}", "holds a number, and should hold text"),
     ("x.json", "{}", "names no class"),
     ("x.json", '{"a": {"b": ["x"]}}', "class 'a' has no list of texts"),
     ("x.json", '{"a": ["x"], "b": []}', "list of the class 'b' is empty, and nothing is made up"),
@@ -309,6 +311,7 @@ BAD = [
     ("x.parquet", b"PAR1 and then nothing", "not a parquet file, or damaged"),
     ("x.csv", b"PAR1" + b"\0" * 20, "not a parquet file, or damaged"),
     ("x.parquet", export(load("v1"), "parquet").data[:-40] + b"\0" * 40, "not a parquet file, or damaged"),
+    ("x.parquet", table(class_name=["a"], descriptor=["x" * 9]).replace(b"x" * 9, b"\xff" * 9), "or damaged"),
     ("x.parquet", table(a=[1]), "no column class_name; it has 'a'"),
     ("x.parquet", table(class_name=[1], descriptor=["x"]), "row 1: class_name: Input should be a valid str"),
     ("x.parquet", table(class_name=["a"] * 200_001, descriptor=["x"] * 200_001), "has 200001 rows"),
@@ -353,6 +356,37 @@ def test_what_is_no_file_is_a_sentence(tmp_path: Path) -> None:
         stream.truncate(100_000_000)
     with pytest.raises(InputError, match="larger than 16 MiB"):
         import_file(tmp_path / "big.csv")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_damaged_file_is_read_or_refused_and_never_more(tmp_path: Path, kind: str) -> None:
+    chance, whole = random.Random(5), export(load("v1@2"), kind).data
+    read_or_refused = []
+    for _ in range(60):
+        data = bytearray(whole)
+        for _ in range(chance.randint(1, 5)):
+            place = chance.randrange(len(data) + 1)
+            data[place : place + chance.randrange(40)] = chance.choice(
+                (
+                    b"",
+                    b'"',
+                    b"\xff",
+                    b"\0",
+                    b"\n",
+                    b"[{",
+                    b"&a *a",
+                    b"!!int ",
+                    b"<<: ",
+                    b"9" * 5000,
+                    data[:300],
+                )
+            )
+        try:
+            back = read(tmp_path, "x", bytes(data), "mafw", format=kind).draft
+            read_or_refused.append(len(back.class_names) == 11)
+        except InputError as error:
+            read_or_refused.append(str(error).count("\n") <= 1)
+    assert read_or_refused == [True] * 60
 
 
 def test_an_export_takes_a_known_format_and_a_new_file(tmp_path: Path) -> None:
