@@ -76,7 +76,9 @@ def edited(
     if parent.manifest.control:
         kept["source"] = "mixed"
     draft = DescriptionSet("", parent.class_names, members, parent.manifest)
-    counts = {kind: count for kind, count in diff(parent, draft).counts().items() if kind != "support"}
+    counts = {
+        kind: count for kind, count in diff(parent, draft).counts().items() if count and kind != "support"
+    }
     derivation = {"command": "edit", **counts, **({"message": message} if message else {})}
     manifest = Manifest(**kept, derivation=derivation, **lineage([parent]))
     return DescriptionSet("", parent.class_names, members, manifest)

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Protocol
 
 import typer
 
@@ -19,11 +19,21 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 
 
 QUIET_S = 30.0
+_UNBOUND = (
+    10_000  # columns; a tree is cut at the width of the console, and a terminal breaks long lines itself
+)
 # Printable to Python and yet nothing on a terminal: fillers, joiners of combining marks, variation selectors.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
 )
 Pieces = Sequence[tuple[str, str]]  # a line in pieces of (text, style)
+
+
+class Branch(NamedTuple):
+    """One line of a tree and the branches below it."""
+
+    line: Pieces
+    below: list[Branch]
 
 
 class Report(Protocol):
@@ -54,6 +64,14 @@ def _text(text: object) -> Text:
     return Text(clean(text))
 
 
+def _assembled(line: Pieces) -> Text:
+    from rich.text import Text
+
+    text = Text.assemble(*((clean(text), style) for text, style in line))
+    text.rstrip()
+    return text
+
+
 def message(text: str) -> None:
     """A line for the person at the terminal, on standard error."""
     from rich.console import Console
@@ -69,11 +87,23 @@ def print_line(text: str) -> None:
 def print_pieces(lines: Iterable[Pieces]) -> None:
     """Lines of a result on standard output, each of pieces with their style; colours on a terminal only."""
     from rich.console import Console
-    from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=True)
     for line in lines:
-        console.print(Text.assemble(*((clean(text), style) for text, style in line)))
+        console.print(_assembled(line))
+
+
+def print_tree(root: Branch) -> None:
+    """A tree on standard output; colours on a terminal only, and no line is broken."""
+    from rich.console import Console
+    from rich.tree import Tree
+
+    tree = Tree(_assembled(root.line))
+    waiting = [(root, tree)]
+    while waiting:
+        branch, drawn = waiting.pop()
+        waiting += [(each, drawn.add(_assembled(each.line))) for each in branch.below]
+    Console(highlight=False, soft_wrap=True, width=_UNBOUND).print(tree)
 
 
 def print_json(value: Any) -> None:

@@ -79,7 +79,7 @@ def test_support_stays_with_what_is_the_same_and_new_text_has_none() -> None:
     assert manifest.parents == ["v2@3"]
     assert manifest.parent_sha256 == {"v2@3": parent_with_support().sha256}
     assert manifest.derivation == {
-        "command": "edit", "added": 1, "removed": 0, "reworded": 2, "moved": 1, "message": "tidy",
+        "command": "edit", "added": 1, "reworded": 2, "moved": 1, "message": "tidy",
     }  # fmt: skip
 
 

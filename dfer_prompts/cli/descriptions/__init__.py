@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from . import checking, difference, editing, exchange, hub, listing, scoring, searching
+from . import checking, difference, editing, exchange, hub, listing, log, scoring, searching
 
 commands = typer.Typer(no_args_is_help=True, help="Description sets: the versions, and all done with them.")
-for module in (listing, difference, editing, checking, scoring, searching, exchange, hub):
+for module in (listing, difference, editing, log, checking, scoring, searching, exchange, hub):
     module.register(commands)
 
 

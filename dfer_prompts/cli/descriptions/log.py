@@ -1,0 +1,73 @@
+"""`descriptions log`: which set came from which, and how, as a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..output import Branch, JsonOption, Pieces, message, print_json, print_tree
+
+if TYPE_CHECKING:
+    from ...lineage import Entry
+
+
+def register(commands: typer.Typer) -> None:
+    """Add this file's command to `dfer-prompts descriptions`."""
+    commands.command()(log)
+
+
+def log(
+    context: typer.Context,
+    ref: Annotated[
+        str | None, typer.Argument(metavar="[V]", help="The version to begin with.", show_default="all")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show which set came from which, and how: below each version what it was made from.
+
+    All is read from the manifests of the versions that are here. A parent that is gone, or whose descriptors
+    are others than those the version was made from, is said.
+    """
+    from ...lineage import log as log_of
+    from ...store import DescriptionStore
+
+    entries = log_of(DescriptionStore(context.obj), ref)
+    if as_json:
+        print_json([entry.as_dict() for entry in entries])
+        return
+    for tree in _trees(entries):
+        print_tree(tree)
+    for entry in entries:
+        if entry.problem:
+            message(f"{entry.name} cannot be read: {entry.problem}")
+
+
+def _trees(entries: Sequence[Entry]) -> Iterator[Branch]:
+    """A tree for each version that is in no tree before it; within them each version has its parents once."""
+    by_name = {entry.name: entry for entry in entries}
+    shown: set[str] = set()
+    for entry in entries:
+        if entry.name in shown:
+            continue
+        top = Branch([], [])
+        waiting: list[tuple[str, str | None, Branch]] = [(entry.name, None, top)]
+        while waiting:
+            ref, problem, above = waiting.pop()
+            name = ref.partition("@")[0]
+            known = by_name.get(name)
+            branch = Branch([*_pieces(ref, known, again=name in shown), (f"  {problem or ''}", "red")], [])
+            above.below.append(branch)
+            if known is not None and name not in shown:
+                waiting += [(each.ref, each.problem, branch) for each in reversed(known.parents)]
+            shown.add(name)
+        yield from top.below
+
+
+def _pieces(ref: str, entry: Entry | None, *, again: bool) -> Pieces:
+    if entry is None:
+        return [(ref, "bold")]
+    if again:
+        return [(ref, "bold"), ("  (above)", "dim")]
+    return [(ref, "bold"), (f"  {entry.created[:16].replace('T', ' ')}", "dim"), (f"  {entry.how}", "")]
