@@ -214,11 +214,11 @@ def _changes(before: Sequence[Descriptor], after: Sequence[Descriptor]) -> tuple
 
 def _staying(pairs: Mapping[int, int]) -> set[int]:
     """The places before of the most pairs that stand in one order before and after."""
-    runs: list[list[int]] = []
+    runs: list[list[int]] = [[]]
     for place in sorted(pairs):
-        longest = max((run for run in runs if pairs[run[-1]] < pairs[place]), key=len, default=[])
-        runs.append([*longest, place])
-    return set(max(runs, key=len, default=[]))
+        rising = [run for run in runs if not run or pairs[run[-1]] < pairs[place]]
+        runs.append([*max(rising, key=len), place])
+    return set(max(runs, key=len))
 
 
 def _before_and_after(values: Iterable[str]) -> str:
