@@ -218,7 +218,8 @@ def _staying(pairs: Mapping[int, int]) -> set[int]:
     for place in sorted(pairs):
         rising = [run for run in runs if not run or pairs[run[-1]] < pairs[place]]
         runs.append([*max(rising, key=len), place])
-    return set(max(runs, key=len))
+    longest = max(runs, key=len)
+    return set(longest)
 
 
 def _before_and_after(values: Iterable[str]) -> str:
