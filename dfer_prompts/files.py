@@ -43,6 +43,23 @@ def write_flushed(path: Path, data: bytes) -> None:
         raise
 
 
+def require_writable(folder: Path) -> None:
+    """Find out before something is paid for whether it could be kept. Makes nothing that stays.
+
+    Raises OSError, as writing into the folder would: it is read-only, or a file stands in its way.
+    """
+    existing = folder
+    while not os.path.lexists(existing):
+        existing = existing.parent
+    probe = temporary_beside(existing / "probe")
+    try:
+        write_flushed(probe, b"")
+        probe.unlink()
+    except OSError as error:
+        error.filename = str(folder)
+        raise
+
+
 def temporary_beside(path: Path) -> Path:
     """A hidden name in the same folder, of its own, for what is renamed to `path` when it is whole."""
     return path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}")
