@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,19 +88,20 @@ def compare(
     judging = judging_folds(clips, folds)
     require_unseen([*candidates, *control_sets], clips.name, clips.fingerprint, judging)
     grid = Grid(settings, texts, judging, numbers(seeds, "--seeds"))
-    result = compare_grid(workspace, clips, grid, [each.name for each in control_sets], device)
+    result = compare_grid(workspace, clips, grid, control_sets, device)
     if as_json:
         print_json(result)
         return
     show(result)
-    for each in control_sets:
-        print_line(origin(each))
 
 
 def compare_grid(
-    workspace: Workspace, clips: PackedClips, grid: Grid, controls: list[str], device: str
+    workspace: Workspace, clips: PackedClips, grid: Grid, controls: Sequence[DescriptionSet], device: str
 ) -> dict[str, Any]:
-    """Run the grid, compare, and keep the result under `comparisons/`; returns what was kept."""
+    """Run the grid, compare, and keep the result under `comparisons/`; returns what was kept.
+
+    `controls` are those of the grid's sets that are controls.
+    """
     from dfer_model import comparison
     from dfer_model.clip import load_clip
     from dfer_model.errors import Interrupted as ModelInterrupted
@@ -122,8 +123,9 @@ def compare_grid(
         ) from error
     selection = grid.settings.select
     trained = comparison.trained_answers(runs, grid.texts, selection)
-    compared = comparison.compare(trained, zero_shot, controls, grid.seeds, selection)
-    return _keep(workspace, clips, grid, runs, compared)
+    names = [each.name for each in controls]
+    compared = comparison.compare(trained, zero_shot, names, grid.seeds, selection)
+    return _keep(workspace, clips, grid, controls, runs, compared)
 
 
 USUAL_CONTROLS = ("class-name", "swapped", "scrambled")
@@ -153,13 +155,6 @@ def described(
     return candidates, [*(each for each in named if each.manifest.control is not None), *made]
 
 
-def origin(control: DescriptionSet) -> str:
-    """What a control is made of: "control:swapped is made of v1@4 with seed 1."."""
-    parents = " and ".join(control.manifest.parents) or "a draft"
-    seed = control.manifest.derivation.get("seed", "unknown")
-    return f"{control.name} is made of {parents} with seed {seed}."
-
-
 def show(result: dict[str, Any]) -> None:
     """The tables and the sentences, for a person."""
     epoch = {"last": "the last", "test-best": "the best on the judging fold, which flatters"}
@@ -184,12 +179,20 @@ def show(result: dict[str, Any]) -> None:
             for untrained, each in zip(zero_shot, trained, strict=True)
         ],
     )
-    for sentence in [*result["verdicts"], *result["caveats"]]:
+    for sentence in [*result["verdicts"], *result["caveats"], *_origins(result["controls"])]:
         print_line(f"- {sentence}")
     message(f"Kept in {result['folder']}")
 
 
 FIGURES = ("zero_shot_uar", "zero_shot_war", "trained_uar", "trained_war")
+
+
+def _origins(controls: dict[str, dict[str, Any]]) -> list[str]:
+    """A sentence for each set and seed that controls are made of."""
+    made: dict[tuple[str, object], list[str]] = {}
+    for name, each in controls.items():
+        made.setdefault((" and ".join(each["made_of"]) or "a draft", each["seed"]), []).append(name)
+    return [f"Made of {of} with seed {seed}: {', '.join(names)}." for (of, seed), names in made.items()]
 
 
 def _figure(figure: dict[str, float | None]) -> str:
@@ -203,7 +206,12 @@ def _difference(difference: dict[str, Any]) -> str:
 
 
 def _keep(
-    workspace: Workspace, clips: PackedClips, grid: Grid, runs: list[Run], compared: Comparison
+    workspace: Workspace,
+    clips: PackedClips,
+    grid: Grid,
+    controls: Sequence[DescriptionSet],
+    runs: list[Run],
+    compared: Comparison,
 ) -> dict[str, Any]:
     import json
 
@@ -218,6 +226,10 @@ def _keep(
         **asdict(compared),
         "settings": grid.settings.model_dump(mode="json"),
         "texts": [asdict(each) for each in grid.texts],
+        "controls": {
+            each.name: {"made_of": each.manifest.parents, "seed": each.manifest.derivation.get("seed")}
+            for each in controls
+        },
         "runs": ids,
     }
     write_atomically(folder / "comparison.json", json.dumps(result, ensure_ascii=False, indent=2))

@@ -96,7 +96,7 @@ def second_version(outer: Workspace, workspace: Workspace, store: DescriptionSto
 def _from_endpoint(outer: Workspace, workspace: Workspace, store: DescriptionStore) -> DescriptionSet | None:
     from ..classes import load_class_set
     from ..generation import ask_and_rank
-    from ..making import Asking, plan_for
+    from ..planning import Asking, plan_for
     from ..responses import ResponseStore
     from ..sources.endpoint import resolve_endpoint
     from ..templates import load_template
@@ -154,7 +154,7 @@ def compared(workspace: Workspace, clips: PackedClips, refs: list[str]) -> dict[
     sets, controls = described(workspace, refs, USUAL_CONTROLS)
     texts = tuple(class_texts(each, clips) for each in [*sets, *controls])
     grid = Grid(preset("demo"), texts, FOLDS, seeds=(1,))
-    result = compare_grid(workspace, clips, grid, [each.name for each in controls], "auto")
+    result = compare_grid(workspace, clips, grid, controls, "auto")
     show(result)
     message(READING)
     return result

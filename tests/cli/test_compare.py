@@ -76,10 +76,11 @@ def test_controls_are_chosen_by_name_and_stored_ones_count(
     words = ("v1@2", "mixed-up", "--control", "random-words", "--control", "shared-random")
     compare(packed, monkeypatch, *words, "--folds", "1", "--seeds", "1")
     out = capsys.readouterr().out
-    assert "mixed-up is made of v1@2 with seed 7." in out
-    assert "control:random-words is made of v1@2 with seed 1." in out
+    assert "Made of v1@2 with seed 7: mixed-up." in out
+    assert "Made of v1@2 with seed 1: control:random-words, control:shared-random." in out
     compare(packed, monkeypatch, *words, "--folds", "1", "--seeds", "1", "--json")
     result = json.loads(capsys.readouterr().out)
+    assert result["controls"]["mixed-up"] == {"made_of": ["v1@2"], "seed": 7}
     figures = {each["name"]: each for each in result["sets"]}
     assert [name for name, each in figures.items() if each["is_control"]] == [
         "mixed-up", "control:random-words", "control:shared-random",
