@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from .budget import Estimate
 from .defaults import Price
 from .errors import DferPromptsError
-from .generation import Plan, answered
-from .making import Asking, Classes, Note, class_set_of, plan_for, templates_for
+from .generation import answered
+from .making import Note
+from .planning import Asking, Classes, Plan, class_set_of, plan_for, templates_for
 from .responses import ResponseStore
 from .sources.endpoint import Endpoint, resolve_endpoint
 from .templates import Template

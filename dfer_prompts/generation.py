@@ -9,65 +9,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any
 
-from pydantic import ValidationError
-
 from .budget import Budget, Estimate, told
-from .classes import ClassSet
 from .description_set import DescriptionSet, Descriptor, Manifest
-from .errors import InputError, Interrupted, WorkError, system_words
-from .files import sweep
+from .errors import Interrupted, WorkError, system_words
+from .files import require_writable, sweep
+from .planning import Plan
 from .progress import Progress, Report, Tally
-from .ranking import Ranking, rank_classes
-from .responses import Request, ResponseStore, Sampling
+from .ranking import rank_classes
+from .responses import Request, ResponseStore
 from .sources.answers import Answer, Failure, read_answer
-from .sources.endpoint import TIMEOUT_S, Endpoint, run_blocking
-from .sources.llm import Lost, Reply, Watcher, ask
-from .templates import Template
-from .validation import first_problem
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is asked for one description set, and how the answers become one.
-
-    `top_k` descriptors of each class are kept, ranked by `rank` (`ranking.rank_classes`); `allow_short`
-    accepts classes with fewer, though not with none.
-    """
-
-    class_set: ClassSet
-    template: Template
-    endpoint: Endpoint
-    sampling: Sampling
-    samples: int = 5
-    top_k: int = 6
-    rank: Ranking = "support"
-    allow_short: bool = False
-
-    @property
-    def title(self) -> str:
-        """The template and the model, for a person."""
-        return f"{self.template.name}, {self.endpoint.model}"
-
-    @cached_property
-    def prompts(self) -> dict[str, list[dict[str, str]]]:
-        """The chat messages for each class name. Raises InputError where `prompts` does."""
-        return prompts(self.class_set, self.template)
-
-    @cached_property
-    def requests(self) -> tuple[Request, ...]:
-        """All requests, class by class; each sample has a seed of its own."""
-        endpoint, shape = self.endpoint, self.template.response_format
-        return tuple(
-            Request(name, endpoint.base_url, endpoint.model, tuple(messages), self.sampling, sample, shape)
-            for name, messages in self.prompts.items()
-            for sample in range(self.samples)
-        )
+from .sources.endpoint import TIMEOUT_S, run_blocking
+from .sources.llm import Asked, Lost, Reply, Watcher, ask
 
 
 @dataclass(frozen=True)
@@ -109,13 +66,15 @@ def ask_and_rank(
 
     Raises WorkError when requests stayed without a response, the budget ended or a class came out short,
     InputError when the template or the model is wrong, and Interrupted on Ctrl-C. What had arrived is stored
-    in every case.
+    in every case. Raises OSError before anything is asked when nothing could be stored.
     """
     sweep(responses.folder)
     records = answered(plan.requests, responses)
     found = len(records)
     missing = [request for request in plan.requests if request.key not in records]
     missing.sort(key=lambda request: request.sample)  # each class once before any class twice
+    if missing:
+        require_writable(responses.folder)
     if missing and note:
         note(f"Asking {plan.title} at {plan.endpoint.base_url}: {len(missing)} requests")
     keeper = _Keeper(plan, responses, records, report, note)
@@ -131,16 +90,7 @@ def ask_and_rank(
         budget=budget,
         estimate=estimate,
     )
-    try:
-        ended = run_blocking(work)
-    except KeyboardInterrupt:
-        raise Interrupted(f"Stopped: {_kept(plan, responses)}") from None
-    except OSError as error:  # of the disk; those of the network are the SDK's
-        raise WorkError(f"{system_words(error)}\n{_kept(plan, responses)}") from error
-    if ended.lost:
-        raise WorkError(f"{_reasons(ended.lost)}\n{_kept(plan, responses)}")
-    if ended.stopped:
-        raise WorkError(f"{ended.stopped}\n{_kept(plan, responses)}")
+    _finish(plan, responses, work)
     draft = _draft(plan, records)
     prompt, completion = told([records[request.key].record["response"] for request in missing])
     return Outcome(
@@ -155,33 +105,18 @@ def ask_and_rank(
     )
 
 
-def sampling_for(endpoint: Endpoint, template: Template, **given: Any) -> Sampling:
-    """The sampling parameters: those given (None: not given), else the template's, else the endpoint's.
-
-    Raises InputError when one is out of its range.
-    """
-    chosen = {name: value for name, value in given.items() if value is not None}
+def _finish(plan: Plan, responses: ResponseStore, work: Coroutine[Any, Any, Asked]) -> None:
+    """Ask to the end; whatever keeps a request from its response is raised with what is kept."""
     try:
-        return Sampling.model_validate({**endpoint.sampling_defaults, **template.sampling, **chosen})
-    except ValidationError as error:
-        raise InputError(f"sampling: {first_problem(error)}") from error
-
-
-def prompts(class_set: ClassSet, template: Template) -> dict[str, list[dict[str, str]]]:
-    """The chat messages for each class name. Raises InputError when two classes would be asked the same."""
-    asked_for: dict[str, str] = {}
-    rendered = {}
-    for each in class_set.classes:
-        messages = template.messages(each, class_set)
-        content = messages[0]["content"]
-        if content in asked_for:
-            raise InputError(
-                f"{template.path} asks the same for {asked_for[content]} and {each.name}\n"
-                "Name the class in it: {{ expression }}"
-            )
-        asked_for[content] = each.name
-        rendered[each.name] = messages
-    return rendered
+        ended = run_blocking(work)
+    except KeyboardInterrupt:
+        raise Interrupted(f"Stopped: {_kept(plan, responses)}") from None
+    except OSError as error:  # of the disk; those of the network are the SDK's
+        raise WorkError(f"{system_words(error)}\n{_kept(plan, responses)}") from error
+    if ended.lost:
+        raise WorkError(f"{_reasons(ended.lost)}\n{_kept(plan, responses)}")
+    if ended.stopped:
+        raise WorkError(f"{ended.stopped}\n{_kept(plan, responses)}")
 
 
 def answered(requests: Sequence[Request], responses: ResponseStore) -> dict[str, Stored]:
@@ -302,19 +237,16 @@ def _check_lengths(
     if not short:
         return
     listed = ", ".join(short[:5]) + (f", and {len(short) - 5} more classes" if len(short) > 5 else "")
-    no_answers = ""
+    no_answers, advice = "", "Take more --samples or a smaller --top-k"
     if failures:
         (reason, detail), count = Counter((f["reason"], f["detail"]) for f in failures).most_common(1)[0]
-        no_answers = f"; {len(failures)} responses were no answers, {count} of them {reason} ({detail})"
-    advice = "Take more --samples or a smaller --top-k"
-    raise WorkError(
-        f"fewer than {least} descriptors: {listed}{no_answers}\n"
-        + (
-            advice
-            if plan.allow_short
-            else f"{advice}, or go on with --allow-short; what was answered is stored"
-        )
-    )
+        are = "response was no answer" if len(failures) == 1 else "responses were no answers"
+        most = f", {count} of them " if count < len(failures) else ": "
+        no_answers = f"; {len(failures)} {are}{most}{reason} ({detail})"
+        advice = "The same command asks for them again; or take more --samples or a smaller --top-k"
+    if not plan.allow_short:
+        advice += ", or go on with --allow-short; what was answered is stored"
+    raise WorkError(f"fewer than {least} descriptors: {listed}{no_answers}\n{advice}")
 
 
 def _reasons(lost: Sequence[Lost]) -> str:

@@ -6,65 +6,30 @@ The command `dfer-prompts generate` and Python call the same functions, with the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from .budget import Budget
-from .classes import ClassSet, class_set_names, load_class_set, match_class_name
+from .classes import ClassSet, match_class_name
 from .description_set import DescriptionSet
 from .errors import DferPromptsError, InputError, WorkError, system_words, unknown
-from .generation import Outcome, Plan, ask_and_rank, sampling_for
+from .files import require_writable
+from .generation import Outcome, ask_and_rank
+from .planning import Asking, Classes, Plan, class_set_of, plans_for
 from .progress import Report
-from .ranking import Ranking
 from .responses import ResponseStore
 from .sources.controls import CONTROLS, control_set
-from .sources.endpoint import TIMEOUT_S, Endpoint, check_models, resolve_endpoint
 from .sources.facs import facs_set
 from .sources.sentences import sentence_set
 from .store import DescriptionStore
-from .templates import Template, load_template
-from .validation import first_problem
+from .templates import Template
 from .workspace import Workspace
 
-DEFAULT_TOP_K = 6
 SOURCES = ("llm", "facs", "sentence:an expression of {class}", *(f"control:{name}" for name in CONTROLS))
 
-Classes = str | Path | ClassSet
 Note = Callable[[str], None]
-
-
-class Asking(BaseModel):
-    """How a language model is asked, and how its answers are ranked; `generate` says what each means."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    base_url: str | None = None
-    samples: int = Field(default=5, ge=1)
-    top_k: int | None = Field(default=None, ge=1)
-    rank: Ranking = "support"
-    temperature: float | None = None
-    top_p: float | None = None
-    max_tokens: int | None = None
-    reasoning_effort: str | None = None
-    seed: int | None = None
-    concurrency: int = Field(default=8, ge=1, le=256)
-    timeout: float = Field(default=TIMEOUT_S, gt=0)
-    allow_short: bool = False
-    max_requests: int | None = Field(default=None, ge=1)
-    budget_tokens: int | None = Field(default=None, ge=1)
-
-    @classmethod
-    def checked(cls, options: Mapping[str, Any]) -> Asking:
-        """The options as given in Python. Raises InputError that names the one that is wrong."""
-        try:
-            return cls.model_validate(dict(options))
-        except ValidationError as error:
-            raise InputError(first_problem(error)) from error
 
 
 def generate(
@@ -147,6 +112,7 @@ def generate_all(
             f"--version {version} is one name, and these are {len(plans)} versions\n"
             "Leave it out, and they are named one after the other; or join them with --ensemble"
         )
+    require_writable(place.descriptions)
     ask = partial(
         ask_and_rank,
         responses=ResponseStore(place.responses),
@@ -168,57 +134,6 @@ def generate_all(
             raise
         saved.append(_saved(made_one, version, store, place))
     return saved
-
-
-def plans_for(
-    classes: Classes | None,
-    template: Sequence[str | Template],
-    model: Sequence[str],
-    asking: Asking,
-    workspace: Workspace,
-) -> list[Plan]:
-    """What would be asked: every template with every model, each named twice taken once.
-
-    Raises InputError when a class set, template, model or sampling parameter is wrong, or a template asks
-    the same for two classes.
-    """
-    class_set = class_set_of(classes)
-    templates = templates_for(template, workspace)
-    names: list[str | None] = [*dict.fromkeys(model)] or [None]
-    endpoints = [resolve_endpoint(workspace, asking.base_url, name) for name in names]
-    if len(endpoints) > 1:  # the second is as wrong now as when the first has been paid for
-        check_models(endpoints)
-    return [plan_for(class_set, each, endpoint, asking) for each in templates for endpoint in endpoints]
-
-
-def plan_for(class_set: ClassSet, template: Template, endpoint: Endpoint, asking: Asking) -> Plan:
-    """One template with one model, its prompts rendered. Raises InputError as `plans_for` does."""
-    drawn = asking.model_dump(include={"temperature", "top_p", "max_tokens", "reasoning_effort", "seed"})
-    plan = Plan(
-        class_set,
-        template,
-        endpoint,
-        sampling_for(endpoint, template, **drawn),
-        asking.samples,
-        asking.top_k or DEFAULT_TOP_K,
-        asking.rank,
-        asking.allow_short,
-    )
-    _ = plan.requests
-    return plan
-
-
-def templates_for(template: Sequence[str | Template], workspace: Workspace) -> list[Template]:
-    """The templates, each once, loaded where they are given by name. Raises InputError."""
-    loaded = [each if isinstance(each, Template) else load_template(each, workspace) for each in template]
-    return list({each.sha256: each for each in loaded}.values())
-
-
-def class_set_of(classes: Classes | None) -> ClassSet:
-    """The class set that is meant. Raises InputError, also when none is."""
-    if classes is None:
-        raise InputError(f"say for which classes: --classes NAME\nThere are: {', '.join(class_set_names())}")
-    return classes if isinstance(classes, ClassSet) else load_class_set(str(classes))
 
 
 def _unasked(

@@ -11,7 +11,7 @@ from dfer_prompts.budget import Budget, Estimate
 from dfer_prompts.classes import load_class_set
 from dfer_prompts.errors import WorkError
 from dfer_prompts.generation import ask_and_rank
-from dfer_prompts.making import Asking, plan_for
+from dfer_prompts.planning import Asking, plan_for
 from dfer_prompts.responses import Request, ResponseStore, Sampling
 from dfer_prompts.sources.endpoint import Endpoint
 from dfer_prompts.templates import load_template

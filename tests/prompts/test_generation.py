@@ -11,8 +11,8 @@ import pytest
 
 from dfer_prompts.classes import ClassSet, load_class_set
 from dfer_prompts.errors import InputError, WorkError
-from dfer_prompts.generation import Outcome, ask_and_rank, prompts, sampling_for
-from dfer_prompts.making import Asking, plan_for
+from dfer_prompts.generation import Outcome, ask_and_rank
+from dfer_prompts.planning import Asking, plan_for, prompts, sampling_for
 from dfer_prompts.progress import Progress
 from dfer_prompts.responses import ResponseStore
 from dfer_prompts.sources.endpoint import Endpoint
@@ -167,7 +167,7 @@ def test_a_class_without_any_answer_is_an_error_even_when_short_is_allowed(
     endpoint.script = lambda body, earlier: (
         Reply(completion("I'm sorry, I can't.")) if is_about(body, "fear") else None
     )
-    with pytest.raises(WorkError, match=r"fear has 0; 2 responses were no answers, 2 of them refused"):
+    with pytest.raises(WorkError, match=r"fear has 0; 2 responses were no answers: refused"):
         run(endpoint, workspace, samples=2, allow_short=True)
 
 
