@@ -61,7 +61,7 @@ class Manifest(BaseModel):
     `derivation` says how, {"command": "edit", ...}, with all that the command was given. `seen` is what the
     choice of descriptors has seen, its parents' share included. `created` is ISO 8601 in UTC; `failures` are
     the answers that were none, with their reasons; `files` maps the other files of the version to their
-    sha256.
+    sha256, and `manifest_sha256` is that of manifest.yaml with 64 zeros in its own place.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -86,6 +86,7 @@ class Manifest(BaseModel):
     tool_version: str = __version__
     failures: list[dict[str, Any]] = Field(default_factory=list)
     files: dict[str, str] = Field(default_factory=dict)
+    manifest_sha256: str | None = None
 
     @field_validator("class_set")
     @classmethod

@@ -16,7 +16,7 @@ from .description_set import DescriptionSet, Manifest
 from .errors import InputError, unknown
 from .files import sweep, temporary_beside
 from .resources import SHIPPED_VERSIONS, shipped
-from .version_files import MANIFEST, ROWS, read_manifest, read_version, write_version
+from .version_files import MANIFEST, ROWS, manifest_is_as_written, read_manifest, read_version, write_version
 from .workspace import Workspace
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -108,10 +108,12 @@ class DescriptionStore:
         """
         folder = self.path(name)
         try:
-            digests = read_manifest(folder).files
+            manifest = read_manifest(folder)
         except InputError as error:
             return [str(error)]
-        problems = []
+        digests, problems = manifest.files, []
+        if not manifest_is_as_written(folder, manifest):
+            problems.append(f"{folder / MANIFEST} has changed since the version was written")
         for file, digest in digests.items():
             path = folder / Path(file).name
             if not path.is_file():
@@ -123,7 +125,7 @@ class DescriptionStore:
             *digests,
         }
         problems += [f"{folder / file} does not belong to the version" for file in sorted(extra)]
-        if not problems:  # the manifest has no digest of its own, but must still agree with the rows
+        if not problems:  # all is as written, but a manifest without a digest may not agree with the rows
             try:
                 read_version(folder, name)
             except InputError as error:

@@ -21,6 +21,8 @@ from .yaml_files import read_yaml
 
 ROWS, RESPONSES, MANIFEST, CARD = "descriptors.jsonl", "responses.jsonl", "manifest.yaml", "README.md"
 
+_ZEROS = "0" * 64
+
 
 class _Row(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -46,8 +48,11 @@ def write_version(
         contents[RESPONSES] = _json_lines(responses)
     contents[CARD] = card(name, draft, manifest, has_responses=bool(responses))
     digests = {file: hashlib.sha256(_encoded(text)).hexdigest() for file, text in contents.items()}
-    manifest = manifest.model_copy(update={"files": dict(sorted(digests.items()))})
-    contents[MANIFEST] = _yaml(manifest.model_dump(mode="json", exclude_none=True))
+    manifest = manifest.model_copy(update={"files": dict(sorted(digests.items())), "manifest_sha256": _ZEROS})
+    before, _, after = _yaml(manifest.model_dump(mode="json", exclude_none=True)).rpartition(_ZEROS)
+    own = hashlib.sha256(_encoded(f"{before}{_ZEROS}{after}")).hexdigest()
+    manifest = manifest.model_copy(update={"manifest_sha256": own})
+    contents[MANIFEST] = f"{before}{own}{after}"
     for file, text in contents.items():
         write_flushed(folder / file, _encoded(text))
     return manifest
@@ -69,6 +74,15 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate(loaded)
     except ValidationError as error:
         raise InputError(f"{path}: {first_problem(error)}") from error
+
+
+def manifest_is_as_written(folder: Path, manifest: Manifest) -> bool:
+    """Whether the manifest's file has the digest that it gives of itself; one that gives none passes."""
+    if manifest.manifest_sha256 is None:
+        return True
+    own = manifest.manifest_sha256.encode("ascii", "replace")
+    data = (folder / MANIFEST).read_bytes().replace(own, _ZEROS.encode())
+    return hashlib.sha256(data).hexdigest() == manifest.manifest_sha256
 
 
 def read_version(folder: Path, name: str) -> DescriptionSet:
@@ -137,7 +151,14 @@ def _rows(draft: DescriptionSet) -> Iterable[_Row]:
 
 
 def _json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return "".join(_escaped(json.dumps(row, ensure_ascii=False)) + "\n" for row in rows)
+
+
+def _escaped(line: str) -> str:
+    """The JSON with all that is not printable as escapes: there are more control characters than JSON's."""
+    if line.isprintable():
+        return line
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)
 
 
 def _yaml(value: Mapping[str, Any]) -> str:

@@ -89,7 +89,11 @@ def test_a_version_comes_back_as_it_went(hub: FakeHub, store: DescriptionStore) 
         "before": {"command": "edit"},
     }
     unchanged = load("mine").manifest.model_copy(
-        update={"derivation": manifest.derivation, "files": manifest.files}
+        update={
+            "derivation": manifest.derivation,
+            "files": manifest.files,
+            "manifest_sha256": manifest.manifest_sha256,
+        }
     )
     assert manifest == unchanged
     assert pull("me/faces").sha256 == load("v1").sha256

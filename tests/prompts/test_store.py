@@ -265,8 +265,25 @@ def test_verify_sees_a_manifest_that_no_longer_fits_its_rows(store: DescriptionS
     store.save(draft(), "mine")
     path = store.path("mine") / "manifest.yaml"
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("- happiness\n  - anger", "- anger\n  - happiness"), encoding="utf-8")
+    text = text.replace("- happiness\n  - anger", "- anger\n  - happiness")
+    path.write_text(text[: text.index("manifest_sha256")], encoding="utf-8")  # as those without a digest
     assert "line 1: label 0 is not the place of 'happiness'" in store.verify("mine")[0]
+
+
+def test_verify_names_any_changed_byte_of_the_manifest(store: DescriptionStore) -> None:
+    """Also where it quotes 64 zeros, which stand for its own digest while that is reckoned."""
+    zeros = "0" * 64
+    store.save(draft(template="paper", template_sha256=zeros, parents=["v1"]), "mine")
+    assert store.verify("mine") == []
+    path = store.path("mine") / "manifest.yaml"
+    data = path.read_bytes()
+    for old, new in (
+        (b"source: llm", b"source: lmm"),
+        (zeros.encode(), b"1" + zeros[1:].encode()),
+        (b"\n", b"\r\n"),
+    ):
+        path.write_bytes(data.replace(old, new, 1))
+        assert store.verify("mine") == [f"{path} has changed since the version was written"]
 
 
 def _edited(store: DescriptionStore, file: str, old: str, new: str) -> None:
