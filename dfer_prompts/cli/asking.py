@@ -57,8 +57,14 @@ def _live(console: Console, seen: list[Progress]) -> Iterator[Watching]:
     def report(progress: Progress) -> None:
         seen[:] = [progress]
 
+    begun = time.monotonic()
+
     def shown() -> Table | str:
-        return _table(seen[0], console.height) if seen else ""
+        if not seen:
+            return ""
+        table = _table(seen[0], console.height)
+        table.caption = f"{time.monotonic() - begun:.0f} s"  # moves while a server makes all requests wait
+        return table
 
     with Live(get_renderable=shown, console=console, transient=True, refresh_per_second=5) as live:
         # Through the display's own console a note stands above the table and not in it.
@@ -75,7 +81,7 @@ def _table(progress: Progress, height: int) -> Table:
     table.add_column("class")
     for column in ("done", "stored", "failed", "retried", "tokens"):
         table.add_column(column, justify="right")
-    room = max(height - 8, 1)
+    room = max(height - 9, 1)
     rows = list(progress.classes.items())
     if len(rows) > room:
         rows = sorted(rows, key=lambda row: row[1].done == row[1].requests)[:room]

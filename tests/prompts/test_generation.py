@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dfer_prompts.classes import ClassSet, load_class_set
-from dfer_prompts.errors import InputError, WorkError
+from dfer_prompts.errors import InputError, Interrupted, WorkError
 from dfer_prompts.generation import Outcome, ask_and_rank
 from dfer_prompts.planning import Asking, plan_for, prompts, sampling_for
 from dfer_prompts.progress import Progress
@@ -225,3 +230,30 @@ def test_a_template_that_does_not_name_the_class_is_an_error(workspace: Workspac
     path.write_text("---\nname: same\npurpose: x\n---\nWhat do faces look like?")
     with pytest.raises(InputError, match="asks the same for happiness and sadness"):
         prompts(DFEW, load_template("same", workspace))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process there")
+def test_an_interrupt_inside_a_running_event_loop_stops_the_asking(
+    endpoint: FakeEndpoint, workspace: Workspace
+) -> None:
+    endpoint.script = lambda body, earlier: Reply(
+        completion("- a frown"), delay=0.0 if body["seed"] == 1 else 30
+    )
+
+    def stop() -> None:
+        while len(endpoint.answered) < 7:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    async def notebook() -> None:
+        run(endpoint, workspace, samples=2)
+
+    loop = asyncio.new_event_loop()  # asyncio.run would take the signal for itself; notebooks do not
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    try:
+        with pytest.raises(Interrupted, match=r"of 14 answers are stored"):
+            loop.run_until_complete(notebook())
+    finally:
+        stopping.join()
+        loop.close()
