@@ -1,0 +1,90 @@
+"""Files written whole, what killed writers leave, and folders that cannot be written."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from dfer_prompts.files import require_writable, sweep, temporary_beside, write_atomically, write_flushed
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_is_written_replaces_the_old_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "file.json"
+    write_atomically(path, "one é")
+    write_atomically(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert names(path.parent) == ["file.json"]
+
+
+def test_a_new_file_is_never_written_over_another(tmp_path: Path) -> None:
+    write_flushed(tmp_path / "file", b"one")
+    with pytest.raises(FileExistsError):
+        write_flushed(tmp_path / "file", b"two")
+    assert (tmp_path / "file").read_bytes() == b"one"
+
+
+def test_a_full_disk_is_told_with_the_file_that_was_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_atomically(tmp_path / "file", "one")
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as error:
+        write_atomically(tmp_path / "file", "two")
+    assert error.value.filename == str(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "one"
+    assert names(tmp_path) == ["file"]
+
+
+def test_only_what_killed_writers_left_long_ago_is_swept(tmp_path: Path) -> None:
+    old_file, old_folder, new_file = (
+        temporary_beside(tmp_path / name) for name in ("a.json", "v2", "b.json")
+    )
+    old_file.write_text("half", encoding="utf-8")
+    old_folder.mkdir()
+    (old_folder / "README.md").write_text("half", encoding="utf-8")
+    new_file.write_text("being written", encoding="utf-8")
+    kept = [new_file.name, ".gitignore", ".v2.abc", "v2.0123456789abcdef", "b.json"]
+    for name in kept[1:]:
+        (tmp_path / name).write_text("", encoding="utf-8")
+    before = time.time() - 2 * 3600
+    for path in tmp_path.iterdir():
+        if path != new_file:
+            os.utime(path, (before, before))
+    sweep(tmp_path)
+    assert names(tmp_path) == sorted(kept)
+    sweep(tmp_path / "nowhere")
+
+
+def test_sweeping_follows_no_link(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("", encoding="utf-8")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    link = temporary_beside(folder / "v2")
+    link.symlink_to(outside)
+    os.utime(link, (0, 0), follow_symlinks=False)
+    sweep(folder)
+    assert names(folder) == []
+    assert names(outside) == ["kept"]
+
+
+def test_whether_a_folder_can_be_written_is_found_out_without_a_trace(tmp_path: Path) -> None:
+    require_writable(tmp_path / "not" / "there" / "yet")
+    require_writable(tmp_path)
+    assert names(tmp_path) == []
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(NotADirectoryError) as error:
+        require_writable(tmp_path / "file" / "below")
+    assert error.value.filename == str(tmp_path / "file" / "below")
