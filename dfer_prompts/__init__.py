@@ -5,6 +5,8 @@ What is listed here is what users may rely on; each name is imported when it is 
 >>> import dfer_prompts
 >>> dfer_prompts.load("v1@2").description("happiness")
 'a smiling mouth and raised cheeks.'
+
+Joining several sets is in `dfer_prompts.ensembles`: `members` and `vote`.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .checks import Finding as Finding
+    from .checks import check as check
     from .classes import ClassSet as ClassSet
     from .classes import ExpressionClass as ExpressionClass
     from .classes import class_set_names as class_set_names
@@ -22,29 +26,100 @@ if TYPE_CHECKING:
     from .description_set import DescriptionSet as DescriptionSet
     from .description_set import Descriptor as Descriptor
     from .description_set import Manifest as Manifest
+    from .description_set import Seen as Seen
     from .description_set import join as join
+    from .diff import Difference as Difference
+    from .diff import diff as diff
+    from .dry_run import dry_run as dry_run
+    from .editing import edited as edited
     from .errors import InputError as InputError
+    from .errors import Interrupted as Interrupted
     from .errors import WorkError as WorkError
+    from .exchange import export_file as export_file
+    from .exchange import import_file as import_file
+    from .hub import pull as pull
+    from .hub import push as push
+    from .lineage import log as log
     from .making import generate as generate
     from .making import generate_all as generate_all
     from .parsing import parse_answer as parse_answer
     from .ranking import rank as rank
+    from .ranking import rank_classes as rank_classes
+    from .seen import require_unseen as require_unseen
     from .sources.controls import control_set as control_set
     from .sources.facs import facs_set as facs_set
+    from .sources.sentences import sentence_set as sentence_set
     from .store import DescriptionStore as DescriptionStore
     from .store import load as load
+    from .stored_answers import stored_answers as stored_answers
+    from .template_checks import check_template as check_template
+    from .templates import Template as Template
+    from .templates import load_template as load_template
+    from .wording import normal_form as normal_form
     from .workspace import Workspace as Workspace
 
 _HOMES = {
-    "classes": ("ClassSet", "ExpressionClass", "class_set_names", "load_class_set"),
-    "description_set": ("DescriptionSet", "Descriptor", "Manifest", "join"),
-    "errors": ("InputError", "WorkError"),
-    "making": ("generate", "generate_all"),
+    "checks": (
+        "Finding",
+        "check",
+    ),
+    "classes": (
+        "ClassSet",
+        "ExpressionClass",
+        "class_set_names",
+        "load_class_set",
+    ),
+    "description_set": (
+        "DescriptionSet",
+        "Descriptor",
+        "Manifest",
+        "Seen",
+        "join",
+    ),
+    "diff": (
+        "Difference",
+        "diff",
+    ),
+    "dry_run": ("dry_run",),
+    "editing": ("edited",),
+    "errors": (
+        "InputError",
+        "Interrupted",
+        "WorkError",
+    ),
+    "exchange": (
+        "export_file",
+        "import_file",
+    ),
+    "hub": (
+        "pull",
+        "push",
+    ),
+    "lineage": ("log",),
+    "making": (
+        "generate",
+        "generate_all",
+    ),
     "parsing": ("parse_answer",),
-    "ranking": ("rank",),
+    "ranking": (
+        "rank",
+        "rank_classes",
+    ),
+    "seen": ("require_unseen",),
     "sources.controls": ("control_set",),
     "sources.facs": ("facs_set",),
-    "store": ("DescriptionStore", "load"),
+    "sources.sentences": ("sentence_set",),
+    "store": (
+        "DescriptionStore",
+        "load",
+    ),
+    "stored_answers": ("stored_answers",),
+    "template_checks": ("check_template",),
+    "templates": (
+        "Template",
+        "load_template",
+    ),
+    "wording": ("normal_form",),
     "workspace": ("Workspace",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -68,6 +68,7 @@ def test_datasets_opens_exactly_the_rows(tmp_path: Path, monkeypatch: pytest.Mon
         [sys.executable, "-c", program, str(folder)], check=True, capture_output=True, text=True, timeout=120
     )
     columns = ["class_name", "label", "member", "rank", "descriptor", "support", "samples"]
+    columns += ["wordings", "normal_form"]
     assert ended.stdout.strip() == f"['train'] 44 {columns} a smiling mouth a sighing face"
 
 
