@@ -206,7 +206,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self._note()
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        length = int(self.headers["content-length"])
+        text = self.rfile.read(length)
+        if len(text) < length:  # the asker was killed before it had asked
+            return
+        body = json.loads(text)
         with self.endpoint.lock:
             earlier = self.endpoint.asked.count(body)
             self.endpoint.asked.append(body)

@@ -1,0 +1,183 @@
+"""What goes wrong and what becomes of it: run `python benchmarks/faults.py [--kills 30] [--markdown]`.
+
+Runs `dfer-prompts generate` in processes of its own against a server on loopback with every fault of
+`tests/prompts/faults.py`, kills it at random moments, lets eight write one version, and takes its disk away.
+Prints what a person is told of each and what was kept; `--markdown` prints the table of docs/faults.md. Fails
+(exit 1) when anything does not end as it must: with a traceback, a half version, an answer asked for
+again that had arrived.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.prompts.campaign import (
+    CONCURRENCY,
+    Refused,
+    full_disk,
+    kill_often,
+    race,
+    read_only,
+    too_large_a_file,
+    why_no_disks,
+)
+from tests.prompts.endpoint import FakeEndpoint, serve
+from tests.prompts.faults import CLASSES, COMMAND, FAULTS, Ended, Fault, error_lines, nobody, problems
+from tests.prompts.forks import Forks, forks
+
+SEED = 1
+WRITERS = 8
+ENDINGS = {"read": "read like any other", "retried": "asked once more, and answered", "told": ""}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A fault, what became of it, what was kept, and what is not as it must be."""
+
+    fault: str
+    told: str
+    kept: str
+    wrong: list[str]
+
+
+@contextmanager
+def fresh() -> Iterator[tuple[FakeEndpoint, Path]]:
+    """A server and an empty workspace."""
+    with tempfile.TemporaryDirectory() as parent, serve() as server:
+        folder = Path(parent).resolve() / "workspace"
+        folder.mkdir()
+        yield server, folder
+
+
+def told(lines: list[str], *private: str) -> str:
+    """What is wrong, without addresses and folders of this run; the line on what to do is much the same."""
+    text = "".join(lines[:1]).removeprefix("Error: ")
+    for each in private:
+        text = text.replace(each, "URL" if "://" in each else "WORKSPACE")
+    return text
+
+
+def server_fault(fault: Fault, processes: Forks) -> Row:
+    """One row of the table of faults, run in processes of their own."""
+    with fresh() as (server, folder):
+        ends: list[Ended] = []
+
+        def run(*arguments: str) -> Ended:
+            process = processes.start(folder, *arguments)
+            ends.append(Ended(process.wait(), "", process.text()))
+            return ends[-1]
+
+        wrong = problems(fault, server, run, folder)
+        says = told(error_lines(ends[0].err), server.base_url) or ENDINGS[fault.ending]
+        kept = (
+            f"{CLASSES - 1} of {CLASSES}; then 1 is asked"
+            if fault.ending == "told"
+            else f"{CLASSES} of {CLASSES}"
+        )
+        return Row(fault.name, says, kept, wrong)
+
+
+def refused_connection(processes: Forks) -> Row:
+    """Nobody listens at the address."""
+    with fresh() as (_, folder):
+        url = nobody()
+        process = processes.start(folder, *COMMAND, "--base-url", url, "--model", "tiny")
+        status, lines = process.wait(), error_lines(process.text())
+        wrong = [] if status == 1 and 1 <= len(lines) <= 2 else [process.text()]
+        return Row("connection refused", told(lines, url), f"0 of {CLASSES}", wrong)
+
+
+def disk(name: str, refuse: Callable[[FakeEndpoint, Path], Refused]) -> Row:
+    """The disk refuses; then it does not, and only what is missing is asked."""
+    with fresh() as (server, folder):
+        ended = refuse(server, folder)
+        expected = (1, 0, CLASSES - ended.stored, [], [])
+        found = (ended.status, ended.status_again, ended.asked_again, ended.left, ended.halves)
+        wrong = [] if found == expected and 1 <= len(ended.said) <= 2 else [str(ended)]
+        kept = f"{ended.stored} of {ended.asked} asked; then {ended.asked_again} are asked"
+        return Row(name, told(ended.said, str(folder)), kept, wrong)
+
+
+def disks(processes: Forks) -> list[Row]:
+    """All ways in which a disk refuses that can be had on this machine."""
+    rows = [
+        disk("files limited to 4 KiB", lambda server, folder: too_large_a_file(server, processes, folder))
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        why = why_no_disks(Path(folder))
+    if why:
+        return [*rows, Row("full disk, read-only folder", f"not tried: {why}", "", [])]
+    return [
+        *rows,
+        disk("disk full after three answers", lambda server, folder: full_disk(server, folder, 3)),
+        disk("disk full before the version", lambda server, folder: full_disk(server, folder, CLASSES + 2)),
+        disk("read-only folder", lambda server, folder: read_only(server, processes, folder)),
+    ]
+
+
+def kills(processes: Forks, count: int) -> Row:
+    """SIGKILL at random moments."""
+    with fresh() as (server, folder):
+        seen = kill_often(server, processes, folder, count, SEED)
+    wrong = [*map(str, seen.arrived_and_asked_again), *seen.halves, *seen.said]
+    if seen.most_per_kill > CONCURRENCY or seen.asked != seen.requests + seen.asked_again:
+        wrong.append(str(seen))
+    says = (
+        f"{seen.versions} versions written; {seen.asked_again} of {seen.requests} requests asked again, all "
+        f"under way at a kill (at most {seen.most_per_kill} of {CONCURRENCY} at once)"
+    )
+    kept = (
+        f"{len(seen.arrived_and_asked_again)} that had arrived asked again; {len(seen.halves)} half versions"
+    )
+    return Row(f"{seen.kills} times kill -9", says, kept, wrong)
+
+
+def writers(processes: Forks) -> Row:
+    """Eight processes save one version in the same moment."""
+    with fresh() as (server, folder):
+        ended = race(server, processes, folder, WRITERS)
+    wrong = [*ended.others, *ended.halves]
+    if (ended.won, ended.told) != (1, WRITERS - 1):
+        wrong.append(str(ended))
+    says = f"{ended.told} are told that the name is taken (exit status 2)"
+    return Row(f"{WRITERS} writers of one version", says, f"{ended.won} version, whole", wrong)
+
+
+def cell(text: str) -> str:
+    """The text inside a table of Markdown: what it quotes is shown, not rendered."""
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def main() -> int:
+    """Run all, print, judge."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--markdown", action="store_true", help="the table as it stands in docs/faults.md")
+    arguments = parser.parse_args()
+    os.environ |= {"NO_PROXY": "127.0.0.1", "COLUMNS": "200"}
+    os.environ.pop("OPENAI_API_KEY", None)
+    with forks() as processes:
+        rows = [server_fault(each, processes) for each in FAULTS]
+        rows += [refused_connection(processes), *disks(processes)]
+        rows += [kills(processes, arguments.kills), writers(processes)]
+    if arguments.markdown:
+        print("| fault | what becomes of it, or what is told | answers kept |\n| --- | --- | --- |")
+        print("\n".join(f"| {cell(row.fault)} | {cell(row.told)} | {cell(row.kept)} |" for row in rows))
+    for row in rows:
+        if not arguments.markdown:
+            print(f"{'ok ' if not row.wrong else 'NOT'} {row.fault}: {row.told} [{row.kept}]")
+        for problem in row.wrong:
+            print(f"    {row.fault}: {problem}", file=sys.stderr)
+    print(f"{sum(not row.wrong for row in rows)} of {len(rows)} end as they must", file=sys.stderr)
+    return int(any(row.wrong for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
