@@ -30,7 +30,7 @@ from dfer_prompts.classes import load_class_set
 from dfer_prompts.description_set import DescriptionSet
 from dfer_prompts.sources.controls import control_set
 from dfer_prompts.sources.facs import facs_set
-from dfer_prompts.store import load
+from dfer_prompts.versions.store import load
 
 CONTROL_SEEDS = range(10)
 MARGIN = 30.0

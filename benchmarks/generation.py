@@ -25,7 +25,7 @@ from typing import Any
 import openai
 
 from dfer_prompts import Workspace, generate, load_class_set
-from dfer_prompts.planning import prompts
+from dfer_prompts.asking.planning import prompts
 from dfer_prompts.templates import load_template
 
 LATENCY_S = 0.2

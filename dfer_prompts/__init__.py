@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .asking.dry_run import dry_run as dry_run
+    from .asking.stored_answers import stored_answers as stored_answers
     from .checks import Finding as Finding
     from .checks import check as check
     from .classes import ClassSet as ClassSet
@@ -28,18 +30,12 @@ if TYPE_CHECKING:
     from .description_set import Manifest as Manifest
     from .description_set import Seen as Seen
     from .description_set import join as join
-    from .diff import Difference as Difference
-    from .diff import diff as diff
-    from .dry_run import dry_run as dry_run
+    from .difference import Difference as Difference
+    from .difference import diff as diff
     from .editing import edited as edited
     from .errors import InputError as InputError
     from .errors import Interrupted as Interrupted
     from .errors import WorkError as WorkError
-    from .exchange import export_file as export_file
-    from .exchange import import_file as import_file
-    from .hub import pull as pull
-    from .hub import push as push
-    from .lineage import log as log
     from .making import generate as generate
     from .making import generate_all as generate_all
     from .parsing import parse_answer as parse_answer
@@ -49,12 +45,16 @@ if TYPE_CHECKING:
     from .sources.controls import control_set as control_set
     from .sources.facs import facs_set as facs_set
     from .sources.sentences import sentence_set as sentence_set
-    from .store import DescriptionStore as DescriptionStore
-    from .store import load as load
-    from .stored_answers import stored_answers as stored_answers
-    from .template_checks import check_template as check_template
     from .templates import Template as Template
     from .templates import load_template as load_template
+    from .templates.checks import check_template as check_template
+    from .versions.exchange import export_file as export_file
+    from .versions.exchange import import_file as import_file
+    from .versions.hub import pull as pull
+    from .versions.hub import push as push
+    from .versions.lineage import log as log
+    from .versions.store import DescriptionStore as DescriptionStore
+    from .versions.store import load as load
     from .wording import normal_form as normal_form
     from .workspace import Workspace as Workspace
 
@@ -76,26 +76,26 @@ _HOMES = {
         "Seen",
         "join",
     ),
-    "diff": (
+    "difference": (
         "Difference",
         "diff",
     ),
-    "dry_run": ("dry_run",),
+    "asking.dry_run": ("dry_run",),
     "editing": ("edited",),
     "errors": (
         "InputError",
         "Interrupted",
         "WorkError",
     ),
-    "exchange": (
+    "versions.exchange": (
         "export_file",
         "import_file",
     ),
-    "hub": (
+    "versions.hub": (
         "pull",
         "push",
     ),
-    "lineage": ("log",),
+    "versions.lineage": ("log",),
     "making": (
         "generate",
         "generate_all",
@@ -109,12 +109,12 @@ _HOMES = {
     "sources.controls": ("control_set",),
     "sources.facs": ("facs_set",),
     "sources.sentences": ("sentence_set",),
-    "store": (
+    "versions.store": (
         "DescriptionStore",
         "load",
     ),
-    "stored_answers": ("stored_answers",),
-    "template_checks": ("check_template",),
+    "asking.stored_answers": ("stored_answers",),
+    "templates.checks": ("check_template",),
     "templates": (
         "Template",
         "load_template",

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from .description_set import DescriptionSet, Descriptor, Manifest, lineage
-from .diff import diff
+from .difference import diff
 from .errors import InputError, unknown
 from .wording import normal_form
 from .yaml_files import compose_yaml

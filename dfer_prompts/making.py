@@ -11,20 +11,20 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .budget import Budget
+from .asking.budget import Budget
+from .asking.generation import Outcome, ask_and_rank
+from .asking.planning import Asking, Classes, Plan, class_set_of, plans_for
+from .asking.progress import Report
+from .asking.responses import ResponseStore
 from .classes import ClassSet, match_class_name
 from .description_set import DescriptionSet
 from .errors import DferPromptsError, InputError, WorkError, system_words, unknown
 from .files import require_writable
-from .generation import Outcome, ask_and_rank
-from .planning import Asking, Classes, Plan, class_set_of, plans_for
-from .progress import Report
-from .responses import ResponseStore
 from .sources.controls import CONTROLS, control_set
 from .sources.facs import facs_set
 from .sources.sentences import sentence_set
-from .store import DescriptionStore
 from .templates import Template
+from .versions.store import DescriptionStore
 from .workspace import Workspace
 
 SOURCES = ("llm", "facs", "sentence:an expression of {class}", *(f"control:{name}" for name in CONTROLS))
@@ -201,6 +201,7 @@ def _joined(made: Sequence[Outcome]) -> Outcome:
             {
                 "template": each.template,
                 "template_sha256": each.template_sha256,
+                "template_text": each.template_text,
                 "model": each.model,
                 "base_url": each.base_url,
                 "sampling": each.sampling,

@@ -13,8 +13,8 @@ import typer
 from dfer_model.errors import DferModelError
 
 from .. import __version__
+from ..asking.redaction import redact_environment
 from ..errors import DferPromptsError, system_words
-from ..redaction import redact_environment
 from ..workspace import Workspace
 from . import classes, compare, data, demo, descriptions, ensemble, generate, prompts, responses, run
 from .output import clean, message

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from ..generation import Outcome
-    from ..progress import Progress, Report, Tally
+    from ..asking.generation import Outcome
+    from ..asking.progress import Progress, Report, Tally
 
 SHOWN_FAILURES = 5
 
@@ -153,7 +153,7 @@ def summary(outcome: Outcome) -> str:
         f"retried {outcome.retried}; {tokens}{cost}"
     ]
     readings = outcome.descriptions.manifest.readings
-    if set(readings) - {"text"}:
+    if any(row["request"]["response_format"] != "text" for row in outcome.responses):
         lines.append("Read as " + ", ".join(f"{form}: {count}" for form, count in readings.items()))
     failures = outcome.descriptions.manifest.failures
     lines += [

@@ -139,7 +139,7 @@ def described(
     Raises InputError for a set named twice, for controls alone, and for one set alone without a control.
     """
     from ..sources.controls import control_set
-    from ..store import DescriptionStore
+    from ..versions.store import DescriptionStore
 
     if len(set(refs)) != len(refs):
         raise InputError("a set is named twice; each can be compared with the others only once")

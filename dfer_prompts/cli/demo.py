@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dfer_model.runs import Run
 
     from ..description_set import DescriptionSet
-    from ..store import DescriptionStore
+    from ..versions.store import DescriptionStore
 
 CLIPS = 220
 # The demo preset was chosen on the faces of another seed.
@@ -33,7 +33,7 @@ def demo(context: typer.Context, out: OutOption = Path("demo")) -> None:
     """
     from dfer_model.devices import use_one_thread
 
-    from ..store import DescriptionStore
+    from ..versions.store import DescriptionStore
 
     use_one_thread()
     outer: Workspace = context.obj
@@ -94,11 +94,11 @@ def second_version(outer: Workspace, workspace: Workspace, store: DescriptionSto
 
 
 def _from_endpoint(outer: Workspace, workspace: Workspace, store: DescriptionStore) -> DescriptionSet | None:
+    from ..asking.endpoint import resolve_endpoint
+    from ..asking.generation import ask_and_rank
+    from ..asking.planning import Asking, plan_for
+    from ..asking.responses import ResponseStore
     from ..classes import load_class_set
-    from ..generation import ask_and_rank
-    from ..planning import Asking, plan_for
-    from ..responses import ResponseStore
-    from ..sources.endpoint import resolve_endpoint
     from ..templates import load_template
     from .asking import watching
 

@@ -47,7 +47,7 @@ def ensemble(
     descriptors that most sets name, or the sets of most weight.
     """
     from ..ensembles import left_out, members, vote
-    from ..store import DescriptionStore
+    from ..versions.store import DescriptionStore
 
     store = DescriptionStore(context.obj)
     if version is not None:

@@ -11,8 +11,8 @@ from ..workspace import Workspace
 from .output import JsonOption, clean, message, print_json, print_table
 
 if TYPE_CHECKING:
-    from ..dry_run import DryRun
-    from ..generation import Outcome
+    from ..asking.dry_run import DryRun
+    from ..asking.generation import Outcome
 
 TemplateOption = Annotated[
     list[str] | None, typer.Option(help="The prompt template; repeat it for several.", show_default="paper")
@@ -153,7 +153,7 @@ def generate(
 
 
 def _print(made: list[Outcome], workspace: Workspace, as_json: bool) -> None:
-    from ..store import DescriptionStore
+    from ..versions.store import DescriptionStore
     from .asking import summary, told
 
     store = DescriptionStore(workspace)
@@ -186,7 +186,7 @@ def _dry_run(
 ) -> None:
     from dataclasses import asdict
 
-    from ..dry_run import dry_run
+    from ..asking.dry_run import dry_run
 
     if source != "llm":
         raise InputError(f"--dry-run shows what a language model would be asked; {source} asks nothing")

@@ -13,7 +13,7 @@ from ..workspace import Workspace
 from .output import JsonOption, clean, message, print_json, print_table
 
 if TYPE_CHECKING:
-    from ..template_checks import TemplateFinding
+    from ..templates.checks import TemplateFinding
 
 NameArgument = Annotated[str, typer.Argument(help="The template's name.")]
 ClassesOption = Annotated[str, typer.Option(help="Class set: a name or a YAML file.")]
@@ -107,8 +107,8 @@ def check(
     wrong; notes are worth a look.
     """
     from ..classes import load_class_set
-    from ..template_checks import LEVELS, check_template
     from ..templates import template_names
+    from ..templates.checks import LEVELS, check_template
 
     class_set = load_class_set(classes)
     findings = {

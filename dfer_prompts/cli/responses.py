@@ -10,7 +10,7 @@ from ..workspace import Workspace
 from .output import JsonOption, message, print_json, print_line, print_table
 
 if TYPE_CHECKING:
-    from ..stored_answers import StoredAnswer
+    from ..asking.stored_answers import StoredAnswer
 
 SHOWN_OF_A_PROMPT = 40
 
@@ -30,8 +30,8 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List the stored answers, oldest first; damaged files are named on standard error."""
-    from ..responses import SHOWN_OF_A_KEY, ResponseStore
-    from ..stored_answers import stored_answers
+    from ..asking.responses import SHOWN_OF_A_KEY, ResponseStore
+    from ..asking.stored_answers import stored_answers
 
     workspace: Workspace = context.obj
     answers, damaged = stored_answers(ResponseStore(workspace.responses), model=model, containing=containing)
@@ -62,8 +62,8 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Print one stored answer: what was asked, how, the answer, and what today's parser reads in it."""
-    from ..responses import ResponseStore
-    from ..stored_answers import stored_answer
+    from ..asking.responses import ResponseStore
+    from ..asking.stored_answers import stored_answer
 
     workspace: Workspace = context.obj
     shown = stored_answer(ResponseStore(workspace.responses), key)

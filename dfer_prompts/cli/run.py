@@ -72,7 +72,7 @@ def train(
 
     Example: dfer-prompts train --descriptions v2@4 --dataset packed/mafw --fold 1
     """
-    from ..store import DescriptionStore
+    from ..versions.store import DescriptionStore
 
     workspace: Workspace = context.obj
     described = DescriptionStore(workspace).load(descriptions)
@@ -175,7 +175,7 @@ def evaluate(
 
 def _seen_notes(workspace: Workspace, run: Run, clips: PackedClips, folds: list[int]) -> list[str]:
     """What the run's set says it has seen of the judging folds, where the set is still here as it was."""
-    from ..store import DescriptionStore
+    from ..versions.store import DescriptionStore
 
     try:
         described = DescriptionStore(workspace).load(run.texts.name)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from dfer_prompts.cli.app import app
 from dfer_prompts.errors import InputError
-from dfer_prompts.store import load
+from dfer_prompts.versions.store import load
 
 
 def invoke(*arguments: str) -> tuple[str, str]:

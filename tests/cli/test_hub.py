@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from dfer_prompts.cli.app import app
 from dfer_prompts.errors import InputError
-from dfer_prompts.store import DescriptionStore, load
+from dfer_prompts.versions.store import DescriptionStore, load
 from dfer_prompts.workspace import Workspace
 from tests.prompts.drafts import draft
 from tests.prompts.hub import TOKEN, FakeHub, serve

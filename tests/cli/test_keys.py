@@ -83,7 +83,7 @@ UNICODE_JSON = json.dumps(completion("- a frown\n- narrow eyes\n- KEY")).replace
         (Reply({"error": {"message": ECHO}}), 1),
         (Reply({"error": {"message": ECHO, "code": "content_filter"}}, status=400), 1),
         (Reply({"error": {"message": ECHO, "code": ECHO, "type": ECHO}}, status=400), 1),
-        (Reply({"error": {"message": f"{'x ' * 80}{ECHO}"}}, status=400), 1),
+        (Reply({"error": {"message": f"{'x ' * 90}{ECHO}"}}, status=400), 1),
         (Reply({"detail": ECHO}, status=422), 1),
         (Reply({"error": ECHO}, status=404), 1),
         (Reply({"error": {"message": ECHO}}, status=401), 1),

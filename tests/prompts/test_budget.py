@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from dfer_prompts.budget import Budget, Estimate
+from dfer_prompts.asking.budget import Budget, Estimate
+from dfer_prompts.asking.endpoint import Endpoint
+from dfer_prompts.asking.generation import ask_and_rank
+from dfer_prompts.asking.planning import Asking, plan_for
+from dfer_prompts.asking.responses import Request, ResponseStore, Sampling
 from dfer_prompts.classes import load_class_set
 from dfer_prompts.errors import WorkError
-from dfer_prompts.generation import ask_and_rank
-from dfer_prompts.planning import Asking, plan_for
-from dfer_prompts.responses import Request, ResponseStore, Sampling
-from dfer_prompts.sources.endpoint import Endpoint
 from dfer_prompts.templates import load_template
 from dfer_prompts.workspace import Workspace
 
@@ -91,6 +91,12 @@ def test_tokens_stop_before_they_are_spent(endpoint: FakeEndpoint, isolated: Pat
         ask_for_fear(endpoint, isolated, Budget(tokens=600), max_tokens=100)
     assert 60 * len(endpoint.asked) <= 600
     assert len(endpoint.asked) == 8  # another might take 100 for its answer, and 480 are spent
+
+
+def test_requests_wait_for_what_others_leave_of_the_budget(endpoint: FakeEndpoint, isolated: Path) -> None:
+    # Four under way set 548 tokens aside; the last of 21 is sent with 1200 spent and 137 set aside.
+    ask_for_fear(endpoint, isolated, Budget(tokens=1340), max_tokens=100)
+    assert len(endpoint.asked) == 21
 
 
 def test_a_budget_too_small_for_any_request_asks_nothing(endpoint: FakeEndpoint, isolated: Path) -> None:

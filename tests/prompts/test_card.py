@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from huggingface_hub import DatasetCard
 
-from dfer_prompts.card import license_identifier
 from dfer_prompts.description_set import Seen
-from dfer_prompts.store import DescriptionStore
+from dfer_prompts.versions.card import license_identifier
+from dfer_prompts.versions.store import DescriptionStore
 from dfer_prompts.workspace import Workspace
 
 from .drafts import draft

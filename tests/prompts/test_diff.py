@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dfer_prompts import DescriptionSet, Descriptor
-from dfer_prompts.diff import Difference, diff, similarity
+from dfer_prompts.difference import Difference, diff, similarity
 
 from .drafts import draft
 

@@ -16,8 +16,8 @@ from pyarrow import parquet
 from dfer_prompts.classes import load_class_set
 from dfer_prompts.description_set import DescriptionSet, Descriptor, Manifest, Seen
 from dfer_prompts.errors import InputError
-from dfer_prompts.exchange import FORMATS, Imported, export, export_file, import_file
-from dfer_prompts.store import load
+from dfer_prompts.versions.exchange import FORMATS, Imported, export, export_file, import_file
+from dfer_prompts.versions.store import load
 
 from .drafts import draft
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
+from dfer_prompts.asking.endpoint import Endpoint
+from dfer_prompts.asking.generation import Outcome, ask_and_rank
+from dfer_prompts.asking.planning import Asking, plan_for, prompts, sampling_for
+from dfer_prompts.asking.progress import Progress
+from dfer_prompts.asking.responses import ResponseStore
 from dfer_prompts.classes import ClassSet, load_class_set
 from dfer_prompts.errors import InputError, Interrupted, WorkError
-from dfer_prompts.generation import Outcome, ask_and_rank
-from dfer_prompts.planning import Asking, plan_for, prompts, sampling_for
-from dfer_prompts.progress import Progress
-from dfer_prompts.responses import ResponseStore
-from dfer_prompts.sources.endpoint import Endpoint
 from dfer_prompts.templates import Template, load_template
 from dfer_prompts.workspace import Workspace
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from dfer_prompts.errors import InputError, Interrupted, WorkError
-from dfer_prompts.hub import hub_files, pull, push
-from dfer_prompts.store import DescriptionStore, load
+from dfer_prompts.versions.hub import hub_files, pull, push
+from dfer_prompts.versions.store import DescriptionStore, load
 from dfer_prompts.workspace import Workspace
 
 from .drafts import draft

@@ -11,7 +11,7 @@ from dfer_prompts.description_set import lineage
 from dfer_prompts.editing import edited
 from dfer_prompts.ensembles import members
 from dfer_prompts.errors import InputError
-from dfer_prompts.lineage import Entry, how_made, log
+from dfer_prompts.versions.lineage import Entry, how_made, log
 
 from .drafts import draft
 

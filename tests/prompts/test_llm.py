@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from dfer_prompts.asking.answers import Answer, Failure, read_answer
+from dfer_prompts.asking.dialogue import Reply as Arrived
+from dfer_prompts.asking.endpoint import Endpoint, normal_url, resolve_endpoint
+from dfer_prompts.asking.llm import Lost, Watcher, ask
+from dfer_prompts.asking.responses import Request, Sampling
 from dfer_prompts.errors import DferPromptsError, InputError, WorkError
-from dfer_prompts.responses import Request, Sampling
-from dfer_prompts.sources.answers import Answer, Failure, read_answer
-from dfer_prompts.sources.dialogue import Reply as Arrived
-from dfer_prompts.sources.endpoint import Endpoint, normal_url, resolve_endpoint
-from dfer_prompts.sources.llm import Lost, Watcher, ask
 from dfer_prompts.workspace import Workspace
 
 from .endpoint import FakeEndpoint, Reply, completion, cut, endless, raw, serve

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from dfer_prompts.dry_run import DryRun, dry_run
+from dfer_prompts.asking.dry_run import DryRun, dry_run
 from dfer_prompts.errors import InputError, WorkError
 from dfer_prompts.making import generate, generate_all
-from dfer_prompts.store import DescriptionStore, load
+from dfer_prompts.versions.store import DescriptionStore, load
 from dfer_prompts.workspace import Workspace
 
 from .endpoint import FakeEndpoint, Reply, completion, ordinary

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from dfer_prompts.redaction import redact, redact_environment
+from dfer_prompts.asking.redaction import redact, redact_environment
 
 SECRET = "sk-a/b+c&d<\"e'f-0123456789"
 

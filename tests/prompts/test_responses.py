@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dfer_prompts.responses import Request, ResponseStore, Sampling
+from dfer_prompts.asking.responses import Request, ResponseStore, Sampling
 
 REQUEST = Request(
     class_name="fear",

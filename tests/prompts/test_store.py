@@ -375,7 +375,7 @@ def test_in_a_checkout_ones_own_version_is_the_workspaces_alone(
     elsewhere.mkdir()
     shutil.copytree(shipped("descriptions") / "v1", checkout / "descriptions" / "v1")
     shutil.copytree(shipped("descriptions") / "v1", checkout / "descriptions" / "v2")
-    monkeypatch.setattr("dfer_prompts.store.shipped", lambda folder: checkout / folder)
+    monkeypatch.setattr("dfer_prompts.versions.store.shipped", lambda folder: checkout / folder)
     assert DescriptionStore(Workspace(checkout)).list() == ["v1", "v2"]
     assert DescriptionStore(Workspace(elsewhere)).list() == ["v1"]
     assert DescriptionStore(Workspace(elsewhere)).next_name() == "v2"

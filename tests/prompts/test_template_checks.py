@@ -10,8 +10,8 @@ from dfer_prompts.classes import ClassSet, ExpressionClass, class_set_names, loa
 from dfer_prompts.errors import InputError
 from dfer_prompts.parsing import parse_answer
 from dfer_prompts.resources import SHIPPED_TEMPLATES
-from dfer_prompts.template_checks import TemplateFinding, check_template
 from dfer_prompts.templates import load_template
+from dfer_prompts.templates.checks import TemplateFinding, check_template
 from dfer_prompts.workspace import Workspace
 
 HEAD = "---\nname: mine\npurpose: A test.\nsource: A person.\n---\n"  # the prompt begins in line 6

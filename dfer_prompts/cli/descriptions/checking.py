@@ -43,7 +43,7 @@ def check(
     """
     from ...checks import check as check_set
     from ...classes import load_class_set
-    from ...store import DescriptionStore
+    from ...versions.store import DescriptionStore
 
     checked = DescriptionStore(context.obj).load(ref)
     findings = check_set(checked, contexts, load_class_set(classes) if classes else None)

@@ -11,7 +11,7 @@ from ...errors import InputError
 from ..output import JsonOption, Pieces, print_json, print_pieces
 
 if TYPE_CHECKING:
-    from ...diff import Change, ClassDifference, Difference
+    from ...difference import Change, ClassDifference, Difference
 
 # The first kind that a change has decides how its line begins.
 _MARKS = {
@@ -43,8 +43,8 @@ def diff_(
     Classes are matched by name. A descriptor is reworded when more than half of its words, or nearly all of
     its letters, are the same. It has moved when it stands in another order to those that both sets have.
     """
-    from ...diff import diff
-    from ...store import DescriptionStore
+    from ...difference import diff
+    from ...versions.store import DescriptionStore
 
     if markdown and as_json:
         raise InputError("--markdown and --json are two ways to print it: choose one")

@@ -45,8 +45,8 @@ def edit(
     The set you begin with stays as it is and is the new one's parent. Descriptors that are still there keep
     their support; new ones have none, for no answer named them. Text that cannot be a set is kept in a file.
     """
-    from ...diff import diff
-    from ...store import DescriptionStore
+    from ...difference import diff
+    from ...versions.store import DescriptionStore
 
     store = DescriptionStore(context.obj)
     parent = store.load(ref)

@@ -48,8 +48,8 @@ def import_(
     sentence per line in the order of --classes; csv, yaml and parquet have rows like descriptors.jsonl.
     """
     from ...classes import load_class_set
-    from ...exchange import import_file
-    from ...store import DescriptionStore
+    from ...versions.exchange import import_file
+    from ...versions.store import DescriptionStore
 
     store = DescriptionStore(context.obj)
     if version is not None:
@@ -88,9 +88,9 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a version as another program reads it, and say what such a file cannot hold."""
-    from ...exchange import FORMATS, export_file
-    from ...exchange import export as exported_as
-    from ...store import DescriptionStore
+    from ...versions.exchange import FORMATS, export_file
+    from ...versions.exchange import export as exported_as
+    from ...versions.store import DescriptionStore
 
     descriptions = DescriptionStore(context.obj).load(ref)
     to_stdout = str(out) == "-"

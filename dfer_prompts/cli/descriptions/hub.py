@@ -28,10 +28,10 @@ def push(
 
     The token is that of HF_TOKEN or `hf auth login`; HF_ENDPOINT names another hub.
     """
-    from ...hub import check_repo, hub_files
-    from ...hub import push as push_version
-    from ...store import load
-    from ...version_files import RESPONSES
+    from ...versions.hub import check_repo, hub_files
+    from ...versions.hub import push as push_version
+    from ...versions.store import load
+    from ...versions.version_files import RESPONSES
 
     check_repo(repo)
     if dry_run:
@@ -69,8 +69,8 @@ def pull(
     as_json: JsonOption = False,
 ) -> None:
     """Bring a version from the HuggingFace hub, checked, under a new name; its manifest names the commit."""
-    from ...hub import pull as pull_version
-    from ...store import DescriptionStore
+    from ...versions.hub import pull as pull_version
+    from ...versions.store import DescriptionStore
 
     saved = pull_version(source, version, context.obj)
     folder = str(DescriptionStore(context.obj).path(saved.name))

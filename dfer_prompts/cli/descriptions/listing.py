@@ -11,7 +11,7 @@ from ..output import JsonOption, message, print_json, print_table
 
 if TYPE_CHECKING:
     from ...description_set import DescriptionSet
-    from ...store import DescriptionStore
+    from ...versions.store import DescriptionStore
 
 
 def register(commands: typer.Typer) -> None:
@@ -23,7 +23,7 @@ def register(commands: typer.Typer) -> None:
 
 def list_(context: typer.Context, as_json: JsonOption = False) -> None:
     """List the versions of this workspace and those shipped; the workspace's win."""
-    from ...store import DescriptionStore
+    from ...versions.store import DescriptionStore
 
     store = DescriptionStore(context.obj)
     rows = [_listed(store, name) for name in store.list()]
@@ -46,13 +46,15 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a description set says of each class, and where that comes from."""
-    from ...store import DescriptionStore
+    from ...versions.store import DescriptionStore
 
     shown = DescriptionStore(context.obj).load(ref)
     if as_json:
         print_json(_as_json(shown))
         return
-    facts = shown.manifest.model_dump(exclude={"class_set", "files", "failures"}, exclude_none=True)
+    facts = shown.manifest.model_dump(
+        exclude={"class_set", "files", "manifest_sha256", "failures"}, exclude_none=True
+    )
     facts = {key: value for key, value in facts.items() if value not in ({}, [])}
     facts |= {"class_set": shown.manifest.class_set["name"], "sha256": shown.sha256}
     facts["per class"] = _per_class(shown)
@@ -82,7 +84,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check that a version's files are as they were written; exit status 1 if not."""
-    from ...store import DescriptionStore
+    from ...versions.store import DescriptionStore
 
     store = DescriptionStore(context.obj)
     names = store.list() if ref is None else [ref.partition("@")[0]]

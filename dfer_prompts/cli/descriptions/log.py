@@ -10,7 +10,7 @@ import typer
 from ..output import Branch, JsonOption, Pieces, message, print_json, print_tree
 
 if TYPE_CHECKING:
-    from ...lineage import Entry
+    from ...versions.lineage import Entry
 
 
 def register(commands: typer.Typer) -> None:
@@ -30,8 +30,8 @@ def log(
     All is read from the manifests of the versions that are here. A parent that is gone, or whose descriptors
     are others than those the version was made from, is said.
     """
-    from ...lineage import log as log_of
-    from ...store import DescriptionStore
+    from ...versions.lineage import log as log_of
+    from ...versions.store import DescriptionStore
 
     entries = log_of(DescriptionStore(context.obj), ref)
     if as_json:

@@ -74,7 +74,7 @@ def score(
 
     Example: dfer-prompts descriptions score v1 v2@4 --clip demo --figure cosines.png
     """
-    from ...store import DescriptionStore
+    from ...versions.store import DescriptionStore
 
     workspace: Workspace = context.obj
     store = DescriptionStore(workspace)

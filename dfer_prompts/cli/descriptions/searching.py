@@ -66,7 +66,7 @@ def search(
 
     Example: dfer-prompts descriptions search v2 --dataset packed/mafw --folds 2-5 --k 4
     """
-    from ...store import DescriptionStore
+    from ...versions.store import DescriptionStore
 
     workspace: Workspace = context.obj
     store = DescriptionStore(workspace)

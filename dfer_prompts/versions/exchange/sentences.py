@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..description_set import DescriptionSet, join
-from ..errors import InputError
+from ...description_set import DescriptionSet, join
+from ...errors import InputError
 from .content import Content, decoded, one_line, ranked
 
 _QUOTED = re.compile(r"""(['"])(?P<text>.+)\1,?""")  # as in the released Python file

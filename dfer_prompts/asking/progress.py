@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .sources.answers import usage_of
+from .answers import usage_of
 
 
 @dataclass

@@ -9,10 +9,10 @@ from typing import Literal
 
 from jinja2 import meta, nodes
 
-from .classes import ClassSet
+from ..classes import ClassSet
+from ..workspace import Workspace
+from . import VARIABLES, Template, TemplateFault, load_template
 from .sandbox import Sandbox
-from .templates import VARIABLES, Template, TemplateFault, load_template
-from .workspace import Workspace
 
 CODE = re.compile(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", re.DOTALL)
 LONG = 8_000  # characters, about 2,000 tokens: half of what small local servers read unless told otherwise

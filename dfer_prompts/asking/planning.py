@@ -10,14 +10,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .classes import ClassSet, class_set_names, load_class_set
-from .errors import InputError
-from .ranking import Ranking
+from ..classes import ClassSet, class_set_names, load_class_set
+from ..errors import InputError
+from ..ranking import Ranking
+from ..templates import Template, load_template
+from ..validation import first_problem
+from ..workspace import Workspace
+from .endpoint import TIMEOUT_S, Endpoint, check_models, resolve_endpoint
 from .responses import Request, Sampling
-from .sources.endpoint import TIMEOUT_S, Endpoint, check_models, resolve_endpoint
-from .templates import Template, load_template
-from .validation import first_problem
-from .workspace import Workspace
 
 DEFAULT_TOP_K = 6
 

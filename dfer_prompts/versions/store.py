@@ -12,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .description_set import DescriptionSet, Manifest
-from .errors import InputError, unknown
-from .files import sweep, temporary_beside
-from .resources import SHIPPED_VERSIONS, shipped
+from ..description_set import DescriptionSet, Manifest
+from ..errors import InputError, unknown
+from ..files import sweep, temporary_beside
+from ..resources import SHIPPED_VERSIONS, shipped
+from ..workspace import Workspace
 from .version_files import MANIFEST, ROWS, manifest_is_as_written, read_manifest, read_version, write_version
-from .workspace import Workspace
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
@@ -146,8 +146,10 @@ class DescriptionStore:
             temporary.rename(self._folder / name)  # never replaces a folder that has files in it
         except BaseException as error:
             shutil.rmtree(temporary, ignore_errors=True)
-            if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                return None
+            if isinstance(error, OSError):
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                    return None
+                error.filename = str(self._folder / name)  # and not the temporary folder, which is gone
             raise
         _flush(self._folder)
         return manifest

@@ -14,17 +14,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from ..description_set import DescriptionSet, Descriptor, Manifest
+from ..errors import Interrupted, WorkError, system_words
+from ..files import require_writable, sweep
+from ..ranking import rank_classes
+from .answers import Answer, Failure, read_answer
 from .budget import Budget, Estimate, told
-from .description_set import DescriptionSet, Descriptor, Manifest
-from .errors import Interrupted, WorkError, system_words
-from .files import require_writable, sweep
+from .endpoint import TIMEOUT_S, run_blocking
+from .llm import Asked, Lost, Reply, Watcher, ask
 from .planning import Plan
 from .progress import Progress, Report, Tally
-from .ranking import rank_classes
 from .responses import Request, ResponseStore
-from .sources.answers import Answer, Failure, read_answer
-from .sources.endpoint import TIMEOUT_S, run_blocking
-from .sources.llm import Asked, Lost, Reply, Watcher, ask
 
 
 @dataclass(frozen=True)

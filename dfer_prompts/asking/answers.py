@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..parsing import parse_answer
-from ..response_formats import Form, reading
 from .endpoint import shortened
+from .response_formats import Form, reading
 
 Reason = Literal["truncated", "refused", "empty", "malformed", "too large"]
 FILTERED = ("content_filter", "content_policy_violation")  # error codes of servers that filter the question

@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .classes import class_set_of
-from .description_set import DescriptionSet, Manifest
-from .errors import InputError
+from ..asking.redaction import redact_environment
+from ..classes import class_set_of
+from ..description_set import DescriptionSet, Manifest
+from ..errors import InputError
+from ..workspace import Workspace
 from .hub_errors import asking
-from .redaction import redact_environment
 from .store import DescriptionStore
 from .version_files import CARD, MANIFEST, RESPONSES, ROWS, read_manifest, read_version
-from .workspace import Workspace
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -16,15 +16,15 @@ from typing import Any
 from jinja2 import TemplateError, TemplateSyntaxError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .classes import ClassSet, ExpressionClass
-from .errors import InputError, unknown
-from .resources import SHIPPED_TEMPLATES, shipped
-from .response_formats import ResponseFormat
-from .responses import Sampling
+from ..asking.response_formats import ResponseFormat
+from ..asking.responses import Sampling
+from ..classes import ClassSet, ExpressionClass
+from ..errors import InputError, unknown
+from ..resources import SHIPPED_TEMPLATES, shipped
+from ..validation import first_problem
+from ..workspace import Workspace
+from ..yaml_files import key_lines, parse_yaml
 from .sandbox import Sandbox
-from .validation import first_problem
-from .workspace import Workspace
-from .yaml_files import key_lines, parse_yaml
 
 SUFFIX = ".md"
 FRONT_MATTER_LINE = 2  # of the file, below the first `---`

@@ -152,7 +152,7 @@ class Difference:
         """A report for a pull request or a page; what the descriptors say is escaped."""
         from .markdown import markdown_environment
 
-        return markdown_environment().get_template("diff.md.j2").render(of=self, any_change=any_change)
+        return markdown_environment().get_template("difference.md.j2").render(of=self, any_change=any_change)
 
 
 def diff(first: DescriptionSet, second: DescriptionSet) -> Difference:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import InputError
+from ..errors import InputError
+from .answers import Answer, content_of, usage_of
 from .generation import read_record
 from .responses import ResponseStore
-from .sources.answers import Answer, content_of, usage_of
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .errors import InputError, unknown
-from .files import write_atomically
+from ..errors import InputError, unknown
+from ..files import write_atomically
 from .response_formats import ResponseFormat, identity
 
 KEY = re.compile(r"[0-9a-f]{64}")

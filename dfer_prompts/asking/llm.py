@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import openai
 
-from ..budget import Budget, Estimate
-from ..responses import Request
+from .budget import Budget, Estimate
 from .dialogue import Dialogue, Reply
 from .endpoint import (
     TIMEOUT_S,
@@ -24,6 +23,7 @@ from .endpoint import (
     shortened,
     unknown_model,
 )
+from .responses import Request
 
 __all__ = ["RETRIES", "Asked", "Lost", "Reply", "Watcher", "ask"]
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..defaults import Price
+from ..errors import DferPromptsError
+from ..making import Note
+from ..templates import Template
+from ..workspace import Workspace
 from .budget import Estimate
-from .defaults import Price
-from .errors import DferPromptsError
+from .endpoint import Endpoint, resolve_endpoint
 from .generation import answered
-from .making import Note
 from .planning import Asking, Classes, Plan, class_set_of, plan_for, templates_for
 from .responses import ResponseStore
-from .sources.endpoint import Endpoint, resolve_endpoint
-from .templates import Template
-from .workspace import Workspace
 
 
 @dataclass(frozen=True)

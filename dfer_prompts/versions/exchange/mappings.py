@@ -10,8 +10,8 @@ import json
 from collections import Counter
 from typing import Any
 
-from ..description_set import DescriptionSet
-from ..errors import InputError
+from ...description_set import DescriptionSet
+from ...errors import InputError
 from .content import Content, decoded, one_line, ranked
 
 _SHAPE = "DCLIP's and CuPL's files are {class: [text, ...]}"

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .answers import content_of, usage_of
 from .responses import Request
-from .sources.answers import content_of, usage_of
 
 CHARACTERS_PER_TOKEN = 4.0
 

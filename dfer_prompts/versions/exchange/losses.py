@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from ..description_set import DescriptionSet, Descriptor
+from ...description_set import DescriptionSet, Descriptor
 from .sentences import unsplittable
 from .tables import formulas
 
@@ -76,6 +76,7 @@ def _manifest(descriptions: DescriptionSet) -> str | None:
         "created",
         "tool_version",
         "files",
+        "manifest_sha256",
         "control",
         "seen",
         "failures",

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
-from . import __version__
-from .errors import DferPromptsError, InputError, Interrupted, WorkError
-from .redaction import redact_environment
+from .. import __version__
+from ..asking.redaction import redact_environment
+from ..errors import DferPromptsError, InputError, Interrupted, WorkError
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -11,13 +11,13 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ..description_set import FORMAT_VERSION, DescriptionSet, Descriptor, Manifest
+from ..errors import InputError
+from ..files import write_flushed
+from ..validation import first_problem
+from ..wording import normal_form
+from ..yaml_files import read_yaml
 from .card import card
-from .description_set import FORMAT_VERSION, DescriptionSet, Descriptor, Manifest
-from .errors import InputError
-from .files import write_flushed
-from .validation import first_problem
-from .wording import normal_form
-from .yaml_files import read_yaml
 
 ROWS, RESPONSES, MANIFEST, CARD = "descriptors.jsonl", "responses.jsonl", "manifest.yaml", "README.md"
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..classes import ClassSet, canonical_class_name, class_set_of
-from ..description_set import DescriptionSet, Manifest
-from ..errors import InputError, unknown
-from ..files import write_atomically
+from ...classes import ClassSet, canonical_class_name, class_set_of
+from ...description_set import DescriptionSet, Manifest
+from ...errors import InputError, unknown
+from ...files import write_atomically
 from . import mappings, sentences, tables
 from .content import LARGEST, Content, Members
 from .losses import losses

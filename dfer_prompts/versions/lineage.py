@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .description_set import Manifest
-from .errors import InputError
+from ..description_set import Manifest
+from ..errors import InputError
 from .store import DescriptionStore
 from .version_files import read_manifest
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import openai
 
-from ..response_formats import FORMS, Form, parameters
-from ..responses import Request
 from .answers import FILTERED, TOO_LARGE, Answer, read_answer
 from .endpoint import Endpoint, server_words, shortened
+from .response_formats import FORMS, Form, parameters
+from .responses import Request
 from .transport import AnswerTooLarge
 
 OLD_LIMIT, NEW_LIMIT = "max_tokens", "max_completion_tokens"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..description_set import Descriptor
-from ..errors import InputError
+from ...description_set import Descriptor
+from ...errors import InputError
 
 Members = list[list[Descriptor]]
 LONGEST = 2000  # characters of a descriptor; CLIP takes some 300

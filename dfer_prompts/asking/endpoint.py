@@ -18,8 +18,8 @@ from urllib.parse import urlsplit, urlunsplit
 import openai
 
 from ..errors import InputError, WorkError
-from ..redaction import redact
 from ..workspace import Workspace
+from .redaction import redact
 from .transport import BoundedClient
 
 OPENAI_URL = "https://api.openai.com/v1"

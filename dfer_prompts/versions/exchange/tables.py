@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..description_set import DescriptionSet, Descriptor
-from ..errors import InputError
-from ..validation import first_problem
-from ..yaml_files import parse_yaml
-from ..yaml_loader import LOADER
+from ...description_set import DescriptionSet, Descriptor
+from ...errors import InputError
+from ...validation import first_problem
+from ...yaml_files import parse_yaml
+from ...yaml_loader import LOADER
 from .content import LARGEST, Content, Members, decoded, one_line, ranked
 from .mappings import class_lists, ordered
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from .description_set import DescriptionSet, Manifest
-from .markdown import markdown_environment, one_line, shows
+from ..description_set import DescriptionSet, Manifest
+from ..markdown import markdown_environment, one_line, shows
 
 LONGEST = 300  # characters of a value that a line of the card gives; the manifest has the rest
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))

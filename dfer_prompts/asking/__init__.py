@@ -1,0 +1,1 @@
+"""Asking a language model: what is planned, sent, answered, stored, and what that costs."""

@@ -1,0 +1,1 @@
+"""Versions of description sets: on disk, in others' formats, on the hub, and which came from which."""
