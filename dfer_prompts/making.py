@@ -6,14 +6,14 @@ The command `dfer-prompts generate` and Python call the same functions, with the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from .asking.budget import Budget
 from .asking.generation import Outcome, ask_and_rank
-from .asking.planning import Asking, Classes, Plan, class_set_of, plans_for
+from .asking.planning import Asking, Classes, Note, Plan, class_set_of, plans_for
 from .asking.progress import Report
 from .asking.responses import ResponseStore
 from .classes import ClassSet, match_class_name
@@ -28,8 +28,6 @@ from .versions.store import DescriptionStore
 from .workspace import Workspace
 
 SOURCES = ("llm", "facs", "sentence:an expression of {class}", *(f"control:{name}" for name in CONTROLS))
-
-Note = Callable[[str], None]
 
 
 def generate(

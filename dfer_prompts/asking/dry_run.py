@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from ..defaults import Price
 from ..errors import DferPromptsError
-from ..making import Note
 from ..templates import Template
 from ..workspace import Workspace
 from .budget import Estimate
 from .endpoint import Endpoint, resolve_endpoint
 from .generation import answered
-from .planning import Asking, Classes, Plan, class_set_of, plan_for, templates_for
+from .planning import Asking, Classes, Note, Plan, class_set_of, plan_for, templates_for
 from .responses import ResponseStore
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,14 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..classes import ClassSet, class_set_names, load_class_set
 from ..errors import InputError
 from ..ranking import Ranking
+from ..sampling import Sampling
 from ..templates import Template, load_template
 from ..validation import first_problem
 from ..workspace import Workspace
 from .endpoint import TIMEOUT_S, Endpoint, check_models, resolve_endpoint
-from .responses import Request, Sampling
+from .responses import Request
 
 DEFAULT_TOP_K = 6
 
+Note = Callable[[str], None]  # is told a sentence for the person
 Classes = str | Path | ClassSet
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-ResponseFormat = Literal["text", "json_schema"]
+from ..sampling import ResponseFormat
+
 Form = Literal["json_schema", "json_object", "text"]
 
 SCHEMA: dict[str, Any] = {

@@ -12,31 +12,16 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
 
 from ..errors import InputError, unknown
 from ..files import write_atomically
-from .response_formats import ResponseFormat, identity
+from ..sampling import ResponseFormat, Sampling
+from .response_formats import identity
 
 KEY = re.compile(r"[0-9a-f]{64}")
 SHOWN_OF_A_KEY = 12
 LISTED = 8  # keys in an error
-
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-
-
-class Sampling(BaseModel):
-    """How an answer is drawn; sent with every request (`reasoning_effort` only when set) and recorded."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    temperature: float = Field(default=0.7, ge=0, le=2)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    max_tokens: int = Field(default=2048, ge=1)  # a thinking model spends most of it before its first word
-    seed: int = Field(default=1, ge=0)  # sample i is asked with seed + i
-    reasoning_effort: Effort | None = None  # only models that reason know it, so it is sent only when set
 
 
 @dataclass(frozen=True)

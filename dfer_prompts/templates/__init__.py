@@ -16,11 +16,10 @@ from typing import Any
 from jinja2 import TemplateError, TemplateSyntaxError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..asking.response_formats import ResponseFormat
-from ..asking.responses import Sampling
 from ..classes import ClassSet, ExpressionClass
 from ..errors import InputError, unknown
 from ..resources import SHIPPED_TEMPLATES, shipped
+from ..sampling import ResponseFormat, Sampling
 from ..validation import first_problem
 from ..workspace import Workspace
 from ..yaml_files import key_lines, parse_yaml

@@ -11,9 +11,10 @@ from dfer_prompts.asking.budget import Budget, Estimate
 from dfer_prompts.asking.endpoint import Endpoint
 from dfer_prompts.asking.generation import ask_and_rank
 from dfer_prompts.asking.planning import Asking, plan_for
-from dfer_prompts.asking.responses import Request, ResponseStore, Sampling
+from dfer_prompts.asking.responses import Request, ResponseStore
 from dfer_prompts.classes import load_class_set
 from dfer_prompts.errors import WorkError
+from dfer_prompts.sampling import Sampling
 from dfer_prompts.templates import load_template
 from dfer_prompts.workspace import Workspace
 

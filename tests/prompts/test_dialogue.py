@@ -9,7 +9,8 @@ import pytest
 
 from dfer_prompts.asking.answers import Answer, read_answer
 from dfer_prompts.asking.response_formats import JSON_SCHEMA, SCHEMA
-from dfer_prompts.asking.responses import Request, Sampling
+from dfer_prompts.asking.responses import Request
+from dfer_prompts.sampling import Sampling
 
 from .endpoint import FakeEndpoint, Reply, completion
 from .test_llm import watched

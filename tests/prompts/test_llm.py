@@ -15,8 +15,9 @@ from dfer_prompts.asking.answers import Answer, Failure, read_answer
 from dfer_prompts.asking.dialogue import Reply as Arrived
 from dfer_prompts.asking.endpoint import Endpoint, normal_url, resolve_endpoint
 from dfer_prompts.asking.llm import Lost, Watcher, ask
-from dfer_prompts.asking.responses import Request, Sampling
+from dfer_prompts.asking.responses import Request
 from dfer_prompts.errors import DferPromptsError, InputError, WorkError
+from dfer_prompts.sampling import Sampling
 from dfer_prompts.workspace import Workspace
 
 from .endpoint import FakeEndpoint, Reply, completion, cut, endless, raw, serve

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from dfer_prompts.asking.responses import Request, ResponseStore, Sampling
+from dfer_prompts.asking.responses import Request, ResponseStore
+from dfer_prompts.sampling import Sampling
 
 REQUEST = Request(
     class_name="fear",
