@@ -10,8 +10,9 @@ The rule, made so that what is told apart wrongly costs a little support, and op
 - Spellings count as one: "grey" and "gray", "wide-open" and "wide open", "downturned" and "turned downward",
   "widened" and "wide"; "brow" is read as eyebrows, as FACS does.
 - The order of the words does not count where they describe one part of the face: "eyes wide open" is "wide
-  open eyes". With two parts, two places (upper, inner, one), a negation or a change over time, it counts,
-  and words do not wander between clauses: "open eyes and closed mouth" is not "closed eyes and open mouth".
+  open eyes". With two parts, two places (upper, inner, one), two opposites ("open mouth closes"), a negation
+  or a change over time, it counts, and words do not wander between clauses: "open eyes and closed mouth" is
+  not "closed eyes and open mouth".
 """
 
 from __future__ import annotations
@@ -49,10 +50,13 @@ _SILENT = {
 _BREAKS = {",", "and", "with", "but", "while"}
 _ORDERED = {
     "no", "not", "never", "without", "barely", "hardly", "scarcely", "than", "then", "before", "after",
-    "until", "from", "to", "into", "first", "rather", "but", "while",
+    "until", "from", "to", "into", "first", "rather", "but", "while", "become", "becomes", "becoming",
+    "replace", "replaces", "replaced", "replacing", "follow", "follows", "followed", "following", "precedes",
+    "preceded", "preceding",
 }  # fmt: skip
 _PLACES = {
     "upper", "lower", "inner", "outer", "left", "right", "one", "other", "another", "second", "higher",
+    "top", "bottom", "front", "inside", "outside",
 }  # fmt: skip
 _PART = re.compile(
     r"(?:eye|eyebrow|eyelid|lid|eyelash|lash|pupil|mouth|lip|tongue|jaw|chin|cheek|nostril|nose|forehead|face|"
@@ -62,13 +66,28 @@ _STEMS = {  # of words the stemmer must not touch, or does not know
     **{word: word for word in ("eyebrow", "eyebrows", "barely", "hardly", "scarcely", "partly")},
     **dict.fromkeys(("lowers", "lowered", "lowering"), "lowered"),
     "drawn": "draw",
+    "droopy": "droop",
+    "slowly": "slow",
     "teeth": "tooth",
 }
 _STATES = {  # stems of becoming -> stems of being
     "brighten": "bright", "darken": "dark", "flatten": "flat", "harden": "hard", "loosen": "loos",
-    "moisten": "moist", "redden": "red", "soften": "soft", "stiffen": "stiff", "straighten": "straight",
-    "tighten": "tight", "widen": "wide",
+    "moisten": "moist", "redden": "red", "slacken": "slack", "soften": "soft", "stiffen": "stiff",
+    "straighten": "straight", "tighten": "tight", "widen": "wide",
 }  # fmt: skip
+_OPPOSITES = (  # stems: with one of each side in a clause, "wide eyes narrow" is not "narrow eyes widen"
+    ({"open", "part", "drop"}, {"close", "shut", "press", "seal", "clench"}),
+    ({"wide", "big", "larg", "dilat"}, {"narrow", "squint", "small", "constrict"}),
+    ({"rais", "rise", "lift", "up", "arch"}, {"lowered", "drop", "fall", "down", "sag", "droop"}),
+    ({"tight", "tens", "clench", "hard", "stiff", "press"}, {"relax", "loos", "soft", "slack", "part"}),
+    ({"furrow", "wrinkl", "creas", "knit"}, {"smooth", "relax"}),
+    ({"bright"}, {"dark", "dull", "dim"}),
+    ({"flush", "red"}, {"pale"}),
+    ({"wet", "moist"}, {"dri"}),
+    ({"steadi", "still"}, {"waver", "move"}),
+    ({"quick", "fast", "rapid", "sudden"}, {"slow", "gradual"}),
+    ({"grow", "appear", "rise"}, {"fade", "disappear", "fall", "vanish"}),
+)
 
 
 @lru_cache(maxsize=65536)
@@ -123,7 +142,12 @@ def _parts(clause: Sequence[str]) -> int:
 def _form(clause: Sequence[str], *, in_order: bool) -> str:
     stems = [_stem(word) for word in clause]
     places = sum(word in _PLACES for word in clause)
-    return " ".join(stems if in_order or _parts(clause) > 1 or places > 1 else sorted(set(stems)))
+    in_order = in_order or _parts(clause) > 1 or places > 1 or _has_opposites(stems)
+    return " ".join(stems if in_order else sorted(set(stems)))
+
+
+def _has_opposites(stems: Sequence[str]) -> bool:
+    return any(not one.isdisjoint(stems) and not other.isdisjoint(stems) for one, other in _OPPOSITES)
 
 
 @cache
