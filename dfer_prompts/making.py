@@ -17,7 +17,7 @@ from .asking.planning import Asking, Classes, Note, Plan, class_set_of, plans_fo
 from .asking.progress import Report
 from .asking.responses import ResponseStore
 from .classes import ClassSet, match_class_name
-from .description_set import DescriptionSet
+from .description_set import DescriptionSet, lineage
 from .errors import DferPromptsError, InputError, WorkError, system_words, unknown
 from .files import require_writable
 from .sources.controls import CONTROLS, control_set
@@ -148,9 +148,10 @@ def _unasked(
     if what not in CONTROLS:
         raise unknown("control", what, CONTROLS)
     parent = store.load(of)
-    if classes is not None:
-        parent = _restricted(parent, class_set_of(classes))
-    return control_set(what, parent, seed=1 if asking.seed is None else asking.seed)
+    controlled = parent if classes is None else _restricted(parent, class_set_of(classes))
+    control = control_set(what, controlled, seed=1 if asking.seed is None else asking.seed)
+    manifest = control.manifest.model_copy(update=lineage([parent]))  # whole, as it can be found again
+    return replace(control, manifest=manifest)
 
 
 def _restricted(parent: DescriptionSet, class_set: ClassSet) -> DescriptionSet:

@@ -12,6 +12,7 @@ import pytest
 from dfer_prompts.asking.dry_run import DryRun, dry_run
 from dfer_prompts.errors import InputError, WorkError
 from dfer_prompts.making import generate, generate_all
+from dfer_prompts.versions.lineage import log
 from dfer_prompts.versions.store import DescriptionStore, load
 from dfer_prompts.workspace import Workspace
 
@@ -229,3 +230,12 @@ def test_a_dry_run_without_an_endpoint_shows_the_prompts(
     assert "happiness" in run.prompts["happiness"][0]["content"]
     assert "no language model to ask" in notes[0]
     assert json.loads(json.dumps(asdict(run)))["most_cost"] is None
+
+
+def test_the_log_of_a_control_of_some_classes_finds_the_whole_set_it_was_made_of(
+    workspace: Workspace,
+) -> None:
+    made = generate("dfew", source="control:swapped", of="v1@2", version="noise", workspace=workspace)
+    assert made.descriptions.manifest.parent_sha256 == {"v1@2": load("v1@2").sha256}
+    (parent,) = log(DescriptionStore(workspace), "noise")[0].parents
+    assert (parent.ref, parent.problem) == ("v1@2", None)
