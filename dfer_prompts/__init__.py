@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from .sources.controls import control_set as control_set
     from .sources.facs import facs_set as facs_set
     from .sources.sentences import sentence_set as sentence_set
+    from .studies.comparing import compare as compare
+    from .studies.scoring import score as score
+    from .studies.searching import search as search
     from .templates import Template as Template
     from .templates import load_template as load_template
     from .templates.checks import check_template as check_template
@@ -109,6 +112,9 @@ _HOMES = {
     "sources.controls": ("control_set",),
     "sources.facs": ("facs_set",),
     "sources.sentences": ("sentence_set",),
+    "studies.comparing": ("compare",),
+    "studies.scoring": ("score",),
+    "studies.searching": ("search",),
     "versions.store": (
         "DescriptionStore",
         "load",

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from ..errors import InputError, Interrupted
-from ..seen import require_unseen
 from ..workspace import Workspace
 from .configuration import (
-    Choices,
     ClipOption,
     DatasetOption,
     DeviceOption,
@@ -22,20 +16,9 @@ from .configuration import (
     SelectOption,
     SetOption,
     WeightsOption,
-    class_texts,
-    judging_folds,
     numbers,
-    open_dataset,
 )
 from .output import JsonOption, message, print_json, print_line, print_table, progress
-
-if TYPE_CHECKING:
-    from dfer_model.comparison import Comparison
-    from dfer_model.data.packed import PackedClips
-    from dfer_model.experiments import Grid
-    from dfer_model.runs import Run
-
-    from ..description_set import DescriptionSet
 
 SetsArgument = Annotated[list[str], typer.Argument(help="Description sets or views, such as v1@4 v2@4.")]
 ControlsOption = Annotated[
@@ -77,82 +60,30 @@ def compare(
 
     Example: dfer-prompts compare v1@2 v1@4 v2@4 --controls --dataset packed/mafw --folds 1-5 --seeds 1-3
     """
-    workspace: Workspace = context.obj
-    clips = open_dataset(workspace, dataset)
-    settings = Choices(preset, clip, weights, epochs, select, overrides or []).settings(workspace, clips.name)
-    wanted = dict.fromkeys([*(USUAL_CONTROLS if controls else ()), *(control or [])])
-    candidates, control_sets = described(workspace, sets, wanted)
-    texts = tuple(class_texts(each, clips) for each in [*candidates, *control_sets])
-    from dfer_model.experiments import Grid
+    from ..studies import comparing
 
-    judging = judging_folds(clips, folds)
-    require_unseen([*candidates, *control_sets], clips.name, clips.fingerprint, judging)
-    grid = Grid(settings, texts, judging, numbers(seeds, "--seeds"))
-    result = compare_grid(workspace, clips, grid, control_sets, device)
+    workspace: Workspace = context.obj
+    result = comparing.compare(
+        *sets,
+        dataset=dataset,
+        controls=controls,
+        control=control or (),
+        folds=numbers(folds, "--folds") if folds is not None else None,
+        seeds=numbers(seeds, "--seeds"),
+        workspace=workspace,
+        device=device,
+        progress=progress,
+        preset=preset,
+        clip=clip,
+        weights=weights,
+        epochs=epochs,
+        select=select,
+        overrides=overrides or (),
+    ).as_dict()
     if as_json:
         print_json(result)
-        return
-    show(result)
-
-
-def compare_grid(
-    workspace: Workspace, clips: PackedClips, grid: Grid, controls: Sequence[DescriptionSet], device: str
-) -> dict[str, Any]:
-    """Run the grid, compare, and keep the result under `comparisons/`; returns what was kept.
-
-    `controls` are those of the grid's sets that are controls.
-    """
-    from dfer_model import comparison
-    from dfer_model.clip import load_clip
-    from dfer_model.errors import Interrupted as ModelInterrupted
-    from dfer_model.experiments import check_grid, train_grid
-    from dfer_model.zero_shot import zero_shot_answers
-
-    features = workspace.root / ".dfer" / "features"
-    clip = load_clip(grid.settings.clip, grid.settings.weights)
-    check_grid(grid, clip, clips)
-    try:
-        with progress("zero-shot") as report:
-            zero_shot = zero_shot_answers(grid, clip, clips, features, report, device)
-        with progress("training") as report:
-            runs = train_grid(grid, clips, workspace.runs, report, device)
-    except (KeyboardInterrupt, ModelInterrupted) as error:
-        raise Interrupted(
-            f"Stopped; finished runs and the last epoch of the one at work are kept in {workspace.runs}\n"
-            "Give the same command again to go on"
-        ) from error
-    selection = grid.settings.select
-    trained = comparison.trained_answers(runs, grid.texts, selection)
-    names = [each.name for each in controls]
-    compared = comparison.compare(trained, zero_shot, names, grid.seeds, selection)
-    return _keep(workspace, clips, grid, controls, runs, compared)
-
-
-USUAL_CONTROLS = ("class-name", "swapped", "scrambled")
-
-
-def described(
-    workspace: Workspace, refs: list[str], controls: Iterable[str]
-) -> tuple[list[DescriptionSet], list[DescriptionSet]]:
-    """The sets named, and the controls: those among them, then `controls` of the one with most descriptors.
-
-    Raises InputError for a set named twice, for controls alone, and for one set alone without a control.
-    """
-    from ..sources.controls import control_set
-    from ..versions.store import DescriptionStore
-
-    if len(set(refs)) != len(refs):
-        raise InputError("a set is named twice; each can be compared with the others only once")
-    store = DescriptionStore(workspace)
-    named = [store.load(ref) for ref in refs]
-    candidates = [each for each in named if each.manifest.control is None]
-    if not candidates:
-        raise InputError(f"{' and '.join(refs)}: controls alone compare nothing; name the set they control")
-    largest = max(candidates, key=lambda each: sum(len(m) for ms in each.members.values() for m in ms))
-    made = [control_set(name, largest) for name in controls]
-    if len(named) + len(made) < 2:
-        raise InputError("one set alone cannot be compared\nName a second one, or add --controls")
-    return candidates, [*(each for each in named if each.manifest.control is not None), *made]
+    else:
+        show(result)
 
 
 def show(result: dict[str, Any]) -> None:
@@ -203,37 +134,6 @@ def _figure(figure: dict[str, float | None]) -> str:
 def _difference(difference: dict[str, Any]) -> str:
     folds = " ".join(f"{value:+.1f}" for value in difference["per_fold"].values())
     return f"{difference['value']:+.1f} ({difference['low']:+.1f} to {difference['high']:+.1f})\n{folds}"
-
-
-def _keep(
-    workspace: Workspace,
-    clips: PackedClips,
-    grid: Grid,
-    controls: Sequence[DescriptionSet],
-    runs: list[Run],
-    compared: Comparison,
-) -> dict[str, Any]:
-    import json
-
-    from ..files import write_atomically
-
-    ids = [run.id for run in runs]
-    name = hashlib.sha256("\n".join([*ids, *(each.name for each in grid.texts)]).encode()).hexdigest()[:12]
-    folder = workspace.root / "comparisons" / name
-    result = {
-        "folder": str(folder),
-        "dataset": clips.name,
-        **asdict(compared),
-        "settings": grid.settings.model_dump(mode="json"),
-        "texts": [asdict(each) for each in grid.texts],
-        "controls": {
-            each.name: {"made_of": each.manifest.parents, "seed": each.manifest.derivation.get("seed")}
-            for each in controls
-        },
-        "runs": ids,
-    }
-    write_atomically(folder / "comparison.json", json.dumps(result, ensure_ascii=False, indent=2))
-    return result
 
 
 def register(app: typer.Typer) -> None:

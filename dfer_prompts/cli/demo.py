@@ -145,16 +145,19 @@ def drawn_clips(folder: Path) -> PackedClips:
 
 def compared(workspace: Workspace, clips: PackedClips, refs: list[str]) -> dict[str, Any]:
     """`dfer-prompts compare v1@2 v1@4 v2@4 --controls` on two folds, with one seed."""
-    from dfer_model.experiments import Grid
-    from dfer_model.settings import preset
+    from ..studies.comparing import compare
+    from .compare import show
 
-    from .compare import USUAL_CONTROLS, compare_grid, described, show
-    from .configuration import class_texts
-
-    sets, controls = described(workspace, refs, USUAL_CONTROLS)
-    texts = tuple(class_texts(each, clips) for each in [*sets, *controls])
-    grid = Grid(preset("demo"), texts, FOLDS, seeds=(1,))
-    result = compare_grid(workspace, clips, grid, controls, "auto")
+    result = compare(
+        *refs,
+        dataset=clips,
+        controls=True,
+        folds=FOLDS,
+        seeds=(1,),
+        preset="demo",
+        workspace=workspace,
+        progress=progress,
+    ).as_dict()
     show(result)
     message(READING)
     return result

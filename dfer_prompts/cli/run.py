@@ -11,7 +11,6 @@ from ..errors import InputError
 from ..seen import seen_note
 from ..workspace import Workspace
 from .configuration import (
-    Choices,
     ClipOption,
     DatasetOption,
     DeviceOption,
@@ -20,8 +19,6 @@ from .configuration import (
     SelectOption,
     SetOption,
     WeightsOption,
-    class_texts,
-    open_dataset,
 )
 from .output import JsonOption, message, print_json, print_table, progress
 
@@ -72,12 +69,23 @@ def train(
 
     Example: dfer-prompts train --descriptions v2@4 --dataset packed/mafw --fold 1
     """
+    from ..studies.choices import settings_for
+    from ..studies.clips import open_dataset
     from ..versions.store import DescriptionStore
 
     workspace: Workspace = context.obj
     described = DescriptionStore(workspace).load(descriptions)
     clips = open_dataset(workspace, dataset)
-    settings = Choices(preset, clip, weights, epochs, select, overrides or []).settings(workspace, clips.name)
+    settings = settings_for(
+        workspace,
+        clips.name,
+        preset=preset,
+        clip=clip,
+        weights=weights,
+        epochs=epochs,
+        select=select,
+        overrides=overrides or (),
+    )
     texts = _texts(described, clips, classes)
     if note := seen_note(described, clips.name, clips.fingerprint, [fold]):
         message(f"Note: {note}: the figures flatter it")
@@ -93,8 +101,10 @@ def train(
 
 def _texts(descriptions: DescriptionSet, clips: PackedClips, classes: str | None) -> ClassTexts:
     """The class texts; with a class set, the clips' class names are first looked up among its aliases."""
+    from ..studies.texts import class_texts
+
     if classes is None:
-        return class_texts(descriptions, clips)
+        return class_texts(descriptions, clips.class_names)
     from dfer_model.runs import ClassTexts
 
     from ..classes import load_class_set

@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...errors import InputError
-from ...seen import require_unseen
 from ...workspace import Workspace
 from ..configuration import (
-    Choices,
     ClipOption,
     DeviceOption,
     PresetOption,
     SetOption,
     WeightsOption,
-    judging_folds,
-    open_dataset,
+    numbers,
 )
-from ..output import JsonOption, message, print_json, print_line, print_table
-from .zero_shot import READING, descriptor_texts, show_zero_shot, zero_shot_rows
+from ..output import JsonOption, message, print_json, print_line, print_table, progress
 
 if TYPE_CHECKING:
-    from dfer_model.clip import Clip
-    from dfer_model.runs import ClassTexts
-    from dfer_model.settings import Settings
     from dfer_model.text_scores import TextScores
 
-    from ...description_set import DescriptionSet
+    from ...studies.scoring import Scores
 
-DIAGNOSTICS = "Diagnostics of the texts alone, not accuracy: random words stand far apart too."
 WIDEST = 12  # classes whose cosines still make a table of a terminal's width
 
 
@@ -74,113 +64,46 @@ def score(
 
     Example: dfer-prompts descriptions score v1 v2@4 --clip demo --figure cosines.png
     """
-    from ...versions.store import DescriptionStore
+    from ...studies import scoring
 
     workspace: Workspace = context.obj
-    store = DescriptionStore(workspace)
-    sets = [store.load(ref) for ref in dict.fromkeys(refs)]
-    clips = open_dataset(workspace, dataset) if dataset is not None else None
-    judging = judging_folds(clips, folds) if clips else ()
-    if clips:
-        require_unseen(sets, clips.name, clips.fingerprint, judging)
-    choices = Choices(preset, clip, weights, None, None, overrides or [])
-    settings = choices.settings(workspace, clips.name if clips else "")
-    from dfer_model.clip import load_clip
-    from dfer_model.report.figures import check_picture, heat_map_figure
+    judging = numbers(folds, "--folds") if folds is not None else None
+    if figure is not None:
+        from dfer_model.report.figures import check_picture
 
-    if figure is not None:
         check_picture(figure)
-    loaded = load_clip(settings.clip, settings.weights)
-    class_names = clips.class_names if clips else _common_classes(sets)
-    scores = [_scores(loaded, each, class_names) for each in sets]
-    rows = zero_shot_rows(workspace, loaded, sets, clips, judging, settings, device) if clips else None
+    scores = scoring.score(
+        *dict.fromkeys(refs),
+        dataset=dataset,
+        folds=judging,
+        workspace=workspace,
+        device=device,
+        progress=progress,
+        preset=preset,
+        clip=clip,
+        weights=weights,
+        overrides=overrides or (),
+    )
     if figure is not None:
+        from dfer_model.report.figures import heat_map_figure
+
         heat_map_figure(
-            figure, [each.cosines for each in scores], class_names, [each.name for each in scores]
+            figure,
+            [each.cosines for each in scores.sets],
+            scores.class_names,
+            [each.name for each in scores.sets],
         )
         message(f"Drawn: {figure}")
     if as_json:
-        print_json(_as_json(settings, scores, rows))
+        print_json(scores.as_dict())
     else:
-        _show(settings, scores, rows)
+        _show(scores)
 
 
-def _common_classes(sets: Sequence[DescriptionSet]) -> tuple[str, ...]:
-    """The classes of the first set that every set describes. Raises InputError for fewer than 2."""
-    from ...classes import match_class_name
+def _show(scores: Scores) -> None:
+    from ...studies.scoring import DIAGNOSTICS, READING
 
-    first, *others = sets
-    common = tuple(
-        name
-        for name in first.class_names
-        if all(match_class_name(name, other.class_names) is not None for other in others)
-    )
-    if len(common) < 2:
-        names = ", ".join(each.name for each in sets)
-        raise InputError(f"{names} have {len(common)} classes in common; to tell apart there must be two")
-    return common
-
-
-def _texts(of: DescriptionSet, class_names: Sequence[str]) -> ClassTexts:
-    from dfer_model.runs import ClassTexts
-
-    texts = of.class_texts(class_names)
-    return ClassTexts(of.name, of.sha256, tuple(class_names), tuple(tuple(members) for members in texts))
-
-
-def _scores(clip: Clip, of: DescriptionSet, class_names: Sequence[str]) -> TextScores:
-    from dfer_model.text_scores import text_scores
-
-    controls = [_texts(each, class_names) for each in _controls(of)]
-    return text_scores(clip, _texts(of, class_names), descriptor_texts(of, class_names), controls)
-
-
-def _controls(of: DescriptionSet) -> list[DescriptionSet]:
-    """The controls there are of a set: not every set can be scrambled, nor every control fits CLIP."""
-    from ...clip_tokens import count_tokens, room
-    from ...sources.controls import CONTROLS, control_set
-
-    made = []
-    for name in CONTROLS:
-        try:
-            control = control_set(name, of)
-        except InputError:
-            continue
-        texts = (text for members in control.class_texts(of.class_names) for text in members)
-        if all(count_tokens(text) <= room(contexts=0) for text in texts):
-            made.append(control)
-    return made
-
-
-def _as_json(
-    settings: Settings, scores: Sequence[TextScores], rows: Sequence[dict[str, Any]] | None
-) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "note": DIAGNOSTICS,
-        "clip": settings.clip,
-        "weights": settings.weights,
-        "class_names": list(scores[0].class_names),
-        "sets": [
-            {
-                "name": each.name,
-                "margin": each.margin,
-                "closest": asdict(each.closest),
-                "spread": each.spread,
-                "overlap": each.overlap,
-                "redundancy": each.redundancy,
-                "nearest_control": each.nearest_control,
-                "controls": dict(each.controls),
-                "cosines": each.cosines.tolist(),
-                "classes": [asdict(one) for one in each.classes],
-            }
-            for each in scores
-        ],
-    }
-    return told if rows is None else {**told, "zero_shot": {"note": READING, "rows": list(rows)}}
-
-
-def _show(settings: Settings, scores: Sequence[TextScores], rows: Sequence[dict[str, Any]] | None) -> None:
-    for each in scores:
+    for each in scores.sets:
         _show_matrix(each)
         print_table(
             f"{each.name}: the descriptors of each class",
@@ -197,7 +120,7 @@ def _show(settings: Settings, scores: Sequence[TextScores], rows: Sequence[dict[
             ],
         )
     print_table(
-        f"Class texts as {settings.clip} ({settings.weights}) reads them, without contexts",
+        f"Class texts as {scores.clip} ({scores.weights}) reads them, without contexts",
         ["set", "margin", "closest classes", "spread", "overlap\n(%)", "redundancy\n(%)", "nearest control"],
         [
             [
@@ -211,10 +134,10 @@ def _show(settings: Settings, scores: Sequence[TextScores], rows: Sequence[dict[
                 if each.nearest_control
                 else "none fits",
             ]
-            for each in scores
+            for each in scores.sets
         ],
     )
-    for each in scores:
+    for each in scores.sets:
         for one in each.classes:
             for pair in one.near_identical:
                 print_line(
@@ -222,8 +145,8 @@ def _show(settings: Settings, scores: Sequence[TextScores], rows: Sequence[dict[
                     f"the same to this CLIP (cosine {pair.cosine:.3f})"
                 )
     print_line(DIAGNOSTICS)
-    if rows is not None:
-        show_zero_shot(rows)
+    if scores.zero_shot is not None:
+        _show_zero_shot(scores.zero_shot)
         print_line(READING)
 
 
@@ -238,6 +161,29 @@ def _show_matrix(scores: TextScores) -> None:
         for number, (name, row) in enumerate(zip(names, scores.cosines, strict=True), start=1)
     ]
     print_table(title, ["class", *map(str, range(1, len(names) + 1))], rows)
+
+
+def _show_zero_shot(rows: Sequence[dict[str, Any]]) -> None:
+    """The rows as a table."""
+    print_table(
+        "Zero-shot, in percent, with 95% intervals",
+        ["set", "prompts", "class\nnames", "ensembling", "UAR", "WAR"],
+        [
+            [
+                row["set"],
+                row["prompts"],
+                "with" if row["class_names"] else "without",
+                row["ensembling"],
+                _interval(row["uar"]),
+                _interval(row["war"]),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _interval(figure: dict[str, float]) -> str:
+    return f"{figure['value']:.1f} ({figure['low']:.1f} to {figure['high']:.1f})"
 
 
 def _figure(value: float | None) -> str:

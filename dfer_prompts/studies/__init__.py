@@ -1,0 +1,1 @@
+"""Where description sets meet clips: scored, searched, compared. The command line alone knows both too."""

@@ -1,0 +1,66 @@
+"""From what a person chose, `dfer.yaml` and the presets to the settings of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+from ..errors import unknown
+from ..workspace import Workspace
+
+if TYPE_CHECKING:
+    from dfer_model.settings import Settings
+
+
+class Choices(TypedDict, total=False):
+    """The keywords that choose settings, with the words of the command line; None is no choice.
+
+    `preset` is the base, by default that of `dfer.yaml`, else "default"; the others win over it. `overrides`
+    are what `--set` takes: ["frames=8", "normalize=clip"].
+    """
+
+    preset: str | None
+    clip: str | None
+    weights: str | None
+    epochs: int | None
+    select: Literal["last", "test-best"] | None
+    overrides: Sequence[str]
+
+
+def settings_for(
+    workspace: Workspace,
+    dataset_name: str,
+    *,
+    preset: str | None = None,
+    clip: str | None = None,
+    weights: str | None = None,
+    epochs: int | None = None,
+    select: str | None = None,
+    overrides: Sequence[str] = (),
+) -> Settings:
+    """The settings: the preset, then the keywords, then each of `overrides`. Raises InputError."""
+    from dfer_model.settings import with_overrides
+
+    options = {"clip": clip, "weights": weights, "epochs": epochs, "select": select}
+    if clip == "demo" and weights is None:
+        options["weights"] = "shipped"
+    if weights and Path(weights).is_file():
+        # A run is taken up again from any folder.
+        options["weights"] = str(Path(weights).resolve())
+    given = [f"{key}={value}" for key, value in options.items() if value is not None]
+    name = preset or workspace.defaults.preset or "default"
+    return with_overrides(_preset(workspace, name, dataset_name), [*given, *overrides])
+
+
+def _preset(workspace: Workspace, name: str, dataset_name: str) -> Settings:
+    from dfer_model.settings import PRESETS, preset, with_overrides
+
+    own = workspace.defaults.presets
+    if name not in own:
+        if name not in PRESETS:
+            raise unknown("preset", name, [*PRESETS, *own])
+        return preset(name, dataset_name)
+    keys = own[name]
+    base = preset(str(keys.get("base", "default")), dataset_name)
+    return with_overrides(base, [f"{key}={value}" for key, value in keys.items() if key != "base"])

@@ -1,0 +1,55 @@
+"""The clips of a study: opened by name or folder, and the folds of them that judge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from ..workspace import Workspace
+
+if TYPE_CHECKING:
+    from dfer_model.data.packed import PackedClips
+
+
+def open_dataset(workspace: Workspace, given: PackedClips | Path | str | None) -> PackedClips:
+    """The clips given, by their folder or by the name `dfer.yaml` gives it; without, the only ones it names.
+
+    Raises InputError when there is none, or more than one to choose from.
+    """
+    from dfer_model.data.packed import PackedClips
+
+    if isinstance(given, PackedClips):
+        return given
+    named = workspace.defaults.datasets
+    if given is None and len(named) != 1:
+        choice = f"dfer.yaml names {', '.join(named)}" if named else "dfer.yaml names none"
+        raise InputError(f"which clips? {choice}\nGive --dataset DIR, made by: dfer-prompts data prepare")
+    return PackedClips.open(workspace.dataset(str(given) if given is not None else next(iter(named))))
+
+
+def judging_folds(clips: PackedClips, given: Iterable[int] | None) -> tuple[int, ...]:
+    """The folds given, each once, by default all that can be tested. Raises InputError for none."""
+    if given is not None:
+        return each_once(given, "fold")
+    folds = tuple(clips.fold_names())
+    if not folds:
+        raise InputError(
+            f"{clips.path} has no folds, so nothing can judge\n"
+            "Say them with folds.csv or `data prepare folder --folds N`"
+        )
+    return folds
+
+
+def each_once(given: Iterable[int], what: str) -> tuple[int, ...]:
+    """The numbers without repetitions, in their order. Raises InputError for none."""
+    numbers = tuple(dict.fromkeys(given))
+    if not numbers:
+        raise InputError(f"no {what} is given; give one or more")
+    return numbers
+
+
+def features_folder(workspace: Workspace) -> Path:
+    """Where what a CLIP sees in clips is kept; it can be deleted at any time."""
+    return workspace.root / ".dfer" / "features"

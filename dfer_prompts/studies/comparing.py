@@ -1,0 +1,177 @@
+"""Comparing sets: each trained on the same clips, folds and seeds, and what that says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from ..description_set import DescriptionSet
+from ..errors import InputError, Interrupted
+from ..files import write_atomically
+from ..seen import require_unseen
+from ..sources.controls import control_set
+from ..workspace import Workspace
+from .choices import Choices, settings_for
+from .clips import each_once, features_folder, judging_folds, open_dataset
+from .progress import Progress, silence
+from .texts import class_texts, loaded
+
+if TYPE_CHECKING:
+    from dfer_model.comparison import Comparison
+    from dfer_model.data.packed import PackedClips
+    from dfer_model.experiments import Grid
+    from dfer_model.runs import ClassTexts, Run
+    from dfer_model.settings import Settings
+
+USUAL_CONTROLS = ("class-name", "swapped", "scrambled")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A comparison, kept as comparison.json in its `folder`: the figures, and what they were made of.
+
+    `texts` are the sets, the controls last; `controls` says of each control what it was made of and with
+    which seed; `runs` are the ids of the trained runs, fold by fold and, within a fold and seed, set by set.
+    """
+
+    folder: Path
+    dataset: str
+    comparison: Comparison
+    settings: Settings
+    texts: tuple[ClassTexts, ...]
+    controls: dict[str, dict[str, Any]]
+    runs: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is kept, and what `compare --json` prints."""
+        return {
+            "folder": str(self.folder),
+            "dataset": self.dataset,
+            **asdict(self.comparison),
+            "settings": self.settings.model_dump(mode="json"),
+            "texts": [asdict(each) for each in self.texts],
+            "controls": self.controls,
+            "runs": list(self.runs),
+        }
+
+
+def compare(
+    *sets: DescriptionSet | str,
+    dataset: PackedClips | Path | str | None = None,
+    controls: bool = False,
+    control: Sequence[str] = (),
+    folds: Iterable[int] | None = None,
+    seeds: Iterable[int] = (1, 2, 3),
+    workspace: Workspace | None = None,
+    device: str = "auto",
+    progress: Progress = silence,
+    **choices: Unpack[Choices],
+) -> Compared:
+    """Train each set on each fold with each seed, once, and say which differences are real.
+
+    `controls` adds class-name, swapped and scrambled of the set with the most descriptors, `control` others
+    of it by name. `dataset` are packed clips, their folder or their name in `dfer.yaml`, by default the only
+    ones named there; `folds` of them judge, by default all. `choices` are all that `Choices` describes. Runs
+    are kept in the workspace, by default the current one, and found again by the next call. Raises
+    InputError, and Interrupted on Ctrl-C: the same call goes on from there.
+    """
+    place = workspace or Workspace.find()
+    clips = open_dataset(place, dataset)
+    settings = settings_for(place, clips.name, **choices)
+    wanted = dict.fromkeys([*(USUAL_CONTROLS if controls else ()), *control])
+    candidates, control_sets = _described(loaded(sets, place), wanted)
+    described = [*candidates, *control_sets]
+    texts = tuple(class_texts(each, clips.class_names) for each in described)
+    judging = judging_folds(clips, folds)
+    require_unseen(described, clips.name, clips.fingerprint, judging)
+    from dfer_model.experiments import Grid
+
+    grid = Grid(settings, texts, judging, each_once(seeds, "seed"))
+    runs, compared = _run(grid, clips, [each.name for each in control_sets], place, device, progress)
+    return _kept(place, clips, grid, control_sets, runs, compared)
+
+
+def _described(
+    named: Sequence[DescriptionSet], controls: Iterable[str]
+) -> tuple[list[DescriptionSet], list[DescriptionSet]]:
+    """The sets, and the controls: those among them, then `controls` of the one with most descriptors.
+
+    Raises InputError for a set without a name, one named twice, for controls alone, and for one set alone
+    without a control.
+    """
+    names = [each.name for each in named]
+    if not all(names):
+        raise InputError("a draft has no name that figures could stand under; save it first")
+    candidates = [each for each in named if each.manifest.control is None]
+    if not candidates:
+        raise InputError(f"{' and '.join(names)}: controls alone compare nothing; name the set they control")
+    largest = max(candidates, key=lambda each: sum(len(m) for ms in each.members.values() for m in ms))
+    made = [control_set(name, largest) for name in controls]
+    if len(named) + len(made) < 2:
+        raise InputError("one set alone cannot be compared\nName a second one, or add --controls")
+    if len({*names, *(each.name for each in made)}) != len(named) + len(made):
+        raise InputError("a set is named twice; each can be compared with the others only once")
+    return candidates, [*(each for each in named if each.manifest.control is not None), *made]
+
+
+def _run(
+    grid: Grid,
+    clips: PackedClips,
+    controls: Sequence[str],
+    workspace: Workspace,
+    device: str,
+    progress: Progress,
+) -> tuple[list[Run], Comparison]:
+    """The runs of the grid, and the comparison of its sets, of which those named are controls."""
+    from dfer_model import comparison
+    from dfer_model.clip import load_clip
+    from dfer_model.errors import Interrupted as ModelInterrupted
+    from dfer_model.experiments import check_grid, train_grid
+    from dfer_model.zero_shot import zero_shot_answers
+
+    clip = load_clip(grid.settings.clip, grid.settings.weights)
+    check_grid(grid, clip, clips)
+    try:
+        with progress("zero-shot") as report:
+            zero_shot = zero_shot_answers(grid, clip, clips, features_folder(workspace), report, device)
+        with progress("training") as report:
+            runs = train_grid(grid, clips, workspace.runs, report, device)
+    except (KeyboardInterrupt, ModelInterrupted) as error:
+        raise Interrupted(
+            f"Stopped; finished runs and the last epoch of the one at work are kept in {workspace.runs}\n"
+            "Give the same command again to go on"
+        ) from error
+    selection = grid.settings.select
+    trained = comparison.trained_answers(runs, grid.texts, selection)
+    return runs, comparison.compare(trained, zero_shot, controls, grid.seeds, selection)
+
+
+def _kept(
+    workspace: Workspace,
+    clips: PackedClips,
+    grid: Grid,
+    controls: Sequence[DescriptionSet],
+    runs: Sequence[Run],
+    compared: Comparison,
+) -> Compared:
+    ids = tuple(run.id for run in runs)
+    name = hashlib.sha256("\n".join([*ids, *(each.name for each in grid.texts)]).encode()).hexdigest()[:12]
+    result = Compared(
+        folder=workspace.root / "comparisons" / name,
+        dataset=clips.name,
+        comparison=compared,
+        settings=grid.settings,
+        texts=grid.texts,
+        controls={
+            each.name: {"made_of": each.manifest.parents, "seed": each.manifest.derivation.get("seed")}
+            for each in controls
+        },
+        runs=ids,
+    )
+    told = json.dumps(result.as_dict(), ensure_ascii=False, indent=2)
+    write_atomically(result.folder / "comparison.json", told)
+    return result
