@@ -17,6 +17,7 @@ from ..description_set import DescriptionSet, Manifest
 from ..markdown import markdown_environment, one_line, shows
 
 LONGEST = 300  # characters of a value that a line of the card gives; the manifest has the rest
+_TOLD = ("template", "template_sha256", "model", "base_url", "sampling")  # of a member of an ensemble
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _KINDS = {
     "llm": "a language model's answers",
@@ -42,8 +43,8 @@ def card(name: str, draft: DescriptionSet, manifest: Manifest, *, has_responses:
             has_responses=has_responses,
             kind=_CONTROLS if manifest.control else _KINDS.get(manifest.source, manifest.source),
             origin=_origin(manifest),
-            template_text=_fenced(manifest.template_text) if manifest.template_text else None,
-            derivation=[(key, _shortened(value)) for key, value in manifest.derivation.items()],
+            template_texts=_template_texts(manifest),
+            derivation=_derivation(manifest),
             license=license_identifier(manifest.license),
             lengths=_lengths(draft),
         )
@@ -107,6 +108,30 @@ def _origin(manifest: Manifest) -> list[tuple[str, str]]:
         else manifest.license,
     }
     return [(label, _shortened(value)) for label, value in facts.items() if value]
+
+
+def _asked_members(manifest: Manifest) -> list[Mapping[str, Any]]:
+    """What each member was asked with, where one generation joined several."""
+    members = manifest.derivation.get("members", [])
+    told = isinstance(members, list) and all(isinstance(each, Mapping) for each in members)
+    return members if told else []
+
+
+def _derivation(manifest: Manifest) -> list[tuple[str, str]]:
+    asked = _asked_members(manifest)
+    told = [
+        (f"member {number}", "; ".join(f"{key} {_shortened(each[key])}" for key in _TOLD if each.get(key)))
+        for number, each in enumerate(asked)
+    ]
+    rest = {key: value for key, value in manifest.derivation.items() if not asked or key != "members"}
+    return [*((key, _shortened(value)) for key, value in rest.items()), *told]
+
+
+def _template_texts(manifest: Manifest) -> list[tuple[str, Any]]:
+    """(name, text in a block of code) of each template that was asked with."""
+    used = [(manifest.template, manifest.template_text)]
+    used += [(each.get("template"), each.get("template_text")) for each in _asked_members(manifest)]
+    return [(one_line(name or ""), _fenced(str(text))) for name, text in dict.fromkeys(used) if text]
 
 
 def _lengths(draft: DescriptionSet) -> str:

@@ -108,6 +108,28 @@ def test_a_card_is_complete(store: DescriptionStore) -> None:
     assert "responses.jsonl" not in card
 
 
+def test_the_card_of_several_templates_says_what_each_member_was_asked(store: DescriptionStore) -> None:
+    asked = [
+        {"template": name, "template_sha256": 2 * name, "template_text": f"{name}?\n```", "model": model,
+         "base_url": "http://localhost/v1", "sampling": {"seed": 7}}
+        for name, model in (("one", "small"), ("one", "large"), ("two", "small"))
+    ]  # fmt: skip
+    card = written(store, derivation={"command": "generate --ensemble", "members": asked})
+    assert card.count("````text\none?\n```\n````") == card.count("````text\ntwo?\n```\n````") == 1
+    assert (
+        "- command: generate --ensemble\n"
+        "- member 0: template one; template\\_sha256 oneone; model small; "
+        "base\\_url http://localhost/v1; sampling seed 7\n"
+        "- member 1: template one; template\\_sha256 oneone; model large; "
+    ) in card
+    assert "- member 2: template two; " in card
+    assert "template_text" not in card
+
+
+def test_a_set_of_several_sources_says_that_their_limits_are_its_own(store: DescriptionStore) -> None:
+    assert "come from several sources: what limits each" in written(store, source="mixed")
+
+
 def test_a_control_says_that_it_means_nothing(store: DescriptionStore) -> None:
     card = written(store, source="control:swapped", control="swapped")
     assert "This is a control (swapped): it is meaningless on purpose." in card
