@@ -57,7 +57,7 @@ class ClassSet:
                 return each
         found = match_class_name(text, self.names)
         if found is None:
-            raise unknown(f"class in {self.name}", text, self.names)
+            raise unknown("class", text, self.names, where=f" in {self.name}")
         return next(each for each in self.classes if each.name == found)
 
 

@@ -39,8 +39,10 @@ def system_words(error: OSError) -> str:
     return f"{said}: {error.filename}" if error.filename else said
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> InputError:
     """An error for a name that does not exist: suggests the nearest, and lists what exists.
+
+    `where` is said after the name: " in mafw".
 
     >>> str(unknown("class set", "mawf", ["dfew", "mafw"]))
     "no class set 'mawf'; did you mean mafw?\\nThere are: dfew, mafw"
@@ -49,4 +51,4 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     near = difflib.get_close_matches(name, choices, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     listing = ", ".join(choices) if choices else "none"
-    return InputError(f"no {kind} {name!r}{hint}\nThere are: {listing}")
+    return InputError(f"no {kind} {name!r}{where}{hint}\nThere are: {listing}")

@@ -68,11 +68,15 @@ class Workspace:
 
     def dataset(self, name_or_path: str) -> Path:
         """The packed-clips folder that a name in `dfer.yaml` or a path means. Raises InputError."""
-        path = Path(self.defaults.datasets.get(name_or_path, name_or_path)).expanduser()
-        path = path if path.is_absolute() else self.root / path
-        if not path.is_dir():
+        named = self.defaults.datasets
+        path = self.root / Path(named.get(name_or_path, name_or_path)).expanduser()
+        if path.is_dir():
+            return path
+        make = "Make one: dfer-prompts data prepare NAME --root DIR --out DIR (or data draw --out DIR)"
+        if name_or_path in named:
             raise InputError(
-                f"no dataset {name_or_path!r}: neither a folder of packed clips nor a name in dfer.yaml\n"
-                "Make one: dfer-prompts data prepare NAME --root DIR --out DIR (or data draw --out DIR)"
+                f"dfer.yaml has the dataset {name_or_path!r} in {path}, which is no folder\n{make}"
             )
-        return path
+        neither = "neither a folder of packed clips nor a name in dfer.yaml"
+        names = f" (it has {', '.join(named)})" if named else ""
+        raise InputError(f"no dataset {name_or_path!r}: {neither}{names}\n{make}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -61,6 +62,8 @@ def root(
 
 def main() -> None:
     """Run the command line; errors become one or two lines and an exit status."""
+    if sys.stdout is None:  # closed by who called (`>&-`): nobody reads it, and that is no error
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
     try:
         sys.excepthook = _say_traceback
         typer.main.get_command(app)()  # called itself, the app would put its own hook in the place of ours

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
 
 import typer
 
@@ -112,21 +112,47 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on standard output; numbers are right-aligned, floats shown with two decimals."""
+    """A table on standard output; numbers are right-aligned, floats shown with two decimals.
+
+    Where it is too wide for the terminal, cells are wrapped between words, and within words only where there
+    is no other way.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(header_style="bold", box=SIMPLE_HEAD)
-    listed = [tuple(row) for row in rows]
-    for index, column in enumerate(columns):
-        numeric = bool(listed) and all(isinstance(row[index], int | float) for row in listed)
-        table.add_column(_text(column), justify="right" if numeric else "left", overflow="fold")
-    for row in listed:
-        table.add_row(*(_text(f"{cell:.2f}" if isinstance(cell, float) else cell) for cell in row))
     console = Console(highlight=False)
+    listed = [tuple(row) for row in rows]
+    shown = [[_text(f"{cell:.2f}" if isinstance(cell, float) else cell) for cell in row] for row in listed]
+    headers = [_text(column) for column in columns]
+    margins = 2 * len(columns)  # of this box: one at each edge, two between columns
+    widths = _widths(list(zip(headers, *shown, strict=True)), console.width - margins)
+    table = Table(header_style="bold", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    for index, header in enumerate(headers):
+        numeric = bool(listed) and all(isinstance(row[index], int | float) for row in listed)
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        table.add_column(header, justify=justify, overflow="fold", width=widths[index])
+    for row in shown:
+        table.add_row(*row)
     console.print(_text(title), style="bold", soft_wrap=True)
     console.print(table)
+
+
+def _widths(columns: Sequence[Sequence[Text]], room: int) -> list[int]:
+    """How wide each column is: as its cells, or where these have no room, as its longest word at least."""
+    from rich.cells import cell_len
+
+    whole = [max(each.cell_len for text in column for each in text.split()) for column in columns]
+    if sum(whole) <= room:
+        return whole
+    words = [[word for text in column for word in text.plain.split()] for column in columns]
+    widths = [max(map(cell_len, column), default=0) for column in words]
+    while sum(widths) > room and max(widths) > 1:
+        widths[widths.index(max(widths))] -= 1
+    for _ in range(room - sum(widths)):
+        growing = [index for index, width in enumerate(widths) if width < whole[index]]
+        widths[min(growing, key=widths.__getitem__)] += 1
+    return widths
 
 
 @contextmanager

@@ -71,3 +71,11 @@ def test_a_broken_dfer_yaml_is_a_sentence(content: str, said: str) -> None:
     assert result.returncode == 2
     assert said in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="closes standard output as a shell's `>&-` does")
+@pytest.mark.parametrize("arguments", [["descriptions", "show", "v1", "--json"], ["descriptions", "list"]])
+def test_with_standard_output_closed_nothing_is_said_in_vain(arguments: list[str]) -> None:
+    command = ["sh", "-c", '"$@" >&-', "sh", sys.executable, "-m", "dfer_prompts", *arguments]
+    result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")

@@ -332,6 +332,11 @@ def test_a_dry_run_needs_no_endpoint() -> None:
     assert "already answered: unknown" in err
 
 
+def test_a_dry_run_says_once_what_is_wrong_in_dfer_yaml() -> None:
+    Path("dfer.yaml").write_text("modle: llama3\n")
+    assert refused("--classes", "dfew", "--dry-run").count("modle") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -48,6 +48,27 @@ def test_a_table_shows_names_as_they_are(capsys: pytest.CaptureFixture[str]) -> 
     assert "\x1b" not in printed
 
 
+@pytest.mark.parametrize("columns", [24, 40])
+def test_a_table_breaks_no_word_that_fits(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [("2026-11-23", "a wrinkled nose and narrow eyes"), ("2026-11-24", "tears")]
+    output.print_table("Sets", ["created", "descriptor"], rows)
+    printed = capsys.readouterr().out
+    assert all(len(line) <= columns for line in printed.splitlines())
+    assert set(printed.split()) >= {word for row in rows for cell in row for word in cell.split()}
+
+
+def test_a_table_without_room_loses_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    output.print_table("Sets", ["set", "sha256"], [("v1", "0123456789" * 4)])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert "".join(words[-1] for words in lines[4:] if words) == "0123456789" * 4
+
+
 def test_a_message_shows_names_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     output.message("no model [m]:cat:7b[/m]\x1b[2J\nThere are: [/] :dog:")
     assert capsys.readouterr() == ("", "no model [m]:cat:7b[/m][2J\nThere are: [/] :dog:\n")

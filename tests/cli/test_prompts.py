@@ -67,7 +67,7 @@ def test_a_template_that_is_not_there_is_an_input_error(arguments: tuple[str, ..
 
 
 def test_a_class_that_is_not_there_is_an_input_error() -> None:
-    with pytest.raises(InputError, match="no class in mafw 'joyy'"):
+    with pytest.raises(InputError, match="no class 'joyy' in mafw"):
         CliRunner().invoke(app, ["prompts", "render", "paper", "--class", "joyy"], catch_exceptions=False)
 
 

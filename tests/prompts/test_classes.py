@@ -50,7 +50,7 @@ def test_aliases_resolve_by_name(text: str, name: str) -> None:
 def test_an_unknown_name_stays_as_it_is_and_does_not_resolve() -> None:
     assert canonical_class_name("Mild Joy") == "Mild Joy"
     with pytest.raises(
-        InputError, match=r"no class in dfew 'angre'; did you mean anger\?\nThere are: happiness"
+        InputError, match=r"no class 'angre' in dfew; did you mean anger\?\nThere are: happiness"
     ):
         load_class_set("dfew").resolve("angre")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -55,12 +56,16 @@ def show(
     facts = shown.manifest.model_dump(
         exclude={"class_set", "files", "manifest_sha256", "failures"}, exclude_none=True
     )
-    facts = {key: value for key, value in facts.items() if value not in ({}, [])}
+    facts = {key: value for key, value in facts.items() if value not in ({}, [], ())}
     facts |= {"class_set": shown.manifest.class_set["name"], "sha256": shown.sha256}
     facts["per class"] = _per_class(shown)
     if shown.manifest.failures:
         facts["requests without an answer"] = len(shown.manifest.failures)
-    print_table(f"Description set {shown.name}", ["", ""], [(key, str(facts[key])) for key in sorted(facts)])
+    print_table(
+        f"Description set {shown.name}",
+        ["fact", "value"],
+        [(key, _said(facts[key])) for key in sorted(facts)],
+    )
     sentences = [
         (name, shown.description(name, member))
         for name in shown.class_names
@@ -120,6 +125,13 @@ def _listed(store: DescriptionStore, name: str) -> dict[str, Any]:
         "per_class": _per_class(listed),
         "created": listed.manifest.created,
     }  # fmt: skip
+
+
+def _said(value: object) -> str:
+    """A fact of a manifest as a person reads it: what it holds, without brackets and quotes."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {_said(each)}" for key, each in value.items())
+    return ", ".join(map(_said, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _per_class(of: DescriptionSet) -> str:
