@@ -101,12 +101,13 @@ def score(
     settings = settings_for(place, clips.name if clips else "", **choices)
     class_names = clips.class_names if clips else common_classes(given)
     from dfer_model.clip import load_clip
-    from dfer_model.zero_shot import video_features
 
     clip = load_clip(settings.clip, settings.weights)
     scores = tuple(_scores(clip, each, class_names) for each in given)
     rows = None
     if clips:
+        from dfer_model.zero_shot import video_features
+
         with progress("clips") as report:
             videos = video_features(clip, clips, judging, settings, features_folder(place), report, device)
         rows = zero_shot_rows(clip, given, videos, class_names)
