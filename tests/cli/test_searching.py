@@ -21,7 +21,7 @@ from ..model import tiny
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     def run(command: str, *words: str, status: int = 0, **settings: int) -> tuple[str, str]:
         argv = ["dfer-prompts", *command.split(), *words]
-        if command != "generate":
+        if command not in ("generate", "evaluate"):
             quick = {"frames": 2, "workers": 0, "weights": "random", **settings}
             argv += ["--clip", tiny.register()]
             argv += [word for key, value in quick.items() for word in ("--set", f"{key}={value}")]
@@ -100,8 +100,12 @@ def test_what_is_made_of_it_is_not_judged_there_either(run: Any, packed: PackedC
     quick = {"epochs": 1, "contexts": 2, "batch_size": 4}
     _, err = run("train", "--descriptions", "mine", *data, "--fold", "2", **quick)
     assert "Note: mine was chosen by the labels of fold 2" in err
-    _, err = run("train", "--descriptions", "mine", *data, "--fold", "1", **quick)
+    out, err = run("train", "--descriptions", "mine", *data, "--fold", "1", "--json", **quick)
     assert "was chosen" not in err
+    trained = json.loads(out)["run"]
+    assert json.loads(run("evaluate", trained, "--json")[0])["notes"] == []
+    flattered = json.loads(run("evaluate", trained, "--all", "--json")[0])["notes"]
+    assert "mine was chosen by the labels of fold 2 of tiny, which cannot judge it" in flattered
 
 
 def test_a_person_reads_that_the_score_is_too_good(run: Any, packed: PackedClips) -> None:
