@@ -70,8 +70,15 @@ def sweep(folder: Path) -> None:
     if not folder.is_dir():
         return
     for path in folder.iterdir():
-        if _TEMPORARY.fullmatch(path.name) and time.time() - path.lstat().st_mtime > ABANDONED_S:
+        if _TEMPORARY.fullmatch(path.name) and _is_abandoned(path):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _is_abandoned(path: Path) -> bool:
+    try:
+        return time.time() - path.lstat().st_mtime > ABANDONED_S
+    except FileNotFoundError:  # its writer has just renamed it
+        return False

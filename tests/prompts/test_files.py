@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,15 @@ def test_only_what_killed_writers_left_long_ago_is_swept(tmp_path: Path) -> None
     sweep(tmp_path)
     assert names(tmp_path) == sorted(kept)
     sweep(tmp_path / "nowhere")
+
+
+def test_sweeping_beside_a_writer_minds_neither_of_them(tmp_path: Path) -> None:
+    with ThreadPoolExecutor() as pool:
+        writing = pool.submit(lambda: [write_atomically(tmp_path / "file", "") for _ in range(300)])
+        while not writing.done():
+            sweep(tmp_path)
+    assert len(writing.result()) == 300
+    assert names(tmp_path) == ["file"]
 
 
 def test_sweeping_follows_no_link(tmp_path: Path) -> None:
