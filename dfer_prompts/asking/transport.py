@@ -8,7 +8,7 @@ from typing import Any
 
 import openai
 
-MOST_BYTES = 8 * 2**20  # a list of visual features is a few kilobytes
+MOST_BYTES = 32 * 2**20  # a list of visual features is a few kilobytes; several may come at once
 
 
 class AnswerTooLarge(openai.OpenAIError):

@@ -7,6 +7,7 @@ import re
 import unicodedata
 
 _LONGEST_ANSWER = 20_000  # characters; what comes later is no list of visual features any more
+_LONGEST_THINKING = 200_000  # characters that a model may think aloud before it answers
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
 _LONG_SPACE = re.compile(r"[^\S\n]{41,}")
 _EMPTY_LINES = re.compile(r"\n(?:[^\S\n]*\n){3,}")
@@ -51,13 +52,24 @@ _CITATION = re.compile(r"\s?(?:\[\^?\d{1,3}(?:[,\s–-]+\d{1,3})*\]|【\d[^【�
 
 def answer_in(text: str) -> str:
     """The text of the answer, in one kind of line end and of punctuation, JSON in it untouched."""
-    text = _ESCAPE.sub("", html.unescape(text[:_LONGEST_ANSWER]))
+    text = _ESCAPE.sub("", html.unescape(_beginning(text)))
     # No feature hangs on a longer run, and patterns may take long on one.
     text = _LONG_RUN.sub(lambda run: run[1] * 20, _LINE_ENDS.sub("\n", text))
     text = _EMPTY_LINES.sub("\n\n", _LONG_SPACE.sub(" " * 20, text))
     text = _one_turn(_without_thinking(_last_channel(text)))
     text = _plain_characters(_without_tags(text))
     return _without_questions(text)
+
+
+def _beginning(text: str) -> str:
+    """As much as an answer may have, in whole lines; thinking does not count."""
+    if len(text) <= _LONGEST_ANSWER:
+        return text
+    text = _without_thinking(_last_channel(text[:_LONGEST_THINKING]))
+    if len(text) <= _LONGEST_ANSWER:
+        return text
+    whole_lines, end, _ = text[:_LONGEST_ANSWER].rpartition("\n")
+    return whole_lines if end else text[:_LONGEST_ANSWER]
 
 
 def without_markup(text: str) -> str:

@@ -119,6 +119,25 @@ def test_whatever_a_server_does_with_the_key_it_is_nowhere(
     assert {f"Bearer {KEY}"} == set(endpoint.authorizations)
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_server_that_sends_elsewhere_does_not_send_the_key_along(
+    endpoint: FakeEndpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    status: int,
+) -> None:
+    with serve() as elsewhere:
+        address = {"location": f"{elsewhere.base_url}/models?{quote(KEY, safe='')}"}
+        endpoint.script = lambda body, earlier: Reply({"at": ECHO}, status, address)
+        endpoint.models_reply = Reply({"at": ECHO}, status, address)
+        run(monkeypatch, "generate", "--classes", "dfew", "--samples", "1", "--top-k", "2")
+        run(monkeypatch, "generate", "--classes", "dfew", "--samples", "1", "--top-k", "2", "--model", "tiny")
+        assert elsewhere.paths
+        assert set(elsewhere.authorizations) == {None}
+    out, err = capsys.readouterr()
+    assert_nowhere({"standard output": out, "standard error": err, **written()})
+
+
 def test_a_model_list_that_holds_the_key_is_not_shown(
     endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -302,7 +302,7 @@ def test_an_answer_that_is_too_large_is_a_failure_and_not_read_to_its_end(endpoi
     requests = requests_to(endpoint, 2)
     responses, lost = asked(endpoint, requests)
     assert lost == []
-    assert read_answer(responses[requests[0].key]) == Failure("too large", "more than 8 MiB")
+    assert read_answer(responses[requests[0].key]) == Failure("too large", "more than 32 MiB")
     assert isinstance(read_answer(responses[requests[1].key]), Answer)
 
 

@@ -183,3 +183,15 @@ def test_a_long_run_of_one_character_does_not_hold_the_parser_up(run: str) -> No
 @pytest.mark.parametrize("text", HOSTILE, ids=[f"{text[:12]!r} x {len(text)}" for text in HOSTILE])
 def test_no_text_holds_the_parser_up(text: str) -> None:
     assert all(len(descriptor) <= 120 for descriptor in parse_answer(text))
+
+
+def test_an_answer_after_long_thinking_is_read() -> None:
+    thinking = "Let me think about the mouth, the eyes and the brows.\n" * 1_000
+    assert parse_answer(f"<think>\n{thinking}</think>\n- raised cheeks\n- a wide smile") == [
+        "raised cheeks",
+        "a wide smile",
+    ]
+
+
+def test_an_answer_that_goes_on_and_on_is_read_up_to_the_end_of_a_line() -> None:
+    assert parse_answer("- raised cheeks\n- a wide smile\n" * 100_000) == ["raised cheeks", "a wide smile"]
