@@ -13,7 +13,7 @@ from typing import Any
 
 from .asking.budget import Budget
 from .asking.generation import Outcome, ask_and_rank
-from .asking.planning import Asking, Classes, Note, Plan, class_set_of, plans_for
+from .asking.planning import Asking, Classes, Note, Plan, chosen_class_set, plans_for
 from .asking.progress import Report
 from .asking.responses import ResponseStore
 from .classes import ClassSet, match_class_name
@@ -140,15 +140,15 @@ def _unasked(
     """A draft from a source that asks nobody."""
     kind, _, what = source.partition(":")
     if source == "facs":
-        return facs_set(class_set_of(classes), asking.top_k)
+        return facs_set(chosen_class_set(classes), asking.top_k)
     if kind == "sentence":
-        return sentence_set(class_set_of(classes), what)
+        return sentence_set(chosen_class_set(classes), what)
     if kind != "control":
         raise unknown("source", source, SOURCES)
     if what not in CONTROLS:
         raise unknown("control", what, CONTROLS)
     parent = store.load(of)
-    controlled = parent if classes is None else _restricted(parent, class_set_of(classes))
+    controlled = parent if classes is None else _restricted(parent, chosen_class_set(classes))
     control = control_set(what, controlled, seed=1 if asking.seed is None else asking.seed)
     manifest = control.manifest.model_copy(update=lineage([parent]))  # whole, as it can be found again
     return replace(control, manifest=manifest)

@@ -11,7 +11,7 @@ from ..workspace import Workspace
 from .budget import Estimate
 from .endpoint import Endpoint, resolve_endpoint
 from .generation import answered
-from .planning import Asking, Classes, Note, Plan, class_set_of, plan_for, templates_for
+from .planning import Asking, Classes, Note, Plan, chosen_class_set, plan_for, templates_for
 from .responses import ResponseStore
 
 
@@ -59,7 +59,7 @@ def dry_run(
     place = workspace or Workspace.find()
     options = Asking.checked(asking)
     prices = place.defaults.prices  # what is wrong in dfer.yaml is no note about an endpoint
-    class_set = class_set_of(classes)
+    class_set = chosen_class_set(classes)
     templates = templates_for(template if isinstance(template, list) else [template], place)
     names = model if isinstance(model, list) else [model]
     endpoints = [_endpoint(place, options, name, note) for name in dict.fromkeys(names or [None])]

@@ -105,7 +105,7 @@ def plans_for(
     Raises InputError when a class set, template, model or sampling parameter is wrong, or a template asks
     the same for two classes.
     """
-    class_set = class_set_of(classes)
+    class_set = chosen_class_set(classes)
     templates = templates_for(template, workspace)
     names: list[str | None] = [*dict.fromkeys(model)] or [None]
     endpoints = [resolve_endpoint(workspace, asking.base_url, name) for name in names]
@@ -137,7 +137,7 @@ def templates_for(template: Sequence[str | Template], workspace: Workspace) -> l
     return list({each.sha256: each for each in loaded}.values())
 
 
-def class_set_of(classes: Classes | None) -> ClassSet:
+def chosen_class_set(classes: Classes | None) -> ClassSet:
     """The class set that is meant. Raises InputError, also when none is."""
     if classes is None:
         raise InputError(f"say for which classes: --classes NAME\nThere are: {', '.join(class_set_names())}")
