@@ -29,9 +29,11 @@ def list_(as_json: JsonOption = False) -> None:
         print_table("Class sets", ["name", "classes", "in label order"], rows)
 
 
-@commands.command()
+@commands.command(short_help="Show the classes of a set in label order.")
 def show(
-    name: Annotated[str, typer.Argument(help="A shipped class set, or a YAML file of your own.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="A shipped class set, or a YAML file of your own.")
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """Show the classes of a set in label order, with their words and aliases."""

@@ -23,11 +23,14 @@ def register(app: typer.Typer) -> None:
     app.add_typer(commands, name="data")
 
 
-@commands.command()
+@commands.command(short_help="Pack clips into one folder that training reads.")
 def prepare(
     context: typer.Context,
     name: Annotated[
-        str, typer.Argument(help="dfew, ferv39k, mafw, mafw-compound, frame-list, or folder (your own).")
+        str,
+        typer.Argument(
+            metavar="LAYOUT", help="dfew, ferv39k, mafw, mafw-compound, frame-list, or folder (your own)."
+        ),
     ],
     root: Annotated[Path, typer.Option(help="Where the dataset lies.")],
     out: OutOption,
@@ -35,7 +38,8 @@ def prepare(
         Path | None, typer.Option(help="Where the clips lie, if not where the dataset has them.")
     ] = None,
     labels: Annotated[
-        list[Path] | None, typer.Option(help="A label file, if not where the dataset has it; repeat it.")
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A label file, if not where the dataset has it; repeat it."),
     ] = None,
     label_base: Annotated[
         int | None,
@@ -83,7 +87,9 @@ def prepare(
 @commands.command("info")
 def info_(
     context: typer.Context,
-    folder: Annotated[str, typer.Argument(help="A folder of packed clips, or its name in dfer.yaml.")],
+    folder: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="A folder of packed clips, or its name in dfer.yaml.")
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """Count the clips by class and fold, and their frames."""
@@ -92,7 +98,7 @@ def info_(
     _show(PackedClips.open(context.obj.dataset(folder)), as_json)
 
 
-@commands.command()
+@commands.command(short_help="Draw faces, for the demo and to try things out.")
 def draw(
     context: typer.Context,
     out: OutOption,

@@ -36,7 +36,7 @@ def ensemble(
         int | None, typer.Option(min=1, help="Descriptors kept per class by a vote.", show_default="all")
     ] = None,
     version: Annotated[
-        str | None, typer.Option(help="The new version's name.", show_default="the next")
+        str | None, typer.Option(metavar="NAME", help="The new version's name.", show_default="the next")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ..asking.generation import Outcome
 
 TemplateOption = Annotated[
-    list[str] | None, typer.Option(help="The prompt template; repeat it for several.", show_default="paper")
+    list[str] | None,
+    typer.Option(metavar="NAME", help="The prompt template; repeat it for several.", show_default="paper"),
 ]
 SamplesOption = Annotated[int, typer.Option(min=1, max=1000, help="Answers per class.")]
 TopKOption = Annotated[
@@ -27,10 +28,13 @@ RankOption = Annotated[
 ]
 ModelOption = Annotated[
     list[str] | None,
-    typer.Option(help="The model to ask; repeat it for several.", show_default="the only one served"),
+    typer.Option(
+        metavar="NAME", help="The model to ask; repeat it for several.", show_default="the only one served"
+    ),
 ]
 BaseUrlOption = Annotated[
-    str | None, typer.Option(help="An OpenAI-compatible server.", show_default="OPENAI_BASE_URL")
+    str | None,
+    typer.Option(metavar="URL", help="An OpenAI-compatible server.", show_default="OPENAI_BASE_URL"),
 ]
 TemperatureOption = Annotated[
     float | None, typer.Option(help="0 to 2.", show_default="the template's, else 0.7")
@@ -42,14 +46,17 @@ MaxTokensOption = Annotated[
     int | None, typer.Option(help="Longest answer in tokens.", show_default="the template's, else 2048")
 ]
 ReasoningOption = Annotated[
-    str | None, typer.Option(help="none to max; for models that reason.", show_default="not sent")
+    str | None,
+    typer.Option(metavar="EFFORT", help="none to max; for models that reason.", show_default="not sent"),
 ]
 SeedOption = Annotated[
     int | None, typer.Option(help="Of the first sample, or of a control.", show_default="1")
 ]
 ConcurrencyOption = Annotated[int, typer.Option(min=1, max=256, help="Requests under way at once.")]
 TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds that one answer may take.")]
-VersionOption = Annotated[str | None, typer.Option(help="The new version's name.", show_default="the next")]
+VersionOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The new version's name.", show_default="the next")
+]
 EnsembleOption = Annotated[
     bool, typer.Option("--ensemble", help="Join several templates or models into one version, as members.")
 ]
@@ -72,12 +79,20 @@ def register(app: typer.Typer) -> None:
 
 def generate(
     context: typer.Context,
-    classes: Annotated[str | None, typer.Option(help="Class set: a name or a YAML file.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="Class set: a name or a YAML file.")
+    ] = None,
     template: TemplateOption = None,
     source: Annotated[
-        str, typer.Option(help="llm, facs, control:NAME, or a sentence: 'sentence:a photo of {class}'.")
+        str,
+        typer.Option(
+            metavar="SOURCE", help="llm, facs, control:NAME, or a sentence: 'sentence:a photo of {class}'."
+        ),
     ] = "llm",
-    of: Annotated[str, typer.Option(help="The description set that a control is made of.")] = "v1",
+    of: Annotated[
+        str | None,
+        typer.Option(metavar="V", help="The description set that a control is made of.", show_default="v1"),
+    ] = None,
     model: ModelOption = None,
     base_url: BaseUrlOption = None,
     samples: SamplesOption = 5,
@@ -126,13 +141,19 @@ def generate(
     }
     workspace: Workspace = context.obj
     templates, models = template or ["paper"], model or []
+    if of is not None and not source.startswith("control:"):
+        raise InputError(
+            f"--of {of} is what a control is made of\nSay which: --source control:NAME --of {of}"
+        )
+    if source != "llm" and (template or model or ensemble):
+        raise InputError(f"{source} asks no language model: leave out --template, --model and --ensemble")
     if dry_run:
         _dry_run(workspace, source, classes, templates, models, asking, as_json)
         return
     if source != "llm":
         from ..making import generate as make
 
-        made = [make(classes, source=source, of=of, version=version, workspace=workspace, **asking)]
+        made = [make(classes, source=source, of=of or "v1", version=version, workspace=workspace, **asking)]
     else:
         from ..making import generate_all
         from .asking import watching

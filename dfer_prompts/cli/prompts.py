@@ -15,8 +15,8 @@ from .output import JsonOption, clean, message, print_json, print_table
 if TYPE_CHECKING:
     from ..templates.checks import TemplateFinding
 
-NameArgument = Annotated[str, typer.Argument(help="The template's name.")]
-ClassesOption = Annotated[str, typer.Option(help="Class set: a name or a YAML file.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The template's name.")]
+ClassesOption = Annotated[str, typer.Option(metavar="NAME|FILE", help="Class set: a name or a YAML file.")]
 commands = typer.Typer(no_args_is_help=True, help="Prompt templates: list, show, render, check.")
 
 
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(commands, name="prompts")
 
 
-@commands.command("list")
+@commands.command("list", short_help="List the templates.")
 def list_(context: typer.Context, as_json: JsonOption = False) -> None:
     """List the templates of this workspace and those shipped; the workspace's win."""
     from ..templates import load_template, template_names
@@ -65,12 +65,13 @@ def show(context: typer.Context, name: NameArgument) -> None:
     typer.echo(clean(template.path.read_text(encoding="utf-8-sig")), nl=False)
 
 
-@commands.command()
+@commands.command(short_help="Print what a template asks for a class.")
 def render(
     context: typer.Context,
     name: NameArgument,
     class_name: Annotated[
-        str | None, typer.Option("--class", help="The class to ask for.", show_default="all of the set")
+        str | None,
+        typer.Option("--class", metavar="NAME", help="The class to ask for.", show_default="all of the set"),
     ] = None,
     classes: ClassesOption = "mafw",
     as_json: JsonOption = False,
@@ -91,11 +92,11 @@ def render(
         typer.echo(clean(text if class_name else f"[{each}]\n{text}\n"))
 
 
-@commands.command()
+@commands.command(short_help="Report what is wrong with templates.")
 def check(
     context: typer.Context,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Templates.", show_default="all")
+        list[str] | None, typer.Argument(metavar="NAME", help="Templates.", show_default="all")
     ] = None,
     classes: ClassesOption = "mafw",
     strict: Annotated[bool, typer.Option("--strict", help="Exit status 1 on a warning too, for CI.")] = False,

@@ -22,11 +22,13 @@ def register(app: typer.Typer) -> None:
     app.add_typer(commands, name="responses")
 
 
-@commands.command("list")
+@commands.command("list", short_help="List the stored answers, oldest first.")
 def list_(
     context: typer.Context,
-    model: Annotated[str | None, typer.Option(help="Only answers of this model.")] = None,
-    containing: Annotated[str | None, typer.Option(help="Only prompts with these words in them.")] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Only answers of this model.")] = None,
+    containing: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only prompts with these words in them.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the stored answers, oldest first; damaged files are named on standard error."""
@@ -55,10 +57,10 @@ def list_(
     print_table(f"Stored answers ({len(answers)})", columns, rows)
 
 
-@commands.command()
+@commands.command(short_help="Print one answer, and what is read in it.")
 def show(
     context: typer.Context,
-    key: Annotated[str, typer.Argument(help="The key, or its beginning.")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The key, or its beginning.")],
     as_json: JsonOption = False,
 ) -> None:
     """Print one stored answer: what was asked, how, the answer, and what today's parser reads in it."""

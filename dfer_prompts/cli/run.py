@@ -30,13 +30,20 @@ if TYPE_CHECKING:
 
     from ..description_set import DescriptionSet
 
-RunArgument = Annotated[str, typer.Argument(help="A run's folder, its id, or the beginning of its id.")]
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's folder, its id, or the beginning of its id.")
+]
 DescriptionsOption = Annotated[
-    str, typer.Option("--descriptions", help="A description set or a view of one, such as v2 or v2@4.")
+    str,
+    typer.Option(
+        "--descriptions", metavar="V", help="A description set or a view of one, such as v2 or v2@4."
+    ),
 ]
 ClassesOption = Annotated[
     str | None,
-    typer.Option("--classes", help="Class set (name or YAML file) whose aliases the clips' class names are."),
+    typer.Option(
+        "--classes", metavar="NAME|FILE", help="Class set whose aliases the clips' class names are."
+    ),
 ]
 FoldOption = Annotated[int, typer.Option("--fold", min=1, help="The fold that judges; the others train.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of all that is random.")]
@@ -250,5 +257,6 @@ def _show_prediction(prediction: Prediction) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add `train`, `evaluate` and `predict` to the root command."""
-    for command in (train, evaluate, predict):
-        app.command()(command)
+    app.command(short_help="Train DFER-CLIP on a description set.")(train)
+    app.command(short_help="Measure a finished run on clips.")(evaluate)
+    app.command(short_help="Say which expression a video shows.")(predict)

@@ -74,7 +74,8 @@ def _on_the_way(error: Exception, endpoint: str) -> str:
 
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set, so the hub is not asked"
-    return f"{endpoint} cannot be reached, or broke off: {_one_line(error)}"
+    said = f"{endpoint} cannot be reached, or broke off: {_one_line(error)}"
+    return f"{said}\nTry again; HF_ENDPOINT names another hub"
 
 
 def _reasons(what: str, endpoint: str) -> dict[int, str]:

@@ -79,3 +79,11 @@ def test_with_standard_output_closed_nothing_is_said_in_vain(arguments: list[str
     command = ["sh", "-c", '"$@" >&-', "sh", sys.executable, "-m", "dfer_prompts", *arguments]
     result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("group", ["", "classes", "prompts", "responses", "data"])
+def test_the_list_of_commands_has_whole_sentences(group: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = dfer_prompts(*group.split(), "--help").stdout.partition("Commands:")[2].splitlines()
+    assert [line for line in listed if (line and not line.endswith(".")) or line.endswith("...")] == []
+    assert len(listed) > 2

@@ -25,7 +25,7 @@ _MARKS = {
 
 def register(commands: typer.Typer) -> None:
     """Add this file's command to `dfer-prompts descriptions`."""
-    commands.command("diff")(diff_)
+    commands.command("diff", short_help="Show what differs between two sets.")(diff_)
 
 
 def diff_(

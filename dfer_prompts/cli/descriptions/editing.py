@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def register(commands: typer.Typer) -> None:
     """Add this file's command to `dfer-prompts descriptions`."""
-    commands.command()(edit)
+    commands.command(short_help="Change a set in your editor: a new version.")(edit)
 
 
 def edit(
@@ -32,11 +32,15 @@ def edit(
     ref: Annotated[str, typer.Argument(metavar="V", help="The version, or the view of one, to begin with.")],
     file: Annotated[
         str | None,
-        typer.Option("--file", help="Take this edited file, - for standard input; open no editor."),
+        typer.Option(
+            "--file", metavar="FILE", help="Take this edited file, - for standard input; open no editor."
+        ),
     ] = None,
-    why: Annotated[str | None, typer.Option("--message", "-m", help="Why, for the log.")] = None,
+    why: Annotated[
+        str | None, typer.Option("--message", "-m", metavar="TEXT", help="Why, for the log.")
+    ] = None,
     version: Annotated[
-        str | None, typer.Option(help="The new version's name.", show_default="the next")
+        str | None, typer.Option(metavar="NAME", help="The new version's name.", show_default="the next")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -15,6 +15,7 @@ FormatOption = Annotated[
     str | None,
     typer.Option(
         "--format",
+        metavar="FORMAT",
         help="dclip, cupl, text, csv, yaml or parquet.",
         show_default="by the file's name and content",
     ),
@@ -23,22 +24,30 @@ FormatOption = Annotated[
 
 def register(commands: typer.Typer) -> None:
     """Add this file's commands to `dfer-prompts descriptions`."""
-    commands.command("import")(import_)
-    commands.command("export")(export)
+    commands.command("import", short_help="Make a version of what a file holds.")(import_)
+    commands.command("export", short_help="Write a version as other programs read it.")(export)
 
 
 def import_(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="The file: JSON, text, CSV, YAML or parquet.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file: JSON, text, CSV, YAML or parquet.")],
     format: FormatOption = None,  # noqa: A002 - the option's word
     classes: Annotated[
         str | None,
-        typer.Option(help="Class set, a name or a YAML file.", show_default="the file's own classes"),
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Class set: a name or a YAML file.",
+            show_default="the file's own classes",
+        ),
     ] = None,
-    version: Annotated[str | None, typer.Option(help="Name of the new version.", show_default="next")] = None,
+    version: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The new version's name.", show_default="the next")
+    ] = None,
     license: Annotated[  # noqa: A002
         str | None,
-        typer.Option(help="Its licence: cc-by-4.0.", show_default="that of dfer.yaml, or unknown"),
+        typer.Option(
+            metavar="NAME", help="Its licence: cc-by-4.0.", show_default="that of dfer.yaml, or unknown"
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

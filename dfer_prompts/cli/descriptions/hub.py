@@ -12,14 +12,16 @@ from ..output import JsonOption, message, print_json, print_table
 
 def register(commands: typer.Typer) -> None:
     """Add this file's commands to `dfer-prompts descriptions`."""
-    commands.command()(push)
-    commands.command()(pull)
+    commands.command(short_help="Send a version to the HuggingFace hub.")(push)
+    commands.command(short_help="Bring a version from the HuggingFace hub.")(pull)
 
 
 def push(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="V", help="The version.")],
-    repo: Annotated[str, typer.Option(help="The dataset on the hub, USER/NAME; made if it is not there.")],
+    repo: Annotated[
+        str, typer.Option(metavar="USER/NAME", help="The dataset on the hub; made if it is not there.")
+    ],
     private: Annotated[bool, typer.Option("--private", help="Make the dataset a private one.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, and send nothing.")] = False,
     as_json: JsonOption = False,
@@ -65,7 +67,9 @@ def pull(
             metavar="USER/NAME[@REVISION]", help="The dataset, and a branch, tag or commit of it."
         ),
     ],
-    version: Annotated[str | None, typer.Option(help="Name of the new version.", show_default="next")] = None,
+    version: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The new version's name.", show_default="the next")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Bring a version from the HuggingFace hub, checked, under a new name; its manifest names the commit."""

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 def register(commands: typer.Typer) -> None:
     """Add this file's commands to `dfer-prompts descriptions`."""
-    commands.command("list")(list_)
-    commands.command()(show)
-    commands.command()(verify)
+    commands.command("list", short_help="List the versions.")(list_)
+    commands.command(short_help="Show what a set says of each class.")(show)
+    commands.command(short_help="Check that no file has changed.")(verify)
 
 
 def list_(context: typer.Context, as_json: JsonOption = False) -> None:
@@ -84,7 +84,7 @@ def show(
 def verify(
     context: typer.Context,
     ref: Annotated[
-        str | None, typer.Argument(metavar="[V]", help="The version to verify.", show_default="all")
+        str | None, typer.Argument(metavar="V", help="The version to verify.", show_default="all")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 def register(commands: typer.Typer) -> None:
     """Add this file's command to `dfer-prompts descriptions`."""
-    commands.command()(log)
+    commands.command(short_help="Show which set came from which, and how.")(log)
 
 
 def log(
     context: typer.Context,
     ref: Annotated[
-        str | None, typer.Argument(metavar="[V]", help="The version to begin with.", show_default="all")
+        str | None, typer.Argument(metavar="V", help="The version to begin with.", show_default="all")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
