@@ -47,7 +47,7 @@ def _table() -> _Words:
 
 
 def class_names(of: Subject) -> Iterator[Finding]:
-    """Descriptors that name their class, a synonym of it, or another class.
+    """Descriptors that name their class or another one, or have a synonym of either in them.
 
     Such a set measures what CLIP knows of the name, not of the features.
     """
@@ -65,6 +65,10 @@ def class_names(of: Subject) -> Iterator[Finding]:
         if others:
             message = f"names another class: {listed(others)}"
             yield Finding("warning", "other-class", message, name, number, text)
+        elif not own and not synonym:
+            if others := [other for other in of.class_names if _said(said, synonyms[other])]:
+                message = f"has a synonym of another class in it: {listed(others)}"
+                yield Finding("warning", "other-class", message, name, number, text)
 
 
 def invisible(of: Subject) -> Iterator[Finding]:

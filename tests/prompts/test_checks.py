@@ -36,6 +36,7 @@ def levels(findings: list[Finding]) -> set[tuple[str, str]]:
         ("a furious stare", "class-name", "warning"),
         ("irritated-looking eyes", "class-name", "warning"),
         ("a surprised look", "other-class", "warning"),
+        ("a shocked look", "other-class", "warning"),
         ("a loud voice", "not-visible", "warning"),
         ("sweating palms", "not-visible", "warning"),
         ("clenched fists", "not-visible", "warning"),
