@@ -58,6 +58,7 @@ def class_names(of: Subject) -> Iterator[Finding]:
         own = _said(said, names[name])
         synonym = _said(said, synonyms[name])
         others = [other for other in of.class_names if _said(said, names[other] - names[name])]
+        alike = [other for other in of.class_names if _said(said, synonyms[other])]
         if own:
             yield Finding("warning", "class-name", "names its class", name, number, text)
         elif synonym:
@@ -65,10 +66,9 @@ def class_names(of: Subject) -> Iterator[Finding]:
         if others:
             message = f"names another class: {listed(others)}"
             yield Finding("warning", "other-class", message, name, number, text)
-        elif not own and not synonym:
-            if others := [other for other in of.class_names if _said(said, synonyms[other])]:
-                message = f"has a synonym of another class in it: {listed(others)}"
-                yield Finding("warning", "other-class", message, name, number, text)
+        elif alike and not own and not synonym:
+            message = f"has a synonym of another class in it: {listed(alike)}"
+            yield Finding("warning", "other-class", message, name, number, text)
 
 
 def invisible(of: Subject) -> Iterator[Finding]:
