@@ -218,8 +218,8 @@ def join(descriptors: Sequence[str]) -> str:
     - One is the whole sentence, two are joined by "and", more by commas and a last ", and".
     - Where one has a comma in it, semicolons part them: "wide, staring eyes; tears; and pale skin.".
     - Where one of two has an "and" in it, a comma stands before the "and" between them.
-    - Each loses the full stop, comma or "and" it may have around it, and the capital of its first word
-      ("Raised cheeks." in a list of a model); CLIP reads no capitals. One alone that ends as a sentence does
+    - Each loses the full stop or comma around it, an "and" before it, and the capital of its first word ("And
+      raised cheeks." in a list of a model); CLIP reads no capitals. One alone that ends as a sentence does
       ("A smiling face.") comes back as it is.
     - No article is added and no number changed: "a smile" and "tears" are right, and so is "pupil dilation".
 

@@ -11,7 +11,8 @@ descriptor, as `count_tokens` counts them, as far as its way allows:
   given the very same text. Zero-shot that is a tie of all classes; in a training, class-specific contexts
   still tell them apart.
 
-Sentences are then as long as the set's, for what joins descriptors follows from their number.
+Sentences are then as long as the set's, but for a comma more or less where a descriptor has a comma or an
+"and" of its own (`description_set.join`).
 """
 
 from __future__ import annotations
