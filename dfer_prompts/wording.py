@@ -33,6 +33,7 @@ _SPELLINGS = tuple(
         (r"'s\b|s'(?=\s)", "s"),
         (r"\beye[\s-]+(?=brow|lid|lash)", "eye"),
         (r"\b(?:one|single)((?:\s+\w+){0,2}?\s+)(?:eye)?brow\b", r"\1eyebrow"),
+        (r"\b(left|right)\s+brow\b", r"\1 eyebrow"),
         (r"\b(inner|outer|middle)\s+eyebrow\b", r"\1 eyebrows"),
         (r"\bbrows?\b", "eyebrows"),
         (r"\bgrey", "gray"),

@@ -29,6 +29,7 @@ from dfer_prompts.wording import normal_form
         ["one side of its mouth raised", "mouth raised on one side"],
         ["a grey complexion", "gray complexion"],
         ["eyes open and mouth closed", "a closed mouth with open eyes"],
+        ["left brow raised", "the left eyebrow is raised", "raised left eyebrow"],
         ["inner brows raised", "inner eyebrow raised", "raised inner eyebrows"],
     ],
 )  # fmt: skip
