@@ -6,16 +6,17 @@ addresses of OpenAI and Ollama by a server on loopback.
 
 from __future__ import annotations
 
-import os
 import re
+import shlex
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from .official_layouts import write_mafw
 from .prompts.endpoint import serve
+from .prompts.forks import Forks, forks
 
 ROOT = Path(__file__).parent.parent
 README, GUIDE = ROOT / "README.md", ROOT / "docs" / "descriptions.md"
@@ -37,39 +38,41 @@ def workspace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(commands: list[str], folder: Path) -> None:
-    """Run the commands in a shell, one after the other, with a language model on loopback."""
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Forks]:
+    """Where the commands run: torch, which takes seconds to import, is imported once for all of them."""
+    with forks(modules=("dfer_model.training", "dfer_model.search")) as started:
+        yield started
+
+
+def run(processes: Forks, commands: list[str], folder: Path) -> None:
+    """Run the commands in processes of their own, one after the other, with a language model on loopback."""
     with serve() as endpoint:
-        result = subprocess.run(
-            ["bash", "-e", "-x"],
-            input="\n".join(commands).replace(OLLAMA, endpoint.base_url),
-            cwd=folder,
-            env={
-                **os.environ,
-                "OPENAI_BASE_URL": endpoint.base_url,
-                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert result.returncode == 0, result.stderr[-3000:]
+        environment = {"OPENAI_BASE_URL": endpoint.base_url}
+        for line in "\n".join(commands).replace(OLLAMA, endpoint.base_url).splitlines():
+            program, *arguments = shlex.split(line, comments=True) or ["export"]
+            if program == "export":
+                environment |= dict(each.split("=", 1) for each in arguments)
+                continue
+            assert program == "dfer-prompts", line
+            process = processes.start(folder, *arguments, **environment)
+            assert process.wait() == 0, f"{line}\n{process.text()[-3000:]}"
 
 
-def test_command_blocks_run_in_order(workspace: Path) -> None:
+def test_command_blocks_run_in_order(processes: Forks, workspace: Path) -> None:
     commands = [block for block in blocks("bash") if "make " not in block]
     assert len(commands) >= 6
-    run(commands, workspace)
+    run(processes, commands, workspace)
     assert {path.name for path in (workspace / "descriptions").iterdir()} == {"v2", "v3"}
     assert (workspace / "predictions.parquet").is_file()
     assert len(list((workspace / "comparisons").glob("*/comparison.json"))) == 1
 
 
-def test_command_blocks_of_the_guide_run_in_order(workspace: Path) -> None:
+def test_command_blocks_of_the_guide_run_in_order(processes: Forks, workspace: Path) -> None:
     with (workspace / "dfer.yaml").open("a") as defaults:
         defaults.writelines(blocks("yaml", GUIDE))
     prepare = "dfer-prompts data prepare mafw --root MAFW --out packed/mafw"
-    run([prepare, *blocks("bash", GUIDE)], workspace)
+    run(processes, [prepare, *blocks("bash", GUIDE)], workspace)
     versions = {path.name for path in (workspace / "descriptions").iterdir()}
     assert versions == {"v2", "v3", "v4", "again", "both", "voted", "from-text", "noise", "searched"}
     assert (workspace / "cosines.png").read_bytes()[:4] == b"\x89PNG"
@@ -83,8 +86,9 @@ def test_make_targets_exist() -> None:
 
 
 @pytest.mark.parametrize("page", [README, GUIDE], ids=["README", "guide"])
-def test_python_blocks_print_what_they_say(page: Path) -> None:
+def test_python_blocks_print_what_they_say(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for block in blocks("python", page):
-        result = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, check=True)
+        exec(block, {"__name__": "__main__"})
         said = re.findall(r"print\(.*\)  # (.*)", block)
-        assert result.stdout.splitlines() == said
+        assert said
+        assert capsys.readouterr().out.splitlines() == said

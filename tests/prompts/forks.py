@@ -10,6 +10,7 @@ Run as a program, this is that process: it takes its orders as JSON lines on sta
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -59,14 +60,22 @@ class Forks:
     def pid(self) -> int:
         return self._process.pid
 
-    def start(self, folder: Path, *arguments: str, file_limit: int | None = None) -> Forked:
+    def start(
+        self, folder: Path, *arguments: str, file_limit: int | None = None, **environment: str
+    ) -> Forked:
         """Run `dfer-prompts ARGUMENTS` in a folder, writing what it says beside the folder.
 
-        `file_limit` is the size in bytes past which it can write no file.
+        `file_limit` is the size in bytes past which it can write no file; `environment` is added to its own.
         """
         self._count += 1
         said = folder.with_name(f"{folder.name}.said{self.pid}-{self._count}")
-        pid = self.order(folder=str(folder), arguments=arguments, said=str(said), file_limit=file_limit)
+        pid = self.order(
+            folder=str(folder),
+            arguments=arguments,
+            said=str(said),
+            file_limit=file_limit,
+            environment=environment,
+        )
         return Forked(self, pid, said)
 
     def order(self, **order: Any) -> int:
@@ -79,9 +88,12 @@ class Forks:
 
 
 @contextmanager
-def forks(*before: str) -> Iterator[Forks]:
-    """The process, run by the command `before` if one is given, until the block ends."""
-    command = [*before, sys.executable, __file__]
+def forks(*before: str, modules: Sequence[str] = ()) -> Iterator[Forks]:
+    """The process, run by the command `before` if one is given, until the block ends.
+
+    It imports the `modules` once for all.
+    """
+    command = [*before, sys.executable, __file__, *modules]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -90,7 +102,9 @@ def forks(*before: str) -> Iterator[Forks]:
         process.stdin.close()
 
 
-def _child(folder: str, arguments: Sequence[str], said: str, file_limit: int | None) -> None:
+def _child(
+    folder: str, arguments: Sequence[str], said: str, file_limit: int | None, environment: dict[str, str]
+) -> None:
     from dfer_prompts.cli import main
 
     handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -98,6 +112,7 @@ def _child(folder: str, arguments: Sequence[str], said: str, file_limit: int | N
         os.dup2(handle, stream)
     if file_limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+    os.environ |= environment
     os.chdir(folder)
     sys.argv = ["dfer-prompts", *arguments]
     try:
@@ -118,6 +133,8 @@ def _serve_orders() -> None:
     import dfer_prompts.cli.asking
     import dfer_prompts.making  # noqa: F401
 
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
     print(READY, end="", flush=True)  # noqa: T201
     for line in sys.stdin:
         order = json.loads(line)
