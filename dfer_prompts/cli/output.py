@@ -19,6 +19,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 
 
 QUIET_S = 30.0
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _UNBOUND = (
     10_000  # columns; a tree is cut at the width of the console, and a terminal breaks long lines itself
 )
@@ -129,7 +130,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     widths = _widths(list(zip(headers, *shown, strict=True)), console.width - margins)
     table = Table(header_style="bold", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     for index, header in enumerate(headers):
-        numeric = bool(listed) and all(isinstance(row[index], int | float) for row in listed)
+        numeric = bool(listed) and all(_NUMBER.fullmatch(row[index].plain) for row in shown)
         justify: Literal["left", "right"] = "right" if numeric else "left"
         table.add_column(header, justify=justify, overflow="fold", width=widths[index])
     for row in shown:

@@ -69,6 +69,14 @@ def test_a_table_without_room_loses_nothing(
     assert "".join(words[-1] for words in lines[4:] if words) == "0123456789" * 4
 
 
+def test_a_table_lines_figures_up_at_their_right_end(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_table("Recall", ["class", "clips", "recall"], [("fear", 9, "9.09"), ("awe", 10, "100.00")])
+    lines = capsys.readouterr().out.splitlines()
+    fear, awe = (next(line for line in lines if name in line).rstrip() for name in ("fear", "awe"))
+    assert len(fear) == len(awe)
+    assert (fear.index("9 "), awe.index("10 ")) == (fear.index(" 9 ") + 1, fear.index(" 9 "))
+
+
 def test_a_message_shows_names_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     output.message("no model [m]:cat:7b[/m]\x1b[2J\nThere are: [/] :dog:")
     assert capsys.readouterr() == ("", "no model [m]:cat:7b[/m][2J\nThere are: [/] :dog:\n")
