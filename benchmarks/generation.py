@@ -126,7 +126,9 @@ def generated(base_url: str, folder: Path) -> int:
 
 def measure(base_url: str) -> tuple[list[float], list[float], list[float]]:
     """Wall times in seconds of the bare loop, of `generate`, and of its reruns."""
-    bare, whole, rerun = [], [], []
+    bare: list[float] = []
+    whole: list[float] = []
+    rerun: list[float] = []
     questions = same_questions()
     for _ in range(RUNS + 1):  # the first round warms up
         with tempfile.TemporaryDirectory() as folder:
