@@ -52,6 +52,11 @@ class Budget:
         """Why a request of so many tokens does not fit any more, for the person who set the limit."""
         if self.requests is not None and self.asked >= self.requests:
             return f"stopped after {self.asked} requests, as --max-requests says"
+        if self.tokens is not None and tokens > self.tokens:
+            return (
+                f"--budget-tokens {self.tokens} is less than the {tokens} that one request may take: "
+                "raise it, or lower --max-tokens"
+            )
         return (
             f"stopped after {self.spent} of the {self.tokens} tokens that --budget-tokens allows: "
             f"another request may take {tokens}"

@@ -20,7 +20,9 @@ from .configuration import (
 )
 from .output import JsonOption, message, print_json, print_line, print_table, progress
 
-SetsArgument = Annotated[list[str], typer.Argument(help="Description sets or views, such as v1@4 v2@4.")]
+SetsArgument = Annotated[
+    list[str], typer.Argument(metavar="V", help="Description sets or views, such as v1@4 v2@4.")
+]
 ControlsOption = Annotated[
     bool,
     typer.Option(
@@ -34,9 +36,12 @@ ControlOption = Annotated[
     ),
 ]
 FoldsOption = Annotated[
-    str | None, typer.Option("--folds", help="Folds that judge, such as 1-5 or 1,3.", show_default="all")
+    str | None,
+    typer.Option(
+        "--folds", metavar="FOLDS", help="Folds that judge, such as 1-5 or 1,3.", show_default="all"
+    ),
 ]
-SeedsOption = Annotated[str, typer.Option("--seeds", help="Seeds, such as 1-3.")]
+SeedsOption = Annotated[str, typer.Option("--seeds", metavar="SEEDS", help="Seeds, such as 1-3.")]
 
 
 def compare(

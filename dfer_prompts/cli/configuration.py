@@ -10,22 +10,29 @@ from ..errors import InputError
 
 DatasetOption = Annotated[
     str | None,
-    typer.Option("--dataset", help="Folder of packed clips, or a name that dfer.yaml gives one."),
+    typer.Option(
+        "--dataset", metavar="NAME|FOLDER", help="Folder of packed clips, or a name that dfer.yaml gives one."
+    ),
 ]
 PresetOption = Annotated[
     str | None,
-    typer.Option("--preset", help="default, paper, paper-text, demo, or one of dfer.yaml's presets."),
+    typer.Option(
+        "--preset", metavar="NAME", help="default, paper, paper-text, demo, or one of dfer.yaml's presets."
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, such as normalize=clip."),
 ]
 ClipOption = Annotated[
-    str | None, typer.Option("--clip", help="CLIP by open_clip's name, or `demo`.", show_default=False)
+    str | None,
+    typer.Option("--clip", metavar="NAME", help="CLIP by open_clip's name, or `demo`.", show_default=False),
 ]
 WeightsOption = Annotated[
     str | None,
-    typer.Option("--weights", help="Pretrained tag, weight file, or `random`.", show_default=False),
+    typer.Option(
+        "--weights", metavar="TAG|FILE", help="Pretrained tag, weight file, or `random`.", show_default=False
+    ),
 ]
 EpochsOption = Annotated[int | None, typer.Option("--epochs", help="Passes over the training clips.")]
 SelectOption = Annotated[
@@ -33,6 +40,9 @@ SelectOption = Annotated[
     typer.Option("--select", help="Epoch that is kept; test-best looks at the judging fold, and flatters."),
 ]
 DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")]
+
+
+MOST_NUMBERS = 1000  # of folds or seeds; more are a slip of the keyboard
 
 
 def numbers(text: str, option: str, *, least: int = 1) -> tuple[int, ...]:
@@ -46,7 +56,9 @@ def numbers(text: str, option: str, *, least: int = 1) -> tuple[int, ...]:
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise InputError(f"{option} {text!r} is not a list of numbers; write it like 1-3 or 1,2,5")
-        found += range(int(first), int(last if dash else first) + 1) or [-1]
+        found += range(int(first), min(int(last if dash else first), int(first) + MOST_NUMBERS) + 1) or [-1]
+    if len(found) > MOST_NUMBERS:
+        raise InputError(f"{option} {text!r} names more than {MOST_NUMBERS} numbers")
     if min(found) < least or len(set(found)) != len(found):
         raise InputError(f"{option} {text!r} names no number, or one twice; write it like 1-3 or 1,2,5")
     return tuple(found)

@@ -81,7 +81,7 @@ def test_with_standard_output_closed_nothing_is_said_in_vain(arguments: list[str
     assert (result.returncode, result.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("group", ["", "classes", "prompts", "responses", "data"])
+@pytest.mark.parametrize("group", ["", "classes", "prompts", "responses", "descriptions", "data"])
 def test_the_list_of_commands_has_whole_sentences(group: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     listed = dfer_prompts(*group.split(), "--help").stdout.partition("Commands:")[2].splitlines()

@@ -143,7 +143,7 @@ def test_lists_of_numbers(text: str, expected: tuple[int, ...]) -> None:
     assert numbers(text, "--folds") == expected
 
 
-@pytest.mark.parametrize("text", ["", "a", "1-", "3-1", "1,1", "1;2", "-1", "0"])
+@pytest.mark.parametrize("text", ["", "a", "1-", "3-1", "1,1", "1;2", "-1", "0", "1-999999999"])
 def test_what_is_no_list_of_numbers(text: str) -> None:
     with pytest.raises(InputError, match="--seeds"):
         numbers(text, "--seeds")

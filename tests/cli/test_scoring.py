@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dfer_model.data.packed import PackedClips
-from dfer_prompts import DescriptionStore, Workspace, control_set, load
+from dfer_prompts import DescriptionStore, Descriptor, Workspace, control_set, load
 from dfer_prompts.cli import main
 from dfer_prompts.description_set import Seen
 from dfer_prompts.seen import chosen_set
@@ -96,6 +97,16 @@ def test_the_heat_map_is_drawn(score: Any, suffix: str) -> None:
     assert Path(f"maps/cosines.{suffix}").stat().st_size > 1000
 
 
+def test_of_many_near_identical_descriptors_a_few_are_named(score: Any) -> None:
+    draft = replace(load("v1@2"), name="")
+    same = (Descriptor("narrow eyes", 1), Descriptor("Narrow eyes", 2))
+    members = {**draft.members, **dict.fromkeys(draft.class_names[:5], (same,))}
+    DescriptionStore(Workspace.find(None)).save(replace(draft, members=members), "same")
+    out, _ = score("same")
+    assert out.count("say nearly the same") == 3
+    assert "- same: 2 more such pairs; --json lists them" in " ".join(out.split())
+
+
 def test_classes_are_those_that_all_sets_describe(score: Any) -> None:
     of = load("v1")
     seen = Seen(dataset="x", fingerprint="y", folds=(1,))
@@ -120,6 +131,7 @@ def test_it_does_not_judge_a_set_on_what_it_has_seen(score: Any, packed: PackedC
         (["v9"], "no description set 'v9'"),
         (["v1", "--figure", "map.pdf"], "drawn as .png or .svg"),
         (["v1", "--dataset", "nowhere"], "nowhere"),
+        (["v1", "--folds", "1"], "--folds chooses among the clips of a --dataset"),
     ],
 )
 def test_wrong_input_is_a_sentence(score: Any, words: list[str], said: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...errors import InputError
 from ...workspace import Workspace
 from ..configuration import (
     ClipOption,
@@ -25,28 +26,34 @@ if TYPE_CHECKING:
     from ...studies.scoring import Scores
 
 WIDEST = 12  # classes whose cosines still make a table of a terminal's width
+SHOWN_PAIRS = 3  # of near-identical descriptors, for each set
 
 
 def register(commands: typer.Typer) -> None:
     """Add this file's command to `dfer-prompts descriptions`."""
-    commands.command()(score)
+    commands.command(short_help="Show how CLIP tells the classes apart by a set.")(score)
 
 
 def score(
     context: typer.Context,
-    refs: Annotated[list[str], typer.Argument(metavar="V...", help="Description sets or views of them.")],
+    refs: Annotated[list[str], typer.Argument(metavar="V", help="Description sets or views of them.")],
     preset: PresetOption = None,
     clip: ClipOption = None,
     weights: WeightsOption = None,
     overrides: SetOption = None,
     figure: Annotated[
-        Path | None, typer.Option(help="Draw the cosines between classes as this .png or .svg file.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the cosines between classes as this .png or .svg file."),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option("--dataset", help="Packed clips for zero-shot UAR and WAR, or their name.")
+        str | None,
+        typer.Option(
+            "--dataset", metavar="NAME|FOLDER", help="Packed clips for zero-shot UAR and WAR, or their name."
+        ),
     ] = None,
     folds: Annotated[
-        str | None, typer.Option("--folds", help="Folds that judge, such as 1-5.", show_default="all")
+        str | None,
+        typer.Option("--folds", metavar="FOLDS", help="Folds that judge, such as 1-5.", show_default="all"),
     ] = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -68,6 +75,8 @@ def score(
 
     workspace: Workspace = context.obj
     judging = numbers(folds, "--folds") if folds is not None else None
+    if folds is not None and dataset is None:
+        raise InputError("--folds chooses among the clips of a --dataset, and none is given")
     if figure is not None:
         from dfer_model.report.figures import check_picture
 
@@ -125,7 +134,7 @@ def _show(scores: Scores) -> None:
         [
             [
                 each.name,
-                f"{each.margin:.3f}",
+                _figure(each.margin),
                 f"{each.closest.first}, {each.closest.second}",
                 _figure(each.spread),
                 _percent(each.overlap),
@@ -138,16 +147,24 @@ def _show(scores: Scores) -> None:
         ],
     )
     for each in scores.sets:
-        for one in each.classes:
-            for pair in one.near_identical:
-                print_line(
-                    f"- {each.name}, {one.class_name}: {pair.first!r} and {pair.second!r} say nearly "
-                    f"the same to this CLIP (cosine {pair.cosine:.3f})"
-                )
+        _show_near_identical(each)
     print_line(DIAGNOSTICS)
     if scores.zero_shot is not None:
         _show_zero_shot(scores.zero_shot)
         print_line(READING)
+
+
+def _show_near_identical(scores: TextScores) -> None:
+    """The nearest pairs of descriptors within a class; of a set of noise there are many."""
+    pairs = [(one.class_name, pair) for one in scores.classes for pair in one.near_identical]
+    pairs.sort(key=lambda each: -each[1].cosine)
+    for class_name, pair in pairs[:SHOWN_PAIRS]:
+        print_line(
+            f"- {scores.name}, {class_name}: {pair.first!r} and {pair.second!r} say nearly "
+            f"the same to this CLIP (cosine {pair.cosine:.3f})"
+        )
+    if len(pairs) > SHOWN_PAIRS:
+        print_line(f"- {scores.name}: {len(pairs) - SHOWN_PAIRS} more such pairs; --json lists them")
 
 
 def _show_matrix(scores: TextScores) -> None:
@@ -187,7 +204,7 @@ def _interval(figure: dict[str, float]) -> str:
 
 
 def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if value is None else f"{round(value, 3) + 0.0:.3f}"
 
 
 def _percent(value: float | None) -> str:

@@ -21,14 +21,17 @@ from ..output import JsonOption, message, print_json, print_line, print_table, p
 
 def register(commands: typer.Typer) -> None:
     """Add this file's command to `dfer-prompts descriptions`."""
-    commands.command()(search)
+    commands.command(short_help="Choose descriptors by zero-shot on some folds.")(search)
 
 
 def search(
     context: typer.Context,
     ref: Annotated[str, typer.Argument(metavar="V", help="The set whose descriptors are chosen from.")],
     folds: Annotated[
-        str, typer.Option("--folds", help="Training folds that choose, such as 2-5; 0 is never tested.")
+        str,
+        typer.Option(
+            "--folds", metavar="FOLDS", help="Training folds that choose, such as 2-5; 0 is never tested."
+        ),
     ],
     dataset: DatasetOption = None,
     k: Annotated[int, typer.Option("--k", min=1, help="Descriptors of each class to choose.")] = 4,
@@ -38,7 +41,7 @@ def search(
     overrides: SetOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides which class chooses first.")] = 1,
     version: Annotated[
-        str | None, typer.Option(help="Name of the new version.", show_default="next free")
+        str | None, typer.Option(metavar="NAME", help="The new version's name.", show_default="the next")
     ] = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
