@@ -101,7 +101,7 @@ def test_requests_wait_for_what_others_leave_of_the_budget(endpoint: FakeEndpoin
 
 
 def test_a_budget_too_small_for_any_request_asks_nothing(endpoint: FakeEndpoint, isolated: Path) -> None:
-    with pytest.raises(WorkError, match="--budget-tokens 100 is less than the 2[0-9]{3} that one"):
+    with pytest.raises(WorkError, match=r"--budget-tokens 100 is less than the 2[0-9]{3} that one"):
         ask_for_fear(endpoint, isolated, Budget(tokens=100))
     assert endpoint.asked == []
 
