@@ -194,19 +194,19 @@ class Run:
 
     @property
     def selections(self) -> tuple[str, ...]:
-        """The ways of choosing the epoch that were recorded; the first is the one whose weights are kept."""
+        """Ways of choosing the epoch that were recorded, the kept one first; none in an imported run."""
         return tuple(self.result["measures"])
 
     @property
     def selected(self) -> str:
         """The way of choosing the epoch whose weights are kept."""
-        return self.selections[0]
+        return str(self.result["selected"])
 
     def predictions(self, selection: str) -> Predictions:
         """The run's predictions for its test clips. Raises InputError for a selection it does not have."""
         if selection not in self.selections:
             have = ", ".join(self.selections)
-            raise InputError(f"the run {self.id} has no selection {selection!r}; it has {have}")
+            raise InputError(f"the run {self.id} has no selection {selection!r}; it has {have or 'none'}")
         return read_predictions(self.folder / "predictions.parquet", selection)
 
     def measures(self, selection: str) -> Measures:

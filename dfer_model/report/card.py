@@ -94,6 +94,31 @@ def _use(run: Run) -> str:
     )
 
 
+def imported_card(run: Run, result: dict[str, Any]) -> str:
+    """The card of a run that was imported: whence it comes and what it is, without figures."""
+    imported, settings = run.config["imported"], run.settings
+    epoch = next(iter(result["epochs"].values()))
+    rows = {
+        "file": f"{_text(imported['file'])}, sha256 `{imported['sha256']}`",
+        "fold": f"{run.fold} judges, as the importer said",
+        "CLIP": f"{_text(settings.clip)}, towers as in the file",
+        "contexts": f"{settings.contexts}, {settings.context_kind}, description at the {settings.position}",
+        "temporal model": f"{settings.temporal_depth} layers over {settings.frames} frames",
+        "epoch": f"{'unknown' if epoch is None else epoch}, as the file says; what chose it is not known",
+    }
+    notes = [("note", _text(note)) for note in result["notes"]]
+    sections = [
+        f"# {_text(imported['file'])}\n",
+        "A DFER-CLIP checkpoint ([arXiv 2308.13382](https://arxiv.org/abs/2308.13382)) that others trained, "
+        "imported by dfer-prompts.\n",
+        _table(("what", "value"), [*rows.items(), *notes]),
+        _texts(run),
+        f"## Use\n\n    dfer-prompts predict {run.id} VIDEO\n"
+        f"    dfer-prompts evaluate {run.id} --dataset DIR\n",
+    ]
+    return "\n".join(sections)
+
+
 def nearest_preset(settings: Settings, dataset_name: str) -> tuple[str, dict[str, Any]]:
     """The preset that differs least from `settings` on this dataset, and the settings that differ."""
     chosen = settings.model_dump(exclude={"workers"})

@@ -17,7 +17,19 @@ from .. import __version__
 from ..asking.redaction import redact_environment
 from ..errors import DferPromptsError, system_words
 from ..workspace import Workspace
-from . import classes, compare, data, demo, descriptions, ensemble, generate, prompts, responses, run
+from . import (
+    classes,
+    compare,
+    data,
+    demo,
+    descriptions,
+    ensemble,
+    generate,
+    import_checkpoint,
+    prompts,
+    responses,
+    run,
+)
 from .output import clean, message
 
 app = typer.Typer(
@@ -30,7 +42,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, classes, prompts, generate, responses, descriptions, ensemble, data, run, compare):
+for module in (
+    demo,
+    classes,
+    prompts,
+    generate,
+    responses,
+    descriptions,
+    ensemble,
+    data,
+    run,
+    import_checkpoint,
+    compare,
+):
     module.register(app)
 
 ERRORS = (DferPromptsError, DferModelError, OSError)

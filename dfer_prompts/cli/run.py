@@ -51,6 +51,7 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of all that
 CHOICE = {
     "last": "the last epoch",
     "test-best": "the epoch that is best on the fold that judges, which flatters",
+    "imported": "as imported; what chose the epoch may have seen these clips",
 }
 
 
@@ -213,6 +214,8 @@ def _clips_of(workspace: Workspace, run: Run, dataset: str | None) -> PackedClip
     return PackedClips.open(own)
 
 
+    if "imported" in run.config:
+        raise InputError(f"{run.id} was imported and has no clips of its own\nSay which: --dataset DIR")
 def predict(
     context: typer.Context,
     run: RunArgument,

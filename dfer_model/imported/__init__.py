@@ -1,0 +1,1 @@
+"""Models that others trained, taken in as runs."""

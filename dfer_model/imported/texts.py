@@ -1,0 +1,127 @@
+"""The class texts of a released checkpoint, read back from the token embeddings that it holds.
+
+The model computes with the file's own embeddings in any case. The texts decide where each class's EOS stands,
+and they are what a person is told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..clip import Clip
+from ..errors import InputError
+from ..runs import ClassTexts
+from .parts import Parts
+
+Ids = list[list[int]]
+
+
+def texts_in(
+    parts: Parts, clip: Clip, class_names: Sequence[str], given: ClassTexts | None, path: Path
+) -> tuple[ClassTexts, list[str]]:
+    """The class texts of the checkpoint, and what a person should know of them.
+
+    They are `given` where the file agrees, else the file's own; `given` alone where the file's embeddings are
+    of no tokens that it knows, if EOS can be where these texts end. Raises InputError where neither tells.
+    """
+    ids = _ids_in(parts, clip)
+    if ids is not None:
+        if given is not None and _ids_of(given, clip) == [[each] for each in ids]:
+            return given, []
+        own = _as_texts(ids, clip)
+        if own is not None:
+            return _named(own, class_names, path), _differences(ids, clip, class_names, given, path)
+    if given is None:
+        raise InputError(
+            f"{path} does not let its texts be read: its table of tokens is missing or another one\n"
+            "Name the set it was trained with: --descriptions v1"
+        )
+    if not _can_end_with(given, parts, clip):
+        raise InputError(
+            f"{path} was not trained with the texts of {given.name}: they end in other places\n"
+            "Name the set it was trained with: --descriptions V"
+        )
+    note = f"the texts are those of {given.name}; {path.name} has no table of tokens to check them by"
+    return given, [note]
+
+
+def _ids_in(parts: Parts, clip: Clip) -> Ids | None:
+    """The token ids of each class's text by the file's table; None where an embedding is in none of its rows.
+
+    Half precision is allowed for: a table and its copies may have been stored apart.
+    """
+    table = parts.token_table
+    if table is None:
+        return None
+    rows, places = torch.unique(parts.texts.flatten(0, 1), dim=0, return_inverse=True)
+    nearest = torch.cdist(rows, table).argmin(dim=1)
+    if not torch.allclose(rows, table[nearest], rtol=1e-3, atol=1e-5):
+        return None
+    tokens: Ids = nearest[places].view(parts.texts.shape[:2]).tolist()
+    end = clip.tokenizer.eot_token_id
+    if not all(end in row for row in tokens):
+        return None
+    return [row[: row.index(end)] for row in tokens]
+
+
+def _ids_of(texts: ClassTexts, clip: Clip) -> list[Ids]:
+    return [[clip.tokenizer.encode(text) for text in members] for members in texts.texts]
+
+
+def _as_texts(ids: Ids, clip: Clip) -> list[str] | None:
+    """Texts that have these tokens, as a person writes them if that gives the same; None where none have."""
+    texts = []
+    for row in ids:
+        try:
+            plain = " ".join(clip.tokenizer.decode(row).split())
+        except KeyError:  # a number that is no token
+            return None
+        tidy = re.sub(r" ?([-/']) ?", r"\1", re.sub(r" ([.,;:!?)])", r"\1", plain))
+        fitting = [text for text in (tidy, plain) if clip.tokenizer.encode(text) == row]
+        if not fitting:
+            return None
+        texts.append(fitting[0])
+    return texts
+
+
+def _named(texts: Sequence[str], class_names: Sequence[str], path: Path) -> ClassTexts:
+    sha256 = hashlib.sha256(json.dumps([list(class_names), list(texts)]).encode()).hexdigest()
+    return ClassTexts(path.stem, sha256, tuple(class_names), tuple((text,) for text in texts))
+
+
+def _differences(
+    ids: Ids, clip: Clip, class_names: Sequence[str], given: ClassTexts | None, path: Path
+) -> list[str]:
+    if given is None:
+        return []
+    differing = [
+        name
+        for name, own, others in zip(class_names, ids, _ids_of(given, clip), strict=True)
+        if [own] != others
+    ]
+    names = ", ".join(differing[:3]) + (f" and {len(differing) - 3} more" if len(differing) > 3 else "")
+    return [f"{path.name} has other texts than {given.name} for {names}: the file's own are used"]
+
+
+def _can_end_with(given: ClassTexts, parts: Parts, clip: Clip) -> bool:
+    """Whether each class has one text, and where these end one token stands, and after it another."""
+    ids = _ids_of(given, clip)
+    if any(len(members) != 1 for members in ids):
+        return False
+    ends = torch.tensor([len(members[0]) for members in ids])
+    if int(ends.max()) + 1 >= parts.texts.shape[1]:
+        return False
+    rows = torch.arange(len(ends))
+    end, after = parts.texts[rows, ends], parts.texts[rows, ends + 1]  # (C, W)
+    return _equal_rows(end) and _equal_rows(after) and not torch.equal(end[0], after[0])
+
+
+def _equal_rows(rows: Tensor) -> bool:
+    return bool((rows == rows[0]).all())

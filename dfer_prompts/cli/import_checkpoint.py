@@ -1,0 +1,72 @@
+"""`dfer-prompts import-checkpoint`: a model that others trained, as a run of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .configuration import ClipOption
+from .output import JsonOption, message, print_json, print_table
+
+
+def import_checkpoint(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint as DFER-CLIP's code saves it.")],
+    classes: Annotated[str, typer.Option("--classes", help="Class set (name or YAML file) it tells apart.")],
+    descriptions: Annotated[
+        str | None,
+        typer.Option(help="The set it was trained with, checked by it.", show_default="the file's own texts"),
+    ] = None,
+    position: Annotated[
+        Literal["end", "middle", "front"],
+        typer.Option(help="Where the description stands among the contexts; the file does not say."),
+    ] = "end",
+    clip: ClipOption = None,
+    fold: Annotated[int, typer.Option(min=1, help="The fold that it was not trained on, which judges.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a released DFER-CLIP checkpoint a run. Nothing in the file is executed.
+
+    Example: dfer-prompts import-checkpoint model_best.pth --classes mafw --fold 1
+    """
+    from ..studies.importing import import_checkpoint as imported
+
+    run = imported(
+        file,
+        classes,
+        descriptions=descriptions,
+        position=position,
+        clip=clip,
+        fold=fold,
+        workspace=context.obj,
+    )
+    result, settings = run.result, run.settings
+    for note in result["notes"]:
+        message(f"Note: {note}")
+    read_off = {
+        "contexts": settings.contexts,
+        "context_kind": settings.context_kind,
+        "position": settings.position,
+        "temporal_depth": settings.temporal_depth,
+        "frames": settings.frames,
+    }
+    texts = {name: members[0] for name, members in zip(run.class_names, run.texts.texts, strict=True)}
+    if as_json:
+        said = {"run": str(run.folder), "id": run.id, "descriptions": run.texts.name, **read_off}
+        print_json({**said, "fold": run.fold, "texts": texts, "notes": result["notes"]})
+        return
+    print_table(f"{run.id}: what it is", ["setting", "value"], list(read_off.items()))
+    print_table(f"{run.id}: its texts", ["class", "text"], list(texts.items()))
+    message(
+        f"The run is in {run.folder}\nNext: dfer-prompts evaluate {run.id} --dataset DIR, "
+        f"or dfer-prompts predict {run.id} VIDEO"
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add `import-checkpoint` to the root command."""
+    app.command("import-checkpoint", short_help="Make a released DFER-CLIP checkpoint a run.")(
+        import_checkpoint
+    )
