@@ -8,16 +8,27 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .runs import ClassTexts, Run
-from .statistics import Difference, paired_difference, uar_weights, war_weights
+from .statistics import (
+    LEVEL,
+    Difference,
+    McNemar,
+    holm,
+    mcnemar,
+    paired_difference,
+    uar_weights,
+    war_weights,
+)
 
-# With fewer, resampling the seeds understates how much they differ.
+# With fewer, Student's t makes the luck of training count at least 1.6 times as much as with many.
 FEW_SEEDS = 5
+MEASURES = ("zero-shot", "trained")
+NOT_SHOWN = "not shown"
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,10 @@ class Pair:
     second: str
     uar: Difference
     war: Difference
+    mcnemar: McNemar  # for WAR, all folds pooled
+    # By the UAR, as corrected for all pairs of the measure: `better`, `worse`, `indistinguishable`, or
+    # `not shown` where one seed was trained and the luck of the clips alone does not explain the difference.
+    verdict: str
 
 
 @dataclass(frozen=True)
@@ -115,11 +130,11 @@ def compare(
     """
     names = list(trained.correct)
     candidates = [name for name in names if name not in controls]
-    measures = {"zero-shot": zero_shot, "trained": trained}
+    pairings = _pairings(candidates, controls)
     pairs = tuple(
-        _pair(measure, answers, first, second)
-        for measure, answers in measures.items()
-        for first, second in _pairings(candidates, controls)
+        pair
+        for measure, answers in zip(MEASURES, (zero_shot, trained), strict=True)
+        for pair in _pairs(measure, answers, pairings)
     )
     return Comparison(
         selection=selection,
@@ -130,7 +145,7 @@ def compare(
         verdicts=tuple(
             itertools.chain.from_iterable(_verdicts(name, pairs, controls) for name in candidates)
         ),
-        caveats=_caveats(seeds, selection),
+        caveats=_caveats(seeds, selection, len(pairings)),
     )
 
 
@@ -139,14 +154,39 @@ def _pairings(candidates: Sequence[str], controls: Sequence[str]) -> list[tuple[
     return against_first + list(itertools.product(candidates, controls))
 
 
-def _pair(measure: str, answers: Answers, first: str, second: str) -> Pair:
-    def difference(weights: NDArray[np.float64]) -> Difference:
-        return paired_difference(
-            answers.correct[first], answers.correct[second], weights, answers.labels, answers.folds
-        )
+def _pairs(measure: str, answers: Answers, pairings: Sequence[tuple[str, str]]) -> list[Pair]:
+    """All pairs of one measure, each p-value corrected for the others; UAR and WAR each by themselves."""
 
-    uar = difference(uar_weights(answers.labels, answers.folds))
-    return Pair(measure, first, second, uar, difference(war_weights(answers.folds)))
+    def differences(weights: NDArray[np.float64]) -> list[Difference]:
+        found = [
+            paired_difference(
+                answers.correct[first], answers.correct[second], weights, answers.labels, answers.folds
+            )
+            for first, second in pairings
+        ]
+        corrected = holm([each.p for each in found])
+        return [replace(each, p_holm=p) for each, p in zip(found, corrected, strict=True)]
+
+    uar = differences(uar_weights(answers.labels, answers.folds))
+    war = differences(war_weights(answers.folds))
+    return [
+        Pair(
+            measure,
+            first,
+            second,
+            by_uar,
+            by_war,
+            mcnemar(answers.correct[first], answers.correct[second]),
+            _verdict(measure, by_uar, len(answers.correct[first])),
+        )
+        for (first, second), by_uar, by_war in zip(pairings, uar, war, strict=True)
+    ]
+
+
+def _verdict(measure: str, difference: Difference, seeds: int) -> str:
+    """The verdict in a word; nothing is shown by a difference that may be one training's luck."""
+    told_apart = difference.verdict != "indistinguishable"
+    return NOT_SHOWN if told_apart and measure == "trained" and seeds == 1 else difference.verdict
 
 
 def _figures(name: str, is_control: bool, trained: Answers, zero_shot: Answers) -> SetFigures:
@@ -160,7 +200,7 @@ def _figures(name: str, is_control: bool, trained: Answers, zero_shot: Answers) 
 def _verdicts(name: str, pairs: Sequence[Pair], controls: Sequence[str]) -> list[str]:
     """One sentence per measure against the controls, one against the first set."""
     sentences = []
-    for measure in ("zero-shot", "trained"):
+    for measure in MEASURES:
         mine = [pair for pair in pairs if pair.measure == measure and pair.first == name]
         against = [pair for pair in mine if pair.second in controls]
         if against:
@@ -171,14 +211,22 @@ def _verdicts(name: str, pairs: Sequence[Pair], controls: Sequence[str]) -> list
     return sentences
 
 
-def _caveats(seeds: Sequence[int], selection: str) -> tuple[str, ...]:
+def _caveats(seeds: Sequence[int], selection: str, pairs: int) -> tuple[str, ...]:
     said = []
     if len(seeds) == 1:
-        said.append("One seed: the trained intervals hold the luck of the clips, not that of training.")
+        said.append(
+            "One seed: the trained intervals hold the luck of the clips, not that of training, so no set is "
+            "called better or worse by them; train with --seeds 1-3 or more."
+        )
     elif len(seeds) < FEW_SEEDS:
         said.append(
-            f"{len(seeds)} seeds: where the luck of training outweighs that of the clips, the trained "
-            "intervals are too narrow."
+            f"{len(seeds)} seeds: so few tell little of the luck of training, and the trained intervals are "
+            "wide for it; more seeds make them narrower."
+        )
+    if pairs > 1:
+        said.append(
+            f"Verdicts are for all {pairs} pairs of a measure together, at {100 * LEVEL:.0f}% (Holm); an "
+            "interval is for its pair alone, and may leave out zero where the verdict is indistinguishable."
         )
     if selection == "test-best":
         said.append("The epoch was chosen on the fold that judges: trained figures are flattered.")
@@ -186,13 +234,16 @@ def _caveats(seeds: Sequence[int], selection: str) -> tuple[str, ...]:
 
 
 def _against_controls(pairs: Sequence[Pair]) -> str:
-    alike = [pair.second for pair in pairs if pair.uar.verdict == "indistinguishable"]
-    worse = [pair.second for pair in pairs if pair.uar.verdict == "worse"]
+    by_verdict = {
+        "indistinguishable": "indistinguishable from {}",
+        "worse": "worse than {}",
+        NOT_SHOWN: "not shown to differ from {}: one seed",
+    }
     parts = []
-    if alike:
-        parts.append("indistinguishable from " + ", ".join(alike))
-    if worse:
-        parts.append("worse than " + ", ".join(worse))
+    for verdict, sentence in by_verdict.items():
+        named = [pair.second for pair in pairs if pair.verdict == verdict]
+        if named:
+            parts.append(sentence.format(", ".join(named)))
     if parts:
         return "; ".join(parts) + "."
     nearest = min(pairs, key=lambda pair: pair.uar.value)
@@ -200,9 +251,11 @@ def _against_controls(pairs: Sequence[Pair]) -> str:
 
 
 def _against_set(pair: Pair) -> str:
-    if pair.uar.verdict == "indistinguishable":
-        return f"indistinguishable from {pair.second} ({_interval(pair.uar)} UAR)."
-    return f"{pair.uar.verdict} than {pair.second} ({_interval(pair.uar)} UAR)."
+    said = {
+        "indistinguishable": f"indistinguishable from {pair.second}",
+        NOT_SHOWN: f"not shown to differ from {pair.second}: one seed",
+    }
+    return f"{said.get(pair.verdict, f'{pair.verdict} than {pair.second}')} ({_interval(pair.uar)} UAR)."
 
 
 def _interval(difference: Difference) -> str:

@@ -1,9 +1,9 @@
-"""UAR, WAR, per-class recall and the confusion matrix of one set of predictions, in percent."""
+"""What a set of predictions is worth: UAR, WAR, macro-F1, recalls, confusion and calibration, in percent."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,22 +11,31 @@ import numpy.typing as npt
 
 from .errors import InputError
 
+CALIBRATION_BINS = 15
+
 
 @dataclass(frozen=True)
 class Measures:
-    """What a set of predictions is worth. UAR is the mean of the per-class recalls, WAR is accuracy."""
+    """What a set of predictions is worth. UAR is the mean of the per-class recalls, WAR is accuracy.
 
-    uar: float  # percent, over the classes that have at least one clip
+    UAR and macro-F1 are over the classes that occur, those with at least one clip.
+    """
+
+    uar: float  # percent
     war: float  # percent
+    macro_f1: float  # percent
     recalls: dict[str, float | None]  # percent; None for a class without clips, which has no recall
     confusion: npt.NDArray[np.int64]  # (classes, classes): row the true class, column the predicted one
     clips: int
+    calibration_error: float | None = None  # percent; None where answers are known but not how sure they were
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain numbers and lists, for JSON."""
         return {
             "uar": self.uar,
             "war": self.war,
+            "macro_f1": self.macro_f1,
+            "calibration_error": self.calibration_error,
             "clips": self.clips,
             "recalls": self.recalls,
             "confusion": self.confusion.tolist(),
@@ -37,9 +46,11 @@ def measures(labels: npt.ArrayLike, predictions: npt.ArrayLike, class_names: Seq
     """Measure predicted labels against true ones; both are positions in `class_names`.
 
     A class without clips is left out of the UAR: its recall is 0/0, and counting it as 0 would punish a fold
-    for what it does not hold. Raises InputError when there are no clips, or a label is not a position.
+    for what it does not hold. It is left out of the macro-F1 too, also where it was predicted: that costs
+    the recall of the class the clip is of. Raises InputError when there are no clips, or a label is not a
+    position.
     """
-    from sklearn.metrics import confusion_matrix
+    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
     true, predicted = np.asarray(labels, dtype=np.int64), np.asarray(predictions, dtype=np.int64)
     if true.ndim != 1 or true.shape != predicted.shape:
@@ -48,13 +59,46 @@ def measures(labels: npt.ArrayLike, predictions: npt.ArrayLike, class_names: Seq
         raise InputError("there are no predictions to measure")
     if min(true.min(), predicted.min()) < 0 or max(true.max(), predicted.max()) >= len(class_names):
         raise InputError(f"a label lies outside the {len(class_names)} classes")
-    confusion = confusion_matrix(true, predicted, labels=range(len(class_names))).astype(np.int64)
-    totals, hits = confusion.sum(axis=1), confusion.diagonal()
-    recalls = [100.0 * hit / total if total else None for hit, total in zip(hits, totals, strict=True)]
+    occurring = np.unique(true)
+    recalls = 100 * recall_score(true, predicted, labels=occurring, average=None)
+    by_class = dict(zip(occurring.tolist(), recalls.tolist(), strict=True))
     return Measures(
-        uar=float(np.mean([recall for recall in recalls if recall is not None])),
-        war=float(100.0 * hits.sum() / totals.sum()),
-        recalls={name: None if r is None else float(r) for name, r in zip(class_names, recalls, strict=True)},
-        confusion=confusion,
+        uar=float(recalls.mean()),
+        war=100 * float(accuracy_score(true, predicted)),
+        macro_f1=100 * float(f1_score(true, predicted, labels=occurring, average="macro", zero_division=0)),
+        recalls={name: by_class.get(position) for position, name in enumerate(class_names)},
+        confusion=confusion_matrix(true, predicted, labels=range(len(class_names))).astype(np.int64),
         clips=len(true),
     )
+
+
+def logit_measures(labels: npt.ArrayLike, logits: npt.ArrayLike, class_names: Sequence[str]) -> Measures:
+    """Measure logits (clips, classes) against true labels: their largest is the answer, as in `measures`.
+
+    Raises InputError as `measures` does, and for logits of other classes or that are not finite.
+    """
+    scores = np.asarray(logits, dtype=np.float64)
+    if scores.ndim != 2 or scores.shape[1] != len(class_names):
+        raise InputError(f"logits of shape {scores.shape} are not those of {len(class_names)} classes")
+    measured = measures(labels, scores.argmax(axis=1), class_names)
+    return replace(measured, calibration_error=calibration_error(labels, scores))
+
+
+def calibration_error(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
+    """The expected calibration error in percent: by how much the share of right answers misses what was said.
+
+    What was said is the softmax of the answer, in 15 bins of equal width, each closed above; their gaps are
+    averaged by their clips (C. Guo, G. Pleiss, Y. Sun and K. Weinberger, ICML 2017, arXiv 1706.04599,
+    equations 2, 3 and 5). `labels` (clips,), `logits` (clips, classes). Raises InputError for logits that are
+    not finite.
+    """
+    from scipy.special import softmax
+
+    scores = np.asarray(logits, dtype=np.float64)
+    if not np.isfinite(scores).all():
+        raise InputError("logits that are not finite cannot be measured")
+    probabilities = softmax(scores, axis=1)
+    gaps = (scores.argmax(axis=1) == np.asarray(labels)) - probabilities.max(axis=1)
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
+    bins = np.searchsorted(edges, probabilities.max(axis=1), side="left")
+    return 100 * float(np.abs(np.bincount(bins, weights=gaps)).sum() / len(gaps))

@@ -23,7 +23,7 @@ import yaml
 
 from .errors import InputError
 from .files import replacing
-from .metrics import Measures, measures
+from .metrics import Measures, logit_measures
 from .settings import Settings
 
 FORMAT_VERSION = 1
@@ -210,12 +210,12 @@ class Run:
         return read_predictions(self.folder / "predictions.parquet", selection)
 
     def measures(self, selection: str) -> Measures:
-        """UAR, WAR, recalls and confusion of the run's predictions for its test clips."""
+        """What the run's predictions for its test clips are worth."""
         return self.measured(self.predictions(selection))
 
     def measured(self, predictions: Predictions) -> Measures:
-        """UAR, WAR, recalls and confusion of predictions in the run's class order."""
-        return measures(predictions.labels, predictions.logits.argmax(axis=1), self.class_names)
+        """What predictions in the run's class order are worth."""
+        return logit_measures(predictions.labels, predictions.logits, self.class_names)
 
 
 def find_run(runs: Path, given: str) -> Run:

@@ -141,7 +141,13 @@ def _show_measures(title: str, measured: Measures) -> None:
         [name, int(count), "no clips" if recall is None else f"{recall:.2f}"]
         for (name, recall), count in zip(measured.recalls.items(), counts, strict=True)
     ]
-    rows += [["UAR", measured.clips, f"{measured.uar:.2f}"], ["WAR", measured.clips, f"{measured.war:.2f}"]]
+    summary = {
+        "UAR": measured.uar,
+        "WAR": measured.war,
+        "macro-F1": measured.macro_f1,
+        "calibration error": measured.calibration_error,
+    }
+    rows += [[name, measured.clips, f"{value:.2f}"] for name, value in summary.items() if value is not None]
     print_table(title, ["class", "clips", "recall (%)"], rows)
 
 
@@ -208,14 +214,14 @@ def _clips_of(workspace: Workspace, run: Run, dataset: str | None) -> PackedClip
 
     if dataset is not None:
         return PackedClips.open(workspace.dataset(dataset))
+    if "imported" in run.config:
+        raise InputError(f"{run.id} was imported and has no clips of its own\nSay which: --dataset DIR")
     own = Path(run.config["dataset"]["path"])
     if not own.is_dir():
         raise InputError(f"the clips of {run.id} are no longer in {own}\nSay where they are: --dataset DIR")
     return PackedClips.open(own)
 
 
-    if "imported" in run.config:
-        raise InputError(f"{run.id} was imported and has no clips of its own\nSay which: --dataset DIR")
 def predict(
     context: typer.Context,
     run: RunArgument,

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from dfer_model.statistics import figure_interval, paired_difference, uar_weights, war_weights
+from dfer_model.statistics import (
+    figure_interval,
+    holm,
+    mcnemar,
+    paired_difference,
+    uar_weights,
+    war_weights,
+)
 
 LABELS = np.array([0, 0, 0, 1, 0, 1, 1, 1])
 FOLDS = np.array([1, 1, 1, 1, 2, 2, 2, 2])
@@ -43,6 +50,7 @@ def test_the_same_answers_are_indistinguishable_with_an_interval_of_zero() -> No
     answers = np.random.default_rng(1).random((3, 8)) < 0.5
     difference = paired_difference(answers, answers, war_weights(FOLDS), LABELS, FOLDS)
     assert (difference.low, difference.value, difference.high) == (0.0, 0.0, 0.0)
+    assert difference.p == 1.0
     assert difference.verdict == "indistinguishable"
 
 
@@ -59,12 +67,156 @@ def test_interval_has_the_width_that_theory_gives() -> None:
     assert difference.verdict == "better"
 
 
-def test_disagreement_between_seeds_widens_the_interval() -> None:
-    # Both sets answer alike on average; with every seed the gain is all clips or none.
+def by_seed(*points: float, folds: int = 1, classes: int = 2, clips: int = 100) -> tuple[np.ndarray, ...]:
+    """Answers of two sets that differ by so many points with each seed, in every fold and class alike.
+
+    The second set answers the last half of a class's clips rightly; returns answers, labels and folds.
+    """
+    of_class = np.arange(clips)
+    one = np.stack([of_class < clips * (0.5 + each / 100) for each in points])
+    first = np.tile(one, folds * classes)
+    second = np.tile(np.tile(of_class < clips / 2, (len(points), 1)), folds * classes)
+    labels = np.tile(np.repeat(np.arange(classes), clips), folds)
+    return first, second, labels, np.repeat(np.arange(folds), classes * clips)
+
+
+@pytest.mark.parametrize(("folds", "classes"), [(1, 1), (1, 4), (3, 1), (3, 2)])
+def test_the_spread_over_seeds_counts_as_student_s_t_and_once(folds: int, classes: int) -> None:
+    # Differences of -2, 0 and 4 points: mean 2/3, standard error sqrt(28 / 3 / 3); t is 4.303 at 2 degrees
+    # of freedom. Fewer clips decide than seeds disagree on, so the interval is that of the seeds alone, and
+    # however many strata there are it is as wide: a seed's luck is one for them all.
+    first, second, labels, fold_of = by_seed(-2, 0, 4, folds=folds, classes=classes)
+    difference = paired_difference(first, second, war_weights(fold_of), labels, fold_of)
+    half_width = 4.303 * np.sqrt(28 / 9)
+    assert difference.value == pytest.approx(2 / 3)
+    assert difference.high - difference.value == pytest.approx(half_width, rel=0.12)
+    assert difference.value - difference.low == pytest.approx(half_width, rel=0.12)
+
+
+def test_two_seeds_tell_little() -> None:
+    # Differences of 10 and 14 points, standard error 2: the t of 1 degree of freedom is 12.706.
+    first, second, labels, folds = by_seed(10, 14, clips=5000)
+    difference = paired_difference(first, second, uar_weights(labels, folds), labels, folds)
+    assert difference.high - difference.value == pytest.approx(12.706 * 2, rel=0.2)
+    assert difference.verdict == "indistinguishable"
+    once = paired_difference(first[:1], second[:1], uar_weights(labels, folds), labels, folds)
+    assert once.verdict == "better"
+
+
+def test_no_interval_leaves_what_is_possible() -> None:
     ones = np.ones(50, dtype=np.int64)
     first = np.array([[True] * 50, [False] * 50])
     difference = paired_difference(first, ~first, war_weights(ones), ones, ones)
     assert (difference.low, difference.high) == pytest.approx((-100.0, 100.0))
+
+
+def test_clips_that_change_with_the_seed_are_not_counted_twice() -> None:
+    # Every clip's gain is -1, 0 or 1 anew with each of 50 seeds: the spread over seeds holds all luck there
+    # is, and the standard error is that of 50 * 400 independent gains.
+    rng = np.random.default_rng(4)
+    first, second = rng.random((2, 50, 400)) < 0.5
+    ones = np.ones(400, dtype=np.int64)
+    difference = paired_difference(first, second, war_weights(ones), ones, ones)
+    half_width = 2.01 * 100 * np.sqrt(0.5 / (50 * 400))
+    assert difference.high - difference.low == pytest.approx(2 * half_width, rel=0.25)
+
+
+@pytest.mark.parametrize("others", [np.ones(12, dtype=np.int64), np.repeat([1, 1, 2], 4)])
+def test_clips_are_resampled_within_fold_and_class(others: np.ndarray) -> None:
+    # The gain is the same for all clips of a class, and differs between classes (or folds): there is no
+    # luck of the clips. Resampled over both classes of a fold, or over folds, there would be.
+    halves = np.tile([0, 1], 6)
+    first = np.array([halves == 0])
+    for labels, folds in ((halves, others), (others, halves)):
+        weights = uar_weights(labels, folds)
+        difference = paired_difference(first, ~first, weights, labels, folds)
+        assert difference.high - difference.low == pytest.approx(0.0, abs=1e-9)
+
+
+def test_few_clips_of_a_class_are_as_lucky_as_they_are() -> None:
+    # Two clips, one gained: the standard error is that of a mean of two with n - 1, 100 * 0.7071 / sqrt(2).
+    # Drawn with replacement as often as there are clips, it would be 35 points and not 50.
+    labels = np.repeat(np.arange(200), 2)
+    ones = np.ones(400, dtype=np.int64)
+    first = np.array([np.tile([True, False], 200)])
+    difference = paired_difference(first, np.zeros_like(first), uar_weights(labels, ones), labels, ones)
+    assert difference.high - difference.low == pytest.approx(2 * 1.96 * 50 / np.sqrt(200), rel=0.06)
+
+
+def test_p_and_interval_agree_on_what_is_shown() -> None:
+    rng = np.random.default_rng(5)
+    labels, ones = np.repeat([0, 1], 60), np.ones(120, dtype=np.int64)
+    weights = uar_weights(labels, ones)
+    shown = []
+    for trial in range(60):
+        first, second = rng.random((1, 120)) < 0.62, rng.random((1, 120)) < 0.5
+        each = paired_difference(first, second, weights, labels, ones, seed=trial)
+        assert (each.p <= 0.05) == (each.low > 0 or each.high < 0)
+        assert each.verdict == (
+            "indistinguishable" if each.p > 0.05 else "better" if each.value > 0 else "worse"
+        )
+        shown.append(each.p <= 0.05)
+    assert 0 < sum(shown) < 60
+
+
+def test_p_is_that_of_the_normal_distribution_where_clips_are_many() -> None:
+    # 2,000 clips, 540 gained and 480 lost: z = 60 / sqrt(1020 - 60**2 / 2000) = 1.880, p = 0.0601
+    gains = np.repeat([1, -1, 0], [540, 480, 980])
+    ones = np.ones(2000, dtype=np.int64)
+    first, second = (gains == 1)[None], (gains == -1)[None]
+    difference = paired_difference(first, second, war_weights(ones), ones, ones)
+    assert difference.p == pytest.approx(0.0601, abs=0.012)
+
+
+def test_equal_sets_are_told_apart_no_more_often_than_they_may() -> None:
+    # Two seeds whose luck outweighs that of the clips: the worst case. Of 300 trials 5% are 15, and with
+    # the luck of the trials 27; seeds resampled like clips would give about 120.
+    rng = np.random.default_rng(6)
+    labels, ones = np.repeat([0, 1], 40), np.ones(80, dtype=np.int64)
+    weights = uar_weights(labels, ones)
+    apart = 0
+    for trial in range(300):
+        recalls = np.clip(0.5 + 0.15 * rng.normal(size=(2, 2, 1)), 0, 1)
+        first, second = rng.random((2, 2, 80)) < recalls
+        each = paired_difference(first, second, weights, labels, ones, seed=trial)
+        apart += each.verdict != "indistinguishable"
+    assert apart <= 27
+
+
+def test_mcnemar_by_hand() -> None:
+    # 1 clip for the first set, 5 for the second, 4 for neither: 2 * (1 + 6) / 2**6
+    first = np.array([[1, 0, 0, 0, 0, 0, 1, 1, 0, 0]], dtype=bool)
+    second = np.array([[0, 1, 1, 1, 1, 1, 1, 1, 0, 0]], dtype=bool)
+    said = mcnemar(first, second)
+    assert (said.first_only, said.second_only) == (1, 5)
+    assert said.p == pytest.approx(14 / 64)
+
+
+def test_mcnemar_counts_a_clip_once_however_many_seeds_answer_it() -> None:
+    # Clip 0 is right with 2 seeds against 1, clip 1 with 1 against 1, clip 2 with 0 against 3.
+    first = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0]], dtype=bool)
+    second = np.array([[0, 0, 1], [1, 1, 1], [0, 0, 1]], dtype=bool)
+    said = mcnemar(first, second)
+    assert (said.first_only, said.second_only, said.p) == (1, 1, 1.0)
+
+
+def test_mcnemar_of_equal_answers_is_one() -> None:
+    answers = np.array([[True, False]])
+    assert mcnemar(answers, answers).p == 1.0
+
+
+@pytest.mark.parametrize(
+    ("p_values", "corrected"),
+    [
+        ([], []),
+        ([0.03], [0.03]),
+        # sorted 0.01, 0.02, 0.03, 0.04: times 4, 3, 2, 1 = 0.04, 0.06, 0.06, 0.04, and never falling
+        ([0.04, 0.01, 0.03, 0.02], [0.06, 0.04, 0.06, 0.06]),
+        ([0.9, 0.6], [1.0, 1.0]),
+    ],
+)
+def test_holm_by_hand(p_values: list[float], corrected: list[float]) -> None:
+    assert holm(p_values) == pytest.approx(corrected)
 
 
 def test_the_interval_is_the_same_each_time() -> None:
