@@ -14,7 +14,10 @@ from .output import JsonOption, message, print_json, print_table
 def import_checkpoint(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint as DFER-CLIP's code saves it.")],
-    classes: Annotated[str, typer.Option("--classes", metavar="NAME|FILE", help="Class set (name or YAML file) it tells apart.")],
+    classes: Annotated[
+        str,
+        typer.Option("--classes", metavar="NAME|FILE", help="Class set (name or YAML file) it tells apart."),
+    ],
     descriptions: Annotated[
         str | None,
         typer.Option(help="The set it was trained with, checked by it.", show_default="the file's own texts"),
