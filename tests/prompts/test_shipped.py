@@ -12,7 +12,7 @@ import dfer_prompts
 from dfer_prompts import DescriptionStore, Workspace, load, load_class_set
 from dfer_prompts.resources import shipped
 
-APPENDIX_A = {  # Zhao & Patras, BMVC 2023, as issue 2 quotes it
+APPENDIX_A = {  # Zhao & Patras, BMVC 2023
     "happiness": "a smiling mouth, raised cheeks, wrinkled eyes, and arched eyebrows.",
     "sadness": "tears, a downward turned mouth, drooping upper eyelids, and a wrinkled forehead.",
     "neutral": "relaxed facial muscles, a straight mouth, a smooth forehead, and unremarkable eyebrows.",
