@@ -141,12 +141,7 @@ def generate(
     }
     workspace: Workspace = context.obj
     templates, models = template or ["paper"], model or []
-    if of is not None and not source.startswith("control:"):
-        raise InputError(
-            f"--of {of} is what a control is made of\nSay which: --source control:NAME --of {of}"
-        )
-    if source != "llm" and (template or model or ensemble):
-        raise InputError(f"{source} asks no language model: leave out --template, --model and --ensemble")
+    _check_source(source, of, asks_a_model=bool(template or model or ensemble))
     if dry_run:
         _dry_run(workspace, source, classes, templates, models, asking, as_json)
         return
@@ -171,6 +166,16 @@ def generate(
                 **asking,
             )
     _print(made, workspace, as_json)
+
+
+def _check_source(source: str, of: str | None, *, asks_a_model: bool) -> None:
+    """Raise InputError where an option is given that the source has no use for."""
+    if of is not None and not source.startswith("control:"):
+        raise InputError(
+            f"--of {of} is what a control is made of\nSay which: --source control:NAME --of {of}"
+        )
+    if source != "llm" and asks_a_model:
+        raise InputError(f"{source} asks no language model: leave out --template, --model and --ensemble")
 
 
 def _print(made: list[Outcome], workspace: Workspace, as_json: bool) -> None:

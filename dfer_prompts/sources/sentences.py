@@ -27,7 +27,7 @@ def sentence_set(class_set: ClassSet, pattern: str) -> DescriptionSet:
     if PLACE not in sentence:
         raise InputError(f"the sentence {pattern!r} has no {PLACE}: every class would get the same text")
     if "{" in rest or "}" in rest or not sentence.isprintable():
-        raise InputError(f"the sentence {pattern!r}: {PLACE} is the only placeholder, on one line")
+        raise InputError(f"the sentence {pattern!r} must be on one line, with only {PLACE} in braces")
     members = {
         each.name: ((Descriptor(sentence.replace(PLACE, each.words), 1),),) for each in class_set.classes
     }

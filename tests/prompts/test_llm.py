@@ -6,70 +6,22 @@ import asyncio
 import gzip
 import json
 import socket
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dfer_prompts.asking.answers import Answer, Failure, read_answer
 from dfer_prompts.asking.dialogue import Reply as Arrived
-from dfer_prompts.asking.endpoint import Endpoint, normal_url, resolve_endpoint
-from dfer_prompts.asking.llm import Lost, Watcher, ask
+from dfer_prompts.asking.endpoint import Endpoint
+from dfer_prompts.asking.llm import Watcher, ask
 from dfer_prompts.asking.responses import Request
-from dfer_prompts.errors import DferPromptsError, InputError, WorkError
-from dfer_prompts.sampling import Sampling
-from dfer_prompts.workspace import Workspace
+from dfer_prompts.errors import InputError
 
+from .asking import asked, requests_to, watched
 from .endpoint import FakeEndpoint, Reply, completion, cut, endless, raw, serve
 
 LIST = "- raised eyebrows\n- parted lips"
 KEY = "sk-verysecret-0123456789"
-
-
-def requests_to(server: FakeEndpoint, count: int = 3, **sampling: Any) -> list[Request]:
-    return [
-        Request(
-            "fear",
-            server.base_url,
-            "tiny",
-            ({"role": "user", "content": f"features of fear {i}?"},),
-            Sampling(**sampling),
-            i,
-        )
-        for i in range(count)
-    ]
-
-
-class Collected(Watcher):
-    """What arrived, by key, and all else that was told."""
-
-    def __init__(self) -> None:
-        self.responses: dict[str, Any] = {}
-        self.forms: list[str] = []
-        self.retries: list[int] = []
-        self.notes: list[str] = []
-
-    async def arrived(self, request: Request, reply: Arrived) -> None:
-        self.responses[request.key] = reply.body
-        self.forms.append(reply.form)
-
-    def retried(self, request: Request) -> None:
-        self.retries.append(request.sample)
-
-    def note(self, sentence: str) -> None:
-        self.notes.append(sentence)
-
-
-def watched(server: FakeEndpoint, requests: list[Request], **options: Any) -> tuple[Collected, list[Lost]]:
-    watcher = Collected()
-    endpoint = Endpoint(server.base_url, "tiny", options.pop("api_key", None))
-    return watcher, asyncio.run(ask(endpoint, requests, watcher, **options)).lost
-
-
-def asked(server: FakeEndpoint, requests: list[Request], **options: Any) -> tuple[dict[str, Any], list[Lost]]:
-    """Ask, and return the responses by key and what was lost."""
-    watcher, lost = watched(server, requests, **options)
-    return watcher.responses, lost
 
 
 # ---------------------------------------------------------------- what counts as an answer
@@ -348,115 +300,6 @@ def test_what_storing_raises_comes_out_as_it_is(endpoint: FakeEndpoint) -> None:
 
     with pytest.raises(OSError, match="No space left"):
         asyncio.run(ask(Endpoint(endpoint.base_url, "tiny"), requests_to(endpoint, 9), Full()))
-
-
-# ---------------------------------------------------------------- which endpoint, which model
-
-
-@pytest.fixture
-def workspace(isolated: Path) -> Workspace:
-    return Workspace(isolated)
-
-
-def test_a_key_alone_means_openai_and_the_default_model(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")
-    endpoint = resolve_endpoint(workspace)
-    assert endpoint == Endpoint("https://api.openai.com/v1", "gpt-6-luna", KEY)
-    assert endpoint.sampling_defaults == {"reasoning_effort": "none"}
-    assert resolve_endpoint(workspace, model="gpt-4.1").sampling_defaults == {}
-
-
-def test_neither_key_nor_server_names_the_three_ways_in_two_lines(workspace: Workspace) -> None:
-    with pytest.raises(InputError) as error:
-        resolve_endpoint(workspace)
-    lines = str(error.value).splitlines()
-    assert len(lines) == 2
-    for way in ("OPENAI_API_KEY", "ollama serve", "--base-url http://localhost:11434/v1", "--source facs"):
-        assert way in str(error.value)
-
-
-def test_openai_without_a_key_is_told_before_it_is_asked(workspace: Workspace) -> None:
-    with pytest.raises(InputError, match="set OPENAI_API_KEY"):
-        resolve_endpoint(workspace, base_url="https://api.openai.com/v1/")
-
-
-def test_the_command_line_wins_over_the_environment_which_wins_over_the_file(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (workspace.root / "dfer.yaml").write_text("base_url: http://file:1/v1\nmodel: of-the-file\n")
-    assert resolve_endpoint(workspace) == Endpoint("http://file:1/v1", "of-the-file")
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://environment:2/v1")
-    assert resolve_endpoint(workspace).base_url == "http://environment:2/v1"
-    given = resolve_endpoint(workspace, base_url="http://given:3/v1/", model="given")
-    assert given == Endpoint("http://given:3/v1", "given")
-
-
-def test_the_only_model_served_is_the_one_asked(workspace: Workspace, endpoint: FakeEndpoint) -> None:
-    assert resolve_endpoint(workspace, base_url=endpoint.base_url).model == "tiny"
-
-
-def test_several_models_are_a_choice(workspace: Workspace, endpoint: FakeEndpoint) -> None:
-    endpoint.models = ["b", "a"]
-    with pytest.raises(InputError) as error:
-        resolve_endpoint(workspace, base_url=endpoint.base_url)
-    assert str(error.value) == f"{endpoint.base_url} serves 2 models; choose with --model\nThere are: a, b"
-    endpoint.models = [f"m{i:03}" for i in range(300)]
-    with pytest.raises(InputError, match="m011 and 288 more"):
-        resolve_endpoint(workspace, base_url=endpoint.base_url)
-
-
-@pytest.mark.parametrize(
-    ("reply", "says"),
-    [
-        (Reply({"object": "list", "data": None}), "lists no models\nName the one to ask with --model"),
-        (Reply({"error": {"message": "?"}}, status=404), "lists no models"),
-        (Reply("<html></html>"), "lists no models"),
-        (Reply(["a"]), "lists no models"),
-        (Reply({"error": {"message": "who are you"}}, status=401), "wants a key: set OPENAI_API_KEY"),
-    ],
-)
-def test_a_server_that_lists_nothing_asks_for_a_name(
-    workspace: Workspace, endpoint: FakeEndpoint, reply: Reply, says: str
-) -> None:
-    endpoint.models_reply = reply
-    with pytest.raises(DferPromptsError) as error:
-        resolve_endpoint(workspace, base_url=endpoint.base_url)
-    assert says in str(error.value)
-
-
-def test_a_name_that_is_no_host_is_a_sentence(workspace: Workspace) -> None:
-    with pytest.raises(WorkError, match=r"nothing answers at http://nowhere\.invalid/v1 \("):
-        resolve_endpoint(workspace, base_url="http://nowhere.invalid/v1")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "localhost:11434/v1",
-        "ftp://x/v1",
-        "http://",
-        "x",
-        "http://me:secret@h/v1",
-        "http://h/v1?key=secret",
-        "http://[::1/v1",
-        "http://h:port/v1",
-    ],
-)
-def test_what_is_no_base_url_is_a_sentence_without_secrets(text: str) -> None:
-    with pytest.raises(InputError, match="base URL") as error:
-        normal_url(text)
-    assert "secret" not in str(error.value)
-
-
-def test_a_key_with_white_space_inside_is_not_sent_and_not_shown(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-one sk-two")
-    with pytest.raises(InputError, match="OPENAI_API_KEY") as error:
-        resolve_endpoint(workspace)
-    assert "sk-one" not in str(error.value)
 
 
 def test_half_an_emoji_in_an_answer_is_still_text(endpoint: FakeEndpoint) -> None:

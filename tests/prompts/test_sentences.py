@@ -39,8 +39,8 @@ def test_words_with_braces_are_text(tmp_path: object) -> None:
     [
         ("a photo of a face", "no {class}"),
         ("", "no {class}"),
-        ("{class} {name}", "only placeholder"),
-        ("{class} {}", "only placeholder"),
+        ("{class} {name}", "in braces"),
+        ("{class} {}", "in braces"),
         ("{class.__init__}", "no {class}"),
         ("a {class}\nface", "on one line"),
     ],

@@ -94,19 +94,19 @@ def score(
         overrides=overrides or (),
     )
     if figure is not None:
-        from dfer_model.report.figures import heat_map_figure
-
-        heat_map_figure(
-            figure,
-            [each.cosines for each in scores.sets],
-            scores.class_names,
-            [each.name for each in scores.sets],
-        )
-        message(f"Drawn: {figure}")
+        _draw(figure, scores)
     if as_json:
         print_json(scores.as_dict())
     else:
         _show(scores)
+
+
+def _draw(figure: Path, scores: Scores) -> None:
+    from dfer_model.report.figures import heat_map_figure
+
+    cosines, names = [each.cosines for each in scores.sets], [each.name for each in scores.sets]
+    heat_map_figure(figure, cosines, scores.class_names, names)
+    message(f"Drawn: {figure}")
 
 
 def _show(scores: Scores) -> None:

@@ -1,0 +1,64 @@
+"""Asking a server of the tests' own, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from dfer_prompts.asking.dialogue import Reply as Arrived
+from dfer_prompts.asking.endpoint import Endpoint
+from dfer_prompts.asking.llm import Lost, Watcher, ask
+from dfer_prompts.asking.responses import Request
+from dfer_prompts.sampling import ResponseFormat, Sampling
+
+from .endpoint import FakeEndpoint
+
+
+def requests_to(
+    server: FakeEndpoint, count: int = 3, response_format: ResponseFormat = "text", **sampling: Any
+) -> list[Request]:
+    """Questions about fear, one for each sample."""
+    return [
+        Request(
+            "fear",
+            server.base_url,
+            "tiny",
+            ({"role": "user", "content": f"features of fear {i}?"},),
+            Sampling(**sampling),
+            i,
+            response_format,
+        )
+        for i in range(count)
+    ]
+
+
+class Collected(Watcher):
+    """What arrived, by key, and all else that was told."""
+
+    def __init__(self) -> None:
+        self.responses: dict[str, Any] = {}
+        self.forms: list[str] = []
+        self.retries: list[int] = []
+        self.notes: list[str] = []
+
+    async def arrived(self, request: Request, reply: Arrived) -> None:
+        self.responses[request.key] = reply.body
+        self.forms.append(reply.form)
+
+    def retried(self, request: Request) -> None:
+        self.retries.append(request.sample)
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+
+def watched(server: FakeEndpoint, requests: list[Request], **options: Any) -> tuple[Collected, list[Lost]]:
+    watcher = Collected()
+    endpoint = Endpoint(server.base_url, "tiny", options.pop("api_key", None))
+    return watcher, asyncio.run(ask(endpoint, requests, watcher, **options)).lost
+
+
+def asked(server: FakeEndpoint, requests: list[Request], **options: Any) -> tuple[dict[str, Any], list[Lost]]:
+    """Ask, and return the responses by key and what was lost."""
+    watcher, lost = watched(server, requests, **options)
+    return watcher.responses, lost
