@@ -21,19 +21,19 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from .classifier import Classifier
 from .errors import InputError, WorkError
 from .files import replacing
 
-TEXT_TOWER = "text_tower."
 CLASS_WEIGHTS = "class_weights"
 
 
 @dataclass(frozen=True)
 class Best:
-    """The best epoch so far, where the fold that judges is allowed to choose it."""
+    """The best epoch so far, where validation clips choose it, or the fold that judges is allowed to."""
 
     epoch: int
-    war: float  # percent
+    war: float  # percent, of the clips that choose
     logits: Tensor  # (test clips, classes)
 
 
@@ -90,24 +90,20 @@ def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: value for name, value in model.named_parameters() if value.requires_grad}
 
 
-def save_weights(path: Path, model: nn.Module, class_weights: Tensor) -> None:
+def save_weights(path: Path, model: Classifier, class_weights: Tensor) -> None:
     """Write what a prediction needs of `model` (see the module's first lines) to `path`, as safetensors."""
-    tensors = {
-        name: value.detach().cpu().contiguous().clone()
-        for name, value in model.state_dict().items()
-        if not name.startswith(TEXT_TOWER)
-    }
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in _kept(model).items()}
     tensors[CLASS_WEIGHTS] = class_weights.detach().float().cpu().contiguous()
     with replacing(path) as temporary:
         # Through bytes, for safetensors' own files are readable by their owner alone.
         temporary.write_bytes(save(tensors, metadata={"format": "pt"}))
 
 
-def load_weights(path: Path, model: nn.Module) -> Tensor:
-    """Put the weights at `path` into `model`, whose text tower stays as it is; returns the class weights.
+def load_weights(path: Path, model: Classifier) -> Tensor:
+    """Put the weights at `path` into `model`, whose left-out parts stay as they are.
 
-    The class weights are (classes, width), unit norm. Raises InputError when the file is missing, damaged or
-    of another model.
+    Returns the class weights, as `model.class_weights` gives them. Raises InputError when the file is missing,
+    damaged or of another model.
     """
     try:
         tensors = load_file(path)
@@ -116,10 +112,15 @@ def load_weights(path: Path, model: nn.Module) -> Tensor:
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is damaged: {error}") from error
     class_weights = tensors.pop(CLASS_WEIGHTS, None)
-    wanted = {
-        name: value.shape for name, value in model.state_dict().items() if not name.startswith(TEXT_TOWER)
-    }
+    wanted = {name: value.shape for name, value in _kept(model).items()}
     if class_weights is None or {name: value.shape for name, value in tensors.items()} != wanted:
         raise InputError(f"{path} does not fit the model that the run's config.yaml describes")
     model.load_state_dict(tensors, strict=False)
     return class_weights
+
+
+def _kept(model: Classifier) -> dict[str, Tensor]:
+    """The model's state without the parts that a finished run leaves out."""
+    return {
+        name: value for name, value in model.state_dict().items() if name.split(".")[0] not in model.left_out
+    }

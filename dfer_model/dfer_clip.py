@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
+from .classifier import Classifier
 from .clip import Clip
 from .prompt_learner import PromptLearner, TextTower
 from .settings import ModelSettings
@@ -27,13 +28,15 @@ from .temporal import TemporalModel
 TEMPERATURE = 0.01
 
 
-class DferClip(nn.Module):
+class DferClip(Classifier):
     """The model of `settings` for classes given by their texts: in label order, a list of descriptions each.
 
     It copies what it needs of `clip`, so that training never changes a Clip that other models are built from.
     New parts are drawn with torch's random state as it is: seed it first. Raises InputError for descriptions
     that do not fit the text tower, and names their class by `class_names`.
     """
+
+    left_out = ("text_tower",)
 
     def __init__(
         self,
@@ -62,11 +65,12 @@ class DferClip(nn.Module):
         self.text_tower = TextTower(clip)
         self.train()
 
-    def forward(self, frames: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, class_weights: Tensor | None = None) -> Tensor:
         """Normalised frames (clips, T, 3, H, W) -> logits (clips, classes)."""
         frame_features = self.frame_features(frames)  # (clips, T, width)
         video = self.video_features(frame_features)  # (clips, width)
-        return self.logits(video, self.class_weights())  # (clips, classes)
+        weights = self.class_weights() if class_weights is None else class_weights  # (classes, width)
+        return self.logits(video, weights)  # (clips, classes)
 
     def frame_features(self, frames: Tensor) -> Tensor:
         """f_t = image tower(x_t) for each frame by itself: (clips, T, 3, H, W) -> (clips, T, width)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,19 +45,21 @@ def check_grid(grid: Grid, clip: Clip, clips: PackedClips) -> None:
                 token_ids(clip, text, owner=f"{name} in {texts.name}", contexts=grid.settings.contexts)
 
 
-def train_grid(grid: Grid, clips: PackedClips, runs: Path, report: Report, device: str = "auto") -> list[Run]:
-    """Train what is not yet trained and return every run of the grid, in the order of `Grid.specs`.
+def train_all(
+    specs: Sequence[RunSpec], clips: PackedClips, runs: Path, report: Report, device: str = "auto"
+) -> list[Run]:
+    """Train what is not yet trained and return the run of every spec, in their order.
 
-    A run that another grid has finished is found, one that was interrupted goes on from its last epoch.
+    A run that an earlier call has finished is found, one that was interrupted goes on from its last epoch.
     """
     done = []
-    for number, spec in enumerate(grid.specs(clips)):
+    for number, spec in enumerate(specs):
         name = f"{spec.texts.name}, fold {spec.fold}, seed {spec.seed}"
-        report(number, len(grid), name)
+        report(number, len(specs), name)
 
         def within(epoch: int, epochs: int, note: str = "", name: str = name, number: int = number) -> None:
-            report(number, len(grid), f"{name}: epoch {epoch} of {epochs} {note}".rstrip())
+            report(number, len(specs), f"{name}: epoch {epoch} of {epochs} {note}".rstrip())
 
         done.append(train_run(spec, clips, runs, report=within, device=device))
-    report(len(grid), len(grid), "")
+    report(len(specs), len(specs), "")
     return done

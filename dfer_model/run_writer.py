@@ -13,12 +13,12 @@ from typing import Any
 
 import yaml
 
-from .clip import Clip, clip_identity
 from .data.packed import PackedClips
 from .files import write_text
 from .report.card import card
 from .report.figures import confusion_figure
 from .runs import FORMAT_VERSION, Predictions, Run, RunSpec, write_predictions
+from .strategies import Base
 
 VERSIONED = ("dfer-prompts", "torch", "torchvision", "open_clip_torch", "accelerate")
 
@@ -31,7 +31,7 @@ class Outcome:
     predictions: Predictions
 
 
-def begin_run(folder: Path, spec: RunSpec, clips: PackedClips, clip: Clip) -> None:
+def begin_run(folder: Path, spec: RunSpec, clips: PackedClips, base: Base) -> None:
     """Write classes.json, texts.json and config.yaml, which is last and makes the folder a run.
 
     Does nothing in a folder that is a run already.
@@ -53,10 +53,10 @@ def begin_run(folder: Path, spec: RunSpec, clips: PackedClips, clip: Clip) -> No
         "fold": spec.fold,
         "seed": spec.seed,
         "clip": {
-            "sha256": clip_identity(clip),
-            "image_size": clip.image_size,
-            "mean": list(clip.mean),
-            "std": list(clip.std),
+            "sha256": base.sha256,
+            "image_size": base.image_size,
+            "mean": list(base.mean),
+            "std": list(base.std),
         },
         "settings": spec.settings.model_dump(mode="json"),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -24,7 +24,7 @@ import yaml
 from .errors import InputError
 from .files import replacing
 from .metrics import Measures, logit_measures
-from .settings import Settings
+from .settings import BEFORE, Settings
 
 FORMAT_VERSION = 1
 NOT_DEFINING = {"workers"}
@@ -55,7 +55,8 @@ class RunSpec:
     @property
     def definition(self) -> str:
         """The sha256 of all that shapes the result; weights given as a file enter by their content."""
-        settings = self.settings.model_dump(mode="json", exclude=NOT_DEFINING)
+        chosen = self.settings.model_dump(mode="json", exclude=NOT_DEFINING)
+        settings = {key: value for key, value in chosen.items() if key not in BEFORE or value != BEFORE[key]}
         settings["weights"] = weights_identity(self.settings)
         defining = {
             "format_version": FORMAT_VERSION,

@@ -31,6 +31,10 @@ def _cores() -> int:
 
 Epochs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split)]
 Rate = Annotated[float, Field(ge=0)]
+Classifiers = Literal[
+    "dfer-clip", "cocoop", "linear",
+    "r3d-18", "r2plus1d-18", "resnet18-lstm", "resnet18-vit", "c3d", "p3d", "i3d",
+]  # fmt: skip
 
 
 class ModelSettings(BaseModel):
@@ -38,6 +42,9 @@ class ModelSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    classifier: Classifiers = Field(
+        default="dfer-clip", description="what answers: CLIP with prompts, with a linear head, or a network"
+    )
     clip: str = Field(
         default="ViT-B-32-quickgelu", min_length=1, description="CLIP by open_clip's name, or `demo`"
     )
@@ -57,7 +64,27 @@ class ModelSettings(BaseModel):
     temporal_depth: int = Field(
         default=1, ge=0, le=24, description="layers of the temporal model; 0: mean of the frame features"
     )
+    ensemble: Literal["mean-embedding", "mean-similarity", "max"] = Field(
+        default="mean-embedding", description="how a class's members answer together"
+    )
+    member_contexts: Literal["shared", "own"] = Field(
+        default="shared", description="contexts of a class shared by its members, or one set each"
+    )
+    learned_temperature: bool = Field(
+        default=False, description="learn what cosines are divided by, which else is 0.01"
+    )
+    lora_rank: int = Field(
+        default=0, ge=0, le=1024, description="rank of LoRA in the image tower, then itself frozen; 0: off"
+    )
+    gradient_checkpointing: bool = Field(
+        default=False, description="compute the image tower's inner values twice and keep fewer of them"
+    )
     lr_image: Rate = Field(default=1e-5, description="learning rate of the image tower; 0 freezes it")
+
+    @property
+    def uses_clip(self) -> bool:
+        """Whether the classifier stands on a CLIP, and not on a network of its own."""
+        return self.classifier in ("dfer-clip", "cocoop", "linear")
 
 
 class Settings(ModelSettings):
@@ -75,27 +102,84 @@ class Settings(ModelSettings):
         le=180,
         description="largest rotation of a training clip either way, in degrees; 0: off",
     )
-    epochs: int = Field(default=50, ge=1, description="passes over the training clips")
+    epochs: int = Field(default=50, ge=0, description="passes over the training clips; 0: nothing is trained")
     batch_size: int = Field(default=48, ge=1, description="clips in a training step")
     lr_temporal: Rate = Field(default=1e-2, description="learning rate of the temporal model")
     lr_context: Rate = Field(default=1e-3, description="learning rate of the contexts")
+    lr_head: Rate = Field(default=1e-2, description="learning rate of a linear head")
+    optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="what changes the weights")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of SGD")
-    weight_decay: float = Field(default=1e-4, ge=0, description="weight decay of SGD")
+    weight_decay: float = Field(default=1e-4, ge=0, description="weight decay of the optimizer")
+    schedule: Literal["multistep", "cosine"] = Field(
+        default="multistep", description="how the learning rates fall: at milestones, or along a cosine to 0"
+    )
+    warmup_epochs: int = Field(
+        default=0, ge=0, description="epochs over which the learning rates rise to their value"
+    )
     milestones: Epochs = Field(
         default=(30, 40), description="epochs after which the learning rates are multiplied"
     )
     gamma: float = Field(default=0.1, gt=0, le=1, description="what the learning rates are multiplied by")
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="share of the target that all classes have in equal parts"
+    )
+    mixup: float = Field(default=0.0, ge=0, description="alpha of mixup over whole clips; 0: off")
+    cutmix: float = Field(default=0.0, ge=0, description="alpha of cutmix over whole clips; 0: off")
+    sampling: Literal["uniform", "class-balanced"] = Field(
+        default="uniform", description="training clips once an epoch, or every class equally often"
+    )
+    ema: float = Field(
+        default=0.0, ge=0, lt=1, description="decay of the average of the weights that answers; 0: off"
+    )
+    shots: int = Field(
+        default=0, ge=0, description="training clips of each class, the same for every set; 0: all"
+    )
+    held_out: str = Field(default="", description="class whose clips are left out of training")
+    test_segments: int = Field(
+        default=1, ge=1, le=64, description="times that frames are taken of a test clip, averaged"
+    )
+    test_crops: Literal[1, 3, 5] = Field(
+        default=1, description="crops of each test frame, averaged; 1: the whole frame"
+    )
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32", description="number format of the towers' arithmetic"
     )
-    select: Literal["last", "test-best"] = Field(
+    select: Literal["last", "val", "test-best"] = Field(
         default="last",
         description="epoch that is kept; test-best looks at the fold that judges, and flatters",
+    )
+    val_share: float = Field(
+        default=0.1, gt=0, lt=1, description="share of each class's training clips that choose, for val"
     )
     workers: int = Field(
         default_factory=_cores, ge=0, le=256, description="processes that read clips; never changes a result"
     )
 
+
+BEFORE: Mapping[str, Any] = {
+    "classifier": "dfer-clip",
+    "ensemble": "mean-embedding",
+    "member_contexts": "shared",
+    "learned_temperature": False,
+    "lora_rank": 0,
+    "gradient_checkpointing": False,
+    "lr_head": 1e-2,
+    "optimizer": "sgd",
+    "schedule": "multistep",
+    "warmup_epochs": 0,
+    "label_smoothing": 0.0,
+    "mixup": 0.0,
+    "cutmix": 0.0,
+    "sampling": "uniform",
+    "ema": 0.0,
+    "shots": 0,
+    "held_out": "",
+    "test_segments": 1,
+    "test_crops": 1,
+    "val_share": 0.1,
+}
+"""What was done before a setting existed: at it, the setting is no part of what defines a run, so that runs
+trained before it are still found."""
 
 PRESETS: Mapping[str, Settings] = {
     "default": Settings(),
@@ -123,6 +207,20 @@ _RELEASED_AUGMENTATION: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+STRATEGIES: Mapping[str, Mapping[str, Any]] = {
+    "dfer-clip": {"classifier": "dfer-clip"},
+    "zero-shot": {"contexts": 0, "temporal_depth": 0, "lr_image": 0.0, "epochs": 0, "select": "last"},
+    "coop": {"contexts": 16, "context_kind": "unified", "temporal_depth": 0, "lr_image": 0.0},
+    "cocoop": {
+        "classifier": "cocoop", "contexts": 4, "context_kind": "unified",
+        "temporal_depth": 0, "lr_image": 0.0,
+    },
+    "linear-probe": {"classifier": "linear", "temporal_depth": 0, "lr_image": 0.0},
+    "fine-tuning": {"classifier": "linear"},
+}  # fmt: skip
+"""How a classifier is made from CLIP (the rows of the paper's Table 2): settings laid over a preset's."""
+
+
 def preset(name: str, dataset_name: str | None = None) -> Settings:
     """The settings of preset `name` for a dataset (`dfew`, `ferv39k`, `mafw`; any other adds nothing).
 
@@ -134,6 +232,13 @@ def preset(name: str, dataset_name: str | None = None) -> Settings:
     if name == "paper" and dataset_name is not None:
         return settings.model_copy(update=_RELEASED_AUGMENTATION.get(dataset_name.lower(), {}))
     return settings
+
+
+def strategy(name: str) -> Mapping[str, Any]:
+    """The settings that strategy `name` lays over a preset's. Raises InputError for an unknown one."""
+    if name not in STRATEGIES:
+        raise _unknown("strategy", name, STRATEGIES)
+    return STRATEGIES[name]
 
 
 def with_overrides(settings: Settings, overrides: Sequence[str]) -> Settings:

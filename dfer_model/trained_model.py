@@ -7,18 +7,18 @@ from torch import Tensor, nn
 
 from .batches import PixelScale, pixel_scale
 from .checkpoints import load_weights
-from .clip import load_clip
-from .dfer_clip import DferClip
+from .classifier import Classifier
 from .errors import InputError
 from .runs import Run
+from .strategies import load_base
 
 
 class TrainedModel(nn.Module):
-    """A DferClip with its class weights read once, (classes, width), in place of its text tower."""
+    """A classifier with its class weights read once, for DFER-CLIP in place of its text tower."""
 
     class_weights: Tensor
 
-    def __init__(self, model: DferClip, class_weights: Tensor, scale: PixelScale, image_size: int) -> None:
+    def __init__(self, model: Classifier, class_weights: Tensor, scale: PixelScale, image_size: int) -> None:
         super().__init__()
         self.model = model
         self.scale = scale
@@ -27,9 +27,8 @@ class TrainedModel(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """uint8 frames (clips, T, 3, H, W) -> logits (clips, classes)."""
-        model = self.model
-        video = model.video_features(model.frame_features(self.scale(frames)))  # (clips, width)
-        return model.logits(video, self.class_weights)
+        logits: Tensor = self.model(self.scale(frames), self.class_weights)
+        return logits
 
 
 class _NoTextTower(nn.Module):
@@ -51,8 +50,9 @@ def load_trained(run: Run, device: torch.device) -> TrainedModel:
         scale = pixel_scale(run.settings.normalize, tuple(mean), tuple(std))
     except (KeyError, TypeError, IndexError) as error:
         raise InputError(f"{run.folder / 'config.yaml'} does not say what images its CLIP takes") from error
-    clip = load_clip(run.settings.clip, "random")
-    model = DferClip(clip, run.texts.texts, run.settings, class_names=run.class_names)
+    base = load_base(run.settings.model_copy(update={"weights": "random"}))
+    model = base.build(run.texts.texts, run.class_names)
     class_weights = load_weights(run.folder / "model.safetensors", model)
-    model.add_module("text_tower", _NoTextTower())
+    for name in model.left_out:
+        model.add_module(name, _NoTextTower())
     return TrainedModel(model, class_weights, scale, int(image_size)).to(device).eval()

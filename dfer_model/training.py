@@ -14,28 +14,31 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from filelock import FileLock, Timeout
-from torch.optim import SGD
-from torch.optim.lr_scheduler import MultiStepLR
 
 from .batches import Batches, Shuffled, epoch_seed, pixel_scale
 from .checkpoints import Best, Progress, load_state, save_state, save_weights
-from .clip import load_clip
 from .data.augmentation import Augmentation
 from .data.loading import ClipDataset
 from .data.packed import PackedClips
 from .devices import accelerator, choose_device, device_name, precision
-from .dfer_clip import DferClip
 from .errors import InputError, Interrupted, WorkError
 from .evaluation import Report, predict_logits, silent
 from .files import replacing
 from .metrics import measures
+from .optimisation import make_optimizer
 from .run_writer import Outcome, begin_run, finish_run, record_epoch
 from .runs import Predictions, Run, RunSpec
 from .settings import Settings
+from .strategies import load_base
 from .trained_model import TrainedModel
+from .training_clips import training_clips
+
+CHOOSING = {"val": "the validation clips", "test-best": "the test fold"}
 
 
 def train_run(
@@ -56,7 +59,7 @@ def train_run(
     if not (folder / "result.json").is_file():
         if spec.texts.class_names != clips.class_names:
             raise InputError(f"the class texts are not for the classes of {clips.path}, in their order")
-        report(0, spec.settings.epochs, f"reading CLIP {spec.settings.clip}")
+        report(0, spec.settings.epochs, f"reading {_starting_from(spec.settings)}")
         training = Training(spec, clips, folder, choose_device(device))
         with _alone_in(folder):
             # Another process may have finished it while the CLIP was read.
@@ -66,6 +69,10 @@ def train_run(
                 except KeyboardInterrupt as error:
                     raise Interrupted(training.kept()) from error
     return Run.open(folder).named(spec.texts.name)
+
+
+def _starting_from(settings: Settings) -> str:
+    return f"CLIP {settings.clip}" if settings.uses_clip else f"{settings.classifier} {settings.weights}"
 
 
 @contextmanager
@@ -89,25 +96,30 @@ class Training:
     def __init__(self, spec: RunSpec, clips: PackedClips, folder: Path, device: torch.device) -> None:
         self.spec, self.settings = spec, spec.settings
         self.clips, self.folder, self.device = clips, folder, device
-        self.train, self.test = clips.train_indices(spec.fold), clips.test_indices(spec.fold)
-        self.clip = load_clip(self.settings.clip, self.settings.weights)
-        self.scale = pixel_scale(self.settings.normalize, self.clip.mean, self.clip.std)
+        self.learning = training_clips(clips, self.settings, spec.fold, spec.seed)
+        self.test = clips.test_indices(spec.fold)
+        self.base = load_base(self.settings)
+        self.scale = pixel_scale(self.settings.normalize, self.base.mean, self.base.std)
         torch.manual_seed(spec.seed)
-        model = DferClip(self.clip, spec.texts.texts, self.settings, class_names=spec.texts.class_names)
+        model = self.base.build(spec.texts.texts, spec.texts.class_names)
         optimizer, self.scheduler = make_optimizer(model, self.settings)
         self.accelerator = accelerator(device, self.settings.precision)
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.dataset = ClipDataset(
             clips,
-            self.train,
+            self.learning.train,
             frames=self.settings.frames,
-            image_size=self.clip.image_size,
+            image_size=self.base.image_size,
             train=Augmentation(self.settings.brightness_jitter, self.settings.rotation),
             seed=spec.seed,
         )
+        self.learned = torch.from_numpy(self.learning.learned).to(device)
+        # A label's place among the learned ones; one that is not learned never comes.
+        self.position = torch.zeros(len(clips.class_names), dtype=torch.int64, device=device)
+        self.position[self.learned] = torch.arange(len(self.learned), device=device)
         self.order = Shuffled(self.dataset, spec.seed)
         # drop_last would leave nothing of a fold that is smaller than a batch
-        self.batch_size = min(self.settings.batch_size, len(self.train))
+        self.batch_size = min(self.settings.batch_size, len(self.learning.train))
         self.batches = Batches(
             self.dataset, self.batch_size, workers=self.settings.workers, sampler=self.order
         )
@@ -117,7 +129,7 @@ class Training:
 
     def run(self, report: Report) -> None:
         """Go back to where an earlier process left the run, train what is left, judge the last epoch."""
-        begin_run(self.folder, self.spec, self.clips, self.clip)
+        begin_run(self.folder, self.spec, self.clips, self.base)
         self.progress = load_state(self.checkpoint, self.model, self.optimizer, self.scheduler)
         epochs = self.settings.epochs
         for epoch in range(self.progress.epoch + 1, epochs + 1):
@@ -126,9 +138,9 @@ class Training:
             row["loss"] = self.train_epoch(epoch, report)
             self.scheduler.step()
             best = self.progress.best
-            if self.settings.select == "test-best":
-                report(epoch - 1, epochs, f"epoch {epoch}: judging the test fold")
-                row["test"], best = self.keep_best(epoch, best)
+            if self.settings.select != "last":
+                report(epoch - 1, epochs, f"epoch {epoch}: judging {CHOOSING[self.settings.select]}")
+                row[self.settings.select.removesuffix("-best")], best = self.keep_best(epoch, best)
             row["seconds"] = round(time.monotonic() - started, 2)
             record_epoch(self.folder, row)
             progress = Progress(epoch, best)
@@ -148,7 +160,7 @@ class Training:
         for batch in self.batches:
             frames = self.scale(batch["frames"].to(self.device, non_blocking=True))  # (clips, T, 3, H, W)
             labels = batch["label"].to(self.device, non_blocking=True)
-            loss = F.cross_entropy(self.model(frames), labels)
+            loss = F.cross_entropy(self.model(frames)[:, self.learned], self.position[labels])
             losses.append(loss.item())
             if not math.isfinite(losses[-1]):
                 raise WorkError(self.not_finite(losses[-1], epoch, len(losses)))
@@ -159,41 +171,49 @@ class Training:
             report(epoch - 1, self.settings.epochs, step)
         return sum(losses) / len(losses)
 
-    def judge(self) -> tuple[TrainedModel, Predictions]:
-        """The model as it is now with its class weights fixed, and its answers to the test fold."""
+    def answering(self) -> TrainedModel:
+        """The model as it is now, with its class weights read."""
         self.model.eval()
         with torch.no_grad(), precision(self.settings.precision, self.device):
             class_weights = self.model.class_weights()
-        trained = TrainedModel(self.model, class_weights, self.scale, self.clip.image_size)
-        logits = predict_logits(trained, self.clips, self.test, self.settings, self.device)
-        clip_ids = [self.clips.clip_ids[index] for index in self.test]
-        return trained, Predictions(clip_ids, self.clips.labels[self.test], logits)
+        return TrainedModel(self.model, class_weights, self.scale, self.base.image_size)
+
+    def judge(self, model: TrainedModel, indices: npt.NDArray[np.int64]) -> Predictions:
+        """What `model` answers for the clips at `indices`."""
+        logits = predict_logits(model, self.clips, indices, self.settings, self.device)
+        return Predictions(
+            [self.clips.clip_ids[index] for index in indices], self.clips.labels[indices], logits
+        )
 
     def keep_best(self, epoch: int, best: Best | None) -> tuple[dict[str, float], Best]:
-        """The test figures of this epoch, and the best one with it; its weights are kept when it is this.
+        """The figures by which epochs are chosen, and the best one with this; its weights are kept if it is.
 
-        The best is by WAR, of equals the first: so chooses the released code.
+        The best is by WAR, of equals the first: so chooses the released code, on the test fold.
         """
-        trained, (_, labels, logits) = self.judge()
-        measured = measures(labels, logits.argmax(axis=1), self.clips.class_names)
+        model = self.answering()
+        by_test = self.settings.select == "test-best"
+        choosing = self.judge(model, self.test if by_test else self.learning.val)
+        measured = measures(choosing.labels, choosing.logits.argmax(axis=1), self.clips.class_names)
         if best is None or measured.war > best.war:
-            best = Best(epoch, measured.war, torch.from_numpy(logits))
-            save_weights(self.best_weights, self.model, trained.class_weights)
+            judged = choosing if by_test else self.judge(model, self.test)
+            best = Best(epoch, measured.war, torch.from_numpy(judged.logits))
+            save_weights(self.best_weights, self.model, model.class_weights)
         return {"uar": measured.uar, "war": measured.war}, best
 
     def finish(self) -> None:
         """Judge the last epoch and write weights, predictions, figures and card; the marker comes last."""
-        trained, last = self.judge()
+        trained = self.answering()
+        last = self.judge(trained, self.test)
         weights = self.folder / "model.safetensors"
+        outcomes = {"last": Outcome(self.settings.epochs, last)}
         best = self.progress.best
         if best is None:
             save_weights(weights, self.model, trained.class_weights)
-            outcomes = {"last": Outcome(self.settings.epochs, last)}
         else:
             with replacing(weights) as temporary:
                 shutil.copyfile(self.best_weights, temporary)
-            chosen = last._replace(logits=best.logits.numpy())
-            outcomes = {"test-best": Outcome(best.epoch, chosen), "last": Outcome(self.settings.epochs, last)}
+            chosen = Outcome(best.epoch, last._replace(logits=best.logits.numpy()))
+            outcomes = {self.settings.select: chosen, **outcomes}
         finish_run(self.folder, outcomes, self.facts())
 
     def facts(self) -> dict[str, Any]:
@@ -201,11 +221,15 @@ class Training:
         notes = []
         if self.batch_size < self.settings.batch_size:
             notes.append(
-                f"the fold has {len(self.train)} training clips, fewer than batch_size="
+                f"the fold has {len(self.learning.train)} training clips, fewer than batch_size="
                 f"{self.settings.batch_size}: each step took them all"
             )
         return {
-            "clips": {"train": len(self.train), "test": len(self.test)},
+            "clips": {
+                "train": len(self.learning.train),
+                "val": len(self.learning.val),
+                "test": len(self.test),
+            },
             "device": device_name(self.device),
             "precision": self.settings.precision,
             "notes": notes,
@@ -229,25 +253,3 @@ class Training:
             f"the loss is {loss} in epoch {epoch}, step {step} of {self.folder.name}\n"
             f"Try lower learning rates than {rates} (--set lr_image=...){bf16}"
         )
-
-
-def make_optimizer(model: DferClip, settings: Settings) -> tuple[SGD, MultiStepLR]:
-    """SGD with a group of parameters for each part that is there and has a learning rate, and its schedule.
-
-    A part with learning rate 0 is frozen. Raises InputError when that leaves nothing to train.
-    """
-    rates = {"image": settings.lr_image, "temporal": settings.lr_temporal, "context": settings.lr_context}
-    groups: list[dict[str, Any]] = []
-    for name, parameters in model.trained_parameters().items():
-        if parameters and rates[name] > 0:
-            groups.append({"params": parameters, "lr": rates[name], "name": name})
-        else:
-            for parameter in parameters:
-                parameter.requires_grad_(False)
-    if not groups:
-        raise InputError(
-            "nothing is left to train: no part of the model has a learning rate above 0\n"
-            "Give one a rate, such as --set lr_context=1e-3"
-        )
-    optimizer = SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
-    return optimizer, MultiStepLR(optimizer, list(settings.milestones), settings.gamma)

@@ -12,6 +12,8 @@ from dfer_model.settings import PRESETS, Settings, preset
 
 CHOICE = {
     "last": "the last epoch; nothing that chose it has seen the test fold",
+    "val": "the epoch with the highest WAR on validation clips, a part of the training folds; nothing that "
+    "chose it has seen the test fold",
     "test-best": "the epoch with the highest WAR **on the test fold itself**, as in the released code of "
     "DFER-CLIP: this flatters the figures",
 }

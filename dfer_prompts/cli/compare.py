@@ -11,10 +11,13 @@ from .configuration import (
     ClipOption,
     DatasetOption,
     DeviceOption,
+    EnsembleOption,
     EpochsOption,
+    FreezeOption,
     PresetOption,
     SelectOption,
     SetOption,
+    StrategyOption,
     WeightsOption,
     numbers,
 )
@@ -53,10 +56,13 @@ def compare(
     folds: FoldsOption = None,
     seeds: SeedsOption = "1-3",
     preset: PresetOption = None,
+    strategy: StrategyOption = None,
     clip: ClipOption = None,
     weights: WeightsOption = None,
     epochs: EpochsOption = None,
     select: SelectOption = None,
+    freeze: FreezeOption = None,
+    ensemble: EnsembleOption = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -79,10 +85,13 @@ def compare(
         device=device,
         progress=progress,
         preset=preset,
+        strategy=strategy,
         clip=clip,
         weights=weights,
         epochs=epochs,
         select=select,
+        freeze=freeze,
+        ensemble=ensemble,
         overrides=overrides or (),
     ).as_dict()
     if as_json:
@@ -93,7 +102,11 @@ def compare(
 
 def show(result: dict[str, Any]) -> None:
     """The tables and the sentences, for a person."""
-    epoch = {"last": "the last", "test-best": "the best on the judging fold, which flatters"}
+    epoch = {
+        "last": "the last",
+        "val": "the best on validation clips of the training folds",
+        "test-best": "the best on the judging fold, which flatters",
+    }
     folds, seeds = (", ".join(map(str, result[key])) for key in ("folds", "seeds"))
     print_table(
         f"{result['dataset']}: folds {folds}; seeds {seeds}; epoch: {epoch[result['selection']]}; in percent",

@@ -36,8 +36,21 @@ WeightsOption = Annotated[
 ]
 EpochsOption = Annotated[int | None, typer.Option("--epochs", help="Passes over the training clips.")]
 SelectOption = Annotated[
-    Literal["last", "test-best"] | None,
+    Literal["last", "val", "test-best"] | None,
     typer.Option("--select", help="Epoch that is kept; test-best looks at the judging fold, and flatters."),
+]
+StrategyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--strategy", metavar="NAME", help="dfer-clip, zero-shot, coop, cocoop, linear-probe, fine-tuning."
+    ),
+]
+FreezeOption = Annotated[
+    Literal["image"] | None, typer.Option("--freeze", help="Leave the image tower as it is: quick studies.")
+]
+EnsembleOption = Annotated[
+    Literal["mean-embedding", "mean-similarity", "max"] | None,
+    typer.Option("--ensemble", help="How a class's members answer together."),
 ]
 DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")]
 

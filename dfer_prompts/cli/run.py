@@ -14,10 +14,13 @@ from .configuration import (
     ClipOption,
     DatasetOption,
     DeviceOption,
+    EnsembleOption,
     EpochsOption,
+    FreezeOption,
     PresetOption,
     SelectOption,
     SetOption,
+    StrategyOption,
     WeightsOption,
 )
 from .output import JsonOption, message, print_json, print_table, progress
@@ -50,6 +53,7 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of all that
 
 CHOICE = {
     "last": "the last epoch",
+    "val": "the epoch that is best on validation clips taken from the training folds",
     "test-best": "the epoch that is best on the fold that judges, which flatters",
     "imported": "as imported; what chose the epoch may have seen these clips",
 }
@@ -63,9 +67,12 @@ def train(
     fold: FoldOption = 1,
     seed: SeedOption = 1,
     preset: PresetOption = None,
+    strategy: StrategyOption = None,
     clip: ClipOption = None,
     weights: WeightsOption = None,
     select: SelectOption = None,
+    freeze: FreezeOption = None,
+    ensemble: EnsembleOption = None,
     epochs: EpochsOption = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
@@ -88,10 +95,13 @@ def train(
         workspace,
         clips.name,
         preset=preset,
+        strategy=strategy,
         clip=clip,
         weights=weights,
         epochs=epochs,
         select=select,
+        freeze=freeze,
+        ensemble=ensemble,
         overrides=overrides or (),
     )
     texts = _texts(described, clips, classes)

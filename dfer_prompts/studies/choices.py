@@ -16,15 +16,19 @@ if TYPE_CHECKING:
 class Choices(TypedDict, total=False):
     """The keywords that choose settings, with the words of the command line; None is no choice.
 
-    `preset` is the base, by default that of `dfer.yaml`, else "default"; the others win over it. `overrides`
+    `preset` is the base, by default that of `dfer.yaml`, else "default"; `strategy` ("coop", "linear-probe")
+    is laid over it; the others win over both. `freeze` "image" leaves the image tower as it is. `overrides`
     are what `--set` takes: ["frames=8", "normalize=clip"].
     """
 
     preset: str | None
+    strategy: str | None
     clip: str | None
     weights: str | None
     epochs: int | None
-    select: Literal["last", "test-best"] | None
+    select: Literal["last", "val", "test-best"] | None
+    freeze: Literal["image"] | None
+    ensemble: Literal["mean-embedding", "mean-similarity", "max"] | None
     overrides: Sequence[str]
 
 
@@ -33,24 +37,32 @@ def settings_for(
     dataset_name: str,
     *,
     preset: str | None = None,
+    strategy: str | None = None,
     clip: str | None = None,
     weights: str | None = None,
     epochs: int | None = None,
     select: str | None = None,
+    freeze: Literal["image"] | None = None,
+    ensemble: str | None = None,
     overrides: Sequence[str] = (),
 ) -> Settings:
-    """The settings: the preset, then the keywords, then each of `overrides`. Raises InputError."""
+    """The settings: preset, strategy, keywords, each of `overrides`, in this order. Raises InputError."""
+    from dfer_model.settings import strategy as laid_over
     from dfer_model.settings import with_overrides
 
-    options = {"clip": clip, "weights": weights, "epochs": epochs, "select": select}
+    options: dict[str, object] = dict(laid_over(strategy)) if strategy else {}
+    given = {"clip": clip, "weights": weights, "epochs": epochs, "select": select, "ensemble": ensemble}
+    options |= {key: value for key, value in given.items() if value is not None}
+    if freeze:
+        options["lr_image"] = 0
     if clip == "demo" and weights is None:
         options["weights"] = "shipped"
     if weights and Path(weights).is_file():
         # A run is taken up again from any folder.
         options["weights"] = str(Path(weights).resolve())
-    given = [f"{key}={value}" for key, value in options.items() if value is not None]
+    chosen = [f"{key}={value}" for key, value in options.items()]
     name = preset or workspace.defaults.preset or "default"
-    return with_overrides(_preset(workspace, name, dataset_name), [*given, *overrides])
+    return with_overrides(_preset(workspace, name, dataset_name), [*chosen, *overrides])
 
 
 def _preset(workspace: Workspace, name: str, dataset_name: str) -> Settings:

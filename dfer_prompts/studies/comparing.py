@@ -130,7 +130,7 @@ def _run(
     from dfer_model import comparison
     from dfer_model.clip import load_clip
     from dfer_model.errors import Interrupted as ModelInterrupted
-    from dfer_model.experiments import check_grid, train_grid
+    from dfer_model.experiments import check_grid, train_all
     from dfer_model.zero_shot import zero_shot_answers
 
     clip = load_clip(grid.settings.clip, grid.settings.weights)
@@ -139,7 +139,7 @@ def _run(
         with progress("zero-shot") as report:
             zero_shot = zero_shot_answers(grid, clip, clips, features_folder(workspace), report, device)
         with progress("training") as report:
-            runs = train_grid(grid, clips, workspace.runs, report, device)
+            runs = train_all(list(grid.specs(clips)), clips, workspace.runs, report, device)
     except (KeyboardInterrupt, ModelInterrupted) as error:
         raise Interrupted(
             f"Stopped; finished runs and the last epoch of the one at work are kept in {workspace.runs}\n"

@@ -12,7 +12,7 @@ from dfer_model.checkpoints import Best, Progress, load_state, load_weights, sav
 from dfer_model.clip import Clip
 from dfer_model.dfer_clip import DferClip
 from dfer_model.errors import InputError, WorkError
-from dfer_model.training import make_optimizer
+from dfer_model.optimisation import make_optimizer
 
 from . import tiny
 

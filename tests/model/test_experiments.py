@@ -16,7 +16,7 @@ from dfer_model.data.loading import decode_frame
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.sampling import sample_test
 from dfer_model.errors import InputError
-from dfer_model.experiments import Grid, check_grid, train_grid
+from dfer_model.experiments import Grid, check_grid, train_all
 from dfer_model.runs import ClassTexts
 from dfer_model.zero_shot import zero_shot_answers
 
@@ -43,7 +43,7 @@ def test_a_grid_trains_each_run_once_and_sets_of_equal_texts_share_theirs(
     clips: PackedClips, tmp_path: Path
 ) -> None:
     small = grid(tiny.TEXTS, OTHER)
-    first = train_grid(small, clips, tmp_path, silent, "cpu")
+    first = train_all(list(small.specs(clips)), clips, tmp_path, silent, "cpu")
     assert [(run.texts.name, run.fold, run.seed) for run in first] == [
         ("v1@2", 1, 1),
         ("v2", 1, 1),
@@ -51,7 +51,13 @@ def test_a_grid_trains_each_run_once_and_sets_of_equal_texts_share_theirs(
         ("v2", 2, 1),
     ]
     written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/result.json")}
-    larger = train_grid(grid(tiny.TEXTS, OTHER, SAME_AS_OTHER, seeds=(1, 2)), clips, tmp_path, silent, "cpu")
+    larger = train_all(
+        list(grid(tiny.TEXTS, OTHER, SAME_AS_OTHER, seeds=(1, 2)).specs(clips)),
+        clips,
+        tmp_path,
+        silent,
+        "cpu",
+    )
     assert len(larger) == 12
     assert len(list(tmp_path.glob("*/result.json"))) == 8
     assert {path: path.stat().st_mtime_ns for path in written} == written
@@ -59,7 +65,7 @@ def test_a_grid_trains_each_run_once_and_sets_of_equal_texts_share_theirs(
 
 def test_answers_are_gathered_clip_by_clip(clips: PackedClips, tmp_path: Path) -> None:
     texts = (tiny.TEXTS, OTHER)
-    runs = train_grid(grid(*texts, seeds=(1, 2)), clips, tmp_path, silent, "cpu")
+    runs = train_all(list(grid(*texts, seeds=(1, 2)).specs(clips)), clips, tmp_path, silent, "cpu")
     answers = trained_answers(runs, texts, "last")
     assert answers.labels.tolist() == [*clips.labels[clips.folds == 1], *clips.labels[clips.folds == 2]]
     assert answers.folds.tolist() == [1] * 6 + [2] * 6

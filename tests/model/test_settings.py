@@ -105,7 +105,7 @@ def test_the_last_override_wins() -> None:
         ("position=top", "setting position=top: should be 'end', 'middle' or 'front'"),
         ("milestones=5,soon", "setting milestones=5,soon: should be a valid integer"),
         ("weights=", "setting weights=: should have at least 1 character"),
-        ("select=val", "setting select=val: should be 'last' or 'test-best'"),
+        ("select=best", "setting select=best: should be 'last', 'val' or 'test-best'"),
     ],
 )
 def test_a_wrong_override_is_a_sentence(text: str, sentence: str) -> None:

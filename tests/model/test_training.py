@@ -23,9 +23,10 @@ from dfer_model.clip import Clip, load_clip
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.dfer_clip import DferClip
 from dfer_model.errors import InputError, Interrupted, WorkError
+from dfer_model.optimisation import make_optimizer
 from dfer_model.run_writer import record_epoch
 from dfer_model.runs import Run
-from dfer_model.training import Training, make_optimizer, train_run
+from dfer_model.training import Training, train_run
 
 from . import tiny
 
