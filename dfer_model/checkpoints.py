@@ -102,8 +102,8 @@ def save_weights(path: Path, model: Classifier, class_weights: Tensor) -> None:
 def load_weights(path: Path, model: Classifier) -> Tensor:
     """Put the weights at `path` into `model`, whose left-out parts stay as they are.
 
-    Returns the class weights, as `model.class_weights` gives them. Raises InputError when the file is missing,
-    damaged or of another model.
+    Returns the class weights, as `model.class_weights` gives them. Raises InputError when the file is
+    missing, damaged or of another model.
     """
     try:
         tensors = load_file(path)
