@@ -51,6 +51,7 @@ class RunSpec:
     dataset_fingerprint: str
     fold: int
     seed: int
+    notes: tuple[str, ...] = ()  # what readers should know; they define nothing, and end in result.json
 
     @property
     def definition(self) -> str:
@@ -282,8 +283,11 @@ def read_mapping(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping. Raises InputError."""
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except (LookupError, AttributeError, TypeError) as error:
+        # The loader raises these where a tag does not fit its value (`!!bool x`).
+        raise InputError(f"{path} is not valid YAML: a `!!` tag does not fit its value") from error
     if not isinstance(loaded, dict):
         raise InputError(f"{path} must hold `key: value` lines")
     return loaded

@@ -75,13 +75,19 @@ def _first_of_each_class(train: Integers, labels: Integers, shots: int, rng: np.
 def _stratified(train: Integers, clips: PackedClips, share: float, seed: int) -> tuple[Integers, Integers]:
     from sklearn.model_selection import train_test_split
 
+    labels = clips.labels[train]
+    for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
+        if count < 2:  # noqa: PLR2004 - one to learn from and one to choose by
+            raise InputError(
+                f"--select val: {clips.class_names[label]} has 1 training clip, and cannot both be learned "
+                "and choose the epoch\nGive it more clips, or --select last"
+            )
     try:
-        rest, val = train_test_split(
-            train, test_size=share, random_state=seed, stratify=clips.labels[train], shuffle=True
-        )
-    except ValueError as error:
+        rest, val = train_test_split(train, test_size=share, random_state=seed, stratify=labels)
+    except ValueError:
         raise InputError(
-            f"--select val cannot take a share of {share:g} of every class of {len(train)} training clips: "
-            f"{error}\nGive more with --set val_share=..., or --select last"
+            f"--select val: a share of {share:g} of {len(train)} training clips leaves some of the "
+            f"{len(np.unique(labels))} classes without a clip to choose by, or to learn from\n"
+            "Give another with --set val_share=..., or --select last"
         ) from None
     return np.sort(rest), np.sort(val)

@@ -59,6 +59,7 @@ def test_what_shapes_a_result_changes_the_run(changed: RunSpec) -> None:
     [
         replace(SPEC, dataset=Path("/elsewhere")),
         replace(SPEC, settings=Settings(workers=0)),
+        replace(SPEC, notes=("it was chosen by fold 2",)),
         replace(SPEC, texts=replace(TEXTS, name="v3", sha256="cd" * 32)),
     ],
 )
@@ -149,6 +150,10 @@ def test_what_is_no_run(tmp_path: Path) -> None:
     [
         ("config.yaml", "a: [", "not valid YAML"),
         ("config.yaml", "- a", "key: value"),
+        ("config.yaml", "a: !!bool x", "a `!!` tag does not fit"),
+        ("config.yaml", "a: !!int x", "not valid YAML"),
+        ("config.yaml", "a: !!timestamp x", "a `!!` tag does not fit"),
+        ("config.yaml", "[" * 5000, "not valid YAML"),
         ("config.yaml", "fold: 1", "damaged"),
         ("classes.json", "[", "not valid JSON"),
         ("classes.json", '["happiness", "fear"]', "damaged"),
