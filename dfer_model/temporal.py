@@ -65,7 +65,7 @@ class TemporalModel(nn.Module):
 
     def forward(self, frame_features: Tensor) -> Tensor:
         """(clips, T, width) -> (clips, width)."""
-        token = self.class_token.expand(len(frame_features), 1, -1)
+        token = self.class_token.expand(frame_features.shape[0], 1, -1)  # len() would fix it in an export
         z = torch.cat([token, frame_features], dim=1) + self.positions  # (clips, T + 1, width)
         video: Tensor = self.layers(z)[:, 0]
         return video
