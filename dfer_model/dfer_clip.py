@@ -21,56 +21,29 @@ from torch import Tensor, nn
 
 from .classifier import Classifier
 from .clip import Clip
+from .members import Members
 from .prompt_learner import PromptLearner, TextTower
 from .settings import ModelSettings
+from .temperature import LearnedTemperature
 from .temporal import TemporalModel
 
 TEMPERATURE = 0.01
 
 
-class DferClip(Classifier):
-    """The model of `settings` for classes given by their texts: in label order, a list of descriptions each.
+class VideoClassifier(Classifier):
+    """The visual half, which every classifier on CLIP has: frames -> video feature.
 
-    It copies what it needs of `clip`, so that training never changes a Clip that other models are built from.
-    New parts are drawn with torch's random state as it is: seed it first. Raises InputError for descriptions
-    that do not fit the text tower, and names their class by `class_names`.
+    It copies CLIP's image tower, so that training never changes a Clip that other models are built from.
     """
 
-    left_out = ("text_tower",)
-
-    def __init__(
-        self,
-        clip: Clip,
-        class_texts: Sequence[Sequence[str]],
-        settings: ModelSettings,
-        *,
-        class_names: Sequence[str] | None = None,
-    ):
+    def __init__(self, clip: Clip, settings: ModelSettings):
         super().__init__()
         self.trains_image = settings.lr_image > 0
         self.image_tower: nn.Module = deepcopy(clip.model.get_submodule("visual"))
         self.image_tower.requires_grad_(self.trains_image)
-        # Drawn before the contexts, so that it starts out the same for any number of classes and contexts.
         self.temporal: TemporalModel | None = None
         if settings.temporal_depth:
             self.temporal = TemporalModel(clip.embed_dim, settings.frames, settings.temporal_depth)
-        self.prompt_learner = PromptLearner(
-            clip,
-            class_texts,
-            contexts=settings.contexts,
-            position=settings.position,
-            context_kind=settings.context_kind,
-            class_names=class_names,
-        )
-        self.text_tower = TextTower(clip)
-        self.train()
-
-    def forward(self, frames: Tensor, class_weights: Tensor | None = None) -> Tensor:
-        """Normalised frames (clips, T, 3, H, W) -> logits (clips, classes)."""
-        frame_features = self.frame_features(frames)  # (clips, T, width)
-        video = self.video_features(frame_features)  # (clips, width)
-        weights = self.class_weights() if class_weights is None else class_weights  # (classes, width)
-        return self.logits(video, weights)  # (clips, classes)
 
     def frame_features(self, frames: Tensor) -> Tensor:
         """f_t = image tower(x_t) for each frame by itself: (clips, T, 3, H, W) -> (clips, T, width)."""
@@ -85,9 +58,73 @@ class DferClip(Classifier):
         video: Tensor = self.temporal(frame_features)
         return video
 
+    def trained_parameters(self) -> dict[str, list[nn.Parameter]]:
+        """What an optimiser may change, here `image` and `temporal`; a part that is not there is empty."""
+        return {
+            "image": list(self.image_tower.parameters()) if self.trains_image else [],
+            "temporal": list(self.temporal.parameters()) if self.temporal is not None else [],
+        }
+
+    def train(self, mode: bool = True) -> Self:
+        """As torch's, but a frozen image tower stays in eval mode, and so does every BatchNorm of one.
+
+        A batch holds few clips, each of near-equal frames: its statistics would ruin a ResNet's running ones.
+        """
+        super().train(mode)
+        if not self.trains_image:
+            self.image_tower.eval()
+        for module in self.image_tower.modules():
+            if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                module.eval()
+        return self
+
+
+class DferClip(VideoClassifier):
+    """The model of `settings` for classes given by their texts: in label order, a list of descriptions each.
+
+    It copies what it needs of `clip`. New parts are drawn with torch's random state as it is: seed it first.
+    Raises InputError for descriptions that do not fit the text tower, and names their class by `class_names`.
+    """
+
+    left_out: tuple[str, ...] = ("text_tower",)
+
+    def __init__(
+        self,
+        clip: Clip,
+        class_texts: Sequence[Sequence[str]],
+        settings: ModelSettings,
+        *,
+        class_names: Sequence[str] | None = None,
+    ):
+        # The temporal model is drawn before the contexts: it starts out the same for any number of them.
+        super().__init__(clip, settings)
+        self.prompt_learner = PromptLearner(
+            clip,
+            class_texts,
+            contexts=settings.contexts,
+            position=settings.position,
+            context_kind=settings.context_kind,
+            member_contexts=settings.member_contexts,
+            class_names=class_names,
+        )
+        self.text_tower = TextTower(clip)
+        self.members = Members(self.prompt_learner.members, settings.ensemble)
+        self.temperature = LearnedTemperature(TEMPERATURE) if settings.learned_temperature else None
+        self.train()
+
+    def forward(self, frames: Tensor, class_weights: Tensor | None = None) -> Tensor:
+        """Normalised frames (clips, T, 3, H, W) -> logits (clips, classes)."""
+        frame_features = self.frame_features(frames)  # (clips, T, width)
+        video = self.video_features(frame_features)  # (clips, width)
+        weights = self.class_weights() if class_weights is None else class_weights  # (classes, width)
+        return self.logits(video, weights)  # (clips, classes)
+
     def class_weights(self) -> Tensor:
-        """w_c = text tower(P_c) at EOS, unit norm, for every class: (classes, width)."""
-        return self.prompt_learner.class_weights(self.text_tower)
+        """w_c = text tower(P_c) at EOS, unit norm, for every class: (classes, width).
+
+        Where the members of a class answer each by itself, one for every member: (members, width).
+        """
+        return self.members.weights(self.prompt_learner.member_weights(self.text_tower))
 
     def logits(self, video: Tensor, class_weights: Tensor) -> Tensor:
         """cos(video, w_c) / 0.01, of which the softmax is p(c | x): (clips, width) -> (clips, classes).
@@ -95,27 +132,27 @@ class DferClip(Classifier):
         In float32 also under autocast: divided by 0.01, bfloat16's rounding would be half a logit.
         """
         with torch.autocast(video.device.type, enabled=False):
-            return F.normalize(video.float(), dim=-1) @ class_weights.float().T / TEMPERATURE
+            cosines = F.normalize(video.float(), dim=-1) @ class_weights.float().T
+            return self.members.cosines(cosines) / self.divisor()
+
+    def divisor(self) -> Tensor | float:
+        """The temperature: 0.01, as CLIP's, or the one that is learned."""
+        if self.temperature is None:
+            return TEMPERATURE
+        learned: Tensor = self.temperature()
+        return learned
 
     def trained_parameters(self) -> dict[str, list[nn.Parameter]]:
-        """What an optimiser may change: `image`, `temporal`, `context`; a part that is not there is empty."""
+        """`image`, `temporal`, and `context` with all that is learned about the texts."""
         contexts = self.prompt_learner.contexts
+        learned = list(self.temperature.parameters()) if self.temperature is not None else []
         return {
-            "image": list(self.image_tower.parameters()) if self.trains_image else [],
-            "temporal": list(self.temporal.parameters()) if self.temporal is not None else [],
-            "context": [contexts] if contexts.numel() else [],
+            **super().trained_parameters(),
+            "context": [*([contexts] if contexts.numel() else []), *learned],
         }
 
     def train(self, mode: bool = True) -> Self:
-        """As torch's, but frozen parts stay in eval mode, and so does every BatchNorm.
-
-        A batch holds few clips, each of near-equal frames: its statistics would ruin a ResNet's running ones.
-        """
+        """As VideoClassifier's, and the text tower, always frozen, stays in eval mode."""
         super().train(mode)
         self.text_tower.eval()
-        if not self.trains_image:
-            self.image_tower.eval()
-        for module in self.image_tower.modules():
-            if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
-                module.eval()
         return self

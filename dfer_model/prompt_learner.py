@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from .clip import Clip, text_part, token_ids
 from .errors import InputError
+from .members import Members
 
 Position = Literal["end", "middle", "front"]
 CONTEXT = -1  # stands for a context vector in a layout
@@ -67,14 +68,15 @@ class PromptLearner(nn.Module):
     """Contexts (classes, M, text width), or (M, text width) when unified, and the prompts that they complete.
 
     A class with several descriptions (members of an ensembled set) has a prompt for each, with the same
-    contexts. Contexts are drawn from N(0, 0.02^2) with torch's random state as it is. Raises InputError for a
-    class without a description or with one that does not fit the text tower.
+    contexts; or, where `member_contexts` is "own", with contexts of its own, (prompts, M, text width).
+    Contexts are drawn from N(0, 0.02^2) with torch's random state as it is. Raises InputError for a class
+    without a description or with one that does not fit the text tower.
     """
 
     embeddings: Tensor  # (prompts, length, text width); contexts replace what stands in their places
     context_at: Tensor  # (prompts, M, text width), the position of each context
     ends: Tensor  # (prompts,), the position of EOS
-    class_of_prompt: Tensor  # (prompts,)
+    owner: Tensor  # (prompts,), whose contexts a prompt has: its class's, or its own
 
     def __init__(
         self,
@@ -84,11 +86,12 @@ class PromptLearner(nn.Module):
         contexts: int = 8,
         position: Position = "end",
         context_kind: Literal["class-specific", "unified"] = "class-specific",
+        member_contexts: Literal["shared", "own"] = "shared",
         class_names: Sequence[str] | None = None,
     ):
         super().__init__()
         prompts, classes = _layouts(clip, class_texts, contexts, position, class_names)
-        self.members = [len(texts) for texts in class_texts]  # prompts stand class by class
+        self.members = tuple(len(texts) for texts in class_texts)  # prompts stand class by class
         ends = torch.tensor([len(prompt) - 1 for prompt in prompts])
         # Nothing after EOS reaches it through the causal mask: nothing past the longest prompt is computed.
         tokens = torch.zeros(len(prompts), int(ends.max()) + 1, dtype=torch.int64)
@@ -102,23 +105,41 @@ class PromptLearner(nn.Module):
         self.register_buffer("embeddings", embeddings.detach().clone())
         self.register_buffer("context_at", at.expand(-1, -1, clip.text_width).clone(), persistent=False)
         self.register_buffer("ends", ends, persistent=False)
-        self.register_buffer("class_of_prompt", torch.tensor(classes), persistent=False)
-        owners = [len(class_texts)] if context_kind == "class-specific" else []
+        owner = torch.tensor(classes) if member_contexts == "shared" else torch.arange(len(prompts))
+        self.register_buffer("owner", owner, persistent=False)
+        owners = [int(owner.max()) + 1] if context_kind == "class-specific" else []
         self.contexts = nn.Parameter(0.02 * torch.randn(*owners, contexts, clip.text_width))
 
-    def forward(self) -> Tensor:
-        """All prompts, as (prompts, length, text width)."""
+    def forward(self, shifts: Tensor | None = None) -> Tensor:
+        """All prompts, as (prompts, length, text width).
+
+        `shifts` (clips, text width) are added to every context vector, each for the prompts of a clip of its
+        own: (clips * prompts, length, text width), clip by clip.
+        """
         if self.contexts.ndim == 3:
-            contexts = self.contexts[self.class_of_prompt]  # (prompts, M, width)
+            contexts = self.contexts[self.owner]  # (prompts, M, width)
         else:
             contexts = self.contexts.expand(len(self.ends), -1, -1)
-        return self.embeddings.scatter(1, self.context_at, contexts)
+        if shifts is None:
+            return self.embeddings.scatter(1, self.context_at, contexts)
+        shifted = contexts + shifts[:, None, None]  # (clips, prompts, M, width)
+        embeddings, places = (each.repeat(len(shifts), 1, 1) for each in (self.embeddings, self.context_at))
+        return embeddings.scatter(1, places, shifted.flatten(0, 1))
+
+    def member_weights(self, text_tower: TextTower, shifts: Tensor | None = None) -> Tensor:
+        """The text tower's output for every prompt, unit norm: (prompts, embed width).
+
+        With `shifts` as of `forward`, for each of its clips: (clips, prompts, embed width).
+        """
+        if shifts is None:
+            return F.normalize(text_tower(self(), self.ends).float(), dim=-1)
+        ends = self.ends.repeat(len(shifts))
+        weights = F.normalize(text_tower(self(shifts), ends).float(), dim=-1)
+        return weights.view(len(shifts), len(self.ends), -1)
 
     def class_weights(self, text_tower: TextTower) -> Tensor:
         """(classes, embed width), unit norm: of several members of a class, the unit mean of unit weights."""
-        weights = F.normalize(text_tower(self(), self.ends).float(), dim=-1)  # (prompts, embed width)
-        means = torch.stack([members.mean(dim=0) for members in torch.split(weights, self.members)])
-        return F.normalize(means, dim=-1)
+        return Members(self.members).weights(self.member_weights(text_tower))
 
 
 def _layouts(

@@ -71,7 +71,7 @@ class ModelSettings(BaseModel):
         default="shared", description="contexts of a class shared by its members, or one set each"
     )
     learned_temperature: bool = Field(
-        default=False, description="learn what cosines are divided by, which else is 0.01"
+        default=False, description="learn, at lr_context, what cosines are divided by, which else is 0.01"
     )
     lora_rank: int = Field(
         default=0, ge=0, le=1024, description="rank of LoRA in the image tower, then itself frozen; 0: off"
@@ -209,14 +209,20 @@ _RELEASED_AUGMENTATION: Mapping[str, Mapping[str, Any]] = {
 
 STRATEGIES: Mapping[str, Mapping[str, Any]] = {
     "dfer-clip": {"classifier": "dfer-clip"},
-    "zero-shot": {"contexts": 0, "temporal_depth": 0, "lr_image": 0.0, "epochs": 0, "select": "last"},
-    "coop": {"contexts": 16, "context_kind": "unified", "temporal_depth": 0, "lr_image": 0.0},
+    "zero-shot": {
+        "classifier": "dfer-clip", "contexts": 0, "temporal_depth": 0, "lr_image": 0.0,
+        "epochs": 0, "select": "last",
+    },
+    "coop": {
+        "classifier": "dfer-clip", "contexts": 16, "context_kind": "unified",
+        "temporal_depth": 0, "lr_image": 0.0,
+    },
     "cocoop": {
         "classifier": "cocoop", "contexts": 4, "context_kind": "unified",
         "temporal_depth": 0, "lr_image": 0.0,
     },
     "linear-probe": {"classifier": "linear", "temporal_depth": 0, "lr_image": 0.0},
-    "fine-tuning": {"classifier": "linear"},
+    "fine-tuning": {"classifier": "linear", "lr_image": 1e-5},
 }  # fmt: skip
 """How a classifier is made from CLIP (the rows of the paper's Table 2): settings laid over a preset's."""
 

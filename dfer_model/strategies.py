@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from .classifier import Classifier
 from .clip import clip_identity, load_clip
+from .cocoop import CoCoOp
 from .dfer_clip import DferClip
+from .errors import InputError
+from .heads import LinearHead
 from .settings import ModelSettings
 
 Texts = Sequence[Sequence[str]]
@@ -27,10 +30,39 @@ class Base:
 
 
 def load_base(settings: ModelSettings) -> Base:
-    """Read what the settings' model is built on. Raises InputError as `load_clip` does."""
+    """Read what the settings' model is built on.
+
+    Raises InputError as `load_clip` does, and for settings that mean nothing to its classifier.
+    """
+    _refuse_contradictions(settings)
     clip = load_clip(settings.clip, settings.weights)
 
     def build(texts: Texts, class_names: Sequence[str]) -> Classifier:
-        return DferClip(clip, texts, settings, class_names=class_names)
+        if settings.classifier == "linear":
+            return LinearHead(clip, len(texts), settings)
+        prompted = CoCoOp if settings.classifier == "cocoop" else DferClip
+        return prompted(clip, texts, settings, class_names=class_names)
 
     return Base(clip_identity(clip), clip.image_size, clip.mean, clip.std, build)
+
+
+def _refuse_contradictions(settings: ModelSettings) -> None:
+    """Contexts and their position, which every preset has, are left unread where there are no prompts."""
+    prompted = settings.classifier in ("dfer-clip", "cocoop")
+    for key in ("ensemble", "member_contexts", "learned_temperature"):
+        value = getattr(settings, key)
+        if not prompted and value != ModelSettings.model_fields[key].default:
+            raise InputError(
+                f"setting {key}={value} means nothing to classifier={settings.classifier}, which has no "
+                f"prompts\nLeave {key} as it is by default, or set classifier=dfer-clip"
+            )
+    if settings.member_contexts == "own" and settings.context_kind == "unified":
+        raise InputError(
+            "setting member_contexts=own contradicts context_kind=unified, by which all share theirs\n"
+            "Set context_kind=class-specific, or leave member_contexts=shared"
+        )
+    if settings.classifier == "cocoop" and settings.contexts == 0:
+        raise InputError(
+            "classifier=cocoop moves its contexts by the clip, and contexts=0 leaves none\n"
+            "Set contexts to 4, as in its paper, or another number above 0"
+        )
