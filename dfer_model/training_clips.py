@@ -77,7 +77,7 @@ def _stratified(train: Integers, clips: PackedClips, share: float, seed: int) ->
 
     labels = clips.labels[train]
     for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
-        if count < 2:  # noqa: PLR2004 - one to learn from and one to choose by
+        if count < 2:
             raise InputError(
                 f"--select val: {clips.class_names[label]} has 1 training clip, and cannot both be learned "
                 "and choose the epoch\nGive it more clips, or --select last"
