@@ -102,9 +102,11 @@ class Training:
         self.scale = pixel_scale(self.settings.normalize, self.base.mean, self.base.std)
         torch.manual_seed(spec.seed)
         model = self.base.build(spec.texts.texts, spec.texts.class_names)
-        optimizer, self.scheduler = make_optimizer(model, self.settings)
         self.accelerator = accelerator(device, self.settings.precision)
-        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.model = self.accelerator.prepare(model)
+        if self.settings.epochs:
+            optimizer, self.scheduler = make_optimizer(model, self.settings)
+            self.optimizer = self.accelerator.prepare(optimizer)
         self.dataset = ClipDataset(
             clips,
             self.learning.train,
@@ -130,8 +132,9 @@ class Training:
     def run(self, report: Report) -> None:
         """Go back to where an earlier process left the run, train what is left, judge the last epoch."""
         begin_run(self.folder, self.spec, self.clips, self.base)
-        self.progress = load_state(self.checkpoint, self.model, self.optimizer, self.scheduler)
         epochs = self.settings.epochs
+        if epochs:  # without one there is no optimiser, and nothing to go back to
+            self.progress = load_state(self.checkpoint, self.model, self.optimizer, self.scheduler)
         for epoch in range(self.progress.epoch + 1, epochs + 1):
             started = time.monotonic()
             row: dict[str, Any] = {"epoch": epoch, "lr": self.learning_rates()}
@@ -218,8 +221,8 @@ class Training:
 
     def facts(self) -> dict[str, Any]:
         """What result.json records beside the measures."""
-        notes = []
-        if self.batch_size < self.settings.batch_size:
+        notes = list(self.spec.notes)
+        if self.settings.epochs and self.batch_size < self.settings.batch_size:
             notes.append(
                 f"the fold has {len(self.learning.train)} training clips, fewer than batch_size="
                 f"{self.settings.batch_size}: each step took them all"

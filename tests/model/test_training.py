@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from safetensors.torch import load_file
 
 from dfer_model.batches import Shuffled, pixel_scale
 from dfer_model.clip import Clip, load_clip
+from dfer_model.data.loading import ClipDataset
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.dfer_clip import DferClip
 from dfer_model.errors import InputError, Interrupted, WorkError
@@ -220,6 +222,26 @@ def test_workers_and_repetition_change_nothing(
     other = train_run(tiny.spec(clips, **base, **changed), clips, tmp_path / "other", device="cpu")
     assert one.id == other.id
     assert same_result(one, other)
+
+
+@pytest.mark.parametrize("select", ["last", "test-best"])
+def test_without_epochs_the_model_answers_as_it_began(
+    clips: PackedClips, tmp_path: Path, select: str
+) -> None:
+    # Nothing has a learning rate, as in zero-shot, and nothing needs one.
+    spec = tiny.spec(
+        clips, epochs=0, contexts=0, temporal_depth=0, lr_image=0.0, batch_size=48, select=select
+    )
+    run = train_run(spec, clips, tmp_path, device="cpu")
+    assert (run.result["epochs"], run.result["notes"]) == ({"last": 0}, [])
+    assert not (run.folder / "metrics.jsonl").exists()
+    model = DferClip(load_clip(tiny.NAME, "random"), spec.texts.texts, spec.settings).eval()
+    scale = pixel_scale("clip", OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
+    dataset = ClipDataset(clips, clips.test_indices(1), frames=4, image_size=32)
+    with torch.no_grad():
+        expected = torch.cat([model(scale(sample["frames"])[None]) for sample in dataset])
+    np.testing.assert_allclose(run.predictions("last").logits, expected, atol=1e-3)
+    assert train_run(spec, clips, tmp_path, device="cpu").folder == run.folder
 
 
 def test_seeds_and_folds_differ(clips: PackedClips, tmp_path: Path) -> None:
