@@ -86,6 +86,11 @@ class ModelSettings(BaseModel):
         """Whether the classifier stands on a CLIP, and not on a network of its own."""
         return self.classifier in ("dfer-clip", "cocoop", "linear")
 
+    @property
+    def uses_texts(self) -> bool:
+        """Whether the classifier tells classes by their texts, and not by a layer it learns."""
+        return self.classifier in ("dfer-clip", "cocoop")
+
 
 class Settings(ModelSettings):
     """All that defines a run beside its clips, class texts, fold and seed; unknown keys are refused."""

@@ -53,7 +53,7 @@ def _held_out(clips: PackedClips, settings: Settings) -> int:
     name = settings.held_out
     if name not in clips.class_names:
         raise InputError(f"held_out={name} is no class of {clips.path}: {', '.join(clips.class_names)}")
-    if settings.classifier not in ("dfer-clip", "cocoop"):
+    if not settings.uses_texts:
         raise InputError(
             f"held_out={name}: a {settings.classifier} classifier has no text to tell the class by\n"
             "Take --strategy dfer-clip, coop or cocoop"
