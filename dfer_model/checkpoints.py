@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -86,8 +87,15 @@ def load_state(path: Path, model: nn.Module, optimizer: Optimizer, scheduler: LR
         ) from error
 
 
-def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
-    return {name: value for name, value in model.named_parameters() if value.requires_grad}
+def _trained(model: nn.Module) -> dict[str, Tensor]:
+    """The parameters that are trained, and the running statistics of every BatchNorm among their modules."""
+    trained: dict[str, Tensor] = {
+        name: value for name, value in model.named_parameters() if value.requires_grad
+    }
+    for prefix, module in model.named_modules():
+        if isinstance(module, _BatchNorm) and module.weight.requires_grad:
+            trained |= {f"{prefix}.{name}": value for name, value in module.named_buffers()}
+    return trained
 
 
 def save_weights(path: Path, model: Classifier, class_weights: Tensor) -> None:
@@ -105,6 +113,16 @@ def load_weights(path: Path, model: Classifier) -> Tensor:
     Returns the class weights, as `model.class_weights` gives them. Raises InputError when the file is
     missing, damaged or of another model.
     """
+    tensors, class_weights = read_weights(path)
+    wanted = {name: value.shape for name, value in _kept(model).items()}
+    if {name: value.shape for name, value in tensors.items()} != wanted:
+        raise InputError(f"{path} does not fit the model that the run's config.yaml describes")
+    model.load_state_dict(tensors, strict=False)
+    return class_weights
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], Tensor]:
+    """The tensors at `path` by name, and the class weights. Raises InputError as `load_weights` does."""
     try:
         tensors = load_file(path)
     except FileNotFoundError as error:
@@ -112,11 +130,9 @@ def load_weights(path: Path, model: Classifier) -> Tensor:
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is damaged: {error}") from error
     class_weights = tensors.pop(CLASS_WEIGHTS, None)
-    wanted = {name: value.shape for name, value in _kept(model).items()}
-    if class_weights is None or {name: value.shape for name, value in tensors.items()} != wanted:
+    if class_weights is None:
         raise InputError(f"{path} does not fit the model that the run's config.yaml describes")
-    model.load_state_dict(tensors, strict=False)
-    return class_weights
+    return tensors, class_weights
 
 
 def _kept(model: Classifier) -> dict[str, Tensor]:

@@ -39,10 +39,15 @@ def check_grid(grid: Grid, clip: Clip, clips: PackedClips) -> None:
     for fold in grid.folds:
         clips.train_indices(fold)
         clips.test_indices(fold)
-    for texts in grid.texts:
+    check_texts(grid.texts, clip, grid.settings.contexts)
+
+
+def check_texts(every: Sequence[ClassTexts], clip: Clip, contexts: int) -> None:
+    """Raise InputError for a text that does not fit the text tower beside the contexts, by set and class."""
+    for texts in every:
         for name, members in zip(texts.class_names, texts.texts, strict=True):
             for text in members:
-                token_ids(clip, text, owner=f"{name} in {texts.name}", contexts=grid.settings.contexts)
+                token_ids(clip, text, owner=f"{name} in {texts.name}", contexts=contexts)
 
 
 def train_all(
