@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from typing import Any
 
-from torch.optim import SGD
-from torch.optim.lr_scheduler import MultiStepLR
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from .classifier import Classifier
 from .errors import InputError
 from .settings import Settings
 
 
-def make_optimizer(model: Classifier, settings: Settings) -> tuple[SGD, MultiStepLR]:
-    """SGD with a group of parameters for each part that is there and has a learning rate, and its schedule.
+def make_optimizer(model: Classifier, settings: Settings) -> tuple[Optimizer, LambdaLR]:
+    """A group of parameters for each part that is there and has a learning rate, and their schedule.
 
-    A part with learning rate 0 is frozen. Raises InputError when that leaves nothing to train.
+    A part with learning rate 0 is frozen. SGD has momentum and adds its decay to the gradient; AdamW (arXiv
+    1711.05101, with torch's betas) has the decoupled decay. Both decay all that is trained, biases, norms and
+    contexts among it, as the released code of DFER-CLIP does.
+
+    Raises InputError when nothing is left to train, or when the warm-up fills all epochs.
     """
     groups: list[dict[str, Any]] = []
     for name, parameters in model.trained_parameters().items():
@@ -30,5 +36,30 @@ def make_optimizer(model: Classifier, settings: Settings) -> tuple[SGD, MultiSte
             "nothing is left to train: no part of the model has a learning rate above 0\n"
             "Give one a rate, such as --set lr_context=1e-3"
         )
-    optimizer = SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
-    return optimizer, MultiStepLR(optimizer, list(settings.milestones), settings.gamma)
+    if settings.warmup_epochs >= settings.epochs:
+        raise InputError(
+            f"warmup_epochs={settings.warmup_epochs} leaves no epoch of {settings.epochs} at the full rates\n"
+            "Give fewer with --set warmup_epochs=..., or more epochs"
+        )
+    optimizer: Optimizer
+    if settings.optimizer == "adamw":
+        optimizer = AdamW(groups, weight_decay=settings.weight_decay)
+    else:
+        optimizer = SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    return optimizer, LambdaLR(optimizer, partial(rate_factor, settings))
+
+
+def rate_factor(settings: Settings, done: int) -> float:
+    """What all learning rates are multiplied by in the epoch after `done` epochs, the same in all its steps.
+
+    They rise linearly over `warmup_epochs` W: the epochs 1..W have 1/(W+1)..W/(W+1) of the rates, the next
+    has all of them. Then `cosine` (arXiv 1608.03983) falls by (1 + cos(pi * t)) / 2, where t is the share of
+    the epochs after warm-up that is done: 0 would be reached after the last epoch. `multistep` multiplies by
+    gamma after each of `milestones`, which are counted from the first epoch, warm-up or not.
+    """
+    warmup = settings.warmup_epochs
+    if done < warmup:
+        return (done + 1) / (warmup + 1)
+    if settings.schedule == "cosine":
+        return (1 + math.cos(math.pi * (done - warmup) / (settings.epochs - warmup))) / 2
+    return float(settings.gamma ** sum(milestone <= done for milestone in settings.milestones))

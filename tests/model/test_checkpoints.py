@@ -19,7 +19,7 @@ from . import tiny
 
 def parts(
     clip: Clip, seed: int, steps: int
-) -> tuple[DferClip, torch.optim.SGD, torch.optim.lr_scheduler.MultiStepLR]:
+) -> tuple[DferClip, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     settings = tiny.settings(milestones=(1,))
     torch.manual_seed(seed)
     model = DferClip(clip, tiny.TEXTS.texts, settings)

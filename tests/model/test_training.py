@@ -20,12 +20,11 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from safetensors.torch import load_file
 
 from dfer_model.batches import Shuffled, pixel_scale
-from dfer_model.clip import Clip, load_clip
+from dfer_model.clip import load_clip
 from dfer_model.data.loading import ClipDataset
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.dfer_clip import DferClip
 from dfer_model.errors import InputError, Interrupted, WorkError
-from dfer_model.optimisation import make_optimizer
 from dfer_model.run_writer import record_epoch
 from dfer_model.runs import Run
 from dfer_model.training import Training, train_run
@@ -57,48 +56,6 @@ def same_result(one: Run, other: Run) -> bool:
 
 
 # The recipe
-
-
-def test_a_step_is_sgd_with_momentum_by_hand(tiny_clip: Clip) -> None:
-    # torch's SGD, written out: g = grad + decay * p;  v = momentum * v + g (v = g at first);  p -= lr * v
-    settings = tiny.settings(lr_context=0.5, momentum=0.9, weight_decay=0.1)
-    model = DferClip(tiny_clip, tiny.TEXTS.texts, settings)
-    optimizer, _ = make_optimizer(model, settings)
-    contexts = model.prompt_learner.contexts
-    frames, labels = torch.randn(3, 4, 3, 32, 32), torch.tensor([0, 1, 2])
-    expected, velocity = contexts.detach().clone(), torch.zeros_like(contexts)
-    for _ in range(3):
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(model(frames), labels).backward()
-        assert contexts.grad is not None
-        velocity = 0.9 * velocity + contexts.grad + 0.1 * expected
-        expected = expected - 0.5 * velocity
-        optimizer.step()
-        assert torch.allclose(contexts, expected, atol=1e-6)
-
-
-def test_each_part_has_its_learning_rate_and_milestones(tiny_clip: Clip) -> None:
-    settings = tiny.settings(lr_image=1e-5, lr_temporal=1e-2, lr_context=1e-3, milestones=(1, 3), gamma=0.1)
-    optimizer, scheduler = make_optimizer(DferClip(tiny_clip, tiny.TEXTS.texts, settings), settings)
-    seen = []
-    for _ in range(4):
-        seen.append({group["name"]: group["lr"] for group in optimizer.param_groups})
-        optimizer.step()
-        scheduler.step()
-    for rates, factor in zip(seen, (1, 0.1, 0.1, 0.01), strict=True):
-        expected = {"image": 1e-5 * factor, "temporal": 1e-2 * factor, "context": 1e-3 * factor}
-        assert rates == pytest.approx(expected)
-
-
-def test_a_part_without_learning_rate_is_frozen_and_one_must_be_left(tiny_clip: Clip) -> None:
-    settings = tiny.settings(lr_image=0.0, lr_context=0.0)
-    model = DferClip(tiny_clip, tiny.TEXTS.texts, settings)
-    optimizer, _ = make_optimizer(model, settings)
-    assert [group["name"] for group in optimizer.param_groups] == ["temporal"]
-    assert not model.prompt_learner.contexts.requires_grad
-    nothing = tiny.settings(lr_image=0.0, contexts=0, temporal_depth=0)
-    with pytest.raises(InputError, match="nothing is left to train"):
-        make_optimizer(DferClip(tiny_clip, tiny.TEXTS.texts, nothing), nothing)
 
 
 def test_the_order_comes_from_seed_and_epoch() -> None:
