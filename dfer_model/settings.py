@@ -212,6 +212,12 @@ _RELEASED_AUGMENTATION: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+# A whole network is trained, at rates that suit it, and reads pixels as its own weights did.
+_NETWORK: Mapping[str, Any] = {
+    "normalize": "clip", "temporal_depth": 0, "lr_image": 1e-2, "lr_temporal": 1e-2, "lr_head": 1e-2,
+    "lora_rank": 0, "gradient_checkpointing": False, "learned_temperature": False,
+}  # fmt: skip
+
 STRATEGIES: Mapping[str, Mapping[str, Any]] = {
     "dfer-clip": {"classifier": "dfer-clip"},
     "zero-shot": {
@@ -228,8 +234,20 @@ STRATEGIES: Mapping[str, Mapping[str, Any]] = {
     },
     "linear-probe": {"classifier": "linear", "temporal_depth": 0, "lr_image": 0.0},
     "fine-tuning": {"classifier": "linear", "lr_image": 1e-5},
+    "r3d-18": {"classifier": "r3d-18", "weights": "KINETICS400_V1", **_NETWORK},
+    "r2plus1d-18": {"classifier": "r2plus1d-18", "weights": "KINETICS400_V1", **_NETWORK},
+    "resnet18-lstm": {
+        "classifier": "resnet18-lstm", "weights": "IMAGENET1K_V1", **_NETWORK, "temporal_depth": 1,
+    },
+    "resnet18-vit": {
+        "classifier": "resnet18-vit", "weights": "IMAGENET1K_V1", **_NETWORK, "temporal_depth": 1,
+    },
+    "c3d": {"classifier": "c3d", "weights": "random", **_NETWORK, "lr_image": 3e-3, "lr_head": 3e-3},
+    "p3d": {"classifier": "p3d", "weights": "random", **_NETWORK},
+    "i3d": {"classifier": "i3d", "weights": "random", **_NETWORK},
 }  # fmt: skip
-"""How a classifier is made from CLIP (the rows of the paper's Table 2): settings laid over a preset's."""
+"""How a classifier is made from CLIP (the rows of the paper's Table 2) or a video network (those of Table 5):
+settings laid over a preset's."""
 
 
 def preset(name: str, dataset_name: str | None = None) -> Settings:

@@ -35,6 +35,10 @@ def load_base(settings: ModelSettings) -> Base:
     Raises InputError as `load_clip` does, and for settings that mean nothing to its classifier.
     """
     _refuse_contradictions(settings)
+    if not settings.uses_clip:
+        from .networks import network_base  # which makes a Base, and so imports this module
+
+        return network_base(settings)
     clip = load_clip(settings.clip, settings.weights)
 
     def build(texts: Texts, class_names: Sequence[str]) -> Classifier:
