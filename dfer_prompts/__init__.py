@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .sources.facs import facs_set as facs_set
     from .sources.sentences import sentence_set as sentence_set
     from .studies.comparing import compare as compare
+    from .studies.reproducing import reproduce as reproduce
     from .studies.scoring import score as score
     from .studies.searching import search as search
     from .templates import Template as Template
@@ -113,6 +114,7 @@ _HOMES = {
     "sources.facs": ("facs_set",),
     "sources.sentences": ("sentence_set",),
     "studies.comparing": ("compare",),
+    "studies.reproducing": ("reproduce",),
     "studies.scoring": ("score",),
     "studies.searching": ("search",),
     "versions.store": (

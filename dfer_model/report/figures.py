@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,21 +13,29 @@ from dfer_model.errors import InputError
 from dfer_model.files import replacing
 from dfer_model.metrics import Measures
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 CELL_INCHES = 0.55
 SMALLEST_INCHES, LARGEST_INCHES = 5.0, 16.0
 MARGIN_INCHES = 2.5  # for the class names
 PICTURES = (".png", ".svg")
 DARK = 55.0  # percent from which a cell is dark enough for white figures
+# Names stay text in an SVG, and the same figure is the same file.
+_SVG: Any = {"svg.fonttype": "none", "svg.hashsalt": "dfer"}
 
 
 def confusion_figure(path: Path, measured: Measures, class_names: Sequence[str], title: str) -> None:
-    """Draw the confusion matrix as a PNG: each row in percent of the clips of that true class.
+    """Draw the confusion matrix, each row in percent of the clips of that true class, as PNG or SVG.
 
-    A class without clips has an empty row. The figure appears whole or not at all.
+    The suffix of `path` says which. A class without clips has an empty row. The figure appears whole or not
+    at all. Raises InputError for another suffix.
     """
+    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    check_picture(path)
     totals = measured.confusion.sum(axis=1, keepdims=True)
     percent = np.divide(
         100.0 * measured.confusion, totals, out=np.full(measured.confusion.shape, np.nan), where=totals > 0
@@ -34,23 +43,23 @@ def confusion_figure(path: Path, measured: Measures, class_names: Sequence[str],
     wanted = CELL_INCHES * len(class_names)
     size = min(max(wanted + MARGIN_INCHES, SMALLEST_INCHES), LARGEST_INCHES)
     font = 9.0 * min(1.0, (size - MARGIN_INCHES) / wanted)
-    figure = Figure(figsize=(size, size), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
-    # Class names and the title are data: a `$` in them is no mathematics.
-    axes.set_title(title, fontsize=10, parse_math=False)
-    places = range(len(class_names))
-    axes.set_xticks(places, class_names, rotation=45, ha="right", fontsize=font, parse_math=False)
-    axes.set_yticks(places, class_names, fontsize=font, parse_math=False)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true (a row sums to 100%)")
-    for (row, column), value in np.ndenumerate(percent):
-        if not np.isnan(value):
-            colour = "white" if value > DARK else "black"
-            axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=font)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+    with rc_context(_SVG):
+        figure = Figure(figsize=(size, size), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+        # Class names and the title are data: a `$` in them is no mathematics.
+        axes.set_title(title, fontsize=10, parse_math=False)
+        places = range(len(class_names))
+        axes.set_xticks(places, class_names, rotation=45, ha="right", fontsize=font, parse_math=False)
+        axes.set_yticks(places, class_names, fontsize=font, parse_math=False)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true (a row sums to 100%)")
+        for (row, column), value in np.ndenumerate(percent):
+            if not np.isnan(value):
+                colour = "white" if value > DARK else "black"
+                axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=font)
+        _save(figure, path)
 
 
 def heat_map_figure(
@@ -71,8 +80,7 @@ def heat_map_figure(
     wanted = CELL_INCHES * len(class_names)
     size = min(max(wanted + MARGIN_INCHES, SMALLEST_INCHES), LARGEST_INCHES)
     font = 9.0 * min(1.0, (size - MARGIN_INCHES) / wanted)
-    # Names stay text in an SVG, and the same figure is the same file.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "dfer"}):
+    with rc_context(_SVG):
         figure = Figure(figsize=(size * len(matrices), size), layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle("Cosine of class texts: a diagnostic, not accuracy", fontsize=10)
@@ -90,9 +98,13 @@ def heat_map_figure(
                     column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=font * 0.9
                 )
             figure.colorbar(image, ax=axes, shrink=0.7)
-        with replacing(path) as temporary:
-            metadata = {"Date": None} if path.suffix == ".svg" else {}
-            figure.savefig(temporary, format=path.suffix[1:], dpi=120, metadata=metadata)
+        _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path) as temporary:
+        metadata = {"Date": None} if path.suffix == ".svg" else {}
+        figure.savefig(temporary, format=path.suffix[1:], dpi=120, metadata=metadata)
 
 
 def check_picture(path: Path) -> None:

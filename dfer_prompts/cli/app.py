@@ -24,9 +24,11 @@ from . import (
     demo,
     descriptions,
     ensemble,
+    export,
     generate,
     import_checkpoint,
     prompts,
+    reproduce,
     responses,
     run,
 )
@@ -53,7 +55,9 @@ for module in (
     data,
     run,
     import_checkpoint,
+    export,
     compare,
+    reproduce,
 ):
     module.register(app)
 

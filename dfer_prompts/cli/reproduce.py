@@ -1,0 +1,162 @@
+"""`dfer-prompts reproduce`: rows of the paper's tables on one's own clips, beside the published figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..workspace import Workspace
+from .compare import FoldsOption, SeedsOption
+from .configuration import (
+    ClipOption,
+    DatasetOption,
+    DeviceOption,
+    EpochsOption,
+    SetOption,
+    WeightsOption,
+    numbers,
+)
+from .output import JsonOption, message, print_json, print_line, print_table, progress
+
+if TYPE_CHECKING:
+    from ..studies.reproducing import Reproduced
+
+TablesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="TABLE...", help="table1 to table5, tableA, tableB.")
+]
+RowsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rows",
+        metavar="NAME",
+        help="A row by name or number (CoOp, 2, 1-3); repeatable.",
+        show_default="all",
+    ),
+]
+DescriptionsOption = Annotated[
+    str, typer.Option("--descriptions", metavar="V", help="The set of the rows with descriptors.")
+]
+SecondOption = Annotated[
+    str | None, typer.Option("--second", metavar="V", help="The second description set of Table A.")
+]
+FarlOption = Annotated[
+    Path | None, typer.Option("--farl", metavar="FILE", help="FaRL's weights (ViT-B/16), for its row.")
+]
+PublishedOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--published",
+        metavar="FILE",
+        help="YAML of published figures that win over those known here.",
+        show_default="published.yaml of the workspace, where there is one",
+    ),
+]
+PresetOption = Annotated[
+    str, typer.Option("--preset", metavar="NAME", help="What the rows' settings are laid over.")
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="FOLDER", help="Where the result is kept.", show_default="reproductions/ID"
+    ),
+]
+
+
+def reproduce(
+    context: typer.Context,
+    tables: TablesArgument = None,
+    dataset: DatasetOption = None,
+    rows: RowsOption = None,
+    descriptions: DescriptionsOption = "v1",
+    second: SecondOption = None,
+    farl: FarlOption = None,
+    published: PublishedOption = None,
+    folds: FoldsOption = None,
+    seeds: SeedsOption = "1-3",
+    preset: PresetOption = "paper",
+    clip: ClipOption = None,
+    weights: WeightsOption = None,
+    epochs: EpochsOption = None,
+    overrides: SetOption = None,
+    device: DeviceOption = "auto",
+    out: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train rows of the paper's tables on your clips and print them beside the published figures.
+
+    Without a table it says which tables and rows there are. Runs that are there are found, not trained again.
+
+    Example: dfer-prompts reproduce table2 table3 --dataset packed/dfew --folds 1-5 --seeds 1-3
+    """
+    from ..studies.reproducing import reproduce as reproduced
+
+    if not tables:
+        _list_tables(as_json)
+        return
+    workspace: Workspace = context.obj
+    result = reproduced(
+        *tables,
+        dataset=dataset,
+        rows=rows or (),
+        descriptions=descriptions,
+        second=second,
+        farl=farl,
+        published=published,
+        folds=numbers(folds, "--folds") if folds is not None else None,
+        seeds=numbers(seeds, "--seeds"),
+        preset=preset,
+        clip=clip,
+        weights=weights,
+        epochs=epochs,
+        overrides=overrides or (),
+        workspace=workspace,
+        device=device,
+        out=out,
+        progress=progress,
+    )
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        _show(result)
+
+
+def _list_tables(as_json: bool) -> None:
+    from ..studies.reproducing.tables import paper
+
+    tables = paper().tables
+    if as_json:
+        print_json({name: table.model_dump(mode="json") for name, table in tables.items()})
+        return
+    for name, table in tables.items():
+        rows = [
+            (number, row.name, "published only" if row.published_only else "")
+            for number, row in table.numbered()
+        ]
+        print_table(f"{name}: {table.title}", ["number", "row", ""], rows)
+    message("Train them: dfer-prompts reproduce table2 --dataset DIR")
+
+
+def _show(result: Reproduced) -> None:
+    from ..studies.reproducing.results import cells, columns, sources
+
+    print_line(f"{result.dataset}: {result.protocol}")
+    for table, title in result.titles.items():
+        rows = result.of(table)
+        heads = columns(rows)
+        print_table(
+            f"{table}: {title}",
+            [each.replace(" ", "\n") for each in heads],
+            [cells(each, "last UAR" in heads) for each in rows],
+        )
+        for sentence in [*sources(rows), *result.assumed[table]]:
+            print_line(f"- {sentence}")
+    for sentence in result.caveats:
+        message(f"Note: {sentence}")
+    message(f"Kept in {result.folder}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add `reproduce` to the root command."""
+    app.command(short_help="Train rows of the paper's tables, beside its figures.")(reproduce)

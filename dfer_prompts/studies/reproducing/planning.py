@@ -1,0 +1,155 @@
+"""From a row of a table to what its runs are: settings, class texts and seeds, or why it has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ... import ensembles
+from ...classes import class_set_of
+from ...description_set import DescriptionSet
+from ...errors import InputError
+from ...seen import require_unseen
+from ...sources.sentences import sentence_set
+from ...workspace import Workspace
+from ..choices import settings_for
+from ..texts import class_texts
+from .tables import Row
+
+if TYPE_CHECKING:
+    from dfer_model.data.packed import PackedClips
+    from dfer_model.runs import ClassTexts, RunSpec
+    from dfer_model.settings import Settings
+
+RELEASED_LR_IMAGE = 1e-5  # of the image tower, in the released code
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all rows share. `laid_over` makes settings of a preset and what was chosen with it."""
+
+    workspace: Workspace
+    clips: PackedClips
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    descriptions: DescriptionSet
+    second: DescriptionSet | None
+    farl: Path | None
+    chosen: dict[str, Any]  # preset, clip, weights, epochs: what a row's own settings are laid over
+    overrides: Sequence[str]  # laid over the row's
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A row of a table, and its runs; without them `note` says why."""
+
+    table: str
+    number: int
+    row: Row
+    note: str = ""
+    settings: Settings | None = None
+    texts: ClassTexts | None = None
+    specs: tuple[RunSpec, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """How a person is told of the row."""
+        return f"{self.table}, {self.row.name}"
+
+
+def plan(study: Study, table: str, number: int, row: Row) -> Planned:
+    """The row's runs, fold by fold and seed by seed.
+
+    Raises InputError for settings and descriptions that do not fit.
+    """
+    from dfer_model.runs import RunSpec
+
+    if why_not := _reason(study, row):
+        return Planned(table, number, row, why_not)
+    settings, texts = row_settings(study, row), _texts(study, row)
+    seeds = study.seeds if row.random else study.seeds[:1]
+    specs = tuple(
+        RunSpec(settings, texts, study.clips.path, study.clips.fingerprint, fold, seed)
+        for fold in study.folds
+        for seed in seeds
+    )
+    return Planned(table, number, row, "", settings, texts, specs)
+
+
+def _reason(study: Study, row: Row) -> str:
+    """Why the row cannot be trained; empty where it can."""
+    if row.published_only:
+        return "published only"
+    if row.needs == "farl" and study.farl is None:
+        return "skipped: it needs FaRL's weights (--farl FILE)"
+    if row.needs == "second" and study.second is None:
+        return "skipped: it needs a second description set (--second V)"
+    if row.top is not None:
+        fewest = min(len(each) for members in study.descriptions.members.values() for each in members)
+        if fewest < row.top:
+            return f"skipped: {study.descriptions.name} has {fewest} descriptors of some classes"
+    return ""
+
+
+def row_settings(study: Study, row: Row) -> Settings:
+    """The preset with what was chosen, the row's own settings over it, and `overrides` over all."""
+    from dfer_model.settings import strategy
+
+    own = {**(strategy(row.strategy) if row.strategy else {}), **row.settings}
+    if (
+        row.image_tower == "trained"
+        and not settings_for(study.workspace, study.clips.name, **study.chosen).lr_image
+    ):
+        own["lr_image"] = RELEASED_LR_IMAGE
+    if row.needs == "farl":
+        own["weights"] = str(study.farl)
+    laid = [f"{key}={value}" for key, value in own.items()]
+    return settings_for(
+        study.workspace, study.clips.name, **study.chosen, overrides=[*laid, *study.overrides]
+    )
+
+
+def _texts(study: Study, row: Row) -> ClassTexts:
+    described = _described(study, row)
+    require_unseen([described], study.clips.name, study.clips.fingerprint, study.folds)
+    return class_texts(described, study.clips.class_names)
+
+
+def _described(study: Study, row: Row) -> DescriptionSet:
+    if row.sentence is not None:
+        classes = class_set_of(study.clips.name, study.clips.class_names)
+        return replace(sentence_set(classes, row.sentence), name=row.sentence)
+    first, second = study.descriptions, study.second
+    if row.top is not None:
+        return first.top(row.top)
+    if row.members == 2 and second is not None:
+        return replace(ensembles.members([first, second]), name=f"{first.name}+{second.name}")
+    return first
+
+
+def check(planned: Sequence[Planned], clips: PackedClips, runs: Path, report: Callable[..., None]) -> None:
+    """Find out now what would stop a run later: a fold, a CLIP that is not there, a text that does not fit.
+
+    Each model that is yet to be trained is built once. Raises InputError that names the row.
+    """
+    from dfer_model.errors import InputError as ModelInputError
+    from dfer_model.strategies import load_base
+
+    for fold in dict.fromkeys(spec.fold for each in planned for spec in each.specs):
+        clips.train_indices(fold)
+        clips.test_indices(fold)
+    seen: set[str] = set()
+    for number, each in enumerate(planned):
+        report(number, len(planned), each.title)
+        waiting = [spec for spec in each.specs if not (spec.folder(runs) / "result.json").is_file()]
+        if not waiting or waiting[0].definition in seen:
+            continue
+        seen.add(waiting[0].definition)
+        texts = waiting[0].texts
+        try:
+            load_base(waiting[0].settings).build(texts.texts, texts.class_names)
+        except ModelInputError as error:
+            raise InputError(f"{each.title}: {error}") from error
+    report(len(planned), len(planned), "")
