@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
 import yaml
 
 from dfer_model.runs import Run
-from dfer_model.settings import PRESETS, Settings, preset
+from dfer_model.settings import PRESETS, STRATEGIES, Settings, preset, strategy
 
 CHOICE = {
     "last": "the last epoch; nothing that chose it has seen the test fold",
@@ -17,47 +18,63 @@ CHOICE = {
     "test-best": "the epoch with the highest WAR **on the test fold itself**, as in the released code of "
     "DFER-CLIP: this flatters the figures",
 }
+KINDS = {
+    "dfer-clip": "DFER-CLIP ([arXiv 2308.13382](https://arxiv.org/abs/2308.13382)) trained by dfer-prompts "
+    "to tell facial expressions in video apart by their descriptions.",
+    "cocoop": "Co-CoOp ([arXiv 2203.05557](https://arxiv.org/abs/2203.05557)), whose contexts follow the "
+    "clip, trained by dfer-prompts to tell facial expressions in video apart by their texts.",
+    "linear": "A linear head on CLIP's image tower, trained by dfer-prompts to tell facial expressions in "
+    "video apart; it is given no texts.",
+}
+FIGURES = ("uar", "war", "macro_f1", "calibration_error")
+USUAL_STRATEGY = "dfer-clip"
 
 
 def card(run: Run, result: dict[str, Any]) -> str:
     """The card of `run` with what result.json will hold, as Markdown."""
+    settings = run.settings
     header = {
         "library_name": "dfer-prompts",
         "pipeline_tag": "video-classification",
-        "tags": ["dfer-clip", "facial-expression-recognition", "clip"],
+        "tags": [
+            settings.classifier,
+            "facial-expression-recognition",
+            *(["clip"] if settings.uses_clip else []),
+        ],
     }
-    dataset = run.config["dataset"]
+    named = run.texts.name if settings.uses_texts else settings.classifier
+    network = (
+        f"The network {settings.classifier}, trained by dfer-prompts to tell facial expressions in video "
+        "apart; it is given no texts."
+    )
     sections = [
         f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n",
-        f"# {_text(run.texts.name)} on {_text(dataset['name'])}, fold {run.fold}, seed {run.seed}\n",
-        "DFER-CLIP ([arXiv 2308.13382](https://arxiv.org/abs/2308.13382)) trained by dfer-prompts to tell "
-        "facial expressions in video apart by their descriptions.\n",
+        f"# {_text(named)} on {_text(run.config['dataset']['name'])}, fold {run.fold}, seed {run.seed}\n",
+        f"{KINDS.get(settings.classifier, network)}\n",
         _facts(run, result),
         _figures(result),
         "![Confusion matrix](confusion.png)\n",
-        _texts(run),
-        "Figures of one run do not show that one description set is better than another: trained on enough "
-        "clips, a classifier learns any distinct class weights. `dfer-prompts compare` sets them against "
-        "noise and controls.\n",
-        _use(run),
     ]
-    return "\n".join(sections)
+    if settings.uses_texts:
+        sections += [
+            _texts(run),
+            "Figures of one run do not show that one description set is better than another: trained on "
+            "enough clips, a classifier learns any distinct class weights. `dfer-prompts compare` sets them "
+            "against noise and controls.\n",
+        ]
+    return "\n".join([*sections, _use(run)])
 
 
 def _facts(run: Run, result: dict[str, Any]) -> str:
-    dataset, settings = run.config["dataset"], run.settings
-    name, deviating = nearest_preset(settings, str(dataset["name"]))
-    changes = ", ".join(f"{key}={value}" for key, value in deviating.items())
-    selected = result["selected"]
+    settings, selected = run.settings, result["selected"]
     rows = {
-        "clips": f"{_text(dataset['name'])}, fingerprint `{dataset['fingerprint'][:16]}`: "
-        f"{result['clips']['train']} to train on, {result['clips']['test']} to judge",
-        "fold, seed": f"{run.fold}, {run.seed}",
-        "description set": f"{_text(run.texts.name)}, sha256 `{run.texts.sha256[:16]}`",
-        "CLIP": f"{_text(settings.clip)}, weights {_text(settings.weights)}, sha256 "
-        f"`{run.config['clip']['sha256'][:16]}`",
-        "settings": f"preset {name}" + (f" with {_text(changes)}" if changes else ""),
-        "epoch": f"{result['epochs'][selected]} of {settings.epochs}: {CHOICE[selected]}",
+        "clips": _clips(run, result["clips"]),
+        "fold, seed": f"{run.fold} judges, {run.seed}",
+        **_made_of(run),
+        "settings": settings_in_words(settings, str(run.config["dataset"]["name"])),
+        "epoch": f"{result['epochs'][selected]} of {settings.epochs}: {CHOICE[selected]}"
+        if settings.epochs
+        else "none: nothing was trained",
         "device, precision": f"{_text(result['device'])}, {result['precision']}",
         "training time": f"{result['seconds']:.0f} s",
         "versions": ", ".join(f"{package} {number}" for package, number in result["versions"].items()),
@@ -66,16 +83,62 @@ def _facts(run: Run, result: dict[str, Any]) -> str:
     return _table(("what", "value"), [*rows.items(), *notes])
 
 
+def _clips(run: Run, counts: dict[str, int]) -> str:
+    dataset, settings = run.config["dataset"], run.settings
+    shots = f", at most {settings.shots} of each class" if settings.shots else ""
+    held_out = f", none of {_text(settings.held_out)}" if settings.held_out else ""
+    val = f"{counts['val']} of the training folds to choose the epoch by, " if counts.get("val") else ""
+    return (
+        f"{_text(dataset['name'])}, fingerprint `{dataset['fingerprint'][:16]}`: "
+        f"{counts['train']} to train on{shots}{held_out}, {val}{counts['test']} to judge"
+    )
+
+
+def _made_of(run: Run) -> dict[str, str]:
+    """What the model began with: its texts and its pretrained weights."""
+    settings, sha256 = run.settings, run.config["clip"]["sha256"]
+    rows: dict[str, str] = {"classifier": settings.classifier}
+    if settings.uses_texts:
+        rows["description set"] = f"{_text(run.texts.name)}, sha256 `{run.texts.sha256[:16]}`"
+    if settings.uses_clip:
+        rows["CLIP"] = f"{_text(settings.clip)}, weights {_text(settings.weights)}, sha256 `{sha256[:16]}`"
+    else:
+        rows["begun from"] = f"weights {_text(settings.weights)}, sha256 `{sha256[:16]}`"
+    return rows
+
+
 def _figures(result: dict[str, Any]) -> str:
-    lines = []
+    """A row per way of choosing the epoch, then the classes by each of them."""
+    rows = [
+        (
+            f"{selection} ({result['epochs'][selection]})",
+            *("" if measured[key] is None else f"{measured[key]:.2f}" for key in FIGURES),
+        )
+        for selection, measured in result["measures"].items()
+    ]
+    columns = ("epoch chosen", "UAR (%)", "WAR (%)", "macro-F1 (%)", "calibration error (%)")
+    parts = ["## Figures\n", _table(columns, rows), *_beside(result["measures"])]
+    if any(None in measured["recalls"].values() for measured in result["measures"].values()):
+        parts.append("UAR and macro-F1 are over the classes that have test clips.\n")
     for selection, measured in result["measures"].items():
-        lines.append(f"## {selection}: UAR {measured['uar']:.2f}%, WAR {measured['war']:.2f}%\n")
-        rows = [
+        parts.append(f"## {selection}: UAR {measured['uar']:.2f}%, WAR {measured['war']:.2f}%\n")
+        by_class = [
             (_text(name), str(sum(row)), "no clips" if recall is None else f"{recall:.2f}")
             for (name, recall), row in zip(measured["recalls"].items(), measured["confusion"], strict=True)
         ]
-        lines.append(_table(("class", "test clips", "recall (%)"), rows))
-    return "\n".join(lines)
+        parts.append(_table(("class", "test clips", "recall (%)"), by_class))
+    return "\n".join(parts)
+
+
+def _beside(measures: dict[str, Any]) -> list[str]:
+    """What choosing the epoch on the judging fold was worth."""
+    if not {"test-best", "last"} <= measures.keys():
+        return []
+    gained = {key: measures["test-best"][key] - measures["last"][key] for key in ("uar", "war")}
+    return [
+        f"Chosen on the fold that judges, the epoch shows {gained['uar']:+.2f} points of UAR and "
+        f"{gained['war']:+.2f} of WAR against the last one.\n"
+    ]
 
 
 def _texts(run: Run) -> str:
@@ -87,12 +150,16 @@ def _texts(run: Run) -> str:
 
 
 def _use(run: Run) -> str:
+    without = (
+        " CLIP's text tower is left out: what it said, the class weights, is kept."
+        if run.settings.classifier == "dfer-clip"
+        else ""
+    )
     return (
         "## Use\n\n"
         f"    dfer-prompts predict {run.id} VIDEO\n"
         f"    dfer-prompts evaluate {run.id}\n\n"
-        "`model.safetensors` holds all that this needs. CLIP's text tower is left out: what it said, the "
-        "class weights, is kept.\n"
+        f"`model.safetensors` holds all that this needs.{without}\n"
     )
 
 
@@ -102,11 +169,15 @@ def imported_card(run: Run, result: dict[str, Any]) -> str:
     epoch = next(iter(result["epochs"].values()))
     rows = {
         "file": f"{_text(imported['file'])}, sha256 `{imported['sha256']}`",
+        "clips": "those that trained it are not known",
         "fold": f"{run.fold} judges, as the importer said",
+        "description set": f"{_text(run.texts.name)}, sha256 `{run.texts.sha256[:16]}`",
         "CLIP": f"{_text(settings.clip)}, towers as in the file",
         "contexts": f"{settings.contexts}, {settings.context_kind}, description at the {settings.position}",
         "temporal model": f"{settings.temporal_depth} layers over {settings.frames} frames",
+        "settings": settings_in_words(settings, ""),
         "epoch": f"{'unknown' if epoch is None else epoch}, as the file says; what chose it is not known",
+        "versions": ", ".join(f"{package} {number}" for package, number in result["versions"].items()),
     }
     notes = [("note", _text(note)) for note in result["notes"]]
     sections = [
@@ -121,15 +192,26 @@ def imported_card(run: Run, result: dict[str, Any]) -> str:
     return "\n".join(sections)
 
 
-def nearest_preset(settings: Settings, dataset_name: str) -> tuple[str, dict[str, Any]]:
-    """The preset that differs least from `settings` on this dataset, and the settings that differ."""
+def settings_in_words(settings: Settings, dataset_name: str) -> str:
+    """The preset and strategy nearest to `settings` on this dataset, and what deviates from them."""
+    name, laid_over, deviating = nearest_preset(settings, dataset_name)
+    said = f"preset {name}" + (f", strategy {laid_over}" if laid_over != USUAL_STRATEGY else "")
+    changes = ", ".join(f"{key}={value}" for key, value in deviating.items())
+    return said + (f", with {_text(changes)}" if changes else "")
+
+
+def nearest_preset(settings: Settings, dataset_name: str) -> tuple[str, str, dict[str, Any]]:
+    """The preset, the strategy laid over it that differ least from `settings`, and the settings that differ.
+
+    Of equals the first; a strategy other than DFER-CLIP's own counts as one difference.
+    """
     chosen = settings.model_dump(exclude={"workers"})
-    differences = {
-        name: {key: chosen[key] for key in chosen if chosen[key] != getattr(preset(name, dataset_name), key)}
-        for name in PRESETS
-    }
-    nearest = min(differences, key=lambda name: len(differences[name]))
-    return nearest, differences[nearest]
+    differences = {}
+    for name, laid_over in itertools.product(PRESETS, STRATEGIES):
+        base = preset(name, dataset_name).model_dump() | dict(strategy(laid_over))
+        differences[name, laid_over] = {key: chosen[key] for key in chosen if chosen[key] != base[key]}
+    nearest = min(differences, key=lambda pair: len(differences[pair]) + (pair[1] != USUAL_STRATEGY))
+    return (*nearest, differences[nearest])
 
 
 def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
