@@ -105,16 +105,18 @@ def train(
         overrides=overrides or (),
     )
     texts = _texts(described, clips, classes)
-    if note := seen_note(described, clips.name, clips.fingerprint, [fold]):
-        message(f"Note: {note}: the figures flatter it")
+    seen = seen_note(described, clips.name, clips.fingerprint, [fold])
+    notes = (f"{seen}: the figures flatter it",) if seen else ()
+    for note in notes:
+        message(f"Note: {note}")
 
     from dfer_model.runs import RunSpec
     from dfer_model.training import train_run
 
-    spec = RunSpec(settings, texts, clips.path, clips.fingerprint, fold, seed)
+    spec = RunSpec(settings, texts, clips.path, clips.fingerprint, fold, seed, notes)
     with progress(f"{texts.name}, fold {fold}, seed {seed}: epochs") as report:
         run = train_run(spec, clips, workspace.runs, report=report, device=device)
-    _show_run(run, as_json)
+    _show_run(run, as_json, told=notes)
 
 
 def _texts(descriptions: DescriptionSet, clips: PackedClips, classes: str | None) -> ClassTexts:
@@ -132,10 +134,11 @@ def _texts(descriptions: DescriptionSet, clips: PackedClips, classes: str | None
     return ClassTexts(descriptions.name, descriptions.sha256, clips.class_names, tuple(map(tuple, texts)))
 
 
-def _show_run(run: Run, as_json: bool) -> None:
+def _show_run(run: Run, as_json: bool, told: tuple[str, ...]) -> None:
     result = run.result
     for note in result["notes"]:
-        message(f"Note: {note}")
+        if note not in told:
+            message(f"Note: {note}")
     if as_json:
         print_json({"run": run.id, "folder": str(run.folder), "descriptions": run.texts.name, **result})
         return
