@@ -2,56 +2,109 @@
 
 Supervised figures never stand alone. Trained long enough on enough clips a classifier learns any distinct
 class weights, right or swapped; so each set is shown zero-shot beside trained, and against its controls.
+Which answers a measure is made of is the subject of measuring.py.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .runs import ClassTexts, Run
-from .statistics import (
-    LEVEL,
-    Difference,
-    McNemar,
-    holm,
-    mcnemar,
-    paired_difference,
-    uar_weights,
-    war_weights,
-)
-
-# With fewer, Student's t makes the luck of training count at least 1.6 times as much as with many.
-FEW_SEEDS = 5
-MEASURES = ("zero-shot", "trained")
-NOT_SHOWN = "not shown"
+from .statistics import Difference, McNemar, holm, mcnemar, paired_difference, uar_weights, war_weights
+from .verdicts import NOT_SHOWN, Against, luck_caveats, sentences
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A measure in percent: mean over folds and seeds, standard deviation over seeds (None for one)."""
+    """A measure in percent: mean over folds and seeds, standard deviation over seeds (None for one).
+
+    `low` and `high` are the ends of its 95% interval, None where none is made.
+    """
 
     mean: float
     std: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+def figure(by_seed: NDArray[np.float64]) -> Figure:
+    """The mean and spread of a measure (seeds,)."""
+    return Figure(float(by_seed.mean()), float(by_seed.std(ddof=1)) if len(by_seed) > 1 else None)
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Which clips each set answered rightly: `correct[name]` is (seeds, clips), clips as in `labels`."""
+    """Which clips each set answered rightly: `correct[name]` is (seeds, clips), clips as in `labels`.
+
+    Where every clip is judged by several trainings of a seed, it is the share of them that answered rightly.
+    """
 
     labels: NDArray[np.int64]
     folds: NDArray[np.int64]
-    correct: Mapping[str, NDArray[np.bool_]]
+    correct: Mapping[str, NDArray[Any]]
+
+    @property
+    def uar(self) -> NDArray[np.float64]:
+        """The weights (clips,) that make the UAR of answers."""
+        return uar_weights(self.labels, self.folds)
+
+    @property
+    def war(self) -> NDArray[np.float64]:
+        """The weights (clips,) that make the WAR of answers."""
+        return war_weights(self.folds)
 
     def figure(self, name: str, weights: NDArray[np.float64]) -> Figure:
-        """The set's measure under `uar_weights` or `war_weights`."""
-        by_seed = self.correct[name] @ weights
-        spread = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else None
-        return Figure(float(by_seed.mean()), spread)
+        """The set's measure under `uar` or `war`, with an interval that holds both kinds of luck."""
+        correct = self.correct[name]
+        # The figure is its difference from a set that answers nothing.
+        whole = paired_difference(correct, np.zeros_like(correct), weights, self.labels, self.folds)
+        return replace(figure(correct @ weights), low=whole.low, high=whole.high)
+
+
+Figures = Mapping[str, Figure]  # by set, or by what a curve is over
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One measure of what a text is worth: every set's answers, and what else is known of them.
+
+    The answers may be several, to the same clips in the same order (few-shot: one for each number of
+    shots); figures and verdicts are of their mean. `beside` are further figures by the name of what they are
+    ("seen_uar"), then by set; `curves` likewise, each over something ("recalls" over classes).
+    """
+
+    name: str
+    parts: tuple[Answers, ...]
+    trained: bool = True  # whether the luck of training is in it
+    beside: Mapping[str, Figures] = field(default_factory=dict)
+    curves: Mapping[str, Mapping[str, Figures]] = field(default_factory=dict)
+    caveats: tuple[str, ...] = ()
+
+    @property
+    def mean(self) -> Answers:
+        """The mean of the answers."""
+        first = self.parts[0]
+        if len(self.parts) == 1:
+            return first
+        correct = {
+            name: np.mean([each.correct[name] for each in self.parts], axis=0) for name in first.correct
+        }
+        return replace(first, correct=correct)
+
+    @property
+    def key(self) -> str:
+        """What the names of its figures begin with."""
+        return self.name.replace("-", "_")
+
+    def votes(self, name: str) -> NDArray[np.bool_]:
+        """Every single answer of a set, as (seeds x parts, clips)."""
+        return np.concatenate([each.correct[name] for each in self.parts])
 
 
 @dataclass(frozen=True)
@@ -71,14 +124,20 @@ class Pair:
 
 @dataclass(frozen=True)
 class SetFigures:
-    """One row of the table."""
+    """One row of the tables: `figures` as `trained_uar`, and `curves` as `few_shot_curve_uar`."""
 
     name: str
     is_control: bool
-    zero_shot_uar: Figure
-    zero_shot_war: Figure
-    trained_uar: Figure
-    trained_war: Figure
+    figures: Figures
+    curves: Mapping[str, Figures]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row as JSON has it, each figure under its own name."""
+        named = {name: asdict(each) for name, each in self.figures.items()}
+        curves = {
+            name: {at: asdict(each) for at, each in curve.items()} for name, curve in self.curves.items()
+        }
+        return {"name": self.name, "is_control": self.is_control, **named, **curves}
 
 
 @dataclass(frozen=True)
@@ -88,10 +147,15 @@ class Comparison:
     selection: str
     folds: tuple[int, ...]
     seeds: tuple[int, ...]
+    measures: tuple[str, ...]
     sets: tuple[SetFigures, ...]
     pairs: tuple[Pair, ...]
     verdicts: tuple[str, ...]
-    caveats: tuple[str, ...]  # what the intervals do not hold
+    caveats: tuple[str, ...]  # what the intervals do not hold, and what a measure does not say
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as JSON has it."""
+        return {**asdict(self), "sets": [each.as_dict() for each in self.sets]}
 
 
 def trained_answers(runs: Sequence[Run], texts: Sequence[ClassTexts], selection: str) -> Answers:
@@ -122,30 +186,41 @@ def trained_answers(runs: Sequence[Run], texts: Sequence[ClassTexts], selection:
 
 
 def compare(
-    trained: Answers, zero_shot: Answers, controls: Sequence[str], seeds: Sequence[int], selection: str
+    measured: Sequence[Measured],
+    controls: Sequence[str],
+    folds: Sequence[int],
+    seeds: Sequence[int],
+    selection: str,
 ) -> Comparison:
     """Put figures, paired differences and verdicts together.
 
     Each set is paired with every control and with the first set named; controls are paired with nothing else.
     """
-    names = list(trained.correct)
+    names = list(measured[0].parts[0].correct)
     candidates = [name for name in names if name not in controls]
     pairings = _pairings(candidates, controls)
-    pairs = tuple(
-        pair
-        for measure, answers in zip(MEASURES, (zero_shot, trained), strict=True)
-        for pair in _pairs(measure, answers, pairings)
-    )
+    pairs = tuple(pair for each in measured for pair in _pairs(each, pairings))
+    trainings = {each.name: len(each.parts[0].correct[names[0]]) for each in measured if each.trained}
     return Comparison(
         selection=selection,
-        folds=tuple(int(fold) for fold in np.unique(trained.folds)),
-        seeds=tuple(seeds),
-        sets=tuple(_figures(name, name in controls, trained, zero_shot) for name in names),
+        folds=tuple(folds),
+        seeds=tuple(seeds) if trainings else (),
+        measures=tuple(each.name for each in measured),
+        sets=tuple(_figures(name, name in controls, measured) for name in names),
         pairs=pairs,
         verdicts=tuple(
-            itertools.chain.from_iterable(_verdicts(name, pairs, controls) for name in candidates)
+            itertools.chain.from_iterable(
+                sentences(
+                    name, each.name, [_against(pair) for pair in pairs if _is_of(pair, name, each)], controls
+                )
+                for name in candidates
+                for each in measured
+            )
         ),
-        caveats=_caveats(seeds, selection, len(pairings)),
+        caveats=(
+            *luck_caveats(trainings, selection, len(pairings)),
+            *itertools.chain.from_iterable(each.caveats for each in measured),
+        ),
     )
 
 
@@ -154,8 +229,17 @@ def _pairings(candidates: Sequence[str], controls: Sequence[str]) -> list[tuple[
     return against_first + list(itertools.product(candidates, controls))
 
 
-def _pairs(measure: str, answers: Answers, pairings: Sequence[tuple[str, str]]) -> list[Pair]:
+def _is_of(pair: Pair, name: str, measured: Measured) -> bool:
+    return (pair.first, pair.measure) == (name, measured.name)
+
+
+def _against(pair: Pair) -> Against:
+    return Against(pair.second, pair.verdict, pair.uar)
+
+
+def _pairs(measured: Measured, pairings: Sequence[tuple[str, str]]) -> list[Pair]:
     """All pairs of one measure, each p-value corrected for the others; UAR and WAR each by themselves."""
+    answers = measured.mean
 
     def differences(weights: NDArray[np.float64]) -> list[Difference]:
         found = [
@@ -167,96 +251,35 @@ def _pairs(measure: str, answers: Answers, pairings: Sequence[tuple[str, str]]) 
         corrected = holm([each.p for each in found])
         return [replace(each, p_holm=p) for each, p in zip(found, corrected, strict=True)]
 
-    uar = differences(uar_weights(answers.labels, answers.folds))
-    war = differences(war_weights(answers.folds))
     return [
         Pair(
-            measure,
+            measured.name,
             first,
             second,
             by_uar,
             by_war,
-            mcnemar(answers.correct[first], answers.correct[second]),
-            _verdict(measure, by_uar, len(answers.correct[first])),
+            mcnemar(measured.votes(first), measured.votes(second)),
+            _verdict(measured, by_uar, len(answers.correct[first])),
         )
-        for (first, second), by_uar, by_war in zip(pairings, uar, war, strict=True)
+        for (first, second), by_uar, by_war in zip(
+            pairings, differences(answers.uar), differences(answers.war), strict=True
+        )
     ]
 
 
-def _verdict(measure: str, difference: Difference, seeds: int) -> str:
+def _verdict(measured: Measured, difference: Difference, seeds: int) -> str:
     """The verdict in a word; nothing is shown by a difference that may be one training's luck."""
     told_apart = difference.verdict != "indistinguishable"
-    return NOT_SHOWN if told_apart and measure == "trained" and seeds == 1 else difference.verdict
+    return NOT_SHOWN if told_apart and measured.trained and seeds == 1 else difference.verdict
 
 
-def _figures(name: str, is_control: bool, trained: Answers, zero_shot: Answers) -> SetFigures:
-    def both(answers: Answers) -> tuple[Figure, Figure]:
-        uar = uar_weights(answers.labels, answers.folds)
-        return answers.figure(name, uar), answers.figure(name, war_weights(answers.folds))
-
-    return SetFigures(name, is_control, *both(zero_shot), *both(trained))
-
-
-def _verdicts(name: str, pairs: Sequence[Pair], controls: Sequence[str]) -> list[str]:
-    """One sentence per measure against the controls, one against the first set."""
-    sentences = []
-    for measure in MEASURES:
-        mine = [pair for pair in pairs if pair.measure == measure and pair.first == name]
-        against = [pair for pair in mine if pair.second in controls]
-        if against:
-            sentences.append(f"{name}, {measure}: {_against_controls(against)}")
-        sentences += [
-            f"{name}, {measure}: {_against_set(pair)}" for pair in mine if pair.second not in controls
-        ]
-    return sentences
-
-
-def _caveats(seeds: Sequence[int], selection: str, pairs: int) -> tuple[str, ...]:
-    said = []
-    if len(seeds) == 1:
-        said.append(
-            "One seed: the trained intervals hold the luck of the clips, not that of training, so no set is "
-            "called better or worse by them; train with --seeds 1-3 or more."
-        )
-    elif len(seeds) < FEW_SEEDS:
-        said.append(
-            f"{len(seeds)} seeds: so few tell little of the luck of training, and the trained intervals are "
-            "wide for it; more seeds make them narrower."
-        )
-    if pairs > 1:
-        said.append(
-            f"Verdicts are for all {pairs} pairs of a measure together, at {100 * LEVEL:.0f}% (Holm); an "
-            "interval is for its pair alone, and may leave out zero where the verdict is indistinguishable."
-        )
-    if selection == "test-best":
-        said.append("The epoch was chosen on the fold that judges: trained figures are flattered.")
-    return tuple(said)
-
-
-def _against_controls(pairs: Sequence[Pair]) -> str:
-    by_verdict = {
-        "indistinguishable": "indistinguishable from {}",
-        "worse": "worse than {}",
-        NOT_SHOWN: "not shown to differ from {}: one seed",
-    }
-    parts = []
-    for verdict, sentence in by_verdict.items():
-        named = [pair.second for pair in pairs if pair.verdict == verdict]
-        if named:
-            parts.append(sentence.format(", ".join(named)))
-    if parts:
-        return "; ".join(parts) + "."
-    nearest = min(pairs, key=lambda pair: pair.uar.value)
-    return f"better than every control; the nearest is {nearest.second} ({_interval(nearest.uar)} UAR)."
-
-
-def _against_set(pair: Pair) -> str:
-    said = {
-        "indistinguishable": f"indistinguishable from {pair.second}",
-        NOT_SHOWN: f"not shown to differ from {pair.second}: one seed",
-    }
-    return f"{said.get(pair.verdict, f'{pair.verdict} than {pair.second}')} ({_interval(pair.uar)} UAR)."
-
-
-def _interval(difference: Difference) -> str:
-    return f"{difference.value:+.1f}, 95% interval {difference.low:+.1f} to {difference.high:+.1f}"
+def _figures(name: str, is_control: bool, measured: Sequence[Measured]) -> SetFigures:
+    figures: dict[str, Figure] = {}
+    curves: dict[str, Figures] = {}
+    for each in measured:
+        answers = each.mean
+        figures[f"{each.key}_uar"] = answers.figure(name, answers.uar)
+        figures[f"{each.key}_war"] = answers.figure(name, answers.war)
+        figures |= {f"{each.key}_{what}": by_set[name] for what, by_set in each.beside.items()}
+        curves |= {f"{each.key}_{what}": by_set[name] for what, by_set in each.curves.items()}
+    return SetFigures(name, is_control, figures, curves)

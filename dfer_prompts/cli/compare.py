@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -45,12 +46,37 @@ FoldsOption = Annotated[
     ),
 ]
 SeedsOption = Annotated[str, typer.Option("--seeds", metavar="SEEDS", help="Seeds, such as 1-3.")]
+MeasureOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--measure",
+        metavar="MEASURE",
+        help="zero-shot, supervised, few-shot, held-out-class, transfer; repeatable.",
+        show_default="supervised, with zero-shot beside it",
+    ),
+]
+ShotsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shots",
+        metavar="NUMBERS",
+        help="Clips of each class for few-shot, such as 0,1,2,4; 0 is zero-shot.",
+        show_default="0,1,2,4,8,16",
+    ),
+]
+TransferOption = Annotated[
+    str | None,
+    typer.Option("--transfer-to", metavar="NAME|FOLDER", help="Packed clips that judge transfer."),
+]
 
 
 def compare(
     context: typer.Context,
     sets: SetsArgument,
     dataset: DatasetOption = None,
+    measure: MeasureOption = None,
+    shots: ShotsOption = None,
+    transfer_to: TransferOption = None,
     controls: ControlsOption = False,
     control: ControlOption = None,
     folds: FoldsOption = None,
@@ -67,9 +93,19 @@ def compare(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Train each set on each fold with each seed, once, and say which differences are real.
+    """Measure each set on each fold with each seed, once, and say which differences are real.
 
     Example: dfer-prompts compare v1@2 v1@4 v2@4 --controls --dataset packed/mafw --folds 1-5 --seeds 1-3
+
+    Trained on many clips, right and wrong texts do alike. What tells texts apart (--measure, repeatable):
+
+    zero-shot, no training at all: dfer-prompts compare v1 v2 --controls --measure zero-shot
+
+    few-shot, a learning curve: dfer-prompts compare v1 v2 --controls --measure few-shot --shots 0,1,2,4
+
+    held-out-class, each class in turn not trained on: dfer-prompts compare v1 v2 --measure held-out-class
+
+    transfer: dfer-prompts compare v1 v2 --dataset packed/dfew --measure transfer --transfer-to packed/mafw
     """
     from ..studies import comparing
 
@@ -77,6 +113,9 @@ def compare(
     result = comparing.compare(
         *sets,
         dataset=dataset,
+        measure=measure or "supervised",
+        shots=numbers(shots, "--shots", least=0) if shots is not None else None,
+        transfer_to=transfer_to,
         controls=controls,
         control=control or (),
         folds=numbers(folds, "--folds") if folds is not None else None,
@@ -84,6 +123,7 @@ def compare(
         workspace=workspace,
         device=device,
         progress=progress,
+        note=message,
         preset=preset,
         strategy=strategy,
         clip=clip,
@@ -102,30 +142,28 @@ def compare(
 
 def show(result: dict[str, Any]) -> None:
     """The tables and the sentences, for a person."""
-    epoch = {
-        "last": "the last",
-        "val": "the best on validation clips of the training folds",
-        "test-best": "the best on the judging fold, which flatters",
-    }
-    folds, seeds = (", ".join(map(str, result[key])) for key in ("folds", "seeds"))
+    rows = sorted(result["sets"], key=lambda each: each["is_control"])
+    columns = [key for key in rows[0] if key.endswith(("_uar", "_war", "_mean")) and "_curve_" not in key]
     print_table(
-        f"{result['dataset']}: folds {folds}; seeds {seeds}; epoch: {epoch[result['selection']]}; in percent",
-        ["set", "zero-shot\nUAR", "zero-shot\nWAR", "trained\nUAR", "trained\nWAR"],
-        [
-            [each["name"], *(_figure(each[key]) for key in FIGURES)]
-            for each in sorted(result["sets"], key=lambda each: each["is_control"])
-        ],
+        _title(result),
+        ["set", *map(_heading, columns)],
+        [[each["name"], *(_figure(each[key]) for key in columns)] for each in rows],
     )
-    zero_shot, trained = (
-        [pair for pair in result["pairs"] if pair["measure"] == measure]
-        for measure in ("zero-shot", "trained")
-    )
+    for title, key in _curves(rows[0]):
+        print_table(
+            title,
+            ["set", *rows[0][key]],
+            [[each["name"], *map(_figure, each[key].values())] for each in rows],
+        )
+    by_pair: dict[tuple[str, str], dict[str, Any]] = {}
+    for pair in result["pairs"]:
+        by_pair.setdefault((pair["first"], pair["second"]), {})[pair["measure"]] = pair["uar"]
     print_table(
         "Paired differences in UAR, in points, with 95% intervals; below them each fold",
-        ["set", "minus", "zero-shot", "trained"],
+        ["set", "minus", *result["measures"]],
         [
-            [untrained["first"], untrained["second"], _difference(untrained["uar"]), _difference(each["uar"])]
-            for untrained, each in zip(zero_shot, trained, strict=True)
+            [first, second, *(_difference(by_measure[each]) for each in result["measures"])]
+            for (first, second), by_measure in by_pair.items()
         ],
     )
     for sentence in [*result["verdicts"], *result["caveats"], *_origins(result["controls"])]:
@@ -133,7 +171,44 @@ def show(result: dict[str, Any]) -> None:
     message(f"Kept in {result['folder']}")
 
 
-FIGURES = ("zero_shot_uar", "zero_shot_war", "trained_uar", "trained_war")
+EPOCHS = {
+    "last": "the last",
+    "val": "the best on validation clips of the training folds",
+    "test-best": "the best on the judging fold, which flatters",
+}
+
+
+def _title(result: dict[str, Any]) -> str:
+    """What was compared on what."""
+    parts = [f"{result['dataset']}: folds {', '.join(map(str, result['folds']))}"]
+    if result["seeds"]:
+        parts += [
+            f"seeds {', '.join(map(str, result['seeds']))}",
+            f"epoch: {EPOCHS[result['selection']]}",
+        ]
+    if result["transfer_to"]:
+        parts.append(f"transfer to {result['transfer_to']}")
+    return "; ".join([*parts, "in percent"])
+
+
+def _heading(key: str) -> str:
+    """ "few_shot_last_uar" as a column's head: the measure, below it the figure."""
+    for measure in ("zero_shot", "trained", "few_shot", "held_out_class", "transfer"):
+        if key.startswith(f"{measure}_"):
+            figure = key.removeprefix(f"{measure}_").replace("_", " ")
+            figure = figure.replace("uar", "UAR").replace("war", "WAR").replace("last UAR", "UAR, last epoch")
+            return f"{measure.replace('_', '-')}\n{figure}"
+    return key
+
+
+def _curves(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The further tables that this row's measures have: their title and key."""
+    titles = {
+        "few_shot_curve_uar": "few-shot: UAR by training clips of each class; 0 is untrained",
+        "held_out_class_recalls": "held-out-class: recall of each class where it was not trained on",
+        "transfer_recalls": "transfer: recall of each class",
+    }
+    return ((title, key) for key, title in titles.items() if key in row)
 
 
 def _origins(controls: dict[str, dict[str, Any]]) -> list[str]:

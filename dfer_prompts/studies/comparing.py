@@ -1,10 +1,10 @@
-"""Comparing sets: each trained on the same clips, folds and seeds, and what that says."""
+"""Comparing sets: each measured on the same clips, folds and seeds, and what that says."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -16,7 +16,8 @@ from ..seen import require_unseen
 from ..sources.controls import control_set
 from ..workspace import Workspace
 from .choices import Choices, settings_for
-from .clips import each_once, features_folder, judging_folds, open_dataset
+from .clips import each_once, judging_folds, open_dataset
+from .measures import Asked, asked, measured
 from .progress import Progress, silence
 from .texts import class_texts, loaded
 
@@ -35,7 +36,9 @@ class Compared:
     """A comparison, kept as comparison.json in its `folder`: the figures, and what they were made of.
 
     `texts` are the sets, the controls last; `controls` says of each control what it was made of and with
-    which seed; `runs` are the ids of the trained runs, fold by fold and, within a fold and seed, set by set.
+    which seed; `runs` are the ids of the trained runs, measure by measure, fold by fold and, within a fold
+    and seed, set by set. `transfer_to` is the dataset that transfer was judged on, None without it.
+    `figures` are the pictures of the measures in `folder`, each as PNG and SVG.
     """
 
     folder: Path
@@ -45,23 +48,30 @@ class Compared:
     texts: tuple[ClassTexts, ...]
     controls: dict[str, dict[str, Any]]
     runs: tuple[str, ...]
+    transfer_to: str | None
+    figures: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """What is kept, and what `compare --json` prints."""
         return {
             "folder": str(self.folder),
             "dataset": self.dataset,
-            **asdict(self.comparison),
+            **self.comparison.as_dict(),
             "settings": self.settings.model_dump(mode="json"),
             "texts": [asdict(each) for each in self.texts],
             "controls": self.controls,
             "runs": list(self.runs),
+            "transfer_to": self.transfer_to,
+            "figures": list(self.figures),
         }
 
 
 def compare(
     *sets: DescriptionSet | str,
     dataset: PackedClips | Path | str | None = None,
+    measure: str | Iterable[str] = "supervised",
+    shots: Iterable[int] | None = None,
+    transfer_to: PackedClips | Path | str | None = None,
     controls: bool = False,
     control: Sequence[str] = (),
     folds: Iterable[int] | None = None,
@@ -69,15 +79,20 @@ def compare(
     workspace: Workspace | None = None,
     device: str = "auto",
     progress: Progress = silence,
+    note: Callable[[str], None] = lambda _: None,
     **choices: Unpack[Choices],
 ) -> Compared:
-    """Train each set on each fold with each seed, once, and say which differences are real.
+    """Measure each set on each fold with each seed, once, and say which differences are real.
 
+    `measure` is one or more of "zero-shot" (nothing is trained), "supervised" (all clips; zero-shot beside),
+    "few-shot" (`shots` clips of each class, by default 0, 1, 2, 4, 8, 16), "held-out-class" (each class in
+    turn is not trained on, then asked for) and "transfer" (judged on `transfer_to`, another dataset's clips).
     `controls` adds class-name, swapped and scrambled of the set with the most descriptors, `control` others
     of it by name. `dataset` are packed clips, their folder or their name in `dfer.yaml`, by default the only
     ones named there; `folds` of them judge, by default all. `choices` are all that `Choices` describes. Runs
-    are kept in the workspace, by default the current one, and found again by the next call. Raises
-    InputError, and Interrupted on Ctrl-C: the same call goes on from there.
+    are kept in the workspace, by default the current one, and found again by the next call. `note` is told
+    how many trainings each measure takes. Raises InputError, and Interrupted on Ctrl-C: the same call goes on
+    from there.
     """
     place = workspace or Workspace.find()
     clips = open_dataset(place, dataset)
@@ -88,11 +103,13 @@ def compare(
     texts = tuple(class_texts(each, clips.class_names) for each in described)
     judging = judging_folds(clips, folds)
     require_unseen(described, clips.name, clips.fingerprint, judging)
+    wish = asked(measure, shots, transfer_to, clips, described, place)
     from dfer_model.experiments import Grid
 
     grid = Grid(settings, texts, judging, each_once(seeds, "seed"))
-    runs, compared = _run(grid, clips, [each.name for each in control_sets], place, device, progress)
-    return _kept(place, clips, grid, control_sets, runs, compared)
+    names = [each.name for each in control_sets]
+    runs, comparison = _run(wish, grid, clips, names, place, device, progress, note)
+    return _kept(place, clips, grid, wish, control_sets, runs, comparison)
 
 
 def _described(
@@ -119,51 +136,47 @@ def _described(
 
 
 def _run(
+    wish: Asked,
     grid: Grid,
     clips: PackedClips,
     controls: Sequence[str],
     workspace: Workspace,
     device: str,
     progress: Progress,
+    note: Callable[[str], None],
 ) -> tuple[list[Run], Comparison]:
-    """The runs of the grid, and the comparison of its sets, of which those named are controls."""
+    """The runs of the measures, and the comparison of the sets, of which those named are controls."""
     from dfer_model import comparison
-    from dfer_model.clip import load_clip
     from dfer_model.errors import Interrupted as ModelInterrupted
-    from dfer_model.experiments import check_grid, train_all
-    from dfer_model.zero_shot import zero_shot_answers
 
-    clip = load_clip(grid.settings.clip, grid.settings.weights)
-    check_grid(grid, clip, clips)
     try:
-        with progress("zero-shot") as report:
-            zero_shot = zero_shot_answers(grid, clip, clips, features_folder(workspace), report, device)
-        with progress("training") as report:
-            runs = train_all(list(grid.specs(clips)), clips, workspace.runs, report, device)
+        runs, found = measured(wish, grid, clips, workspace, device, progress, note)
     except (KeyboardInterrupt, ModelInterrupted) as error:
         raise Interrupted(
             f"Stopped; finished runs and the last epoch of the one at work are kept in {workspace.runs}\n"
             "Give the same command again to go on"
         ) from error
-    selection = grid.settings.select
-    trained = comparison.trained_answers(runs, grid.texts, selection)
-    return runs, comparison.compare(trained, zero_shot, controls, grid.seeds, selection)
+    return runs, comparison.compare(found, controls, grid.folds, grid.seeds, grid.settings.select)
 
 
 def _kept(
     workspace: Workspace,
     clips: PackedClips,
     grid: Grid,
+    wish: Asked,
     controls: Sequence[DescriptionSet],
     runs: Sequence[Run],
-    compared: Comparison,
+    comparison: Comparison,
 ) -> Compared:
+    from dfer_model.report.measures import draw_measures
+
     ids = tuple(run.id for run in runs)
-    name = hashlib.sha256("\n".join([*ids, *(each.name for each in grid.texts)]).encode()).hexdigest()[:12]
+    folder = workspace.root / "comparisons" / _name(clips, grid, wish, ids)
+    classes = wish.target.clips.class_names if wish.target else clips.class_names
     result = Compared(
-        folder=workspace.root / "comparisons" / name,
+        folder=folder,
         dataset=clips.name,
-        comparison=compared,
+        comparison=comparison,
         settings=grid.settings,
         texts=grid.texts,
         controls={
@@ -171,7 +184,27 @@ def _kept(
             for each in controls
         },
         runs=ids,
+        transfer_to=wish.target.clips.name if wish.target else None,
+        figures=draw_measures(folder, comparison, len(clips.class_names), len(classes)),
     )
     told = json.dumps(result.as_dict(), ensure_ascii=False, indent=2)
-    write_atomically(result.folder / "comparison.json", told)
+    write_atomically(folder / "comparison.json", told)
     return result
+
+
+def _name(clips: PackedClips, grid: Grid, wish: Asked, runs: Sequence[str]) -> str:
+    """The name of the comparison's folder: another for anything else that is compared."""
+    from dfer_model.runs import weights_identity
+
+    identity = [
+        *runs,
+        *(each.name for each in grid.texts),
+        *wish.measures,
+        wish.target.clips.fingerprint if wish.target else "",
+        *(
+            [clips.fingerprint, grid.folds, grid.settings.clip, weights_identity(grid.settings)]
+            if not runs
+            else []
+        ),
+    ]
+    return hashlib.sha256("\n".join(map(str, identity)).encode()).hexdigest()[:12]

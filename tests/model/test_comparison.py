@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dfer_model.comparison import Answers, Comparison, compare
+from dfer_model.comparison import Answers, Comparison, Measured
+from dfer_model.comparison import compare as compare_measured
 
 # Two folds of 40 clips, two classes of 20 clips in each.
 LABELS = np.tile(np.repeat([0, 1], 20), 2)
@@ -19,6 +20,13 @@ def answers(**correct: np.ndarray) -> Answers:
     return Answers(LABELS, FOLDS, {name.replace("_", ":"): value for name, value in correct.items()})
 
 
+def compare(
+    trained: Answers, zero_shot: Answers, controls: list[str], seeds: tuple[int, ...], selection: str
+) -> Comparison:
+    measured = [Measured("zero-shot", (zero_shot,), trained=False), Measured("trained", (trained,))]
+    return compare_measured(measured, controls, (1, 2), seeds, selection)
+
+
 def compared(trained: Answers, zero_shot: Answers, controls: list[str]) -> Comparison:
     return compare(trained, zero_shot, controls, seeds=(1, 2), selection="last")
 
@@ -29,16 +37,16 @@ def test_figures_are_means_over_folds_with_their_spread_over_seeds() -> None:
     correct = np.stack([one_seed, one_seed | (LABELS == 0)])
     both = answers(v1=correct, control_swapped=NONE)
     result = compared(both, both, ["control:swapped"])
-    figure = result.sets[0].trained_uar
+    figure = result.sets[0].figures["trained_uar"]
     assert figure.mean == pytest.approx((50 + 75) / 2)
     assert figure.std == pytest.approx(np.sqrt(2) * 12.5)
-    assert result.sets[0].trained_war == figure  # equal classes: WAR is UAR
-    assert (result.sets[1].is_control, result.sets[1].trained_uar.mean) == (True, 0.0)
+    assert result.sets[0].figures["trained_war"] == figure  # equal classes: WAR is UAR
+    assert (result.sets[1].is_control, result.sets[1].figures["trained_uar"].mean) == (True, 0.0)
 
 
 def test_one_seed_has_no_spread() -> None:
     one = answers(v1=HALF[:1], v2=HALF[:1])
-    assert compared(one, one, []).sets[0].trained_uar.std is None
+    assert compared(one, one, []).sets[0].figures["trained_uar"].std is None
 
 
 def test_every_set_meets_every_control_and_the_first_set() -> None:
@@ -82,9 +90,11 @@ def test_one_seed_is_said_not_to_hold_the_luck_of_training() -> None:
     assert single.startswith(
         "One seed: the trained intervals hold the luck of the clips, not that of training"
     )
-    (few,) = compared(one, one, []).caveats
+    two = answers(v1=HALF, v2=HALF)
+    (few,) = compared(two, one, []).caveats
     assert few.startswith("2 seeds: ")
-    assert compare(one, one, [], seeds=(1, 2, 3, 4, 5), selection="last").caveats == ()
+    five = answers(v1=np.tile(HALF[:1], (5, 1)), v2=np.tile(HALF[:1], (5, 1)))
+    assert compare(five, one, [], seeds=(1, 2, 3, 4, 5), selection="last").caveats == ()
 
 
 def test_uar_and_war_weigh_unequal_classes_differently() -> None:
