@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
@@ -44,6 +46,14 @@ def load_trained(run: Run, device: torch.device) -> TrainedModel:
     Raises InputError when the run is not finished, or its files are damaged or do not fit each other.
     """
     run.require_finished()
+    return load_model(run, run.folder / "model.safetensors", device)
+
+
+def load_model(run: Run, weights: Path, device: torch.device) -> TrainedModel:
+    """The model that `run` describes with the weights in the file, whether or not the run's folder is here.
+
+    Raises InputError when the file is missing or damaged, or does not fit what the run says.
+    """
     try:
         recorded = run.config["clip"]
         mean, std, image_size = (recorded[key] for key in ("mean", "std", "image_size"))
@@ -52,7 +62,7 @@ def load_trained(run: Run, device: torch.device) -> TrainedModel:
         raise InputError(f"{run.folder / 'config.yaml'} does not say what images its CLIP takes") from error
     base = load_base(run.settings.model_copy(update={"weights": "random"}))
     model = base.build(run.texts.texts, run.class_names)
-    class_weights = load_weights(run.folder / "model.safetensors", model)
+    class_weights = load_weights(weights, model)
     for name in model.left_out:
         model.add_module(name, _NoTextTower())
     return TrainedModel(model, class_weights, scale, int(image_size)).to(device).eval()

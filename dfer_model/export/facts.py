@@ -1,0 +1,96 @@
+"""What a model file says of itself, so that it can be used without the run's folder or this package.
+
+The same words stand in the metadata of both formats, each a text; lists and mappings are JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from ..batches import pixel_scale
+from ..errors import InputError
+from ..runs import ClassTexts, Run
+
+FORMAT = "dfer-prompts model 1"
+INPUT = "frames: uint8 RGB in 0..255, (clips, T, 3, image_size, image_size), T frames in order"
+SAMPLING = (
+    "of n > T frames, frame int(t/2 + t*i) for i = 0..T-1 where t = n/T; of fewer all, the last one repeated"
+)
+RESIZING = "bilinear, antialiased, to image_size x image_size without regard to the aspect ratio"
+
+
+def portable(run: Run) -> Run:
+    """The run as others may see it: nothing in its config says where files lie on this machine."""
+    config = deepcopy(run.config)
+    config["dataset"]["path"] = ""
+    settings = config["settings"]
+    settings["weights"] = PureWindowsPath(settings["weights"]).name  # which knows both kinds of slashes
+    return replace(run, config=config)
+
+
+def facts(run: Run) -> dict[str, str]:
+    """The metadata of the run's model. Raises InputError where its config does not say what it takes."""
+    shown = portable(run)
+    images = images_of(run)
+    scale = pixel_scale(run.settings.normalize, tuple(images["mean"]), tuple(images["std"]))
+    texts = dict(zip(run.class_names, run.texts.texts, strict=True))
+    said: dict[str, Any] = {
+        "made_by": FORMAT,
+        "run": run.id,
+        "class_names": run.class_names,
+        "input": INPUT,
+        "frames": run.settings.frames,
+        "image_size": images["image_size"],
+        "sampling": SAMPLING,
+        "resizing": RESIZING,
+        "scaling": "inside the model: (frames / 255 - mean) / std",
+        "mean": scale.mean,
+        "std": scale.std,
+        "descriptions": run.texts.name,
+        "descriptions_sha256": run.texts.sha256,
+        "texts": texts,
+        "settings": shown.config["settings"],
+        "clip": images,
+    }
+    return {key: each if isinstance(each, str) else _json(each) for key, each in said.items()}
+
+
+def images_of(run: Run) -> dict[str, Any]:
+    """What config.yaml says of the images that the model takes. Raises InputError where it does not."""
+    images = run.config.get("clip")
+    if not isinstance(images, dict) or not {"image_size", "mean", "std"} <= set(images):
+        raise InputError(f"{run.folder / 'config.yaml'} does not say what images its CLIP takes")
+    return images
+
+
+def described_run(said: Mapping[str, str], path: Path) -> Run:
+    """The run that the metadata of the model file at `path` describes; its folder is the file.
+
+    Raises InputError for metadata that `facts` did not write.
+    """
+    if said.get("made_by") != FORMAT:
+        raise InputError(
+            f"{path} does not say what model it is\n"
+            "Make such a file: dfer-prompts export RUN --format safetensors"
+        )
+    try:
+        names, texts = tuple(json.loads(said["class_names"])), json.loads(said["texts"])
+        known = ClassTexts(
+            said["descriptions"],
+            said["descriptions_sha256"],
+            names,
+            tuple(tuple(texts[name]) for name in names),
+        )
+        config = {"settings": json.loads(said["settings"]), "clip": json.loads(said["clip"])}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged: what it says of its model does not hold {error}") from error
+    return Run(path, config, known)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,44 @@
+"""One safetensors file that is all of a model: weights, class names, settings, preprocessing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+
+from ..errors import InputError
+from ..files import replacing
+from ..runs import Run
+from ..trained_model import load_trained
+from .facts import described_run, facts
+
+WEIGHTS = "model.safetensors"
+
+
+def export_safetensors(run: Run, path: Path) -> None:
+    """Write the run's weights to `path`, with `facts` as their metadata.
+
+    Raises InputError for a run that is not finished, or whose files are damaged or do not fit each other.
+    """
+    load_trained(run, torch.device("cpu"))
+    tensors = load_file(run.folder / WEIGHTS)
+    with replacing(path) as temporary:
+        # Through bytes, for safetensors' own files are readable by their owner alone.
+        temporary.write_bytes(save(tensors, metadata={"format": "pt", **facts(run)}))
+
+
+def read_model_file(path: Path) -> Run:
+    """The run that the safetensors file at `path` describes; its folder is the file.
+
+    Raises InputError for a file that is missing, damaged or says nothing of its model.
+    """
+    try:
+        with safe_open(path, framework="pt") as stream:
+            said = stream.metadata() or {}
+    except FileNotFoundError as error:
+        raise InputError(f"no model file {path}") from error
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is no safetensors file: {error}") from error
+    return described_run(said, path)
