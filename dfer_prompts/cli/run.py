@@ -199,15 +199,24 @@ def evaluate(
         message(f"Note: {note}")
     with progress(found.id) as report:
         predictions = evaluate_run(found, clips, judged.indices, device=device, report=report)
-    measured = found.measured(predictions)
+    measured, beside = found.measured(predictions), _beside(found, clips, every)
     if out is not None:
         write_predictions(out, found.class_names, {found.selected: predictions})
         message(f"Predictions are in {out}")
     if as_json:
-        said = {"run": found.id, "dataset": str(clips.path), "clips_judged": judged.which}
-        print_json({**said, "notes": notes, "selection": found.selected, **measured.as_dict()})
-    else:
-        _show_measures(f"{found.id} on {judged.which}, {CHOICE[found.selected]}", measured)
+        said: dict[str, Any] = {"run": found.id, "dataset": str(clips.path), "clips_judged": judged.which}
+        said |= {"notes": notes, "selection": found.selected, **measured.as_dict()}
+        print_json({**said, "beside": {name: each.as_dict() for name, each in beside.items()}})
+        return
+    for name, each in {found.selected: measured, **beside}.items():
+        _show_measures(f"{found.id} on {judged.which}, {CHOICE[name]}", each)
+
+
+def _beside(run: Run, clips: PackedClips, every: bool) -> dict[str, Measures]:
+    """What the run's other choices of its epoch are worth, known on its own test fold alone."""
+    if every or clips.fingerprint != run.config["dataset"]["fingerprint"]:
+        return {}
+    return {name: run.measures(name) for name in run.selections if name != run.selected}
 
 
 def _seen_notes(workspace: Workspace, run: Run, clips: PackedClips, folds: list[int]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ import pandas
 import pytest
 
 from dfer_model.data.packed import PackedClips
+from dfer_prompts import DescriptionStore, Workspace, load
 from dfer_prompts.cli import main
+from dfer_prompts.description_set import Seen
 
 from ..model import tiny
 from ..model.test_prediction import encode
@@ -175,6 +178,33 @@ def test_evaluate_on_the_own_test_fold_is_what_training_said(run: Terminal, work
     assert {key: said[key] for key in result["measures"]["last"]} == result["measures"]["last"]
     assert said["clips_judged"] == "the 6 clips of test fold 1 of tiny"
     assert "Note" not in err
+
+
+def test_evaluate_shows_the_last_epoch_beside_one_that_was_chosen(run: Terminal, packed: PackedClips) -> None:
+    trained = json.loads(run(*train_words(packed), "--select", "test-best", "--json")[0])
+    out, _ = run("evaluate", trained["run"], "--device", "cpu")
+    assert "the epoch that is best on the fold that judges, which flatters" in " ".join(out.split())
+    assert "the 6 clips of test fold 1 of tiny, the last epoch" in " ".join(out.split())
+    said = json.loads(run("evaluate", trained["run"], "--device", "cpu", "--json")[0])
+    assert said["selection"] == "test-best"
+    assert said["beside"] == {"last": trained["measures"]["last"]}
+    everywhere = json.loads(run("evaluate", trained["run"], "--all", "--device", "cpu", "--json")[0])
+    assert everywhere["beside"] == {}  # only the chosen epoch's weights are kept
+
+
+def test_a_set_that_has_seen_the_judging_fold_says_so_in_result_and_card(
+    run: Terminal, packed: PackedClips, isolated: Path
+) -> None:
+    of = load("v1@2")
+    seen = (Seen(dataset="tiny", fingerprint="of another packing", folds=(1,)),)
+    chosen = replace(of, manifest=of.manifest.model_copy(update={"seen": seen, "files": {}}))
+    DescriptionStore(Workspace.find(None)).save(chosen, "chosen")
+    words = [word if word != "v1@2" else "chosen" for word in train_words(packed)]
+    note = "chosen was chosen by the labels of fold 1 of tiny, which cannot judge it: the figures flatter it"
+    _, err = run(*words)
+    assert err.count(note) == 1
+    assert note in json.loads((only_run(isolated) / "result.json").read_text())["notes"]
+    assert note in (only_run(isolated) / "README.md").read_text()
 
 
 def test_evaluate_all_warns_and_writes_the_table(run: Terminal, workspace: Path) -> None:
