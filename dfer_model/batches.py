@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sized
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
@@ -49,6 +52,41 @@ class Shuffled(Sampler[int]):
         yield from torch.randperm(len(self.clips), generator=generator).tolist()
 
 
+class ClassBalanced(Sampler[tuple[int, int]]):
+    """As many draws as there are clips, every class equally often, in an order from (seed, epoch) alone.
+
+    Of a class with many clips some are left out of an epoch, of one with few each comes again: a draw is
+    (position, how often it came before). What the classes' number leaves over goes to classes at random.
+    """
+
+    def __init__(self, labels: npt.NDArray[np.int64], seed: int) -> None:
+        self.labels, self.seed, self.epoch = labels, seed, 0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
+
+        def shuffled(length: int) -> list[int]:
+            order: list[int] = torch.randperm(length, generator=generator).tolist()
+            return order
+
+        of_class = [np.flatnonzero(self.labels == label) for label in np.unique(self.labels)]
+        each, left = divmod(len(self.labels), len(of_class))
+        draws: list[tuple[int, int]] = []
+        for number, rank in enumerate(shuffled(len(of_class))):
+            positions = of_class[number]
+            wanted = each + (rank < left)
+            rounds = [
+                (int(positions[place]), time)
+                for time in range(math.ceil(wanted / len(positions)))
+                for place in shuffled(len(positions))
+            ]
+            draws += rounds[:wanted]
+        yield from (draws[place] for place in shuffled(len(draws)))
+
+
 def epoch_seed(seed: int, epoch: int) -> int:
     """One number for (seed, epoch), so that the epochs of one seed are not those of the next."""
     return (seed * 1_000_003 + epoch) % 2**63
@@ -67,7 +105,7 @@ class _Readable(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, position: int) -> dict[str, Any] | InputError:
+    def __getitem__(self, position: int | tuple[int, int]) -> dict[str, Any] | InputError:
         try:
             return self.dataset[position]
         except InputError as error:
@@ -90,7 +128,12 @@ class Batches:
     """
 
     def __init__(
-        self, dataset: ClipDataset, batch_size: int, *, workers: int, sampler: Shuffled | None = None
+        self,
+        dataset: ClipDataset,
+        batch_size: int,
+        *,
+        workers: int,
+        sampler: Shuffled | ClassBalanced | None = None,
     ) -> None:
         self.loader: DataLoader[Any] = DataLoader(
             _Readable(dataset),

@@ -10,17 +10,16 @@ is left out: a run works without the CLIP it began from, and one of a ViT-B/32 t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from .classifier import Classifier
 from .errors import InputError, WorkError
@@ -46,24 +45,31 @@ class Progress:
     best: Best | None = None
 
 
-def save_state(
-    path: Path, progress: Progress, model: nn.Module, optimizer: Optimizer, scheduler: LRScheduler
-) -> None:
-    """Replace the checkpoint at `path` by the state after `progress.epoch`."""
+class Stateful(Protocol):
+    """What has a state between epochs: an optimiser, its schedule, an average of weights."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that going on needs, in tensors, numbers, lists and dicts."""
+
+    def load_state_dict(self, state: dict[str, Any], /) -> object:
+        """Take back what `state_dict` gave."""
+
+
+def save_state(path: Path, progress: Progress, model: nn.Module, parts: Mapping[str, Stateful]) -> None:
+    """Replace the checkpoint at `path` by the state of `model` and `parts` after `progress.epoch`."""
     best = progress.best
     state = {
         "epoch": progress.epoch,
         "best": best and {"epoch": best.epoch, "war": best.war, "logits": best.logits},
         "model": {name: value.detach() for name, value in _trained(model).items()},
-        "optimizer": optimizer.state_dict(),
-        "scheduler": scheduler.state_dict(),
+        "parts": {name: part.state_dict() for name, part in parts.items()},
     }
     with replacing(path) as temporary:
         torch.save(state, temporary)
 
 
-def load_state(path: Path, model: nn.Module, optimizer: Optimizer, scheduler: LRScheduler) -> Progress:
-    """Put the checkpoint at `path` back into its parts; where there is none, nothing is done yet.
+def load_state(path: Path, model: nn.Module, parts: Mapping[str, Stateful]) -> Progress:
+    """Put the checkpoint at `path` back into `model` and `parts`; where there is none, nothing is done yet.
 
     Raises WorkError for a checkpoint that is damaged or of another model.
     """
@@ -77,8 +83,8 @@ def load_state(path: Path, model: nn.Module, optimizer: Optimizer, scheduler: LR
         with torch.no_grad():
             for name, value in trained.items():
                 value.copy_(state["model"][name])
-        optimizer.load_state_dict(state["optimizer"])
-        scheduler.load_state_dict(state["scheduler"])
+        for name, part in parts.items():
+            part.load_state_dict(state["parts"][name])
         return Progress(int(state["epoch"]), Best(**state["best"]) if state["best"] else None)
     except Exception as error:  # a damaged file makes torch.load raise nearly anything
         reason = (str(error) or type(error).__name__).splitlines()[0]

@@ -1,7 +1,8 @@
 """Training one run: a plain loop that a kill may end at any time and the same call takes up again.
 
-The recipe is DFER-CLIP's. The order of clips comes from (seed, epoch), their augmentation
-from (seed, epoch, clip): neither workers nor restarts change a result, on a CPU not by one bit.
+The recipe is DFER-CLIP's, to which settings add. The order of clips comes from (seed, epoch), their
+augmentation from (seed, epoch, clip), their mixing from (seed, epoch, step): neither workers nor restarts
+change a result, on a CPU not by one bit.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from filelock import FileLock, Timeout
 
-from .batches import Batches, Shuffled, epoch_seed, pixel_scale
-from .checkpoints import Best, Progress, load_state, save_state, save_weights
+from .averaging import Average
+from .batches import Batches, ClassBalanced, Shuffled, epoch_seed, pixel_scale
+from .checkpoints import Best, Progress, Stateful, load_state, save_state, save_weights
 from .data.augmentation import Augmentation
 from .data.loading import ClipDataset
 from .data.packed import PackedClips
@@ -30,6 +32,7 @@ from .errors import InputError, Interrupted, WorkError
 from .evaluation import Report, predict_logits, silent
 from .files import replacing
 from .metrics import measures
+from .mixing import Mixing
 from .optimisation import make_optimizer
 from .run_writer import Outcome, begin_run, finish_run, record_epoch
 from .runs import Predictions, Run, RunSpec
@@ -104,9 +107,12 @@ class Training:
         model = self.base.build(spec.texts.texts, spec.texts.class_names)
         self.accelerator = accelerator(device, self.settings.precision)
         self.model = self.accelerator.prepare(model)
+        self.parts: dict[str, Stateful] = {}
         if self.settings.epochs:
             optimizer, self.scheduler = make_optimizer(model, self.settings)
             self.optimizer = self.accelerator.prepare(optimizer)
+            self.parts = {"optimizer": self.optimizer, "scheduler": self.scheduler}
+        self.parts["average"] = self.average = Average(self.model, self.settings.ema)
         self.dataset = ClipDataset(
             clips,
             self.learning.train,
@@ -119,7 +125,10 @@ class Training:
         # A label's place among the learned ones; one that is not learned never comes.
         self.position = torch.zeros(len(clips.class_names), dtype=torch.int64, device=device)
         self.position[self.learned] = torch.arange(len(self.learned), device=device)
-        self.order = Shuffled(self.dataset, spec.seed)
+        self.mixing = Mixing(self.settings.mixup, self.settings.cutmix, len(self.learned), spec.seed)
+        self.order: Shuffled | ClassBalanced = Shuffled(self.dataset, spec.seed)
+        if self.settings.sampling == "class-balanced":
+            self.order = ClassBalanced(clips.labels[self.learning.train], spec.seed)
         # drop_last would leave nothing of a fold that is smaller than a batch
         self.batch_size = min(self.settings.batch_size, len(self.learning.train))
         self.batches = Batches(
@@ -132,9 +141,8 @@ class Training:
     def run(self, report: Report) -> None:
         """Go back to where an earlier process left the run, train what is left, judge the last epoch."""
         begin_run(self.folder, self.spec, self.clips, self.base)
+        self.progress = load_state(self.checkpoint, self.model, self.parts)
         epochs = self.settings.epochs
-        if epochs:  # without one there is no optimiser, and nothing to go back to
-            self.progress = load_state(self.checkpoint, self.model, self.optimizer, self.scheduler)
         for epoch in range(self.progress.epoch + 1, epochs + 1):
             started = time.monotonic()
             row: dict[str, Any] = {"epoch": epoch, "lr": self.learning_rates()}
@@ -143,15 +151,17 @@ class Training:
             best = self.progress.best
             if self.settings.select != "last":
                 report(epoch - 1, epochs, f"epoch {epoch}: judging {CHOOSING[self.settings.select]}")
-                row[self.settings.select.removesuffix("-best")], best = self.keep_best(epoch, best)
+                with self.average.in_place():
+                    row[self.settings.select.removesuffix("-best")], best = self.keep_best(epoch, best)
             row["seconds"] = round(time.monotonic() - started, 2)
             record_epoch(self.folder, row)
             progress = Progress(epoch, best)
-            save_state(self.checkpoint, progress, self.model, self.optimizer, self.scheduler)
+            save_state(self.checkpoint, progress, self.model, self.parts)
             self.progress = progress
             report(epoch, epochs, f"loss {row['loss']:.3f}")
         report(epochs, epochs, "judging the test fold")
-        self.finish()
+        with self.average.in_place():
+            self.finish()
 
     def train_epoch(self, epoch: int, report: Report) -> float:
         """One pass over the training clips; the steps' mean loss. Raises WorkError when one is not finite."""
@@ -160,18 +170,21 @@ class Training:
         self.order.epoch = epoch
         self.model.train()
         losses: list[float] = []
-        for batch in self.batches:
+        for step, batch in enumerate(self.batches, 1):
             frames = self.scale(batch["frames"].to(self.device, non_blocking=True))  # (clips, T, 3, H, W)
-            labels = batch["label"].to(self.device, non_blocking=True)
-            loss = F.cross_entropy(self.model(frames)[:, self.learned], self.position[labels])
+            labels = self.position[batch["label"].to(self.device, non_blocking=True)]
+            frames, targets = self.mixing(frames, labels, epoch, step)
+            logits = self.model(frames)[:, self.learned]
+            loss = F.cross_entropy(logits, targets, label_smoothing=self.settings.label_smoothing)
             losses.append(loss.item())
             if not math.isfinite(losses[-1]):
-                raise WorkError(self.not_finite(losses[-1], epoch, len(losses)))
+                raise WorkError(self.not_finite(losses[-1], epoch, step))
             self.optimizer.zero_grad()
             self.accelerator.backward(loss)
             self.optimizer.step()
-            step = f"epoch {epoch}, step {len(losses)} of {len(self.batches)}, loss {losses[-1]:.3f}"
-            report(epoch - 1, self.settings.epochs, step)
+            self.average.update()
+            told = f"epoch {epoch}, step {step} of {len(self.batches)}, loss {losses[-1]:.3f}"
+            report(epoch - 1, self.settings.epochs, told)
         return sum(losses) / len(losses)
 
     def answering(self) -> TrainedModel:

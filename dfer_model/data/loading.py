@@ -34,9 +34,10 @@ def decode_frame(encoded: bytes) -> Tensor:
     return torch.from_numpy(decode_pixels(encoded)).permute(2, 0, 1)
 
 
-def clip_generator(seed: int, epoch: int, clip_id: str) -> np.random.Generator:
-    """The random numbers of one clip in one epoch: from these three alone."""
-    digest = hashlib.sha256(f"{seed}/{epoch}/{clip_id}".encode()).digest()
+def clip_generator(seed: int, epoch: int, clip_id: str, time: int = 0) -> np.random.Generator:
+    """The random numbers of one clip in one epoch, the `time`-th again that it comes: from these alone."""
+    again = f"/{time}" if time else ""
+    digest = hashlib.sha256(f"{seed}/{epoch}/{clip_id}{again}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest, "big"))
 
 
@@ -80,14 +81,18 @@ class ClipDataset(Dataset[dict[str, Any]]):
         """Use this epoch's random numbers from the next iteration on, in running workers too."""
         self._epoch.fill_(epoch)
 
-    def __getitem__(self, position: int) -> dict[str, Any]:
-        """One clip. Raises InputError naming the clip and frame when a frame cannot be decoded."""
+    def __getitem__(self, position: int | tuple[int, int]) -> dict[str, Any]:
+        """One clip, with a pair as it is drawn when it came before in the epoch that many times.
+
+        Raises InputError naming the clip and frame when a frame cannot be decoded.
+        """
+        position, time = position if isinstance(position, tuple) else (position, 0)
         index = self.indices[position]
         count = int(self.clips.num_frames[index])
         if self.train is None:
             frames = resize(self._decoded(index, sample_test(count, self.frames)), self.image_size)
         else:
-            rng = clip_generator(self.seed, self.epoch, self.clips.clip_ids[index])
+            rng = clip_generator(self.seed, self.epoch, self.clips.clip_ids[index], time)
             chosen = self._decoded(index, sample_train(count, self.frames, rng))
             frames = self.train(chosen, self.image_size, rng)
         return {"frames": frames, "label": int(self.clips.labels[index]), "index": index}

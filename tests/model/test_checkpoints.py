@@ -35,9 +35,10 @@ def parts(
 def test_state_comes_back_whole(tiny_clip: Clip, tmp_path: Path) -> None:
     model, optimizer, scheduler = parts(tiny_clip, seed=1, steps=2)
     best = Best(1, 62.5, torch.randn(4, 3))
-    save_state(tmp_path / "c.pt", Progress(2, best), model, optimizer, scheduler)
+    save_state(tmp_path / "c.pt", Progress(2, best), model, {"optimizer": optimizer, "scheduler": scheduler})
     other, other_optimizer, other_scheduler = parts(tiny_clip, seed=2, steps=0)
-    progress = load_state(tmp_path / "c.pt", other, other_optimizer, other_scheduler)
+    others = {"optimizer": other_optimizer, "scheduler": other_scheduler}
+    progress = load_state(tmp_path / "c.pt", other, others)
     assert progress.epoch == 2
     assert progress.best is not None
     assert (progress.best.epoch, progress.best.war) == (1, 62.5)
@@ -55,18 +56,18 @@ def test_state_comes_back_whole(tiny_clip: Clip, tmp_path: Path) -> None:
 
 
 def test_no_state_is_the_beginning(tiny_clip: Clip, tmp_path: Path) -> None:
-    assert load_state(tmp_path / "none.pt", *parts(tiny_clip, 1, 0)) == Progress(0, None)
+    assert load_state(tmp_path / "none.pt", parts(tiny_clip, 1, 0)[0], {}) == Progress(0, None)
 
 
 def test_state_without_frozen_parts_and_of_another_model(tiny_clip: Clip, tmp_path: Path) -> None:
     model, optimizer, scheduler = parts(tiny_clip, seed=1, steps=1)
-    save_state(tmp_path / "c.pt", Progress(1), model, optimizer, scheduler)
+    save_state(tmp_path / "c.pt", Progress(1), model, {"optimizer": optimizer, "scheduler": scheduler})
     kept = torch.load(tmp_path / "c.pt", weights_only=True)["model"]
     assert not any(name.startswith("text_tower") for name in kept)
     settings = tiny.settings(temporal_depth=0)
     other = DferClip(tiny_clip, tiny.TEXTS.texts, settings)
     with pytest.raises(WorkError, match="another model"):
-        load_state(tmp_path / "c.pt", other, *make_optimizer(other, settings))
+        load_state(tmp_path / "c.pt", other, {})
 
 
 def test_nothing_unpickles(tiny_clip: Clip, tmp_path: Path) -> None:
@@ -77,7 +78,7 @@ def test_nothing_unpickles(tiny_clip: Clip, tmp_path: Path) -> None:
 
     torch.save({"epoch": Evil()}, tmp_path / "c.pt")
     with pytest.raises(WorkError, match=r"c\.pt cannot be used"):
-        load_state(tmp_path / "c.pt", *parts(tiny_clip, 1, 0))
+        load_state(tmp_path / "c.pt", parts(tiny_clip, 1, 0)[0], {})
     assert not (tmp_path / "ran").exists()
 
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +15,7 @@ from filelock import FileLock
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from safetensors.torch import load_file
 
-from dfer_model.batches import Shuffled, pixel_scale
+from dfer_model.batches import pixel_scale
 from dfer_model.clip import load_clip
 from dfer_model.data.loading import ClipDataset
 from dfer_model.data.packed import PackedClips, write_packed
@@ -30,53 +26,12 @@ from dfer_model.runs import Run
 from dfer_model.training import Training, train_run
 
 from . import tiny
+from .resuming import killed_at, same_result
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
     return tiny.pack(tmp_path_factory.mktemp("clips") / "packed")
-
-
-def same_result(one: Run, other: Run) -> bool:
-    """Whether two runs are equal by every bit of weights, predictions and losses."""
-    first, second = load_file(one.folder / "model.safetensors"), load_file(other.folder / "model.safetensors")
-    assert first.keys() == second.keys()
-    rows = [
-        [
-            json.loads(line) | {"seconds": 0}
-            for line in (run.folder / "metrics.jsonl").read_text().splitlines()
-        ]
-        for run in (one, other)
-    ]
-    return (
-        all(torch.equal(first[name], second[name]) for name in first)
-        and np.array_equal(one.predictions("last").logits, other.predictions("last").logits)
-        and rows[0] == rows[1]
-    )
-
-
-# The recipe
-
-
-def test_the_order_comes_from_seed_and_epoch() -> None:
-    def order(seed: int, epoch: int) -> list[int]:
-        sampler = Shuffled(range(20), seed)
-        sampler.epoch = epoch
-        torch.rand(seed + epoch)  # torch's own random state has no part in it
-        return list(sampler)
-
-    assert sorted(order(1, 1)) == list(range(20))
-    assert order(1, 1) == order(1, 1)
-    assert len({tuple(order(seed, epoch)) for seed in (1, 2, 3) for epoch in (1, 2, 3)}) == 9
-
-
-def test_pixels_with_and_without_clips_mean_and_deviation() -> None:
-    frames = torch.tensor([0, 255, 51], dtype=torch.uint8).view(3, 1, 1)
-    assert pixel_scale("none", (0.5,) * 3, (0.25,) * 3)(frames).flatten().tolist() == pytest.approx(
-        [0, 1, 0.2]
-    )
-    scaled = pixel_scale("clip", (0.5, 0.5, 0.1), (0.25, 0.5, 0.2))(frames).flatten().tolist()
-    assert scaled == pytest.approx([(0 - 0.5) / 0.25, (1 - 0.5) / 0.5, (0.2 - 0.1) / 0.2])
 
 
 # A whole run
@@ -293,19 +248,6 @@ def test_a_broken_off_run_goes_on_to_the_same_end(
     assert not Run.open(spec.folder(tmp_path / "cut")).finished
     torch.rand(7)  # another state of torch's random numbers
     assert same_result(train_run(spec, clips, tmp_path / "cut", device="cpu"), whole)
-
-
-def killed_at(line: str, clips: PackedClips, runs: Path, changed: list[str]) -> None:
-    """Train in a process of its own and kill it, as by `kill -9`, when it prints a line with `line`."""
-    command = [sys.executable, str(Path(tiny.__file__)), str(clips.path), str(runs), *changed]
-    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        for told in process.stdout:
-            if line in told:
-                process.send_signal(signal.SIGKILL)
-                break
-        assert process.wait() == -signal.SIGKILL
 
 
 def test_kill_9_and_the_same_command_again_end_bit_equal(clips: PackedClips, tmp_path: Path) -> None:
