@@ -51,6 +51,8 @@ class CoCoOp(DferClip):
     def forward(self, frames: Tensor, class_weights: Tensor | None = None) -> Tensor:  # noqa: ARG002 - has none
         """Normalised frames (clips, T, 3, H, W) -> logits (clips, classes), whatever `class_weights` are."""
         video = self.video_features(self.frame_features(frames)).float()  # (clips, width)
+        if torch.compiler.is_exporting():  # a graph for any number of clips cannot hold a number of parts
+            return self.conditioned_logits(F.normalize(video, dim=-1))
         clips = max(1, PROMPTS_AT_ONCE // len(self.prompt_learner.ends))
         parts = torch.split(F.normalize(video, dim=-1), clips)
         return torch.cat([self.conditioned_logits(part) for part in parts])

@@ -56,7 +56,7 @@ class TextTower(nn.Module):
         length = prompts.shape[1]
         x: Tensor = prompts + self.positional_embedding[:length]
         x = self.transformer(x, attn_mask=self.attn_mask[:length, :length])
-        x = self.ln_final(x[torch.arange(len(x), device=x.device), ends])  # (prompts, text width)
+        x = self.ln_final(x[torch.arange(x.shape[0], device=x.device), ends])  # (prompts, text width)
         if isinstance(self.text_projection, nn.Linear):
             x = self.text_projection(x)
         elif self.text_projection is not None:
@@ -123,7 +123,9 @@ class PromptLearner(nn.Module):
         if shifts is None:
             return self.embeddings.scatter(1, self.context_at, contexts)
         shifted = contexts + shifts[:, None, None]  # (clips, prompts, M, width)
-        embeddings, places = (each.repeat(len(shifts), 1, 1) for each in (self.embeddings, self.context_at))
+        embeddings, places = (
+            each.repeat(shifts.shape[0], 1, 1) for each in (self.embeddings, self.context_at)
+        )
         return embeddings.scatter(1, places, shifted.flatten(0, 1))
 
     def member_weights(self, text_tower: TextTower, shifts: Tensor | None = None) -> Tensor:
@@ -133,9 +135,9 @@ class PromptLearner(nn.Module):
         """
         if shifts is None:
             return F.normalize(text_tower(self(), self.ends).float(), dim=-1)
-        ends = self.ends.repeat(len(shifts))
+        ends = self.ends.repeat(shifts.shape[0])
         weights = F.normalize(text_tower(self(shifts), ends).float(), dim=-1)
-        return weights.view(len(shifts), len(self.ends), -1)
+        return weights.view(shifts.shape[0], len(self.ends), -1)
 
     def class_weights(self, text_tower: TextTower) -> Tensor:
         """(classes, embed width), unit norm: of several members of a class, the unit mean of unit weights."""
