@@ -88,6 +88,12 @@ def test_gaps_cancel_within_a_bin_and_not_between_bins() -> None:
     assert calibration_error([0, 1], apart) == pytest.approx(100 * 0.51)
 
 
+def test_a_bin_is_closed_above() -> None:
+    # Said with 0.2, the upper edge of the third bin of 15, and right; said with 0.25, in the fourth, wrong.
+    logits = logits_of((0.2, 0.2, 0.2, 0.2, 0.2), (0.25, 0.2, 0.2, 0.2, 0.15))
+    assert calibration_error([0, 1], logits) == pytest.approx(100 * (0.8 + 0.25) / 2)
+
+
 @pytest.mark.parametrize(("label", "expected"), [(0, 0.0), (1, 100.0)])
 def test_certainty_is_well_calibrated_only_where_it_is_right(label: int, expected: float) -> None:
     assert calibration_error([label], [[1000.0, 0.0]]) == pytest.approx(expected)

@@ -143,6 +143,28 @@ def test_few_clips_of_a_class_are_as_lucky_as_they_are() -> None:
     assert difference.high - difference.low == pytest.approx(2 * 1.96 * 50 / np.sqrt(200), rel=0.06)
 
 
+def test_the_luck_that_seeds_share_is_told_from_that_they_do_not_however_few_the_clips() -> None:
+    # 40 classes of two clips, one gained with both seeds: that luck is shared. 90 classes of ten clips, one
+    # half gained with one seed and the other half with the next: in the mean of the seeds no luck is left,
+    # and in each of them a quarter as much as the first has, k / (n - 1) of each kind. The luck that the
+    # seeds share is 2 * 1 - (1 + 1/4) of the first.
+    labels = np.concatenate([np.repeat(np.arange(40), 2), np.repeat(np.arange(40, 130), 10)])
+    ones, half = np.ones(len(labels), dtype=np.int64), np.tile(np.arange(10) < 5, 90)
+    pairs = np.tile([True, False], 40)
+    first = np.stack([np.concatenate([pairs, half]), np.concatenate([pairs, ~half])])
+    difference = paired_difference(first, np.zeros_like(first), uar_weights(labels, ones), labels, ones)
+    of_pairs = 40 * (100 / 130 / 2) ** 2  # the variance: of two clips, of which one is gained, weight squared
+    half_width = 1.96 * np.sqrt(0.75 * of_pairs)
+    assert difference.high - difference.low == pytest.approx(2 * half_width, rel=0.06)
+
+
+def test_no_p_is_smaller_than_resampling_can_show() -> None:
+    ones = np.ones(50, dtype=np.int64)
+    first = np.array([[True] * 50])
+    difference = paired_difference(first, ~first, war_weights(ones), ones, ones)
+    assert difference.p == pytest.approx(2 / 4000)
+
+
 def test_p_and_interval_agree_on_what_is_shown() -> None:
     rng = np.random.default_rng(5)
     labels, ones = np.repeat([0, 1], 60), np.ones(120, dtype=np.int64)
