@@ -1,17 +1,15 @@
 """C3D: "Learning Spatiotemporal Features with 3D Convolutional Networks" (Tran et al. 2015, arXiv 1412.0767).
 
 Eight convolutions of 3x3x3, five max pools and two fully connected layers of 4096; no normalisation. Layers
-have the names of the released network. The paper reads 16 frames of 112x112; here, where fewer frames than
-the pools halve away are given, those that find one left keep it, and where more are given, each time step
-that is left has its own feature.
+have the names of the released network, and an odd size is pooled rounding up, as there. The paper reads 16
+frames of 112x112, of which one time step is left at the end; of more frames every step that is left has a
+feature of its own.
 """
 
 from __future__ import annotations
 
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
-
-from .pooling import halve_time
 
 WIDTH = 4096
 
@@ -21,7 +19,7 @@ def _conv(inside: int, outside: int) -> nn.Conv3d:
 
 
 class C3D(nn.Module):
-    """Volumes (clips, 3, T, 112, 112), T >= 1 -> features (clips, max(T // 16, 1), 4096)."""
+    """Volumes (clips, 3, T, 112, 112), T >= 1 -> features (clips, ceil(T / 16), 4096)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,17 +44,14 @@ class C3D(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """See the class; shapes below are those of 16 frames."""
         x = F.max_pool3d(self.conv1(x).relu(), (1, 2, 2))  # (clips, 64, 16, 56, 56)
-        x = _halve(self.conv2(x).relu())  # (clips, 128, 8, 28, 28)
-        x = _halve(self.conv3b(self.conv3a(x).relu()).relu())  # (clips, 256, 4, 14, 14)
-        x = _halve(self.conv4b(self.conv4a(x).relu()).relu())  # (clips, 512, 2, 7, 7)
-        x = F.pad(self.conv5b(self.conv5a(x).relu()).relu(), (0, 1, 0, 1))  # 0 is no maximum that counts
-        x = _halve(x)  # (clips, 512, 1, 4, 4)
+        x = F.max_pool3d(self.conv2(x).relu(), 2, ceil_mode=True)  # (clips, 128, 8, 28, 28)
+        x = self.conv3b(self.conv3a(x).relu()).relu()
+        x = F.max_pool3d(x, 2, ceil_mode=True)  # (clips, 256, 4, 14, 14)
+        x = self.conv4b(self.conv4a(x).relu()).relu()
+        x = F.max_pool3d(x, 2, ceil_mode=True)  # (clips, 512, 2, 7, 7)
+        x = self.conv5b(self.conv5a(x).relu()).relu()
+        x = F.max_pool3d(x, 2, ceil_mode=True)  # (clips, 512, 1, 4, 4)
         steps = x.transpose(1, 2).flatten(2)  # (clips, 1, 8192), channels first
         steps = self.dropout(self.fc6(steps).relu())
         features: Tensor = self.dropout(self.fc7(steps).relu())  # (clips, 1, 4096)
         return features
-
-
-def _halve(x: Tensor) -> Tensor:
-    """A max pool of 2x2x2, in which a single time step stays."""
-    return halve_time(F.max_pool3d(x, (1, 2, 2)))

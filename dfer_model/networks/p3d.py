@@ -19,8 +19,6 @@ from typing import Literal
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
-from .pooling import halve_time
-
 Kind = Literal["A", "B", "C", "2D"]
 STAGES = (3, 4, 6, 3)
 PLANES = (64, 128, 256, 512)
@@ -73,7 +71,7 @@ class Unit(nn.Module):
 
 
 class P3D(nn.Module):
-    """Volumes (clips, 3, T, H, W), T >= 1, H and W >= 32 -> features (clips, max(T // 16, 1), 2048)."""
+    """Volumes (clips, 3, T, H, W), T >= 1, H and W >= 32 -> features (clips, ceil(T / 16), 2048)."""
 
     def __init__(self, stages: tuple[int, int, int, int] = STAGES) -> None:
         super().__init__()
@@ -96,8 +94,14 @@ class P3D(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """See the class; shapes below are those of 16 frames of 160x160."""
         x = self.stem(x).relu()  # (clips, 64, 16, 80, 80)
-        x = halve_time(F.max_pool3d(x, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1)))  # (.., 8, 40, 40)
+        x = F.max_pool3d(x, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
+        x = _halve_time(x)  # (clips, 64, 8, 40, 40)
         for stage in list(self.stages)[:3]:
-            x = halve_time(stage(x))  # (clips, 1024, 1, 10, 10) after the third
+            x = _halve_time(stage(x))  # (clips, 1024, 1, 10, 10) after the third
         x = self.stages[3](x)  # (clips, 2048, 1, 5, 5)
         return x.mean(dim=(3, 4)).transpose(1, 2)  # (clips, 1, 2048)
+
+
+def _halve_time(x: Tensor) -> Tensor:
+    """A max pool over pairs of time steps; an odd one at the end is a pair by itself."""
+    return F.max_pool3d(x, (2, 1, 1), ceil_mode=True)
