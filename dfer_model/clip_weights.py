@@ -29,10 +29,12 @@ from .errors import InputError
 
 # What OpenAI's files say beside the weights; open_clip's files have none of these.
 _OPENAI_KEYS = ("input_resolution", "context_length", "vocab_size")
+# FaRL (arXiv 2112.03109) is a CLIP of OpenAI's code; its files keep the head that restored masked patches.
+_FARL_HEAD = ("visual.mask_token", "visual.lm_transformer.", "visual.ln_lm.", "visual.lm_head.")
 
 
 class WeightFile(NamedTuple):
-    """The tensors of one file, floating ones in float32, and whether it is in OpenAI's format."""
+    """The tensors of one file, floating ones in float32, and whether it is of OpenAI's code (QuickGELU)."""
 
     tensors: dict[str, Tensor]
     openai: bool
@@ -76,7 +78,7 @@ def read_weights(path: Path) -> WeightFile:
     weights = {
         key: value.float() if value.is_floating_point() else value
         for key, value in tensors.items()
-        if key not in _OPENAI_KEYS
+        if key not in _OPENAI_KEYS and not key.startswith(_FARL_HEAD)
     }
     return WeightFile(weights, openai=len(weights) < len(tensors))
 

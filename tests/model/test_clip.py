@@ -80,8 +80,25 @@ def openai_state_dict(model: nn.Module, path: Path) -> None:
     torch.save({**model.state_dict(), **openai_numbers()}, path)
 
 
+def wrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """As a model inside DistributedDataParallel names its tensors."""
+    return {f"module.{name}": tensor for name, tensor in state.items()}
+
+
+def farl_checkpoint(model: nn.Module, path: Path) -> None:
+    """The names in FaRL's released checkpoints: OpenAI's, and those of a head for masked patches."""
+    head = {
+        "mask_token": torch.ones(64),
+        "lm_transformer.resblocks.0.attn.in_proj_weight": torch.ones(192, 64),
+        "ln_lm.weight": torch.ones(64),
+        "lm_head.weight": torch.ones(8192, 64),
+    }
+    state = {**model.state_dict(), **{f"visual.{name}": tensor for name, tensor in head.items()}}
+    torch.save({"state_dict": state}, path)
+
+
 def open_clip_checkpoint(model: nn.Module, path: Path) -> None:
-    state = {f"module.{name}": tensor for name, tensor in model.state_dict().items()}
+    state = wrapped(model.state_dict())
     torch.save({"epoch": 3, "name": "x", "state_dict": state, "optimizer": {"step": 1}}, path)
 
 
@@ -91,6 +108,14 @@ FORMATS: dict[str, Callable[[Any, Path], None]] = {
     "plain.bin": lambda model, path: torch.save(model.state_dict(), path),
     "epoch_3.pt": open_clip_checkpoint,
     "model.safetensors": lambda model, path: save_file(model.state_dict(), path),
+    "wrapped.bin": lambda model, path: torch.save(wrapped(model.state_dict()), path),
+    "wrapped.safetensors": lambda model, path: save_file(wrapped(model.state_dict()), path),
+    "half.safetensors": lambda model, path: save_file(model.half().state_dict(), path),
+    "wrapped_openai.pt": lambda model, path: torch.save(
+        wrapped({**model.state_dict(), **openai_numbers()}), path
+    ),
+    "old.pt": lambda model, path: torch.save(model.state_dict(), path, _use_new_zipfile_serialization=False),
+    "FaRL-ep16.pth": farl_checkpoint,
 }
 
 
@@ -108,14 +133,14 @@ def test_a_file_gives_the_features_it_was_saved_with(
 
 def test_equal_weights_have_one_identity_whatever_their_file(named: str, saved: Any, tmp_path: Path) -> None:
     identities = set()
-    for file in ("plain.bin", "model.safetensors", "archive.pt"):
+    for file in ("plain.bin", "wrapped.safetensors", "FaRL-ep16.pth", "archive.pt"):
         FORMATS[file](saved, tmp_path / file)
         identities.add(clip_identity(load_clip(named, str(tmp_path / file))))
     assert len(identities) == 1
     assert identities != {clip_identity(load_clip(named, "random"))}
 
 
-@pytest.mark.parametrize("file", ["archive.pt", "state.pt"])
+@pytest.mark.parametrize("file", ["archive.pt", "state.pt", "wrapped_openai.pt", "FaRL-ep16.pth"])
 def test_openai_weights_under_a_gelu_name_are_refused(
     named: str, saved: Any, file: str, tmp_path: Path
 ) -> None:
