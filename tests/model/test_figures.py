@@ -85,3 +85,17 @@ def test_a_heat_map_is_png_or_svg(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"\.png or \.svg"):
         heat_map_figure(tmp_path / "c.pdf", [cosines(2)], ["a", "b"], ["v1"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_confusion_matrix_as_svg_has_its_percents_as_text(tmp_path: Path) -> None:
+    names = ["happiness", "sadness"]
+    # Of three happy clips one is called sad: 67 and 33; the sad one is right: 0 and 100.
+    measured = measures([0, 0, 0, 1], [0, 0, 1, 1], names)
+    for path in (tmp_path / "a.svg", tmp_path / "b.svg"):
+        confusion_figure(path, measured, names, "v1")
+    written = (tmp_path / "a.svg").read_text()
+    for said in (">67<", ">33<", ">0<", ">100<", ">happiness<", ">v1<"):
+        assert said in written
+    assert (tmp_path / "b.svg").read_text() == written
+    with pytest.raises(InputError, match=r"\.png or \.svg"):
+        confusion_figure(tmp_path / "c.pdf", measured, names, "v1")

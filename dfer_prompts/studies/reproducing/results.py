@@ -249,7 +249,9 @@ def keep(result: Reproduced, runs: Mapping[tuple[str, int], Sequence[Run]]) -> N
         if not of_row:
             continue
         slug = re.sub(r"[^a-z0-9]+", "-", row.name.casefold()).strip("-")
-        title = f"{row.table}, {row.name}\n{result.dataset}, folds {', '.join(map(str, result.folds))} merged"
+        which = ", ".join(map(str, result.folds))
+        folds = f"folds {which} merged" if len(result.folds) > 1 else f"fold {which}"
+        title = f"{row.table}, {row.name}\n{result.dataset}, {folds}"
         for suffix in ("png", "svg"):
             path = result.folder / "confusion" / f"{row.table}-{row.number}-{slug}.{suffix}"
             confusion_figure(path, merged(of_row), result.class_names, title)

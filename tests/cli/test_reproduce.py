@@ -1,0 +1,138 @@
+"""`reproduce` from the command line: what it lists, prints, keeps, finds again and refuses."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dfer_model.data.packed import PackedClips
+from dfer_prompts.cli import main
+
+from ..model import tiny
+
+ROWS = (
+    "--rows",
+    "zero-shot CLIP",
+    "--rows",
+    "zero-shot FaRL",
+    "--rows",
+    "linear probe",
+    "--rows",
+    "DFER-CLIP",
+)
+QUICK = ("frames=2", "contexts=2", "batch_size=4", "workers=0")
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
+    return tiny.pack(tmp_path_factory.mktemp("clips") / "packed", name="mafw")
+
+
+def reproduce(monkeypatch: pytest.MonkeyPatch, *words: str, status: int = 0) -> None:
+    monkeypatch.setattr(sys, "argv", ["dfer-prompts", "reproduce", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code or 0) == status
+
+
+def quick(packed: PackedClips) -> list[str]:
+    words = ["--dataset", str(packed.path), "--clip", tiny.register(), "--weights", "random", "--epochs", "1"]
+    for setting in QUICK:
+        words += ["--set", setting]
+    return words
+
+
+def test_json_is_what_is_kept_and_a_second_call_trains_nothing(
+    packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["table2", "TABLE5", *ROWS, *quick(packed), "--seeds", "1,2", "--json"]
+    reproduce(monkeypatch, *words)
+    result = json.loads(capsys.readouterr().out)
+    rows = {each["name"]: each for each in result["rows"]}
+    assert list(rows) == ["linear probe", "zero-shot CLIP", "zero-shot FaRL", "DFER-CLIP"]
+    # Two folds; two seeds where something is drawn.
+    assert {name: len(each["runs"]) for name, each in rows.items()} == {
+        "linear probe": 4, "zero-shot CLIP": 2, "zero-shot FaRL": 0, "DFER-CLIP": 4,
+    }  # fmt: skip
+    ours = rows["DFER-CLIP"]
+    assert (ours["published"]["uar"], ours["published"]["war"]) == (39.89, 52.55)
+    assert ours["difference"][0] == pytest.approx(ours["ours"]["uar"]["mean"] - 39.89)
+    assert ours["difference"][1] == pytest.approx(ours["ours"]["war"]["mean"] - 52.55)
+    assert (ours["ours"]["selection"], ours["last"]["selection"]) == ("test-best", "last")
+    assert rows["linear probe"]["published"] is None
+    folder = Path(result["folder"])
+    assert folder.parent == Path("reproductions").resolve()
+    assert json.loads((folder / "reproduction.json").read_text()) == result
+    trained = {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/result.json")}
+    assert len(trained) == 10
+    reproduce(monkeypatch, *words)
+    assert {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/result.json")} == trained
+    assert json.loads(capsys.readouterr().out) == result
+
+
+def test_a_person_reads_the_table_the_protocol_and_where_the_figures_are_from(
+    packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    Path("published.yaml").write_text(
+        "published: {table2: {zero-shot CLIP: {mafw: {uar: 12.5, war: 25, source: my copy}}}}"
+    )
+    words = ["--folds", "1", "--seeds", "1", "--out", "result"]
+    reproduce(monkeypatch, "table2", "table5", *ROWS, "--rows", "T-ESFL", *quick(packed), *words)
+    out, err = capsys.readouterr()
+    assert "epoch: the best on the judging fold, which flatters" in out
+    assert "12.50" in out
+    assert "Published figures of zero-shot CLIP: my copy." in out
+    assert "second-hand, from the list of results" in out
+    assert "skipped: it needs FaRL's weights (--farl FILE)" in out
+    assert "not recorded" in out
+    assert "1 of the paper's 5 folds" in err
+    assert "1 of the paper's 3 seeds" in err
+    (shared,) = [line for line in Path("result/tables.md").read_text().splitlines() if "T-ESFL |" in line]
+    assert "| published only |" in shared
+    assert "| 33.28 | 48.18 |" in shared
+    pictures = sorted(path.name for path in Path("result/confusion").iterdir())
+    assert pictures[:2] == ["table2-1-linear-probe.png", "table2-1-linear-probe.svg"]
+    assert len(pictures) == 6
+    with Image.open("result/confusion/table5-19-dfer-clip.png") as image:
+        assert image.format == "PNG"
+    assert "table5, DFER-CLIP" in Path("result/confusion/table5-19-dfer-clip.svg").read_text()
+
+
+def test_without_a_table_it_says_which_there_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reproduce(monkeypatch)
+    out = capsys.readouterr().out
+    assert "tableB: Descriptors in a description" in out
+    assert "zero-shot FaRL" in out
+    reproduce(monkeypatch, "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in told["tableB"]["rows"]] == ["top 2", "top 4", "top 6"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["table9"], "There are: table1, table2, table3, table4, table5, tableA, tableB"),
+        (["table2", "--rows", "line probe"], "did you mean linear probe"),
+        (["table1", "--folds", "7"], "has no fold 7"),
+        (["table1", "--seeds", "one"], "--seeds 'one' is not a list of numbers"),
+        (["table1", "--descriptions", "v9"], "no description set 'v9'"),
+        (["table1", "--preset", "papr"], "did you mean paper"),
+    ],
+)
+def test_wrong_input_is_a_sentence(
+    words: list[str],
+    said: str,
+    packed: PackedClips,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reproduce(monkeypatch, *words, *quick(packed), status=2)
+    assert said in capsys.readouterr().err
+    assert not Path("runs").exists()
