@@ -45,9 +45,20 @@ def predict_logits(
 ) -> Logits:
     """The model's logits (clips, classes) for the clips at `indices`, in that order, frames as in a test.
 
+    Of several `test_segments` or `test_crops` of a clip, the mean of the logits.
     Raises InputError for a clip that cannot be read, WorkError for logits that are not finite.
     """
-    logits = _over_clips(model, clips, indices, settings, model.image_size, device, report).numpy()
+    dataset = ClipDataset(
+        clips,
+        indices,
+        frames=settings.frames,
+        image_size=model.image_size,
+        segments=settings.test_segments,
+        crops=settings.test_crops,
+    )
+    views = settings.test_segments * settings.test_crops
+    module = _MeanOverViews(model) if views > 1 else model
+    logits = _over_clips(module, dataset, settings, device, report, views).numpy()
     bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(bad):
         raise WorkError(
@@ -57,25 +68,39 @@ def predict_logits(
     return np.asarray(logits, dtype=np.float32)
 
 
+class _MeanOverViews(nn.Module):
+    """The mean over its views of what a model answers: (clips, views, T, 3, S, S) -> (clips, classes)."""
+
+    def __init__(self, model: TrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, frames: Tensor) -> Tensor:
+        logits: Tensor = self.model(frames.flatten(0, 1)).float()  # (clips * views, classes)
+        return logits.view(*frames.shape[:2], -1).mean(dim=1)
+
+
 def _over_clips(
     module: nn.Module,
-    clips: PackedClips,
-    indices: Indices,
+    dataset: ClipDataset,
     settings: Settings,
-    image_size: int,
     device: torch.device,
     report: Report,
+    views: int = 1,
 ) -> Tensor:
-    """`module` on the uint8 frames of every clip, batch by batch, gathered in float32 on the CPU."""
-    dataset = ClipDataset(clips, indices, frames=settings.frames, image_size=image_size)
+    """`module` on the uint8 frames of every clip, batch by batch, gathered in float32 on the CPU.
+
+    With several views of a clip a batch has fewer clips, so that it takes no more memory.
+    """
+    batch_size = max(1, settings.batch_size // views)
     gathered: list[Tensor] = []
     done = 0
     module.eval()
     with torch.inference_mode(), precision(settings.precision, device):
-        for batch in Batches(dataset, settings.batch_size, workers=settings.workers):
+        for batch in Batches(dataset, batch_size, workers=settings.workers):
             gathered.append(module(batch["frames"].to(device, non_blocking=True)).float().cpu())
             done += len(batch["index"])
-            report(done, len(indices), "clips")
+            report(done, len(dataset), "clips")
     return torch.cat(gathered)
 
 
@@ -167,7 +192,8 @@ def frame_features(
     """CLIP's features of the clips at `indices`: (clips, T, width), unit norm, on the CPU."""
     where = choose_device(device)
     module = _FrameFeatures(clip, settings).to(where)
-    return _over_clips(module, clips, indices, settings, clip.image_size, where, report)
+    dataset = ClipDataset(clips, indices, frames=settings.frames, image_size=clip.image_size)
+    return _over_clips(module, dataset, settings, where, report)
 
 
 def video_frame_features(clip: Clip, frames: Tensor, settings: Settings, device: str | None = None) -> Tensor:

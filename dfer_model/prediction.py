@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from .data.augmentation import resize
+from .data.augmentation import crop_views
 from .data.video import read_sampled_frames
 from .devices import choose_device, precision
 from .errors import InputError, WorkError
@@ -29,7 +29,7 @@ class Prediction:
 
     video: Path
     probabilities: dict[str, float]  # class name -> 0..1 in the run's class order, 1 together
-    frames: tuple[int, ...]  # 0-based places of the frames taken; a short video repeats its last
+    frames: tuple[int, ...]  # 0-based places of the frames taken, per segment; a short video repeats its last
     seconds: tuple[float | None, ...]  # where these are; None in a video without a frame rate
 
     @property
@@ -89,10 +89,12 @@ def predict_video(
     model: TrainedModel, class_names: Sequence[str], video: Path, settings: Settings, device: torch.device
 ) -> Prediction:
     """What a model says of one video. Raises InputError when the video cannot be read."""
-    sampled = read_sampled_frames(video, settings.frames)
-    clip = resize(list(sampled.frames), model.image_size)[None].to(device)  # (1, T, 3, S, S)
+    sampled = read_sampled_frames(video, settings.frames, settings.test_segments)
+    samples = [list(sample) for sample in torch.split(sampled.frames, settings.frames)]
+    views = crop_views(samples, model.image_size, settings.test_crops)  # (views, T, 3, S, S)
     with torch.inference_mode(), precision(settings.precision, device):
-        probabilities = model(clip)[0].softmax(dim=-1).tolist()
+        logits = [model(view[None].to(device))[0].float() for view in views]
+        probabilities = torch.stack(logits).mean(dim=0).softmax(dim=-1).tolist()
     if not all(0 <= value <= 1 for value in probabilities):
         raise WorkError(f"the model's answer to {video} is not finite: its weights are spoiled")
     return Prediction(

@@ -24,6 +24,11 @@ def _split(value: object) -> object:
     return tuple(part.strip() for part in value.strip().strip("[]()").split(",") if part.strip())
 
 
+def _number(value: object) -> object:
+    """`3`, as written on a command line, as the number; anything else as it is."""
+    return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+
+
 def _cores() -> int:
     """The cores this process may use, at most 16: what reads clips fast enough for one GPU."""
     return min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
@@ -31,6 +36,7 @@ def _cores() -> int:
 
 Epochs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split)]
 Rate = Annotated[float, Field(ge=0)]
+Crops = Annotated[Literal[1, 3, 5], BeforeValidator(_number)]
 Classifiers = Literal[
     "dfer-clip", "cocoop", "linear",
     "r3d-18", "r2plus1d-18", "resnet18-lstm", "resnet18-vit", "c3d", "p3d", "i3d",
@@ -113,7 +119,7 @@ class Settings(ModelSettings):
     lr_context: Rate = Field(default=1e-3, description="learning rate of the contexts")
     lr_head: Rate = Field(default=1e-2, description="learning rate of a linear head")
     optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="what changes the weights")
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of SGD")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of sgd; adamw has its own")
     weight_decay: float = Field(default=1e-4, ge=0, description="weight decay of the optimizer")
     schedule: Literal["multistep", "cosine"] = Field(
         default="multistep", description="how the learning rates fall: at milestones, or along a cosine to 0"
@@ -122,9 +128,11 @@ class Settings(ModelSettings):
         default=0, ge=0, description="epochs over which the learning rates rise to their value"
     )
     milestones: Epochs = Field(
-        default=(30, 40), description="epochs after which the learning rates are multiplied"
+        default=(30, 40), description="epochs after which multistep multiplies the learning rates"
     )
-    gamma: float = Field(default=0.1, gt=0, le=1, description="what the learning rates are multiplied by")
+    gamma: float = Field(
+        default=0.1, gt=0, le=1, description="what multistep multiplies the learning rates by"
+    )
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="share of the target that all classes have in equal parts"
     )
@@ -143,9 +151,7 @@ class Settings(ModelSettings):
     test_segments: int = Field(
         default=1, ge=1, le=64, description="times that frames are taken of a test clip, averaged"
     )
-    test_crops: Literal[1, 3, 5] = Field(
-        default=1, description="crops of each test frame, averaged; 1: the whole frame"
-    )
+    test_crops: Crops = Field(default=1, description="crops of each test frame, averaged; 1: the whole frame")
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32", description="number format of the towers' arithmetic"
     )

@@ -30,6 +30,28 @@ def resize(frames: Sequence[Tensor], image_size: int) -> Tensor:
     return torch.stack([_resized(frame, image_size, image_size) for frame in frames])
 
 
+def crop_views(samples: Sequence[Sequence[Tensor]], image_size: int, crops: int) -> Tensor:
+    """Every crop of every sample of a test clip: uint8 (samples * crops, frames, 3, image_size, image_size).
+
+    One crop is the whole frame, as `resize` gives it. Three are the left, the middle and the right of the
+    frame, five its corners and its middle, each a square of 7/8 of the frame's sides: frames are resized to
+    8/7 of `image_size`, without regard to the aspect ratio, and the crops are cut out of that.
+    """
+    if crops == 1:
+        return torch.stack([resize(frames, image_size) for frames in samples])
+    room = round(image_size * 8 / 7) - image_size
+    middle = room // 2
+    corners = {
+        3: [(middle, 0), (middle, middle), (middle, room)],
+        5: [(0, 0), (0, room), (middle, middle), (room, 0), (room, room)],
+    }[crops]
+    views = []
+    for frames in samples:
+        large = resize(frames, image_size + room)
+        views += [large[..., top : top + image_size, left : left + image_size] for top, left in corners]
+    return torch.stack(views)
+
+
 def _resized(frames: Tensor, height: int, width: int) -> Tensor:
     resized: Tensor = transforms.resize(
         frames, [height, width], interpolation=InterpolationMode.BILINEAR, antialias=True

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dfer_model.data.augmentation import Augmentation, resize
+from dfer_model.data.augmentation import Augmentation, crop_views, resize
 from dfer_model.data.images import decode_pixels
 from dfer_model.data.packed import PackedClips
-from dfer_model.data.sampling import sample_test, sample_train
+from dfer_model.data.sampling import sample_test, sample_test_segments, sample_train
 from dfer_model.errors import InputError
 
 
@@ -45,8 +45,9 @@ class ClipDataset(Dataset[dict[str, Any]]):
     """Clips at `indices` of `clips`, as {"frames": uint8 (frames, 3, S, S), "label": int, "index": int}.
 
     `index` is the clip's position in `clips`. With `train`, frames are drawn at random and augmented;
-    without, they are those of a test and are resized. Randomness comes from (seed, epoch, clip id), so the
-    order and the number of workers change nothing.
+    without, they are those of a test and are resized. With several `segments` or `crops` of a test, "frames"
+    is (segments * crops, frames, 3, S, S), all crops of a segment before the next. Randomness comes from
+    (seed, epoch, clip id), so the order and the number of workers change nothing.
     """
 
     def __init__(
@@ -58,6 +59,8 @@ class ClipDataset(Dataset[dict[str, Any]]):
         image_size: int,
         train: Augmentation | None = None,
         seed: int = 0,
+        segments: int = 1,
+        crops: int = 1,
     ) -> None:
         self.clips = clips
         self.indices = [int(index) for index in indices]
@@ -65,6 +68,8 @@ class ClipDataset(Dataset[dict[str, Any]]):
         self.image_size = image_size
         self.train = train
         self.seed = seed
+        self.segments = segments
+        self.crops = crops
         # In shared memory, for workers that outlive an epoch hold their own copy of all else.
         self._epoch = torch.zeros((), dtype=torch.int64)
         self._epoch.share_memory_()  # type: ignore[no-untyped-call]
@@ -89,7 +94,11 @@ class ClipDataset(Dataset[dict[str, Any]]):
         position, time = position if isinstance(position, tuple) else (position, 0)
         index = self.indices[position]
         count = int(self.clips.num_frames[index])
-        if self.train is None:
+        if self.train is None and self.segments * self.crops > 1:
+            samples = sample_test_segments(count, self.frames, self.segments)
+            decoded = [self._decoded(index, sample) for sample in samples]
+            frames = crop_views(decoded, self.image_size, self.crops)
+        elif self.train is None:
             frames = resize(self._decoded(index, sample_test(count, self.frames)), self.image_size)
         else:
             rng = clip_generator(self.seed, self.epoch, self.clips.clip_ids[index], time)

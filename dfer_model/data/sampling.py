@@ -31,14 +31,22 @@ def sample_train(n: int, frames: int, rng: np.random.Generator) -> list[int]:
     return [int(i * segment + offset) for i, offset in enumerate(rng.integers(0, segment, size=frames))]
 
 
-def sample_test(n: int, frames: int) -> list[int]:
+def sample_test(n: int, frames: int, place: float = 0.5) -> list[int]:
     """The 0-based, ascending indices of `frames` frames out of `n`, the middle of each equal segment.
 
-    With n > frames: int(t/2 + t*i) with t = n / frames. Otherwise all frames, the last one repeated.
-    Raises InputError when n or frames is below 1.
+    With n > frames: int(t/2 + t*i) with t = n / frames, or at `place` in 0..1 of each segment instead of its
+    middle. Otherwise all frames, the last one repeated. Raises InputError when n or frames is below 1.
     """
     _check(n, frames)
     if n <= frames:
         return _whole_clip(n, frames)
     tick = n / frames
-    return [int(tick / 2.0 + tick * i) for i in range(frames)]
+    return [int(tick * place + tick * i) for i in range(frames)]
+
+
+def sample_test_segments(n: int, frames: int, segments: int) -> list[list[int]]:
+    """`segments` samples of a test clip, evenly apart: the k-th is at (k + 1/2) / segments of each part.
+
+    One is `sample_test`'s own. Raises as `sample_test`.
+    """
+    return [sample_test(n, frames, (number + 0.5) / segments) for number in range(segments)]

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from torch import Tensor
 
 from dfer_model.data.images import Pixels
-from dfer_model.data.sampling import sample_test
+from dfer_model.data.sampling import sample_test_segments
 from dfer_model.errors import InputError
 
 # What holds video. A playlist (HLS, DASH, concat) is not here: it is a text that names other places to read,
@@ -55,14 +55,16 @@ def decode_video(path: Path) -> Iterator[Pixels]:
         yield _pixels(frame, size)
 
 
-def read_sampled_frames(path: Path, frames: int = 16) -> SampledVideo:
-    """The `frames` frames of a video that a test takes (`sample_test`). Raises as `decode_video`.
+def read_sampled_frames(path: Path, frames: int = 16, segments: int = 1) -> SampledVideo:
+    """The `frames` frames of a video that a test takes (`sample_test_segments`), a segment after the other.
+
+    Raises as `decode_video`.
 
     The video is decoded twice, once to count: how many frames decode is known only then, and holding all of
     them would take gigabytes a minute.
     """
     count = sum(1 for _ in _frames(path))
-    indices = sample_test(count, frames)
+    indices = [index for sample in sample_test_segments(count, frames, segments) for index in sample]
     wanted = set(indices)
     size: tuple[int, int] | None = None
     taken: dict[int, Tensor] = {}

@@ -14,6 +14,8 @@ from PIL import Image
 from torchvision.transforms.v2.functional import resize
 
 from dfer_model.clip import load_clip
+from dfer_model.data.augmentation import crop_views
+from dfer_model.data.loading import ClipDataset
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.data.sampling import sample_test
 from dfer_model.dfer_clip import DferClip
@@ -102,6 +104,49 @@ def test_spoiled_weights_are_said(run: Run, clips: PackedClips) -> None:
     model.class_weights.fill_(float("nan"))
     with pytest.raises(WorkError, match=r"clip happiness-0 is not finite"):
         predict_logits(model, clips, clips.test_indices(1), run.settings, CPU)
+
+
+def test_views_are_every_crop_of_every_segment_and_logits_their_mean(run: Run, clips: PackedClips) -> None:
+    index = int(np.argmax(clips.num_frames))
+    count = int(clips.num_frames[index])
+    assert count > 4
+    several = run.settings.model_copy(update={"test_segments": 2, "test_crops": 3, "frames": 4})
+    model = load_trained(run, CPU)
+    answers = predict_logits(model, clips, np.array([index]), several, CPU)
+    # The samples begin at 1/4 and 3/4 of each quarter of the clip; 32 + 5 pixels leave 2 above and below.
+    expected = []
+    for place in (0.25, 0.75):
+        chosen = [int(count / 4 * place + count / 4 * part) for part in range(4)]
+        large = torch.stack(
+            [resize(image, [37, 37], antialias=True) for image in decoded(clips, index, chosen)]
+        )
+        for left in (0, 2, 5):
+            with torch.no_grad():
+                expected.append(model(large[None, ..., 2:34, left : left + 32])[0])
+    np.testing.assert_allclose(answers[0], torch.stack(expected).mean(0).numpy(), atol=1e-3)
+    one = predict_logits(model, clips, np.array([index]), run.settings, CPU)
+    assert np.abs(one - answers).max() > 1e-2
+
+
+def test_five_crops_are_corners_and_middle() -> None:
+    frame = torch.arange(16 * 16, dtype=torch.uint8).view(1, 16, 16).expand(3, -1, -1)  # 8/7 of 14 is 16
+    views = crop_views([[frame, frame]], 14, 5)
+    assert views.shape == (5, 2, 3, 14, 14)
+    expected = [frame[:, top : top + 14, left : left + 14] for top, left in
+                ((0, 0), (0, 2), (1, 1), (2, 0), (2, 2))]  # fmt: skip
+    assert torch.equal(views[:, 1], torch.stack(expected))
+
+
+def test_bf16_is_asked_in_bf16(run: Run, clips: PackedClips) -> None:
+    model, index = load_trained(run, CPU), clips.test_indices(1)
+    bf16 = predict_logits(model, clips, index, run.settings.model_copy(update={"precision": "bf16"}), CPU)
+    dataset = ClipDataset(clips, index, frames=4, image_size=32)
+    frames = torch.stack([sample["frames"] for sample in dataset])
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        expected = model(frames)
+    assert np.abs(bf16 - run.predictions("last").logits).max() > 1e-3
+    for logits, wanted in zip(torch.from_numpy(bf16), expected.float(), strict=True):
+        assert (logits - wanted).abs().max() < 0.5  # a batch of four rounds elsewhere than one of six
 
 
 # Which clips

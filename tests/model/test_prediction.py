@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -54,9 +56,18 @@ def test_a_video_of_the_tests_own(run: Run, tmp_path: Path) -> None:
     assert prediction.probabilities[prediction.expression] == max(prediction.probabilities.values())
 
 
-def test_a_video_and_packed_frames_of_it_get_one_answer(run: Run, tmp_path: Path) -> None:
+def with_settings(run: Run, **changed: Any) -> Run:
+    """The run as if it had been trained with these settings of a test."""
+    return replace(run, config=run.config | {"settings": run.config["settings"] | changed})
+
+
+@pytest.mark.parametrize("changed", [{}, {"test_segments": 2, "test_crops": 3}, {"precision": "bf16"}])
+def test_a_video_and_packed_frames_of_it_get_one_answer(
+    run: Run, tmp_path: Path, changed: dict[str, Any]
+) -> None:
     from PIL import Image
 
+    usual, run = run, with_settings(run, **changed)
     frames = []
     for number in range(20):
         path = tmp_path / f"{number}.png"
@@ -68,6 +79,11 @@ def test_a_video_and_packed_frames_of_it_get_one_answer(run: Run, tmp_path: Path
     expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     (prediction,) = predict(run, [encode(tmp_path / "video.mkv", frames=20)], device="cpu")
     np.testing.assert_allclose(list(prediction.probabilities.values()), expected, atol=1e-4)
+    (other,) = predict(usual, [tmp_path / "video.mkv"], device="cpu")
+    assert (other.probabilities == prediction.probabilities) == (not changed)
+    # Of two segments of 20 frames, one begins at a quarter of every five, one at three quarters.
+    segments = (1, 6, 11, 16, 3, 8, 13, 18)
+    assert prediction.frames == (segments if "test_segments" in changed else (2, 7, 12, 17))
 
 
 def test_a_short_video_repeats_its_last_frame(run: Run, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dfer_model.data.sampling import sample_test, sample_train
+from dfer_model.data.sampling import sample_test, sample_test_segments, sample_train
 from dfer_model.errors import InputError
 
 
@@ -25,6 +25,13 @@ from dfer_model.errors import InputError
 )
 def test_test_frames(n: int, frames: int, expected: list[int]) -> None:
     assert sample_test(n, frames) == expected
+
+
+def test_segments_of_a_test_lie_evenly_between() -> None:
+    assert sample_test_segments(10, 4, 1) == [[1, 3, 6, 8]]
+    # t = 2.5: 5/12 + 2.5 i, then 5/4 + 2.5 i, which is the one sample's own, then 25/12 + 2.5 i.
+    assert sample_test_segments(10, 4, 3) == [[0, 2, 5, 7], [1, 3, 6, 8], [2, 4, 7, 9]]
+    assert sample_test_segments(3, 4, 2) == [[0, 1, 2, 2]] * 2
 
 
 def test_train_takes_one_frame_of_each_segment_and_reaches_all_of_it() -> None:
