@@ -55,7 +55,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, default=Path("reproduction"), help="folder for clips and runs")
+    parser.add_argument(
+        "--out", type=Path, default=Path("reproductions/drawn"), help="folder for clips and runs"
+    )
     parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.name}")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
