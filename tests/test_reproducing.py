@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -297,3 +298,11 @@ def long_set() -> Any:
         for name, listed in v1.members.items()
     }
     return replace(v1, name="long", members=members)
+
+
+def test_the_example_in_the_guide_is_a_file_of_figures(tmp_path: Path) -> None:
+    guide = Path(__file__).parent.parent / "docs" / "reproduction.md"
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", guide.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    (tmp_path / "published.yaml").write_text(example)
+    figures_of = published_figures([tmp_path / "published.yaml"])["table2"]["CoOp"]
+    assert figures_of["dfew"].source == "the paper, Table 2"
