@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import open_clip
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from dfer_model.clip import Clip, clip_identity
+from dfer_model.clip import Clip, clip_from_config, clip_identity
 from dfer_model.dfer_clip import DferClip
 from dfer_model.errors import InputError
 from dfer_model.settings import ModelSettings, Settings
@@ -151,3 +152,18 @@ def test_a_too_long_description_names_its_class(tiny_clip: Clip) -> None:
     texts = [*TEXTS[:2], [" ".join(["brow"] * 90)]]
     with pytest.raises(InputError, match="the description of 'anger' has 90 tokens"):
         DferClip(tiny_clip, texts, settings(), class_names=NAMES)
+
+
+@pytest.mark.parametrize("name", ["ViT-B-16-quickgelu", "ViT-L-14-quickgelu", "ViT-L-14"])
+def test_other_vits_answer_as_open_clip(name: str) -> None:
+    config = open_clip.get_model_config(name)
+    config["vision_cfg"] |= {"layers": 1, "width": 128, "image_size": 2 * config["vision_cfg"]["patch_size"]}
+    config["text_cfg"] |= {"layers": 1, "vocab_size": 49408, "width": 128, "heads": 2}
+    clip = clip_from_config(name, "random", config, seed=2)
+    model = DferClip(clip, TEXTS, settings(contexts=0, temporal_depth=0)).eval()
+    frames = clips_of_frames(clip.image_size)
+    with torch.no_grad():
+        mean = torch.stack([clip.model.encode_image(of_clip).mean(0) for of_clip in frames])
+        text = clip.model.encode_text(clip.tokenizer([t[0] for t in TEXTS]), normalize=True)
+        expected = 100 * (mean / mean.norm(dim=1, keepdim=True)) @ text.T
+        torch.testing.assert_close(model(frames), expected, rtol=1e-4, atol=1e-3)
