@@ -83,6 +83,11 @@ def few_shot(
     ]
     if untrained is not None:
         caveats.append("Without a shot it is zero-shot; that point is on the curve and not in the mean.")
+        if grid.settings.temporal_depth:
+            caveats.append(
+                "The first shots may take away from zero-shot: the temporal model begins at random "
+                "(--set temporal_depth=0 leaves it off)."
+            )
     if short := _short_classes(grid, clips, max(map(int, trained))):
         caveats.append(short)
     return Measured(

@@ -70,6 +70,7 @@ def bar_figure(path: Path, title: str, bars: Sequence[tuple[str, bool, Figure]],
         axes.set_xlim(0, 108)
         axes.set_xticks(range(0, 101, 20))
         axes.set_title(title, fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
         axes.set_xlabel("UAR in percent, with 95% intervals; dotted: chance; grey: controls", fontsize=8)
 
     return _drawn(path, 1.3 + BAR_INCHES * len(bars), draw)
