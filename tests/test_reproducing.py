@@ -280,6 +280,14 @@ def test_what_would_stop_a_row_stops_before_any_is_trained(packed: PackedClips) 
         ),
         ("has no fold 7", lambda: reproduce("table1", **options(packed, folds=[7]))),
         (
+            "table2, linear probe: nothing is left to train",
+            lambda: reproduce("table2", rows=["1"], **options(packed, overrides=[*QUICK, "lr_head=0"])),
+        ),
+        (
+            "table2, CoOp: --select val",
+            lambda: reproduce("table2", rows=["6"], **options(packed, overrides=[*QUICK, "select=val"])),
+        ),
+        (
             "table1, 16 contexts: the description of",
             lambda: reproduce("table1", rows=["1", "3"], descriptions=long_set(), **options(packed)),
         ),

@@ -135,7 +135,6 @@ def check(planned: Sequence[Planned], clips: PackedClips, runs: Path, report: Ca
     Each model that is yet to be trained is built once. Raises InputError that names the row.
     """
     from dfer_model.errors import InputError as ModelInputError
-    from dfer_model.strategies import load_base
 
     for fold in dict.fromkeys(spec.fold for each in planned for spec in each.specs):
         clips.train_indices(fold)
@@ -147,9 +146,22 @@ def check(planned: Sequence[Planned], clips: PackedClips, runs: Path, report: Ca
         if not waiting or waiting[0].definition in seen:
             continue
         seen.add(waiting[0].definition)
-        texts = waiting[0].texts
         try:
-            load_base(waiting[0].settings).build(texts.texts, texts.class_names)
+            _begin(waiting, clips)
         except ModelInputError as error:
             raise InputError(f"{each.title}: {error}") from error
     report(len(planned), len(planned), "")
+
+
+def _begin(specs: Sequence[RunSpec], clips: PackedClips) -> None:
+    """What the trainings of a row begin with, which raises InputError where they would."""
+    from dfer_model.optimisation import make_optimizer
+    from dfer_model.strategies import load_base
+    from dfer_model.training_clips import training_clips
+
+    for spec in specs:
+        training_clips(clips, spec.settings, spec.fold, spec.seed)
+    settings, texts = specs[0].settings, specs[0].texts
+    model = load_base(settings).build(texts.texts, texts.class_names)
+    if settings.epochs:
+        make_optimizer(model, settings)
