@@ -25,7 +25,8 @@ from .configuration import (
 from .output import JsonOption, message, print_json, print_line, print_table, progress
 
 SetsArgument = Annotated[
-    list[str], typer.Argument(metavar="V", help="Description sets or views, such as v1@4 v2@4.")
+    list[str],
+    typer.Argument(metavar="V", help="Description sets or views, such as v1@4 v2@4; or runs, by id."),
 ]
 ControlsOption = Annotated[
     bool,
@@ -106,6 +107,8 @@ def compare(
     held-out-class, each class in turn not trained on: dfer-prompts compare v1 v2 --measure held-out-class
 
     transfer: dfer-prompts compare v1 v2 --dataset packed/dfew --measure transfer --transfer-to packed/mafw
+
+    Finished runs, imported ones too, are judged as they are: dfer-prompts compare RUN RUN --dataset DIR
     """
     from ..studies import comparing
 
@@ -153,7 +156,7 @@ def show(result: dict[str, Any]) -> None:
         print_table(
             title,
             ["set", *rows[0][key]],
-            [[each["name"], *map(_figure, each[key].values())] for each in rows],
+            [[each["name"], *(f"{point['mean']:.1f}" for point in each[key].values())] for each in rows],
         )
     by_pair: dict[tuple[str, str], dict[str, Any]] = {}
     for pair in result["pairs"]:
@@ -165,6 +168,12 @@ def show(result: dict[str, Any]) -> None:
             [first, second, *(_difference(by_measure[each]) for each in result["measures"])]
             for (first, second), by_measure in by_pair.items()
         ],
+    )
+    print_table(
+        "The same pairs by p-values: UAR and WAR as Holm corrects them for all pairs of a measure; McNemar's "
+        "exact test of the clips that one answers rightly and the other does not",
+        ["set", "minus", "measure", "p UAR", "p WAR", "clips", "p McNemar"],
+        [_p_values(pair) for pair in result["pairs"]],
     )
     for sentence in [*result["verdicts"], *result["caveats"], *_origins(result["controls"])]:
         print_line(f"- {sentence}")
@@ -191,14 +200,23 @@ def _title(result: dict[str, Any]) -> str:
     return "; ".join([*parts, "in percent"])
 
 
+HEADINGS = {
+    "zero_shot": "zero-shot",
+    "trained": "trained",
+    "few_shot": "few-shot",
+    "held_out_class": "held out",
+    "transfer": "transfer",
+}
+
+
 def _heading(key: str) -> str:
     """ "few_shot_last_uar" as a column's head: the measure, below it the figure."""
-    for measure in ("zero_shot", "trained", "few_shot", "held_out_class", "transfer"):
-        if key.startswith(f"{measure}_"):
-            figure = key.removeprefix(f"{measure}_").replace("_", " ")
-            figure = figure.replace("uar", "UAR").replace("war", "WAR").replace("last UAR", "UAR, last epoch")
-            return f"{measure.replace('_', '-')}\n{figure}"
-    return key
+    measure = next((each for each in HEADINGS if key.startswith(f"{each}_")), None)
+    if measure is None:
+        return key
+    words = key.removeprefix(f"{measure}_").split("_")
+    shown = {"uar": "UAR", "war": "WAR", "last": "last epoch"}
+    return f"{HEADINGS[measure]}\n{' '.join(shown.get(word, word) for word in words)}"
 
 
 def _curves(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -227,6 +245,14 @@ def _figure(figure: dict[str, float | None]) -> str:
 def _difference(difference: dict[str, Any]) -> str:
     folds = " ".join(f"{value:+.1f}" for value in difference["per_fold"].values())
     return f"{difference['value']:+.1f} ({difference['low']:+.1f} to {difference['high']:+.1f})\n{folds}"
+
+
+def _p_values(pair: dict[str, Any]) -> list[object]:
+    uar, war, exact = pair["uar"], pair["war"], pair["mcnemar"]
+    return [
+        pair["first"], pair["second"], pair["measure"], f"{uar['p_holm']:.4f}", f"{war['p_holm']:.4f}",
+        f"{exact['first_only']} : {exact['second_only']}", f"{exact['p']:.4f}",
+    ]  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import InputError
-from ..seen import seen_note
-from ..workspace import Workspace
 from .configuration import (
     ClipOption,
     DatasetOption,
@@ -26,20 +25,21 @@ from .configuration import (
 from .output import JsonOption, message, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from dfer_model.data.packed import PackedClips
     from dfer_model.metrics import Measures
     from dfer_model.prediction import Prediction
-    from dfer_model.runs import ClassTexts, Run
+    from dfer_model.runs import Run
 
-    from ..description_set import DescriptionSet
 
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's folder, its id, or the beginning of its id.")
 ]
 DescriptionsOption = Annotated[
-    str,
+    str | None,
     typer.Option(
-        "--descriptions", metavar="V", help="A description set or a view of one, such as v2 or v2@4."
+        "--descriptions",
+        metavar="V",
+        help="A description set or a view of one, such as v2 or v2@4.",
+        show_default="none, for strategies without texts",
     ),
 ]
 ClassesOption = Annotated[
@@ -61,7 +61,7 @@ CHOICE = {
 
 def train(
     context: typer.Context,
-    descriptions: DescriptionsOption,
+    descriptions: DescriptionsOption = None,
     dataset: DatasetOption = None,
     classes: ClassesOption = None,
     fold: FoldOption = 1,
@@ -78,69 +78,51 @@ def train(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Train DFER-CLIP on a description set and judge it on one fold.
+    """Train DFER-CLIP on a description set, or another strategy, and judge it on one fold.
 
     The same command again goes on where it was stopped, and finds the run once it is finished.
 
     Example: dfer-prompts train --descriptions v2@4 --dataset packed/mafw --fold 1
     """
-    from ..studies.choices import settings_for
-    from ..studies.clips import open_dataset
-    from ..versions.store import DescriptionStore
+    from ..studies.training import train as train_one
 
-    workspace: Workspace = context.obj
-    described = DescriptionStore(workspace).load(descriptions)
-    clips = open_dataset(workspace, dataset)
-    settings = settings_for(
-        workspace,
-        clips.name,
+    told: list[str] = []
+
+    def note(text: str) -> None:
+        told.append(text)
+        message(f"Note: {text}")
+
+    run = train_one(
+        descriptions,
+        dataset=dataset,
+        classes=classes,
+        fold=fold,
+        seed=seed,
+        workspace=context.obj,
+        device=device,
+        progress=progress,
+        note=note,
         preset=preset,
         strategy=strategy,
         clip=clip,
         weights=weights,
-        epochs=epochs,
         select=select,
         freeze=freeze,
         ensemble=ensemble,
+        epochs=epochs,
         overrides=overrides or (),
     )
-    texts = _texts(described, clips, classes)
-    seen = seen_note(described, clips.name, clips.fingerprint, [fold])
-    notes = (f"{seen}: the figures flatter it",) if seen else ()
-    for note in notes:
-        message(f"Note: {note}")
-
-    from dfer_model.runs import RunSpec
-    from dfer_model.training import train_run
-
-    spec = RunSpec(settings, texts, clips.path, clips.fingerprint, fold, seed, notes)
-    with progress(f"{texts.name}, fold {fold}, seed {seed}: epochs") as report:
-        run = train_run(spec, clips, workspace.runs, report=report, device=device)
-    _show_run(run, as_json, told=notes)
+    _show_run(run, as_json, told=told)
 
 
-def _texts(descriptions: DescriptionSet, clips: PackedClips, classes: str | None) -> ClassTexts:
-    """The class texts; with a class set, the clips' class names are first looked up among its aliases."""
-    from ..studies.texts import class_texts
-
-    if classes is None:
-        return class_texts(descriptions, clips.class_names)
-    from dfer_model.runs import ClassTexts
-
-    from ..classes import load_class_set
-
-    class_set = load_class_set(classes)
-    texts = descriptions.class_texts([class_set.resolve(name).name for name in clips.class_names])
-    return ClassTexts(descriptions.name, descriptions.sha256, clips.class_names, tuple(map(tuple, texts)))
-
-
-def _show_run(run: Run, as_json: bool, told: tuple[str, ...]) -> None:
+def _show_run(run: Run, as_json: bool, told: Sequence[str]) -> None:
     result = run.result
     for note in result["notes"]:
         if note not in told:
             message(f"Note: {note}")
     if as_json:
-        print_json({"run": run.id, "folder": str(run.folder), "descriptions": run.texts.name, **result})
+        named = run.texts.name if run.settings.uses_texts else None
+        print_json({"run": run.id, "folder": str(run.folder), "descriptions": named, **result})
         return
     for selection in run.selections:
         title = f"{run.id}: {CHOICE[selection]} ({result['epochs'][selection]} of {run.settings.epochs})"
@@ -182,66 +164,25 @@ def evaluate(
 
     Example: dfer-prompts evaluate v2-fold1 --dataset packed/ferv39k --out predictions.parquet
     """
-    workspace: Workspace = context.obj
-    if out is not None and out.suffix != ".parquet":
-        raise InputError(f"--out {out}: predictions are written as a .parquet file; end its name in .parquet")
+    from ..studies.judging import evaluate as evaluate_run
 
-    from dfer_model.evaluation import evaluate_run, judged_clips
-    from dfer_model.runs import find_run, write_predictions
-
-    found = find_run(workspace.runs, run)
-    found.require_finished()
-    clips = _clips_of(workspace, found, dataset)
-    judged = judged_clips(found, clips, every=every)
-    folds = sorted({int(fold) for fold in clips.folds[judged.indices]})
-    notes = [*judged.notes, *_seen_notes(workspace, found, clips, folds)]
-    for note in notes:
-        message(f"Note: {note}")
-    with progress(found.id) as report:
-        predictions = evaluate_run(found, clips, judged.indices, device=device, report=report)
-    measured, beside = found.measured(predictions), _beside(found, clips, every)
+    evaluated = evaluate_run(
+        run,
+        dataset,
+        every=every,
+        out=out,
+        workspace=context.obj,
+        device=device,
+        progress=progress,
+        note=lambda text: message(f"Note: {text}"),
+    )
     if out is not None:
-        write_predictions(out, found.class_names, {found.selected: predictions})
         message(f"Predictions are in {out}")
     if as_json:
-        said: dict[str, Any] = {"run": found.id, "dataset": str(clips.path), "clips_judged": judged.which}
-        said |= {"notes": notes, "selection": found.selected, **measured.as_dict()}
-        print_json({**said, "beside": {name: each.as_dict() for name, each in beside.items()}})
+        print_json(evaluated.as_dict())
         return
-    for name, each in {found.selected: measured, **beside}.items():
-        _show_measures(f"{found.id} on {judged.which}, {CHOICE[name]}", each)
-
-
-def _beside(run: Run, clips: PackedClips, every: bool) -> dict[str, Measures]:
-    """What the run's other choices of its epoch are worth, known on its own test fold alone."""
-    if every or clips.fingerprint != run.config["dataset"]["fingerprint"]:
-        return {}
-    return {name: run.measures(name) for name in run.selections if name != run.selected}
-
-
-def _seen_notes(workspace: Workspace, run: Run, clips: PackedClips, folds: list[int]) -> list[str]:
-    """What the run's set says it has seen of the judging folds, where the set is still here as it was."""
-    from ..versions.store import DescriptionStore
-
-    try:
-        described = DescriptionStore(workspace).load(run.texts.name)
-    except InputError:
-        return []
-    note = seen_note(described, clips.name, clips.fingerprint, folds)
-    return [note] if note and described.sha256 == run.texts.sha256 else []
-
-
-def _clips_of(workspace: Workspace, run: Run, dataset: str | None) -> PackedClips:
-    from dfer_model.data.packed import PackedClips
-
-    if dataset is not None:
-        return PackedClips.open(workspace.dataset(dataset))
-    if "imported" in run.config:
-        raise InputError(f"{run.id} was imported and has no clips of its own\nSay which: --dataset DIR")
-    own = Path(run.config["dataset"]["path"])
-    if not own.is_dir():
-        raise InputError(f"the clips of {run.id} are no longer in {own}\nSay where they are: --dataset DIR")
-    return PackedClips.open(own)
+    for name, each in {evaluated.selection: evaluated.measures, **evaluated.beside}.items():
+        _show_measures(f"{evaluated.run} on {evaluated.clips_judged}, {CHOICE[name]}", each)
 
 
 def predict(
@@ -255,12 +196,11 @@ def predict(
 
     Example: dfer-prompts predict v2-fold1 clip.mp4 another.mp4
     """
-    workspace: Workspace = context.obj
     from dfer_model.prediction import WHOLE_FRAMES, Refusal, predict_each
-    from dfer_model.runs import find_run
 
-    found = find_run(workspace.runs, run)
-    found.require_finished()
+    from ..studies.judging import finished_run
+
+    found = finished_run(run, context.obj)
     message(WHOLE_FRAMES)
     said: list[dict[str, Any]] = []
     refused = 0

@@ -17,6 +17,7 @@ from ..sources.controls import control_set
 from ..workspace import Workspace
 from .choices import Choices, settings_for
 from .clips import each_once, judging_folds, open_dataset
+from .comparing_runs import ComparedRuns, compare_runs, names_run
 from .measures import Asked, asked, measured
 from .progress import Progress, silence
 from .texts import class_texts, loaded
@@ -67,7 +68,7 @@ class Compared:
 
 
 def compare(
-    *sets: DescriptionSet | str,
+    *sets: DescriptionSet | Run | Path | str,
     dataset: PackedClips | Path | str | None = None,
     measure: str | Iterable[str] = "supervised",
     shots: Iterable[int] | None = None,
@@ -81,7 +82,7 @@ def compare(
     progress: Progress = silence,
     note: Callable[[str], None] = lambda _: None,
     **choices: Unpack[Choices],
-) -> Compared:
+) -> Compared | ComparedRuns:
     """Measure each set on each fold with each seed, once, and say which differences are real.
 
     `measure` is one or more of "zero-shot" (nothing is trained), "supervised" (all clips; zero-shot beside),
@@ -91,19 +92,31 @@ def compare(
     of it by name. `dataset` are packed clips, their folder or their name in `dfer.yaml`, by default the only
     ones named there; `folds` of them judge, by default all. `choices` are all that `Choices` describes. Runs
     are kept in the workspace, by default the current one, and found again by the next call. `note` is told
-    how many trainings each measure takes. Raises InputError, and Interrupted on Ctrl-C: the same call goes on
-    from there.
+    how many trainings each measure takes. Finished runs among `sets`, imported ones too, are judged as they
+    are (see `compare_runs`). Raises InputError, and Interrupted on Ctrl-C: the same call goes on from there.
     """
     place = workspace or Workspace.find()
+    measures = (measure,) if isinstance(measure, str) else tuple(measure)
+    if any(names_run(each, place) for each in sets):
+        if measures != ("supervised",) or shots or transfer_to or controls or control:
+            raise InputError(
+                "runs are compared as they are, by the measure supervised and without controls\n"
+                "Leave the options for these out, or name description sets alone"
+            )
+        return compare_runs(
+            *sets, dataset=dataset, folds=folds, seeds=seeds, workspace=place, device=device,
+            progress=progress, **choices,
+        )  # fmt: skip
+    named = [each for each in sets if isinstance(each, DescriptionSet | str)]
     clips = open_dataset(place, dataset)
     settings = settings_for(place, clips.name, **choices)
     wanted = dict.fromkeys([*(USUAL_CONTROLS if controls else ()), *control])
-    candidates, control_sets = _described(loaded(sets, place), wanted)
+    candidates, control_sets = _described(loaded(named, place), wanted)
     described = [*candidates, *control_sets]
     texts = tuple(class_texts(each, clips.class_names) for each in described)
     judging = judging_folds(clips, folds)
     require_unseen(described, clips.name, clips.fingerprint, judging)
-    wish = asked(measure, shots, transfer_to, clips, described, place)
+    wish = asked(measures, shots, transfer_to, clips, described, place)
     from dfer_model.experiments import Grid
 
     grid = Grid(settings, texts, judging, each_once(seeds, "seed"))

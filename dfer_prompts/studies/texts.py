@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from ..classes import match_class_name
 from ..description_set import DescriptionSet
 from ..errors import InputError
+from ..seen import seen_note
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
 
 if TYPE_CHECKING:
-    from dfer_model.runs import ClassTexts
+    from dfer_model.data.packed import PackedClips
+    from dfer_model.runs import ClassTexts, Run
 
 
 def loaded(sets: Sequence[DescriptionSet | str], workspace: Workspace) -> list[DescriptionSet]:
@@ -32,6 +34,16 @@ def class_texts(of: DescriptionSet, class_names: Sequence[str]) -> ClassTexts:
 
     texts = of.class_texts(class_names)
     return ClassTexts(of.name, of.sha256, tuple(class_names), tuple(tuple(members) for members in texts))
+
+
+def seen_notes(run: Run, clips: PackedClips, folds: Sequence[int], workspace: Workspace) -> list[str]:
+    """What the run's set says it has seen of the judging folds, where the set is still here as it was."""
+    try:
+        described = DescriptionStore(workspace).load(run.texts.name)
+    except InputError:
+        return []
+    note = seen_note(described, clips.name, clips.fingerprint, folds)
+    return [note] if note and described.sha256 == run.texts.sha256 else []
 
 
 def descriptor_texts(of: DescriptionSet, class_names: Sequence[str]) -> list[list[str]]:
