@@ -27,7 +27,9 @@ def make_optimizer(model: Classifier, settings: Settings) -> tuple[Optimizer, La
     for name, parameters in model.trained_parameters().items():
         rate = getattr(settings, f"lr_{name}")
         if parameters and rate > 0:
-            groups.append({"params": parameters, "lr": rate, "name": name})
+            # Of a tower with LoRA, all but that is frozen already.
+            trained = [parameter for parameter in parameters if parameter.requires_grad]
+            groups.append({"params": trained, "lr": rate, "name": name})
         else:
             for parameter in parameters:
                 parameter.requires_grad_(False)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from .adapting import adapt
 from .classifier import Classifier
 from .clip import clip_identity, load_clip
 from .cocoop import CoCoOp
-from .dfer_clip import DferClip
+from .dfer_clip import DferClip, VideoClassifier
 from .errors import InputError
 from .heads import LinearHead
 from .settings import ModelSettings
@@ -42,10 +43,14 @@ def load_base(settings: ModelSettings) -> Base:
     clip = load_clip(settings.clip, settings.weights)
 
     def build(texts: Texts, class_names: Sequence[str]) -> Classifier:
+        model: VideoClassifier
         if settings.classifier == "linear":
-            return LinearHead(clip, len(texts), settings)
-        prompted = CoCoOp if settings.classifier == "cocoop" else DferClip
-        return prompted(clip, texts, settings, class_names=class_names)
+            model = LinearHead(clip, len(texts), settings)
+        else:
+            prompted = CoCoOp if settings.classifier == "cocoop" else DferClip
+            model = prompted(clip, texts, settings, class_names=class_names)
+        adapt(model, settings)
+        return model
 
     return Base(clip_identity(clip), clip.image_size, clip.mean, clip.std, build)
 

@@ -60,7 +60,7 @@ def load_model(run: Run, weights: Path, device: torch.device) -> TrainedModel:
         scale = pixel_scale(run.settings.normalize, tuple(mean), tuple(std))
     except (KeyError, TypeError, IndexError) as error:
         raise InputError(f"{run.folder / 'config.yaml'} does not say what images its CLIP takes") from error
-    base = load_base(run.settings.model_copy(update={"weights": "random"}))
+    base = load_base(run.settings.model_copy(update={"weights": "random", "gradient_checkpointing": False}))
     model = base.build(run.texts.texts, run.class_names)
     class_weights = load_weights(weights, model)
     for name in model.left_out:
