@@ -63,7 +63,7 @@ class RunSpec:
             "format_version": FORMAT_VERSION,
             "settings": settings,
             "class_names": self.texts.class_names,
-            "texts": self.texts.texts,
+            "texts": self.texts.texts if self.settings.uses_texts else [],
             "dataset": self.dataset_fingerprint,
             "fold": self.fold,
             "seed": self.seed,

@@ -28,6 +28,7 @@ from . import (
     generate,
     import_checkpoint,
     prompts,
+    push_model,
     reproduce,
     responses,
     run,
@@ -56,6 +57,7 @@ for module in (
     run,
     import_checkpoint,
     export,
+    push_model,
     compare,
     reproduce,
 ):

@@ -57,12 +57,13 @@ def settings_for(
         options["lr_image"] = 0
     if clip == "demo" and weights is None:
         options["weights"] = "shipped"
-    if weights and Path(weights).is_file():
-        # A run is taken up again from any folder.
-        options["weights"] = str(Path(weights).resolve())
     chosen = [f"{key}={value}" for key, value in options.items()]
     name = preset or workspace.defaults.preset or "default"
-    return with_overrides(_preset(workspace, name, dataset_name), [*chosen, *overrides])
+    settings = with_overrides(_preset(workspace, name, dataset_name), [*chosen, *overrides])
+    for file in (Path(settings.weights), workspace.root / settings.weights):
+        if file.is_file():  # a run is taken up again from any folder
+            return settings.model_copy(update={"weights": str(file.resolve())})
+    return settings
 
 
 def _preset(workspace: Workspace, name: str, dataset_name: str) -> Settings:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from ..errors import InputError, unknown
 from ..workspace import Workspace
+from .judging import finished_run
 
 if TYPE_CHECKING:
     from dfer_model.runs import Run
@@ -43,16 +44,13 @@ def export_model(
     kept only if its logits are PyTorch's to 1e-4. A safetensors file is read by `from_pretrained`. Raises
     InputError for what is no finished run, WorkError for one that has no such file.
     """
-    from dfer_model.runs import Run, find_run
-
     place = workspace or Workspace.find()
     if format not in get_args(Format):
         raise unknown("format", format, get_args(Format))
     path = None if out is None else Path(out)
     if path is not None and path.suffix != f".{format}":
         raise InputError(f"--out {path}: the file's name must end in .{format}")
-    found = run if isinstance(run, Run) else find_run(place.runs, str(run))
-    found.require_finished()
+    found = finished_run(run, place)
     path = path or place.root / f"{found.id}.{format}"
     difference = None
     if format == "onnx":

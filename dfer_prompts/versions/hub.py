@@ -124,11 +124,11 @@ def pull(source: str, version: str | None = None, workspace: Workspace | None = 
     return store.save(draft, version, responses)
 
 
-def check_repo(repo: str) -> None:
-    """Whether this is the name of a dataset on the hub. Raises InputError."""
+def check_repo(repo: str, kind: str = "dataset") -> None:
+    """Whether this can be the name of a dataset, or model, on the hub. Raises InputError."""
     if not _REPO.fullmatch(repo) or ".." in repo or "--" in repo or repo.endswith((".", "-", ".git")):
         raise InputError(
-            f"{repo!r} is not the name of a dataset on the hub: give USER/NAME, in letters, digits, . _ and -"
+            f"{repo!r} is not the name of a {kind} on the hub: give USER/NAME, in letters, digits, . _ and -"
         )
 
 

@@ -20,11 +20,12 @@ _OF_A_WIRE = (ConnectionError, TimeoutError)
 
 
 @contextmanager
-def asking(what: str, when_stopped: str) -> Iterator[HfApi]:
+def asking(what: str, when_stopped: str, kind: str = "dataset") -> Iterator[HfApi]:
     """The hub's client; what it raises inside becomes one sentence about `what`, without the token.
 
-    Raises InputError when the dataset or its revision is not there, WorkError when the hub or the way to it
-    fails, Interrupted on Ctrl-C, and the operating system's own errors as they are.
+    `kind` is the hub's: dataset or model. Raises InputError when it or its revision is not there, WorkError
+    when the hub or the way to it fails, Interrupted on Ctrl-C, and the operating system's own errors as they
+    are.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
@@ -47,26 +48,26 @@ def asking(what: str, when_stopped: str) -> Iterator[HfApi]:
         of_a_disk = getattr(error, "errno", None) is not None and not isinstance(error, _OF_A_WIRE)
         if of_a_disk:
             raise
-        raise _sentence(error, what, endpoint) from None
+        raise _sentence(error, what, endpoint, kind) from None
     except (LookupError, TypeError, ValueError, AssertionError) as error:
         raise WorkError(
             f"{endpoint} answers about {what}, but not as a hub does: {_one_line(error)}"
         ) from None
 
 
-def _sentence(error: Exception, what: str, endpoint: str) -> DferPromptsError:
+def _sentence(error: Exception, what: str, endpoint: str, kind: str) -> DferPromptsError:
     from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
 
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, RevisionNotFoundError):
-        return InputError(f"{what}: the dataset has no such revision")
+        return InputError(f"{what}: the {kind} has no such revision")
     if status == 404 and not isinstance(error, EntryNotFoundError):
-        return InputError(f"there is no dataset {what} at {endpoint}, or it is private\n{_TOKEN}")
+        return InputError(f"there is no {kind} {what} at {endpoint}, or it is private\n{_TOKEN}")
     if status is None:
         return WorkError(_on_the_way(error, endpoint))
     said = getattr(error, "server_message", None)
     answered = f"{endpoint} answered {status} about {what}" + (f": {_one_line(said)}" if said else "")
-    return WorkError(_reasons(what, endpoint).get(status, answered))
+    return WorkError(_reasons(what, endpoint, kind).get(status, answered))
 
 
 def _on_the_way(error: Exception, endpoint: str) -> str:
@@ -78,10 +79,10 @@ def _on_the_way(error: Exception, endpoint: str) -> str:
     return f"{said}\nTry again; HF_ENDPOINT names another hub"
 
 
-def _reasons(what: str, endpoint: str) -> dict[int, str]:
+def _reasons(what: str, endpoint: str, kind: str) -> dict[int, str]:
     changed = f"{what} was changed while this was under way\nThe same command may be run again"
     return {
-        401: f"{endpoint} wants a token that may do this with {what}, or there is no such dataset\n{_TOKEN}",
+        401: f"{endpoint} wants a token that may do this with {what}, or there is no such {kind}\n{_TOKEN}",
         403: f"the token may not do this with {what}, or its owner wants to be asked first\n{_TOKEN}",
         404: changed,
         409: changed,

@@ -1,6 +1,6 @@
-"""A hub of HuggingFace's on loopback, as far as datasets of small files go.
+"""A hub of HuggingFace's on loopback, as far as datasets and models of small files go.
 
-It answers what huggingface_hub sends to make a dataset, commit regular files to it and read them by commit;
+It answers what huggingface_hub sends to make one, commit regular files to it and read them by commit;
 large files (LFS, Xet), branches other than main, and pull requests are not its business.
 """
 
@@ -45,6 +45,7 @@ class FakeHub:
 
     url: str = ""
     datasets: dict[str, Dataset] = field(default_factory=dict)
+    models: dict[str, Dataset] = field(default_factory=dict)
     requests: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, authorization
     failing: dict[str, int] = field(default_factory=dict)  # a part of a path: the status it gets
     sizes: dict[str, int] = field(default_factory=dict)  # file: the size it is said to have
@@ -64,6 +65,7 @@ class FakeHub:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hub: FakeHub
+    repos: dict[str, Dataset]  # those of the kind that is asked for
 
     def do_GET(self) -> None:
         self._answer()
@@ -89,22 +91,25 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json({"warnings": []})
         if path == "/api/repos/create":
             return self._create(authorization)
-        if found := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)(?:/([a-z-]+)/(.+))?", path):
-            return self._dataset(found[1], found[2] or "revision", found[3] or "main", authorization)
-        if found := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
-            return self._resolve(found[1], found[2], found[3], authorization)
+        if found := re.fullmatch(r"/api/(datasets|models)/([^/]+/[^/]+)(?:/([a-z-]+)/(.+))?", path):
+            self.repos = self.hub.datasets if found[1] == "datasets" else self.hub.models
+            return self._dataset(found[2], found[3] or "revision", found[4] or "main", authorization)
+        if found := re.fullmatch(r"(/datasets)?/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+            self.repos = self.hub.datasets if found[1] else self.hub.models
+            return self._resolve(found[2], found[3], found[4], authorization)
         return self._json({"error": "no such thing"}, 404)
 
     def _create(self, authorization: str) -> None:
         if authorization != f"Bearer {TOKEN}":
             return self._json({"error": "Invalid username or password."}, 401)
         wanted = json.loads(self.body)
-        assert wanted["type"] == "dataset"
+        kind = wanted.get("type") or "model"
+        repos, under = (self.hub.models, "") if kind == "model" else (self.hub.datasets, "datasets/")
         repo = f"{wanted['organization']}/{wanted['name']}"
-        status = 409 if repo in self.hub.datasets else 200
+        status = 409 if repo in repos else 200
         private = wanted.get("visibility") == "private" or bool(wanted.get("private"))
-        self.hub.datasets.setdefault(repo, Dataset(private, [("0" * 40, {".gitattributes": b""})]))
-        return self._json({"url": f"{self.hub.url}/datasets/{repo}"}, status)
+        repos.setdefault(repo, Dataset(private, [("0" * 40, {".gitattributes": b""})]))
+        return self._json({"url": f"{self.hub.url}/{under}{repo}"}, status)
 
     def _dataset(self, repo: str, verb: str, revision: str, authorization: str) -> None:
         dataset = self._readable(repo, authorization)
@@ -168,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(200, data, "application/octet-stream", headers)
 
     def _readable(self, repo: str, authorization: str) -> Dataset | None:
-        dataset = self.hub.datasets.get(repo)
+        dataset = self.repos.get(repo)
         hidden = dataset is not None and dataset.private and authorization != f"Bearer {TOKEN}"
         return None if hidden else dataset
 

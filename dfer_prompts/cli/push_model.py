@@ -1,0 +1,52 @@
+"""`dfer-prompts push-model`: a run to the HuggingFace hub."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from .output import JsonOption, message, print_json, print_table
+from .run import RunArgument
+
+
+def push_model(
+    context: typer.Context,
+    run: RunArgument,
+    repo: Annotated[
+        str, typer.Argument(metavar="USER/NAME", help="The model on the hub; made if it is not there.")
+    ],
+    private: Annotated[bool, typer.Option("--private", help="Make the model a private one.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, and send nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a finished run to the HuggingFace hub, with its card; `from_pretrained` brings it back.
+
+    Nothing that goes says where files lie on this machine, and the ids of clips stay here. The token is that
+    of HF_TOKEN or `hf auth login`; HF_ENDPOINT names another hub.
+
+    Example: dfer-prompts push-model v2-fold1 me/faces --private
+    """
+    from ..studies.model_hub import model_files
+    from ..studies.model_hub import push_model as push
+
+    pushed = None if dry_run else push(run, repo, private=private, workspace=context.obj)
+    files = pushed.files if pushed else model_files(run, repo, workspace=context.obj)
+    url, revision = (pushed.url, pushed.revision) if pushed else (None, None)
+    if as_json:
+        listed = [asdict(each) for each in files]
+        print_json({"run": run, "repo": repo, "url": url, "revision": revision, "files": listed})
+        return
+    title = f"{run} at {url}, revision {revision}" if pushed else f"{run} would go to {repo}"
+    print_table(title, ["file", "bytes", "sha256"], [(each.name, each.size, each.sha256) for each in files])
+    message("Its card names no licence: nobody who finds it can tell what they may do with it")
+    if pushed:
+        message(f'Next, elsewhere, in Python: dfer_prompts.from_pretrained("{repo}")')
+    else:
+        message("Nothing was sent")
+
+
+def register(app: typer.Typer) -> None:
+    """Add `push-model` to the root command."""
+    app.command("push-model", short_help="Send a finished run to the HuggingFace hub.")(push_model)

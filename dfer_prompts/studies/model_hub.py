@@ -1,0 +1,140 @@
+"""Trained models to and from the HuggingFace hub.
+
+What goes says nothing of this machine: of the clips name and fingerprint stay, of a weight file its name.
+Predictions stay here, for the ids of clips may be anybody's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..asking.redaction import redact_environment
+from ..errors import InputError
+from ..versions.hub import HubFile, Pushed, check_repo
+from ..versions.hub_errors import asking
+from ..workspace import Workspace
+from .judging import finished_run
+
+if TYPE_CHECKING:
+    from dfer_model.export.pretrained import PretrainedModel
+    from dfer_model.runs import Run
+
+CARD, CONFIG, WEIGHTS = "README.md", "config.yaml", "model.safetensors"
+AS_THEY_ARE = ("classes.json", "texts.json", "result.json", "metrics.jsonl", "confusion.png")
+LARGEST = 16 * 2**30  # bytes of weights; CLIP's largest towers have a tenth of it
+_SOURCE = re.compile(r"([^/@\s]+/[^/@\s]+)(?:@([A-Za-z0-9][A-Za-z0-9._/-]{0,199}))?")
+
+
+def model_files(run: Run | Path | str, repo: str, *, workspace: Workspace | None = None) -> list[HubFile]:
+    """What `push_model` would send. Raises as it does of the run."""
+    check_repo(repo, "model")
+    with tempfile.TemporaryDirectory(prefix="dfer-prompts-") as temporary:
+        return _listed(_written(finished_run(run, workspace or Workspace.find()), repo, Path(temporary)))
+
+
+def push_model(
+    run: Run | Path | str, repo: str, *, private: bool = False, workspace: Workspace | None = None
+) -> Pushed:
+    """Send a finished run with its card to the model `repo` ("user/name") in one commit; make it if need be.
+
+    `run` is a run, its folder, its id or the beginning of one. Raises InputError for what is no finished run,
+    a file that holds a key of the environment, or a private model that is public there, and WorkError with
+    what the hub says.
+    """
+    check_repo(repo, "model")
+    found = finished_run(run, workspace or Workspace.find())
+    with tempfile.TemporaryDirectory(prefix="dfer-prompts-") as temporary:
+        paths = _written(found, repo, Path(temporary))
+        stopped = "Look there whether the commit arrived; the same command may be run again"
+        with asking(repo, stopped, "model") as api:
+            from huggingface_hub import CommitOperationAdd
+
+            url = str(api.create_repo(repo, private=private or None, exist_ok=True))
+            before = api.model_info(repo)
+            if private and not before.private:
+                raise InputError(
+                    f"{repo} is there already and is public\nMake it private on the hub, or take another"
+                )
+            commit = api.create_commit(
+                repo,
+                [CommitOperationAdd(path.name, path) for path in paths],
+                commit_message=f"Run {found.id}",
+                parent_commit=before.sha,
+            )
+            revision = str(commit.oid)
+        return Pushed(repo, url, revision, _listed(paths))
+
+
+def from_pretrained(
+    source: Path | str, *, device: str = "auto", workspace: Workspace | None = None
+) -> PretrainedModel:
+    """The model in `source`: a run's folder or id, a file of `export_model`, or "user/name[@revision]".
+
+    What comes from the hub is one safetensors file, kept in huggingface_hub's cache. Nothing in it is
+    executed. Raises InputError when there is no such model or it is damaged, WorkError with what the hub
+    says.
+    """
+    from dfer_model.export.pretrained import load_pretrained
+    from dfer_model.runs import find_run
+
+    place = Path(source)
+    if place.exists():
+        return load_pretrained(place, device)
+    if found := _SOURCE.fullmatch(str(source)):
+        return load_pretrained(_downloaded(found[1], found[2]), device)
+    run = find_run((workspace or Workspace.find()).runs, str(source))
+    return load_pretrained(run.folder, device)
+
+
+def _written(run: Run, repo: str, folder: Path) -> list[Path]:
+    """The files as they would go, in `folder`, the card first."""
+    import yaml
+
+    from dfer_model.export.facts import portable
+    from dfer_model.export.hub_card import hub_card
+    from dfer_model.export.model_file import export_safetensors
+
+    card, config = folder / CARD, folder / CONFIG
+    card.write_text(hub_card(run, repo), encoding="utf-8")
+    shown = yaml.safe_dump(portable(run).config, sort_keys=False, allow_unicode=True)
+    config.write_text(shown, encoding="utf-8")
+    copied = [name for name in AS_THEY_ARE if (run.folder / name).is_file()]
+    for name in copied:
+        shutil.copyfile(run.folder / name, folder / name)
+    for path in (card, config, *(folder / name for name in copied if not name.endswith(".png"))):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if redact_environment(text) != text:
+            raise InputError(
+                f"{path.name} of {run.id} holds a key that is set in the environment; nothing goes"
+            )
+    export_safetensors(run, folder / WEIGHTS)
+    return [card, config, *(folder / name for name in copied), folder / WEIGHTS]
+
+
+def _listed(paths: Sequence[Path]) -> list[HubFile]:
+    listed = []
+    for path in paths:
+        with path.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        listed.append(HubFile(path.name, path.stat().st_size, sha256))
+    return listed
+
+
+def _downloaded(repo: str, revision: str | None) -> Path:
+    """The model's file in the cache, not fetched before its size is known."""
+    check_repo(repo, "model")
+    with asking(repo, "Nothing was loaded", "model") as api:
+        commit = str(api.model_info(repo, revision=revision).sha)
+        found = api.get_paths_info(repo, [WEIGHTS], revision=commit)
+        size = getattr(found[0], "size", None) if found else None
+        if size is None:
+            raise InputError(f"{repo} holds no model of dfer-prompts: it has no file {WEIGHTS}")
+        if size > LARGEST:
+            raise InputError(f"{repo}: {WEIGHTS} has {size / 2**30:.0f} GiB; {LARGEST >> 30} are the most")
+        return Path(api.hf_hub_download(repo, WEIGHTS, revision=commit))
