@@ -17,7 +17,7 @@ DatasetOption = Annotated[
 PresetOption = Annotated[
     str | None,
     typer.Option(
-        "--preset", metavar="NAME", help="default, paper, paper-text, demo, or one of dfer.yaml's presets."
+        "--preset", metavar="NAME", help="default, paper, paper-text, strong, demo, or one of dfer.yaml's presets."
     ),
 ]
 SetOption = Annotated[
@@ -42,7 +42,10 @@ SelectOption = Annotated[
 StrategyOption = Annotated[
     str | None,
     typer.Option(
-        "--strategy", metavar="NAME", help="dfer-clip, zero-shot, coop, cocoop, linear-probe, fine-tuning."
+        "--strategy",
+        metavar="NAME",
+        help="dfer-clip, zero-shot, coop, cocoop, linear-probe, fine-tuning, or a video network: r3d-18, "
+        "r2plus1d-18, resnet18-lstm, resnet18-vit, c3d, p3d, i3d.",
     ),
 ]
 FreezeOption = Annotated[
