@@ -113,10 +113,94 @@ def test_a_person_reads_tables_verdicts_and_caveats(
     assert "Kept in" in err
 
 
+def test_measures_have_their_figures_their_pictures_and_their_cost(
+    packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["v1@2", "v1@4", "--measure", "few-shot", "--shots", "0,1", "--folds", "1", "--seeds", "1,2"]
+    compare(packed, monkeypatch, *words, "--json")
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    assert "few-shot: 4 trainings (2 sets x 1 fold x 2 seeds x 1 numbers of shots)" in err
+    assert result["measures"] == ["few-shot"]
+    (first, second) = result["sets"]
+    assert list(first) == [
+        "name", "is_control", "few_shot_uar", "few_shot_war", "few_shot_curve_uar", "few_shot_curve_war",
+    ]  # fmt: skip
+    assert list(second["few_shot_curve_uar"]) == ["0", "1"]
+    assert first["few_shot_curve_uar"]["1"] == first["few_shot_uar"]
+    assert result["figures"] == [f"few-shot{each}" for each in (".png", ".svg", "-curve.png", "-curve.svg")]
+    for name in result["figures"]:
+        assert (Path(result["folder"]) / name).stat().st_size > 1000
+    assert "v1@4" in (Path(result["folder"]) / "few-shot-curve.svg").read_text()
+    # The same clips for both sets, and fewer than all.
+    kept = [json.loads(path.read_text())["clips"]["train"] for path in Path("runs").glob("*/result.json")]
+    assert kept == [3] * 4
+    compare(packed, monkeypatch, *words)
+    out, err = capsys.readouterr()
+    assert "of which 4 are there already" in err
+    assert "few-shot: UAR by training clips of each class; 0 is untrained" in out
+
+
+def test_nothing_is_trained_for_zero_shot(
+    packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare(packed, monkeypatch, "v1@2", "v1@4", "--measure", "zero-shot", "--json")
+    result = json.loads(capsys.readouterr().out)
+    assert (result["runs"], result["seeds"], result["measures"]) == ([], [], ["zero-shot"])
+    assert not Path("runs").exists()
+
+
+def test_transfer_is_to_other_classes_and_the_last_epoch_stands_beside_another(
+    packed: PackedClips,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    target = tiny.pack(tmp_path / "target", classes=("fear", "contempt"), name="target", per_class=2)
+    words = [
+        "v1@2",
+        "v1@4",
+        "--folds",
+        "1",
+        "--seeds",
+        "1",
+        "--measure",
+        "transfer",
+        "--measure",
+        "supervised",
+    ]
+    words += ["--transfer-to", str(target.path), "--select", "test-best"]
+    compare(packed, monkeypatch, *words, "--json")
+    result = json.loads(capsys.readouterr().out)
+    assert result["measures"] == ["zero-shot", "trained", "transfer"]
+    row = result["sets"][0]
+    assert {"trained_uar", "trained_last_uar", "transfer_uar", "transfer_new_uar"} <= set(row)
+    assert list(row["transfer_recalls"]) == ["fear", "contempt"]
+    assert row["transfer_new_uar"] == {**row["transfer_recalls"]["contempt"]}
+    assert result["transfer_to"] == "target"
+    strange = tiny.pack(tmp_path / "strange", classes=("fear", "hope"), name="strange", per_class=2)
+    words[-3] = str(strange.path)
+    compare(packed, monkeypatch, *words, status=2)
+    assert "hope" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["v1@2"], "one set alone cannot be compared"),
+        (["v1@2", "v1@4", "--measure", "few-shots"], "did you mean few-shot"),
+        (["v1@2", "v1@4", "--measure", "transfer"], "transfer to which clips?"),
+        (["v1@2", "v1@4", "--transfer-to", "x"], "Add --measure transfer"),
+        (["v1@2", "v1@4", "--shots", "1"], "Add --measure few-shot"),
+        (["v1@2", "v1@4", "--measure", "few-shot", "--shots", "0"], "a number of clips above 0"),
+        (
+            ["v1@2", "v1@4", "--measure", "few-shot", "--shots", "one"],
+            "--shots 'one' is not a list of numbers",
+        ),
+        (
+            ["v1@2", "v1@4", "--measure", "held-out-class", "--strategy", "linear-probe"],
+            "a linear classifier reads no texts",
+        ),
         (["v1@2", "v1@2"], "named twice"),
         (["v1@2", "--control", "swaped"], "did you mean swapped"),
         (["v1@2", "v1@4", "--folds", "7"], "has no fold 7"),
@@ -134,6 +218,14 @@ def test_wrong_input_is_a_sentence(
     compare(packed, monkeypatch, *words, status=2)
     out, err = capsys.readouterr()
     assert (said in err, out) == (True, "")
+
+
+def test_transfer_is_not_to_the_clips_of_the_training(
+    packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("v1@2", "v1@4", "--measure", "transfer", "--transfer-to", str(packed.path))
+    compare(packed, monkeypatch, *words, status=2)
+    assert "these are the clips that are trained on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
