@@ -12,12 +12,12 @@ import pytest
 from scipy.stats import binomtest
 
 from dfer_model.data.packed import PackedClips
+from dfer_model.errors import InputError
 from dfer_model.evaluation import evaluate_run
 from dfer_model.runs import Run
 from dfer_model.statistics import paired_difference, uar_weights
 from dfer_prompts import Workspace, compare
 from dfer_prompts.cli import main
-from dfer_prompts.errors import InputError
 
 from ..model import released, tiny
 from .test_run import Terminal, train_words
