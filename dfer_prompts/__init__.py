@@ -46,9 +46,16 @@ if TYPE_CHECKING:
     from .sources.facs import facs_set as facs_set
     from .sources.sentences import sentence_set as sentence_set
     from .studies.comparing import compare as compare
+    from .studies.exporting import export_model as export_model
+    from .studies.importing import import_checkpoint as import_checkpoint
+    from .studies.judging import evaluate as evaluate
+    from .studies.judging import predict as predict
+    from .studies.model_hub import from_pretrained as from_pretrained
+    from .studies.model_hub import push_model as push_model
     from .studies.reproducing import reproduce as reproduce
     from .studies.scoring import score as score
     from .studies.searching import search as search
+    from .studies.training import train as train
     from .templates import Template as Template
     from .templates import load_template as load_template
     from .templates.checks import check_template as check_template
@@ -114,9 +121,20 @@ _HOMES = {
     "sources.facs": ("facs_set",),
     "sources.sentences": ("sentence_set",),
     "studies.comparing": ("compare",),
+    "studies.exporting": ("export_model",),
+    "studies.importing": ("import_checkpoint",),
+    "studies.judging": (
+        "evaluate",
+        "predict",
+    ),
+    "studies.model_hub": (
+        "from_pretrained",
+        "push_model",
+    ),
     "studies.reproducing": ("reproduce",),
     "studies.scoring": ("score",),
     "studies.searching": ("search",),
+    "studies.training": ("train",),
     "versions.store": (
         "DescriptionStore",
         "load",

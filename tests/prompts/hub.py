@@ -56,6 +56,9 @@ class FakeHub:
         assert found is not None
         return found[1]
 
+    def files_of_model(self, repo: str) -> dict[str, bytes]:
+        return self.models[repo].commits[-1][1]
+
     def put(self, repo: str, **files: bytes) -> str:
         """A commit of another person's, with these files and no others."""
         named = {name.replace("__", "."): data for name, data in files.items()}
