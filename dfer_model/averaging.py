@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .checkpoints import trained_state
+
 
 class Average:
-    """avg = d * avg + (1 - d) * weight after every step, of each weight of `model` that is trained.
+    """avg = d * avg + (1 - d) * weight after every step, of all that training changes in `model`.
 
     With d = min(decay, (1 + n) / (10 + n)) at step n (from 1), as TensorFlow's ExponentialMovingAverage with
     num_updates: a short training does not answer with what it began from. At decay 0 nothing is averaged.
@@ -20,7 +22,9 @@ class Average:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay, self.steps = decay, 0
         self.weights = {
-            name: value.detach() for name, value in model.named_parameters() if decay and value.requires_grad
+            name: value.detach()
+            for name, value in trained_state(model).items()
+            if decay and value.is_floating_point()
         }
         self.averages: dict[str, Tensor] = {name: value.clone() for name, value in self.weights.items()}
 

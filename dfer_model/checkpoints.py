@@ -61,7 +61,7 @@ def save_state(path: Path, progress: Progress, model: nn.Module, parts: Mapping[
     state = {
         "epoch": progress.epoch,
         "best": best and {"epoch": best.epoch, "war": best.war, "logits": best.logits},
-        "model": {name: value.detach() for name, value in _trained(model).items()},
+        "model": {name: value.detach() for name, value in trained_state(model).items()},
         "parts": {name: part.state_dict() for name, part in parts.items()},
     }
     with replacing(path) as temporary:
@@ -77,7 +77,7 @@ def load_state(path: Path, model: nn.Module, parts: Mapping[str, Stateful]) -> P
         return Progress()
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        trained = _trained(model)
+        trained = trained_state(model)
         if set(state["model"]) != set(trained):
             raise ValueError("it is of another model")
         with torch.no_grad():
@@ -93,7 +93,7 @@ def load_state(path: Path, model: nn.Module, parts: Mapping[str, Stateful]) -> P
         ) from error
 
 
-def _trained(model: nn.Module) -> dict[str, Tensor]:
+def trained_state(model: nn.Module) -> dict[str, Tensor]:
     """The parameters that are trained, and the running statistics of every BatchNorm among their modules."""
     trained: dict[str, Tensor] = {
         name: value for name, value in model.named_parameters() if value.requires_grad

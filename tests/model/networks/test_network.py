@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 from torchvision.models.video import r2plus1d_18, r3d_18
 
+from dfer_model.averaging import Average
 from dfer_model.networks.network import EachFrame, LastState, VideoNetwork, Volumes
 from dfer_model.temporal import TemporalModel
 
@@ -141,3 +142,19 @@ def test_a_frozen_network_keeps_its_statistics_and_has_no_gradient() -> None:
     assert model.trained_parameters()["image"] == []
     assert all(value.grad is None for value in model.image.parameters())
     assert model.head.weight.grad is not None
+
+
+def test_an_average_of_the_weights_answers_with_averaged_statistics() -> None:
+    torch.manual_seed(1)
+    norm = nn.BatchNorm3d(3)
+    average = Average(norm, decay=0.9)
+    expected = torch.zeros(3)
+    for step in (1, 2, 3):
+        norm(torch.randn(2, 3, 4, 8, 8) + step)
+        average.update()
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * norm.get_buffer("running_mean")
+    now = norm.get_buffer("running_mean").clone()
+    with average.in_place():
+        assert torch.allclose(norm.get_buffer("running_mean"), expected, atol=1e-6)
+    assert torch.equal(norm.get_buffer("running_mean"), now)
