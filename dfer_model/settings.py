@@ -1,8 +1,8 @@
 """A run's settings: every choice that shapes a training, its default, and the presets.
 
-The four presets are `default` (what this project recommends), `paper` (the released code of DFER-CLIP,
-arXiv 2308.13382), `paper-text` (the paper's text where it differs from that code) and `demo` (small, for
-one core).
+The five presets are `default` (what this project recommends), `paper` (the released code of DFER-CLIP,
+arXiv 2308.13382), `paper-text` (the paper's text where it differs from that code), `strong` (what the field
+adds to such a recipe; docs/recipe.md) and `demo` (small, for one core).
 """
 
 from __future__ import annotations
@@ -196,6 +196,21 @@ PRESETS: Mapping[str, Settings] = {
     "default": Settings(),
     "paper": Settings(normalize="none", select="test-best"),
     "paper-text": Settings(normalize="none", select="test-best", brightness_jitter=0.5, rotation=4.0),
+    "strong": Settings(
+        optimizer="adamw",
+        weight_decay=0.01,
+        lr_temporal=3e-4,
+        lr_head=1e-3,
+        schedule="cosine",
+        warmup_epochs=5,
+        label_smoothing=0.1,
+        mixup=0.2,
+        sampling="class-balanced",
+        ema=0.999,
+        learned_temperature=True,
+        test_segments=2,
+        test_crops=3,
+    ),
     "demo": Settings(
         clip="demo",
         weights="shipped",
@@ -218,9 +233,11 @@ _RELEASED_AUGMENTATION: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-# A whole network is trained, at rates that suit it, and reads pixels as its own weights did.
+# A whole network is trained, by the optimizer and at the rates that suit it, and reads pixels as its own
+# weights did.
 _NETWORK: Mapping[str, Any] = {
     "normalize": "clip", "temporal_depth": 0, "lr_image": 1e-2, "lr_temporal": 1e-2, "lr_head": 1e-2,
+    "optimizer": "sgd", "weight_decay": 1e-4,
     "lora_rank": 0, "gradient_checkpointing": False, "learned_temperature": False,
 }  # fmt: skip
 
@@ -228,7 +245,7 @@ STRATEGIES: Mapping[str, Mapping[str, Any]] = {
     "dfer-clip": {"classifier": "dfer-clip"},
     "zero-shot": {
         "classifier": "dfer-clip", "contexts": 0, "temporal_depth": 0, "lr_image": 0.0,
-        "epochs": 0, "select": "last",
+        "epochs": 0, "select": "last", "learned_temperature": False,
     },
     "coop": {
         "classifier": "dfer-clip", "contexts": 16, "context_kind": "unified",
@@ -238,8 +255,10 @@ STRATEGIES: Mapping[str, Mapping[str, Any]] = {
         "classifier": "cocoop", "contexts": 4, "context_kind": "unified",
         "temporal_depth": 0, "lr_image": 0.0,
     },
-    "linear-probe": {"classifier": "linear", "temporal_depth": 0, "lr_image": 0.0},
-    "fine-tuning": {"classifier": "linear", "lr_image": 1e-5},
+    "linear-probe": {
+        "classifier": "linear", "temporal_depth": 0, "lr_image": 0.0, "learned_temperature": False,
+    },
+    "fine-tuning": {"classifier": "linear", "lr_image": 1e-5, "learned_temperature": False},
     "r3d-18": {"classifier": "r3d-18", "weights": "KINETICS400_V1", **_NETWORK},
     "r2plus1d-18": {"classifier": "r2plus1d-18", "weights": "KINETICS400_V1", **_NETWORK},
     "resnet18-lstm": {

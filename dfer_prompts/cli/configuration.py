@@ -17,7 +17,9 @@ DatasetOption = Annotated[
 PresetOption = Annotated[
     str | None,
     typer.Option(
-        "--preset", metavar="NAME", help="default, paper, paper-text, strong, demo, or one of dfer.yaml's presets."
+        "--preset",
+        metavar="NAME",
+        help="default, paper, paper-text, strong, demo, or one of dfer.yaml's presets.",
     ),
 ]
 SetOption = Annotated[

@@ -1,4 +1,4 @@
-"""Settings: defaults of the paper, four presets, and what a person types at `--set`."""
+"""Settings: defaults of the paper, five presets, and what a person types at `--set`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from dfer_model.errors import InputError
-from dfer_model.settings import PRESETS, Settings, preset, with_overrides
+from dfer_model.settings import BEFORE, PRESETS, Settings, preset, with_overrides
 
 # The options of the released train_DFEW.sh and train_FERV39k.sh, and what Generate_Model.py fixes.
 RELEASED = {
@@ -59,6 +59,29 @@ def test_default_never_looks_at_the_test_fold_and_normalises() -> None:
 def test_demo_uses_the_shipped_clip() -> None:
     settings = preset("demo", "drawn")
     assert (settings.clip, settings.weights, settings.frames) == ("demo", "shipped", 8)
+
+
+@pytest.mark.parametrize("name", ["paper", "paper-text"])
+def test_nothing_beyond_the_paper_is_on_in_its_presets(name: str) -> None:
+    settings = preset(name, "dfew").model_dump()
+    added = (
+        {"optimizer": "sgd", "schedule": "multistep", "sampling": "uniform", "learned_temperature": False}
+        | {"gradient_checkpointing": False, "test_segments": 1, "test_crops": 1, "normalize": "none"}
+        | dict.fromkeys(("warmup_epochs", "label_smoothing", "mixup", "cutmix", "ema", "lora_rank"), 0)
+    )
+    assert {key: settings[key] for key in added} == added
+    assert {key: settings[key] for key in BEFORE} == BEFORE
+
+
+def test_strong_is_made_of_separate_settings() -> None:
+    default, strong = preset("default").model_dump(), preset("strong", "dfew")
+    changed = {key for key, value in strong.model_dump().items() if value != default[key]}
+    assert changed == {
+        "optimizer", "weight_decay", "lr_temporal", "lr_head", "schedule", "warmup_epochs", "label_smoothing",
+        "mixup", "sampling", "ema", "learned_temperature", "test_segments", "test_crops",
+    }  # fmt: skip
+    words = [f"{key}={default[key]}" for key in sorted(changed)]  # each can be switched off by itself
+    assert with_overrides(strong, words) == preset("default")
 
 
 def test_an_unknown_preset_names_the_near_one() -> None:

@@ -26,7 +26,7 @@ from dfer_model.runs import Run
 from dfer_model.training import Training, train_run
 
 from . import tiny
-from .resuming import killed_at, same_result
+from .resuming import same_result
 
 
 @pytest.fixture(scope="module")
@@ -248,21 +248,6 @@ def test_a_broken_off_run_goes_on_to_the_same_end(
     assert not Run.open(spec.folder(tmp_path / "cut")).finished
     torch.rand(7)  # another state of torch's random numbers
     assert same_result(train_run(spec, clips, tmp_path / "cut", device="cpu"), whole)
-
-
-def test_kill_9_and_the_same_command_again_end_bit_equal(clips: PackedClips, tmp_path: Path) -> None:
-    changed = {"epochs": 4, "batch_size": 3, "select": "test-best", "brightness_jitter": 0.5}
-    spec = tiny.spec(clips, **changed)
-    whole = train_run(spec, clips, tmp_path / "whole", device="cpu")
-    words = [f"{key}={value}" for key, value in changed.items()]
-    killed_at("epoch 3, step 1 ", clips, tmp_path / "cut", words)
-    assert not Run.open(spec.folder(tmp_path / "cut")).finished
-    resumed: list[str] = []
-    run = train_run(
-        spec, clips, tmp_path / "cut", device="cpu", report=lambda *told: resumed.append(told[-1])
-    )
-    assert same_result(run, whole)
-    assert not any(note.startswith("epoch 2") for note in resumed)  # whole epochs are not done again
 
 
 def test_ctrl_c_says_what_is_kept(clips: PackedClips, tmp_path: Path) -> None:
