@@ -46,6 +46,13 @@ def seen_notes(run: Run, clips: PackedClips, folds: Sequence[int], workspace: Wo
     return [note] if note and described.sha256 == run.texts.sha256 else []
 
 
+def no_texts(classifier: str, class_names: Sequence[str]) -> ClassTexts:
+    """What a classifier that is given no texts has in their place: class names, under its own name."""
+    from dfer_model.runs import ClassTexts
+
+    return ClassTexts(classifier, "", tuple(class_names), ((),) * len(class_names))
+
+
 def descriptor_texts(of: DescriptionSet, class_names: Sequence[str]) -> list[list[str]]:
     """The descriptors of each class in the given order, those of all members, each text once."""
     return [

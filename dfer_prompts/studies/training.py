@@ -15,7 +15,7 @@ from ..workspace import Workspace
 from .choices import Choices, settings_for
 from .clips import open_dataset
 from .progress import Progress, silence
-from .texts import class_texts
+from .texts import class_texts, no_texts
 
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
@@ -53,7 +53,7 @@ def train(
         indices(fold)
     seen = None
     if not settings.uses_texts:
-        texts = _no_texts(settings.classifier, clips)
+        texts = no_texts(settings.classifier, clips.class_names)
         if described is not None:
             note(f"a {settings.classifier} classifier is given no texts: {described.name} is not used")
     elif described is None:
@@ -76,13 +76,6 @@ def train(
 
 def _described(given: DescriptionSet | str | None, workspace: Workspace) -> DescriptionSet | None:
     return DescriptionStore(workspace).load(given) if isinstance(given, str) else given
-
-
-def _no_texts(classifier: str, clips: PackedClips) -> ClassTexts:
-    """Class names alone, under the classifier's name."""
-    from dfer_model.runs import ClassTexts
-
-    return ClassTexts(classifier, "", clips.class_names, ((),) * len(clips.class_names))
 
 
 def _texts(descriptions: DescriptionSet, clips: PackedClips, classes: str | None) -> ClassTexts:

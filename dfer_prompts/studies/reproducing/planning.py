@@ -15,7 +15,7 @@ from ...seen import require_unseen
 from ...sources.sentences import sentence_set
 from ...workspace import Workspace
 from ..choices import settings_for
-from ..texts import class_texts
+from ..texts import class_texts, no_texts
 from .tables import Row
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def plan(study: Study, table: str, number: int, row: Row) -> Planned:
 
     if why_not := _reason(study, row):
         return Planned(table, number, row, why_not)
-    settings, texts = row_settings(study, row), _texts(study, row)
+    settings = row_settings(study, row)
+    texts = _texts(study, row, settings)
     seeds = study.seeds if row.random else study.seeds[:1]
     specs = tuple(
         RunSpec(settings, texts, study.clips.path, study.clips.fingerprint, fold, seed)
@@ -111,7 +112,9 @@ def row_settings(study: Study, row: Row) -> Settings:
     )
 
 
-def _texts(study: Study, row: Row) -> ClassTexts:
+def _texts(study: Study, row: Row, settings: Settings) -> ClassTexts:
+    if not settings.uses_texts:
+        return no_texts(settings.classifier, study.clips.class_names)
     described = _described(study, row)
     require_unseen([described], study.clips.name, study.clips.fingerprint, study.folds)
     return class_texts(described, study.clips.class_names)
