@@ -1,0 +1,82 @@
+"""`export` and `push-model` from the command line: what they print, leave behind and refuse."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnxruntime
+import pytest
+
+from dfer_model.data.packed import PackedClips
+from dfer_model.runs import Run
+from dfer_model.training import train_run
+
+from ..model import tiny
+from ..prompts.hub import TOKEN, FakeHub, serve
+from .test_run import Terminal
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run without a temporal model, since only its files matter, in a folder of its own."""
+    folder = tmp_path_factory.mktemp("trained")
+    clips: PackedClips = tiny.pack(folder / "packed")
+    spec = tiny.spec(clips, epochs=0, temporal_depth=0, frames=2)
+    return train_run(spec, clips, folder / "runs", device="cpu")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
+    return Terminal(monkeypatch, capsys)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    with serve() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield server
+
+
+def test_export_writes_one_file_and_says_how_near_it_is(run: Terminal, trained: Run, isolated: Path) -> None:
+    out, err = run("export", trained.folder, "--format", "onnx")
+    assert f"{trained.id}.onnx" in out
+    assert "Its logits are PyTorch's to" in err
+    path = isolated / f"{trained.id}.onnx"
+    said = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
+    assert json.loads(said["class_names"]) == list(trained.class_names)
+
+    out, _ = run("export", trained.folder, "--format", "safetensors", "--out", "m.safetensors", "--json")
+    told = json.loads(out)
+    assert (told["path"], told["difference"]) == ("m.safetensors", None)
+    assert told["files"] == {"m.safetensors": Path("m.safetensors").stat().st_size}
+
+
+def test_export_refuses_in_a_sentence(
+    run: Terminal, trained: Run, isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, err = run("export", trained.folder, "--format", "onnx", "--out", "faces.bin", status=2)
+    assert "the file's name must end in .onnx" in err
+    _, err = run("export", "nothing", "--format", "onnx", status=2)
+    assert "no run 'nothing'" in err
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    _, err = run("export", trained.folder, "--format", "onnx", status=2)
+    assert "pip install 'dfer-prompts[onnx]'" in err
+    assert list(isolated.iterdir()) == []
+
+
+def test_push_model_lists_what_would_go_and_sends_it(run: Terminal, trained: Run, hub: FakeHub) -> None:
+    out, err = run("push-model", trained.folder, "me/faces", "--dry-run")
+    assert "would go to me/faces" in out
+    assert "Nothing was sent" in err
+    assert hub.requests == []
+    told = json.loads(run("push-model", trained.folder, "me/faces", "--json")[0])
+    assert told["revision"] == hub.models["me/faces"].commits[-1][0]
+    names = [each["name"] for each in told["files"]]
+    assert (names[0], names[-1]) == ("README.md", "model.safetensors")
+    assert set(names) <= set(hub.files_of_model("me/faces"))
+    _, err = run("push-model", trained.folder, "faces", status=2)
+    assert "'faces' is not the name of a model on the hub" in err
