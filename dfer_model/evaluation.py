@@ -21,6 +21,7 @@ from .data.packed import PackedClips
 from .devices import choose_device, precision
 from .dfer_clip import TEMPERATURE
 from .errors import InputError, WorkError
+from .members import Ensemble, Members
 from .prompt_learner import PromptLearner, TextTower
 from .runs import ClassTexts, Predictions, Run
 from .settings import Settings
@@ -206,14 +207,18 @@ def video_frame_features(clip: Clip, frames: Tensor, settings: Settings, device:
     return features
 
 
-def zero_shot_logits(features: Tensor, clip: Clip, texts: ClassTexts) -> Logits:
+def zero_shot_logits(
+    features: Tensor, clip: Clip, texts: ClassTexts, ensemble: Ensemble = "mean-embedding"
+) -> Logits:
     """What CLIP answers untrained: cos(mean of the frame features, text features) / 0.01.
 
     `features` are (clips, T, width) of unit norm as `frame_features` gives them; the logits are (clips,
-    classes). A class with several texts has the unit mean of their features.
+    classes). The texts of a class with several answer together as `ensemble` says.
     """
     with torch.inference_mode():
         prompts = PromptLearner(clip, texts.texts, contexts=0, class_names=texts.class_names)
-        weights = prompts.class_weights(TextTower(clip))  # (classes, width)
+        members = Members(tuple(map(len, texts.texts)), ensemble)
+        weights = members.weights(prompts.member_weights(TextTower(clip)))  # (classes or members, width)
         video = F.normalize(features.float().mean(dim=1), dim=-1)  # (clips, width)
-        return np.asarray((video @ weights.T / TEMPERATURE).numpy(), dtype=np.float32)
+        cosines = members.cosines(video @ weights.T)  # (clips, classes)
+        return np.asarray((cosines / TEMPERATURE).numpy(), dtype=np.float32)

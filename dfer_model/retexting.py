@@ -47,7 +47,7 @@ def retexted(run: Run, texts: ClassTexts, device: torch.device) -> TrainedModel:
     """
     run.require_finished()
     require_retextable(run.settings)
-    base = load_base(run.settings)
+    base = load_base(run.settings.model_copy(update={"gradient_checkpointing": False}))
     if base.sha256 != run.config["clip"]["sha256"]:
         raise InputError(
             f"{run.id} began from another CLIP than {run.settings.clip} {run.settings.weights} now is\n"

@@ -54,14 +54,17 @@ class Training:
     def __str__(self) -> str:
         """How many trainings that is, and why: for who waits for them."""
         grid = self.grid
-        factors = [(len(grid.texts), "sets"), (len(grid.folds), "folds"), (len(grid.seeds), "seeds")]
+        factors = [
+            (len(grid.texts), "set", "sets"),
+            (len(grid.folds), "fold", "folds"),
+            (len(grid.seeds), "seed", "seeds"),
+        ]
         if self.measure == "few-shot":
-            factors.append((len(self.variants), "numbers of shots"))
+            factors.append((len(self.variants), "number of shots", "numbers of shots"))
         if self.measure == "held-out-class":
-            factors.append((len(self.variants), "classes held out in turn"))
-        product = " x ".join(f"{number} {what if number > 1 else what[:-1]}" for number, what in factors[:3])
-        more = "".join(f" x {number} {what}" for number, what in factors[3:])
-        return f"{self.measure}: {len(grid) * len(self.variants)} trainings ({product}{more})"
+            factors.append((len(self.variants), "class held out", "classes held out in turn"))
+        product = " x ".join(f"{number} {one if number == 1 else many}" for number, one, many in factors)
+        return f"{self.measure}: {len(grid) * len(self.variants)} trainings ({product})"
 
 
 def training_for(measure: str, grid: Grid, class_names: Sequence[str], shots: Sequence[int]) -> Training:
@@ -78,7 +81,7 @@ def training_for(measure: str, grid: Grid, class_names: Sequence[str], shots: Se
         )
     shared = settings
     if settings.contexts:
-        shared = settings.model_copy(update={"context_kind": "unified"})
+        shared = settings.model_copy(update={"context_kind": "unified", "member_contexts": "shared"})
     if measure == "few-shot":
         return Training(
             measure, grid, {str(n): settings.model_copy(update={"shots": n}) for n in shots if n > 0}

@@ -53,7 +53,7 @@ def zero_shot_answers(
     videos = video_features(clip, clips, grid.folds, grid.settings, kept, report, device)
     correct = {}
     for texts in grid.texts:
-        logits = zero_shot_logits(videos.features[:, None], clip, texts)
+        logits = zero_shot_logits(videos.features[:, None], clip, texts, grid.settings.ensemble)
         correct[texts.name] = (logits.argmax(axis=1) == videos.labels)[None]
     return Answers(videos.labels, videos.folds, correct)
 

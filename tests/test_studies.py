@@ -92,6 +92,20 @@ def test_compare_keeps_what_its_command_finds(packed: PackedClips, told: Any) ->
     assert told("compare v1@2 v1@4 --control swapped --folds 1 --seeds 1", packed) == kept
 
 
+def test_measures_have_the_same_words_in_python(packed: PackedClips, told: Any) -> None:
+    said: list[str] = []
+    options = {"dataset": packed, "folds": [1], "seeds": [1], **choices()}
+    compared = compare(
+        "v1@2", "v1@4", measure=["zero-shot", "few-shot"], shots=[0, 1], note=said.append, **options
+    )
+    assert said == ["few-shot: 2 trainings (2 sets x 1 fold x 1 seed x 1 number of shots)"]
+    assert compared.comparison.measures == ("zero-shot", "few-shot")
+    words = "compare v1@2 v1@4 --measure zero-shot --measure few-shot --shots 0,1 --folds 1 --seeds 1"
+    assert told(words, packed) == as_json(compared.as_dict())
+    with pytest.raises(InputError, match="no measure is given"):
+        compare("v1@2", "v1@4", measure=[], **options)
+
+
 def test_another_workspace_is_written_to_and_read(packed: PackedClips, tmp_path: Path) -> None:
     (tmp_path / "dfer.yaml").write_text(f"datasets: {{tiny: {packed.path}}}")
     place = Workspace(tmp_path)

@@ -120,7 +120,7 @@ def test_measures_have_their_figures_their_pictures_and_their_cost(
     compare(packed, monkeypatch, *words, "--json")
     out, err = capsys.readouterr()
     result = json.loads(out)
-    assert "few-shot: 4 trainings (2 sets x 1 fold x 2 seeds x 1 numbers of shots)" in err
+    assert "few-shot: 4 trainings (2 sets x 1 fold x 2 seeds x 1 number of shots)" in err
     assert result["measures"] == ["few-shot"]
     (first, second) = result["sets"]
     assert list(first) == [

@@ -14,7 +14,15 @@ from dfer_model.clip import Clip
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.errors import InputError
 from dfer_model.evaluation import frame_features
-from dfer_model.zero_shot import ENSEMBLINGS, Videos, ensembled_answers, prompt_figures, video_features
+from dfer_model.experiments import Grid
+from dfer_model.zero_shot import (
+    ENSEMBLINGS,
+    Videos,
+    ensembled_answers,
+    prompt_figures,
+    video_features,
+    zero_shot_answers,
+)
 
 from . import tiny
 
@@ -94,3 +102,25 @@ def test_fold_0_is_clips_too_and_a_fold_without_clips_is_a_sentence(tiny_clip: C
     assert videos.folds.tolist() == [0] * 3
     with pytest.raises(InputError, match="has no fold 4"):
         video_features(tiny_clip, split, (0, 4), settings, tmp_path / "kept", silent, "cpu")
+
+
+@pytest.mark.parametrize("ensemble", ["mean-embedding", "mean-similarity", "max"])
+def test_members_answer_as_the_setting_says(
+    tiny_clip: Clip, clips: PackedClips, tmp_path: Path, ensemble: str
+) -> None:
+    grid = Grid(tiny.settings(ensemble=ensemble), (tiny.TEXTS,), (1, 2), (1,))
+    found = zero_shot_answers(grid, tiny_clip, clips, tmp_path, silent, "cpu")
+    videos = video_features(tiny_clip, clips, (1, 2), grid.settings, tmp_path, silent, "cpu")
+    with torch.inference_mode():
+        own = [
+            F.normalize(tiny_clip.model.encode_text(tiny_clip.tokenizer(list(each))), dim=-1)  # type: ignore[operator]
+            for each in tiny.TEXTS.texts
+        ]
+    cosines = [videos.features @ each.T for each in own]
+    by_hand = {
+        "mean-embedding": [videos.features @ F.normalize(each.mean(0), dim=0) for each in own],
+        "mean-similarity": [each.mean(dim=1) for each in cosines],
+        "max": [each.amax(dim=1) for each in cosines],
+    }[ensemble]
+    right = torch.stack(by_hand, dim=1).argmax(dim=1).numpy() == videos.labels
+    assert found.correct["v1@2"].tolist() == [right.tolist()]
