@@ -64,7 +64,7 @@ class Answers:
         correct = self.correct[name]
         # The figure is its difference from a set that answers nothing.
         whole = paired_difference(correct, np.zeros_like(correct), weights, self.labels, self.folds)
-        return replace(figure(correct @ weights), low=whole.low, high=whole.high)
+        return replace(figure(correct @ weights), low=max(0.0, whole.low), high=whole.high)
 
 
 Figures = Mapping[str, Figure]  # by set, or by what a curve is over

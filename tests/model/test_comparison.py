@@ -170,3 +170,33 @@ def test_mcnemar_stands_beside_the_war() -> None:
     pair = compared(one, one, ["control:swapped"]).pairs[0]
     assert (pair.mcnemar.first_only, pair.mcnemar.second_only) == (40, 0)
     assert pair.mcnemar.p == pytest.approx(2 / 2**40)
+
+
+def test_several_answers_of_a_measure_count_by_their_mean_and_vote_one_by_one() -> None:
+    # With few shots v1 answers nothing, with more all; control:swapped nothing at all.
+    parts = (answers(v1=NONE, control_swapped=NONE), answers(v1=ALL, control_swapped=NONE))
+    result = compare_measured([Measured("few-shot", parts)], ["control:swapped"], (1, 2), (1, 2), "last")
+    (pair,) = result.pairs
+    assert (pair.uar.value, pair.verdict) == (pytest.approx(50), "better")
+    assert (pair.mcnemar.first_only, pair.mcnemar.second_only) == (80, 0)
+    figure = result.sets[0].figures["few_shot_uar"]
+    assert (figure.mean, figure.low, figure.high) == (pytest.approx(50), pytest.approx(50), pytest.approx(50))
+
+
+def test_a_figure_has_an_interval_of_both_lucks() -> None:
+    # Seeds answer 40 and 80 percent of each fold and class: 60, with a standard error of 20.
+    gained = np.stack([np.arange(80) % 10 < 4, np.arange(80) % 10 < 8])
+    one_seed = answers(v1=gained[:1], control_swapped=NONE[:1])
+    both = answers(v1=gained, control_swapped=NONE)
+    (narrow, wide) = (
+        compare_measured([Measured("trained", (each,))], ["control:swapped"], (1, 2), (1, 2), "last")
+        .sets[0]
+        .figures["trained_uar"]
+        for each in (one_seed, both)
+    )
+    assert narrow.low is not None
+    assert narrow.high is not None
+    # The luck of 80 clips alone: two standard errors of a share of 0.4 are 11 points.
+    assert narrow.high - narrow.low == pytest.approx(22, abs=3)
+    assert wide.std == pytest.approx(np.sqrt(2) * 20)
+    assert (wide.low, wide.high) == (0, 100)  # Student's t of one degree of freedom, within what can be
