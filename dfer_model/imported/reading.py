@@ -93,6 +93,18 @@ def _names_in(stream: IO[bytes]) -> Iterator[str]:
             yield ".".join(NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name)))
 
 
+def _is_plain(value: Tensor) -> bool:
+    """Whether every number of a tensor is in the file: not `meta`, sparse, quantized or a wide view."""
+    if (
+        value.layout != torch.strided
+        or value.device.type != "cpu"
+        or value.is_quantized
+        or value.is_complex()
+    ):
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
 def _checkpoint(content: Any, path: Path) -> Checkpoint:
     beside = content if isinstance(content, Mapping) else {}
     state = beside.get("state_dict", content)
@@ -101,6 +113,10 @@ def _checkpoint(content: Any, path: Path) -> Checkpoint:
     for key, value in state.items():
         if not isinstance(key, str) or type(value) not in (Tensor, torch.nn.Parameter):
             raise InputError(f"{path} holds no state dict: {str(key)[:80]!r} is no tensor")
+        if not _is_plain(value):
+            raise InputError(
+                f"{path} cannot be imported: {key[:80]!r} does not hold all the numbers it claims"
+            )
     tensors = {
         key.removeprefix("module."): value.detach().float() if value.is_floating_point() else value
         for key, value in state.items()

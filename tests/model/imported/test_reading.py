@@ -161,6 +161,43 @@ def test_a_file_without_tensors_by_name_is_refused(tmp_path: Path, content: obje
         read_checkpoint(tmp_path / "m.pth")
 
 
+ODD: dict[str, Callable[[], torch.Tensor]] = {
+    "without storage": lambda: torch.empty(3, 2, device="meta"),
+    "sparse": lambda: torch.eye(3).to_sparse(),
+    "quantized": lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
+    "complex": lambda: torch.ones(3, dtype=torch.complex64),
+    "a view of terabytes": lambda: torch.ones(1, dtype=torch.half).expand(10**12),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_a_tensor_that_is_not_wholly_in_the_file_is_refused(tmp_path: Path, case: str) -> None:
+    torch.save({"state_dict": {"module.a": ODD[case]()}}, tmp_path / "m.pth")
+    with pytest.raises(InputError, match=r"'module\.a' does not hold all the numbers|cannot be read"):
+        read_checkpoint(tmp_path / "m.pth")
+
+
+# What torch's own reader allows, given what it was not made for.
+ALLOWED = {
+    "a tensor beyond its storage": lambda: Calls(
+        torch._utils._rebuild_tensor_v2, torch.ones(1).untyped_storage(), 0, (9,), (1,), False, None
+    ),
+    "a tensor of a strange type": lambda: Calls(
+        torch._tensor._rebuild_from_type_v2, torch.Tensor, torch.Tensor, (), {"__class__": 1}
+    ),
+    "a codec": lambda: Calls(__import__("_codecs").encode, "a", "zip"),
+    "much memory": lambda: Calls(bytearray, 10**15),
+    "a dictionary of no pairs": lambda: Calls(__import__("collections").OrderedDict, 7),
+}
+
+
+@pytest.mark.parametrize("case", ALLOWED)
+def test_what_torch_allows_makes_no_traceback(tmp_path: Path, case: str) -> None:
+    torch.save({"state_dict": {"a": torch.ones(2)}, "x": ALLOWED[case]()}, tmp_path / "m.pth")
+    with contextlib.suppress(InputError):
+        assert read_checkpoint(tmp_path / "m.pth").tensors["a"].tolist() == [1, 1]
+
+
 def test_a_torchscript_archive_is_refused(tmp_path: Path) -> None:
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "m.pth"))
     with pytest.raises(InputError, match="cannot be read as a checkpoint"):
