@@ -56,6 +56,6 @@ def _use(repo: str) -> str:
         'model.predict("clip.mp4").probabilities\n'
         "```\n\n"
         "`model.safetensors` is all that this reads: class names, texts, settings and preprocessing are in "
-        "its metadata. The whole repository, downloaded, is a run's folder, which `dfer-prompts evaluate FOLDER "
-        "--dataset DIR` takes.\n"
+        "its metadata. The whole repository, downloaded, is a run's folder: `dfer-prompts evaluate FOLDER "
+        "--dataset DIR`.\n"
     )
