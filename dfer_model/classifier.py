@@ -1,11 +1,14 @@
-"""What training, evaluation and prediction ask of a model, by whichever strategy it was made."""
+"""What training, evaluation and prediction ask of a model, whichever strategy made it, and what it stands on."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor, nn
+
+Texts = Sequence[Sequence[str]]
 
 
 class Classifier(nn.Module):
@@ -32,3 +35,16 @@ class Classifier(nn.Module):
 
         A part that is not there is empty.
         """
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """What a classifier is built on: pretrained weights, and the frames that they take."""
+
+    sha256: str  # over all weights, equal for equal weights of any file
+    image_size: int  # pixels, both sides
+    mean: tuple[float, float, float]  # of pixels in 0..1, per channel
+    std: tuple[float, float, float]
+    build: Callable[[Texts, Sequence[str]], Classifier]
+    """From texts, in label order a list each, and class names to a model whose new parts are drawn with
+    torch's random state as it is: seed it first. Raises InputError for texts that do not fit."""

@@ -13,12 +13,12 @@ from typing import Any
 
 import yaml
 
+from .classifier import Base
 from .data.packed import PackedClips
 from .files import write_text
 from .report.card import card
 from .report.figures import confusion_figure
 from .runs import FORMAT_VERSION, Predictions, Run, RunSpec, write_predictions
-from .strategies import Base
 
 VERSIONED = ("dfer-prompts", "torch", "torchvision", "open_clip_torch", "accelerate")
 

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from .adapting import adapt
-from .classifier import Classifier
+from .classifier import Base, Classifier, Texts
 from .clip import clip_identity, load_clip
 from .cocoop import CoCoOp
 from .dfer_clip import DferClip, VideoClassifier
 from .errors import InputError
 from .heads import LinearHead
+from .networks import network_base
 from .settings import ModelSettings
-
-Texts = Sequence[Sequence[str]]
-
-
-@dataclass(frozen=True, eq=False)
-class Base:
-    """What a classifier is built on: pretrained weights, and the frames that they take."""
-
-    sha256: str  # over all weights, equal for equal weights of any file
-    image_size: int  # pixels, both sides
-    mean: tuple[float, float, float]  # of pixels in 0..1, per channel
-    std: tuple[float, float, float]
-    build: Callable[[Texts, Sequence[str]], Classifier]
-    """From texts, in label order a list each, and class names to a model whose new parts are drawn with
-    torch's random state as it is: seed it first. Raises InputError for texts that do not fit."""
 
 
 def load_base(settings: ModelSettings) -> Base:
@@ -37,8 +22,6 @@ def load_base(settings: ModelSettings) -> Base:
     """
     _refuse_contradictions(settings)
     if not settings.uses_clip:
-        from .networks import network_base  # which makes a Base, and so imports this module
-
         return network_base(settings)
     clip = load_clip(settings.clip, settings.weights)
 

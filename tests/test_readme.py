@@ -20,7 +20,8 @@ from .prompts.forks import Forks, forks
 
 ROOT = Path(__file__).parent.parent
 README, GUIDE = ROOT / "README.md", ROOT / "docs" / "descriptions.md"
-QUICK = "preset: quick\npresets: {quick: {base: demo, epochs: 1, frames: 4, workers: 0}}\n"
+DEMO = "{base: demo, epochs: 1, frames: 4, workers: 0}"
+QUICK = f"preset: quick\npresets: {{quick: {DEMO}, paper: {DEMO}}}\n"
 OLLAMA = "http://localhost:11434/v1"
 
 

@@ -18,9 +18,9 @@ from torch import nn
 from torchvision.models import ResNet18_Weights, resnet18
 from torchvision.models.video import R2Plus1D_18_Weights, R3D_18_Weights, r2plus1d_18, r3d_18
 
+from ..classifier import Base, Texts
 from ..errors import InputError
 from ..settings import ModelSettings
-from ..strategies import Base, Texts
 from ..temporal import TemporalModel
 from . import c3d, i3d, p3d
 from .network import EachFrame, LastState, VideoNetwork, Volumes
