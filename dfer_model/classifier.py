@@ -1,4 +1,4 @@
-"""What training, evaluation and prediction ask of a model, whichever strategy made it, and what it stands on."""
+"""What training, evaluation and prediction ask of a model, whichever strategy made it, and its base."""
 
 from __future__ import annotations
 
