@@ -50,5 +50,7 @@ def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> I
     choices = list(known)
     near = difflib.get_close_matches(name, choices, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    listing = ", ".join(choices) if choices else "none"
+    # Rows of a table have commas in their names.
+    between = "; " if any("," in choice for choice in choices) else ", "
+    listing = between.join(choices) if choices else "none"
     return InputError(f"no {kind} {name!r}{where}{hint}\nThere are: {listing}")

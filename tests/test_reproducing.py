@@ -188,6 +188,10 @@ def test_rows_are_found_by_name_and_number() -> None:
         find_rows(["table2"], ["Co-Op"])
     with pytest.raises(InputError, match="no row '3-12' in table2"):
         find_rows(["table2"], ["3-12"])
+    with pytest.raises(
+        InputError, match="There are: middle, unified; middle, class-specific; end, unified; end"
+    ):
+        find_rows(["table4"], ["9"])
     with pytest.raises(InputError, match=r"There are: table1, table2, .*tableA, tableB"):
         find_tables(["table9"])
 

@@ -77,6 +77,8 @@ def numbers(text: str, option: str, *, least: int = 1) -> tuple[int, ...]:
         found += range(int(first), min(int(last if dash else first), int(first) + MOST_NUMBERS) + 1) or [-1]
     if len(found) > MOST_NUMBERS:
         raise InputError(f"{option} {text!r} names more than {MOST_NUMBERS} numbers")
-    if min(found) < least or len(set(found)) != len(found):
+    if min(found) < 0 or len(set(found)) != len(found):
         raise InputError(f"{option} {text!r} names no number, or one twice; write it like 1-3 or 1,2,5")
+    if min(found) < least:
+        raise InputError(f"{option} {text!r} begins below {least}; write it like 1-3 or 1,2,5")
     return tuple(found)

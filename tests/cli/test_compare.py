@@ -239,3 +239,9 @@ def test_lists_of_numbers(text: str, expected: tuple[int, ...]) -> None:
 def test_what_is_no_list_of_numbers(text: str) -> None:
     with pytest.raises(InputError, match="--seeds"):
         numbers(text, "--seeds")
+
+
+def test_numbers_that_begin_too_low_are_told_so() -> None:
+    with pytest.raises(InputError, match="--seeds '0-2' begins below 1"):
+        numbers("0-2", "--seeds")
+    assert numbers("0-2", "--shots", least=0) == (0, 1, 2)
