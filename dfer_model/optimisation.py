@@ -36,7 +36,7 @@ def make_optimizer(model: Classifier, settings: Settings) -> tuple[Optimizer, La
     if not groups:
         raise InputError(
             "nothing is left to train: no part of the model has a learning rate above 0\n"
-            "Give one a rate, such as --set lr_context=1e-3"
+            "Give one a rate, such as --set lr_context=1e-3, or train nothing: --epochs 0"
         )
     if settings.warmup_epochs >= settings.epochs:
         raise InputError(
