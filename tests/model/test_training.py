@@ -93,7 +93,7 @@ def test_the_run_folder(clips: PackedClips, tmp_path: Path) -> None:
     assert predictions.labels.tolist() == clips.labels[test].tolist()
     assert run.result["measures"]["last"] == run.measures("last").as_dict()
     card = (run.folder / "README.md").read_text()
-    for said in ("v1@2 on tiny, fold 1, seed 1", "preset default with", f"{run.measures('last').uar:.2f}"):
+    for said in ("v1@2 on tiny, fold 1, seed 1", "preset default, ", f"{run.measures('last').uar:.2f}"):
         assert said in card
 
 
