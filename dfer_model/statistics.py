@@ -163,9 +163,22 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _strata(labels: NDArray[np.int64], folds: NDArray[np.int64]) -> list[NDArray[np.intp]]:
-    pairs = np.stack([folds, labels], axis=1)
-    _, inverse = np.unique(pairs, axis=0, return_inverse=True)
-    return [np.flatnonzero(inverse.ravel() == stratum) for stratum in range(inverse.max() + 1)]
+    """The clips that are resampled together: those of a class in a fold, and the lone clips of a fold.
+
+    A class with one clip would show no luck at all. Collapsed into one stratum, lone clips show too much
+    rather than too little (W. Cochran, Sampling Techniques, 1977, section 5A.12); one that is alone even so
+    joins the smallest class of its fold.
+    """
+    strata: list[NDArray[np.intp]] = []
+    for fold in np.unique(folds):
+        here = np.flatnonzero(folds == fold)
+        classes = [here[labels[here] == label] for label in np.unique(labels[here])]
+        lone = [each for each in classes if len(each) == 1]
+        own = sorted((each for each in classes if len(each) > 1), key=len)
+        joined = lone + (own[:1] if len(lone) == 1 else [])
+        strata += own[1:] if len(lone) == 1 else own
+        strata += [np.concatenate(joined)] if joined else []
+    return strata
 
 
 def _clip_luck(
@@ -208,7 +221,7 @@ def _resample(
     """Draws (resamples,) of the sum of `parts` (clips,) less their sum, clips resampled in each stratum.
 
     Of n clips n - 1 are drawn, which makes the variance unbiased however few they are (J. Rao and C. Wu,
-    Journal of the American Statistical Association 83, 1988). A lone clip has no luck that could be found.
+    Journal of the American Statistical Association 83, 1988).
     """
     luck = np.zeros(RESAMPLES)
     for members in strata:

@@ -263,5 +263,26 @@ def test_a_figure_s_interval_has_the_width_that_theory_gives() -> None:
 
 def test_strata_without_luck_have_an_interval_of_zero() -> None:
     # All clips of class 0 right, all of class 1 wrong: however they are resampled, recalls are 1 and 0.
-    interval = figure_interval(LABELS == 0, uar_weights(LABELS, FOLDS), LABELS, FOLDS)
+    labels, folds = np.repeat([0, 1], 3), np.ones(6, dtype=np.int64)
+    interval = figure_interval(labels == 0, uar_weights(labels, folds), labels, folds)
     assert (interval.low, interval.value, interval.high) == pytest.approx((50.0, 50.0, 50.0))
+
+
+def test_lone_clips_of_a_fold_are_resampled_together() -> None:
+    # Eleven classes of one clip each, 4 of which the second alone answers: the figure is a mean of 11 gains.
+    labels, folds = np.arange(11), np.ones(11, dtype=np.int64)
+    first, second = (labels >= 4)[None], np.ones((1, 11), dtype=bool)
+    weights = uar_weights(labels, folds)
+    found = paired_difference(first, second, weights, labels, folds)
+    gains = np.array([-1.0] * 4 + [0.0] * 7)
+    half_width = 1.96 * 100 * gains.std(ddof=1) / np.sqrt(11)
+    assert found.value == pytest.approx(-400 / 11)
+    assert found.high - found.low == pytest.approx(2 * half_width, rel=0.15)
+
+
+def test_a_lone_clip_joins_the_smallest_class_of_its_fold() -> None:
+    # Class 2 has one clip, class 1 two, class 0 six: only a stratum of 2 and 1 has luck in it.
+    labels, folds = np.array([0] * 6 + [1, 1, 2]), np.ones(9, dtype=np.int64)
+    found = figure_interval(labels == 2, uar_weights(labels, folds), labels, folds)
+    assert found.value == pytest.approx(100 / 3)
+    assert found.low < found.value < found.high
