@@ -235,6 +235,8 @@ class Training:
     def facts(self) -> dict[str, Any]:
         """What result.json records beside the measures."""
         notes = list(self.spec.notes)
+        if not self.settings.epochs:
+            notes.append("no epochs: nothing was trained, and the model answers as it began")
         if self.settings.epochs and self.batch_size < self.settings.batch_size:
             notes.append(
                 f"the fold has {len(self.learning.train)} training clips, fewer than batch_size="
