@@ -16,17 +16,14 @@ import open_clip
 import pytest
 import torch
 from open_clip.model import convert_weights_to_fp16
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-import dfer_model.clip
 from dfer_model.clip import (
     Clip,
     clip_from_config,
     clip_identity,
     load_clip,
-    load_demo_clip,
-    save_demo_clip,
     token_ids,
 )
 from dfer_model.errors import InputError
@@ -366,49 +363,3 @@ def test_tokens_are_those_of_open_clip(tiny_clip: Clip) -> None:
     ids = token_ids(tiny_clip, text, owner="'happiness'")
     row = open_clip.tokenize([text])[0]
     assert row[: len(ids) + 2].tolist() == [49406, *ids, 49407]
-
-
-# The demo CLIP
-
-
-@pytest.mark.parametrize("tower", ["tiny_clip", "tiny_resnet_clip"])
-def test_the_demo_format_keeps_the_rows_in_use(
-    tower: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    clip: Clip = request.getfixturevalue(tower)
-    texts = ["tears.", "raised cheeks."]
-    used = {token for text in texts for token in clip.tokenizer.encode(text)}
-    save_demo_clip(clip, tmp_path / "demo", sorted(used))
-    loaded = load_demo_clip(tmp_path / "demo")
-    for got, wanted in zip(outputs(loaded.model), outputs(clip.model), strict=True):
-        torch.testing.assert_close(got[0], wanted[0])
-    table = loaded.model.token_embedding.weight
-    in_use = table.abs().sum(1) > 0
-    assert set(in_use.nonzero().flatten().tolist()) == used | {49406, 49407}
-    assert load_file(tmp_path / "demo" / "model.safetensors")["token_embedding.rows"].dtype == torch.int64
-    assert (loaded.name, loaded.image_size, loaded.mean) == ("demo", 32, clip.mean)
-
-
-def test_load_clip_demo_reads_the_shipped_folder(
-    tiny_resnet_clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save_demo_clip(tiny_resnet_clip, tmp_path, [320])
-    monkeypatch.setattr(dfer_model.clip, "DEMO_FOLDER", tmp_path)
-    assert clip_identity(load_clip("demo")) == clip_identity(load_clip("demo", "shipped"))
-    assert clip_identity(load_clip("demo")) != clip_identity(load_clip("demo", "random"))
-
-
-def test_a_damaged_demo_folder_is_a_sentence(tiny_resnet_clip: Clip, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no demo CLIP in .*config\.json"):
-        load_demo_clip(tmp_path)
-    save_demo_clip(tiny_resnet_clip, tmp_path, [320])
-    tensors = load_file(tmp_path / "model.safetensors")
-    save_file(
-        {**tensors, "token_embedding.rows": tensors["token_embedding.rows"] + 49408},
-        tmp_path / "model.safetensors",
-    )
-    with pytest.raises(InputError, match="lie outside the vocabulary of 49408"):
-        load_demo_clip(tmp_path)
-    (tmp_path / "model.safetensors").write_bytes(b"no")
-    with pytest.raises(InputError, match=r"model\.safetensors cannot be read"):
-        load_demo_clip(tmp_path)

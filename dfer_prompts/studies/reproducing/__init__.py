@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from ..clips import each_once, judging_folds, open_dataset
 from ..progress import Progress, silence
 from .planning import Planned, Study, check, plan
 from .results import Reproduced, caveats, keep, protocol_line, row_result
-from .tables import OWN_FILE, find_rows, find_tables, paper, published_figures
+from .tables import OWN_FILE, Figures, find_rows, find_tables, paper, published_figures
 
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
@@ -73,7 +73,22 @@ def reproduce(
     )
     planned = [plan(study, table, *each) for table, listed in chosen_rows.items() for each in listed]
     runs = _run(planned, study, device, progress)
+    result = _result(planned, runs, known, study, out)
+    keep(result, runs)
+    return result
+
+
+def _result(
+    planned: Sequence[Planned],
+    runs: Mapping[tuple[str, int], Sequence[Run]],
+    known: Figures,
+    study: Study,
+    out: Path | str | None,
+) -> Reproduced:
+    """What the rows reached, beside what is known of them."""
+    clips = study.clips
     name = clips.name.casefold()
+    tables = dict.fromkeys(each.table for each in planned)
     results = tuple(
         row_result(
             each, runs[each.table, each.number], known.get(each.table, {}).get(each.row.name, {}).get(name)
@@ -83,20 +98,18 @@ def reproduce(
     ids = "\n".join(
         [*(f"{each.table} {each.number}" for each in planned), *(i for r in results for i in r.runs)]
     )
-    result = Reproduced(
-        folder=_folder(place, out, ids),
+    return Reproduced(
+        folder=_folder(study.workspace, out, ids),
         dataset=clips.name,
         class_names=clips.class_names,
         folds=study.folds,
         seeds=study.seeds,
-        titles={table: paper().tables[table].title for table in chosen_rows if chosen_rows[table]},
-        assumed={table: paper().tables[table].assumed for table in chosen_rows if chosen_rows[table]},
+        titles={table: paper().tables[table].title for table in tables},
+        assumed={table: paper().tables[table].assumed for table in tables},
         rows=results,
         protocol=protocol_line(results, study.folds, study.seeds),
         caveats=tuple(caveats(paper(), clips.name, clips.fold_names(), study.folds, study.seeds)),
     )
-    keep(result, runs)
-    return result
 
 
 def _any(tables: Sequence[str]) -> Sequence[str]:
