@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from filelock import FileLock, Timeout
 
 from .averaging import Average
@@ -32,11 +31,11 @@ from .errors import InputError, Interrupted, WorkError
 from .evaluation import Report, predict_logits, silent
 from .files import replacing
 from .metrics import measures
-from .mixing import Mixing
 from .optimisation import make_optimizer
 from .run_writer import Outcome, begin_run, finish_run, record_epoch
 from .runs import Predictions, Run, RunSpec
 from .settings import Settings
+from .steps import Step
 from .strategies import load_base
 from .trained_model import TrainedModel
 from .training_clips import training_clips
@@ -112,7 +111,19 @@ class Training:
             optimizer, self.scheduler = make_optimizer(model, self.settings)
             self.optimizer = self.accelerator.prepare(optimizer)
             self.parts = {"optimizer": self.optimizer, "scheduler": self.scheduler}
+        # After the optimizer, which freezes what has no learning rate.
         self.parts["average"] = self.average = Average(self.model, self.settings.ema)
+        if self.settings.epochs:
+            self.step = Step(
+                self.model,
+                self.optimizer,
+                self.average,
+                self.accelerator,
+                settings=self.settings,
+                scale=self.scale,
+                learned=torch.from_numpy(self.learning.learned).to(device),
+                seed=spec.seed,
+            )
         self.dataset = ClipDataset(
             clips,
             self.learning.train,
@@ -121,11 +132,6 @@ class Training:
             train=Augmentation(self.settings.brightness_jitter, self.settings.rotation),
             seed=spec.seed,
         )
-        self.learned = torch.from_numpy(self.learning.learned).to(device)
-        # A label's place among the learned ones; one that is not learned never comes.
-        self.position = torch.zeros(len(clips.class_names), dtype=torch.int64, device=device)
-        self.position[self.learned] = torch.arange(len(self.learned), device=device)
-        self.mixing = Mixing(self.settings.mixup, self.settings.cutmix, len(self.learned), spec.seed)
         self.order: Shuffled | ClassBalanced = Shuffled(self.dataset, spec.seed)
         if self.settings.sampling == "class-balanced":
             self.order = ClassBalanced(clips.labels[self.learning.train], spec.seed)
@@ -170,20 +176,11 @@ class Training:
         self.order.epoch = epoch
         self.model.train()
         losses: list[float] = []
-        for step, batch in enumerate(self.batches, 1):
-            frames = self.scale(batch["frames"].to(self.device, non_blocking=True))  # (clips, T, 3, H, W)
-            labels = self.position[batch["label"].to(self.device, non_blocking=True)]
-            frames, targets = self.mixing(frames, labels, epoch, step)
-            logits = self.model(frames)[:, self.learned]
-            loss = F.cross_entropy(logits, targets, label_smoothing=self.settings.label_smoothing)
-            losses.append(loss.item())
+        for number, batch in enumerate(self.batches, 1):
+            losses.append(self.step(batch, epoch, number).item())
             if not math.isfinite(losses[-1]):
-                raise WorkError(self.not_finite(losses[-1], epoch, step))
-            self.optimizer.zero_grad()
-            self.accelerator.backward(loss)
-            self.optimizer.step()
-            self.average.update()
-            told = f"epoch {epoch}, step {step} of {len(self.batches)}, loss {losses[-1]:.3f}"
+                raise WorkError(self.not_finite(losses[-1], epoch, number))
+            told = f"epoch {epoch}, step {number} of {len(self.batches)}, loss {losses[-1]:.3f}"
             report(epoch - 1, self.settings.epochs, told)
         return sum(losses) / len(losses)
 

@@ -10,7 +10,8 @@ import difflib
 import json
 import os
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -152,11 +153,15 @@ def run_blocking(work: Coroutine[Any, Any, T]) -> T:
     with ThreadPoolExecutor(max_workers=1) as pool:
         running = pool.submit(asyncio.run, told())
         try:
-            return running.result()
+            # Woken now and then: a signal that the system hands to another thread does not end a longer wait.
+            while not wait([running], timeout=0.1).done:
+                pass
         except KeyboardInterrupt:  # it reaches this thread only, and leaving the block waits for the other
             loop, task = begun.result()
-            loop.call_soon_threadsafe(task.cancel)
+            with suppress(RuntimeError):  # the work may have ended meanwhile, and its loop with it
+                loop.call_soon_threadsafe(task.cancel)
             raise
+        return running.result()
 
 
 async def served_models(client: openai.AsyncOpenAI) -> list[str]:
