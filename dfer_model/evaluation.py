@@ -169,7 +169,7 @@ def evaluate_run(
 
 
 class _FrameFeatures(nn.Module):
-    """CLIP's image tower on uint8 frames: (clips, T, 3, H, W) -> (clips, T, width), unit norm."""
+    """CLIP's image tower on uint8 frames: (..., 3, H, W) -> (..., width)."""
 
     def __init__(self, clip: Clip, settings: Settings) -> None:
         super().__init__()
@@ -177,9 +177,19 @@ class _FrameFeatures(nn.Module):
         self.scale = pixel_scale(settings.normalize, clip.mean, clip.std)
 
     def forward(self, frames: Tensor) -> Tensor:
-        clips, length = frames.shape[:2]
-        features: Tensor = self.tower(self.scale(frames.flatten(0, 1)))  # (clips * T, width)
-        return F.normalize(features.float(), dim=-1).view(clips, length, -1)
+        features: Tensor = self.tower(self.scale(frames.flatten(0, -4)))  # (frames of all clips, width)
+        return features.view(*frames.shape[:-3], -1)
+
+
+def tower_features(
+    clip: Clip, dataset: ClipDataset, settings: Settings, device: torch.device, report: Report = silent
+) -> Tensor:
+    """What CLIP's image tower says of the frames of `dataset`: (clips, T, width), on the CPU.
+
+    Of several segments or crops of a test, (clips, segments * crops, T, width).
+    """
+    module = _FrameFeatures(clip, settings).to(device)
+    return _over_clips(module, dataset, settings, device, report, dataset.segments * dataset.crops)
 
 
 def frame_features(
@@ -191,10 +201,8 @@ def frame_features(
     report: Report = silent,
 ) -> Tensor:
     """CLIP's features of the clips at `indices`: (clips, T, width), unit norm, on the CPU."""
-    where = choose_device(device)
-    module = _FrameFeatures(clip, settings).to(where)
     dataset = ClipDataset(clips, indices, frames=settings.frames, image_size=clip.image_size)
-    return _over_clips(module, dataset, settings, where, report)
+    return F.normalize(tower_features(clip, dataset, settings, choose_device(device), report), dim=-1)
 
 
 def video_frame_features(clip: Clip, frames: Tensor, settings: Settings, device: str | None = None) -> Tensor:
@@ -203,8 +211,8 @@ def video_frame_features(clip: Clip, frames: Tensor, settings: Settings, device:
     module = _FrameFeatures(clip, settings).to(where).eval()
     square = resize(list(frames), clip.image_size)[None].to(where)  # (1, T, 3, S, S)
     with torch.inference_mode(), precision(settings.precision, where):
-        features: Tensor = module(square)[0].cpu()
-    return features
+        features: Tensor = module(square)[0].float().cpu()
+    return F.normalize(features, dim=-1)
 
 
 def zero_shot_logits(

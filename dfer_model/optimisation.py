@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
+from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from .classifier import Classifier
 from .errors import InputError
 from .settings import Settings
 
 
-def make_optimizer(model: Classifier, settings: Settings) -> tuple[Optimizer, LambdaLR]:
+class Trainable(Protocol):
+    """A classifier, or several as one."""
+
+    def trained_parameters(self) -> Mapping[str, list[nn.Parameter]]:
+        """As Classifier's."""
+
+
+def make_optimizer(model: Trainable, settings: Settings) -> tuple[Optimizer, LambdaLR]:
     """A group of parameters for each part that is there and has a learning rate, and their schedule.
 
     A part with learning rate 0 is frozen. SGD has momentum and adds its decay to the gradient; AdamW (arXiv
