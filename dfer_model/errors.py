@@ -19,6 +19,10 @@ class WorkError(DferModelError, RuntimeError):
     """The input was right and the work failed: a loss that is not finite, a full disk. Exit status 1."""
 
 
+class BusyError(WorkError):
+    """Another process does this work now. Exit status 1."""
+
+
 class Interrupted(DferModelError):
     """The user stopped the work (Ctrl-C); the text says what is kept and how to go on. Exit status 130."""
 

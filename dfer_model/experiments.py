@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from .claims import taken
 from .clip import Clip, token_ids
 from .data.packed import PackedClips
+from .errors import BusyError
 from .runs import ClassTexts, Run, RunSpec
 from .settings import Settings
 from .training import train_run
 
 Report = Callable[[int, int, str], None]
+WAIT_S = 1.0  # between looks at runs that other processes train
 
 
 @dataclass(frozen=True)
@@ -51,20 +56,41 @@ def check_texts(every: Sequence[ClassTexts], clip: Clip, contexts: int) -> None:
 
 
 def train_all(
-    specs: Sequence[RunSpec], clips: PackedClips, runs: Path, report: Report, device: str = "auto"
+    specs: Sequence[RunSpec],
+    clips: PackedClips,
+    runs: Path,
+    report: Report,
+    device: str = "auto",
+    names: Sequence[str] = (),
 ) -> list[Run]:
     """Train what is not yet trained and return the run of every spec, in their order.
 
     A run that an earlier call has finished is found, one that was interrupted goes on from its last epoch.
+    One that another process trains now is left to it: the others are trained meanwhile, then it is waited
+    for, and taken over should that process die. `names` are what a person calls the runs.
     """
-    done = []
-    for number, spec in enumerate(specs):
-        name = f"{spec.texts.name}, fold {spec.fold}, seed {spec.seed}"
-        report(number, len(specs), name)
-
-        def within(epoch: int, epochs: int, note: str = "", name: str = name, number: int = number) -> None:
-            report(number, len(specs), f"{name}: epoch {epoch} of {epochs} {note}".rstrip())
-
-        done.append(train_run(spec, clips, runs, report=within, device=device))
+    names = names or [spec.title for spec in specs]
+    done: dict[int, Run] = {}
+    while len(done) < len(specs):
+        before = len(done)
+        for number, spec in enumerate(specs):
+            if number not in done and not taken(spec.folder(runs)):
+                within = _within(report, names[number], len(done), len(specs))
+                with suppress(BusyError):
+                    done[number] = train_run(spec, clips, runs, report=within, device=device)
+        if len(done) == before:
+            first = next(name for number, name in enumerate(names) if number not in done)
+            report(before, len(specs), f"{first}: waiting for the process that trains it")
+            time.sleep(WAIT_S)
     report(len(specs), len(specs), "")
-    return done
+    return [done[number] for number in range(len(specs))]
+
+
+def _within(report: Report, name: str, done: int, total: int) -> Report:
+    """A run's own report, as a part of the grid's."""
+    report(done, total, name)
+
+    def within(epoch: int, epochs: int, note: str = "") -> None:
+        report(done, total, f"{name}: epoch {epoch} of {epochs} {note}".rstrip())
+
+    return within

@@ -47,7 +47,7 @@ class RunSpec:
 
     settings: Settings
     texts: ClassTexts
-    dataset: Path
+    dataset: Path | str  # a URL where the clips are streamed
     dataset_fingerprint: str
     fold: int
     seed: int
@@ -71,6 +71,11 @@ class RunSpec:
         return hashlib.sha256(json.dumps(defining, sort_keys=True).encode()).hexdigest()
 
     @property
+    def title(self) -> str:
+        """What a person calls the run."""
+        return f"{self.texts.name}, fold {self.fold}, seed {self.seed}"
+
+    @property
     def id(self) -> str:
         """The name of the run's folder, such as `v2@4-fold1-seed1-0a1b2c3d`."""
         name = re.sub(r"[^A-Za-z0-9._@-]+", "-", self.texts.name).strip("-.")[:40] or "texts"
@@ -82,9 +87,12 @@ class RunSpec:
 
     def folder(self, runs: Path) -> Path:
         """Where this run is under `runs`: where it already is, under whatever name, else `runs`/id."""
-        ending = self._ending
-        same = sorted(path for path in runs.glob(f"*-{ending}") if path.is_dir())
+        same = self.folders(runs)
         return same[0] if same else runs / self.id
+
+    def folders(self, runs: Path) -> list[Path]:
+        """The folders under `runs` that have this run, under whatever name."""
+        return sorted(path for path in runs.glob(f"*-{self._ending}") if path.is_dir())
 
 
 def weights_identity(settings: Settings) -> str:

@@ -156,15 +156,11 @@ def _run(
     ordered = sorted(
         wanted.values(), key=lambda each: (study.folds.index(each[0].fold), study.seeds.index(each[0].seed))
     )
-    titles = [title for _, title in ordered]
     specs = [spec for spec, _ in ordered]
+    names = [f"{title}: {spec.title}" for spec, title in ordered]
     try:
         with progress("training") as report:
-
-            def named(done: int, total: int, note: str = "") -> None:
-                report(done, total, f"{titles[done]}: {note}" if done < len(titles) else note)
-
-            done = train_all(specs, study.clips, study.workspace.runs, named, device)
+            done = train_all(specs, study.clips, study.workspace.runs, report, device, names)
     except (KeyboardInterrupt, ModelInterrupted) as error:
         raise Interrupted(
             "Stopped; finished runs and the last epoch of the one at work are kept in "
