@@ -46,7 +46,7 @@ def begin_run(folder: Path, spec: RunSpec, clips: PackedClips, base: Base) -> No
         "definition": spec.definition,
         "dataset": {
             "name": clips.name,
-            "path": str(spec.dataset.resolve()),
+            "path": str(spec.dataset.resolve() if isinstance(spec.dataset, Path) else spec.dataset),
             "fingerprint": spec.dataset_fingerprint,
         },
         "texts": {"name": spec.texts.name, "sha256": spec.texts.sha256},

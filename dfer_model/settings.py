@@ -138,8 +138,9 @@ class Settings(ModelSettings):
     )
     mixup: float = Field(default=0.0, ge=0, description="alpha of mixup over whole clips; 0: off")
     cutmix: float = Field(default=0.0, ge=0, description="alpha of cutmix over whole clips; 0: off")
-    sampling: Literal["uniform", "class-balanced"] = Field(
-        default="uniform", description="training clips once an epoch, or every class equally often"
+    sampling: Literal["uniform", "class-balanced", "streamed"] = Field(
+        default="uniform",
+        description="training clips once an epoch, every class equally often, or once as shards stream them",
     )
     ema: float = Field(
         default=0.0, ge=0, lt=1, description="decay of the average of the weights that answers; 0: off"

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dfer_model.data.index import read_index, write_index
 from dfer_model.data.shard_file import SCHEMA, write_shard
 from dfer_model.errors import InputError
 
@@ -48,7 +49,7 @@ class PackedClips:
     """A folder of packed clips, memory-mapped; clips are addressed by their position 0..len-1."""
 
     def __init__(self, path: Path, dataset: datasets.Dataset) -> None:
-        self.path = path
+        self.path: Path | str = path  # a URL where they are streamed
         self.class_names: tuple[str, ...] = tuple(dataset.features["label"].names)
         small = dataset.select_columns([name for name in SCHEMA.names if name != "frames"]).with_format(
             "arrow"
@@ -93,7 +94,7 @@ class PackedClips:
     @cached_property
     def report(self) -> dict[str, Any]:
         """What `prepare` or `draw` wrote beside the clips; empty where nothing did."""
-        path = self.path / REPORT_NAME
+        path = Path(self.path) / REPORT_NAME
         if not path.is_file():
             return {}
         try:
@@ -105,7 +106,12 @@ class PackedClips:
     @property
     def name(self) -> str:
         """The dataset's name as it was prepared (`dfew`, `drawn`), else the folder's."""
-        return str(self.report.get("dataset") or self.path.resolve().name)
+        return str(self.report.get("dataset") or Path(self.path).resolve().name)
+
+    @cached_property
+    def shards(self) -> Integers:
+        """The number of the file that holds each clip, ascending. Raises InputError without an index."""
+        return read_index(self.path).shards
 
     def class_name_of(self, index: int) -> str:
         """The class name of one clip."""
@@ -157,9 +163,8 @@ class PackedClips:
         digest = hashlib.sha256(json.dumps([self.class_names, self.clip_ids], ensure_ascii=False).encode())
         for column in (self.labels, self.folds, self.num_frames):
             digest.update(column.astype("<i8").tobytes())
-        for index in range(len(self)):
-            lengths = self._frames[index]["frames"][0].values
-            digest.update(_byte_lengths(lengths).astype("<i8").tobytes())
+        for lists in self._frames.data.column("frames").chunks:
+            digest.update(_byte_lengths(lists.flatten()).astype("<i8").tobytes())
         return digest.hexdigest()
 
 
@@ -235,6 +240,7 @@ def assemble(
     }
     _write_json(folder / REPORT_NAME, report)
     _write_json(folder / "state.json", state)
+    write_index(PackedClips.open(folder))
 
 
 def _clip_ids(path: Path) -> Iterator[str]:

@@ -11,7 +11,9 @@ from ..errors import InputError
 DatasetOption = Annotated[
     str | None,
     typer.Option(
-        "--dataset", metavar="NAME|FOLDER", help="Folder of packed clips, or a name that dfer.yaml gives one."
+        "--dataset",
+        metavar="NAME|FOLDER|URL",
+        help="Folder of packed clips, a name that dfer.yaml gives one, or a URL to stream them from.",
     ),
 ]
 PresetOption = Annotated[

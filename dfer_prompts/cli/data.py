@@ -13,7 +13,7 @@ from .output import JsonOption, clean, message, print_json, print_table, progres
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
 
-commands = typer.Typer(no_args_is_help=True, help="Clips: prepare, info, draw.")
+commands = typer.Typer(no_args_is_help=True, help="Clips: prepare, info, index, draw.")
 
 OutOption = Annotated[Path, typer.Option(help="New folder for the packed clips.")]
 
@@ -88,14 +88,29 @@ def prepare(
 def info_(
     context: typer.Context,
     folder: Annotated[
-        str, typer.Argument(metavar="FOLDER", help="A folder of packed clips, or its name in dfer.yaml.")
+        str,
+        typer.Argument(metavar="FOLDER", help="A folder or URL of packed clips, or a name in dfer.yaml."),
     ],
     as_json: JsonOption = False,
 ) -> None:
     """Count the clips by class and fold, and their frames."""
+    from ..studies.clips import open_dataset
+
+    _show(open_dataset(context.obj, folder), as_json)
+
+
+@commands.command()
+def index(
+    context: typer.Context,
+    folder: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="A folder of packed clips, or its name in dfer.yaml.")
+    ],
+) -> None:
+    """Write the index that clips need to be streamed, for a folder that was packed without one."""
+    from dfer_model.data.index import write_index
     from dfer_model.data.packed import PackedClips
 
-    _show(PackedClips.open(context.obj.dataset(folder)), as_json)
+    message(f"The index is in {write_index(PackedClips.open(context.obj.dataset(folder)))}")
 
 
 @commands.command(short_help="Draw faces, for the demo and to try things out.")

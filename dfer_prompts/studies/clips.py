@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 
 def open_dataset(workspace: Workspace, given: PackedClips | Path | str | None) -> PackedClips:
-    """The clips given, by their folder or by the name `dfer.yaml` gives it; without, the only ones it names.
+    """The clips given, by their folder, URL or name in `dfer.yaml`; without, the only ones it names.
 
+    Clips at a URL (`hf://datasets/ME/NAME`, `s3://BUCKET/NAME`) stay there and are read in a stream.
     Raises InputError when there is none, or more than one to choose from.
     """
     from dfer_model.data.packed import PackedClips
@@ -26,7 +27,22 @@ def open_dataset(workspace: Workspace, given: PackedClips | Path | str | None) -
     if given is None and len(named) != 1:
         choice = f"dfer.yaml names {', '.join(named)}" if named else "dfer.yaml names none"
         raise InputError(f"which clips? {choice}\nGive --dataset DIR, made by: dfer-prompts data prepare")
-    return PackedClips.open(workspace.dataset(str(given) if given is not None else next(iter(named))))
+    name = str(given) if given is not None else next(iter(named))
+    place = named.get(name, name)
+    return open_packed(place if is_url(place) else workspace.dataset(name))
+
+
+def is_url(place: str) -> bool:
+    """Whether `place` is elsewhere than in a folder of this machine."""
+    return "://" in place
+
+
+def open_packed(place: Path | str) -> PackedClips:
+    """The packed clips in a folder, or at a URL. Raises InputError when there are none."""
+    from dfer_model.data.packed import PackedClips
+    from dfer_model.data.streaming import StreamedClips
+
+    return StreamedClips.open(place) if isinstance(place, str) else PackedClips.open(place)
 
 
 def judging_folds(clips: PackedClips, given: Iterable[int] | None) -> tuple[int, ...]:

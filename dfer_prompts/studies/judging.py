@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..workspace import Workspace
-from .clips import open_dataset
+from .clips import is_url, open_dataset, open_packed
 from .progress import Progress, silence
 from .texts import seen_notes
 
@@ -29,7 +29,7 @@ class Evaluated:
     """
 
     run: str
-    dataset: Path
+    dataset: Path | str  # a URL where the clips are streamed
     clips_judged: str  # in words: "the 40 clips of test fold 1 of drawn"
     notes: tuple[str, ...]
     selection: str
@@ -141,6 +141,8 @@ def _own_clips(run: Run) -> PackedClips:
         raise InputError(
             f"{run.id} came from elsewhere and has no clips of its own\nSay which: --dataset DIR"
         )
+    if is_url(own):
+        return open_packed(own)
     if not Path(own).is_dir():
         raise InputError(f"the clips of {run.id} are no longer in {own}\nSay where they are: --dataset DIR")
     return PackedClips.open(Path(own))

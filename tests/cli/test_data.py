@@ -129,3 +129,24 @@ def test_draw(command: Any) -> None:
     status, _, err = command(*words)
     assert status == 2
     assert "exists already" in err
+
+
+def test_clips_elsewhere_and_clips_without_an_index(isolated: Path, own: Path, command: Any) -> None:
+    made = command("data", "prepare", "folder", "--root", own, "--out", "clips", "--folds", 2, "--jobs", 1)
+    url = f"file://{isolated}/clips"
+    status, out, _ = command("data", "info", url)
+    assert status == 0
+    assert out == made[1].replace(str(isolated / "clips"), url)
+
+    (isolated / "clips" / "index.parquet").unlink()
+    status, _, err = command("data", "info", url)
+    assert status == 2
+    assert err.splitlines() == [
+        f"Error: there is no {url}/index.parquet",
+        "Make it where the packed clips are: dfer-prompts data index DIR",
+    ]
+    assert command("data", "index", "clips")[0] == 0
+    (isolated / "dfer.yaml").write_text(f"datasets:\n  far: {url}\n")
+    status, out, _ = command("data", "info", "far", "--json")
+    assert status == 0
+    assert json.loads(out)["path"] == url

@@ -1,0 +1,104 @@
+"""Packed clips that stay on the Hugging Face Hub or in an object store, and are read in a stream.
+
+Nothing is copied to the disk. The index says at once what the clips are; their frames come shard by shard,
+through `datasets` streaming, in the order of `lanes.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby, islice
+
+import datasets
+import numpy as np
+import pyarrow as pa
+
+from ..errors import InputError, WorkError
+from .index import Index, read_index
+from .lanes import WINDOW, Integers, Lane
+from .packed import PackedClips
+
+# A bar for each shard that is opened would be all that a person sees.
+datasets.disable_progress_bars()
+# `iter` with a batch size, unlike plain iteration, leaves it to its caller which worker reads what.
+READ_CLIPS = 16
+
+
+class StreamedClips(PackedClips):
+    """Packed clips at a URL: `hf://datasets/ME/NAME`, `s3://...`, `gs://...`, `file://...`.
+
+    All that PackedClips know without a frame; a clip's frames only while its turn in the stream lasts.
+    """
+
+    def __init__(self, url: str, index: Index) -> None:
+        self.path = self.url = url.rstrip("/")
+        self.index = index
+        self.class_names = index.class_names
+        self.clip_ids, self.sources = index.clip_ids, index.sources
+        self.labels, self.folds, self.num_frames = index.labels, index.folds, index.num_frames
+        self.report, self.fingerprint, self.shards = index.report, index.fingerprint, index.shards
+        self._turn: tuple[int, pa.ListScalar] | None = None
+
+    @classmethod
+    def open(cls, path: object) -> StreamedClips:
+        """The clips at a URL. Raises InputError when there are none, or they cannot be reached."""
+        url = str(path)
+        return cls(url, read_index(url.rstrip("/")))
+
+    @property
+    def name(self) -> str:
+        """The dataset's name as it was prepared, else the last part of the URL."""
+        return str(self.report.get("dataset") or self.url.rpartition("/")[2])
+
+    def encoded_frames(self, index: int, indices: Sequence[int]) -> list[bytes]:
+        """The frames asked for of the clip whose turn it is. Raises InputError for another."""
+        if self._turn is None or self._turn[0] != index:
+            raise InputError(
+                f"{self.path} is read in a stream, from which clip {self.clip_ids[index]} cannot be picked\n"
+                "Copy the packed clips to this machine for that"
+            )
+        values = self._turn[1].values
+        return [values[int(frame)].as_py() for frame in indices]
+
+    @contextmanager
+    def turn_of(self, index: int, frames: pa.ListScalar) -> Iterator[None]:
+        """While it lasts, `frames` are those of clip `index`."""
+        self._turn = index, frames
+        try:
+            yield
+        finally:
+            self._turn = None
+
+    def stream(self, lane: Lane, indices: Integers) -> Iterator[tuple[int, pa.ListScalar]]:
+        """A lane's positions as they come, each with its clip's encoded frames.
+
+        `indices` are the clips that positions stand for. A window of clips is held at a time, encoded.
+        Raises WorkError when a shard cannot be read.
+        """
+        rows = self._rows(lane.read, indices)
+        for start in range(0, len(lane.read), WINDOW):
+            held = dict(islice(rows, WINDOW))
+            for position in lane.drawn[start : start + WINDOW].tolist():
+                yield position, held.pop(position)
+
+    def _rows(self, positions: Integers, indices: Integers) -> Iterator[tuple[int, pa.ListScalar]]:
+        """The positions in the order of the shards, which are opened one after another."""
+        for shard, within in groupby(positions.tolist(), key=lambda at: int(self.shards[indices[at]])):
+            first = int(np.searchsorted(self.shards, shard))
+            wanted = {int(indices[position]) - first: position for position in within}
+            for row, frames in enumerate(self._shard(shard, max(wanted) + 1)):
+                if row in wanted:
+                    yield wanted[row], frames
+
+    def _shard(self, shard: int, rows: int) -> Iterator[pa.ListScalar]:
+        url = f"{self.url}/{self.index.shard_names[shard]}"
+        try:
+            stream = datasets.load_dataset("arrow", data_files=url, split="train", streaming=True)
+            tables = stream.select_columns(["frames"]).with_format("arrow").iter(batch_size=READ_CLIPS)
+            yield from islice((frames for table in tables for frames in table["frames"]), rows)
+        except (OSError, ValueError, pa.ArrowException, datasets.exceptions.DatasetsError) as error:
+            raise WorkError(
+                f"{url} cannot be read: {' '.join(str(error).split())}\n"
+                "Give the same command again to go on when the network is back and the shard is whole"
+            ) from error
