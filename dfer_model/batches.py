@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, default_collate
 
+from .data.lanes import Streamed
 from .data.loading import ClipDataset
 from .errors import InputError
+from .processes import ALONE, Processes
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,27 @@ class ClassBalanced(Sampler[tuple[int, int]]):
         yield from (draws[place] for place in shuffled(len(draws)))
 
 
+Order = Shuffled | ClassBalanced | Streamed
+
+
+class ShareOfEach(Sampler[list[Any]]):
+    """Of each batch of `batches` the places `mine`, and with `ahead` first the one before them.
+
+    The one before a batch's first is its last.
+    """
+
+    def __init__(self, batches: BatchSampler, mine: slice, *, ahead: bool) -> None:
+        self.batches, self.mine, self.ahead = batches, mine, ahead
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        for batch in self.batches:
+            before = [batch[self.mine.start - 1]] if self.ahead else []
+            yield [*before, *batch[self.mine]]
+
+
 def epoch_seed(seed: int, epoch: int) -> int:
     """One number for (seed, epoch), so that the epochs of one seed are not those of the next."""
     return (seed * 1_000_003 + epoch) % 2**63
@@ -124,6 +147,7 @@ class Batches:
     """Batches of a ClipDataset, read by `workers` processes: {"frames": uint8, "label", "index"}.
 
     In the order of `sampler`, a last smaller batch left out; without one in the dataset's order, all of it.
+    Of several `processes` each has its share of every batch; where `mixed`, the clip before it comes first.
     Iterating raises InputError for a clip that cannot be read.
     """
 
@@ -133,13 +157,21 @@ class Batches:
         batch_size: int,
         *,
         workers: int,
-        sampler: Shuffled | ClassBalanced | None = None,
+        sampler: Order | None = None,
+        processes: Processes = ALONE,
+        mixed: bool = False,
     ) -> None:
+        order: dict[str, Any] = {
+            "batch_size": batch_size,
+            "sampler": sampler,
+            "drop_last": sampler is not None,
+        }
+        if sampler is not None and processes.count > 1:
+            share = processes.share(batch_size)
+            order = {"batch_sampler": ShareOfEach(BatchSampler(**order), share, ahead=mixed)}
         self.loader: DataLoader[Any] = DataLoader(
             _Readable(dataset),
-            batch_size=batch_size,
-            sampler=sampler,
-            drop_last=sampler is not None,
+            **order,
             num_workers=workers,
             persistent_workers=workers > 0 and sampler is not None,
             pin_memory=torch.cuda.is_available(),

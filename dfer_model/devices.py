@@ -34,16 +34,10 @@ def precision(name: str, device: torch.device) -> torch.autocast:
 
 
 def accelerator(device: torch.device, name: str) -> Accelerator:
-    """Accelerate for one training in one process. Raises InputError when it was launched with several."""
+    """Accelerate for one training, in this process's part of it."""
     # Accelerate keeps device and precision of its first use for the whole process; each run has its own.
     AcceleratorState._reset_state(reset_partial_state=True)
-    made = Accelerator(cpu=device.type == "cpu", mixed_precision={"fp32": "no", "bf16": "bf16"}[name])
-    if made.num_processes > 1:
-        raise InputError(
-            f"training was launched in {made.num_processes} processes, and a run is trained in one\n"
-            "Start one run per GPU instead, each with its CUDA_VISIBLE_DEVICES"
-        )
-    return made
+    return Accelerator(cpu=device.type == "cpu", mixed_precision={"fp32": "no", "bf16": "bf16"}[name])
 
 
 def use_one_thread() -> None:

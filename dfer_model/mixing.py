@@ -20,27 +20,29 @@ from torch import Tensor
 class Mixing:
     """What is done to the batches of a training; `mixup` and `cutmix` are the alphas, 0 is off.
 
-    With both on, each batch has one of them, with equal chances.
+    With both on, each batch has one of them, with equal chances. Of a batch that several processes share,
+    each needs one clip more than its own: the one before them, which is `ahead`.
     """
 
     mixup: float
     cutmix: float
     classes: int  # that are learned
     seed: int
+    ahead: int = 0  # clips at the beginning that are there for the next one's sake
 
     def __call__(self, frames: Tensor, labels: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Frames (clips, T, 3, H, W) and labels (clips,) -> mixed frames and targets (clips, classes).
 
         With both off, what was given. The share lambda of a clip's own picture is drawn from Beta(alpha,
         alpha); with cutmix it is then what the box, cut at the picture's edge, leaves. Targets are the two
-        labels in that share.
+        labels in that share. The clips `ahead` are not among the mixed ones.
         """
         if not (self.mixup or self.cutmix):
             return frames, labels
         rng = np.random.default_rng([self.seed, epoch, step])
         cut = rng.random() < (0.5 if self.mixup else 1) if self.cutmix else False
         share = float(rng.beta(self.cutmix, self.cutmix) if cut else rng.beta(self.mixup, self.mixup))
-        others = frames.roll(1, 0)
+        others, frames = frames.roll(1, 0)[self.ahead :], frames[self.ahead :]
         if cut:
             height, width = frames.shape[-2:]
             top, bottom, left, right = draw_box(height, width, share, rng)
@@ -50,7 +52,7 @@ class Mixing:
         else:
             mixed = torch.lerp(others, frames, share)
         targets = F.one_hot(labels, self.classes).float()
-        return mixed, torch.lerp(targets.roll(1, 0), targets, share)
+        return mixed, torch.lerp(targets.roll(1, 0), targets, share)[self.ahead :]
 
 
 def draw_box(height: int, width: int, share: float, rng: np.random.Generator) -> tuple[int, int, int, int]:

@@ -13,6 +13,7 @@ from .averaging import Average
 from .batches import PixelScale
 from .classifier import Classifier
 from .mixing import Mixing
+from .processes import Processes
 from .settings import Settings
 
 
@@ -20,6 +21,7 @@ class Step:
     """What is done with every batch: pixels, mixing, forward, loss, backward, new weights, their average.
 
     `learned` (classes that are learned,) are the labels that may occur, and the logits that are compared.
+    Each of several `processes` has its share of a batch, which is of `batch_size` clips in all.
     """
 
     def __init__(
@@ -33,24 +35,33 @@ class Step:
         scale: PixelScale,
         learned: Tensor,
         seed: int,
+        batch_size: int,
+        processes: Processes,
     ) -> None:
         self.model, self.optimizer, self.average, self.accelerator = model, optimizer, average, accelerator
+        self.batch_size, self.processes = batch_size, processes
+        self.forward = processes.together(model)
         self.settings, self.scale, self.learned = settings, scale, learned
         # A label's place among the learned ones; one that is not learned never comes.
         self.position = learned.new_zeros(int(learned.max()) + 1)
         self.position[learned] = learned.new_tensor(range(len(learned)))
-        self.mixing = Mixing(settings.mixup, settings.cutmix, len(learned), seed)
+        ahead = int(processes.count > 1)
+        self.mixing = Mixing(settings.mixup, settings.cutmix, len(learned), seed, ahead)
 
     def __call__(self, batch: Mapping[str, Tensor], epoch: int, number: int) -> Tensor:
-        """The loss () of step `number` of `epoch` on a batch as `Batches` gives it, on the device."""
+        """The loss () of step `number` of `epoch` on a batch as `Batches` gives it, on the device.
+
+        It is that of the whole batch in each of several processes.
+        """
         device = self.learned.device
         frames = self.scale(batch["frames"].to(device, non_blocking=True))  # (clips, T, 3, H, W)
         labels = self.position[batch["label"].to(device, non_blocking=True)]
         frames, targets = self.mixing(frames, labels, epoch, number)
-        logits = self.model(frames)[:, self.learned]
+        logits = self.forward(frames)[:, self.learned]
         loss = F.cross_entropy(logits, targets, label_smoothing=self.settings.label_smoothing)
+        loss = self.processes.weighted(loss, len(targets), self.batch_size)
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
         self.optimizer.step()
         self.average.update()
-        return loss.detach()
+        return self.processes.mean(loss.detach())

@@ -10,37 +10,46 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from filelock import FileLock, Timeout
 
 from .averaging import Average
-from .batches import Batches, ClassBalanced, Shuffled, epoch_seed, pixel_scale
+from .batches import ClassBalanced, Order, Shuffled, epoch_seed, pixel_scale
 from .checkpoints import Best, Progress, Stateful, load_state, save_state, save_weights
+from .claims import claimed
 from .data.augmentation import Augmentation
+from .data.lanes import Streamed
 from .data.loading import ClipDataset
 from .data.packed import PackedClips
-from .devices import accelerator, choose_device, device_name, precision
+from .devices import accelerator, device_name, precision
 from .errors import InputError, Interrupted, WorkError
 from .evaluation import Report, predict_logits, silent
 from .files import replacing
 from .metrics import measures
 from .optimisation import make_optimizer
+from .processes import ALONE, Processes, ending_together, join
 from .run_writer import Outcome, begin_run, finish_run, record_epoch
 from .runs import Predictions, Run, RunSpec
 from .settings import Settings
 from .steps import Step
 from .strategies import load_base
+from .streamed_batches import batches_of
 from .trained_model import TrainedModel
 from .training_clips import training_clips
 
 CHOOSING = {"val": "the validation clips", "test-best": "the test fold"}
+DIFFERENT = (
+    "the processes were not given the same training: other settings, texts, clips, fold or seed\n"
+    "Give each machine the same command, and the same clips and descriptions"
+)
+UNSEEN = (
+    "not all processes see the run's checkpoint\nKeep the workspace in a file system that all machines share"
+)
 
 
 def train_run(
@@ -54,22 +63,29 @@ def train_run(
     """Train what `spec` defines in its folder under `runs`, and return the finished run.
 
     A finished run is returned as it is; one that was cut off goes on after its last whole epoch. `report` is
-    told (epochs done, epochs, where it is). Raises InputError for clips, texts or settings that do not fit,
-    WorkError for a loss that is not finite or a run at work elsewhere, Interrupted on Ctrl-C.
+    told (epochs done, epochs, where it is). Processes that torchrun started train it together: the first of
+    them writes and reports, and all return the run.
+
+    Raises InputError for clips, texts or settings that do not fit, WorkError for a loss that is not finite,
+    BusyError for a run at work elsewhere, Interrupted on Ctrl-C.
     """
-    folder = spec.folder(runs)
-    if not (folder / "result.json").is_file():
-        if spec.texts.class_names != clips.class_names:
-            raise InputError(f"the class texts are not for the classes of {clips.path}, in their order")
-        report(0, spec.settings.epochs, f"reading {_starting_from(spec.settings)}")
-        training = Training(spec, clips, folder, choose_device(device))
-        with _alone_in(folder):
-            # Another process may have finished it while the CLIP was read.
-            if not (folder / "result.json").is_file():
-                try:
-                    training.run(report)
-                except KeyboardInterrupt as error:
-                    raise Interrupted(training.kept()) from error
+    processes, where = join(device)
+    with ending_together(processes):
+        processes.require_same(spec.definition, DIFFERENT)
+        folder = runs / processes.agreed(lambda: spec.folder(runs).name)
+        if not processes.agreed((folder / "result.json").is_file):
+            if spec.texts.class_names != clips.class_names:
+                raise InputError(f"the class texts are not for the classes of {clips.path}, in their order")
+            tell = report if processes.first else silent
+            tell(0, spec.settings.epochs, f"reading {_starting_from(spec.settings)}")
+            training = Training(spec, clips, folder, where, processes)
+            with claimed(spec, runs, folder) if processes.first else nullcontext():
+                # Another process may have finished it while the CLIP was read.
+                if not processes.agreed((folder / "result.json").is_file):
+                    try:
+                        training.run(tell)
+                    except KeyboardInterrupt as error:
+                        raise Interrupted(training.kept()) from error
     return Run.open(folder).named(spec.texts.name)
 
 
@@ -77,26 +93,18 @@ def _starting_from(settings: Settings) -> str:
     return f"CLIP {settings.clip}" if settings.uses_clip else f"{settings.classifier} {settings.weights}"
 
 
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Hold the run's lock, which a killed process loses, and clear what one left half written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            for left in [*folder.glob(".*.[0-9]*"), *folder.glob("state/.*.[0-9]*")]:
-                left.unlink(missing_ok=True)
-            yield
-    except Timeout as error:
-        raise WorkError(
-            f"another process is training {folder}\nWait for it, then give the same command again"
-        ) from error
-
-
 class Training:
     """The parts of one training, made once, and the loop over its epochs."""
 
-    def __init__(self, spec: RunSpec, clips: PackedClips, folder: Path, device: torch.device) -> None:
-        self.spec, self.settings = spec, spec.settings
+    def __init__(
+        self,
+        spec: RunSpec,
+        clips: PackedClips,
+        folder: Path,
+        device: torch.device,
+        processes: Processes = ALONE,
+    ) -> None:
+        self.spec, self.settings, self.processes = spec, spec.settings, processes
         self.clips, self.folder, self.device = clips, folder, device
         self.learning = training_clips(clips, self.settings, spec.fold, spec.seed)
         self.test = clips.test_indices(spec.fold)
@@ -105,7 +113,8 @@ class Training:
         torch.manual_seed(spec.seed)
         model = self.base.build(spec.texts.texts, spec.texts.class_names)
         self.accelerator = accelerator(device, self.settings.precision)
-        self.model = self.accelerator.prepare(model)
+        # Not wrapped for several processes, which only a step knows of.
+        self.model = self.accelerator.prepare_model(model, evaluation_mode=True)
         self.parts: dict[str, Stateful] = {}
         if self.settings.epochs:
             optimizer, self.scheduler = make_optimizer(model, self.settings)
@@ -113,7 +122,10 @@ class Training:
             self.parts = {"optimizer": self.optimizer, "scheduler": self.scheduler}
         # After the optimizer, which freezes what has no learning rate.
         self.parts["average"] = self.average = Average(self.model, self.settings.ema)
+        # drop_last would leave nothing of a fold that is smaller than a batch
+        self.batch_size = min(self.settings.batch_size, len(self.learning.train))
         if self.settings.epochs:
+            processes.require_shareable(self.model, self.batch_size)
             self.step = Step(
                 self.model,
                 self.optimizer,
@@ -123,6 +135,8 @@ class Training:
                 scale=self.scale,
                 learned=torch.from_numpy(self.learning.learned).to(device),
                 seed=spec.seed,
+                batch_size=self.batch_size,
+                processes=processes,
             )
         self.dataset = ClipDataset(
             clips,
@@ -132,13 +146,18 @@ class Training:
             train=Augmentation(self.settings.brightness_jitter, self.settings.rotation),
             seed=spec.seed,
         )
-        self.order: Shuffled | ClassBalanced = Shuffled(self.dataset, spec.seed)
+        self.order: Order = Shuffled(self.dataset, spec.seed)
         if self.settings.sampling == "class-balanced":
             self.order = ClassBalanced(clips.labels[self.learning.train], spec.seed)
-        # drop_last would leave nothing of a fold that is smaller than a batch
-        self.batch_size = min(self.settings.batch_size, len(self.learning.train))
-        self.batches = Batches(
-            self.dataset, self.batch_size, workers=self.settings.workers, sampler=self.order
+        if self.settings.sampling == "streamed":
+            self.order = Streamed(clips.shards[self.learning.train], self.batch_size, spec.seed)
+        self.batches = batches_of(
+            self.dataset,
+            self.batch_size,
+            workers=processes.workers(self.settings.workers),
+            sampler=self.order,
+            processes=processes,
+            mixed=bool(self.settings.mixup or self.settings.cutmix),
         )
         self.checkpoint = folder / "state" / "checkpoint.pt"
         self.best_weights = folder / "state" / "best.safetensors"
@@ -146,8 +165,10 @@ class Training:
 
     def run(self, report: Report) -> None:
         """Go back to where an earlier process left the run, train what is left, judge the last epoch."""
-        begin_run(self.folder, self.spec, self.clips, self.base)
+        if self.processes.first:
+            begin_run(self.folder, self.spec, self.clips, self.base)
         self.progress = load_state(self.checkpoint, self.model, self.parts)
+        self.processes.require_same(self.progress.epoch, UNSEEN)
         epochs = self.settings.epochs
         for epoch in range(self.progress.epoch + 1, epochs + 1):
             started = time.monotonic()
@@ -160,14 +181,16 @@ class Training:
                 with self.average.in_place():
                     row[self.settings.select.removesuffix("-best")], best = self.keep_best(epoch, best)
             row["seconds"] = round(time.monotonic() - started, 2)
-            record_epoch(self.folder, row)
             progress = Progress(epoch, best)
-            save_state(self.checkpoint, progress, self.model, self.parts)
+            if self.processes.first:
+                record_epoch(self.folder, row)
+                save_state(self.checkpoint, progress, self.model, self.parts)
             self.progress = progress
             report(epoch, epochs, f"loss {row['loss']:.3f}")
         report(epochs, epochs, "judging the test fold")
         with self.average.in_place():
             self.finish()
+        self.processes.agreed(lambda: "the first has written it")
 
     def train_epoch(self, epoch: int, report: Report) -> float:
         """One pass over the training clips; the steps' mean loss. Raises WorkError when one is not finite."""
@@ -192,8 +215,12 @@ class Training:
         return TrainedModel(self.model, class_weights, self.scale, self.base.image_size)
 
     def judge(self, model: TrainedModel, indices: npt.NDArray[np.int64]) -> Predictions:
-        """What `model` answers for the clips at `indices`."""
-        logits = predict_logits(model, self.clips, indices, self.settings, self.device)
+        """What `model` answers for the clips at `indices`, of which several processes ask it their shares."""
+        own = indices[self.processes.share(len(indices))]
+        logits = np.zeros((0, len(self.clips.class_names)), np.float32)
+        if len(own):
+            logits = predict_logits(model, self.clips, own, self.settings, self.device)
+        logits = self.processes.gathered(logits, len(indices))
         return Predictions(
             [self.clips.clip_ids[index] for index in indices], self.clips.labels[indices], logits
         )
@@ -210,13 +237,16 @@ class Training:
         if best is None or measured.war > best.war:
             judged = choosing if by_test else self.judge(model, self.test)
             best = Best(epoch, measured.war, torch.from_numpy(judged.logits))
-            save_weights(self.best_weights, self.model, model.class_weights)
+            if self.processes.first:
+                save_weights(self.best_weights, self.model, model.class_weights)
         return {"uar": measured.uar, "war": measured.war}, best
 
     def finish(self) -> None:
         """Judge the last epoch and write weights, predictions, figures and card; the marker comes last."""
         trained = self.answering()
         last = self.judge(trained, self.test)
+        if not self.processes.first:
+            return
         weights = self.folder / "model.safetensors"
         outcomes = {"last": Outcome(self.settings.epochs, last)}
         best = self.progress.best
@@ -245,7 +275,7 @@ class Training:
                 "val": len(self.learning.val),
                 "test": len(self.test),
             },
-            "device": device_name(self.device),
+            "device": self.processes.of(device_name(self.device)),
             "precision": self.settings.precision,
             "notes": notes,
         }

@@ -19,8 +19,6 @@ from .index import Index, read_index
 from .lanes import WINDOW, Integers, Lane
 from .packed import PackedClips
 
-# A bar for each shard that is opened would be all that a person sees.
-datasets.disable_progress_bars()
 # `iter` with a batch size, unlike plain iteration, leaves it to its caller which worker reads what.
 READ_CLIPS = 16
 
@@ -44,6 +42,7 @@ class StreamedClips(PackedClips):
     def open(cls, path: object) -> StreamedClips:
         """The clips at a URL. Raises InputError when there are none, or they cannot be reached."""
         url = str(path)
+        datasets.disable_progress_bars()  # one for each shard that is opened would be all one sees
         return cls(url, read_index(url.rstrip("/")))
 
     @property

@@ -12,10 +12,11 @@ from typing import Annotated
 import typer
 
 from dfer_model.errors import DferModelError
+from dfer_model.launch import first_to_say, launched
 
 from .. import __version__
 from ..asking.redaction import redact_environment
-from ..errors import DferPromptsError, system_words
+from ..errors import DferPromptsError, InputError, system_words
 from ..workspace import Workspace
 from . import (
     classes,
@@ -87,6 +88,11 @@ def root(
     ] = False,
 ) -> None:
     """Options that go before the command."""
+    if launched().several and context.invoked_subcommand != "train":
+        raise InputError(
+            f"{launched().count} processes were started, and {context.invoked_subcommand} is work for one\n"
+            "Give the same command without torchrun; compare and reproduce share out their runs with --jobs"
+        )
     context.obj = Workspace.find(workspace)
 
 
@@ -94,11 +100,15 @@ def main() -> None:
     """Run the command line; errors become one or two lines and an exit status."""
     if sys.stdout is None:  # closed by who called (`>&-`): nobody reads it, and that is no error
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
+    if launched().rank:  # of several processes the first speaks for all
+        sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     try:
         sys.excepthook = _say_traceback
         typer.main.get_command(app)()  # called itself, the app would put its own hook in the place of ours
     except ERRORS as error:
         status = getattr(error, "exit_status", 1)
+        if not _may_say():
+            sys.exit(status)
         if "--debug" in sys.argv:
             _say_traceback(type(error), error, error.__traceback__)
             sys.exit(status)
@@ -109,8 +119,18 @@ def main() -> None:
 
 def _say_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """The traceback on standard error, without the keys that a server or a library may have quoted in it."""
+    if not _may_say():
+        return
     said = clean("".join(traceback.format_exception(kind, error, trace)))
     sys.stderr.write(redact_environment(said))
+
+
+def _may_say() -> bool:
+    """Whether it is for this process to say what ends it, and those that were started with it."""
+    if first_to_say():
+        sys.stderr = sys.__stderr__ if launched().rank else sys.stderr
+        return True
+    return False
 
 
 def _sentence(error: Exception) -> str:

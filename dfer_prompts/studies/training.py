@@ -67,7 +67,14 @@ def train(
     for each in notes:
         note(each)
 
+    from dfer_model.launch import several_were_wanted
     from dfer_model.training import train_run
+
+    if several_were_wanted():
+        note(
+            "accelerate launch was asked for several processes and started this one alone, as it does on a "
+            "CPU; torchrun --nproc_per_node N starts N"
+        )
 
     spec = RunSpec(settings, texts, clips.path, clips.fingerprint, fold, seed, notes)
     with progress(f"{texts.name}, fold {fold}, seed {seed}: epochs") as report:

@@ -1,0 +1,65 @@
+"""How this process was started: alone, or by torchrun as one of several. Imports no torch by itself."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+
+WAIT = timedelta(seconds=5)  # for the store that torchrun keeps, which is there or is not
+
+
+@dataclass(frozen=True)
+class Launch:
+    """This process's place among those started together, in all and on this machine; ranks count from 0."""
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+    local_count: int = 1
+
+    @property
+    def several(self) -> bool:
+        """Whether there are others."""
+        return self.count > 1
+
+
+def launched() -> Launch:
+    """What torchrun, or who speaks its language (`accelerate launch`, RANK and WORLD_SIZE), says of it."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    said = {name: int(value) for name in names if (value := os.environ.get(name, "")).isdecimal()}
+    if "RANK" not in said or said.get("WORLD_SIZE", 1) < 2:
+        return Launch()
+    rank, count = said["RANK"], said["WORLD_SIZE"]
+    return Launch(rank, count, said.get("LOCAL_RANK", rank), said.get("LOCAL_WORLD_SIZE", count))
+
+
+def several_were_wanted() -> bool:
+    """Whether `accelerate launch` was told a number of processes and started one, as it does with --cpu.
+
+    It then sets where they should have met, and no rank.
+    """
+    return "ACCELERATE_MIXED_PRECISION" in os.environ and {"MASTER_PORT", "RANK"} & {*os.environ} == {
+        "MASTER_PORT"
+    }
+
+
+@cache
+def first_to_say() -> bool:
+    """Whether this process is the one that says why all of them end: the first of them that asks.
+
+    The others end for its sake, or met the same. Asked in the store of torchrun, which outlives them; where
+    there is none, the first process speaks.
+    """
+    launch = launched()
+    if not launch.several:
+        return True
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+    try:
+        store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timeout=WAIT)
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        return store.add(f"dfer-prompts/said/{attempt}", 1) == 1
+    except (KeyError, ValueError, RuntimeError):
+        return launch.rank == 0
