@@ -21,10 +21,12 @@ from ..files import replacing
 from ..runs import ClassTexts, Predictions
 from ..settings import Settings
 from .features import TEST, Indices, KeptFeatures
+from .grouping import groups
 from .stacked import Pair
 from .training import Together
 
 VIEWS = 4
+MOST_BYTES = 4 * 2**30  # of what a step of all models together keeps for its gradient
 # What says how runs are fine-tuned, chosen or read, and means nothing here.
 WITHOUT_EFFECT = {
     "workers", "clip", "weights", "lr_image", "lora_rank", "gradient_checkpointing", "lr_head", "mixup",
@@ -104,28 +106,33 @@ def _train(
     report: Report,
     device: str | None,
 ) -> None:
-    """Train the models of `missing` together and write each one's answers to its path."""
+    """Train the models of `missing`, group by group, and write each one's answers to its path."""
     settings = screening.settings
-    epochs = settings.epochs
-    total = len(missing) * max(epochs, 1)
+    epochs = max(settings.epochs, 1)
+    total = len(missing) * epochs
 
     def reading(_: int, __: int, note: str = "") -> None:
         report(0, total, note)
 
-    def training(done: int, _: int, note: str = "") -> None:
-        report(done * len(missing), total, note)
-
     features = KeptFeatures(clip, clips, settings, kept, device)
     features.make(screening.judge, range(TEST, TEST + 1), reading)
-    if epochs:
+    if settings.epochs:
         features.make(screening.learn, range(1, screening.views + 1), reading)
-    together = Together(
-        clip, missing, settings, features, screening.learn, screening.views, choose_device(device)
-    )
-    together.train(training)
-    for pair, logits in zip(missing, together.answers(screening.judge), strict=True):
-        with replacing(paths[pair]) as temporary:
-            save_file({"logits": np.ascontiguousarray(logits)}, temporary)
+    done = 0
+    for group in groups(clip, missing, settings, MOST_BYTES):
+
+        def training(epoch: int, _: int, note: str = "", group: int = len(group), before: int = done) -> None:
+            report(before * epochs + epoch * group, total, note)
+
+        together = Together(
+            clip, group, settings, features, screening.learn, screening.views, choose_device(device)
+        )
+        together.train(training)
+        for pair, logits in zip(group, together.answers(screening.judge), strict=True):
+            with replacing(paths[pair]) as temporary:
+                save_file({"logits": np.ascontiguousarray(logits)}, temporary)
+        done += len(group)
+    report(total, total, "")
 
 
 def _path(

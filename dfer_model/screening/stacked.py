@@ -1,13 +1,16 @@
-"""Several DFER-CLIPs on one frozen CLIP as one model: what differs is stacked, the text tower is shared."""
+"""Several DFER-CLIPs on one frozen CLIP as one model: what is trained is stacked, the text tower shared."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Self
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..clip import Clip
 from ..dfer_clip import TEMPERATURE
@@ -19,12 +22,14 @@ from ..temperature import LearnedTemperature
 from ..temporal import TemporalModel
 
 Pair = tuple[ClassTexts, int]  # a set and a seed: one model
+PROMPTS_AT_ONCE = 64
 
 
 class Stacked(nn.Module):
     """The models of `pairs` without their image towers, each drawn from its seed as DferClip is.
 
-    Raises InputError for descriptions that do not fit the text tower, and names their class.
+    The models of a set stand together. Raises InputError for descriptions that do not fit the text tower, and
+    names their class.
     """
 
     def __init__(self, clip: Clip, pairs: Sequence[Pair], settings: ModelSettings) -> None:
@@ -49,12 +54,15 @@ class Stacked(nn.Module):
             )
             if settings.learned_temperature:
                 temperatures.append(LearnedTemperature(TEMPERATURE))
-        self.temporal = nn.ModuleList(temporal)
-        self.prompts = nn.ModuleList(prompts)
-        self._prompts = tuple(prompts)  # the same, as what they are
+        self.temporal = StackedTemporal(temporal) if temporal else None
+        self.prompts = StackedPrompts(clip, prompts)
         self.temperatures = nn.ModuleList(temperatures)
-        self.text_tower = TextTower(clip)
-        self.members = [Members(each.members, settings.ensemble) for each in prompts]
+        together = itertools.groupby(pairs, key=lambda pair: pair[0])
+        # How many models in a row have the same texts, and those texts' members.
+        self.sets = [
+            (len(list(models)), Members(tuple(map(len, texts.texts)), settings.ensemble))
+            for texts, models in together
+        ]
         self.train()
 
     def forward(self, features: Tensor, class_weights: Sequence[Tensor] | None = None) -> Tensor:
@@ -62,43 +70,108 @@ class Stacked(nn.Module):
 
         `class_weights` are those that an earlier call of `class_weights` returned; None reads them anew.
         """
+        videos = features.mean(dim=2) if self.temporal is None else self.temporal(features)
         weights = self.class_weights() if class_weights is None else class_weights
-        return torch.stack(
-            [
-                self._logits(number, video, own)
-                for number, (video, own) in enumerate(zip(self._videos(features), weights, strict=True))
-            ]
-        )
+        return self.logits(videos, weights)
 
     def class_weights(self) -> list[Tensor]:
-        """For each model what DferClip.class_weights gives."""
-        return [
-            members.weights(prompts.member_weights(self.text_tower))
-            for members, prompts in zip(self.members, self._prompts, strict=True)
-        ]
+        """For each set what DferClip.class_weights gives, model by model: (models, classes, width)."""
+        prompts = [len(models) for models in self.prompts.of_models]
+        of_models = torch.split(self.prompts(), prompts)
+        weights, first = [], 0
+        for models, members in self.sets:
+            weights.append(members.weights(torch.stack(of_models[first : first + models])))
+            first += models
+        return weights
 
-    def _videos(self, features: Tensor) -> Tensor:
-        """The video features (models, clips, width)."""
-        if not self.temporal:
-            return features.mean(dim=2)
-        return torch.stack([model(own) for model, own in zip(self.temporal, features, strict=True)])
+    def logits(self, videos: Tensor, class_weights: Sequence[Tensor]) -> Tensor:
+        """As DferClip's: (models, clips, width) and each set's class weights -> (models, clips, classes)."""
+        with torch.autocast(videos.device.type, enabled=False):
+            unit = torch.split(F.normalize(videos.float(), dim=-1), [models for models, _ in self.sets])
+            cosines = torch.cat(
+                [
+                    members.cosines(own @ weights.float().transpose(1, 2))
+                    for own, weights, (_, members) in zip(unit, class_weights, self.sets, strict=True)
+                ]
+            )
+            return cosines / self.divisors()
 
-    def _logits(self, number: int, video: Tensor, class_weights: Tensor) -> Tensor:
-        with torch.autocast(video.device.type, enabled=False):
-            cosines = F.normalize(video.float(), dim=-1) @ class_weights.float().T
-            divisor: Tensor | float = self.temperatures[number]() if self.temperatures else TEMPERATURE
-            return self.members[number].cosines(cosines) / divisor
+    def divisors(self) -> Tensor | float:
+        """The models' temperatures (models, 1, 1), or the one that all have."""
+        if not self.temperatures:
+            return TEMPERATURE
+        return torch.stack([learned() for learned in self.temperatures])[:, None, None]
 
     def trained_parameters(self) -> dict[str, list[nn.Parameter]]:
         """What an optimiser may change: `temporal`, and `context` with all that is learned about texts."""
-        contexts = [each for each in self.prompts.parameters() if each.numel()]
+        contexts = [each for each in self.prompts.learners.parameters() if each.numel()]
         return {
-            "temporal": list(self.temporal.parameters()),
+            "temporal": [] if self.temporal is None else list(self.temporal.parameters()),
             "context": [*contexts, *self.temperatures.parameters()],
         }
 
     def train(self, mode: bool = True) -> Self:
         """As torch's, and the text tower, always frozen, stays in eval mode."""
         super().train(mode)
-        self.text_tower.eval()
+        self.prompts.text_tower.eval()
         return self
+
+
+class StackedTemporal(nn.Module):
+    """Temporal models of one shape, computed together."""
+
+    def __init__(self, models: Sequence[TemporalModel]) -> None:
+        super().__init__()
+        named = [dict(model.named_parameters()) for model in models]
+        names = list(named[0])
+        self.stacked = nn.ParameterList(
+            torch.stack([each[name].detach() for each in named]) for name in names
+        )
+        shape = models[0].to("meta")
+
+        def one(parameters: list[Tensor], features: Tensor) -> Tensor:
+            video: Tensor = functional_call(shape, dict(zip(names, parameters, strict=True)), (features,))
+            return video
+
+        self.each = vmap(one)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(models, clips, T, width) -> (models, clips, width)."""
+        # The only kernel of attention that vmap computes for all models at once.
+        with sdpa_kernel(SDPBackend.MATH):
+            videos: Tensor = self.each(list(self.stacked), features)
+        return videos
+
+
+class StackedPrompts(nn.Module):
+    """The prompts of all models, read by one text tower: those of like length together, none past its end."""
+
+    ends: Tensor  # (prompts,), the position of EOS
+    order: Tensor  # (prompts,), from the shortest to the longest
+    place: Tensor  # (prompts,), where each is in that order
+
+    def __init__(self, clip: Clip, learners: Sequence[PromptLearner]) -> None:
+        super().__init__()
+        self.learners = nn.ModuleList(learners)
+        self.text_tower = TextTower(clip)
+        self.of_models = [each.ends for each in learners]
+        self.register_buffer("ends", torch.cat(self.of_models), persistent=False)
+        self.length = int(self.ends.max()) + 1
+        self.register_buffer("order", self.ends.argsort(stable=True), persistent=False)
+        self.register_buffer("place", self.order.argsort(), persistent=False)
+        parts = torch.split(self.order, PROMPTS_AT_ONCE)
+        self.lengths = [int(self.ends[part].max()) + 1 for part in parts]
+
+    def forward(self) -> Tensor:
+        """The text tower's output for every prompt, model by model, unit norm: (prompts, embed width)."""
+        prompts = torch.cat([self._padded(learner()) for learner in self.learners])
+        parts = torch.split(self.order, PROMPTS_AT_ONCE)
+        read = [
+            self.text_tower(prompts[part, :length], self.ends[part]).float()
+            for part, length in zip(parts, self.lengths, strict=True)
+        ]
+        return F.normalize(torch.cat(read)[self.place], dim=-1)
+
+    def _padded(self, prompts: Tensor) -> Tensor:
+        """(prompts, own length, text width) -> (prompts, length of the longest, text width)."""
+        return F.pad(prompts, (0, 0, 0, self.length - prompts.shape[1]))

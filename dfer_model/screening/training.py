@@ -134,7 +134,16 @@ class Together:
         Raises WorkError for logits that are not finite.
         """
         with self.average.in_place():
-            return self._answers(judge)
+            logits = self._answers(judge)
+        bad = np.argwhere(~np.isfinite(logits))
+        if len(bad):
+            texts, seed = self.pairs[bad[0][0]]
+            raise WorkError(
+                f"the answer of {texts.name}, seed {seed}, to clip "
+                f"{self.features.clips.clip_ids[judge[bad[0][1]]]} is not finite\n"
+                "Screen again with lower learning rates or --set precision=fp32"
+            )
+        return logits
 
     def _answers(self, judge: Indices) -> Logits:
         settings, gathered = self.settings, []
