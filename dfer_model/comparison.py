@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .runs import ClassTexts, Run
+from .runs import ClassTexts, Predictions, Run
 from .statistics import Difference, McNemar, holm, mcnemar, paired_difference, uar_weights, war_weights
 from .verdicts import NOT_SHOWN, Against, luck_caveats, sentences
 
@@ -163,9 +163,17 @@ def trained_answers(runs: Sequence[Run], texts: Sequence[ClassTexts], selection:
 
     Every clip is judged once per seed: by the run whose test fold it is in.
     """
-    by_key = {(run.texts.name, run.fold, run.seed): run.predictions(selection) for run in runs}
-    folds = sorted({run.fold for run in runs})
-    seeds = sorted({run.seed for run in runs})
+    return gathered_answers(
+        {(run.texts.name, run.fold, run.seed): run.predictions(selection) for run in runs}, texts
+    )
+
+
+def gathered_answers(
+    by_key: Mapping[tuple[str, int, int], Predictions], texts: Sequence[ClassTexts]
+) -> Answers:
+    """Gather predictions of every set, by (its name, fold, seed); those of a fold are of the same clips."""
+    folds = sorted({fold for _, fold, _ in by_key})
+    seeds = sorted({seed for _, _, seed in by_key})
     labels = {fold: by_key[texts[0].name, fold, seeds[0]].labels for fold in folds}
     correct = {
         text.name: np.stack(

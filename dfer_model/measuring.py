@@ -21,6 +21,10 @@ from .statistics import uar_weights
 from .trainings import Training
 
 ZERO = "0"  # shots
+ANY_TEXTS = (
+    "trained on all clips a model learns any distinct texts, right or swapped: what tells texts apart is "
+    "zero-shot and, with --measure, few-shot, held-out-class and transfer."
+)
 
 Report = Callable[[int, int, str], None]
 Integers = npt.NDArray[np.int64]
@@ -38,15 +42,11 @@ def zero_shot(answers: Answers) -> Measured:
 def supervised(training: Training, runs: Sequence[Run]) -> Measured:
     """Of runs on all clips of the training folds."""
     texts, selection = training.grid.texts, training.grid.settings.select
-    caveat = (
-        "trained on all clips a model learns any distinct texts, right or swapped: what tells texts apart is "
-        "zero-shot and, with --measure, few-shot, held-out-class and transfer."
-    )
     return Measured(
         "trained",
         (trained_answers(runs, texts, selection),),
         beside=_last_epoch(lambda each: trained_answers(runs, texts, each), selection),
-        caveats=(caveat,),
+        caveats=(ANY_TEXTS,),
     )
 
 

@@ -72,9 +72,18 @@ def _first_of_each_class(train: Integers, labels: Integers, shots: int, rng: np.
     return np.sort(np.concatenate(chosen))
 
 
-def _stratified(train: Integers, clips: PackedClips, share: float, seed: int) -> tuple[Integers, Integers]:
+def split_by_class(indices: Integers, labels: Integers, share: float, seed: int) -> tuple[Integers, Integers]:
+    """All but about `share` of each class's clips, and that share; each ascending.
+
+    `labels` are those of the clips at `indices`. Raises ValueError for classes too small to be in both.
+    """
     from sklearn.model_selection import train_test_split
 
+    rest, part = train_test_split(indices, test_size=share, random_state=seed, stratify=labels)
+    return np.sort(rest), np.sort(part)
+
+
+def _stratified(train: Integers, clips: PackedClips, share: float, seed: int) -> tuple[Integers, Integers]:
     labels = clips.labels[train]
     for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
         if count < 2:
@@ -83,11 +92,10 @@ def _stratified(train: Integers, clips: PackedClips, share: float, seed: int) ->
                 "and choose the epoch\nGive it more clips, or --select last"
             )
     try:
-        rest, val = train_test_split(train, test_size=share, random_state=seed, stratify=labels)
+        return split_by_class(train, labels, share, seed)
     except ValueError:
         raise InputError(
             f"--select val: a share of {share:g} of {len(train)} training clips leaves some of the "
             f"{len(np.unique(labels))} classes without a clip to choose by, or to learn from\n"
             "Give another with --set val_share=..., or --select last"
         ) from None
-    return np.sort(rest), np.sort(val)

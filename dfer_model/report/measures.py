@@ -22,6 +22,7 @@ MARKERS = "osD^vP*X"
 
 TITLES = {
     "zero-shot": "zero-shot: CLIP as it is, no training",
+    "screened": "screened: trained on what a frozen image tower says",
     "trained": "supervised: trained on all clips of the training folds",
     "few-shot": "few-shot: mean over the trained numbers of clips per class",
     "held-out-class": "held-out class: recall of the class that was not trained on",
