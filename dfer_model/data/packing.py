@@ -11,11 +11,15 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from dfer_model.data.layouts import FOLDER, Layout, check_name, read_official
 from dfer_model.data.own_folder import read_folder
@@ -23,7 +27,11 @@ from dfer_model.data.packed import PackedClips, assemble
 from dfer_model.data.shards import Shard, finished_outcome, pack_shard, start_process
 from dfer_model.errors import InputError, Interrupted, WorkError
 
+# At most, and of few clips fewer, so that a small dataset is work for many processes too.
 SHARD_CLIPS = 100
+LEAST_SHARD_CLIPS = 10
+SHARDS = 32
+LOCK_NAME = ".lock"
 NAMED_PROBLEMS = 5
 NAMED_DISAGREEMENTS = 20
 
@@ -50,15 +58,18 @@ class Request:
     @property
     def digest(self) -> str:
         """The same for requests that give the same clips, wherever they are put."""
-        shards = [shard.name for shard in self.shards()]
+        shards = [shard.name for shard in self._groups(SHARD_CLIPS)]
         return hashlib.sha256(json.dumps([self.layout.dataset, *shards]).encode()).hexdigest()
 
     def shards(self) -> list[Shard]:
-        """The clips in groups of 100, in order."""
+        """The clips in groups of 10 to 100, in order."""
+        return self._groups(min(SHARD_CLIPS, max(LEAST_SHARD_CLIPS, len(self.layout.clips) // SHARDS)))
+
+    def _groups(self, size: int) -> list[Shard]:
         clips, root = self.layout.clips, self.layout.frames_root
         return [
-            Shard(start // SHARD_CLIPS, clips[start : start + SHARD_CLIPS], self.layout.class_names, root)
-            for start in range(0, len(clips), SHARD_CLIPS)
+            Shard(start // size, clips[start : start + size], self.layout.class_names, root)
+            for start in range(0, len(clips), size)
         ]
 
     def finished(self) -> PackedClips | None:
@@ -132,29 +143,62 @@ def pack(request: Request, *, jobs: int | None = None, progress: Progress = no_p
     """Pack the clips that are asked for, in `jobs` processes (all cores), and open them.
 
     `progress(done, total, note)` counts clips. Frames from folders are stored byte for byte, each decoded
-    once to be sure of it; those of videos become JPEG of quality 95. What was finished before is used again.
+    once to be sure of it; those of videos become JPEG of quality 95. What was finished before is used again
+    where its clips' files are what they were.
     Raises InputError that names clips which are missing, empty or broken, unless `skip_broken`; Interrupted
-    on Ctrl-C; WorkError when a process died. What is packed is kept in all three cases.
+    on Ctrl-C; WorkError when a process died, the disk is full or another process packs into the same folder.
+    What is packed is kept in all of these cases.
     """
     there = request.finished()
     if there is not None:
         return there
+    with _alone_in(request):
+        # Another process may have finished it in the meantime.
+        clips = request.finished() or _packed(request, jobs or cores(), progress)
+    # Not before it is free: what another process locks must not be another file of that name.
+    (request.out / LOCK_NAME).unlink(missing_ok=True)
+    return clips
+
+
+@contextmanager
+def _alone_in(request: Request) -> Iterator[None]:
+    """Hold the lock of the folder of unfinished work, which a killed process loses."""
     request.partial.mkdir(parents=True, exist_ok=True)
-    shards = request.shards()
     try:
-        outcomes = _pack_all(request, shards, jobs or cores(), progress)
-    except KeyboardInterrupt as error:
-        raise Interrupted(
-            f"Stopped; what is packed so far is kept in {request.partial}\nThe same command goes on from it"
+        with FileLock(request.partial / LOCK_NAME, timeout=0):
+            yield
+    except Timeout as error:
+        raise WorkError(
+            f"another process is packing into {request.out}\nWait for it, then give the same command again"
         ) from error
-    skipped = [problem for outcome in outcomes for problem in outcome["problems"]]
-    if skipped and not request.skip_broken:
-        raise _problems(skipped, len(request.layout.clips), request.partial)
-    if len(skipped) == len(request.layout.clips):
-        raise InputError(
-            f"every one of the {len(skipped)} clips is missing, empty or broken\n{_listing(skipped)}"
-        )
-    return _finish(request, shards, outcomes)
+
+
+@contextmanager
+def _telling_what_is_kept(request: Request) -> Iterator[None]:
+    """Make a stop and a disk that takes no more errors which say so."""
+    kept = f"what is packed so far is kept in {request.partial}"
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"Stopped; {kept}\nThe same command goes on from it") from error
+    except OSError as error:
+        raise WorkError(
+            f"{error.strerror or error}; {kept}\nOnce that can be written, the same command goes on from it"
+        ) from error
+
+
+def _packed(request: Request, jobs: int, progress: Progress) -> PackedClips:
+    shards = request.shards()
+    with _telling_what_is_kept(request):
+        outcomes = _pack_all(request, shards, jobs, progress)
+        skipped = [problem for outcome in outcomes for problem in outcome["problems"]]
+        if skipped and not request.skip_broken:
+            raise _problems(skipped, len(request.layout.clips), request.partial)
+        if len(skipped) == len(request.layout.clips):
+            raise InputError(
+                f"every one of the {len(skipped)} clips is missing, empty or broken\n{_listing(skipped)}"
+            )
+        return _finish(request, shards, outcomes)
 
 
 def cores() -> int:
@@ -166,7 +210,7 @@ def _pack_all(
     request: Request, shards: Sequence[Shard], jobs: int, progress: Progress
 ) -> list[Mapping[str, Any]]:
     """The outcome of every shard, in order; those that were finished before are not packed again."""
-    outcomes = {shard.number: finished_outcome(shard, request.partial) for shard in shards}
+    outcomes = _finished_before(shards, request.partial)
     waiting = [shard for shard in shards if outcomes[shard.number] is None]
     total = len(request.layout.clips)
     done = total - sum(len(shard.clips) for shard in waiting)
@@ -176,6 +220,17 @@ def _pack_all(
         done += len(shard.clips)
         progress(done, total, "")
     return [outcome for outcome in outcomes.values() if outcome is not None]
+
+
+def _finished_before(shards: Sequence[Shard], folder: Path) -> dict[int, Mapping[str, Any] | None]:
+    """By a shard's number what it holds, None where it must be packed."""
+    # In threads: on a disk across a network, to look after each of a million files is all waiting.
+    pool = ThreadPoolExecutor()
+    try:
+        found = pool.map(finished_outcome, shards, repeat(folder))
+        return {shard.number: outcome for shard, outcome in zip(shards, found, strict=True)}
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _outcomes(shards: Sequence[Shard], folder: Path, jobs: int) -> Iterator[tuple[Shard, dict[str, Any]]]:
@@ -232,7 +287,7 @@ def _finish(request: Request, shards: Sequence[Shard], outcomes: Sequence[Mappin
     }
     names = {f"{shard.name}.arrow" for shard in shards}
     for stale in partial.iterdir():
-        if stale.suffix != ".json" and stale.name not in names:
+        if stale.suffix != ".json" and stale.name not in {*names, LOCK_NAME}:
             stale.unlink()
     paths = [partial / f"{shard.name}.arrow" for shard in shards]
     assemble(partial, paths, layout.class_names, report)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dfer_model.data.images import JPEG_QUALITY, decode_pixels, encode_jpeg
+from dfer_model.data.frame_check import check_frame
+from dfer_model.data.images import JPEG_QUALITY, encode_jpeg
 from dfer_model.data.layouts import ClipSource, frame_files
 from dfer_model.data.shard_file import write_shard
 from dfer_model.errors import InputError
@@ -51,8 +52,11 @@ class Shard:
 def pack_shard(shard: Shard, folder: Path) -> dict[str, Any]:
     """Write one shard into `folder` and return what happened, which is written beside it when it is whole.
 
-    The outcome has `packed` (clips), `frames`, `problems` and `disagreements` with frame lists.
+    The outcome has `packed` (clips), `frames`, `problems`, `disagreements` with frame lists, and the stamp of
+    the `sources`. Raises OSError when the folder cannot be written.
     """
+    # Before they are read: what is replaced in the meantime is then seen the next time.
+    stamp = sources_stamp(shard)
     problems: list[dict[str, str]] = []
     disagreements: list[dict[str, Any]] = []
     frames = 0
@@ -85,6 +89,7 @@ def pack_shard(shard: Shard, folder: Path) -> dict[str, Any]:
         "frames": frames,
         "problems": problems,
         "disagreements": disagreements,
+        "sources": stamp,
     }
     write_text(folder / f"{shard.name}.json", json.dumps(outcome, ensure_ascii=False))
     return outcome
@@ -102,14 +107,17 @@ def read_frames(clip: ClipSource, frames_root: Path) -> list[bytes]:
         from dfer_model.data.video import decode_video
 
         return [encode_jpeg(pixels) for pixels in decode_video(clip.path)]
-    files = frame_files(clip.path)
+    try:
+        files = frame_files(clip.path)
+    except OSError as error:
+        raise InputError(f"{clip.path} cannot be read: {error.strerror}") from error
     if not files:
         raise InputError(f"{clip.path} holds no .jpg, .jpeg or .png file")
     encoded = []
     for path in files:
         try:
             encoded.append(path.read_bytes())
-            decode_pixels(encoded[-1])
+            check_frame(encoded[-1])
         except InputError as error:
             raise InputError(f"{path} {error}") from error
         except OSError as error:
@@ -120,14 +128,16 @@ def read_frames(clip: ClipSource, frames_root: Path) -> list[bytes]:
 def finished_outcome(shard: Shard, folder: Path) -> dict[str, Any] | None:
     """What a shard that was finished before holds, or None: it must be packed (again).
 
-    A clip that could not be packed then is looked at again: it may have been repaired since.
+    So it must when a file of its clips has come, gone or been written since. A clip that could not be packed
+    is looked at again whatever its files say: it may only have been made readable.
     """
     try:
         outcome: dict[str, Any] = json.loads((folder / f"{shard.name}.json").read_text(encoding="utf-8"))
+        stamp = outcome["sources"]
         problems = {problem["clip_id"] for problem in outcome["problems"]}
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if not (folder / f"{shard.name}.arrow").is_file():
+    if not (folder / f"{shard.name}.arrow").is_file() or stamp != sources_stamp(shard):
         return None
     for clip in shard.clips:
         if clip.clip_id in problems:
@@ -137,6 +147,31 @@ def finished_outcome(shard: Shard, folder: Path) -> dict[str, Any] | None:
                 continue
             return None
     return outcome
+
+
+def sources_stamp(shard: Shard) -> str:
+    """A sha256 of the names, sizes and times of change of the files that the shard's clips are read from."""
+    digest = hashlib.sha256()
+    for clip in shard.clips:
+        for path in _files(clip):
+            try:
+                stat = path.stat()
+                facts = (path.name, stat.st_size, stat.st_mtime_ns)
+            except OSError as error:
+                facts = (path.name, -1, error.errno or 0)
+            digest.update(repr(facts).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def _files(clip: ClipSource) -> list[Path]:
+    """A clip's frames, or its video; nothing where there is nothing to read."""
+    if clip.path is None:
+        return []
+    try:
+        return [clip.path] if clip.path.is_file() else frame_files(clip.path)
+    except OSError:
+        return []
 
 
 def _shown(path: Path | None, root: Path) -> str:

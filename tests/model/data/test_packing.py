@@ -13,12 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from dfer_model.data.images import decode_pixels
 from dfer_model.data.info import info
+from dfer_model.data.layouts import ClipSource, Layout
 from dfer_model.data.packed import PackedClips
-from dfer_model.data.packing import pack, prepare, read_request
-from dfer_model.errors import InputError, Interrupted
+from dfer_model.data.packing import Request, pack, prepare, read_request
+from dfer_model.errors import InputError, Interrupted, WorkError
 
 from .images import encoded, write_clip, write_video
 
@@ -192,6 +194,22 @@ if __name__ == "__main__":
 """
 
 
+FULL_DISK = """
+import resource, signal
+from pathlib import Path
+from dfer_model.data import packing
+from dfer_model.errors import WorkError
+
+packing.SHARD_CLIPS = 2
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    packing.prepare("folder", Path({root!r}), Path({out!r}), jobs=1)
+except WorkError as error:
+    print("WorkError", error)
+"""
+
+
 def test_killed_in_the_middle_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """kill -9 of the program in the middle; its processes end too, and the finished shards are used again."""
     root, out = own_folder(tmp_path / "root", 12), tmp_path / "out"
@@ -222,6 +240,7 @@ def test_killed_in_the_middle_it_goes_on(tmp_path: Path, monkeypatch: pytest.Mon
     assert clips.fingerprint == prepare("folder", root, tmp_path / "whole", jobs=1).fingerprint
     assert sorted(path.name for path in out.iterdir() if path.suffix != ".arrow") == [
         "dataset_info.json",
+        "index.parquet",
         "prepare.json",
         "state.json",
     ]
@@ -232,6 +251,73 @@ def _runs(process: str) -> bool:
         return ") Z " not in Path(f"/proc/{process}/stat").read_text()
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("change", ["written", "gone", "come"])
+def test_clips_replaced_since_their_shard_was_packed_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr("dfer_model.data.packing.SHARD_CLIPS", 2)
+    root = own_folder(tmp_path / "root")
+    stopped = root / "Sad/clip5/1.jpg"
+    whole = stopped.read_bytes()
+    stopped.write_bytes(b"")
+    with pytest.raises(InputError, match="1 of 6 clips"):
+        prepare("folder", root, tmp_path / "out", jobs=1)
+    stopped.write_bytes(whole)
+    replaced = root / "Happy/clip0"
+    if change == "written":
+        (replaced / "2.jpg").write_bytes(encoded(77))
+    elif change == "gone":
+        (replaced / "1.jpg").unlink()
+    else:
+        (replaced / "3.jpg").write_bytes(encoded(78))
+    seen: list[int] = []
+    clips = prepare(
+        "folder", root, tmp_path / "out", jobs=1, progress=lambda done, total, note: seen.append(done)
+    )
+    assert seen == [2, 4, 6]  # the shard in the middle is as it was
+    assert clips.encoded_frames(0, range(int(clips.num_frames[0]))) == [
+        path.read_bytes() for path in sorted(replaced.iterdir())
+    ]
+
+
+def test_one_process_packs_into_a_folder_at_a_time(tmp_path: Path) -> None:
+    request = read_request("folder", own_folder(tmp_path / "root"), tmp_path / "out")
+    request.partial.mkdir()
+    with (
+        FileLock(request.partial / ".lock"),
+        pytest.raises(WorkError, match=r"another process is packing into .*out\nWait for it"),
+    ):
+        pack(request, jobs=1)
+    assert not request.out.exists()
+    assert len(pack(request, jobs=1)) == 6
+    assert not (request.out / ".lock").exists()
+
+
+def test_few_clips_are_work_for_many_processes_too(tmp_path: Path) -> None:
+    clips = tuple(ClipSource(f"{number:06d}", "Happy", 1, None) for number in range(12_000))
+    for count, size in ((9, 10), (100, 10), (1000, 31), (12_000, 100)):
+        layout = Layout("folder", ("Happy",), clips[:count], tmp_path, (), ())
+        shards = Request(layout, tmp_path / "out").shards()
+        assert max(len(shard.clips) for shard in shards) <= size
+        assert len(shards) == -(-count // size)
+        assert [clip for shard in shards for clip in shard.clips] == list(clips[:count])
+
+
+def test_a_folder_that_cannot_be_written_leaves_what_is_packed(tmp_path: Path) -> None:
+    """Files may grow no further than one shard's, as on a disk that fills up."""
+    root, out = own_folder(tmp_path / "root"), tmp_path / "out"
+    for frame in range(60):
+        (root / "Sad/clip5" / f"{frame + 100}.jpg").write_bytes(encoded(9, size=(600, 600)))
+    program = FULL_DISK.format(root=str(root), out=str(out))
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert re.match(
+        r"WorkError File too large; what is packed so far is kept in \S+\.out\.partial\n", ended.stdout
+    )
+    assert len(list((tmp_path / ".out.partial").glob("clips-*.arrow"))) == 2
+    assert not out.exists()
 
 
 def test_info_counts_classes_folds_and_frames(tmp_path: Path) -> None:
