@@ -12,7 +12,10 @@ from pathlib import Path
 from .claims import taken
 from .clip import Clip, token_ids
 from .data.packed import PackedClips
-from .errors import BusyError
+from .engines.dispatching import train_by
+from .engines.engine import Engine
+from .errors import BusyError, InputError
+from .launch import launched
 from .runs import ClassTexts, Run, RunSpec
 from .settings import Settings
 from .training import train_run
@@ -62,14 +65,26 @@ def train_all(
     report: Report,
     device: str = "auto",
     names: Sequence[str] = (),
+    engine: Engine | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> list[Run]:
     """Train what is not yet trained and return the run of every spec, in their order.
 
     A run that an earlier call has finished is found, one that was interrupted goes on from its last epoch.
     One that another process trains now is left to it: the others are trained meanwhile, then it is waited
     for, and taken over should that process die. `names` are what a person calls the runs.
+    They are trained one after another in this process, or by `engine` (see `train_by`, which tells `note` of
+    those that it begins again). Raises InputError in a process that torchrun started among several.
     """
+    if launched().several:
+        raise InputError(
+            "a grid of runs is trained by one process\n"
+            "Give the same command without torchrun, and several runs at a time by an engine's jobs"
+        )
     names = names or [spec.title for spec in specs]
+    if engine is not None:
+        train_by(engine, specs, names, runs, report, note)
+        return [Run.open(spec.folder(runs)).named(spec.texts.name) for spec in specs]
     done: dict[int, Run] = {}
     while len(done) < len(specs):
         before = len(done)

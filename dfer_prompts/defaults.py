@@ -39,6 +39,26 @@ class Price(_Section):
         return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
 
 
+class Slurm(_Section):
+    """What jobs ask of a Slurm cluster: options of sbatch, and shell lines before the training."""
+
+    partition: Line | None = None
+    account: Line | None = None
+    qos: Line | None = None
+    constraint: Line | None = None
+    gres: Line | None = None  # gpu:1
+    time: Line | None = None  # '8:00:00', quoted, for YAML reads it as a number
+    mem: Line | None = None
+    cpus_per_task: Annotated[int, Field(ge=1)] | None = None
+    options: dict[str, Line | int] = Field(default_factory=dict)  # any other of sbatch, by its long name
+    setup: list[Line] = Field(default_factory=list)
+
+    def sbatch_options(self) -> dict[str, str | int]:
+        """The options by their long names, those not given left out."""
+        named = self.model_dump(exclude={"options", "setup"}, exclude_none=True)
+        return {name.replace("_", "-"): value for name, value in named.items()} | self.options
+
+
 class Defaults(_Section):
     """The keys of `dfer.yaml`; the command line and the environment win over them."""
 
@@ -48,6 +68,7 @@ class Defaults(_Section):
     preset: Line | None = None
     presets: dict[str, dict[str, Any]] = Field(default_factory=dict)  # name: setting: value
     prices: dict[str, Price] = Field(default_factory=dict)  # by model
+    slurm: Slurm = Field(default_factory=Slurm)  # what jobs of --engine slurm ask for
     license: Line | None = None  # of the description sets made here, as their cards give it: cc-by-4.0
 
 

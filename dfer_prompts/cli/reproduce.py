@@ -18,6 +18,7 @@ from .configuration import (
     WeightsOption,
     numbers,
 )
+from .engines import EngineOption, JobsOption, RetriesOption, RunsPerGpuOption
 from .output import JsonOption, message, print_json, print_line, print_table, progress
 
 if TYPE_CHECKING:
@@ -81,6 +82,10 @@ def reproduce(
     epochs: EpochsOption = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
+    engine: EngineOption = None,
+    jobs: JobsOption = None,
+    runs_per_gpu: RunsPerGpuOption = None,
+    retries: RetriesOption = None,
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -113,8 +118,13 @@ def reproduce(
         overrides=overrides or (),
         workspace=workspace,
         device=device,
+        engine=engine,
+        jobs=jobs,
+        runs_per_gpu=runs_per_gpu,
+        retries=retries,
         out=out,
         progress=progress,
+        note=message,
     )
     if as_json:
         print_json(result.as_dict())

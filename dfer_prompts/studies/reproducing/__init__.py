@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from ...errors import InputError, Interrupted
 from ...versions.store import DescriptionStore
 from ...workspace import Workspace
 from ..clips import each_once, judging_folds, open_dataset
+from ..engines import EngineName, engine_for
 from ..progress import Progress, silence
 from .planning import Planned, Study, check, plan
 from .results import Reproduced, caveats, keep, protocol_line, row_result
@@ -19,6 +20,7 @@ from .tables import OWN_FILE, Figures, find_rows, find_tables, paper, published_
 
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
+    from dfer_model.engines.engine import Engine
     from dfer_model.runs import Run, RunSpec
 
 __all__ = ["Reproduced", "reproduce"]
@@ -41,8 +43,13 @@ def reproduce(
     overrides: Sequence[str] = (),
     workspace: Workspace | None = None,
     device: str = "auto",
+    engine: EngineName | None = None,
+    jobs: int | None = None,
+    runs_per_gpu: int | None = None,
+    retries: int | None = None,
     out: Path | str | None = None,
     progress: Progress = silence,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Reproduced:
     """Train the rows of the paper's tables ("table1" to "table5", "tableA", "tableB") beside its figures.
 
@@ -53,6 +60,8 @@ def reproduce(
     published.yaml of the workspace does. A row's settings are laid over the preset with `clip`, `weights` and
     `epochs`, and `overrides` (as `--set` takes them) over all. A row in which nothing is drawn takes the
     first seed alone. Equal rows are one run; runs are kept in the workspace and found again by the next call.
+    `engine` "local" or "slurm" trains them in processes of their own (see `engine_for`), and `note` is told
+    of those that are begun again.
     The result is kept in `out`, by default reproductions/<id>/ of the workspace. Raises InputError before
     anything is trained, and Interrupted on Ctrl-C: the same call goes on from there.
     """
@@ -72,7 +81,8 @@ def reproduce(
         overrides=overrides,
     )
     planned = [plan(study, table, *each) for table, listed in chosen_rows.items() for each in listed]
-    runs = _run(planned, study, device, progress)
+    where = engine_for(place, engine, jobs, runs_per_gpu, retries, device)
+    runs = _run(planned, study, device, progress, note, where)
     result = _result(planned, runs, known, study, out)
     keep(result, runs)
     return result
@@ -141,7 +151,12 @@ def _folder(workspace: Workspace, out: Path | str | None, ids: str) -> Path:
 
 
 def _run(
-    planned: Sequence[Planned], study: Study, device: str, progress: Progress
+    planned: Sequence[Planned],
+    study: Study,
+    device: str,
+    progress: Progress,
+    note: Callable[[str], None],
+    engine: Engine | None,
 ) -> dict[tuple[str, int], list[Run]]:
     """The runs of each row, by table and number, each trained once; all rows of a fold and seed first."""
     from dfer_model.errors import Interrupted as ModelInterrupted
@@ -160,7 +175,7 @@ def _run(
     names = [f"{title}: {spec.title}" for spec, title in ordered]
     try:
         with progress("training") as report:
-            done = train_all(specs, study.clips, study.workspace.runs, report, device, names)
+            done = train_all(specs, study.clips, study.workspace.runs, report, device, names, engine, note)
     except (KeyboardInterrupt, ModelInterrupted) as error:
         raise Interrupted(
             "Stopped; finished runs and the last epoch of the one at work are kept in "

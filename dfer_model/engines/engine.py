@@ -1,0 +1,63 @@
+"""What an engine is asked: to begin jobs, to say which are over, and to end them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from submitit.core.core import Job
+from submitit.core.utils import pickle_load
+
+from .work import Outcome, Work
+
+
+class Task(NamedTuple):
+    """A run in a job, which may train others beside it."""
+
+    job: Job[Any]
+    number: int
+
+    def outcome(self, written: set[str]) -> Outcome | None:
+        """What it left behind, None where nothing; `written` are the names in the folder of jobs."""
+        path = self.job.task(self.number).paths.result_pickle
+        if path.name not in written:
+            return None
+        kind, value = pickle_load(path)
+        if kind == "success" and isinstance(value, Outcome):
+            return value
+        return Outcome("lost", str(value).strip().splitlines()[-1])
+
+    def last_words(self) -> str:
+        """The last line of what it said of errors, but for what submitit says of every job."""
+        lines = (self.job.task(self.number).stderr() or "").splitlines()
+        return next((line for line in reversed(lines) if line and not line.startswith("submitit ")), "")
+
+
+class Engine(Protocol):
+    """Where jobs run.
+
+    `folder` is where the jobs of a grid have theirs, `retries` how often a run is begun again, `device` what
+    it is trained on, and `poll_s` the seconds between two looks at the folder of jobs.
+    """
+
+    folder: Path
+    retries: int
+    device: str
+    poll_s: float
+
+    @property
+    def runs_per_job(self) -> int:
+        """How many runs are trained side by side in one job."""
+
+    def room(self, at_work: int) -> int:
+        """How many more jobs may begin beside those at work."""
+
+    def submit(self, works: Sequence[Work], folder: Path) -> list[Job[Any]]:
+        """Begin a job for each, with logs and answers in `folder`. Raises WorkError when it is refused."""
+
+    def over(self, jobs: Sequence[Job[Any]]) -> Mapping[str, str]:
+        """By id, those that are at work no more, and the system's word for how they ended, or nothing."""
+
+    def cancel(self, jobs: Sequence[Job[Any]]) -> None:
+        """End them, and wait until they have ended."""
