@@ -55,10 +55,11 @@ def first_to_say() -> bool:
     launch = launched()
     if not launch.several:
         return True
-    from torch.distributed import TCPStore  # type: ignore[attr-defined]
-
     try:
-        store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timeout=WAIT)
+        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+        store = TCPStore(address, port, timeout=WAIT)
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         return store.add(f"dfer-prompts/said/{attempt}", 1) == 1
     except (KeyError, ValueError, RuntimeError):

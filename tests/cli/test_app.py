@@ -51,6 +51,20 @@ def test_exit_status_and_message(arguments: list[str], status: int, said: str) -
     assert "Traceback" not in result.stderr
 
 
+def test_commands_that_are_work_for_one_process_are_refused_by_several(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    first = dfer_prompts("compare", "v1", "v1@1")
+    monkeypatch.setenv("RANK", "1")
+    second = dfer_prompts("compare", "v1", "v1@1")
+    assert first.returncode == second.returncode == 2
+    assert first.stderr.startswith("Error: 2 processes were started, and compare is work for one\n")
+    assert "without torchrun" in first.stderr
+    assert (second.stdout, second.stderr) == ("", "")  # the first has said it
+
+
 def test_debug_shows_the_traceback() -> None:
     result = dfer_prompts("--debug", "descriptions", "show", "v11")
     assert result.returncode != 0
