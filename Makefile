@@ -7,11 +7,12 @@ DFER_TEST_DATA ?= $(wildcard $(abspath ../shared/data))
 export DFER_TEST_DATA
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check pictures clean
+.PHONY: help venv demo test slurm-test check pictures clean
 
 help:
 	@echo "make demo      the whole story on this machine: no key, no GPU, no download of weights (under 4 minutes)"
 	@echo "make test      the tests"
+	@echo "make slurm-test   a grid on a Slurm of this machine, installed where missing (Debian or Ubuntu, as root)"
 	@echo "make check     style, types, the direction of imports, dependencies"
 	@echo "make venv      only the environment .venv"
 	@echo "make pictures  draw the pictures of the README again"
@@ -35,6 +36,12 @@ demo: venv
 # Two processes of one thread each: faster than one of two on small tensors, and the same figures everywhere.
 test: venv
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+# The tests begin Slurm's daemons themselves, as root on loopback, and end them.
+slurm-test: venv
+	PATH="$$PATH:/usr/sbin"; { command -v slurmctld && command -v slurmd && command -v munged; } >/dev/null || \
+		{ apt-get update && apt-get install --yes --no-install-recommends slurm-wlm munge; }
+	$(BIN)/python -m pytest tests/slurm $(PYTEST_ARGS)
 
 check: venv
 	$(BIN)/ruff check .

@@ -109,9 +109,11 @@ class Work:
 
     def _trained(self, spec: RunSpec) -> Outcome:
         from ..data.packed import PackedClips
+        from ..data.streaming import StreamedClips
         from ..training import train_run
 
-        clips = PackedClips.open(spec.dataset)
+        streamed = isinstance(spec.dataset, str)
+        clips = StreamedClips.open(spec.dataset) if streamed else PackedClips.open(spec.dataset)
         if clips.fingerprint != spec.dataset_fingerprint:
             raise InputError(
                 f"{spec.dataset} does not hold the clips of the grid any more\nGive the command again"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
@@ -27,6 +28,7 @@ _UNBOUND = (
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
 )
+_bars: list[Console] = []  # consoles on which a progress bar is drawn now
 Pieces = Sequence[tuple[str, str]]  # a line in pieces of (text, style)
 
 
@@ -74,10 +76,11 @@ def _assembled(line: Pieces) -> Text:
 
 
 def message(text: str) -> None:
-    """A line for the person at the terminal, on standard error."""
+    """A line for the person at the terminal, on standard error, above the progress bar where there is one."""
     from rich.console import Console
 
-    Console(stderr=True, highlight=False, soft_wrap=True).print(_text(text))
+    console = _bars[-1] if _bars else Console(stderr=True, highlight=False)
+    console.print(_text(text), soft_wrap=True)
 
 
 def print_line(text: str) -> None:
@@ -172,9 +175,13 @@ def progress(label: str) -> Iterator[Report]:
         columns = (said, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task(clean(label), total=None)
-            yield lambda done, total, note="": bar.update(
-                task, completed=done, total=total, description=clean(f"{label} {note}".strip())
-            )
+            _bars.append(console)
+            try:
+                yield lambda done, total, note="": bar.update(
+                    task, completed=done, total=total, description=clean(f"{label} {note}".strip())
+                )
+            finally:
+                _bars.pop()
     else:
         yield _plain_lines(label)
 

@@ -66,7 +66,8 @@ class Taking:
         yield lambda _done, _total, _note="": self.look()
 
     def look(self) -> None:
-        ways = {"v1@2": ["scancel"], "v1@4": ["scontrol", "requeue"]}
+        # A user who cancels, and what sbatch was asked to send before the end of a job's time.
+        ways = {"v1@2": ["scancel"], "v1@4": ["scancel", "--signal=USR2"]}
         for name, way in ways.items():
             rows = list(self.workspace.glob(f"runs/{name}-*/metrics.jsonl"))
             if name not in self.taken and rows:
