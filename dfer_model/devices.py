@@ -10,17 +10,22 @@ from .errors import InputError
 
 
 def choose_device(device: str | None = None) -> torch.device:
-    """`cpu`, `cuda`, or for `auto` and None CUDA where there is some. Raises InputError."""
+    """`cpu`, `cuda`, or for `auto` and None CUDA where there is some. Raises InputError.
+
+    Where it is CUDA, factors of float32 matrix products are from then on rounded to TF32, as torch does for
+    convolutions by default.
+    """
     available = torch.cuda.is_available()
-    if device in (None, "auto"):
-        return torch.device("cuda" if available else "cpu")
-    if device not in ("cpu", "cuda"):
+    chosen = ("cuda" if available else "cpu") if device in (None, "auto") else device
+    if chosen not in ("cpu", "cuda"):
         raise InputError(
             f"no device {device!r}\nThere are: auto, cpu, cuda (CUDA_VISIBLE_DEVICES chooses which)"
         )
-    if device == "cuda" and not available:
+    if chosen == "cuda" and not available:
         raise InputError("this machine has no CUDA device that torch can use\nGive --device cpu")
-    return torch.device(device)
+    if chosen == "cuda":
+        torch.set_float32_matmul_precision("high")
+    return torch.device(chosen)
 
 
 def device_name(device: torch.device) -> str:

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
+from .bfloat16 import ImageTower
 from .classifier import Classifier
 from .clip import Clip
 from .members import Members
@@ -41,6 +42,7 @@ class VideoClassifier(Classifier):
         self.trains_image = settings.lr_image > 0
         self.image_tower: nn.Module = deepcopy(clip.model.get_submodule("visual"))
         self.image_tower.requires_grad_(self.trains_image)
+        self.image_features = ImageTower(self.image_tower)
         self.temporal: TemporalModel | None = None
         if settings.temporal_depth:
             self.temporal = TemporalModel(clip.embed_dim, settings.frames, settings.temporal_depth)
@@ -48,7 +50,7 @@ class VideoClassifier(Classifier):
     def frame_features(self, frames: Tensor) -> Tensor:
         """f_t = image tower(x_t) for each frame by itself: (clips, T, 3, H, W) -> (clips, T, width)."""
         clips, length = frames.shape[:2]
-        features: Tensor = self.image_tower(frames.flatten(0, 1))  # (clips * T, width); no graph where frozen
+        features = self.image_features(frames.flatten(0, 1))  # (clips * T, width); no graph where frozen
         return features.view(clips, length, -1)
 
     def video_features(self, frame_features: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
-from .batches import Batches, pixel_scale
+from .batches import pixel_scale
+from .bfloat16 import ImageTower
 from .clip import Clip
 from .data.augmentation import resize
 from .data.loading import ClipDataset
@@ -25,6 +25,7 @@ from .members import Ensemble, Members
 from .prompt_learner import PromptLearner, TextTower
 from .runs import ClassTexts, Predictions, Run
 from .settings import Settings
+from .streamed_batches import batches_of
 from .trained_model import TrainedModel, load_trained
 
 Indices = npt.NDArray[np.int64]
@@ -95,14 +96,21 @@ def _over_clips(
     """
     batch_size = max(1, settings.batch_size // views)
     gathered: list[Tensor] = []
-    done = 0
+    read: list[int] = []
     module.eval()
     with torch.inference_mode(), precision(settings.precision, device):
-        for batch in Batches(dataset, batch_size, workers=settings.workers):
+        for batch in batches_of(dataset, batch_size, workers=settings.workers):
             gathered.append(module(batch["frames"].to(device, non_blocking=True)).float().cpu())
-            done += len(batch["index"])
-            report(done, len(dataset), "clips")
-    return torch.cat(gathered)
+            read += batch["index"].tolist()
+            report(len(read), len(dataset), "clips")
+    return _in_order_of(dataset.indices, read, torch.cat(gathered))
+
+
+def _in_order_of(wanted: list[int], read: list[int], answers: Tensor) -> Tensor:
+    """The answers for the clips that were `read`, in the order of those `wanted`: a stream has its own."""
+    ordered = torch.empty_like(answers)
+    ordered[torch.tensor(wanted).argsort(stable=True)] = answers[torch.tensor(read).argsort(stable=True)]
+    return ordered
 
 
 @dataclass(frozen=True)
@@ -173,7 +181,8 @@ class _FrameFeatures(nn.Module):
 
     def __init__(self, clip: Clip, settings: Settings) -> None:
         super().__init__()
-        self.tower: Any = deepcopy(clip.model.visual)
+        self.tower: nn.Module = deepcopy(clip.model.get_submodule("visual"))
+        self.image_features = ImageTower(self.tower)
         self.scale = pixel_scale(settings.normalize, clip.mean, clip.std)
 
     def forward(self, frames: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 
@@ -51,7 +50,8 @@ class Mixing:
             mixed[..., top:bottom, left:right] = others[..., top:bottom, left:right]
         else:
             mixed = torch.lerp(others, frames, share)
-        targets = F.one_hot(labels, self.classes).float()
+        # F.one_hot would read the labels, for which a GPU's queue has to run empty.
+        targets = torch.eye(self.classes, device=labels.device)[labels]
         return mixed, torch.lerp(targets.roll(1, 0), targets, share)[self.ahead :]
 
 

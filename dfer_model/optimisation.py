@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Protocol
 
+import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -29,7 +30,9 @@ def make_optimizer(model: Trainable, settings: Settings) -> tuple[Optimizer, Lam
     1711.05101, with torch's betas) has the decoupled decay. Both decay all that is trained, biases, norms and
     contexts among it, as the released code of DFER-CLIP does.
 
-    Raises InputError when nothing is left to train, or when the warm-up fills all epochs.
+    One fused pass over the weights, whose last bits may differ, changes them on a GPU and where the towers
+    round to bfloat16 anyway. Raises InputError when nothing is left to train, or when the warm-up fills all
+    epochs.
     """
     groups: list[dict[str, Any]] = []
     for name, parameters in model.trained_parameters().items():
@@ -51,12 +54,22 @@ def make_optimizer(model: Trainable, settings: Settings) -> tuple[Optimizer, Lam
             f"warmup_epochs={settings.warmup_epochs} leaves no epoch of {settings.epochs} at the full rates\n"
             "Give fewer with --set warmup_epochs=..., or more epochs"
         )
+    fused = settings.precision == "bf16" or groups[0]["params"][0].is_cuda
+    options: dict[str, Any] = {"weight_decay": settings.weight_decay, "fused": fused or None}
     optimizer: Optimizer
     if settings.optimizer == "adamw":
-        optimizer = AdamW(groups, weight_decay=settings.weight_decay)
+        optimizer = AdamW(groups, **options)
     else:
-        optimizer = SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
+        optimizer = SGD(groups, momentum=settings.momentum, **options)
+    if fused:
+        optimizer.register_step_post_hook(_count_change)
     return optimizer, LambdaLR(optimizer, partial(rate_factor, settings))
+
+
+def _count_change(optimizer: Optimizer, *_: object) -> None:
+    """Count the weights' versions up, which torch's fused steps leave as they are."""
+    for group in optimizer.param_groups:
+        torch.autograd.graph.increment_version(group["params"])
 
 
 def rate_factor(settings: Settings, done: int) -> float:

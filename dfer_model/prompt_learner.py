@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
+from .bfloat16 import Blocks, in_bfloat16, text_features
 from .clip import Clip, text_part, token_ids
 from .errors import InputError
 from .members import Members
@@ -50,9 +51,12 @@ class TextTower(nn.Module):
         self.text_projection: Any = deepcopy(source.text_projection)
         self.register_buffer("attn_mask", source.attn_mask.clone(), persistent=False)
         self.requires_grad_(False)
+        self.blocks = Blocks(self.transformer)
 
     def forward(self, prompts: Tensor, ends: Tensor) -> Tensor:
         """(prompts, length, text width) and the index of EOS in each (prompts,) -> (prompts, embed width)."""
+        if in_bfloat16(prompts.device) and self.blocks.fit():
+            return text_features(self, self.blocks, prompts, ends)
         length = prompts.shape[1]
         x: Tensor = prompts + self.positional_embedding[:length]
         x = self.transformer(x, attn_mask=self.attn_mask[:length, :length])

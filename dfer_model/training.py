@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from .ahead import Loss, on_device, read_late
 from .averaging import Average
 from .batches import ClassBalanced, Order, Shuffled, epoch_seed, pixel_scale
 from .checkpoints import Best, Progress, Stateful, load_state, save_state, save_weights
@@ -43,6 +44,7 @@ from .trained_model import TrainedModel
 from .training_clips import training_clips
 
 CHOOSING = {"val": "the validation clips", "test-best": "the test fold"}
+CLIPS_NAMED = 10
 DIFFERENT = (
     "the processes were not given the same training: other settings, texts, clips, fold or seed\n"
     "Give each machine the same command, and the same clips and descriptions"
@@ -66,8 +68,8 @@ def train_run(
     told (epochs done, epochs, where it is). Processes that torchrun started train it together: the first of
     them writes and reports, and all return the run.
 
-    Raises InputError for clips, texts or settings that do not fit, WorkError for a loss that is not finite,
-    BusyError for a run at work elsewhere, Interrupted on Ctrl-C.
+    Raises InputError for clips, texts or settings that do not fit, WorkError for a loss that is not finite or
+    a disk that is full, BusyError for a run at work elsewhere, Interrupted on Ctrl-C.
     """
     processes, where = join(device)
     with ending_together(processes):
@@ -86,6 +88,8 @@ def train_run(
                         training.run(tell)
                     except KeyboardInterrupt as error:
                         raise Interrupted(training.kept()) from error
+                    except OSError as error:
+                        raise WorkError(training.unwritten(error)) from error
     return Run.open(folder).named(spec.texts.name)
 
 
@@ -199,11 +203,13 @@ class Training:
         self.order.epoch = epoch
         self.model.train()
         losses: list[float] = []
-        for number, batch in enumerate(self.batches, 1):
-            losses.append(self.step(batch, epoch, number).item())
-            if not math.isfinite(losses[-1]):
-                raise WorkError(self.not_finite(losses[-1], epoch, number))
-            told = f"epoch {epoch}, step {number} of {len(self.batches)}, loss {losses[-1]:.3f}"
+        batches = enumerate(on_device(self.batches, self.device), 1)
+        steps = ((self.step(batch, epoch, number), batch["index"]) for number, batch in batches)
+        for loss in read_late(steps, self.device):
+            if not math.isfinite(loss.value):
+                raise WorkError(self.not_finite(loss, epoch))
+            losses.append(loss.value)
+            told = f"epoch {epoch}, step {loss.step} of {len(self.batches)}, loss {loss.value:.3f}"
             report(epoch - 1, self.settings.epochs, told)
         return sum(losses) / len(losses)
 
@@ -286,15 +292,29 @@ class Training:
 
     def kept(self) -> str:
         """What remains of a training that is stopped now, in two lines."""
+        return f"Stopped; {self._whole()}\nGive the same command again to go on"
+
+    def unwritten(self, error: OSError) -> str:
+        """What to say when the disk takes no more, in two lines."""
+        where = f" ({Path(error.filename).name})" if error.filename else ""
+        return (
+            f"{error.strerror or error}{where}; {self._whole()}\n"
+            "Once that folder can be written, give the same command again to go on"
+        )
+
+    def _whole(self) -> str:
         epoch, epochs = self.progress.epoch, self.settings.epochs
         which = f"{epoch} of {epochs} epochs are" if epoch else f"no epoch of {epochs} was whole, nothing is"
-        return f"Stopped; {which} kept in {self.folder}\nGive the same command again to go on"
+        return f"{which} kept in {self.folder}"
 
-    def not_finite(self, loss: float, epoch: int, step: int) -> str:
+    def not_finite(self, loss: Loss, epoch: int) -> str:
         """What to say about such a loss, in two lines."""
         rates = ", ".join(f"lr_{name}={rate:g}" for name, rate in self.learning_rates().items())
         bf16 = ", or --set precision=fp32" if self.settings.precision == "bf16" else ""
+        clips = ", ".join(self.clips.clip_ids[index] for index in loss.clips[:CLIPS_NAMED])
+        more = f" and {len(loss.clips) - CLIPS_NAMED} more" if len(loss.clips) > CLIPS_NAMED else ""
         return (
-            f"the loss is {loss} in epoch {epoch}, step {step} of {self.folder.name}\n"
+            f"the loss is {loss.value} in epoch {epoch}, step {loss.step} of {self.folder.name}, "
+            f"on the clips {clips}{more}\n"
             f"Try lower learning rates than {rates} (--set lr_image=...){bf16}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -263,6 +264,38 @@ def test_ctrl_c_says_what_is_kept(clips: PackedClips, tmp_path: Path) -> None:
         assert "same command again" in str(caught.value)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size can be set there")
+def test_a_disk_that_takes_no_more_leaves_the_last_checkpoint_whole(
+    clips: PackedClips, tmp_path: Path
+) -> None:
+    """Files may not grow beyond a tenth of a checkpoint from the second epoch on, as on a disk that is full."""
+    import resource
+
+    spec = tiny.spec(clips, epochs=3)
+    checkpoint = spec.folder(tmp_path) / "state/checkpoint.pt"
+    before = b""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def full(done: int, epochs: int, note: str) -> None:
+        nonlocal before
+        if done == 1 and not before:
+            before = checkpoint.read_bytes()
+            resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 10, limits[1]))
+
+    try:
+        with pytest.raises(WorkError) as caught:
+            train_run(spec, clips, tmp_path, device="cpu", report=full)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    said = str(caught.value).splitlines()
+    assert said[0] == f"File too large (checkpoint.pt); 1 of 3 epochs are kept in {spec.folder(tmp_path)}"
+    assert said[1] == "Once that folder can be written, give the same command again to go on"
+    assert checkpoint.read_bytes() == before
+    assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]
+    again = train_run(spec, clips, tmp_path, device="cpu")
+    assert same_result(again, train_run(spec, clips, tmp_path / "whole", device="cpu"))
+
+
 def test_what_a_killed_process_left_half_written_goes(clips: PackedClips, tmp_path: Path) -> None:
     spec = tiny.spec(clips)
     state = spec.folder(tmp_path) / "state"
@@ -288,8 +321,11 @@ def test_a_loss_that_is_not_finite(clips: PackedClips, tmp_path: Path) -> None:
     spec = tiny.spec(clips, lr_image=1e30, lr_temporal=1e30, epochs=5)
     with pytest.raises(
         WorkError, match=r"loss is (nan|inf) in epoch \d, step 1 of v1@2.*\n.*lr_image=1e\+30"
-    ):
+    ) as caught:
         train_run(spec, clips, tmp_path, device="cpu")
+    named = str(caught.value).partition("on the clips ")[2].partition("\n")[0].split(", ")
+    assert len(set(named)) == 4
+    assert set(named) <= {clips.clip_ids[index] for index in clips.train_indices(1)}
 
 
 def test_a_damaged_checkpoint_is_named(clips: PackedClips, tmp_path: Path) -> None:

@@ -1,0 +1,250 @@
+"""CLIP's transformers in bfloat16: what torch.autocast makes of open_clip's blocks, with less work.
+
+Under autocast every weight that is trained, and every frozen one, is rounded in every call, frozen weights
+may fall into a slow path of a CPU's, and all tokens go through the last block though one of them is read.
+Here weights stay float32 where they are trained and are rounded once a change; norms, sums and activations
+round as they do under autocast, attention inside in float32 on a CPU, where torch's bfloat16 backward is
+several times slower; and of the last block only the token that is read is computed. Towers of another make
+are left to autocast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from open_clip.transformer import (
+    LayerNorm,
+    LayerNormFp32,
+    QuickGELU,
+    ResidualAttentionBlock,
+    VisionTransformer,
+)
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+# QuickGELU(x) = x * sigmoid(1.702 x) = silu(1.702 x) / 1.702, and torch has silu in one pass each way.
+_QUICK = 1.702
+
+
+def in_bfloat16(device: torch.device) -> bool:
+    """Whether a model is being asked under the setting `precision=bf16`, and not exported."""
+    asked = torch.is_autocast_enabled(device.type)
+    return (
+        asked
+        and torch.get_autocast_dtype(device.type) is torch.bfloat16
+        and not torch.compiler.is_exporting()
+    )
+
+
+class BlockWeights(NamedTuple):
+    """One block's weights in bfloat16; where it has QuickGELU, what stands around it holds its factor."""
+
+    norm_1: tuple[Tensor, Tensor]
+    qkv: tuple[Tensor, Tensor]
+    out: tuple[Tensor, Tensor]
+    norm_2: tuple[Tensor, Tensor]
+    up: tuple[Tensor, Tensor]
+    down: tuple[Tensor, Tensor]
+
+
+class Form(NamedTuple):
+    """What all blocks of a transformer have in common beside their shapes."""
+
+    heads: int
+    epsilon: float
+    quick: bool  # QuickGELU, or else GELU
+
+
+def block(x: Tensor, weights: BlockWeights, form: Form, mask: Tensor | None, read: Tensor | None) -> Tensor:
+    """A pre-norm block: (batch, tokens, width) -> the same shape, or with `read` (batch, 1, width).
+
+    `read` (batch,) is the place of the one token of each row whose value is wanted; `mask` (tokens, tokens)
+    is added to the attention's scores.
+    """
+    width = x.shape[-1]
+    h = F.layer_norm(x, (width,), *weights.norm_1, form.epsilon)
+    if read is None:
+        q, k, v = _heads(F.linear(h, *weights.qkv), 3, form)  # (batch, heads, tokens, width / heads) each
+    else:
+        rows = torch.arange(x.shape[0], device=x.device)
+        matrix, bias = weights.qkv
+        (q,) = _heads(F.linear(h[rows, read][:, None], matrix[:width], bias[:width]), 1, form)
+        k, v = _heads(F.linear(h, matrix[width:], bias[width:]), 2, form)
+        x = x[rows, read][:, None]
+        mask = None if mask is None else mask[read][:, None, None]  # (batch, 1, 1, tokens)
+    attended = _attention(q, k, v, mask).transpose(1, 2).flatten(2)
+    x = x + F.linear(attended, *weights.out)
+    h = F.linear(F.layer_norm(x, (width,), *weights.norm_2, form.epsilon), *weights.up)
+    if not form.quick:
+        return x + F.linear(F.gelu(h), *weights.down)
+    return torch.add(x, F.linear(F.silu(h), *weights.down), alpha=1 / _QUICK)
+
+
+def _heads(joined: Tensor, parts: int, form: Form) -> tuple[Tensor, ...]:
+    batch, tokens, _ = joined.shape
+    return tuple(joined.view(batch, tokens, parts, form.heads, -1).permute(2, 0, 3, 1, 4))
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    if q.device.type == "cpu":
+        mask = None if mask is None else mask.float()
+        return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask).to(q.dtype)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+class Blocks:
+    """The blocks of an open_clip transformer, which goes on holding their weights: this is no module.
+
+    Copies of weights that are not being trained are kept until the weights change.
+    """
+
+    def __init__(self, transformer: nn.Module) -> None:
+        self.transformer: Any = transformer
+        self.block = block
+        self._rounded: list[BlockWeights] = []
+        self._rounded_from: list[tuple[Any, ...]] = []
+
+    def fit(self) -> bool:
+        """Whether the transformer is of open_clip's usual blocks, with nothing put into them."""
+        return all(map(_usual, getattr(self.transformer, "resblocks", [None])))
+
+    def compile(self) -> None:
+        """Have torch.compile make one program of a block, for all of them."""
+        self.block = torch.compile(block)
+
+    def __call__(self, x: Tensor, read: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(batch, tokens, width) in bfloat16 -> (batch, width), of each row the token at `read` (batch,)."""
+        first = self.transformer.resblocks[0]
+        form = Form(first.attn.num_heads, first.ln_1.eps, isinstance(first.mlp.gelu, QuickGELU))
+        *others, last = self.weights()
+        for weights in others:
+            x = self._one(x, weights, form, mask, None)
+        return self._one(x, last, form, mask, read)[:, 0]
+
+    def _one(self, *given: Any) -> Tensor:
+        if self.transformer.grad_checkpointing and torch.is_grad_enabled():
+            again: Tensor = checkpoint(self.block, *given, use_reentrant=False, preserve_rng_state=False)
+            return again
+        return self.block(*given)
+
+    def weights(self) -> list[BlockWeights]:
+        """Every block's weights as they are now: with a graph to the float32 ones where these are trained."""
+        parameters = list(self.transformer.parameters())
+        if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in parameters):
+            return [block_weights(each) for each in self.transformer.resblocks]
+        # Every change in place counts a version up; a move to another device changes the address.
+        now = [(each.device, each.data_ptr(), each._version) for each in parameters]
+        if now != self._rounded_from:
+            # Not as inference tensors: a text tower's copies stand in later graphs too.
+            with torch.inference_mode(False), torch.no_grad():
+                self._rounded = [block_weights(each) for each in self.transformer.resblocks]
+            self._rounded_from = now
+        return self._rounded
+
+
+def _usual(of_block: Any) -> bool:
+    """Whether `block` computes what this does."""
+    if type(of_block) is not ResidualAttentionBlock:
+        return False
+    attention, (up, activation, down) = of_block.attn, of_block.mlp
+    return (
+        type(attention) is nn.MultiheadAttention
+        and attention.in_proj_bias is not None
+        and type(up) is type(down) is nn.Linear
+        and (isinstance(activation, QuickGELU) or type(activation) is nn.GELU)
+        and type(of_block.ln_1) in (LayerNorm, LayerNormFp32)
+        and isinstance(of_block.ls_1, nn.Identity)
+    )
+
+
+def rounded(weight: Tensor) -> Tensor:
+    """In bfloat16."""
+    return weight.to(torch.bfloat16)
+
+
+def block_weights(of_block: Any, rounded: Callable[[Tensor], Tensor] = rounded) -> BlockWeights:
+    """The weights of one of open_clip's blocks, as `block` takes them."""
+    attention, mlp = of_block.attn, of_block.mlp
+    factor = _QUICK if isinstance(mlp.gelu, QuickGELU) else 1.0
+
+    def both(module: Any, factors: tuple[float, float] = (1.0, 1.0)) -> tuple[Tensor, Tensor]:
+        weight, bias = factors
+        return rounded(module.weight if weight == 1 else module.weight * weight), rounded(module.bias * bias)
+
+    return BlockWeights(
+        norm_1=both(of_block.ln_1),
+        qkv=(rounded(attention.in_proj_weight), rounded(attention.in_proj_bias)),
+        out=both(attention.out_proj),
+        norm_2=both(of_block.ln_2, (factor, factor)),
+        up=both(mlp.c_fc, (1, factor)),
+        down=both(mlp.c_proj, (1, factor)),
+    )
+
+
+class ImageTower:
+    """An image tower as it is, or in bfloat16 where that is asked for and it is a transformer that fits.
+
+    The tower goes on holding the weights: this is no module.
+    """
+
+    def __init__(self, tower: nn.Module) -> None:
+        self.tower: Any = tower
+        self.blocks = Blocks(getattr(tower, "transformer", tower))
+
+    def fit(self) -> bool:
+        """Whether the tower is open_clip's transformer, and its class token alone is read at the end."""
+        return (
+            isinstance(self.tower, VisionTransformer)
+            and self.tower.attn_pool is None
+            and self.tower.pool_type == "tok"
+            and not self.tower.output_tokens
+            and isinstance(self.tower.patch_dropout, nn.Identity)
+            and self.blocks.fit()
+        )
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Normalised images (batch, 3, H, W) -> features (batch, width)."""
+        tower = self.tower
+        if not (in_bfloat16(images.device) and self.fit()):
+            features: Tensor = tower(images)
+            return features
+        with torch.autocast(images.device.type, enabled=False):
+            x = self._patches(rounded(images))  # (batch, patches, tower width)
+            token = rounded(tower.class_embedding).expand(x.shape[0], 1, -1)
+            x = torch.cat([token, x], dim=1) + rounded(tower.positional_embedding)
+            x = _normed(tower.ln_pre, x)
+            class_token = torch.zeros(x.shape[0], dtype=torch.int64, device=x.device)
+            x = _normed(tower.ln_post, self.blocks(x, class_token))
+            return x if tower.proj is None else x @ rounded(tower.proj)
+
+    def _patches(self, images: Tensor) -> Tensor:
+        """The first convolution, whose stride is its size, as a matrix product over patches."""
+        kernel = self.tower.conv1.weight  # (tower width, 3, size, size)
+        batch, colours, height, width = images.shape
+        tall, wide = kernel.shape[2:]
+        patches = images.reshape(batch, colours, height // tall, tall, width // wide, wide)
+        flat = patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)  # (batch, patches, 3 * size * size)
+        return F.linear(flat, rounded(kernel).flatten(1))
+
+
+def _normed(norm: nn.Module, x: Tensor) -> Tensor:
+    if isinstance(norm, nn.Identity):
+        return x
+    made: Any = norm
+    return F.layer_norm(x, x.shape[-1:], rounded(made.weight), rounded(made.bias), made.eps)
+
+
+def text_features(tower: Any, blocks: Blocks, prompts: Tensor, ends: Tensor) -> Tensor:
+    """As `TextTower.forward` of `tower`, whose `blocks` these are, in bfloat16."""
+    length = prompts.shape[1]
+    with torch.autocast(prompts.device.type, enabled=False):
+        x = rounded(prompts + tower.positional_embedding[:length])
+        x = _normed(tower.ln_final, blocks(x, ends, rounded(tower.attn_mask[:length, :length])))
+        projection = tower.text_projection
+        if isinstance(projection, nn.Linear):
+            bias = None if projection.bias is None else rounded(projection.bias)
+            return F.linear(x, rounded(projection.weight), bias)
+        return x if projection is None else x @ rounded(projection)
