@@ -22,6 +22,7 @@ from .configuration import (
     WeightsOption,
     numbers,
 )
+from .engines import EngineOption, JobsOption, RetriesOption, RunsPerGpuOption
 from .output import JsonOption, message, print_json, print_line, print_table, progress
 
 SetsArgument = Annotated[
@@ -38,6 +39,20 @@ ControlOption = Annotated[
     list[str] | None,
     typer.Option(
         "--control", metavar="NAME", help="Add this control of it, such as random-words; repeatable."
+    ),
+]
+ScreenOption = Annotated[
+    bool,
+    typer.Option(
+        "--screen", help="Train on features of a frozen image tower, all sets and seeds at once: a ranking."
+    ),
+]
+ThenOption = Annotated[
+    int | None,
+    typer.Option(
+        "--then",
+        metavar="N",
+        help="After --screen on clips outside the judging folds, fine-tune and compare its best N sets.",
     ),
 ]
 FoldsOption = Annotated[
@@ -80,6 +95,8 @@ def compare(
     transfer_to: TransferOption = None,
     controls: ControlsOption = False,
     control: ControlOption = None,
+    screen: ScreenOption = False,
+    then: ThenOption = None,
     folds: FoldsOption = None,
     seeds: SeedsOption = "1-3",
     preset: PresetOption = None,
@@ -92,6 +109,10 @@ def compare(
     ensemble: EnsembleOption = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
+    engine: EngineOption = None,
+    jobs: JobsOption = None,
+    runs_per_gpu: RunsPerGpuOption = None,
+    retries: RetriesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure each set on each fold with each seed, once, and say which differences are real.
@@ -108,6 +129,10 @@ def compare(
 
     transfer: dfer-prompts compare v1 v2 --dataset packed/dfew --measure transfer --transfer-to packed/mafw
 
+    Many sets, ranked quickly on a frozen image tower: dfer-prompts compare v1@1 v1@2 v1@3 v1@4 v2 v3 --screen
+
+    Then the best in full, chosen without fold 1: dfer-prompts compare v1 v2 v3 --screen --then 2 --folds 1
+
     Finished runs, imported ones too, are judged as they are: dfer-prompts compare RUN RUN --dataset DIR
     """
     from ..studies import comparing
@@ -121,10 +146,16 @@ def compare(
         transfer_to=transfer_to,
         controls=controls,
         control=control or (),
+        screen=screen,
+        then=then,
         folds=numbers(folds, "--folds") if folds is not None else None,
         seeds=numbers(seeds, "--seeds"),
         workspace=workspace,
         device=device,
+        engine=engine,
+        jobs=jobs,
+        runs_per_gpu=runs_per_gpu,
+        retries=retries,
         progress=progress,
         note=message,
         preset=preset,
@@ -152,6 +183,7 @@ def show(result: dict[str, Any]) -> None:
         ["set", *map(_heading, columns)],
         [[each["name"], *(_figure(each[key]) for key in columns)] for each in rows],
     )
+    _show_choice(result["screening"])
     for title, key in _curves(rows[0]):
         print_table(
             title,
@@ -180,6 +212,19 @@ def show(result: dict[str, Any]) -> None:
     message(f"Kept in {result['folder']}")
 
 
+def _show_choice(screening: dict[str, Any] | None) -> None:
+    """The ranking that chose the sets, where one did."""
+    if screening:
+        print_table(
+            f"Chosen by a screening on {screening['clips_judged']}: UAR in percent",
+            ["set", "screened", "fine-tuned"],
+            [
+                [each["name"], _figure(each["uar"]), "yes" if each["chosen"] else "no"]
+                for each in screening["sets"]
+            ],
+        )
+
+
 EPOCHS = {
     "last": "the last",
     "val": "the best on validation clips of the training folds",
@@ -202,6 +247,7 @@ def _title(result: dict[str, Any]) -> str:
 
 HEADINGS = {
     "zero_shot": "zero-shot",
+    "screened": "screened",
     "trained": "trained",
     "few_shot": "few-shot",
     "held_out_class": "held out",

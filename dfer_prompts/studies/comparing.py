@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -18,18 +18,22 @@ from ..workspace import Workspace
 from .choices import Choices, settings_for
 from .clips import each_once, judging_folds, open_dataset
 from .comparing_runs import ComparedRuns, compare_runs, names_run
-from .measures import Asked, asked, measured
+from .engines import EngineName, engine_for
+from .measures import Asked, asked, measured, planned
 from .progress import Progress, silence
+from .screening import Choice, choose, require_choice, require_screening, screened
 from .texts import class_texts, loaded
 
 if TYPE_CHECKING:
     from dfer_model.comparison import Comparison
     from dfer_model.data.packed import PackedClips
+    from dfer_model.engines.engine import Engine
     from dfer_model.experiments import Grid
     from dfer_model.runs import ClassTexts, Run
     from dfer_model.settings import Settings
 
 USUAL_CONTROLS = ("class-name", "swapped", "scrambled")
+SCREENING = Asked(("zero-shot", "screened"), (), None)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Compared:
     `texts` are the sets, the controls last; `controls` says of each control what it was made of and with
     which seed; `runs` are the ids of the trained runs, measure by measure, fold by fold and, within a fold
     and seed, set by set. `transfer_to` is the dataset that transfer was judged on, None without it.
-    `figures` are the pictures of the measures in `folder`, each as PNG and SVG.
+    `figures` are the pictures of the measures in `folder`, each as PNG and SVG. `choice` says how the sets
+    were chosen among more of them, None where all that were named are compared.
     """
 
     folder: Path
@@ -51,6 +56,7 @@ class Compared:
     runs: tuple[str, ...]
     transfer_to: str | None
     figures: tuple[str, ...]
+    choice: Choice | None
 
     def as_dict(self) -> dict[str, Any]:
         """What is kept, and what `compare --json` prints."""
@@ -64,6 +70,7 @@ class Compared:
             "runs": list(self.runs),
             "transfer_to": self.transfer_to,
             "figures": list(self.figures),
+            "screening": self.choice.as_dict() if self.choice else None,
         }
 
 
@@ -75,10 +82,16 @@ def compare(
     transfer_to: PackedClips | Path | str | None = None,
     controls: bool = False,
     control: Sequence[str] = (),
+    screen: bool = False,
+    then: int | None = None,
     folds: Iterable[int] | None = None,
     seeds: Iterable[int] = (1, 2, 3),
     workspace: Workspace | None = None,
     device: str = "auto",
+    engine: EngineName | None = None,
+    jobs: int | None = None,
+    runs_per_gpu: int | None = None,
+    retries: int | None = None,
     progress: Progress = silence,
     note: Callable[[str], None] = lambda _: None,
     **choices: Unpack[Choices],
@@ -89,16 +102,21 @@ def compare(
     "few-shot" (`shots` clips of each class, by default 0, 1, 2, 4, 8, 16), "held-out-class" (each class in
     turn is not trained on, then asked for) and "transfer" (judged on `transfer_to`, another dataset's clips).
     `controls` adds class-name, swapped and scrambled of the set with the most descriptors, `control` others
-    of it by name. `dataset` are packed clips, their folder or their name in `dfer.yaml`, by default the only
-    ones named there; `folds` of them judge, by default all. `choices` are all that `Choices` describes. Runs
-    are kept in the workspace, by default the current one, and found again by the next call. `note` is told
-    how many trainings each measure takes. Finished runs among `sets`, imported ones too, are judged as they
-    are (see `compare_runs`). Raises InputError, and Interrupted on Ctrl-C: the same call goes on from there.
+    of it by name. `screen` trains all sets and seeds of a fold at once on features of a frozen image tower;
+    with `then` it does so on clips outside the judging folds, and the best `then` sets are measured as asked,
+    controls beside them. `dataset` are packed clips, their folder or their name in `dfer.yaml`, by default
+    the only ones named there; `folds` of them judge, by default all. `choices` are all that `Choices`
+    describes. Runs are kept in the workspace, by default the current one, and found again by the next call.
+    `engine` "local" or "slurm" trains them in processes of their own (see `engine_for`).
+    `note` is told how many trainings each measure takes. Finished runs among `sets`, imported ones too, are
+    judged as they are (see `compare_runs`). Raises InputError, and Interrupted on Ctrl-C: the same call goes
+    on from there.
     """
     place = workspace or Workspace.find()
     measures = (measure,) if isinstance(measure, str) else tuple(measure)
     if any(names_run(each, place) for each in sets):
-        if measures != ("supervised",) or shots or transfer_to or controls or control:
+        options = (shots, transfer_to, controls, control, screen, then, engine)
+        if measures != ("supervised",) or any(options):
             raise InputError(
                 "runs are compared as they are, by the measure supervised and without controls\n"
                 "Leave the options for these out, or name description sets alone"
@@ -111,18 +129,44 @@ def compare(
     clips = open_dataset(place, dataset)
     settings = settings_for(place, clips.name, **choices)
     wanted = dict.fromkeys([*(USUAL_CONTROLS if controls else ()), *control])
-    candidates, control_sets = _described(loaded(named, place), wanted)
-    described = [*candidates, *control_sets]
-    texts = tuple(class_texts(each, clips.class_names) for each in described)
-    judging = judging_folds(clips, folds)
-    require_unseen(described, clips.name, clips.fingerprint, judging)
-    wish = asked(measures, shots, transfer_to, clips, described, place)
-    from dfer_model.experiments import Grid
+    judging, each_seed = judging_folds(clips, folds), each_once(seeds, "seed")
+    alone = screen and then is None
+    if screen or then is not None:
+        require_screening(screen, then, measures, (shots, transfer_to), choices.get("select"))
 
-    grid = Grid(settings, texts, judging, each_once(seeds, "seed"))
-    names = [each.name for each in control_sets]
-    runs, comparison = _run(wish, grid, clips, names, place, device, progress, note)
-    return _kept(place, clips, grid, wish, control_sets, runs, comparison)
+    def study(of: Sequence[DescriptionSet]) -> _Study:
+        from dfer_model.experiments import Grid
+        from dfer_model.screening.grids import frozen
+
+        candidates, control_sets = _described(of, wanted)
+        described = [*candidates, *control_sets]
+        texts = tuple(class_texts(each, clips.class_names) for each in described)
+        require_unseen(described, clips.name, clips.fingerprint, judging)
+        wish = SCREENING if alone else asked(measures, shots, transfer_to, clips, described, place)
+        grid = Grid(frozen(settings) if alone else settings, texts, judging, each_seed)
+        return _Study(clips, grid, wish, candidates, control_sets)
+
+    where = engine_for(place, engine, jobs, runs_per_gpu, retries, device)
+    given = loaded(named, place)
+    of, choice = study(given), None
+    if then is not None:
+        require_choice(then, len(of.candidates), len(of.controls))
+        planned(of.wish, of.grid, clips)
+        choice = choose(of.candidates, then, of.grid, clips, place, device, progress, note)
+        of = study([each for each in given if each.manifest.control or each.name in choice.chosen])
+    runs, comparison = _run(of, place, device, progress, note, where)
+    return _kept(place, of, runs, comparison, choice)
+
+
+@dataclass(frozen=True)
+class _Study:
+    """What is compared: the grid's texts are those of `candidates`, then those of `controls`."""
+
+    clips: PackedClips
+    grid: Grid
+    wish: Asked
+    candidates: Sequence[DescriptionSet]
+    controls: Sequence[DescriptionSet]
 
 
 def _described(
@@ -149,42 +193,43 @@ def _described(
 
 
 def _run(
-    wish: Asked,
-    grid: Grid,
-    clips: PackedClips,
-    controls: Sequence[str],
+    study: _Study,
     workspace: Workspace,
     device: str,
     progress: Progress,
     note: Callable[[str], None],
+    engine: Engine | None,
 ) -> tuple[list[Run], Comparison]:
-    """The runs of the measures, and the comparison of the sets, of which those named are controls."""
+    """The runs of the measures, and the comparison of the sets."""
     from dfer_model import comparison
     from dfer_model.errors import Interrupted as ModelInterrupted
 
+    grid, clips = study.grid, study.clips
     try:
-        runs, found = measured(wish, grid, clips, workspace, device, progress, note)
+        runs: list[Run] = []
+        if study.wish is SCREENING:
+            found = screened(grid, clips, workspace, device, progress, note)
+        else:
+            runs, found = measured(study.wish, grid, clips, workspace, device, progress, note, engine)
     except (KeyboardInterrupt, ModelInterrupted) as error:
         raise Interrupted(
             f"Stopped; finished runs and the last epoch of the one at work are kept in {workspace.runs}\n"
             "Give the same command again to go on"
         ) from error
-    return runs, comparison.compare(found, controls, grid.folds, grid.seeds, grid.settings.select)
+    names = [each.name for each in study.controls]
+    return runs, comparison.compare(found, names, grid.folds, grid.seeds, grid.settings.select)
 
 
 def _kept(
-    workspace: Workspace,
-    clips: PackedClips,
-    grid: Grid,
-    wish: Asked,
-    controls: Sequence[DescriptionSet],
-    runs: Sequence[Run],
-    comparison: Comparison,
+    workspace: Workspace, study: _Study, runs: Sequence[Run], comparison: Comparison, choice: Choice | None
 ) -> Compared:
     from dfer_model.report.measures import draw_measures
 
+    clips, grid, wish = study.clips, study.grid, study.wish
     ids = tuple(run.id for run in runs)
-    folder = workspace.root / "comparisons" / _name(clips, grid, wish, ids)
+    folder = workspace.root / "comparisons" / _name(study, ids, choice)
+    if choice:
+        comparison = replace(comparison, caveats=(*comparison.caveats, *choice.caveats))
     classes = wish.target.clips.class_names if wish.target else clips.class_names
     result = Compared(
         folder=folder,
@@ -194,21 +239,23 @@ def _kept(
         texts=grid.texts,
         controls={
             each.name: {"made_of": each.manifest.parents, "seed": each.manifest.derivation.get("seed")}
-            for each in controls
+            for each in study.controls
         },
         runs=ids,
         transfer_to=wish.target.clips.name if wish.target else None,
         figures=draw_measures(folder, comparison, len(clips.class_names), len(classes)),
+        choice=choice,
     )
     told = json.dumps(result.as_dict(), ensure_ascii=False, indent=2)
     write_atomically(folder / "comparison.json", told)
     return result
 
 
-def _name(clips: PackedClips, grid: Grid, wish: Asked, runs: Sequence[str]) -> str:
+def _name(study: _Study, runs: Sequence[str], choice: Choice | None) -> str:
     """The name of the comparison's folder: another for anything else that is compared."""
     from dfer_model.runs import weights_identity
 
+    clips, grid, wish = study.clips, study.grid, study.wish
     identity = [
         *runs,
         *(each.name for each in grid.texts),
@@ -219,5 +266,7 @@ def _name(clips: PackedClips, grid: Grid, wish: Asked, runs: Sequence[str]) -> s
             if not runs
             else []
         ),
+        *([spec.definition for spec in grid.specs(clips)] if wish is SCREENING else []),
+        *(choice.uars if choice else ()),
     ]
     return hashlib.sha256("\n".join(map(str, identity)).encode()).hexdigest()[:12]

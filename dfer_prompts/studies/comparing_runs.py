@@ -58,6 +58,7 @@ class ComparedRuns:
             "models": list(self.models),
             "runs": list(self.runs),
             "transfer_to": None,
+            "screening": None,
         }
 
 

@@ -17,8 +17,10 @@ from .progress import Progress
 from .texts import class_texts
 
 if TYPE_CHECKING:
+    from dfer_model.clip import Clip
     from dfer_model.comparison import Answers, Measured
     from dfer_model.data.packed import PackedClips
+    from dfer_model.engines.engine import Engine
     from dfer_model.experiments import Grid
     from dfer_model.runs import ClassTexts, Run
     from dfer_model.trainings import Training
@@ -108,6 +110,21 @@ def _target(target: PackedClips, clips: PackedClips, sets: Sequence[DescriptionS
     return Target(target, tuple(class_texts(each, target.class_names) for each in sets), new)
 
 
+def planned(asked: Asked, grid: Grid, clips: PackedClips) -> tuple[Clip, list[Training]]:
+    """The CLIP of the grid, and what the measures train.
+
+    Raises InputError for clips, texts or settings that would stop a measure later.
+    """
+    from dfer_model.clip import load_clip
+    from dfer_model.experiments import check_grid, check_texts
+
+    clip = load_clip(grid.settings.clip, grid.settings.weights)
+    check_grid(grid, clip, clips)
+    if asked.target:
+        check_texts(asked.target.texts, clip, grid.settings.contexts)
+    return clip, asked.trainings(grid, clips)
+
+
 def measured(
     asked: Asked,
     grid: Grid,
@@ -116,20 +133,16 @@ def measured(
     device: str,
     progress: Progress,
     note: Callable[[str], None],
+    engine: Engine | None = None,
 ) -> tuple[list[Run], list[Measured]]:
     """The runs of the measures that train, in their order, and what each measure found.
 
     Before it begins `note` is told how many trainings each measure takes.
     """
     from dfer_model import measuring
-    from dfer_model.clip import load_clip
-    from dfer_model.experiments import check_grid, check_texts, train_all
+    from dfer_model.experiments import train_all
 
-    clip = load_clip(grid.settings.clip, grid.settings.weights)
-    check_grid(grid, clip, clips)
-    if asked.target:
-        check_texts(asked.target.texts, clip, grid.settings.contexts)
-    trainings = asked.trainings(grid, clips)
+    clip, trainings = planned(asked, grid, clips)
     specs = {each.measure: each.specs(clips) for each in trainings}
     for each in trainings:
         there = sum((spec.folder(workspace.runs) / "result.json").is_file() for spec in specs[each.measure])
@@ -144,7 +157,7 @@ def measured(
     if trainings:
         every = [spec for each in trainings for spec in specs[each.measure]]
         with progress("training") as report:
-            trained = iter(train_all(every, clips, workspace.runs, report, device))
+            trained = iter(train_all(every, clips, workspace.runs, report, device, engine=engine, note=note))
         runs = {measure: [next(trained) for _ in each] for measure, each in specs.items()}
     found: list[Measured] = []
     if "zero-shot" in asked.measures and untrained is not None:
