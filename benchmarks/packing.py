@@ -4,7 +4,7 @@ Writes 400 clips of 55 to 85 JPEG frames, 224x224 and 16 KB each as DFEW's, as f
 cache warm), and packs them in turn in the plain way and by `data prepare --jobs 2` on two cores, start of the
 command and of its processes included. The plain way is one process that opens every frame with PIL to be sure
 of it, and `datasets`' from_generator and save_to_disk. Then one clip is broken, and packing is refused twice:
-what the second time takes, which finds all shards packed and their files as they were, is what resuming costs.
+what the second takes, which finds all shards packed and their files as they were, is what resuming costs.
 
 Prints frames a second as a share of the goal of 4,000, and the ratio to the plain way; checks that both have
 packed the same bytes. Takes two minutes; fails (exit 1) below the goal.

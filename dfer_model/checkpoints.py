@@ -56,7 +56,10 @@ class Stateful(Protocol):
 
 
 def save_state(path: Path, progress: Progress, model: nn.Module, parts: Mapping[str, Stateful]) -> None:
-    """Replace the checkpoint at `path` by the state of `model` and `parts` after `progress.epoch`."""
+    """Replace the checkpoint at `path` by the state of `model` and `parts` after `progress.epoch`.
+
+    Raises OSError, as for a full disk; the checkpoint that was there is then as it was.
+    """
     best = progress.best
     state = {
         "epoch": progress.epoch,
@@ -65,7 +68,18 @@ def save_state(path: Path, progress: Progress, model: nn.Module, parts: Mapping[
         "parts": {name: part.state_dict() for name, part in parts.items()},
     }
     with replacing(path) as temporary:
-        torch.save(state, temporary)
+        _save(state, temporary)
+
+
+def _save(state: Mapping[str, Any], path: Path) -> None:
+    try:
+        with path.open("wb") as stream:
+            torch.save(state, stream)
+    except RuntimeError as error:
+        # When a write fails, torch's writer puts an error of its own in the place of the disk's.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def load_state(path: Path, model: nn.Module, parts: Mapping[str, Stateful]) -> Progress:

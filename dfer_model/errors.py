@@ -24,6 +24,6 @@ class BusyError(WorkError):
 
 
 class Interrupted(DferModelError):
-    """The user stopped the work (Ctrl-C); the text says what is kept and how to go on. Exit status 130."""
+    """Ctrl-C (exit status 130) or SIGTERM (143) stopped the work; says what is kept and how to go on."""
 
     exit_status = 130

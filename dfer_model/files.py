@@ -12,7 +12,8 @@ from pathlib import Path
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; on success it is flushed and renamed over `path`, else removed.
 
-    Raises OSError as the operating system does (full disk, read-only folder); `path` is then unchanged.
+    Raises OSError as the operating system does (full disk, read-only folder), with the name of `path`, which
+    is then unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -21,6 +22,11 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
+    except OSError as error:
+        # Of a full disk the operating system does not say which file it was.
+        if error.filename in (None, str(temporary), temporary):
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -23,7 +23,7 @@ class WorkError(DferPromptsError, RuntimeError):
 
 
 class Interrupted(DferPromptsError):
-    """The user stopped the work (Ctrl-C); the text says what is kept and how to go on. Exit status 130."""
+    """Ctrl-C (exit status 130) or SIGTERM (143) stopped the work; says what is kept and how to go on."""
 
     exit_status = 130
 

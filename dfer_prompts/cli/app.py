@@ -35,6 +35,7 @@ from . import (
     run,
 )
 from .output import clean, message
+from .stopping import ending_on_sigterm
 
 app = typer.Typer(
     name="dfer-prompts",
@@ -102,6 +103,11 @@ def main() -> None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
     if launched().rank:  # of several processes the first speaks for all
         sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    with ending_on_sigterm():
+        _run()
+
+
+def _run() -> None:
     try:
         sys.excepthook = _say_traceback
         typer.main.get_command(app)()  # called itself, the app would put its own hook in the place of ours

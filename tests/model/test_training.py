@@ -268,7 +268,7 @@ def test_ctrl_c_says_what_is_kept(clips: PackedClips, tmp_path: Path) -> None:
 def test_a_disk_that_takes_no_more_leaves_the_last_checkpoint_whole(
     clips: PackedClips, tmp_path: Path
 ) -> None:
-    """Files may not grow beyond a tenth of a checkpoint from the second epoch on, as on a disk that is full."""
+    """Files may not grow beyond a tenth of a checkpoint from epoch 2 on, as on a disk that is full."""
     import resource
 
     spec = tiny.spec(clips, epochs=3)
