@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sized
+import os
+import re
+from collections.abc import Collection, Iterator, Sized
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    Sampler,
+    SequentialSampler,
+    default_collate,
+    get_worker_info,
+)
 
 from .data.lanes import Streamed
 from .data.loading import ClipDataset
-from .errors import InputError
+from .data.resampling import padded
+from .errors import InputError, WorkError
 from .processes import ALONE, Processes
 
 
@@ -29,8 +41,14 @@ class PixelScale:
     def __call__(self, frames: Tensor) -> Tensor:
         """Frames (..., 3, H, W) of uint8 as floats of the same shape, on the device they are on."""
         pixels = frames.float() / 255
-        mean, std = (pixels.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
+        mean, std = (_channels(values, pixels.device) for values in (self.mean, self.std))
         return (pixels - mean) / std
+
+
+def _channels(values: tuple[float, float, float], device: torch.device) -> Tensor:
+    """(3, 1, 1) on the device; a GPU is not waited for, as it is for memory that is not pinned."""
+    made = torch.tensor(values).view(3, 1, 1)
+    return made.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else made.to(device)
 
 
 def pixel_scale(normalize: str, mean: tuple[float, ...], std: tuple[float, ...]) -> PixelScale:
@@ -115,20 +133,47 @@ def epoch_seed(seed: int, epoch: int) -> int:
     return (seed * 1_000_003 + epoch) % 2**63
 
 
+class _From(Sampler[list[Any]]):
+    """The batches of `batches` from number `first` on; no clip of those before is read."""
+
+    def __init__(self, batches: Sampler[list[Any]] | BatchSampler) -> None:
+        self.batches, self.first = batches, 0
+
+    def __len__(self) -> int:
+        return max(0, len(self.batches) - self.first)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        yield from islice(self.batches, self.first, None)
+
+
 class _Readable(Dataset[Any]):
-    """A clip, or the InputError that its reading raised.
+    """A clip, or the InputError that its reading raised; `reading` (workers, 2) says who reads which.
+
+    A worker's row there, in shared memory, is its process and the position of the clip it took last.
 
     A DataLoader puts a worker's whole traceback into the message of what it raises again; as a value the
     sentence arrives as it was written.
     """
 
-    def __init__(self, dataset: ClipDataset) -> None:
+    def __init__(self, dataset: ClipDataset, workers: int) -> None:
         self.dataset = dataset
+        self.reading = torch.zeros(workers, 2, dtype=torch.int64)
+        self.reading.share_memory_()  # type: ignore[no-untyped-call]
 
     def __len__(self) -> int:
         return len(self.dataset)
 
+    def read_by(self, processes: Collection[int]) -> list[str]:
+        """The ids of the clips that these processes took last."""
+        rows = [(int(process), int(position)) for process, position in self.reading]
+        of = self.dataset
+        return [of.clips.clip_ids[of.indices[place]] for process, place in rows if process in processes]
+
     def __getitem__(self, position: int | tuple[int, int]) -> dict[str, Any] | InputError:
+        worker = get_worker_info()
+        if worker is not None:
+            place = position[0] if isinstance(position, tuple) else position
+            self.reading[worker.id] = torch.tensor([os.getpid(), place])
         try:
             return self.dataset[position]
         except InputError as error:
@@ -139,8 +184,12 @@ def _collate(samples: list[dict[str, Any] | InputError]) -> dict[str, Tensor] | 
     for sample in samples:
         if isinstance(sample, InputError):
             return sample
-    collated: dict[str, Tensor] = default_collate(samples)
-    return collated
+    clips = [sample for sample in samples if not isinstance(sample, InputError)]
+    if "draw" not in clips[0]:
+        collated: dict[str, Tensor] = default_collate(clips)
+        return collated
+    frames = padded([clip.pop("frames") for clip in clips])
+    return {"frames": frames, **default_collate(clips)}
 
 
 class Batches:
@@ -148,7 +197,8 @@ class Batches:
 
     In the order of `sampler`, a last smaller batch left out; without one in the dataset's order, all of it.
     Of several `processes` each has its share of every batch; where `mixed`, the clip before it comes first.
-    Iterating raises InputError for a clip that cannot be read.
+    Of DecodedClips also {"draw"}, and frames of the largest clip's size. Iterating raises InputError for a
+    clip that cannot be read, WorkError when the system ended a worker.
     """
 
     def __init__(
@@ -161,17 +211,15 @@ class Batches:
         processes: Processes = ALONE,
         mixed: bool = False,
     ) -> None:
-        order: dict[str, Any] = {
-            "batch_size": batch_size,
-            "sampler": sampler,
-            "drop_last": sampler is not None,
-        }
-        if sampler is not None and processes.count > 1:
-            share = processes.share(batch_size)
-            order = {"batch_sampler": ShareOfEach(BatchSampler(**order), share, ahead=mixed)}
+        order: Sampler[Any] = SequentialSampler(dataset) if sampler is None else sampler
+        whole = BatchSampler(order, batch_size, drop_last=sampler is not None)
+        share = processes.share(batch_size)
+        several = sampler is not None and processes.count > 1
+        self.order = _From(ShareOfEach(whole, share, ahead=mixed) if several else whole)
+        self.clips = _Readable(dataset, workers)
         self.loader: DataLoader[Any] = DataLoader(
-            _Readable(dataset),
-            **order,
+            self.clips,
+            batch_sampler=self.order,
             num_workers=workers,
             persistent_workers=workers > 0 and sampler is not None,
             pin_memory=torch.cuda.is_available(),
@@ -181,8 +229,25 @@ class Batches:
     def __len__(self) -> int:
         return len(self.loader)
 
+    def start_at(self, batch: int) -> None:
+        """Iterate from this batch of the order on, 0 being the first; no clip before it is read."""
+        self.order.first = batch
+
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        for batch in self.loader:
-            if isinstance(batch, InputError):
-                raise batch
-            yield batch
+        try:
+            for batch in self.loader:
+                if isinstance(batch, InputError):
+                    raise batch
+                yield batch
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker"):
+                raise
+            raise WorkError(self._ended(str(error))) from error
+
+    def _ended(self, told: str) -> str:
+        """What to say of workers that the system ended, in two lines; `told` has their process ids."""
+        clips = self.clips.read_by({int(number) for number in re.findall(r"\d+", told)})
+        return (
+            f"a process that reads clips was ended by the system, at clip {' and '.join(clips) or 'none'}\n"
+            "Memory may have run out: give it fewer processes, --set workers=N, or look at that clip"
+        )

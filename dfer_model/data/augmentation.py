@@ -20,17 +20,17 @@ FLIP_PROBABILITY = 0.5
 CROP_TRIES = 10
 
 
-def resize(frames: Sequence[Tensor], image_size: int) -> Tensor:
+def resize(frames: Sequence[Tensor] | Tensor, image_size: int) -> Tensor:
     """Resize uint8 frames (3, H, W), of any sizes, to a uint8 clip (frames, 3, image_size, image_size).
 
     Bilinear and antialiased, without regard to the aspect ratio, as DFER-CLIP tests.
     """
-    if len({frame.shape for frame in frames}) == 1:
-        return _resized(torch.stack(list(frames)), image_size, image_size)
+    if isinstance(frames, Tensor) or len({frame.shape for frame in frames}) == 1:
+        return _resized(_stacked(frames), image_size, image_size)
     return torch.stack([_resized(frame, image_size, image_size) for frame in frames])
 
 
-def crop_views(samples: Sequence[Sequence[Tensor]], image_size: int, crops: int) -> Tensor:
+def crop_views(samples: Sequence[Sequence[Tensor] | Tensor], image_size: int, crops: int) -> Tensor:
     """Every crop of every sample of a test clip: uint8 (samples * crops, frames, 3, image_size, image_size).
 
     One crop is the whole frame, as `resize` gives it. Three are the left, the middle and the right of the
@@ -52,11 +52,59 @@ def crop_views(samples: Sequence[Sequence[Tensor]], image_size: int, crops: int)
     return torch.stack(views)
 
 
+def _stacked(frames: Sequence[Tensor] | Tensor) -> Tensor:
+    return frames if isinstance(frames, Tensor) else torch.stack(list(frames))
+
+
+def alike(frames: Sequence[Tensor] | Tensor) -> Tensor:
+    """Uint8 frames (3, H, W) as a clip (frames, 3, H, W), those of another size resized to the first's."""
+    if isinstance(frames, Tensor):
+        return frames
+    height, width = frames[0].shape[-2:]
+    return torch.stack(
+        [frame if frame.shape[-2:] == (height, width) else _resized(frame, height, width) for frame in frames]
+    )
+
+
 def _resized(frames: Tensor, height: int, width: int) -> Tensor:
     resized: Tensor = transforms.resize(
         frames, [height, width], interpolation=InterpolationMode.BILINEAR, antialias=True
     )
     return resized
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What is done to all frames of one clip, in this order.
+
+    Brightness times `factor`, a turn by `angle` degrees, the crop (top, left, height, width), a flip.
+    """
+
+    factor: float
+    angle: float
+    crop: tuple[int, int, int, int]
+    flip: bool
+
+    def __call__(self, clip: Tensor, image_size: int) -> Tensor:
+        """A uint8 clip (frames, 3, H, W) as one of (frames, 3, image_size, image_size)."""
+        clip = self.coloured_and_turned(clip)
+        clip = transforms.resized_crop(
+            clip,
+            *self.crop,
+            [image_size, image_size],
+            interpolation=InterpolationMode.BILINEAR,
+            antialias=True,
+        )
+        augmented: Tensor = transforms.horizontal_flip(clip) if self.flip else clip
+        return augmented
+
+    def coloured_and_turned(self, clip: Tensor) -> Tensor:
+        """The clip before it is cropped, of its size."""
+        if self.factor != 1:
+            clip = transforms.adjust_brightness(clip, self.factor)
+        if self.angle:
+            clip = transforms.rotate(clip, self.angle, interpolation=InterpolationMode.BILINEAR)
+        return clip
 
 
 @dataclass(frozen=True)
@@ -76,39 +124,24 @@ class Augmentation:
         if not 0 <= self.rotation <= 180:
             raise InputError(f"rotation must lie in 0..180 degrees, not {self.rotation}")
 
-    def __call__(self, frames: Sequence[Tensor], image_size: int, rng: np.random.Generator) -> Tensor:
+    def __call__(
+        self, frames: Sequence[Tensor] | Tensor, image_size: int, rng: np.random.Generator
+    ) -> Tensor:
         """Augment uint8 frames (3, H, W) to a uint8 clip (frames, 3, image_size, image_size).
 
         Frames that differ in size are first resized to that of the first, so that one crop fits all.
         """
-        height, width = frames[0].shape[-2:]
-        clip = torch.stack(
-            [
-                frame if frame.shape[-2:] == (height, width) else _resized(frame, height, width)
-                for frame in frames
-            ]
-        )
+        clip = alike(frames)
+        height, width = clip.shape[-2:]
+        return self.draw(height, width, rng)(clip, image_size)
+
+    def draw(self, height: int, width: int, rng: np.random.Generator) -> Draw:
+        """What becomes of a clip whose frames have this size in pixels."""
         # All numbers are drawn whatever is switched on: turning jitter on leaves the crops as they were.
         factor = 1 + rng.uniform(-1, 1) * self.brightness_jitter
         angle = rng.uniform(-1, 1) * self.rotation
-        flip = rng.random() < FLIP_PROBABILITY
-        top, left, crop_height, crop_width = draw_crop(height, width, rng)
-        if self.brightness_jitter:
-            clip = transforms.adjust_brightness(clip, factor)
-        if self.rotation:
-            clip = transforms.rotate(clip, angle, interpolation=InterpolationMode.BILINEAR)
-        clip = transforms.resized_crop(
-            clip,
-            top,
-            left,
-            crop_height,
-            crop_width,
-            [image_size, image_size],
-            interpolation=InterpolationMode.BILINEAR,
-            antialias=True,
-        )
-        augmented: Tensor = transforms.horizontal_flip(clip) if flip else clip
-        return augmented
+        flip = bool(rng.random() < FLIP_PROBABILITY)
+        return Draw(factor, angle, draw_crop(height, width, rng), flip)
 
 
 def draw_crop(height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:

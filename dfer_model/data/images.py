@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import numpy.typing as npt
+import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from dfer_model.errors import InputError
@@ -15,12 +16,34 @@ Pixels = npt.NDArray[np.uint8]
 JPEG_QUALITY = 95
 
 
-def decode_pixels(encoded: bytes) -> Pixels:
+def decode_pixels(encoded: bytes, room: Pixels | None = None) -> Pixels:
     """The uint8 RGB pixels (H, W, 3) of a JPEG or PNG file's bytes.
 
+    A JPEG of just its size may be decoded into `room` (H, W, 3), which is then what is returned.
     Raises InputError, a predicate without the file's name, when they are neither, are cut off, or have more
     than 8 bits a channel.
     """
+    pixels = _decode_whole_jpeg(encoded, room)
+    return _decode_any(encoded) if pixels is None else pixels
+
+
+def _decode_whole_jpeg(encoded: bytes, room: Pixels | None) -> Pixels | None:
+    """The pixels by libjpeg-turbo itself, or None for whatever it is not wholly content with."""
+    if not encoded.startswith(b"\xff\xd8"):
+        return None
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(encoded)
+        if colours in ("CMYK", "YCCK") or height * width > (Image.MAX_IMAGE_PIXELS or 0):
+            return None
+        if room is None or room.shape != (height, width, 3):
+            room = np.empty((height, width, 3), np.uint8)
+        simplejpeg.decode_jpeg(encoded, "RGB", buffer=room)
+    except ValueError:
+        return None
+    return room
+
+
+def _decode_any(encoded: bytes) -> Pixels:
     try:
         with Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG")) as image:
             image.load()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dfer_model.data.augmentation import Augmentation, crop_views, resize
-from dfer_model.data.images import decode_pixels
+from dfer_model.data.augmentation import Augmentation, alike, crop_views, resize
+from dfer_model.data.images import Pixels, decode_pixels
 from dfer_model.data.packed import PackedClips
+from dfer_model.data.resampling import as_numbers
 from dfer_model.data.sampling import sample_test, sample_test_segments, sample_train
 from dfer_model.errors import InputError
 
@@ -106,16 +108,64 @@ class ClipDataset(Dataset[dict[str, Any]]):
             frames = self.train(chosen, self.image_size, rng)
         return {"frames": frames, "label": int(self.clips.labels[index]), "index": index}
 
-    def _decoded(self, index: int, chosen: Sequence[int]) -> list[Tensor]:
-        """The chosen frames; one that a short clip repeats is decoded once."""
+    def _decoded(self, index: int, chosen: Sequence[int]) -> list[Tensor] | Tensor:
+        """The chosen frames, as (frames, 3, H, W) if of one size; what a clip repeats is decoded once."""
         distinct = sorted(set(chosen))
-        decoded: dict[int, Tensor] = {}
-        for frame, encoded in zip(distinct, self.clips.encoded_frames(index, distinct), strict=True):
+        decoded = self._pixels(index, distinct)
+        places = [distinct.index(frame) for frame in chosen]
+        if isinstance(decoded, list):
+            return [torch.from_numpy(decoded[place]).permute(2, 0, 1) for place in places]
+        # In memory the colours of a pixel stay together: so torchvision resizes fastest.
+        clip = torch.from_numpy(decoded)
+        return (clip if len(distinct) == len(chosen) else clip[places]).permute(0, 3, 1, 2)
+
+    def _pixels(self, index: int, distinct: Sequence[int]) -> list[Pixels] | Pixels:
+        """The frames decoded one behind the other (frames, H, W, 3), or one by one if they differ in size."""
+        decoded: list[Pixels] = []
+        room: Pixels | None = None
+        for place, encoded in enumerate(self.clips.encoded_frames(index, distinct)):
+            frame = distinct[place]
             try:
-                decoded[frame] = decode_frame(encoded)
+                decoded.append(decode_pixels(encoded, None if room is None else room[place]))
             except InputError as error:
                 raise BrokenFrameError(
                     f"frame {frame} of clip {self.clips.clip_ids[index]} in {self.clips.path} {error}\n"
                     "Prepare the clips again, with --skip-broken to leave such clips out"
                 ) from error
-        return [decoded[frame] for frame in chosen]
+            if room is None:
+                room = np.empty((len(distinct), *decoded[0].shape), np.uint8)
+        if room is None or any(pixels.shape != room.shape[1:] for pixels in decoded):
+            return decoded
+        whole = room
+        for place, pixels in enumerate(decoded):
+            if pixels.base is not whole:
+                whole[place] = pixels
+        return whole
+
+
+class DecodedClips(ClipDataset):
+    """Clips of a training with all but their decoding left to the device, where `resampling.squares` does it.
+
+    "frames" are uint8 (frames, 3, H, W) of the clip's own size, "draw" (6,) is what is to be done to them,
+    as `resampling.as_numbers` puts it. A turn is done where they are decoded.
+    """
+
+    def __getitem__(self, position: int | tuple[int, int]) -> dict[str, Any]:
+        """One clip, drawn as by ClipDataset."""
+        if self.train is None:
+            raise ValueError("clips of a test are resized where they are decoded")
+        position, time = position if isinstance(position, tuple) else (position, 0)
+        index = self.indices[position]
+        rng = clip_generator(self.seed, self.epoch, self.clips.clip_ids[index], time)
+        count = int(self.clips.num_frames[index])
+        frames = alike(self._decoded(index, sample_train(count, self.frames, rng)))
+        height, width = frames.shape[-2:]
+        draw = self.train.draw(height, width, rng)
+        if draw.angle:
+            frames, draw = draw.coloured_and_turned(frames), replace(draw, factor=1.0, angle=0.0)
+        return {
+            "frames": frames,
+            "draw": as_numbers(draw),
+            "label": int(self.clips.labels[index]),
+            "index": index,
+        }

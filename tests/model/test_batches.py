@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +15,8 @@ import torch
 from dfer_model.batches import Batches, ClassBalanced, Shuffled, pixel_scale
 from dfer_model.data.augmentation import Augmentation
 from dfer_model.data.loading import ClipDataset
+from dfer_model.data.packed import write_packed
+from dfer_model.errors import InputError, WorkError
 
 from . import tiny
 
@@ -84,3 +89,48 @@ def test_a_clip_that_comes_again_is_augmented_anew(tmp_path: Path) -> None:
     sampler = ClassBalanced(np.array([0, 1]), 1)
     batch = next(iter(Batches(dataset, 2, workers=0, sampler=sampler)))
     assert sorted(batch["index"].tolist()) == [2, 5]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_starting_at_a_batch_reads_no_clip_before_it(tmp_path: Path, workers: int) -> None:
+    good = tiny.png((9, 9, 9), np.random.default_rng(0))
+    order = list(Shuffled(range(8), 1))
+    broken = set(order[:4])
+    rows = [
+        {
+            "clip_id": f"{number}",
+            "class_name": "a",
+            "fold": 1,
+            "source": "",
+            "frames": [b"broken" if number in broken else good],
+        }
+        for number in range(8)
+    ]
+    clips = write_packed(rows, "a", tmp_path / "packed", {})
+    dataset = ClipDataset(clips, range(8), frames=1, image_size=8)
+    batches = Batches(dataset, 2, workers=workers, sampler=Shuffled(dataset, 1))
+    batches.start_at(2)
+    assert [batch["index"].tolist() for batch in batches] == [order[4:6], order[6:]]
+    assert len(batches) == 2
+    batches.start_at(0)
+    with pytest.raises(InputError, match="neither JPEG nor PNG"):
+        next(iter(batches))
+
+
+class _Killed(ClipDataset):
+    """Clips of which the one at position 3 costs the process that reads it its life."""
+
+    def __getitem__(self, position: int | tuple[int, int]) -> dict[str, Any]:
+        if position == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(position)
+
+
+def test_a_worker_killed_by_the_system_is_a_message_with_the_clips_name(tmp_path: Path) -> None:
+    clips = tiny.pack(tmp_path / "packed")
+    dataset = _Killed(clips, range(len(clips)), frames=2, image_size=8)
+    with pytest.raises(WorkError) as caught:
+        list(Batches(dataset, 2, workers=2))
+    first, second = str(caught.value).split("\n")
+    assert first == f"a process that reads clips was ended by the system, at clip {clips.clip_ids[3]}"
+    assert "workers=N" in second

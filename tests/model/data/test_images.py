@@ -1,0 +1,75 @@
+"""Decoding: whichever library is asked first, the pixels and the verdicts are Pillow's."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dfer_model.data.images import decode_pixels
+from dfer_model.errors import InputError
+
+
+def encoded(mode: str = "RGB", **options: Any) -> bytes:
+    bands = len(Image.new(mode, (1, 1)).getbands())
+    noise = np.random.default_rng(0).integers(0, 256, (37, 51, bands), dtype=np.uint8)
+    pixels = np.repeat(np.repeat(noise, 3, 0), 3, 1)
+    stream = io.BytesIO()
+    Image.fromarray(pixels.squeeze(), mode=mode).save(stream, "JPEG", **options)
+    return stream.getvalue()
+
+
+def by_pillow(data: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as image:
+        return np.array(image.convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("RGB", {"quality": 95, "subsampling": 0}),
+        ("RGB", {"quality": 75, "subsampling": 1}),
+        ("RGB", {"quality": 30, "subsampling": 2}),
+        ("RGB", {"progressive": True}),
+        ("RGB", {"keep_rgb": True}),
+        ("L", {}),
+        ("CMYK", {}),
+    ],
+)
+def test_pixels_are_pillows(mode: str, options: dict[str, Any]) -> None:
+    data = encoded(mode, **options)
+    assert np.array_equal(decode_pixels(data), by_pillow(data))
+
+
+def test_a_jpeg_is_decoded_into_room_of_its_size_alone() -> None:
+    data = encoded()
+    room, other = np.zeros((111, 153, 3), np.uint8), np.zeros((153, 111, 3), np.uint8)
+    assert decode_pixels(data, room) is room
+    assert np.array_equal(room, by_pillow(data))
+    assert np.array_equal(decode_pixels(data, other), by_pillow(data))
+    assert not other.any()
+
+
+def test_damaged_files_are_judged_as_pillow_judges_them() -> None:
+    data = encoded()
+    rng = np.random.default_rng(1)
+    cut = [data[: int(place)] for place in rng.integers(2, len(data) - 2, 40)]
+    spoiled = [
+        data[:place] + bytes([data[place] ^ 0x5A]) + data[place + 1 :]
+        for place in rng.integers(2, len(data) - 2, 80)
+    ]
+    verdicts = set()
+    for damaged in [*cut, *spoiled]:
+        try:
+            expected = by_pillow(damaged)
+        except (OSError, SyntaxError, ValueError):
+            verdicts.add("refused")
+            with pytest.raises(InputError):
+                decode_pixels(damaged)
+        else:
+            verdicts.add("read")
+            assert np.array_equal(decode_pixels(damaged), expected)
+    assert verdicts == {"refused", "read"}

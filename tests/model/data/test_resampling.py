@@ -1,0 +1,89 @@
+"""Crop, resize and flip of a batch at once: pixel for pixel what the clips get one by one."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
+
+from dfer_model.batches import Batches, Shuffled
+from dfer_model.data.augmentation import Augmentation, Draw
+from dfer_model.data.loading import ClipDataset, DecodedClips
+from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.resampling import as_numbers, finished, padded, squares
+
+SIZES = [(40, 60), (64, 48), (97, 131), (33, 20)]
+
+
+def noise(height: int, width: int, seed: int, form: str = "JPEG") -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, form)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> PackedClips:
+    rows = [
+        {
+            "clip_id": f"{number}",
+            "class_name": "ab"[number % 2],
+            "fold": 1,
+            "source": "",
+            "frames": [noise(*SIZES[number % 4], 10 * number + frame) for frame in range(3 + number)],
+        }
+        for number in range(9)
+    ]
+    return write_packed(rows, "ab", tmp_path / "packed", {})
+
+
+@pytest.mark.parametrize("image_size", [8, 32, 112])
+@pytest.mark.parametrize("train", [Augmentation(), Augmentation(0.5), Augmentation(0.5, 10.0)])
+def test_a_batch_at_once_is_the_clips_one_by_one(
+    clips: PackedClips, train: Augmentation, image_size: int
+) -> None:
+    kwargs = {"frames": 4, "image_size": image_size, "train": train, "seed": 1}
+    plain, decoded = ClipDataset(clips, range(9), **kwargs), DecodedClips(clips, range(9), **kwargs)
+    for epoch in range(3):
+        plain.set_epoch(epoch)
+        decoded.set_epoch(epoch)
+        one = next(iter(Batches(plain, 9, workers=0, sampler=Shuffled(plain, 1))))
+        other = next(iter(Batches(decoded, 9, workers=0, sampler=Shuffled(decoded, 1))))
+        assert torch.equal(finished(other, image_size)["frames"], one["frames"])
+        assert finished(one, image_size) is one
+        assert torch.equal(one["label"], other["label"])
+        assert torch.equal(one["index"], other["index"])
+
+
+@pytest.mark.parametrize("size", [(50, 70), (300, 500)])  # the larger needs sums beyond 2^24
+def test_the_pixels_are_torchvisions(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    clip = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8)
+    crop = (3, 5, size[0] - 7, size[1] - 6)
+    expected = transforms.resized_crop(
+        clip, *crop, [24, 24], interpolation=InterpolationMode.BILINEAR, antialias=True
+    )
+    for flip in (False, True):
+        drawn = as_numbers(Draw(1.0, 0.0, crop, flip))[None]
+        found = squares(padded([clip]), drawn, 24)[0]
+        assert torch.equal(found, expected.flip(-1) if flip else expected)
+
+
+def test_lower_precision_of_the_model_leaves_the_pixels_as_they_are() -> None:
+    torch.manual_seed(0)
+    clip = torch.randint(0, 256, (1, 3, 40, 40), dtype=torch.uint8)
+    drawn = as_numbers(Draw(1.2, 0.0, (1, 2, 37, 31), True))[None]
+    expected = squares(clip[None], drawn, 24)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(squares(clip[None], drawn, 24), expected)
+
+
+def test_clips_of_a_test_are_not_left_undone(clips: PackedClips) -> None:
+    with pytest.raises(ValueError, match="resized where they are decoded"):
+        DecodedClips(clips, [0], frames=4, image_size=8)[0]
