@@ -186,7 +186,7 @@ class _FrameFeatures(nn.Module):
         self.scale = pixel_scale(settings.normalize, clip.mean, clip.std)
 
     def forward(self, frames: Tensor) -> Tensor:
-        features: Tensor = self.tower(self.scale(frames.flatten(0, -4)))  # (frames of all clips, width)
+        features = self.image_features(self.scale(frames.flatten(0, -4)))  # (frames of all clips, width)
         return features.view(*frames.shape[:-3], -1)
 
 

@@ -68,14 +68,14 @@ class Together:
             self.model.train()
             losses: list[Tensor] = []
             for number, (features, labels) in enumerate(self._batches(epoch), 1):
-                losses.append(self._step(features, labels))
+                losses.append(self.step(features, labels))
                 report(epoch - 1, epochs, f"epoch {epoch}, step {number} of {steps}")
             self._check(torch.stack(losses), epoch)
             self.scheduler.step()
             report(epoch, epochs, f"epoch {epoch} of {epochs}")
 
-    def _step(self, features: Tensor, labels: Tensor) -> Tensor:
-        """The losses (models,) of one step."""
+    def step(self, features: Tensor, labels: Tensor) -> Tensor:
+        """One step on features (seeds, clips, T, width) and labels (seeds, clips): the losses (models,)."""
         with precision(self.settings.precision, self.device):
             logits = self.model(features[self.seed_of])  # (models, clips, classes)
         each = F.cross_entropy(
