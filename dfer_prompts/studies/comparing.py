@@ -132,7 +132,7 @@ def compare(
     judging, each_seed = judging_folds(clips, folds), each_once(seeds, "seed")
     alone = screen and then is None
     if screen or then is not None:
-        require_screening(screen, then, measures, (shots, transfer_to), choices.get("select"))
+        require_screening(screen, then, measures, (shots, transfer_to), choices.get("select"), engine)
 
     def study(of: Sequence[DescriptionSet]) -> _Study:
         from dfer_model.experiments import Grid

@@ -57,17 +57,29 @@ class Choice:
 
 
 def require_screening(
-    screen: bool, then: int | None, measures: Sequence[str], options: Sequence[object], select: str | None
+    screen: bool,
+    then: int | None,
+    measures: Sequence[str],
+    options: Sequence[object],
+    select: str | None,
+    engine: str | None,
 ) -> None:
     """Raise InputError for a choice without a screening, and for what a screening alone does not measure."""
     if not screen:
         raise InputError(f"--then {then}: the best sets of what?\nAdd --screen, which ranks them")
-    if then is None and (tuple(measures) != ("supervised",) or any(each is not None for each in options)):
+    if then is not None:
+        return
+    if tuple(measures) != ("supervised",) or any(each is not None for each in options):
         raise InputError(
             "a screening is a measure of its own\n"
             "Leave other measures and their options out, or measure the best sets so: --then 3"
         )
-    if then is None and select not in (None, "last"):
+    if engine is not None:
+        raise InputError(
+            f"--engine {engine}: a screening trains all sets at once, in this process\n"
+            "Leave it out, or fine-tune the best sets so: --then 3"
+        )
+    if select not in (None, "last"):
         raise InputError(
             f"--select {select}: a screening keeps the last epoch\n"
             "Leave it out, or choose epochs of the best sets so: --then 3"
