@@ -81,6 +81,8 @@ class PromptLearner(nn.Module):
     context_at: Tensor  # (prompts, M, text width), the position of each context
     ends: Tensor  # (prompts,), the position of EOS
     owner: Tensor  # (prompts,), whose contexts a prompt has: its class's, or its own
+    first: Tensor  # (different prompts,), the first of each
+    same_as: Tensor  # (prompts,), which of the different ones each is
 
     def __init__(
         self,
@@ -112,6 +114,9 @@ class PromptLearner(nn.Module):
         owner = torch.tensor(classes) if member_contexts == "shared" else torch.arange(len(prompts))
         self.register_buffer("owner", owner, persistent=False)
         owners = [int(owner.max()) + 1] if context_kind == "class-specific" else []
+        first, same_as = _different(prompts, owner.tolist() if owners and contexts else None)
+        self.register_buffer("first", torch.tensor(first), persistent=False)
+        self.register_buffer("same_as", torch.tensor(same_as), persistent=False)
         self.contexts = nn.Parameter(0.02 * torch.randn(*owners, contexts, clip.text_width))
 
     def forward(self, shifts: Tensor | None = None) -> Tensor:
@@ -135,10 +140,14 @@ class PromptLearner(nn.Module):
     def member_weights(self, text_tower: TextTower, shifts: Tensor | None = None) -> Tensor:
         """The text tower's output for every prompt, unit norm: (prompts, embed width).
 
-        With `shifts` as of `forward`, for each of its clips: (clips, prompts, embed width).
+        Of prompts that are the same one is read. With `shifts` as of `forward`, for each of its clips:
+        (clips, prompts, embed width).
         """
         if shifts is None:
-            return F.normalize(text_tower(self(), self.ends).float(), dim=-1)
+            if len(self.first) == len(self.ends):
+                return F.normalize(text_tower(self(), self.ends).float(), dim=-1)
+            read = text_tower(self()[self.first], self.ends[self.first])
+            return F.normalize(read.float(), dim=-1)[self.same_as]
         ends = self.ends.repeat(shifts.shape[0])
         weights = F.normalize(text_tower(self(shifts), ends).float(), dim=-1)
         return weights.view(shifts.shape[0], len(self.ends), -1)
@@ -146,6 +155,19 @@ class PromptLearner(nn.Module):
     def class_weights(self, text_tower: TextTower) -> Tensor:
         """(classes, embed width), unit norm: of several members of a class, the unit mean of unit weights."""
         return Members(self.members).weights(self.member_weights(text_tower))
+
+
+def _different(prompts: list[list[int]], owner: list[int] | None) -> tuple[list[int], list[int]]:
+    """The first of each group of same prompts, and the group of each; owners differ by contexts."""
+    groups: dict[tuple[Any, ...], int] = {}
+    first, same_as = [], []
+    for number, prompt in enumerate(prompts):
+        key = (*prompt, owner and owner[number])
+        if key not in groups:
+            groups[key] = len(groups)
+            first.append(number)
+        same_as.append(groups[key])
+    return first, same_as
 
 
 def _layouts(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 
 from dfer_model.clip import Clip
 from dfer_model.errors import InputError
@@ -112,6 +115,33 @@ def test_a_member_that_stands_there_twice_counts_twice(tiny_clip: Clip) -> None:
     first, second = tiny_clip.model.encode_text(tiny_clip.tokenizer(texts[0][1:]), normalize=True)
     mean = (2 * first + second) / 3
     torch.testing.assert_close(weights, (mean / mean.norm())[None])
+
+
+@pytest.mark.parametrize(
+    ("options", "read"),
+    [
+        ({"contexts": 0}, 2),
+        ({"contexts": 2, "context_kind": "unified"}, 2),
+        ({"contexts": 2}, 3),  # the two of a class share its contexts, the other class has its own
+        ({"contexts": 2, "member_contexts": "own"}, 4),
+    ],
+)
+def test_same_prompts_are_read_once_and_answer_as_often_as_they_stand(
+    tiny_clip: Clip, options: dict[str, Any], read: int
+) -> None:
+    texts = [["tears.", "tears."], ["tears."], ["a smiling mouth."]]
+    torch.manual_seed(1)
+    learner, tower = PromptLearner(tiny_clip, texts, **options), TextTower(tiny_clip)
+    seen: list[int] = []
+    tower.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    once = learner.member_weights(tower)
+    each = F.normalize(tower(learner(), learner.ends), dim=-1)
+    assert seen == [read, 4]
+    torch.testing.assert_close(once, each)
+    if learner.contexts.numel():
+        goal = torch.randn_like(once)
+        gradients = [torch.autograd.grad((w * goal).sum(), learner.contexts)[0] for w in (once, each)]
+        torch.testing.assert_close(*gradients)
 
 
 def test_the_longest_description_that_fits_is_whole(tiny_clip: Clip) -> None:
