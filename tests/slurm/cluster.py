@@ -86,6 +86,7 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
         _wait_until_idle(environment, folder)
         yield environment
     finally:
+        _end_jobs(environment)
         for each in reversed(daemons):
             each.terminate()
             each.wait(timeout=30)
@@ -100,6 +101,16 @@ def _begin(command: list[str], environment: dict[str, str], folder: Path) -> sub
     assert path is not None
     with (folder / f"{command[0]}.out").open("wb") as log:
         return subprocess.Popen([path, *command[1:]], env=environment, stdout=log, stderr=log)
+
+
+def _end_jobs(environment: dict[str, str]) -> None:
+    """Take all jobs away, or their processes would wait for the daemons for ever."""
+    subprocess.run(["scancel", "--me"], env=environment, capture_output=True, timeout=30)
+    for _ in range(20):
+        asked = subprocess.run(["squeue", "-h"], env=environment, capture_output=True, text=True, timeout=30)
+        if not asked.stdout.strip():
+            return
+        time.sleep(0.5)
 
 
 def _wait_until_idle(environment: dict[str, str], folder: Path) -> None:
