@@ -99,7 +99,7 @@ def info_(
     _show(open_dataset(context.obj, folder), as_json)
 
 
-@commands.command()
+@commands.command(short_help="Write the index that streaming needs.")
 def index(
     context: typer.Context,
     folder: Annotated[

@@ -70,12 +70,12 @@ def test_what_is_refused_is_refused_before_anything_is_trained(
     packed: PackedClips,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    command: str,
+    command: tuple[str, ...],
     words: tuple[str, ...],
     says: str,
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    assert run(monkeypatch, packed, *command.split(), "--folds", "1", *words) == 2
+    assert run(monkeypatch, packed, *command, "--folds", "1", *words) == 2
     assert says in capsys.readouterr().err
     assert not Path("runs").exists()
 
