@@ -26,7 +26,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 		{ echo "dfer-prompts needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	if $(BIN)/python -m pip install --quiet uv; \
-		then $(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'; \
+		then $(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'; \
 		else $(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'; fi
 	touch $@
 

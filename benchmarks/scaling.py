@@ -12,6 +12,7 @@ is above 1.15: a little room for a measurement's noise.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import multiprocessing
 import sys
@@ -84,6 +85,8 @@ def one(task: Task, size: int, folder: Path, answer: multiprocessing.SimpleQueue
     torch.set_num_threads(1)
     work = task.prepare(size, folder)
     gc.collect()
+    # What the preparation has freed would else be taken again unseen.
+    ctypes.CDLL(None).malloc_trim(0)
     before, times = private_mib(), []
     # The first round is for the memory, which later ones find allocated already, and warms what is warmed.
     with highest() as seen:

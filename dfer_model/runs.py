@@ -87,8 +87,9 @@ class RunSpec:
 
     def folder(self, runs: Path) -> Path:
         """Where this run is under `runs`: where it already is, under whatever name, else `runs`/id."""
-        same = self.folders(runs)
-        return same[0] if same else runs / self.id
+        own = runs / self.id
+        # Asked for first: to look at all of a thousand runs for each of them would take their square.
+        return own if own.is_dir() else next(iter(self.folders(runs)), own)
 
     def folders(self, runs: Path) -> list[Path]:
         """The folders under `runs` that have this run, under whatever name."""
