@@ -1,17 +1,18 @@
 """Does bf16 change what is learned? Run `python benchmarks/precision.py [--small]`, about four minutes.
 
-Trains DFER-CLIP from random weights on drawn faces, all of its parts, once with `precision=fp32` and once with
-`precision=bf16` for each seed, and judges both on the same fold. The tower is a vision transformer small enough for
-a CPU, which takes the same path in bf16 as ViT-B/32 does. Prints the UAR of each, and the mean of the
-differences with its standard error over the seeds, beside how much the seeds differ among themselves.
+Trains DFER-CLIP from random weights on drawn faces, all of its parts, once with `precision=fp32` and once
+with `precision=bf16` for each seed, and judges both on the same fold. The tower is a vision transformer small
+enough for a CPU, which takes the same path in bf16 as ViT-B/32 does. Prints the UAR of each, and the mean of
+the differences with its standard error over the seeds, beside how much the seeds differ among themselves.
 
-Fails (exit 1) where the mean difference is above twice its standard error and above one point, or where fp32 has
-learned too little (a UAR under 30% of seven classes) for the comparison to mean something.
+Fails (exit 1) where the mean difference is above twice its standard error and above one point, or where fp32
+has learned too little (a UAR under 30% of seven classes) for the comparison to mean something.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from dfer_model.settings import Settings
 from dfer_model.training import train_run
 from dfer_prompts import load_class_set
 from dfer_prompts.cli.output import progress
+from dfer_prompts.studies.texts import class_texts
 from dfer_prompts.versions.store import load
 
 NAME = "small-vit-of-the-precision-benchmark"
@@ -54,8 +56,7 @@ def register(folder: Path) -> None:
 
 def texts() -> ClassTexts:
     """v1's descriptions of DFEW's classes."""
-    v1, names = load("v1"), load_class_set("dfew").names
-    return ClassTexts("v1", v1.sha256, names, tuple(map(tuple, v1.class_texts(names))))
+    return class_texts(load("v1"), load_class_set("dfew").names)
 
 
 def uar(settings: Settings, clips: PackedClips, seed: int, runs: Path) -> float:
@@ -79,7 +80,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--small", action="store_true", help="two seeds on few clips; the figures say nothing")
+    parser.add_argument(
+        "--small", action="store_true", help="two seeds on few clips; the figures say nothing"
+    )
     small = parser.parse_args().small
     seeds, count = ((1, 2), 70) if small else (tuple(range(1, 7)), 420)
     use_one_thread()
@@ -88,11 +91,10 @@ def main() -> int:
         register(place)
         clips = draw_dataset(place / "faces", clips=count, seed=31, class_names=load_class_set("dfew").names)
         found: dict[str, list[float]] = {each: [] for each in FORMATS}
-        for done, seed in enumerate(seeds):
-            for each in FORMATS:
-                report(2 * done + len(found["bf16"]) - done, 2 * len(seeds), f"{each}, seed {seed}")
-                settings = SETTINGS.model_copy(update={"precision": each})
-                found[each].append(uar(settings, clips, seed, place / "runs"))
+        for done, (seed, each) in enumerate(itertools.product(seeds, FORMATS)):
+            report(done, len(FORMATS) * len(seeds), f"{each}, seed {seed}")
+            settings = SETTINGS.model_copy(update={"precision": each})
+            found[each].append(uar(settings, clips, seed, place / "runs"))
     print(f"| seed | {' | '.join(FORMATS)} |\n| --- | --- | --- |")
     for number, seed in enumerate(seeds):
         print(f"| {seed} | {found['fp32'][number]:.1f} | {found['bf16'][number]:.1f} |")

@@ -150,6 +150,8 @@ def draw(lines: Sequence[Line]) -> None:
             field.loglog(sizes, mib / mib[-1], "s--", color=MEMORY, markersize=4, label="memory")
         field.set_title(line.task.name, fontsize=9)
         field.set_xlabel(line.task.axis, fontsize=8)
+        field.minorticks_off()
+        field.set_xticks(sizes[[0, -1]], [f"{size:,}" for size in sizes[[0, -1]]])
         field.tick_params(labelsize=7)
         field.spines[["top", "right"]].set_visible(False)
     for field in list(fields.flat)[len(lines) :]:

@@ -103,17 +103,12 @@ class Blocks:
 
     def __init__(self, transformer: nn.Module) -> None:
         self.transformer: Any = transformer
-        self.block = block
         self._rounded: list[BlockWeights] = []
         self._rounded_from: list[tuple[Any, ...]] = []
 
     def fit(self) -> bool:
         """Whether the transformer is of open_clip's usual blocks, with nothing put into them."""
         return all(map(_usual, getattr(self.transformer, "resblocks", [None])))
-
-    def compile(self) -> None:
-        """Have torch.compile make one program of a block, for all of them."""
-        self.block = torch.compile(block)
 
     def __call__(self, x: Tensor, read: Tensor, mask: Tensor | None = None) -> Tensor:
         """(batch, tokens, width) in bfloat16 -> (batch, width), of each row the token at `read` (batch,)."""
@@ -126,9 +121,9 @@ class Blocks:
 
     def _one(self, *given: Any) -> Tensor:
         if self.transformer.grad_checkpointing and torch.is_grad_enabled():
-            again: Tensor = checkpoint(self.block, *given, use_reentrant=False, preserve_rng_state=False)
+            again: Tensor = checkpoint(block, *given, use_reentrant=False, preserve_rng_state=False)
             return again
-        return self.block(*given)
+        return block(*given)
 
     def weights(self) -> list[BlockWeights]:
         """Every block's weights as they are now: with a graph to the float32 ones where these are trained."""

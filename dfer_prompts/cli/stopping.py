@@ -29,8 +29,8 @@ def ending_on_sigterm() -> Iterator[None]:
         came = True
         # A job's end is told to all of its processes, perhaps twice: what is being kept must not be cut off
         # by the second time, nor by what torch raises of workers that have ended.
-        for other, quiet in _signals().items():
-            signal.signal(other, quiet)
+        for other in _signals():
+            signal.signal(other, _unheeded)
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
@@ -47,9 +47,10 @@ def _is_default() -> bool:
     return signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def _signals() -> dict[int, signal.Handlers]:
-    """What is done, once SIGTERM has come, about more of it and about children that end."""
-    quiet: dict[int, signal.Handlers] = {signal.SIGTERM: signal.SIG_IGN}
-    if sys.platform != "win32":
-        quiet[signal.SIGCHLD] = signal.SIG_DFL
-    return quiet
+def _signals() -> tuple[int, ...]:
+    """More of it, once SIGTERM has come, and children that end."""
+    return (signal.SIGTERM,) if sys.platform == "win32" else (signal.SIGTERM, signal.SIGCHLD)
+
+
+def _unheeded(_number: int, _frame: FrameType | None) -> None:
+    """A signal that changes nothing; ignored instead, one just come would be told of by Python."""
