@@ -61,6 +61,22 @@ def test_the_index_says_what_the_clips_say(clips: PackedClips, streamed: Streame
     assert streamed.test_indices(2).tolist() == clips.test_indices(2).tolist()
 
 
+def test_an_order_mixes_shards_and_is_another_in_each_epoch() -> None:
+    shards = np.repeat(np.arange(6), 50)
+    order = Streamed(shards, 8, seed=3)
+    epochs = []
+    for epoch in (1, 2, 1):
+        order.epoch = epoch
+        epochs.append(list(order))
+        assert len(set(epochs[-1])) == len(epochs[-1]) == 296  # 37 whole batches, no clip twice
+        batches = np.array(epochs[-1]).reshape(-1, 8)
+        assert np.mean([len(set(shards[batch])) for batch in batches]) > 4
+        # Each lane's 37 clips lie within one window of 64: those that were neighbours are so no more.
+        apart = np.abs(np.diff(batches[:, 0]))
+        assert np.mean(apart == 1) < 0.2
+    assert epochs[0] == epochs[2] != epochs[1]
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_are_those_of_the_disk(clips: PackedClips, streamed: StreamedClips, workers: int) -> None:
     order = Streamed(clips.shards[clips.train_indices(1)], 4, seed=3)

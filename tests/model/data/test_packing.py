@@ -253,7 +253,7 @@ def _runs(process: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize("change", ["written", "gone", "come"])
+@pytest.mark.parametrize("change", ["written", "written as long", "gone", "come"])
 def test_clips_replaced_since_their_shard_was_packed_are_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
@@ -268,6 +268,12 @@ def test_clips_replaced_since_their_shard_was_packed_are_noticed(
     replaced = root / "Happy/clip0"
     if change == "written":
         (replaced / "2.jpg").write_bytes(encoded(77))
+    elif change == "written as long":
+        # JPEG ends with its end marker: what follows it is no part of the picture.
+        size = (replaced / "2.jpg").stat().st_size
+        other = encoded(77)[:size].ljust(size, b"\0")
+        assert other != (replaced / "2.jpg").read_bytes()
+        (replaced / "2.jpg").write_bytes(other)
     elif change == "gone":
         (replaced / "1.jpg").unlink()
     else:

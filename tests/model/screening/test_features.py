@@ -102,3 +102,21 @@ def test_a_view_of_training_knows_its_augmentation_and_a_test_its_crops(
     bright.make(one, range(2), silent)
     assert len(list(tmp_path.iterdir())) == 4
     assert not torch.equal(bright.batch(one, np.array([1])), plain.batch(one, np.array([1])))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"normalize": "none"}, {"precision": "bf16"}, {"frames": 3}],
+    ids=lambda each: next(iter(each)),
+)
+def test_what_changes_features_is_kept_apart(
+    clip: Clip, clips: PackedClips, tmp_path: Path, changed: dict[str, object]
+) -> None:
+    one, test = np.array([3]), np.array([TEST])
+    found = []
+    for settings in (tiny.settings(), tiny.settings(**changed)):
+        features_of = kept(clip, clips, tmp_path, settings)
+        features_of.make(one, range(1), silent)
+        found.append(features_of.batch(one, test))
+    assert len(list(tmp_path.iterdir())) == 2
+    assert not torch.equal(found[0][:, :3], found[1][:, :3])
