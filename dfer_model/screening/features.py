@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,14 @@ TEST = 0  # the view that judges; views of training are counted from 1
 
 Indices = npt.NDArray[np.int64]
 Features = npt.NDArray[np.float32]
+
+
+class _Block(NamedTuple):
+    """A file of features, and where in it they are."""
+
+    path: Path
+    offset: int  # bytes before the first clip's
+    shape: tuple[int, ...]  # of one clip's
 
 
 class KeptFeatures:
@@ -64,7 +73,7 @@ class KeptFeatures:
             for block in np.split(of_fold, range(BLOCK, len(of_fold), BLOCK)):
                 self.block_of[block], self.row_of[block] = len(self.blocks), np.arange(len(block))
                 self.blocks.append(block)
-        self._open: dict[tuple[int, int], Features] = {}
+        self._found: dict[tuple[int, int], _Block] = {}
 
     def make(self, indices: Indices, views: range, report: Report) -> None:
         """Compute what of the clips at `indices` is not yet kept in one of `views`.
@@ -94,10 +103,7 @@ class KeptFeatures:
 
         Of several segments or crops of a test, (clips, segments * crops, T, width). `make` comes first.
         """
-        rows = [
-            self._block(int(view), int(self.block_of[index]))[self.row_of[index]]
-            for index, view in zip(indices, views, strict=True)
-        ]
+        rows = [self._row(int(index), int(view)) for index, view in zip(indices, views, strict=True)]
         return torch.from_numpy(np.stack(rows))
 
     def batches(self, indices: Indices, size: int) -> Iterator[Tensor]:
@@ -105,10 +111,22 @@ class KeptFeatures:
         for part in np.split(indices, range(size, len(indices), size)):
             yield self.batch(part, np.full(len(part), TEST))
 
-    def _block(self, view: int, block: int) -> Features:
-        if (view, block) not in self._open:
-            self._open[view, block] = np.load(self._path(view, block), mmap_mode="r")
-        return self._open[view, block]
+    def _row(self, index: int, view: int) -> Features:
+        """One clip's features, from a file that is closed again.
+
+        A batch takes clips from everywhere, and a large dataset has more files than a process may have open.
+        """
+        block = self._block(view, int(self.block_of[index]))
+        count = math.prod(block.shape)
+        start = block.offset + int(self.row_of[index]) * count * np.dtype(np.float32).itemsize
+        return np.fromfile(block.path, np.float32, count, offset=start).reshape(block.shape)
+
+    def _block(self, view: int, block: int) -> _Block:
+        if (view, block) not in self._found:
+            path = self._path(view, block)
+            features = np.load(path, mmap_mode="r")
+            self._found[view, block] = _Block(path, features.offset, features.shape[1:])
+        return self._found[view, block]
 
     def _path(self, view: int, block: int) -> Path:
         """The file of a block, named by all that shapes what is in it."""
@@ -134,4 +152,4 @@ class KeptFeatures:
         dataset.set_epoch(view)
         features = tower_features(self.clip, dataset, settings, choose_device(self.device), report)
         with replacing(self._path(view, block)) as temporary, temporary.open("wb") as stream:
-            np.save(stream, features.numpy())
+            np.save(stream, features.contiguous().numpy())  # clip after clip, as `_row` reads them

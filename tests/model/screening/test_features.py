@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +41,19 @@ def silent(done: int, total: int, note: str = "") -> None:
 
 def kept(clip: Clip, clips: PackedClips, folder: Path, settings: Settings) -> KeptFeatures:
     return KeptFeatures(clip, clips, settings, folder, "cpu")
+
+
+@contextmanager
+def open_files(most: int) -> Iterator[None]:
+    """Inside, this process may open so many files more and no others."""
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def by_hand(clip: Clip, dataset: ClipDataset, position: int) -> Tensor:
@@ -120,3 +137,19 @@ def test_what_changes_features_is_kept_apart(
         found.append(features_of.batch(one, test))
     assert len(list(tmp_path.iterdir())) == 2
     assert not torch.equal(found[0][:, :3], found[1][:, :3])
+
+
+def test_more_files_than_may_be_open(
+    clip: Clip, clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "BLOCK", 1)
+    settings, indices = tiny.settings(), np.arange(len(clips))
+    found = kept(clip, clips, tmp_path, settings)
+    found.make(indices, range(2), silent)
+    with open_files(8):
+        batches = [found.batch(indices, np.full(len(clips), view)) for view in range(2)]
+    assert len(list(tmp_path.iterdir())) == 36
+    for index in (0, 17):
+        dataset = ClipDataset(clips, [index], frames=4, image_size=32)
+        expected = by_hand(clip, dataset, 0)
+        torch.testing.assert_close(batches[TEST][index], expected, atol=1e-4, rtol=1e-4)
