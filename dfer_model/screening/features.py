@@ -28,11 +28,21 @@ from ..evaluation import Report, tower_features
 from ..files import replacing
 from ..settings import Settings
 
+# Raise it when the same clips, tower and settings would give other features: kept ones are then not found.
+FORMAT = 1
 BLOCK = 128  # clips
 TEST = 0  # the view that judges; views of training are counted from 1
 
 Indices = npt.NDArray[np.int64]
 Features = npt.NDArray[np.float32]
+
+
+def tower_facts(clip: Clip) -> list[Any]:
+    """What shapes the features of `clip`, for JSON.
+
+    Equal weights are not enough: they say something else with another activation, or other heads.
+    """
+    return [FORMAT, clip_identity(clip), clip.config, clip.mean, clip.std]
 
 
 class _Block(NamedTuple):
@@ -55,10 +65,7 @@ class KeptFeatures:
         self.clip, self.clips, self.settings = clip, clips, settings
         self.kept, self.device = kept, device
         self.identity = [
-            clip_identity(clip),
-            clip.config,
-            clip.mean,
-            clip.std,
+            *tower_facts(clip),
             clips.fingerprint,
             settings.frames,
             settings.normalize,

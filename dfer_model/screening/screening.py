@@ -8,11 +8,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from ..clip import Clip, clip_identity, load_clip
+from ..clip import Clip, load_clip
 from ..data.packed import PackedClips
 from ..devices import choose_device
 from ..errors import InputError
@@ -20,11 +21,13 @@ from ..evaluation import Report, silent
 from ..files import replacing
 from ..runs import ClassTexts, Predictions
 from ..settings import Settings
-from .features import TEST, Indices, KeptFeatures
+from .features import TEST, Indices, KeptFeatures, tower_facts
 from .grouping import groups
 from .stacked import Pair
 from .training import Together
 
+# Raise it when the same features would give other answers: kept ones are then not found.
+FORMAT = 1
 VIEWS = 4
 MOST_BYTES = 4 * 2**30  # of what a step of all models together keeps for its gradient
 # What says how runs are fine-tuned, chosen or read, and means nothing here.
@@ -80,9 +83,9 @@ def screen(
         raise InputError(f"the class texts are not for the classes of {clips.path}, in their order")
     settings = screening.settings
     clip = load_clip(settings.clip, settings.weights)
-    identity = clip_identity(clip)
+    tower = tower_facts(clip)
     paths = {
-        (texts, seed): _path(kept, screening, clips, identity, texts, seed)
+        (texts, seed): _path(kept, screening, clips, tower, texts, seed)
         for texts, seed in itertools.product(screening.texts, screening.seeds)
     }
     missing = [pair for pair, path in paths.items() if not path.is_file()]
@@ -136,13 +139,14 @@ def _train(
 
 
 def _path(
-    kept: Path, screening: Screening, clips: PackedClips, clip: str, texts: ClassTexts, seed: int
+    kept: Path, screening: Screening, clips: PackedClips, tower: list[Any], texts: ClassTexts, seed: int
 ) -> Path:
     """The file of one model's answers, named by all that shapes them."""
     settings = screening.settings.model_dump(mode="json", exclude=WITHOUT_EFFECT)
     shaping = [
+        FORMAT,
         settings,
-        clip,
+        tower,
         clips.fingerprint,
         texts.class_names,
         texts.texts,

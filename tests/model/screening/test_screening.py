@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 
@@ -140,6 +142,36 @@ def test_what_is_finished_is_found_whatever_else_is_asked(clips: PackedClips, tm
     told.clear()
     screen(screening(clips, SETS[:2], lr_context=0.5), clips, tmp_path, report=report, device="cpu")
     assert told
+
+
+def test_equal_weights_of_another_clip_are_not_the_same_question(clips: PackedClips, tmp_path: Path) -> None:
+    named, name = tmp_path / "named", f"{tiny.NAME}-with-gelu"
+    named.mkdir()
+    (named / f"{name}.json").write_text(json.dumps(tiny.CONFIG | {"quick_gelu": False}))
+    open_clip.add_model_config(named)
+    quick, gelu = (screening(clips, (SHORT,), seeds=(0,), **clip) for clip in ({}, {"clip": name}))
+    weights = (load_clip(each.settings.clip, "random").model.state_dict() for each in (quick, gelu))
+    assert all(torch.equal(*pair) for pair in zip(*(each.values() for each in weights), strict=True))
+    first = screen(quick, clips, tmp_path / "kept", device="cpu")["short", 0]
+    found = screen(gelu, clips, tmp_path / "kept", device="cpu")["short", 0]
+    alone = screen(gelu, clips, tmp_path / "afresh", device="cpu")["short", 0]
+    assert np.array_equal(found.logits, alone.logits)
+    assert not np.array_equal(found.logits, first.logits)
+
+
+@pytest.mark.parametrize("part", ["features", "screening"])
+def test_what_an_earlier_program_kept_is_not_taken(
+    clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    asked = screening(clips, (SHORT,), seeds=(0,), epochs=0)
+
+    def kept() -> tuple[int, int]:
+        screen(asked, clips, tmp_path, device="cpu")
+        return len(list(tmp_path.glob("*.npy"))), len(list(tmp_path.glob("screened/*")))
+
+    assert kept() == kept() == (1, 1)
+    monkeypatch.setattr(f"dfer_model.screening.{part}.FORMAT", 0)
+    assert kept() == (2 if part == "features" else 1, 2)
 
 
 def test_groups_that_end_are_kept(
