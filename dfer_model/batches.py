@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-import re
-from collections.abc import Collection, Iterator, Sized
+from collections.abc import Iterator, Sized
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -21,14 +19,14 @@ from torch.utils.data import (
     Sampler,
     SequentialSampler,
     default_collate,
-    get_worker_info,
 )
 
 from .data.lanes import Streamed
 from .data.loading import ClipDataset
 from .data.resampling import padded
-from .errors import InputError, WorkError
+from .errors import InputError
 from .processes import ALONE, Processes
+from .readers import Readers
 
 
 @dataclass(frozen=True)
@@ -147,33 +145,20 @@ class _From(Sampler[list[Any]]):
 
 
 class _Readable(Dataset[Any]):
-    """A clip, or the InputError that its reading raised; `reading` (workers, 2) says who reads which.
-
-    A worker's row there, in shared memory, is its process and the position of the clip it took last.
+    """A clip, or the InputError that its reading raised.
 
     A DataLoader puts a worker's whole traceback into the message of what it raises again; as a value the
     sentence arrives as it was written.
     """
 
-    def __init__(self, dataset: ClipDataset, workers: int) -> None:
-        self.dataset = dataset
-        self.reading = torch.zeros(workers, 2, dtype=torch.int64)
-        self.reading.share_memory_()  # type: ignore[no-untyped-call]
+    def __init__(self, dataset: ClipDataset, readers: Readers) -> None:
+        self.dataset, self.readers = dataset, readers
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def read_by(self, processes: Collection[int]) -> list[str]:
-        """The ids of the clips that these processes took last."""
-        rows = [(int(process), int(position)) for process, position in self.reading]
-        of = self.dataset
-        return [of.clips.clip_ids[of.indices[place]] for process, place in rows if process in processes]
-
     def __getitem__(self, position: int | tuple[int, int]) -> dict[str, Any] | InputError:
-        worker = get_worker_info()
-        if worker is not None:
-            place = position[0] if isinstance(position, tuple) else position
-            self.reading[worker.id] = torch.tensor([os.getpid(), place])
+        self.readers.take(position[0] if isinstance(position, tuple) else position)
         try:
             return self.dataset[position]
         except InputError as error:
@@ -198,7 +183,7 @@ class Batches:
     In the order of `sampler`, a last smaller batch left out; without one in the dataset's order, all of it.
     Of several `processes` each has its share of every batch; where `mixed`, the clip before it comes first.
     Of DecodedClips also {"draw"}, and frames of the largest clip's size. Iterating raises InputError for a
-    clip that cannot be read, WorkError when the system ended a worker.
+    clip that cannot be read; `readers.watched()` around it tells of a worker that the system ended.
     """
 
     def __init__(
@@ -216,9 +201,9 @@ class Batches:
         share = processes.share(batch_size)
         several = sampler is not None and processes.count > 1
         self.order = _From(ShareOfEach(whole, share, ahead=mixed) if several else whole)
-        self.clips = _Readable(dataset, workers)
+        self.readers = Readers(dataset, workers)
         self.loader: DataLoader[Any] = DataLoader(
-            self.clips,
+            _Readable(dataset, self.readers),
             batch_sampler=self.order,
             num_workers=workers,
             persistent_workers=workers > 0 and sampler is not None,
@@ -234,20 +219,7 @@ class Batches:
         self.order.first = batch
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        try:
-            for batch in self.loader:
-                if isinstance(batch, InputError):
-                    raise batch
-                yield batch
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader worker"):
-                raise
-            raise WorkError(self._ended(str(error))) from error
-
-    def _ended(self, told: str) -> str:
-        """What to say of workers that the system ended, in two lines; `told` has their process ids."""
-        clips = self.clips.read_by({int(number) for number in re.findall(r"\d+", told)})
-        return (
-            f"a process that reads clips was ended by the system, at clip {' and '.join(clips) or 'none'}\n"
-            "Memory may have run out: give it fewer processes, --set workers=N, or look at that clip"
-        )
+        for batch in self.loader:
+            if isinstance(batch, InputError):
+                raise batch
+            yield batch

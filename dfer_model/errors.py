@@ -19,6 +19,10 @@ class WorkError(DferModelError, RuntimeError):
     """The input was right and the work failed: a loss that is not finite, a full disk. Exit status 1."""
 
 
+class LostError(WorkError):
+    """The system ended a process that the work needs; begun again, it may well succeed. Exit status 1."""
+
+
 class BusyError(WorkError):
     """Another process does this work now. Exit status 1."""
 

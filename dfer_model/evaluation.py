@@ -99,10 +99,12 @@ def _over_clips(
     read: list[int] = []
     module.eval()
     with torch.inference_mode(), precision(settings.precision, device):
-        for batch in batches_of(dataset, batch_size, workers=settings.workers):
-            gathered.append(module(batch["frames"].to(device, non_blocking=True)).float().cpu())
-            read += batch["index"].tolist()
-            report(len(read), len(dataset), "clips")
+        batches = batches_of(dataset, batch_size, workers=settings.workers)
+        with batches.readers.watched():
+            for batch in batches:
+                gathered.append(module(batch["frames"].to(device, non_blocking=True)).float().cpu())
+                read += batch["index"].tolist()
+                report(len(read), len(dataset), "clips")
     return _in_order_of(dataset.indices, read, torch.cat(gathered))
 
 

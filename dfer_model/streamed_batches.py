@@ -17,6 +17,7 @@ from .data.loading import ClipDataset
 from .data.streaming import StreamedClips
 from .errors import DferModelError, InputError
 from .processes import ALONE, Processes
+from .readers import Readers
 
 Part = list[tuple[int, dict[str, Any]]]  # clips of one batch, each with its place in it
 
@@ -55,7 +56,8 @@ class StreamedBatches:
 
     In the order of `order`, or without one all clips in an order of their own, which "index" tells. Of each
     batch the clips at `places`, in this order; lanes that hold none of them are not read. Iterating raises
-    InputError for a clip that cannot be decoded, WorkError for a shard that cannot be read.
+    InputError for a clip that cannot be decoded, WorkError for a shard that cannot be read;
+    `readers.watched()` around it tells of a worker that the system ended.
     """
 
     def __init__(
@@ -72,12 +74,13 @@ class StreamedBatches:
         # Full batches alone where clips are learned from, all clips where they are judged.
         self.steps = len(lanes) // batch_size if order else -(-len(lanes) // batch_size)
         self.rank = {place: rank for rank, place in enumerate(places)}
-        reading = _Reading(dataset, clips, lanes, frozenset(places), self.steps)
-        self.readers = max(1, min(workers, len(reading.own(0))))
+        self.readers = Readers(dataset, workers)
+        reading = _Reading(dataset, clips, lanes, frozenset(places), self.steps, self.readers)
+        self.parts = max(1, min(workers, len(reading.own(0))))
         self.loader: DataLoader[Any] = DataLoader(
             reading,
             batch_size=None,
-            num_workers=min(workers, self.readers),
+            num_workers=min(workers, self.parts),
             persistent_workers=workers > 0 and order is not None,
         )
 
@@ -87,7 +90,7 @@ class StreamedBatches:
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         parts = iter(self.loader)
         # A DataLoader asks its workers in turn, so these are one part from each of them, of one batch.
-        while together := list(islice(parts, self.readers)):
+        while together := list(islice(parts, self.parts)):
             clips: Part = []
             for part in together:
                 if isinstance(part, DferModelError):
@@ -112,8 +115,10 @@ class _Reading(IterableDataset[Part | DferModelError]):
         lanes: Streamed | InOrder,
         places: frozenset[int],
         steps: int,
+        readers: Readers,
     ) -> None:
         self.dataset, self.clips, self.lanes, self.steps = dataset, clips, lanes, steps
+        self.readers = readers
         self.places = places
 
     def own(self, epoch: int) -> list[tuple[Lane, int]]:
@@ -143,6 +148,7 @@ class _Reading(IterableDataset[Part | DferModelError]):
             part: Part = []
             for place, (position, frames) in enumerate(islice(stream, lane.share), first):
                 if place in self.places:
+                    self.readers.take(position)
                     with self.clips.turn_of(self.dataset.indices[position], frames):
                         part.append((place, self.dataset[position]))
             yield part

@@ -167,7 +167,6 @@ class Training:
             mixed=bool(self.settings.mixup or self.settings.cutmix),
         )
         self.checkpoint = folder / "state" / "checkpoint.pt"
-        self.best_weights = folder / "state" / "best.safetensors"
         self.progress = Progress()
 
     def run(self, report: Report) -> None:
@@ -192,6 +191,7 @@ class Training:
             if self.processes.first:
                 record_epoch(self.folder, row)
                 save_state(self.checkpoint, progress, self.model, self.parts)
+                self.forget_but(best)
             self.progress = progress
             report(epoch, epochs, f"loss {row['loss']:.3f}")
         report(epochs, epochs, "judging the test fold")
@@ -200,7 +200,7 @@ class Training:
         self.processes.agreed(lambda: "the first has written it")
 
     def train_epoch(self, epoch: int, report: Report) -> float:
-        """One pass over the training clips; the steps' mean loss. Raises WorkError when one is not finite."""
+        """One pass over the training clips; the steps' mean loss. Raises WorkError for one that is not finite."""
         torch.manual_seed(epoch_seed(self.spec.seed, epoch))
         self.dataset.set_epoch(epoch)
         self.order.epoch = epoch
@@ -211,12 +211,13 @@ class Training:
         steps = (
             (self.step(finished(batch, size), epoch, number), batch["index"]) for number, batch in batches
         )
-        for loss in read_late(steps, self.device):
-            if not math.isfinite(loss.value):
-                raise WorkError(self.not_finite(loss, epoch))
-            losses.append(loss.value)
-            told = f"epoch {epoch}, step {loss.step} of {len(self.batches)}, loss {loss.value:.3f}"
-            report(epoch - 1, self.settings.epochs, told)
+        with self.batches.readers.watched():
+            for loss in read_late(steps, self.device):
+                if not math.isfinite(loss.value):
+                    raise WorkError(self.not_finite(loss, epoch))
+                losses.append(loss.value)
+                told = f"epoch {epoch}, step {loss.step} of {len(self.batches)}, loss {loss.value:.3f}"
+                report(epoch - 1, self.settings.epochs, told)
         return sum(losses) / len(losses)
 
     def answering(self) -> TrainedModel:
@@ -231,7 +232,9 @@ class Training:
         own = indices[self.processes.share(len(indices))]
         logits = np.zeros((0, len(self.clips.class_names)), np.float32)
         if len(own):
-            logits = predict_logits(model, self.clips, own, self.settings, self.device)
+            workers = self.processes.workers(self.settings.workers)
+            settings = self.settings.model_copy(update={"workers": workers})
+            logits = predict_logits(model, self.clips, own, settings, self.device)
         logits = self.processes.gathered(logits, len(indices))
         return Predictions(
             [self.clips.clip_ids[index] for index in indices], self.clips.labels[indices], logits
@@ -250,8 +253,22 @@ class Training:
             judged = choosing if by_test else self.judge(model, self.test)
             best = Best(epoch, measured.war, torch.from_numpy(judged.logits))
             if self.processes.first:
-                save_weights(self.best_weights, self.model, model.class_weights)
+                save_weights(self.best_weights(epoch), self.model, model.class_weights)
         return {"uar": measured.uar, "war": measured.war}, best
+
+    def best_weights(self, epoch: int) -> Path:
+        """Where the weights of an epoch are that is the best so far.
+
+        Each has a file of its own: a process that is killed between weights and checkpoint leaves those that
+        the checkpoint before is about.
+        """
+        return self.folder / "state" / f"best-{epoch}.safetensors"
+
+    def forget_but(self, best: Best | None) -> None:
+        """Remove the weights of epochs that were the best before."""
+        for path in self.folder.glob("state/best-*.safetensors"):
+            if best is None or path != self.best_weights(best.epoch):
+                path.unlink()
 
     def finish(self) -> None:
         """Judge the last epoch and write weights, predictions, figures and card; the marker comes last."""
@@ -266,7 +283,7 @@ class Training:
             save_weights(weights, self.model, trained.class_weights)
         else:
             with replacing(weights) as temporary:
-                shutil.copyfile(self.best_weights, temporary)
+                shutil.copyfile(self.best_weights(best.epoch), temporary)
             chosen = Outcome(best.epoch, last._replace(logits=best.logits.numpy()))
             outcomes = {self.settings.select: chosen, **outcomes}
         finish_run(self.folder, outcomes, self.facts())

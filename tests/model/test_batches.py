@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from dfer_model.batches import Batches, ClassBalanced, Shuffled, pixel_scale
 from dfer_model.data.augmentation import Augmentation
 from dfer_model.data.loading import ClipDataset
 from dfer_model.data.packed import write_packed
-from dfer_model.errors import InputError, WorkError
+from dfer_model.data.streaming import StreamedClips
+from dfer_model.errors import InputError, LostError
+from dfer_model.streamed_batches import batches_of
 
 from . import tiny
 
@@ -126,11 +129,25 @@ class _Killed(ClipDataset):
         return super().__getitem__(position)
 
 
-def test_a_worker_killed_by_the_system_is_a_message_with_the_clips_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("busy", [False, True])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_worker_killed_by_the_system_is_a_message_with_the_clips_name(
+    tmp_path: Path, streamed: bool, busy: bool
+) -> None:
     clips = tiny.pack(tmp_path / "packed")
-    dataset = _Killed(clips, range(len(clips)), frames=2, image_size=8)
-    with pytest.raises(WorkError) as caught:
-        list(Batches(dataset, 2, workers=2))
+    of = StreamedClips.open(f"file://{clips.path}") if streamed else clips
+    batches = batches_of(_Killed(of, range(len(clips)), frames=2, image_size=8), 2, workers=2)
+
+    def use() -> None:
+        with batches.readers.watched():
+            for _ in batches:
+                # What computes on a batch meanwhile is where torch tells of it.
+                deadline = time.monotonic() + 30
+                while busy and time.monotonic() < deadline:
+                    pass
+
+    with pytest.raises(LostError) as caught:
+        use()
     first, second = str(caught.value).split("\n")
     assert first == f"a process that reads clips was ended by the system, at clip {clips.clip_ids[3]}"
     assert "workers=N" in second

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,14 @@ import torch
 from filelock import FileLock
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from safetensors.torch import load_file
+from torch.utils.data import get_worker_info
 
 from dfer_model.batches import pixel_scale
 from dfer_model.clip import load_clip
 from dfer_model.data.loading import ClipDataset
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.dfer_clip import DferClip
-from dfer_model.errors import InputError, Interrupted, WorkError
+from dfer_model.errors import InputError, Interrupted, LostError, WorkError
 from dfer_model.run_writer import record_epoch
 from dfer_model.runs import Run
 from dfer_model.training import Training, train_run
@@ -252,6 +255,21 @@ def test_a_broken_off_run_goes_on_to_the_same_end(
     assert same_result(train_run(spec, clips, tmp_path / "cut", device="cpu"), whole)
 
 
+def test_best_weights_without_their_checkpoint_are_not_taken_for_the_best(
+    clips: PackedClips, tmp_path: Path
+) -> None:
+    """Killed after the weights of epoch 3 were kept, before its checkpoint, and 3 is not the best again."""
+    still = {"lr_image": 0.0, "lr_context": 1e-12, "lr_temporal": 0.0}
+    spec = tiny.spec(clips, epochs=3, select="test-best", **still)
+    whole = train_run(spec, clips, tmp_path / "whole", device="cpu")
+    with pytest.raises(Stop):
+        train_run(spec, clips, tmp_path / "cut", device="cpu", report=stopping("epoch 3, step 1 ", Stop))
+    state = spec.folder(tmp_path / "cut") / "state"
+    assert whole.result["epochs"]["test-best"] == 1
+    (state / "best-3.safetensors").write_bytes(b"of another epoch")
+    assert same_result(train_run(spec, clips, tmp_path / "cut", device="cpu"), whole)
+
+
 def test_ctrl_c_says_what_is_kept(clips: PackedClips, tmp_path: Path) -> None:
     spec = tiny.spec(clips, epochs=3)
     for at, said in (
@@ -294,6 +312,30 @@ def test_a_disk_that_takes_no_more_leaves_the_last_checkpoint_whole(
     assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]
     again = train_run(spec, clips, tmp_path, device="cpu")
     assert same_result(again, train_run(spec, clips, tmp_path / "whole", device="cpu"))
+
+
+DEADLY = 5
+
+
+class _Deadly(PackedClips):
+    """Packed clips of which one costs the worker that reads it its life."""
+
+    def encoded_frames(self, index: int, indices: Sequence[int]) -> list[bytes]:
+        if index == DEADLY and get_worker_info() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().encoded_frames(index, indices)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no process can be killed so there")
+@pytest.mark.parametrize("fold", [1, 2])  # the clip is learned from, and judges
+def test_a_killed_worker_ends_a_training_with_the_clips_name(
+    clips: PackedClips, tmp_path: Path, fold: int
+) -> None:
+    deadly = _Deadly.open(clips.path)
+    spec = tiny.spec(clips, fold, epochs=1, workers=1, batch_size=6)
+    with pytest.raises(LostError, match=f"ended by the system, at clip {clips.clip_ids[DEADLY]}\n"):
+        train_run(spec, deadly, tmp_path, device="cpu")
+    assert train_run(spec, clips, tmp_path, device="cpu").finished
 
 
 def test_what_a_killed_process_left_half_written_goes(clips: PackedClips, tmp_path: Path) -> None:

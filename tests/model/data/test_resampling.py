@@ -18,6 +18,8 @@ from dfer_model.data.loading import ClipDataset, DecodedClips
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.data.resampling import as_numbers, finished, padded, squares
 
+from .. import tiny
+
 SIZES = [(40, 60), (64, 48), (97, 131), (33, 20)]
 
 
@@ -61,18 +63,39 @@ def test_a_batch_at_once_is_the_clips_one_by_one(
         assert torch.equal(one["index"], other["index"])
 
 
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])
 @pytest.mark.parametrize("size", [(50, 70), (300, 500)])  # the larger needs sums beyond 2^24
-def test_the_pixels_are_torchvisions(size: tuple[int, int]) -> None:
+def test_the_pixels_are_torchvisions(size: tuple[int, int], device: str) -> None:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")  # TF32, which the sums must not have
     torch.manual_seed(0)
     clip = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8)
     crop = (3, 5, size[0] - 7, size[1] - 6)
     expected = transforms.resized_crop(
         clip, *crop, [24, 24], interpolation=InterpolationMode.BILINEAR, antialias=True
     )
-    for flip in (False, True):
-        drawn = as_numbers(Draw(1.0, 0.0, crop, flip))[None]
-        found = squares(padded([clip]), drawn, 24)[0]
-        assert torch.equal(found, expected.flip(-1) if flip else expected)
+    try:
+        for flip in (False, True):
+            drawn = as_numbers(Draw(1.0, 0.0, crop, flip))[None]
+            found = squares(padded([clip]).to(device), drawn.to(device), 24)[0].cpu()
+            assert torch.equal(found, expected.flip(-1) if flip else expected)
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_large_frames_are_sent_as_squares(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frames = [tiny.png((90, 60, 30), rng, size=70) for _ in range(3)]
+    row = {"clip_id": "a", "class_name": "a", "fold": 1, "source": "", "frames": frames}
+    clips = write_packed([row], "a", tmp_path / "packed", {})
+    given = {"frames": 4, "image_size": 32, "train": Augmentation(0.3), "seed": 1}
+    sent = DecodedClips(clips, [0], **given)[0]
+    assert sent["frames"].shape == (4, 3, 32, 32)
+    batch = {"frames": padded([sent["frames"]]), "draw": sent["draw"][None]}
+    assert torch.equal(finished(batch, 32)["frames"][0], ClipDataset(clips, [0], **given)[0]["frames"])
 
 
 def test_lower_precision_of_the_model_leaves_the_pixels_as_they_are() -> None:
