@@ -19,6 +19,7 @@ from ..errors import WorkError
 from ..run_writer import recorded_epochs
 from ..runs import RunSpec
 from .engine import Engine, Task
+from .signals import unbroken
 from .work import Attempts, Outcome, Work
 
 Report = Callable[[int, int, str], None]
@@ -93,6 +94,8 @@ class Dispatching:
         self.at_work: dict[Task, Trial] = {}
         self.elsewhere: list[Trial] = []
         self.failed: dict[str, str] = {}  # why, by definition
+        self.refusal = ""  # of the last submission
+        self.not_before = 0.0  # when more is submitted
 
     def run(self, report: Report) -> None:
         """Hand out and collect until nothing is left; what is at work ends with this call, in any case."""
@@ -122,19 +125,45 @@ class Dispatching:
         return self.total - left, self.total, ", ".join(f"{n} {what}" for what, n in parts.items() if n)
 
     def hand_out(self) -> None:
-        """Submit of what waits as much as there is room for; what is at work elsewhere is left there."""
+        """Submit of what waits as much as there is room for; what is refused is submitted again later.
+
+        Raises WorkError where it is refused and nothing is at work, which could make room.
+        """
+        if time.monotonic() < self.not_before:
+            return
+        groups = self.ready()
+        if not groups:
+            return
+        try:
+            # Whatever interrupts the command, what was begun is known, and can be ended.
+            with unbroken():
+                for job in self.engine.submit([self.work(group) for group in groups], self.folder):
+                    self.at_work |= {
+                        Task(job, number): trial for number, trial in enumerate(groups.popleft())
+                    }
+            self.refusal = ""
+        except WorkError as error:
+            if not self.at_work:
+                raise
+            self.put_back(groups, str(error).splitlines()[0])
+
+    def ready(self) -> deque[list[Trial]]:
+        """Of what waits as many jobs' runs as there is room for; what is at work elsewhere is left there."""
         together = self.engine.runs_per_job
         room = together * self.engine.room(len(self.jobs()))
         ready: list[Trial] = []
         while self.waiting and len(ready) < room:
             trial = self.waiting.popleft()
             (self.elsewhere if taken(trial.folder) else ready).append(trial)
-        groups = [ready[first : first + together] for first in range(0, len(ready), together)]
-        if not groups:
-            return
-        jobs = self.engine.submit([self.work(group) for group in groups], self.folder)
-        for job, group in zip(jobs, groups, strict=True):
-            self.at_work |= {Task(job, number): trial for number, trial in enumerate(group)}
+        return deque(ready[first : first + together] for first in range(0, len(ready), together))
+
+    def put_back(self, groups: Sequence[list[Trial]], refusal: str) -> None:
+        """Let refused runs wait for a while; why is told once, however often it is said."""
+        self.waiting.extendleft(trial for group in reversed(groups) for trial in reversed(group))
+        self.not_before = time.monotonic() + self.engine.pause_s
+        if refusal != self.refusal:
+            self.note(f"{refusal}; what is refused is submitted again, for as long as other runs are at work")
+        self.refusal = refusal
 
     def work(self, trials: Sequence[Trial]) -> Work:
         """The job that trains these."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -38,13 +38,15 @@ class Engine(Protocol):
     """Where jobs run.
 
     `folder` is where the jobs of a grid have theirs, `retries` how often a run is begun again, `device` what
-    it is trained on, and `poll_s` the seconds between two looks at the folder of jobs.
+    it is trained on, `poll_s` the seconds between two looks at the folder of jobs, and `pause_s` those before
+    jobs that were refused are submitted again.
     """
 
     folder: Path
     retries: int
     device: str
     poll_s: float
+    pause_s: float
 
     @property
     def runs_per_job(self) -> int:
@@ -53,8 +55,8 @@ class Engine(Protocol):
     def room(self, at_work: int) -> int:
         """How many more jobs may begin beside those at work."""
 
-    def submit(self, works: Sequence[Work], folder: Path) -> list[Job[Any]]:
-        """Begin a job for each, with logs and answers in `folder`. Raises WorkError when it is refused."""
+    def submit(self, works: Sequence[Work], folder: Path) -> Iterator[Job[Any]]:
+        """Begin a job for each in turn, with logs and answers in `folder`. Raises WorkError when refused."""
 
     def over(self, jobs: Sequence[Job[Any]]) -> Mapping[str, str]:
         """By id, those that are at work no more, and the system's word for how they ended, or nothing."""

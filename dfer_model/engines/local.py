@@ -7,7 +7,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,14 @@ from typing import Any
 from submitit.core.core import Job
 from submitit.local.local import LocalExecutor
 
-from ..errors import InputError
+from ..data.packing import cores
+from ..errors import InputError, WorkError
+from .signals import unbroken
 from .work import Work
 
 FOREVER_MIN = 60 * 24 * 365
 STOPPING_S = 60.0  # a step on a slow CPU may take that long
+ASKING_S = 1.0  # a process that only just begins may not hear the first time
 
 
 @dataclass
@@ -37,7 +39,8 @@ class LocalEngine:
     gpus: tuple[str, ...] = ()
     device: str = "auto"
     poll_s: float = 0.2
-    _dealt: dict[str, str] = field(init=False, default_factory=dict)  # by job
+    pause_s: float = 30.0
+    _dealt: list[tuple[Job[Any], str]] = field(init=False, default_factory=list)  # jobs and their GPU
 
     def __post_init__(self) -> None:
         most = len(self.gpus) * self.runs_per_gpu
@@ -58,43 +61,51 @@ class LocalEngine:
         """How many more of `jobs` may begin."""
         return self.jobs - at_work
 
-    def submit(self, works: Sequence[Work], folder: Path) -> list[Job[Any]]:
-        """Begin a process for each."""
+    def submit(self, works: Sequence[Work], folder: Path) -> Iterator[Job[Any]]:
+        """Begin a process for each. Raises WorkError where the system has no room for another."""
         executor = LocalExecutor(folder)
         executor.update_parameters(timeout_min=FOREVER_MIN)
-        begun: list[Job[Any]] = []
         for work in works:
             gpu = self._next_gpu()
-            with _without_ctrl_c():
+            try:
                 job = executor.submit(replace(work, gpus=gpu, threads=self._threads()))
-            self._dealt[job.job_id] = gpu
-            begun.append(job)
-        return begun
+            except OSError as error:
+                raise WorkError(
+                    f"no process can be begun: {error}\nEnd other work on this machine, or lower --jobs"
+                ) from error
+            self._dealt.append((job, gpu))
+            yield job
 
     def over(self, jobs: Sequence[Job[Any]]) -> Mapping[str, str]:
         """Those whose process has ended."""
-        ended = {job.job_id: "" for job in jobs if job.done()}
-        for job_id in ended:
-            self._dealt.pop(job_id, None)
-        return ended
+        return {job.job_id: "" for job in jobs if job.done()}
 
     def cancel(self, jobs: Sequence[Job[Any]]) -> None:
         """Ask the processes to end, as the system does before it switches off."""
-        for job in jobs:
-            if not job.done():
-                os.kill(int(job.job_id), signal.SIGTERM)
         until = time.monotonic() + STOPPING_S
+        while time.monotonic() < until and (left := [job for job in jobs if not job.done()]):
+            with unbroken():
+                for job in left:
+                    os.kill(int(job.job_id), signal.SIGTERM)
+            self._wait_for(left)
+
+    def _wait_for(self, jobs: Sequence[Job[Any]]) -> None:
+        """Until all have ended, but no longer than they are to be asked again."""
+        until = time.monotonic() + ASKING_S
         while time.monotonic() < until and not all(job.done() for job in jobs):
             time.sleep(self.poll_s)
 
     def _next_gpu(self) -> str:
-        """The GPU with the fewest runs, "" where there is none."""
-        used = Counter(self._dealt.values())
+        """The GPU with the fewest runs, "" where there is none; a run that has answered uses none."""
+        self._dealt = [
+            (job, gpu) for job, gpu in self._dealt if not job.done() and not job.paths.result_pickle.exists()
+        ]
+        used = Counter(gpu for _, gpu in self._dealt)
         return min(self.gpus, key=used.__getitem__, default="")
 
     def _threads(self) -> int:
         """An equal share of the processors: with all of them each, runs would stand in each other's way."""
-        return max(1, len(os.sched_getaffinity(0)) // self.jobs)
+        return max(1, cores() // self.jobs)
 
 
 def visible_gpus(device: str) -> tuple[str, ...]:
@@ -111,13 +122,3 @@ def visible_gpus(device: str) -> tuple[str, ...]:
     named = [each.strip() for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each.strip()]
     count = torch.cuda.device_count()
     return tuple(named[:count]) or tuple(map(str, range(count)))
-
-
-@contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """Keep the terminal's Ctrl-C, which goes to the whole group, from processes begun here."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

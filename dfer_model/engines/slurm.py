@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from submitit.core.core import Job
-from submitit.core.utils import FailedJobError, FailedSubmissionError
+from submitit.core.utils import FailedJobError, FailedSubmissionError, environment_variables
+from submitit.helpers import clean_env
 from submitit.slurm.slurm import SlurmExecutor
 
 from ..errors import InputError, WorkError
+from .signals import unbroken
 from .work import Work
 
 NAME = "dfer-prompts"
 MOST = 1000
 MINUTES = 60  # where no time is given
+# Of the environment's words for Slurm, those that say which cluster is meant; the others are of a job.
+OF_THE_CLUSTER = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_JWT")
 # Of squeue: all others are ends.
 AT_WORK = {
     "COMPLETING", "CONFIGURING", "PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESIZING",
@@ -31,7 +37,7 @@ _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<parts>\d+(?::\d+){0,2})")
 
 @dataclass
 class SlurmEngine:
-    """An array of jobs, `jobs` runs at a time (None: as many as the cluster gives).
+    """An array of jobs, at most `jobs` runs at a time (None: as many as the cluster gives).
 
     `options` are those of sbatch, by their long names (`partition`, `gres`, `cpus-per-task`), `setup` lines
     of shell before the training, `runs_per_gpu` the tasks of a job, which share what the job is given. The
@@ -48,6 +54,7 @@ class SlurmEngine:
     device: str = "auto"
     poll_s: float = 1.0
     ask_s: float = 15.0
+    pause_s: float = 30.0
     _asked: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
@@ -62,26 +69,30 @@ class SlurmEngine:
     @property
     def runs_per_job(self) -> int:
         """As many as share a GPU."""
-        return self.runs_per_gpu
+        return min(self.runs_per_gpu, self.jobs or self.runs_per_gpu)
 
     def room(self, at_work: int) -> int:
-        """As many as an array of Slurm may have by default; the array itself keeps to `jobs` at a time."""
-        return MOST - at_work
+        """As many as an array of Slurm may have by default, which itself keeps to `jobs` at a time.
 
-    def submit(self, works: Sequence[Work], folder: Path) -> list[Job[Any]]:
+        It knows nothing of other arrays: beside it there is room for what it leaves of `jobs` at its end.
+        """
+        most = self._at_a_time() if at_work else MOST
+        return max(0, most - at_work)
+
+    def submit(self, works: Sequence[Work], folder: Path) -> Iterator[Job[Any]]:
         """Submit an array of them. Raises WorkError with sbatch's own words."""
         self._asked = time.monotonic()
         executor = SlurmExecutor(folder, max_num_timeout=self.retries)
         executor.update_parameters(**self._parameters())
         threads = int(self.options["cpus-per-task"]) if "cpus-per-task" in self.options else None
         try:
-            with executor.batch():
+            with _of_no_job(), executor.batch():
                 jobs = [executor.submit(replace(work, threads=threads)) for work in works]
         except (FailedJobError, FailedSubmissionError, OSError) as error:
             raise WorkError(
                 f"Slurm takes no job: {_sbatch_words(error)}\nSee `slurm:` in dfer.yaml (docs/clusters.md)"
             ) from error
-        return list(jobs)
+        yield from jobs
 
     def over(self, jobs: Sequence[Job[Any]]) -> Mapping[str, str]:
         """Those the queue has no more, or has with how they ended; nothing where it was asked just now."""
@@ -100,21 +111,25 @@ class SlurmEngine:
     def cancel(self, jobs: Sequence[Job[Any]]) -> None:
         """Take them out of the queue, which ends those at work."""
         if jobs:
-            _said_by("scancel", *(job.job_id for job in jobs))
+            with unbroken():
+                _said_by("scancel", *(job.job_id for job in jobs))
+
+    def _at_a_time(self) -> int:
+        """Jobs that may be at work together."""
+        return MOST if self.jobs is None else self.jobs // self.runs_per_job
 
     def _parameters(self) -> dict[str, Any]:
         others = {key: value for key, value in self.options.items() if key != "time"}
         parameters: dict[str, Any] = {
             "job_name": NAME,
             "time": minutes(self.options.get("time", MINUTES)),
+            "array_parallelism": self._at_a_time(),
             "additional_parameters": others,
         }
         if self.setup:
             parameters["setup"] = list(self.setup)
-        if self.jobs is not None:
-            parameters["array_parallelism"] = -(-self.jobs // self.runs_per_gpu)
-        if self.runs_per_gpu > 1:
-            parameters["ntasks_per_node"] = self.runs_per_gpu
+        if self.runs_per_job > 1:
+            parameters["ntasks_per_node"] = self.runs_per_job
         if "cpus-per-task" in others:
             # srun does not take it over from sbatch.
             parameters["srun_args"] = [f"--cpus-per-task={others['cpus-per-task']}"]
@@ -149,6 +164,18 @@ def queued_states() -> dict[str, str] | None:
     if said is None:
         return None
     return dict(line.strip().split("|", 1) for line in said.splitlines() if "|" in line)
+
+
+@contextmanager
+def _of_no_job() -> Iterator[None]:
+    """Hide the job that the command may be of: its tasks and memory would be taken for those of new jobs."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in OF_THE_CLUSTER or name.startswith("SBATCH_")
+    }
+    with clean_env(), environment_variables(**kept):
+        yield
 
 
 def _said_by(*command: str) -> str | None:

@@ -13,10 +13,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, NamedTuple, NoReturn
 
+from submitit.core.job_environment import JobEnvironment
 from submitit.core.utils import DelayedSubmission
 
 from ..claims import taken
-from ..errors import BusyError, DferModelError, InputError, Interrupted
+from ..errors import BusyError, DferModelError, InputError, Interrupted, LostError
 from ..runs import RunSpec
 
 # A task of Slurm is no part of a computation over several processes, which these would say it is.
@@ -54,6 +55,11 @@ class Attempts:
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(place) + "\n")
 
+    def take_back(self) -> None:
+        """Strike the last time out: nothing was begun after all."""
+        lines = self.path.read_bytes().splitlines(keepends=True)
+        os.truncate(self.path, sum(map(len, lines[:-1])))
+
     def begun(self) -> list[dict[str, Any]]:
         """Each time's host, process and GPUs, the first before the others."""
         if not self.path.is_file():
@@ -80,13 +86,17 @@ class Work:
     def __call__(self) -> Outcome:
         """Train the run of this task."""
         signal.signal(signal.SIGTERM, _leave)
+        # Some clusters send a job's signals to all of its processes, and a loading process that answered
+        # as the job does would have it begun again a second time.
+        os.register_at_fork(after_in_child=_ignore_preemption)
         for name in NO_RANKS:
             os.environ.pop(name, None)
         if self.gpus is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus
         if self.threads is not None:
             os.environ.setdefault("OMP_NUM_THREADS", str(self.threads))
-        task = int(os.environ.get("SLURM_PROCID", 0))
+        # Not SLURM_PROCID, which a process on this machine has of the srun that began the command.
+        task = JobEnvironment().global_rank
         if task >= len(self.specs):  # the last job of an array may have fewer runs than tasks
             return Outcome("elsewhere")
         return self.train(self.specs[task], self.attempts[task])
@@ -101,9 +111,12 @@ class Work:
         try:
             return self._trained(spec)
         except BusyError:
+            attempts.take_back()
             return Outcome("elsewhere")
         except Interrupted:
             raise
+        except LostError as error:
+            return Outcome("lost", str(error).splitlines()[0])
         except DferModelError as error:
             return Outcome("failed", str(error))
 
@@ -128,7 +141,17 @@ class Work:
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
     """End now: the last whole epoch is kept, and who asks for the end takes the machine away soon."""
+    # The end must not be cut off by being asked for again.
+    signal.signal(signal.SIGTERM, _unheeded)
     sys.exit(TERMINATED)
+
+
+def _unheeded(_number: int, _frame: FrameType | None) -> None:
+    """A signal that changes nothing."""
+
+
+def _ignore_preemption() -> None:
+    signal.signal(signal.Signals[f"SIG{JobEnvironment.USR_SIG}"], signal.SIG_IGN)
 
 
 def _told() -> Callable[[int, int, str], None]:
