@@ -6,6 +6,7 @@ the first frame comes (labels, folds, which shard holds what, the fingerprint) i
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,9 +80,9 @@ def read_index(place: Path | str) -> Index:
     Raises InputError when there is none, when it cannot be reached, and when it is damaged.
     """
     path = f"{place}/{INDEX_NAME}"
+    content = _content(path)
     try:
-        with fsspec.open(path) as stream:
-            table = pq.read_table(stream, columns=list(_COLUMNS))
+        table = pq.read_table(io.BytesIO(content), columns=list(_COLUMNS))
         shaping = json.loads(table.schema.metadata[_KEY])
         columns = {name: table[name].to_numpy().astype(np.int64) for name in _COLUMNS[2:]}
         return Index(
@@ -96,19 +97,26 @@ def read_index(place: Path | str) -> Index:
             fingerprint=str(shaping["fingerprint"]),
             report=dict(shaping["report"]),
         )
-    except FileNotFoundError as error:
-        raise InputError(
-            f"there is no {path}\nMake it where the packed clips are: dfer-prompts data index DIR"
-        ) from error
-    except (pa.ArrowException, KeyError, TypeError) as error:
+    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path} is no index of packed clips: {_line(error)}\n"
             "Make it again where they are: dfer-prompts data index DIR"
         ) from error
-    except (OSError, ImportError, ValueError) as error:
+
+
+def _content(path: str) -> bytes:
+    try:
+        with fsspec.open(path) as stream:
+            content: bytes = stream.read()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"there is no {path}\nMake it where the packed clips are: dfer-prompts data index DIR"
+        ) from error
+    except Exception as error:  # every kind of store has errors of its own
         raise InputError(
             f"{path} cannot be read: {_line(error)}\nLook at the address, the network and your credentials"
         ) from error
+    return content
 
 
 def _rows(shard: Path) -> int:

@@ -96,7 +96,7 @@ class StreamedClips(PackedClips):
             stream = datasets.load_dataset("arrow", data_files=url, split="train", streaming=True)
             tables = stream.select_columns(["frames"]).with_format("arrow").iter(batch_size=READ_CLIPS)
             yield from islice((frames for table in tables for frames in table["frames"]), rows)
-        except (OSError, ValueError, pa.ArrowException, datasets.exceptions.DatasetsError) as error:
+        except Exception as error:  # every kind of store has errors of its own
             raise WorkError(
                 f"{url} cannot be read: {' '.join(str(error).split())}\n"
                 "Give the same command again to go on when the network is back and the shard is whole"

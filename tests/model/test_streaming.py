@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -178,8 +180,6 @@ def test_a_damaged_frame_is_named(tmp_path: Path) -> None:
 
 def test_an_object_store(clips: PackedClips) -> None:
     """fsspec's own store in memory stands for one on the network: nothing of it is a file."""
-    import fsspec
-
     store = fsspec.filesystem("memory")
     for file in clips.path.iterdir():
         store.pipe(f"/bucket/tiny/{file.name}", file.read_bytes())
@@ -189,6 +189,25 @@ def test_an_object_store(clips: PackedClips) -> None:
     batches = epoch_of(streamed, order, 1)
     assert [batch["frames"].shape for batch in batches] == [(4, 4, 3, 32, 32)] * 2
     assert streamed.name == "tiny"
+
+
+class _Unreachable(fsspec.AbstractFileSystem):
+    """A store whose client raises an error of its own kind, as those over HTTP do."""
+
+    protocol = "unreachable"
+
+    def _open(self, *_: object, **__: object) -> NoReturn:
+        raise UnreachableError("no route to the store")
+
+
+class UnreachableError(Exception):
+    """What such a client raises."""
+
+
+def test_a_store_that_cannot_be_reached_is_a_sentence() -> None:
+    fsspec.register_implementation("unreachable", _Unreachable, clobber=True)
+    with pytest.raises(InputError, match=r"index.parquet cannot be read: no route to the store\nLook at"):
+        StreamedClips.open("unreachable://bucket/tiny")
 
 
 def test_where_there_is_no_index(clips: PackedClips, tmp_path: Path) -> None:
