@@ -200,7 +200,7 @@ class Training:
         self.processes.agreed(lambda: "the first has written it")
 
     def train_epoch(self, epoch: int, report: Report) -> float:
-        """One pass over the training clips; the steps' mean loss. Raises WorkError where one is not finite."""
+        """One pass over the training clips; the mean loss. Raises WorkError where one is not finite."""
         torch.manual_seed(epoch_seed(self.spec.seed, epoch))
         self.dataset.set_epoch(epoch)
         self.order.epoch = epoch
