@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -45,10 +46,12 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
 
 
 def compared(clips: PackedClips, folder: Path, **options: object) -> Compared:
-    """Two sets on one fold with one seed, in a workspace of its own."""
+    """Two sets on one fold with one seed, in a workspace of its own; the processes that read clips are of the
+    jobs too, and hear what these are told.
+    """
     result = compare(
         "v1@2", "v1@4", dataset=clips, folds=[1], seeds=[1], workspace=Workspace(folder), device="cpu",
-        preset="demo", epochs=EPOCHS, overrides=["frames=2", "workers=0"], **options,
+        preset="demo", epochs=EPOCHS, overrides=["frames=2", "workers=2"], **options,
     )  # fmt: skip
     assert isinstance(result, Compared)
     return result
@@ -125,3 +128,51 @@ def test_what_slurm_refuses_is_said_in_its_words(clips: PackedClips, tmp_path: P
     engine = SlurmEngine(tmp_path / "jobs", {"partition": "none-such"})
     with pytest.raises(WorkError, match=r"Slurm takes no job: sbatch: error: .*partition.*\nSee `slurm:`"):
         train_all([spec], clips, tmp_path / "runs", lambda *_: None, engine=engine)
+
+
+def test_a_job_that_is_refused_waits_and_an_interrupt_ends_all(clips: PackedClips, tmp_path: Path) -> None:
+    settings = preset("demo", "tiny").model_copy(update={"frames": 2, "workers": 0})
+    short, long = (settings.model_copy(update={"epochs": epochs}) for epochs in (EPOCHS, 100 * EPOCHS))
+    specs = [RunSpec(each, tiny.TEXTS, clips.path, clips.fingerprint, 1, 1) for each in (short, long)]
+    engine = SlurmEngine(tmp_path / "jobs", {"gres": "gpu:1"}, device="cpu", ask_s=1, pause_s=1)
+    rows = specs[0].folder(tmp_path) / "metrics.jsonl"
+    said: list[str] = []
+    taken: list[str] = []
+
+    def close(done: int, _total: int, _note: str = "") -> None:
+        if done:
+            raise KeyboardInterrupt
+        if rows.is_file() and not taken:
+            partition("DRAIN")
+            taken.extend(each for each in queue() if each.endswith("_0"))
+            subprocess.run(["scancel", *taken], check=True)
+
+    def reopen(text: str) -> None:
+        said.append(text)
+        if text.startswith("Slurm takes no job"):
+            partition("UP")
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train_all(specs, clips, tmp_path, close, engine=engine, note=reopen)
+    finally:
+        partition("UP")
+    lost, refused = said
+    assert "CANCELLED; attempt 2 of 3 goes on after epoch" in lost
+    assert "; what is refused is submitted again" in refused
+    assert (rows.parent / "result.json").is_file()
+    until = time.monotonic() + 30
+    while queue():
+        assert time.monotonic() < until
+        time.sleep(0.5)
+
+
+def partition(state: str) -> None:
+    """Let it take jobs (UP), or only go on with those it has (DRAIN)."""
+    subprocess.run(["scontrol", "update", "PartitionName=all", f"State={state}"], check=True)
+
+
+def queue() -> list[str]:
+    """The jobs that wait or are at work."""
+    asked = ["squeue", "--noheader", "--array", "--format=%i"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
