@@ -15,13 +15,16 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 from ..averaging import Average
-from ..batches import ClassBalanced, Shuffled
+from ..batches import ClassBalanced, Order, Shuffled
 from ..clip import Clip
+from ..data.lanes import Streamed
 from ..devices import precision
 from ..errors import WorkError
 from ..evaluation import Report
 from ..optimisation import make_optimizer
+from ..runs import ClassTexts
 from ..settings import Settings
+from ..training import CLIPS_NAMED
 from .features import Indices, KeptFeatures
 from .stacked import Pair, Stacked
 
@@ -103,30 +106,41 @@ class Together:
 
     def _order(self, seed: int, epoch: int) -> Indices:
         """The clips of an epoch in their order and the view of each: (clips, 2)."""
-        if self.settings.sampling == "class-balanced":
-            balanced = ClassBalanced(self.labels[self.learn], seed)
-            balanced.epoch = epoch
-            draws = np.array(list(balanced))
-        else:
-            shuffled = Shuffled(self.learn, seed)
-            shuffled.epoch = epoch
-            draws = np.array([(position, 0) for position in shuffled])
+        order = self._sampler(seed)
+        order.epoch = epoch
+        draws = np.array([draw if isinstance(draw, tuple) else (draw, 0) for draw in order])
         view = 1 + (epoch - 1 + seed + draws[:, 1]) % self.views
         return np.stack([self.learn[draws[:, 0]], view], axis=1)
+
+    def _sampler(self, seed: int) -> Order:
+        """The order that a training with that seed takes."""
+        if self.settings.sampling == "class-balanced":
+            return ClassBalanced(self.labels[self.learn], seed)
+        if self.settings.sampling == "streamed":
+            return Streamed(self.features.clips.shards[self.learn], self.batch_size, seed)
+        return Shuffled(self.learn, seed)
 
     def _check(self, losses: Tensor, epoch: int) -> None:
         """Raise WorkError when one of `losses` (steps, models) is not finite."""
         bad = (~losses.isfinite()).nonzero()
         if len(bad):
             step, number = bad[0].tolist()
-            texts, seed = self.pairs[number]
-            rates = ", ".join(
-                f"lr_{group['name']}={float(group['lr']):g}" for group in self.optimizer.param_groups
-            )
-            raise WorkError(
-                f"the loss of {texts.name}, seed {seed}, is {losses[step, number].item()} in epoch {epoch}, "
-                f"step {step + 1} of the screening\nTry lower learning rates than {rates}"
-            )
+            raise WorkError(self._not_finite(losses[step, number].item(), epoch, step, *self.pairs[number]))
+
+    def _not_finite(self, loss: float, epoch: int, step: int, texts: ClassTexts, seed: int) -> str:
+        """What to say about such a loss in a step, the first being 0: two lines, as those of a training."""
+        rates = {f"lr_{group['name']}": float(group["lr"]) for group in self.optimizer.param_groups}
+        bf16 = ", or --set precision=fp32" if self.settings.precision == "bf16" else ""
+        first = step * self.batch_size
+        indices = self._order(seed, epoch)[first : first + self.batch_size, 0]
+        clips = ", ".join(self.features.clips.clip_ids[index] for index in indices[:CLIPS_NAMED])
+        more = f" and {len(indices) - CLIPS_NAMED} more" if len(indices) > CLIPS_NAMED else ""
+        return (
+            f"the loss of {texts.name}, seed {seed}, is {loss} in epoch {epoch}, step {step + 1} of the "
+            f"screening, on the clips {clips}{more}\n"
+            f"Try lower learning rates than {', '.join(f'{name}={rate:g}' for name, rate in rates.items())} "
+            f"(--set {next(iter(rates))}=...){bf16}"
+        )
 
     def answers(self, judge: Indices) -> Logits:
         """The logits (models, clips, classes) for the clips at `judge`, as `predict_logits` gives them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -74,7 +75,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
     # Of unequal classes, so that a class-balanced epoch repeats clips.
     rows = [row for row in tiny.rows(per_class=5) if row["clip_id"] not in ("fear-2", "fear-4")]
     folder = tmp_path_factory.mktemp("clips") / "packed"
-    return write_packed(rows, tiny.CLASSES, folder, {"dataset": "tiny"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dfer_model.data.packed.SHARD_CLIPS", 4)  # so that a stream has shards to mix
+        return write_packed(rows, tiny.CLASSES, folder, {"dataset": "tiny"})
 
 
 def screening(clips: PackedClips, texts: tuple[ClassTexts, ...] = SETS, **changed: Any) -> Screening:
@@ -84,12 +87,16 @@ def screening(clips: PackedClips, texts: tuple[ClassTexts, ...] = SETS, **change
     return Screening(tiny.settings(**changed), texts, seeds, learn, judge, views)
 
 
-@pytest.mark.parametrize("recipe", list(RECIPES)[:2])
+@pytest.mark.parametrize(
+    "recipe",
+    [*list(RECIPES.values())[:2], {"epochs": 2, "sampling": "streamed"}],
+    ids=[*[*RECIPES][:2], "streamed"],
+)
 def test_it_is_the_training_of_each_set_with_a_frozen_image_tower(
-    clips: PackedClips, tmp_path: Path, recipe: str
+    clips: PackedClips, tmp_path: Path, recipe: dict[str, Any]
 ) -> None:
     # With a view for each epoch, seed 0 of a screening sees what a training with seed 0 draws.
-    changed = RECIPES[recipe] | {"batch_size": 3}
+    changed = recipe | {"batch_size": 3}
     asked = screening(clips, views=changed["epochs"], **changed)
     found = screen(asked, clips, tmp_path / "kept", device="cpu")
     assert set(found) == {(texts.name, seed) for texts in SETS for seed in (0, 3)}
@@ -240,8 +247,20 @@ def test_what_does_not_fit(clips: PackedClips, tmp_path: Path) -> None:
         screen(screening(clips, contexts=0, temporal_depth=0), clips, tmp_path, device="cpu")
 
 
-def test_a_loss_that_is_not_finite_names_the_set(clips: PackedClips, tmp_path: Path) -> None:
-    asked = screening(clips, lr_temporal=1e30)
-    with pytest.raises(WorkError, match=r"loss of v1@2, seed 0, is (nan|inf) in epoch \d.*\n.*lr_temporal"):
-        screen(asked, clips, tmp_path, device="cpu")
-    assert not (tmp_path / "screened").exists()
+@pytest.mark.parametrize("sampling", ["uniform", "class-balanced"])
+def test_a_loss_that_is_not_finite_names_set_step_and_clips(
+    clips: PackedClips, tmp_path: Path, sampling: str
+) -> None:
+    changed = {"lr_temporal": 1e30, "epochs": 3, "batch_size": 3, "sampling": sampling}
+    with pytest.raises(
+        WorkError, match=r"loss of v1@2, seed 0, is (nan|inf) in epoch \d.*\n.*lr_temporal"
+    ) as of:
+        screen(screening(clips, (tiny.TEXTS,), **changed), clips, tmp_path / "kept", device="cpu")
+    assert not (tmp_path / "kept" / "screened").exists()
+    spec = tiny.spec(clips, seed=0, lr_image=0.0, **changed)
+    with pytest.raises(WorkError) as trained:
+        train_run(spec, clips, tmp_path / "runs", device="cpu")
+    step = r"in epoch (\d), step (\d) of .*, on the clips (.*)"
+    ours, theirs = (re.findall(step, str(each.value)) for each in (of, trained))
+    assert len(ours) == 1
+    assert ours == theirs
