@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +33,7 @@ from ..settings import Settings
 # Raise it when the same clips, tower and settings would give other features: kept ones are then not found.
 FORMAT = 1
 BLOCK = 128  # clips
+STALE = 24 * 3600  # seconds; no write takes as long
 TEST = 0  # the view that judges; views of training are counted from 1
 
 Indices = npt.NDArray[np.int64]
@@ -43,6 +46,17 @@ def tower_facts(clip: Clip) -> list[Any]:
     Equal weights are not enough: they say something else with another activation, or other heads.
     """
     return [FORMAT, clip_identity(clip), clip.config, clip.mean, clip.std]
+
+
+def remove_unfinished(kept: Path) -> None:
+    """Remove what killed processes have left half written, under the names of `replacing`.
+
+    Told by its age: another process, perhaps on another machine, may be writing now.
+    """
+    for path in kept.rglob(".*.*.*"):
+        with suppress(FileNotFoundError):  # another process may remove it as well
+            if time.time() - path.stat().st_mtime > STALE:
+                path.unlink()
 
 
 class _Block(NamedTuple):
@@ -94,6 +108,8 @@ class KeptFeatures:
             for block in np.unique(self.block_of[indices])
             if not self._path(view, int(block)).is_file()
         ]
+        if wanted:
+            remove_unfinished(self.kept)
         total = sum(len(self.blocks[block]) for _, block in wanted)
         done = 0
         for view, block in wanted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -153,3 +154,19 @@ def test_more_files_than_may_be_open(
         dataset = ClipDataset(clips, [index], frames=4, image_size=32)
         expected = by_hand(clip, dataset, 0)
         torch.testing.assert_close(batches[TEST][index], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_what_a_killed_process_left_is_removed_but_not_what_is_written_now(
+    clip: Clip, clips: PackedClips, tmp_path: Path
+) -> None:
+    left, written = tmp_path / ".ab.npy.4711", tmp_path / ".cd.npy.4712"
+    for path in (left, written):
+        path.write_bytes(b"half")
+    yesterday = time.time() - 25 * 3600
+    os.utime(left, (yesterday, yesterday))
+    found = kept(clip, clips, tmp_path, tiny.settings())
+    found.make(np.array([3]), range(1), silent)
+    (block,) = tmp_path.glob("[!.]*")
+    os.utime(block, (yesterday, yesterday))
+    found.make(np.array([3]), range(1, 2), silent)
+    assert (left.exists(), written.exists(), block.exists()) == (False, True, True)
