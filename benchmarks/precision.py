@@ -1,8 +1,8 @@
 """Does bf16 change what is learned? Run `python benchmarks/precision.py [--small]`, about six minutes.
 
 Trains DFER-CLIP on drawn faces, the demo CLIP's image tower, contexts and temporal model, once with
-`precision=fp32` and once with `precision=bf16` for each seed, and judges both on the same fold. Prints the UAR
-of each, and the mean of the differences with its standard error over the seeds, beside how much the seeds
+`precision=fp32` and once with `precision=bf16` for each seed, and judges both on the same fold. Prints each
+UAR, and the mean of the differences with its standard error over the seeds, beside how much the seeds
 differ among themselves. The demo CLIP's image tower is a ResNet, which bf16 runs under torch.autocast; its
 text tower is a transformer, as those of ViT-B/32 are.
 
