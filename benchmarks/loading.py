@@ -115,7 +115,7 @@ def clips_per_second(batches: Iterable[Any]) -> float:
     """Of a whole pass, by workers that are running already."""
     started, count = time.perf_counter(), 0
     for batch in batches:
-        count += len(batch["frames"] if isinstance(batch, dict) else batch[0])
+        count += len(batch["label"] if isinstance(batch, dict) else batch[0])
     return count / (time.perf_counter() - started)
 
 

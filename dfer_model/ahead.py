@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 STEPS_BEHIND = 8
+FOR_THE_HOST = {"index", "sizes"}
 
 
 def on_device(
     batches: Iterable[Mapping[str, Tensor]], device: torch.device
 ) -> Iterator[Mapping[str, Tensor]]:
-    """Each batch with all but its "index" on a CUDA device, copied while the one before is computed.
+    """Each batch with all but what the host reads on a CUDA device, copied while the one before is computed.
 
     On a CPU the batches as they are.
     """
@@ -31,7 +32,7 @@ def on_device(
     for batch in batches:
         with torch.cuda.stream(copying):
             sent = {
-                name: value if name == "index" else value.to(device, non_blocking=True)
+                name: value if name in FOR_THE_HOST else value.to(device, non_blocking=True)
                 for name, value in batch.items()
             }
             arrived = copying.record_event()

@@ -23,7 +23,7 @@ from torch.utils.data import (
 
 from .data.lanes import Streamed
 from .data.loading import ClipDataset
-from .data.resampling import padded
+from .data.resampling import one_behind_another
 from .errors import InputError
 from .processes import ALONE, Processes
 from .readers import Readers
@@ -173,8 +173,7 @@ def _collate(samples: list[dict[str, Any] | InputError]) -> dict[str, Tensor] | 
     if "draw" not in clips[0]:
         collated: dict[str, Tensor] = default_collate(clips)
         return collated
-    frames = padded([clip.pop("frames") for clip in clips])
-    return {"frames": frames, **default_collate(clips)}
+    return {**one_behind_another([clip.pop("frames") for clip in clips]), **default_collate(clips)}
 
 
 class Batches:
@@ -182,8 +181,9 @@ class Batches:
 
     In the order of `sampler`, a last smaller batch left out; without one in the dataset's order, all of it.
     Of several `processes` each has its share of every batch; where `mixed`, the clip before it comes first.
-    Of DecodedClips also {"draw"}, and frames of the largest clip's size. Iterating raises InputError for a
-    clip that cannot be read; `readers.watched()` around it tells of a worker that the system ended.
+    Of DecodedClips also {"draw", "sizes"}, and frames as `one_behind_another` joins them. Iterating raises
+    InputError for a clip that cannot be read; `readers.watched()` around it tells of a worker that the
+    system ended.
     """
 
     def __init__(

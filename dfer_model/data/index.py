@@ -97,7 +97,7 @@ def read_index(place: Path | str) -> Index:
             fingerprint=str(shaping["fingerprint"]),
             report=dict(shaping["report"]),
         )
-    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path} is no index of packed clips: {_line(error)}\n"
             "Make it again where they are: dfer-prompts data index DIR"

@@ -19,7 +19,7 @@ from dfer_model.data.resampling import as_numbers
 from dfer_model.data.sampling import sample_test, sample_test_segments, sample_train
 from dfer_model.errors import InputError
 
-LARGE = 2  # times the sides that a model sees, above which a frame is cropped where it is decoded
+LARGE = 2  # times the sides that a model sees, above which a crop is resized where it is decoded
 
 
 class BrokenFrameError(InputError):
@@ -148,9 +148,9 @@ class ClipDataset(Dataset[dict[str, Any]]):
 class DecodedClips(ClipDataset):
     """Clips of a training with all but their decoding left to the device, where `resampling.squares` does it.
 
-    "frames" are uint8 (frames, 3, H, W) of the clip's own size, "draw" (6,) is what is to be done to them,
-    as `resampling.as_numbers` puts it. A turn is done where they are decoded, and so is all of it to frames
-    so large that to send them would cost more.
+    "frames" are uint8 (frames, 3, H, W), cropped as drawn, for what is outside need not be sent; "draw" (6,)
+    is what is still to be done to them, as `resampling.as_numbers` puts it. A turn is done where they are
+    decoded, and so is all of it where a crop is so large that to send it would cost more.
     """
 
     def __getitem__(self, position: int | tuple[int, int]) -> dict[str, Any]:
@@ -166,9 +166,13 @@ class DecodedClips(ClipDataset):
         draw = self.train.draw(height, width, rng)
         if draw.angle:
             frames, draw = draw.coloured_and_turned(frames), replace(draw, factor=1.0, angle=0.0)
+        top, left, height, width = draw.crop
         if height * width > (LARGE * self.image_size) ** 2:
             frames, whole = draw(frames, self.image_size), (0, 0, self.image_size, self.image_size)
             draw = Draw(1.0, 0.0, whole, flip=False)
+        else:
+            frames = frames[..., top : top + height, left : left + width]
+            draw = replace(draw, crop=(0, 0, height, width))
         return {
             "frames": frames,
             "draw": as_numbers(draw),

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 from torch.utils.data import default_collate
 
@@ -27,16 +26,27 @@ def as_numbers(draw: Draw) -> Tensor:
     return torch.tensor([draw.factor, *draw.crop, draw.flip], dtype=torch.float64)
 
 
-def padded(clips: Sequence[Tensor]) -> Tensor:
-    """Uint8 clips (frames, 3, H, W) of any sizes in one batch, with zeros below and right of the smaller."""
-    height = max(clip.shape[-2] for clip in clips)
-    width = max(clip.shape[-1] for clip in clips)
-    # As they were decoded, the colours of a pixel together: turned around they would cost a pass more.
-    rows = [
-        F.pad(clip.permute(0, 2, 3, 1), (0, 0, 0, width - clip.shape[-1], 0, height - clip.shape[-2]))
-        for clip in clips
-    ]
-    batch: Tensor = default_collate(rows)  # in a worker straight into the memory that it shares
+def one_behind_another(clips: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Uint8 clips (frames, 3, H, W) of any sizes as {"frames" (bytes,), "sizes" (clips, 3)}, without a gap.
+
+    The bytes are as they were decoded, the colours of a pixel together; a size is frames, height, width.
+    """
+    joined = torch.cat([clip.permute(0, 2, 3, 1).flatten() for clip in clips])
+    sizes = torch.tensor([[clip.shape[0], *clip.shape[2:]] for clip in clips])
+    frames: Tensor = default_collate([joined])[0]  # in a worker, in the memory that it shares
+    return {"frames": frames, "sizes": sizes}
+
+
+def padded(frames: Tensor, sizes: Tensor) -> Tensor:
+    """What `one_behind_another` joined, as uint8 (clips, frames, 3, H, W) on the device of `frames`.
+
+    Zeros stand below and right of the smaller clips. `sizes` are on the host, which so waits for nothing.
+    """
+    length, height, width = sizes.amax(0).tolist()
+    batch = frames.new_zeros(len(sizes), length, height, width, 3)
+    parts = torch.split(frames, (3 * sizes.prod(1)).tolist())
+    for place, part, (own, tall, wide) in zip(batch, parts, sizes.tolist(), strict=True):
+        place[:own, :tall, :wide] = part.view(own, tall, wide, 3)
     return batch.permute(0, 1, 4, 2, 3)
 
 
@@ -118,4 +128,5 @@ def finished(batch: Mapping[str, Tensor], image_size: int) -> Mapping[str, Tenso
     """A batch as those of ClipDataset, on its device; one of DecodedClips is made so."""
     if "draw" not in batch:
         return batch
-    return {**batch, "frames": squares(batch["frames"], batch["draw"], image_size)}
+    frames = padded(batch["frames"], batch["sizes"])
+    return {**batch, "frames": squares(frames, batch["draw"], image_size)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -21,6 +22,8 @@ from .work import Work
 
 FOREVER_MIN = 60 * 24 * 365
 STOPPING_S = 60.0  # a step on a slow CPU may take that long
+# What says that the system can begin no process; a disk that is full is another matter.
+NOT_BEGUN = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOENT}
 ASKING_S = 1.0  # a process that only just begins may not hear the first time
 
 
@@ -70,6 +73,8 @@ class LocalEngine:
             try:
                 job = executor.submit(replace(work, gpus=gpu, threads=self._threads()))
             except OSError as error:
+                if error.errno not in NOT_BEGUN:
+                    raise
                 raise WorkError(
                     f"no process can be begun: {error}\nEnd other work on this machine, or lower --jobs"
                 ) from error

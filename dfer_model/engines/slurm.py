@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from .work import Work
 NAME = "dfer-prompts"
 MOST = 1000
 MINUTES = 60  # where no time is given
+ANSWER_S = 60.0  # after which Slurm is taken not to answer
 # Of the environment's words for Slurm, those that say which cluster is meant; the others are of a job.
 OF_THE_CLUSTER = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_JWT")
 # Of squeue: all others are ends.
@@ -86,9 +88,12 @@ class SlurmEngine:
         executor.update_parameters(**self._parameters())
         threads = int(self.options["cpus-per-task"]) if "cpus-per-task" in self.options else None
         try:
-            with _of_no_job(), executor.batch():
+            # submitit repeats on standard error what it raises.
+            with redirect_stderr(io.StringIO()), _of_no_job(), executor.batch():
                 jobs = [executor.submit(replace(work, threads=threads)) for work in works]
         except (FailedJobError, FailedSubmissionError, OSError) as error:
+            for left in [*folder.glob(f"{'?' * 32}.pkl"), *folder.glob(".submission_file_*.sh")]:
+                left.unlink(missing_ok=True)
             raise WorkError(
                 f"Slurm takes no job: {_sbatch_words(error)}\nSee `slurm:` in dfer.yaml (docs/clusters.md)"
             ) from error
@@ -179,8 +184,13 @@ def _of_no_job() -> Iterator[None]:
 
 
 def _said_by(*command: str) -> str | None:
-    """What a command of Slurm prints, None where it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
+    """What a command of Slurm prints, None where it fails or Slurm does not answer."""
+    try:
+        done = subprocess.run(  # noqa: S603 - no shell
+            command, capture_output=True, text=True, check=False, timeout=ANSWER_S
+        )
+    except subprocess.TimeoutExpired:
+        return None
     return None if done.returncode else done.stdout
 
 

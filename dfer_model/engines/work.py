@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from ..runs import RunSpec
 # A task of Slurm is no part of a computation over several processes, which these would say it is.
 NO_RANKS = ("PMI_RANK", "PMI_SIZE", "PMIX_RANK")
 TERMINATED = 128 + signal.SIGTERM
+MOMENT_S = 3.0
 
 
 class Outcome(NamedTuple):
@@ -116,6 +119,8 @@ class Work:
         except Interrupted:
             raise
         except LostError as error:
+            # Who ends a job may end its loading processes a moment earlier: then that is what ended it.
+            time.sleep(MOMENT_S)
             return Outcome("lost", str(error).splitlines()[0])
         except DferModelError as error:
             return Outcome("failed", str(error))
@@ -141,13 +146,10 @@ class Work:
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
     """End now: the last whole epoch is kept, and who asks for the end takes the machine away soon."""
-    # The end must not be cut off by being asked for again.
-    signal.signal(signal.SIGTERM, _unheeded)
-    sys.exit(TERMINATED)
-
-
-def _unheeded(_number: int, _frame: FrameType | None) -> None:
-    """A signal that changes nothing."""
+    # Not by an exception, which what it cuts off, a file half written, could turn into an error of its own.
+    for child in multiprocessing.active_children():
+        child.kill()
+    os._exit(TERMINATED)
 
 
 def _ignore_preemption() -> None:

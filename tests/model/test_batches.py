@@ -121,10 +121,10 @@ def test_starting_at_a_batch_reads_no_clip_before_it(tmp_path: Path, workers: in
 
 
 class _Killed(ClipDataset):
-    """Clips of which the one at position 3 costs the process that reads it its life."""
+    """Clips of which the one at position 2 costs the process that reads it its life."""
 
     def __getitem__(self, position: int | tuple[int, int]) -> dict[str, Any]:
-        if position == 3:
+        if position == 2:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__getitem__(position)
 
@@ -149,5 +149,5 @@ def test_a_worker_killed_by_the_system_is_a_message_with_the_clips_name(
     with pytest.raises(LostError) as caught:
         use()
     first, second = str(caught.value).split("\n")
-    assert first == f"a process that reads clips was ended by the system, at clip {clips.clip_ids[3]}"
+    assert first == f"a process that reads clips was ended by the system, at clip {clips.clip_ids[2]}"
     assert "workers=N" in second

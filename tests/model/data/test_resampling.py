@@ -16,7 +16,7 @@ from dfer_model.batches import Batches, Shuffled
 from dfer_model.data.augmentation import Augmentation, Draw
 from dfer_model.data.loading import ClipDataset, DecodedClips
 from dfer_model.data.packed import PackedClips, write_packed
-from dfer_model.data.resampling import as_numbers, finished, padded, squares
+from dfer_model.data.resampling import as_numbers, finished, one_behind_another, squares
 
 from .. import tiny
 
@@ -80,21 +80,21 @@ def test_the_pixels_are_torchvisions(size: tuple[int, int], device: str) -> None
     try:
         for flip in (False, True):
             drawn = as_numbers(Draw(1.0, 0.0, crop, flip))[None]
-            found = squares(padded([clip]).to(device), drawn.to(device), 24)[0].cpu()
+            found = squares(clip[None].to(device), drawn.to(device), 24)[0].cpu()
             assert torch.equal(found, expected.flip(-1) if flip else expected)
     finally:
         torch.set_float32_matmul_precision(before)
 
 
-def test_large_frames_are_sent_as_squares(tmp_path: Path) -> None:
+def test_large_crops_are_sent_as_squares(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    frames = [tiny.png((90, 60, 30), rng, size=70) for _ in range(3)]
+    frames = [tiny.png((90, 60, 30), rng, size=300) for _ in range(3)]
     row = {"clip_id": "a", "class_name": "a", "fold": 1, "source": "", "frames": frames}
     clips = write_packed([row], "a", tmp_path / "packed", {})
     given = {"frames": 4, "image_size": 32, "train": Augmentation(0.3), "seed": 1}
     sent = DecodedClips(clips, [0], **given)[0]
     assert sent["frames"].shape == (4, 3, 32, 32)
-    batch = {"frames": padded([sent["frames"]]), "draw": sent["draw"][None]}
+    batch = {**one_behind_another([sent["frames"]]), "draw": sent["draw"][None]}
     assert torch.equal(finished(batch, 32)["frames"][0], ClipDataset(clips, [0], **given)[0]["frames"])
 
 
