@@ -41,7 +41,7 @@ test: venv
 slurm-test: venv
 	PATH="$$PATH:/usr/sbin"; { command -v slurmctld && command -v slurmd && command -v munged; } >/dev/null || \
 		{ apt-get update && apt-get install --yes --no-install-recommends slurm-wlm munge; }
-	$(BIN)/python -m pytest tests/slurm $(PYTEST_ARGS)
+	DFER_SLURM_TEST=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/slurm $(PYTEST_ARGS)
 
 check: venv
 	$(BIN)/ruff check .

@@ -51,7 +51,9 @@ PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
 
 
 def why_not() -> str:
-    """Why no Slurm can be begun here; empty where one can."""
+    """Why no Slurm is begun here; empty where one is."""
+    if os.environ.get("DFER_SLURM_TEST") != "1":
+        return "daemons are begun only when they are asked for (make slurm-test)"
     missing = [each for each in (*DAEMONS, *COMMANDS) if _path(each) is None]
     if missing:
         return f"{', '.join(missing)} is not installed (make slurm-test installs Slurm)"
