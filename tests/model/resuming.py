@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,18 @@ from dfer_model.data.packed import PackedClips
 from dfer_model.runs import Run
 
 from . import tiny
+
+
+class Stop(Exception):
+    """What a test raises in the middle of a training."""
+
+
+def stopping(at: str, error: type[BaseException]) -> Any:
+    def report(done: int, total: int, note: str = "") -> None:
+        if at in note:
+            raise error
+
+    return report
 
 
 def same_result(one: Run, other: Run) -> bool:

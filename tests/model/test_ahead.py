@@ -82,9 +82,13 @@ def test_an_epoch_on_a_gpu_waits_for_nothing(tmp_path) -> None:  # type: ignore[
     training.train_epoch(1, lambda *_: None)  # what is made once
     batches = [{name: value.pin_memory() for name, value in batch.items()} for batch in training.batches]
     torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
+    torch.cuda.set_sync_debug_mode("error")  # by which a wait raises
     try:
-        for number, batch in enumerate(on_device(batches, training.device), 1):
+        losses = [
             training.step(batch, 2, number)
+            for number, batch in enumerate(on_device(batches, training.device), 1)
+        ]
     finally:
         torch.cuda.set_sync_debug_mode("default")
+    assert len(losses) == len(batches) > 1
+    assert torch.stack(losses).isfinite().all()

@@ -30,7 +30,7 @@ from dfer_model.runs import Run
 from dfer_model.training import train_run
 
 from . import tiny, trained_together
-from .test_training import Stop, stopping
+from .resuming import Stop, stopping
 
 
 @pytest.fixture(scope="module")
