@@ -182,8 +182,7 @@ class Batches:
     In the order of `sampler`, a last smaller batch left out; without one in the dataset's order, all of it.
     Of several `processes` each has its share of every batch; where `mixed`, the clip before it comes first.
     Of DecodedClips also {"draw", "sizes"}, and frames as `one_behind_another` joins them. Iterating raises
-    InputError for a clip that cannot be read; `readers.watched()` around it tells of a worker that the
-    system ended.
+    InputError for a clip that cannot be read, LostError where the system ended a worker.
     """
 
     def __init__(
@@ -219,7 +218,7 @@ class Batches:
         self.order.first = batch
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        for batch in self.loader:
+        for batch in self.readers.given(self.loader):
             if isinstance(batch, InputError):
                 raise batch
             yield batch

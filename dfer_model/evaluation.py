@@ -100,11 +100,10 @@ def _over_clips(
     module.eval()
     with torch.inference_mode(), precision(settings.precision, device):
         batches = batches_of(dataset, batch_size, workers=settings.workers)
-        with batches.readers.watched():
-            for batch in batches:
-                gathered.append(module(batch["frames"].to(device, non_blocking=True)).float().cpu())
-                read += batch["index"].tolist()
-                report(len(read), len(dataset), "clips")
+        for batch in batches:
+            gathered.append(module(batch["frames"].to(device, non_blocking=True)).float().cpu())
+            read += batch["index"].tolist()
+            report(len(read), len(dataset), "clips")
     return _in_order_of(dataset.indices, read, torch.cat(gathered))
 
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import active_children
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from typing import Any
 
 import torch
-from torch.utils.data import get_worker_info
+from torch.utils.data import DataLoader, get_worker_info
 
 from .data.loading import ClipDataset
 from .errors import LostError
+
+# A process's connections are closed by the system a moment before it is known to have ended.
+SECONDS_TO_END = 2
 
 
 class Readers:
@@ -21,6 +29,7 @@ class Readers:
         self.dataset = dataset
         self.taken = torch.zeros(workers, 2, dtype=torch.int64)  # of each its process, and its last position
         self.taken.share_memory_()  # type: ignore[no-untyped-call]
+        self.processes: set[BaseProcess] = set()
 
     def take(self, position: int) -> None:
         """Note, in a worker, that it reads this clip of the dataset now."""
@@ -28,27 +37,54 @@ class Readers:
         if worker is not None:
             self.taken[worker.id] = torch.tensor([os.getpid(), position])
 
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Within it, raise LostError that names the clip when the system has ended a worker.
+    def given(self, loader: DataLoader[Any]) -> Iterator[Any]:
+        """What the loader gives, in turn; raises LostError that names the clip when the system ended a worker.
 
-        All that is done with the batches belongs within: torch tells of a worker's end wherever the main
-        process is.
+        The error comes where the next batch is asked for, and nowhere else.
         """
         try:
-            yield
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader worker"):
+            before = set(active_children())
+            with _not_interrupting():
+                batches = iter(loader)
+            self.processes = set(active_children()) - before or self.processes
+            yield from batches
+        except (RuntimeError, OSError, EOFError) as error:
+            ended = self._ended()
+            if not ended:
                 raise
-            raise LostError(self._ended(str(error))) from error
+            raise LostError(self._told(ended)) from error
 
-    def _ended(self, told: str) -> str:
-        """What to say of workers that were ended, in two lines; `told` has their process ids."""
-        ended = {int(number) for number in re.findall(r"\d+", told)}
-        rows = [(int(process), int(position)) for process, position in self.taken]
+    def _ended(self) -> set[int]:
+        """The process ids of workers that did not end by themselves."""
+        if not any(process.exitcode for process in self.processes):
+            alive = {process.sentinel: process for process in self.processes if process.exitcode is None}
+            for sentinel in wait(list(alive), SECONDS_TO_END):
+                alive[sentinel].join()  # type: ignore[index]
+        return {process.pid for process in self.processes if process.exitcode and process.pid}
+
+    def _told(self, ended: set[int]) -> str:
+        """What to say of workers that were ended, in two lines."""
         of = self.dataset
+        rows = [(int(process), int(position)) for process, position in self.taken]
         clips = [of.clips.clip_ids[of.indices[position]] for process, position in rows if process in ended]
         return (
             f"a process that reads clips was ended by the system, at clip {' and '.join(clips) or 'none'}\n"
             "Memory may have run out: give it fewer processes, --set workers=N, or look at that clip"
         )
+
+
+@contextmanager
+def _not_interrupting() -> Iterator[None]:
+    """Let a DataLoader begin, but not raise a worker's end in the midst of whatever is computed then.
+
+    Its handler of SIGCHLD does that, once, wherever the main thread is, in an `except` or between two
+    tests too; a worker's end is found as well when the next batch is asked for.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, handler)

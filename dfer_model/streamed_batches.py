@@ -56,8 +56,8 @@ class StreamedBatches:
 
     In the order of `order`, or without one all clips in an order of their own, which "index" tells. Of each
     batch the clips at `places`, in this order; lanes that hold none of them are not read. Iterating raises
-    InputError for a clip that cannot be decoded, WorkError for a shard that cannot be read;
-    `readers.watched()` around it tells of a worker that the system ended.
+    InputError for a clip that cannot be decoded, WorkError for a shard that cannot be read, LostError where
+    the system ended a worker.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class StreamedBatches:
         return self.steps
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        parts = iter(self.loader)
+        parts = self.readers.given(self.loader)
         # A DataLoader asks its workers in turn, so these are one part from each of them, of one batch.
         while together := list(islice(parts, self.parts)):
             clips: Part = []

@@ -211,13 +211,12 @@ class Training:
         steps = (
             (self.step(finished(batch, size), epoch, number), batch["index"]) for number, batch in batches
         )
-        with self.batches.readers.watched():
-            for loss in read_late(steps, self.device):
-                if not math.isfinite(loss.value):
-                    raise WorkError(self.not_finite(loss, epoch))
-                losses.append(loss.value)
-                told = f"epoch {epoch}, step {loss.step} of {len(self.batches)}, loss {loss.value:.3f}"
-                report(epoch - 1, self.settings.epochs, told)
+        for loss in read_late(steps, self.device):
+            if not math.isfinite(loss.value):
+                raise WorkError(self.not_finite(loss, epoch))
+            losses.append(loss.value)
+            told = f"epoch {epoch}, step {loss.step} of {len(self.batches)}, loss {loss.value:.3f}"
+            report(epoch - 1, self.settings.epochs, told)
         return sum(losses) / len(losses)
 
     def answering(self) -> TrainedModel:
