@@ -81,6 +81,15 @@ class Watched:
         return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As many threads as a job has here; with another number, sums end in other bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def grid(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> Watched:
     """Three runs on two GPUs: the first is stopped after an epoch and killed, the others are wrong."""
