@@ -11,7 +11,7 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
@@ -74,9 +74,8 @@ def guarded(subject: str, look: Callable[[], Iterable[Finding]]) -> list[Finding
     try:
         return list(look())
     except (ImportError, AttributeError, RuntimeError, OSError) as error:
-        return [
-            Finding(subject, "wrong", f"cannot be looked at: {_line(error)}", "Repair the libraries first")
-        ]
+        says = f"cannot be looked at: {_line(error)}"
+        return [Finding(subject, "wrong", says, "Repair the libraries first")]
 
 
 def python_finding() -> Finding:
@@ -177,7 +176,7 @@ def gpu_findings() -> Iterator[Finding]:
             "GPU", "wrong", "nvidia-smi is here, torch is built without CUDA", "Install torch with CUDA"
         )
     else:
-        advice = f"Look at CUDA_VISIBLE_DEVICES, and whether the driver is new enough for CUDA {torch.version.cuda}"
+        advice = f"Look at CUDA_VISIBLE_DEVICES, and whether the driver knows CUDA {torch.version.cuda}"
         yield Finding("GPU", "wrong", "nvidia-smi is here, and torch sees no GPU", advice)
 
 
@@ -194,7 +193,9 @@ def bfloat16_findings() -> Iterator[Finding]:
     if torch.cuda.is_available():
         has = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        able: dict[str, Any] = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        able: Mapping[str, Any] = (
+            torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        )
         has = any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     where = "the GPU" if torch.cuda.is_available() else "the processor"
     if has:

@@ -32,9 +32,8 @@ def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"works": not broken, "findings": [asdict(each) for each in findings]})
     else:
-        print_pieces(
-            line for each in findings for line in _lines(each, max(len(f.subject) for f in findings))
-        )
+        width = max(len(each.subject) for each in findings)
+        print_pieces(line for each in findings for line in _lines(each, width))
     if broken:
         raise WorkError(f"does not work as it is: {', '.join(broken)}\nWhat to do stands beside each of them")
 

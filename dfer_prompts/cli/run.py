@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
+from .completion import runs, versions
 from .configuration import (
     ClipOption,
     DatasetOption,
@@ -31,12 +32,16 @@ if TYPE_CHECKING:
 
 
 RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's folder, its id, or the beginning of its id.")
+    str,
+    typer.Argument(
+        autocompletion=runs, metavar="RUN", help="A run's folder, its id, or the beginning of its id."
+    ),
 ]
 DescriptionsOption = Annotated[
     str | None,
     typer.Option(
         "--descriptions",
+        autocompletion=versions,
         metavar="V",
         help="A description set or a view of one, such as v2 or v2@4.",
         show_default="none, for strategies without texts",

@@ -154,4 +154,5 @@ def test_versions_that_do_not_fit_each_other() -> None:
     assert findings["torchvision"].advice == "pip install 'torch>=99'"
     assert findings["no-such-library"].says == "no-such-library>=2 but none is installed"
     assert "libraries" not in findings
-    assert [*unfit("dfer-prompts", lambda name: wanted[name], extra="dev")][0].startswith("ruff>=999 but ")
+    (problem,) = unfit("dfer-prompts", lambda name: wanted[name], extra="dev")
+    assert problem.startswith("ruff>=999 but ")

@@ -225,6 +225,7 @@ def test_evaluate_refuses_in_a_sentence(run: Terminal, workspace: Path) -> None:
     tiny.pack(workspace / "other", classes=("fear", "boredom"), folds=0)
     for words, said in (
         (["v9"], "no run 'v9'"),
+        (["v1@2-fold11"], "no run 'v1@2-fold11'; did you mean v1@2-fold1?"),
         (["v1", "--out", "p.csv"], "end its name in .parquet"),
         (["v1", "--dataset", "other"], "boredom"),
         (["v1", "--dataset", "nowhere"], "no dataset 'nowhere'"),
