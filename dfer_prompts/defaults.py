@@ -89,8 +89,8 @@ def read_defaults(path: Path) -> Defaults:
         raise InputError(f"{path} must hold `key: value` lines; {known}")
     strangers = [key for key in loaded or {} if key not in Defaults.model_fields]
     if strangers:
-        hint = did_you_mean(str(strangers[0]), Defaults.model_fields).removeprefix("; ").capitalize()
-        raise InputError(f"{path}: unknown key {strangers[0]!r}; {known}\n{hint}".rstrip())
+        hint = did_you_mean(str(strangers[0]), Defaults.model_fields)
+        raise InputError(f"{path}: unknown key {strangers[0]!r}; {known}{hint}")
     try:
         return Defaults.model_validate(loaded or {})
     except ValidationError as error:

@@ -56,6 +56,17 @@ ClassesOption = Annotated[
 FoldOption = Annotated[int, typer.Option("--fold", min=1, help="The fold that judges; the others train.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of all that is random.")]
 
+TrackOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="NAME",
+        help="Follow the epochs in tensorboard, wandb, mlflow or another that Accelerate knows; repeatable. "
+        "`none`: in none.",
+        show_default="tensorboard where installed",
+    ),
+]
+
 CHOICE = {
     "last": "the last epoch",
     "val": "the epoch that is best on validation clips taken from the training folds",
@@ -81,6 +92,7 @@ def train(
     epochs: EpochsOption = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
+    track: TrackOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train DFER-CLIP on a description set, or another strategy, and judge it on one fold.
@@ -116,6 +128,7 @@ def train(
         ensemble=ensemble,
         epochs=epochs,
         overrides=overrides or (),
+        track=track,
     )
     _show_run(run, as_json, told=told)
 

@@ -79,7 +79,7 @@ def test_debug_shows_the_traceback() -> None:
         ("model: [unclosed", "is not valid YAML"),
         ("- a list", "must hold `key: value` lines"),
         ("modle: llama3", "unknown key 'modle'"),
-        ("modle: llama3", "Did you mean model?"),
+        ("modle: llama3", "; did you mean model?"),
     ],
 )
 def test_a_broken_dfer_yaml_is_a_sentence(content: str, said: str) -> None:
