@@ -17,6 +17,7 @@ from dfer_model.settings import PRESETS, Settings
 from dfer_prompts.cli.app import app
 
 ROOT = Path(__file__).parent.parent
+WIDTH = 80  # columns of a help text
 DEMO = "dfer_model/demo_clip/README.md"
 MODEL = ("dfer_clip", "prompt_learner", "temporal", "strategies", "training", "metrics", "statistics")
 
@@ -34,15 +35,15 @@ def from_readme(text: str) -> str:
     return text.replace("](CITATION.cff)", "](citation.md)").replace("](docs/", "](")
 
 
-def commands(command: Any, words: tuple[str, ...]) -> Iterator[str]:
+def commands(command: Any, words: tuple[str, ...], above: Any = None) -> Iterator[str]:
     """A section for each command, with what `--help` prints."""
-    context = typer.Context(command, info_name=" ".join(words), terminal_width=100, max_content_width=100)
+    context = command.make_context(words[-1], [], parent=above, resilient_parsing=True, terminal_width=WIDTH)
     below = getattr(command, "commands", {})
     level = "#" * min(len(words) + 1, 4)
     title = " ".join(words[1:]) or words[0]
     yield f"{level} {title}\n\n```text\n{command.get_help(context)}\n```\n"
     for name, each in below.items():
-        yield from commands(each, (*words, name))
+        yield from commands(each, (*words, name), context)
 
 
 def settings() -> Iterator[str]:
@@ -56,7 +57,7 @@ def settings() -> Iterator[str]:
 
 def python() -> Iterator[str]:
     """What the package's own `__init__` lists."""
-    yield "# Python\n\nAll of it is imported from `dfer_prompts`. How it goes together: [In Python](../python.md).\n"
+    yield "# Python\n\nImported from `dfer_prompts`. How it goes together: [In Python](../python.md).\n"
     for module, names in dfer_prompts._HOMES.items():
         for name in names:
             yield f"::: dfer_prompts.{module}.{name}\n"

@@ -71,7 +71,7 @@ def test_the_citation_names_the_paper_and_this_version() -> None:
 
 
 class Loaded(HTMLParser):
-    """Collects what a browser would fetch for a page by itself; links that a person follows are none of it."""
+    """Collects what a browser would fetch for a page by itself; links to follow are none of it."""
 
     def __init__(self) -> None:
         super().__init__()
