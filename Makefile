@@ -53,7 +53,7 @@ check: venv
 	$(BIN)/deptry .
 
 docs: venv
-	DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict --clean --quiet
+	DISABLE_MKDOCS_2_WARNING=true NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean --quiet
 
 docs-test: venv
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m docs $(PYTEST_ARGS)

@@ -52,7 +52,10 @@ def settings() -> Iterator[str]:
     yield "| setting | default | paper | what it is |\n| --- | --- | --- | --- |"
     default, paper = PRESETS["default"], PRESETS["paper"]
     for name, field in Settings.model_fields.items():
-        yield f"| `{name}` | `{getattr(default, name)}` | `{getattr(paper, name)}` | {field.description} |"
+        values = [f"`{getattr(each, name)}`" for each in (default, paper)]
+        if field.default_factory:  # a number of this machine
+            values = ["by the machine"] * 2
+        yield f"| `{name}` | {' | '.join(values)} | {field.description} |"
 
 
 def python() -> Iterator[str]:
@@ -70,7 +73,6 @@ write("citation.md", f"# Citation\n\n```yaml\n{(ROOT / 'CITATION.cff').read_text
 write("reference/commands.md", "\n".join(commands(typer.main.get_command(app), ("dfer-prompts",))))
 write("reference/settings.md", "\n".join(settings()) + "\n")
 write("reference/python.md", "\n".join(python()))
-model = "\n".join(
-    f"## {name}\n\n::: dfer_model.{name}\n    options: {{show_root_heading: false}}\n" for name in MODEL
-)
+options = "{show_root_heading: false, show_root_toc_entry: false}"
+model = "\n".join(f"## {name}\n\n::: dfer_model.{name}\n    options: {options}\n" for name in MODEL)
 write("reference/model.md", f"# The model\n\n{model}")
