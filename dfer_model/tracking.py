@@ -91,7 +91,7 @@ class Tracking:
         kind = LOGGER_TYPE_TO_CLASS[name]
         given: dict[str, Any] = {"logging_dir": str(folder)} if kind.requires_logging_directory else {}
         if name == "tensorboard":
-            tracker = kind("tensorboard", **given, purge_step=epoch + 1)
+            tracker = kind("tensorboard", **given)
         elif name == "wandb":
             tracker = kind(PROJECT, **given, name=folder.name, dir=str(folder), **wandb_options())
         else:

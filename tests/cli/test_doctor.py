@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from dfer_model.machine import library_findings, unfit
+from dfer_prompts.studies import doctor
 
 from ..model import tiny
-from ..prompts.endpoint import FakeEndpoint, serve
+from ..prompts.endpoint import FakeEndpoint, endless, serve
 from .test_run import Terminal
 
 KEY = "sk-a-key-that-must-not-be-shown"
@@ -83,15 +84,33 @@ def test_a_model_that_the_server_does_not_have(run: Terminal, monkeypatch: pytes
     assert finding["advice"] == "It has: small:1b, large:70b"
 
 
-def test_a_server_that_is_not_there_or_does_not_answer(
-    run: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_is_not_there(run: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve() as endpoint:
         asked(endpoint, monkeypatch)
     finding = found(run)["language model"]
     assert finding["state"] == "wrong"
     assert finding["says"] == f"nothing answers at {endpoint.base_url} (Connection refused)"
     assert not finding["needed"]  # training needs no language model
+
+
+def test_a_server_that_never_ends_its_answer_is_not_waited_for(
+    run: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "ANSWER_S", 0.3)
+    with serve() as endpoint:
+        endpoint.models_reply = endless(pause=0.05)
+        asked(endpoint, monkeypatch)
+        finding = found(run)["language model"]
+    assert (finding["state"], finding["says"]) == ("wrong", f"{endpoint.base_url} did not answer in time")
+
+
+def test_a_key_that_is_refused_is_not_repeated(run: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve() as endpoint:
+        endpoint.api_key = "another"
+        asked(endpoint, monkeypatch)
+        out, _ = run("doctor")
+    assert f"wrong    language model   {endpoint.base_url} does not accept the key in OPENAI_API_KEY" in out
+    assert KEY not in out
 
 
 def test_datasets_of_dfer_yaml_are_opened(run: Terminal, isolated: Path) -> None:
