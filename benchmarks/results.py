@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
 from collections.abc import Mapping
@@ -12,6 +11,8 @@ from typing import Any
 
 import torch
 
+from dfer_model.cores import cores
+
 FOLDER = Path(__file__).parent / "results"
 
 
@@ -19,8 +20,7 @@ def machine(device: str = "cpu") -> str:
     """What computes, in words: the GPU's name, or the processor's with the number of cores in use."""
     if device == "cuda":
         return torch.cuda.get_device_name()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return f"{_processor()}, {cores} core{'s' if cores > 1 else ''}"
+    return f"{_processor()}, {cores()} core{'s' if cores() > 1 else ''}"
 
 
 def _processor() -> str:

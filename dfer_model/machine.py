@@ -6,7 +6,6 @@ so that a broken one is named and the others are looked at all the same. Imports
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import shutil
@@ -18,6 +17,8 @@ from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from typing import Any, Literal
 
 from packaging.requirements import Requirement
+
+from .cores import cores
 
 PACKAGE = "dfer-prompts"
 OLDEST_PYTHON = (3, 11)
@@ -182,8 +183,7 @@ def gpu_findings() -> Iterator[Finding]:
 
 def core_findings() -> Iterator[Finding]:
     """How many cores this process may use."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    yield Finding("cores", "ok", str(count))
+    yield Finding("cores", "ok", str(cores()))
 
 
 def bfloat16_findings() -> Iterator[Finding]:

@@ -38,7 +38,7 @@ class Readers:
             self.taken[worker.id] = torch.tensor([os.getpid(), position])
 
     def given(self, loader: DataLoader[Any]) -> Iterator[Any]:
-        """What the loader gives, in turn; raises LostError that names the clip when the system ended a worker.
+        """What the loader gives; raises LostError that names the clip when the system has ended a worker.
 
         The error comes where the next batch is asked for, and nowhere else.
         """

@@ -7,12 +7,12 @@ adds to such a recipe; docs/recipe.md) and `demo` (small, for one core).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from .cores import cores
 from .errors import InputError, unknown
 
 
@@ -28,9 +28,9 @@ def _number(value: object) -> object:
     return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
 
 
-def _cores() -> int:
+def _workers() -> int:
     """The cores this process may use, at most 16: what reads clips fast enough for one GPU."""
-    return min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(16, cores())
 
 
 Epochs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split)]
@@ -163,7 +163,10 @@ class Settings(ModelSettings):
         default=0.1, gt=0, lt=1, description="share of each class's training clips that choose, for val"
     )
     workers: int = Field(
-        default_factory=_cores, ge=0, le=256, description="processes that read clips; never changes a result"
+        default_factory=_workers,
+        ge=0,
+        le=256,
+        description="processes that read clips; never changes a result",
     )
 
 

@@ -33,6 +33,7 @@ from .errors import InputError, Interrupted, WorkError
 from .evaluation import Report, predict_logits, silent
 from .files import replacing
 from .metrics import measures
+from .not_finite import not_finite
 from .optimisation import make_optimizer
 from .processes import ALONE, Processes, ending_together, join
 from .run_writer import Outcome, begin_run, finish_run, record_epoch
@@ -46,7 +47,6 @@ from .trained_model import TrainedModel
 from .training_clips import training_clips
 
 CHOOSING = {"val": "the validation clips", "test-best": "the test fold"}
-CLIPS_NAMED = 10
 DIFFERENT = (
     "the processes were not given the same training: other settings, texts, clips, fold or seed\n"
     "Give each machine the same command, and the same clips and descriptions"
@@ -341,12 +341,10 @@ class Training:
 
     def not_finite(self, loss: Loss, epoch: int) -> str:
         """What to say about such a loss, in two lines."""
-        rates = ", ".join(f"lr_{name}={rate:g}" for name, rate in self.learning_rates().items())
-        bf16 = ", or --set precision=fp32" if self.settings.precision == "bf16" else ""
-        clips = ", ".join(self.clips.clip_ids[index] for index in loss.clips[:CLIPS_NAMED])
-        more = f" and {len(loss.clips) - CLIPS_NAMED} more" if len(loss.clips) > CLIPS_NAMED else ""
-        return (
-            f"the loss is {loss.value} in epoch {epoch}, step {loss.step} of {self.folder.name}, "
-            f"on the clips {clips}{more}\n"
-            f"Try lower learning rates than {rates} (--set lr_image=...){bf16}"
+        return not_finite(
+            f"the loss is {loss.value}",
+            f"epoch {epoch}, step {loss.step} of {self.folder.name}",
+            [self.clips.clip_ids[index] for index in loss.clips],
+            {f"lr_{name}": rate for name, rate in self.learning_rates().items()},
+            self.settings.precision,
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +20,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from dfer_model.cores import cores
 from dfer_model.data.layouts import FOLDER, Layout, check_name, read_official
 from dfer_model.data.own_folder import read_folder
 from dfer_model.data.packed import PackedClips, assemble
@@ -199,11 +199,6 @@ def _packed(request: Request, jobs: int, progress: Progress) -> PackedClips:
                 f"every one of the {len(skipped)} clips is missing, empty or broken\n{_listing(skipped)}"
             )
         return _finish(request, shards, outcomes)
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _pack_all(

@@ -15,7 +15,7 @@ from typing import Any
 from submitit.core.core import Job
 from submitit.local.local import LocalExecutor
 
-from ..data.packing import cores
+from ..cores import cores
 from ..errors import InputError, WorkError
 from .signals import unbroken
 from .work import Work

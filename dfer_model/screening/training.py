@@ -21,10 +21,10 @@ from ..data.lanes import Streamed
 from ..devices import precision
 from ..errors import WorkError
 from ..evaluation import Report
+from ..not_finite import not_finite
 from ..optimisation import make_optimizer
 from ..runs import ClassTexts
 from ..settings import Settings
-from ..training import CLIPS_NAMED
 from .features import Indices, KeptFeatures
 from .stacked import Pair, Stacked
 
@@ -129,17 +129,14 @@ class Together:
 
     def _not_finite(self, loss: float, epoch: int, step: int, texts: ClassTexts, seed: int) -> str:
         """What to say about such a loss in a step, the first being 0: two lines, as those of a training."""
-        rates = {f"lr_{group['name']}": float(group["lr"]) for group in self.optimizer.param_groups}
-        bf16 = ", or --set precision=fp32" if self.settings.precision == "bf16" else ""
         first = step * self.batch_size
         indices = self._order(seed, epoch)[first : first + self.batch_size, 0]
-        clips = ", ".join(self.features.clips.clip_ids[index] for index in indices[:CLIPS_NAMED])
-        more = f" and {len(indices) - CLIPS_NAMED} more" if len(indices) > CLIPS_NAMED else ""
-        return (
-            f"the loss of {texts.name}, seed {seed}, is {loss} in epoch {epoch}, step {step + 1} of the "
-            f"screening, on the clips {clips}{more}\n"
-            f"Try lower learning rates than {', '.join(f'{name}={rate:g}' for name, rate in rates.items())} "
-            f"(--set {next(iter(rates))}=...){bf16}"
+        return not_finite(
+            f"the loss of {texts.name}, seed {seed}, is {loss}",
+            f"epoch {epoch}, step {step + 1} of the screening",
+            [self.features.clips.clip_ids[index] for index in indices],
+            {f"lr_{group['name']}": float(group["lr"]) for group in self.optimizer.param_groups},
+            self.settings.precision,
         )
 
     def answers(self, judge: Indices) -> Logits:

@@ -151,27 +151,40 @@ def generate(
     if dry_run:
         _dry_run(workspace, source, classes, templates, models, asking, as_json)
         return
-    if source != "llm":
+    if source == "llm":
+        made = _asked(workspace, classes, templates, models, ensemble, version, asking)
+    else:
         from ..making import generate as make
 
         made = [make(classes, source=source, of=of or "v1", version=version, workspace=workspace, **asking)]
-    else:
-        from ..making import generate_all
-        from .asking import watching
-
-        with watching() as watched:
-            made = generate_all(
-                classes,
-                template=templates,
-                model=models,
-                ensemble=ensemble,
-                version=version,
-                workspace=workspace,
-                report=watched.report,
-                note=watched.note,
-                **asking,
-            )
     _print(made, workspace, as_json)
+
+
+def _asked(
+    workspace: Workspace,
+    classes: str | None,
+    templates: list[str],
+    models: list[str],
+    ensemble: bool,
+    version: str | None,
+    asking: dict[str, Any],
+) -> list[Outcome]:
+    """What language models answered, told as it comes."""
+    from ..making import generate_all
+    from .asking import watching
+
+    with watching() as watched:
+        return generate_all(
+            classes,
+            template=templates,
+            model=models,
+            ensemble=ensemble,
+            version=version,
+            workspace=workspace,
+            report=watched.report,
+            note=watched.note,
+            **asking,
+        )
 
 
 def _check_source(source: str, of: str | None, *, asks_a_model: bool) -> None:

@@ -115,47 +115,79 @@ def compare(
     place = workspace or Workspace.find()
     measures = (measure,) if isinstance(measure, str) else tuple(measure)
     if any(names_run(each, place) for each in sets):
-        options = (shots, transfer_to, controls, control, screen, then, engine)
-        if measures != ("supervised",) or any(options):
-            raise InputError(
-                "runs are compared as they are, by the measure supervised and without controls\n"
-                "Leave the options for these out, or name description sets alone"
-            )
+        _require_plain(measures, (shots, transfer_to, controls, control, screen, then, engine))
         return compare_runs(
             *sets, dataset=dataset, folds=folds, seeds=seeds, workspace=place, device=device,
             progress=progress, **choices,
         )  # fmt: skip
     named = [each for each in sets if isinstance(each, DescriptionSet | str)]
     clips = open_dataset(place, dataset)
-    settings = settings_for(place, clips.name, **choices)
-    wanted = dict.fromkeys([*(USUAL_CONTROLS if controls else ()), *control])
-    judging, each_seed = judging_folds(clips, folds), each_once(seeds, "seed")
-    alone = screen and then is None
     if screen or then is not None:
         require_screening(screen, then, measures, (shots, transfer_to), choices.get("select"), engine)
-
-    def study(of: Sequence[DescriptionSet]) -> _Study:
-        from dfer_model.experiments import Grid
-        from dfer_model.screening.grids import frozen
-
-        candidates, control_sets = _described(of, wanted)
-        described = [*candidates, *control_sets]
-        texts = tuple(class_texts(each, clips.class_names) for each in described)
-        require_unseen(described, clips.name, clips.fingerprint, judging)
-        wish = SCREENING if alone else asked(measures, shots, transfer_to, clips, described, place)
-        grid = Grid(frozen(settings) if alone else settings, texts, judging, each_seed)
-        return _Study(clips, grid, wish, candidates, control_sets)
-
+    question = _Question(
+        clips=clips,
+        settings=settings_for(place, clips.name, **choices),
+        folds=judging_folds(clips, folds),
+        seeds=each_once(seeds, "seed"),
+        controls=tuple(dict.fromkeys([*(USUAL_CONTROLS if controls else ()), *control])),
+        measures=measures,
+        shots=shots,
+        transfer_to=transfer_to,
+        screened_alone=screen and then is None,
+        workspace=place,
+    )
     where = engine_for(place, engine, jobs, runs_per_gpu, retries, device)
     given = loaded(named, place)
-    of, choice = study(given), None
+    of, choice = question.about(given), None
     if then is not None:
         require_choice(then, len(of.candidates), len(of.controls))
         planned(of.wish, of.grid, clips)
         choice = choose(of.candidates, then, of.grid, clips, place, device, progress, note)
-        of = study([each for each in given if each.manifest.control or each.name in choice.chosen])
+        of = question.about([each for each in given if each.manifest.control or each.name in choice.chosen])
     runs, comparison = _run(of, place, device, progress, note, where)
     return _kept(place, of, runs, comparison, choice)
+
+
+def _require_plain(measures: tuple[str, ...], options: tuple[object, ...]) -> None:
+    """Raise InputError where runs are named together with options that are for description sets."""
+    if measures != ("supervised",) or any(options):
+        raise InputError(
+            "runs are compared as they are, by the measure supervised and without controls\n"
+            "Leave the options for these out, or name description sets alone"
+        )
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What a comparison asks, whichever sets it is about; `controls` by the names of how they are made."""
+
+    clips: PackedClips
+    settings: Settings
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    controls: tuple[str, ...]
+    measures: tuple[str, ...]
+    shots: Iterable[int] | None
+    transfer_to: PackedClips | Path | str | None
+    screened_alone: bool
+    workspace: Workspace
+
+    def about(self, sets: Sequence[DescriptionSet]) -> _Study:
+        """The question put to these sets. Raises InputError for sets that it cannot be put to."""
+        from dfer_model.experiments import Grid
+        from dfer_model.screening.grids import frozen
+
+        candidates, control_sets = _described(sets, self.controls)
+        described = [*candidates, *control_sets]
+        texts = tuple(class_texts(each, self.clips.class_names) for each in described)
+        require_unseen(described, self.clips.name, self.clips.fingerprint, self.folds)
+        if self.screened_alone:
+            settings, wish = frozen(self.settings), SCREENING
+        else:
+            settings = self.settings
+            wish = asked(self.measures, self.shots, self.transfer_to, self.clips, described, self.workspace)
+        grid = Grid(settings, texts, self.folds, self.seeds)
+        return _Study(self.clips, grid, wish, candidates, control_sets)
 
 
 @dataclass(frozen=True)
