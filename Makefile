@@ -7,13 +7,15 @@ DFER_TEST_DATA ?= $(wildcard $(abspath ../shared/data))
 export DFER_TEST_DATA
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test slurm-test check pictures clean
+.PHONY: help venv demo test slurm-test check docs docs-test pictures clean
 
 help:
 	@echo "make demo      the whole story on this machine: no key, no GPU, no download of weights (under 4 minutes)"
 	@echo "make test      the tests"
 	@echo "make slurm-test   a grid on a Slurm of this machine, installed where missing (Debian or Ubuntu, as root)"
 	@echo "make check     style, types, the direction of imports, dependencies"
+	@echo "make docs      the documentation as a site, in site/; any broken link or warning fails"
+	@echo "make docs-test   the commands of its pages are run, and that it loads nothing from elsewhere"
 	@echo "make venv      only the environment .venv"
 	@echo "make pictures  draw the pictures of the README again"
 	@echo "make clean     remove .venv and what the tools keep"
@@ -49,6 +51,12 @@ check: venv
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
+
+docs: venv
+	DISABLE_MKDOCS_2_WARNING=true NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean --quiet
+
+docs-test: venv
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m docs $(PYTEST_ARGS)
 
 pictures: venv
 	$(BIN)/python benchmarks/pictures.py

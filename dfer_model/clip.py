@@ -6,7 +6,6 @@ there is a learnable prompt defined (CoOp, arXiv 2109.01134). The small `demo` C
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .clip_weights import WeightFile, download, fit, in_open_clip_names, read_weights
-from .errors import InputError
+from .errors import InputError, did_you_mean
 from .files import replacing, write_text
 
 DEMO_FOLDER = Path(__file__).parent / "demo_clip"
@@ -213,8 +212,7 @@ def _config(name: str) -> dict[str, Any]:
     if name in known:
         config = open_clip.get_model_config(name)
     if config is None:
-        near = difflib.get_close_matches(name, ["demo", *known], n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        hint = did_you_mean(name, ["demo", *known], most=3)
         raise InputError(
             f"no CLIP {name!r}{hint}\nThere are demo and open_clip's {len(known)}, such as ViT-B-32-quickgelu"
         )
@@ -225,8 +223,7 @@ def _no_weights(name: str, weights: str) -> InputError:
     if Path(weights).suffix or "/" in weights:
         return InputError(f"no weight file {weights}")
     tags = ["random", *list_pretrained_tags_by_model(name)]
-    near = difflib.get_close_matches(weights, tags, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = did_you_mean(weights, tags)
     return InputError(f"no weights {weights!r} of {name}{hint}\nThere are: {', '.join(tags)}, or name a file")
 
 

@@ -176,14 +176,11 @@ def download(name: str, tag: str, record: Mapping[str, Any]) -> Path:
     `record` is open_clip's entry for the tag. Raises InputError in two lines where it is neither here nor to
     be had; one request finds that out, since the hub's client would go on trying for most of a minute.
     """
-    repository, _, file_name = record.get("hf_hub", "").rpartition("/")
-    candidates = [file_name] if file_name else [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME]
+    repository, candidates = _on_the_hub(record)
     try:
+        if path := cached(record):
+            return path
         if repository:
-            for candidate in candidates:
-                cached = huggingface_hub.try_to_load_from_cache(repository, candidate)
-                if isinstance(cached, str):
-                    return Path(cached)
             _reach(repository, candidates[0])
         return Path(download_pretrained(dict(record)))
     except Exception as error:  # noqa: BLE001 - the hub's client lets through the errors of whichever HTTP library
@@ -194,6 +191,22 @@ def download(name: str, tag: str, record: Mapping[str, Any]) -> Path:
             f"Bring {original or 'the file'} from a machine with a network and give it: --weights FILE "
             "(--weights random tries everything out without it)"
         ) from None
+
+
+def cached(record: Mapping[str, Any]) -> Path | None:
+    """The file of a pretrained tag in the hub's local cache; `record` is open_clip's entry. Asks nobody."""
+    repository, candidates = _on_the_hub(record)
+    for candidate in candidates if repository else ():
+        path = huggingface_hub.try_to_load_from_cache(repository, candidate)
+        if isinstance(path, str):
+            return Path(path)
+    return None
+
+
+def _on_the_hub(record: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """The repository of a pretrained tag, "" where it has none, and the names that its file may have."""
+    repository, _, file_name = record.get("hf_hub", "").rpartition("/")
+    return repository, [file_name] if file_name else [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME]
 
 
 def _reach(repository: str, file_name: str) -> None:

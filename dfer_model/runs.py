@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from .errors import InputError
+from .errors import InputError, did_you_mean
 from .files import replacing
 from .metrics import Measures, logit_measures
 from .settings import BEFORE, Settings
@@ -241,7 +241,9 @@ def find_run(runs: Path, given: str) -> Run:
         raise InputError(f"{given!r} begins {len(matches)} runs: {_listed(matches)}\nGive more of the id")
     if not ids:
         raise InputError(f"no run {given!r}, and none under {runs}\nTrain one: dfer-prompts train --help")
-    raise InputError(f"no run {given!r}\nThere are: {_listed(ids)}")
+    beginnings = [name.rsplit("-", parts)[0] for name in ids for parts in (2, 1, 0)]
+    hint = did_you_mean(given, dict.fromkeys(beginnings))
+    raise InputError(f"no run {given!r}{hint}\nThere are: {_listed(ids)}")
 
 
 def _listed(ids: Sequence[str]) -> str:

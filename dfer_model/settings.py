@@ -7,14 +7,13 @@ adds to such a recipe; docs/recipe.md) and `demo` (small, for one core).
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .cores import cores
-from .errors import InputError
+from .errors import InputError, unknown
 
 
 def _split(value: object) -> object:
@@ -285,7 +284,7 @@ def preset(name: str, dataset_name: str | None = None) -> Settings:
     Raises InputError for a preset that does not exist.
     """
     if name not in PRESETS:
-        raise _unknown("preset", name, PRESETS)
+        raise unknown("preset", name, PRESETS)
     settings = PRESETS[name]
     if name == "paper" and dataset_name is not None:
         return settings.model_copy(update=_RELEASED_AUGMENTATION.get(dataset_name.lower(), {}))
@@ -295,7 +294,7 @@ def preset(name: str, dataset_name: str | None = None) -> Settings:
 def strategy(name: str) -> Mapping[str, Any]:
     """The settings that strategy `name` lays over a preset's. Raises InputError for an unknown one."""
     if name not in STRATEGIES:
-        raise _unknown("strategy", name, STRATEGIES)
+        raise unknown("strategy", name, STRATEGIES)
     return STRATEGIES[name]
 
 
@@ -310,7 +309,7 @@ def with_overrides(settings: Settings, overrides: Sequence[str]) -> Settings:
         if not equals:
             raise InputError(f"setting {override!r} is not of the form key=value")
         if key not in Settings.model_fields:
-            raise _unknown("setting", key, Settings.model_fields)
+            raise unknown("setting", key, Settings.model_fields)
         changed[key] = value
     try:
         return Settings.model_validate(changed)
@@ -324,9 +323,3 @@ def _sentence(failure: ValidationError, given: Mapping[str, Any]) -> str:
     key = str(first["loc"][0])
     complaint = first["msg"].removeprefix("Input ").removeprefix("String ")
     return f"setting {key}={given[key]}: {complaint} ({key} is: {Settings.model_fields[key].description})"
-
-
-def _unknown(kind: str, name: str, known: Mapping[str, Any]) -> InputError:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return InputError(f"no {kind} {name!r}{hint}\nThere are: {', '.join(known)}")

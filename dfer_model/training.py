@@ -42,6 +42,7 @@ from .settings import Settings
 from .steps import Step
 from .strategies import load_base
 from .streamed_batches import batches_of
+from .tracking import Tracking
 from .trained_model import TrainedModel
 from .training_clips import training_clips
 
@@ -62,12 +63,13 @@ def train_run(
     *,
     report: Report = silent,
     device: str | None = None,
+    tracking: Tracking | None = None,
 ) -> Run:
     """Train what `spec` defines in its folder under `runs`, and return the finished run.
 
     A finished run is returned as it is; one that was cut off goes on after its last whole epoch. `report` is
     told (epochs done, epochs, where it is). Processes that torchrun started train it together: the first of
-    them writes and reports, and all return the run.
+    them writes and reports, and all return the run. `tracking` is told each epoch's figures, too.
 
     Raises InputError for clips, texts or settings that do not fit, WorkError for a loss that is not finite or
     a disk that is full, BusyError for a run at work elsewhere, Interrupted on Ctrl-C.
@@ -82,6 +84,8 @@ def train_run(
             tell = report if processes.first else silent
             tell(0, spec.settings.epochs, f"reading {_starting_from(spec.settings)}")
             training = Training(spec, clips, folder, where, processes)
+            if processes.first and tracking is not None:
+                training.tracking = tracking
             with claimed(spec, runs, folder) if processes.first else nullcontext():
                 # Another process may have finished it while the CLIP was read.
                 if not processes.agreed((folder / "result.json").is_file):
@@ -91,6 +95,8 @@ def train_run(
                         raise Interrupted(training.kept()) from error
                     except OSError as error:
                         raise WorkError(training.unwritten(error)) from error
+                    finally:
+                        training.tracking.end()
     return Run.open(folder).named(spec.texts.name)
 
 
@@ -168,6 +174,7 @@ class Training:
         )
         self.checkpoint = folder / "state" / "checkpoint.pt"
         self.progress = Progress()
+        self.tracking = Tracking()
 
     def run(self, report: Report) -> None:
         """Go back to where an earlier process left the run, train what is left, judge the last epoch."""
@@ -176,6 +183,7 @@ class Training:
         self.progress = load_state(self.checkpoint, self.model, self.parts)
         self.processes.require_same(self.progress.epoch, UNSEEN)
         epochs = self.settings.epochs
+        self.tracking.begin(self.spec, self.folder, self.progress.epoch)
         for epoch in range(self.progress.epoch + 1, epochs + 1):
             started = time.monotonic()
             row: dict[str, Any] = {"epoch": epoch, "lr": self.learning_rates()}
@@ -192,6 +200,7 @@ class Training:
                 record_epoch(self.folder, row)
                 save_state(self.checkpoint, progress, self.model, self.parts)
                 self.forget_but(best)
+                self.tracking.epoch(row)
             self.progress = progress
             report(epoch, epochs, f"loss {row['loss']:.3f}")
         report(epochs, epochs, "judging the test fold")
@@ -286,6 +295,7 @@ class Training:
             chosen = Outcome(best.epoch, last._replace(logits=best.logits.numpy()))
             outcomes = {self.settings.select: chosen, **outcomes}
         finish_run(self.folder, outcomes, self.facts())
+        self.tracking.result(Run.open(self.folder).result)
 
     def facts(self) -> dict[str, Any]:
         """What result.json records beside the measures."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from .errors import InputError
+from .errors import InputError, did_you_mean
 from .validation import first_problem
 from .yaml_files import parse_yaml
 
@@ -89,7 +89,8 @@ def read_defaults(path: Path) -> Defaults:
         raise InputError(f"{path} must hold `key: value` lines; {known}")
     strangers = [key for key in loaded or {} if key not in Defaults.model_fields]
     if strangers:
-        raise InputError(f"{path}: unknown key {strangers[0]!r}; {known}")
+        hint = did_you_mean(str(strangers[0]), Defaults.model_fields)
+        raise InputError(f"{path}: unknown key {strangers[0]!r}; {known}{hint}")
     try:
         return Defaults.model_validate(loaded or {})
     except ValidationError as error:

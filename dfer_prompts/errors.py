@@ -39,6 +39,15 @@ def system_words(error: OSError) -> str:
     return f"{said}: {error.filename}" if error.filename else said
 
 
+def did_you_mean(name: str, known: Iterable[str], *, most: int = 1) -> str:
+    """ "; did you mean paper?" for a name that is nearly one of `known`, else nothing.
+
+    Of several that are near, at most `most` are said, the nearest first.
+    """
+    near = difflib.get_close_matches(name, list(known), n=most)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
 def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> InputError:
     """An error for a name that does not exist: suggests the nearest, and lists what exists.
 
@@ -48,9 +57,7 @@ def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> I
     "no class set 'mawf'; did you mean mafw?\\nThere are: dfew, mafw"
     """
     choices = list(known)
-    near = difflib.get_close_matches(name, choices, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
     # Rows of a table have commas in their names.
     between = "; " if any("," in choice for choice in choices) else ", "
     listing = between.join(choices) if choices else "none"
-    return InputError(f"no {kind} {name!r}{where}{hint}\nThere are: {listing}")
+    return InputError(f"no {kind} {name!r}{where}{did_you_mean(name, choices)}\nThere are: {listing}")

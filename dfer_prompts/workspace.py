@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import InputError
+from .errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from .defaults import Defaults
@@ -79,4 +79,6 @@ class Workspace:
             )
         neither = "neither a folder of packed clips nor a name in dfer.yaml"
         names = f" (it has {', '.join(named)})" if named else ""
-        raise InputError(f"no dataset {name_or_path!r}: {neither}{names}\n{make}")
+        raise InputError(
+            f"no dataset {name_or_path!r}: {neither}{names}{did_you_mean(name_or_path, named)}\n{make}"
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections import Counter
@@ -23,7 +22,7 @@ from dfer_model.data.annotations import (
 )
 from dfer_model.data.class_names import COMPOUND, ELEVEN, SEVEN, canonical_name
 from dfer_model.data.folds import assign_folds
-from dfer_model.errors import InputError
+from dfer_model.errors import InputError, unknown
 
 FRAME_SUFFIXES = frozenset((".jpg", ".jpeg", ".png"))
 
@@ -110,9 +109,7 @@ NAMES = (*OFFICIAL, FOLDER)
 def check_name(name: str) -> None:
     """Raise InputError, with the nearest name, unless `name` is a layout."""
     if name not in NAMES:
-        near = difflib.get_close_matches(name, NAMES, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise InputError(f"no layout {name!r}{hint}\nThere are: {', '.join(NAMES)}")
+        raise unknown("layout", name, NAMES)
 
 
 def natural_key(name: str) -> tuple[tuple[int | str, ...], str]:

@@ -6,7 +6,6 @@ tells. It is left out, whatever its size, and a new one is drawn.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..clip_weights import read_weights
-from ..errors import InputError
+from ..errors import InputError, did_you_mean
 
 Tensors = dict[str, Tensor]
 IMAGE, TEMPORAL = "image.network.", "temporal."
@@ -68,8 +67,7 @@ def _unknown(classifier: str, weights: str, published: type[Any] | None) -> Inpu
     if Path(weights).suffix or "/" in weights:
         return InputError(f"no weight file {weights}")
     known = ["random", *(published.__members__ if published is not None else ())]
-    near = difflib.get_close_matches(weights, known, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = did_you_mean(weights, known)
     return InputError(
         f"no weights {weights!r} of {classifier}{hint}\nThere are: {', '.join(known)}, or name a file"
     )

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -102,6 +102,17 @@ def resolve_endpoint(workspace: Workspace, base_url: str | None = None, model: s
     Where a base URL but no model is known, the server is asked for its list. Raises InputError when there is
     neither key nor server, or a choice of models; WorkError when the server does not answer.
     """
+    server = resolve_server(workspace, base_url)
+    url = server.base_url
+    chosen = model or workspace.defaults.model or (DEFAULT_MODEL if url == OPENAI_URL else "")
+    return replace(server, model=chosen or _only_model(server))
+
+
+def resolve_server(workspace: Workspace, base_url: str | None = None) -> Endpoint:
+    """The server to ask, as `resolve_endpoint` finds it, with no model chosen; nothing is asked yet.
+
+    Raises InputError when there is neither key nor server.
+    """
     url = base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or workspace.defaults.base_url or ""
     key = _key_from_environment()
     if not url and not key:
@@ -113,9 +124,7 @@ def resolve_endpoint(workspace: Workspace, base_url: str | None = None, model: s
         )
     if url == OPENAI_URL and not key:
         raise InputError(f"{OPENAI_URL} wants a key: set OPENAI_API_KEY\nWithout one: --source facs")
-    chosen = model or workspace.defaults.model or (DEFAULT_MODEL if url == OPENAI_URL else "")
-    endpoint = Endpoint(url, chosen, key)
-    return endpoint if chosen else Endpoint(url, _only_model(endpoint), key)
+    return Endpoint(url, "", key)
 
 
 def normal_url(text: str) -> str:
@@ -164,12 +173,14 @@ def run_blocking(work: Coroutine[Any, Any, T]) -> T:
         return running.result()
 
 
-async def served_models(client: openai.AsyncOpenAI) -> list[str]:
+async def served_models(
+    client: openai.AsyncOpenAI, *, retries: int = 1, timeout: float = LISTING_TIMEOUT_S
+) -> list[str]:
     """The names that `GET /models` lists, sorted; empty where the answer is no such list.
 
-    Raises openai.APIError as the SDK does.
+    Each of 1 + `retries` attempts has `timeout` seconds. Raises openai.APIError as the SDK does.
     """
-    patience = client.with_options(max_retries=1, timeout=LISTING_TIMEOUT_S)
+    patience = client.with_options(max_retries=retries, timeout=timeout)
     answer = await patience.models.with_raw_response.list()
     try:
         body = json.loads(answer.http_response.text)
@@ -185,7 +196,7 @@ def check_models(endpoints: Sequence[Endpoint]) -> None:
 
     Raises InputError for the first that it does not know, WorkError when the server does not answer.
     """
-    served = _listed(endpoints[0])
+    served = listed_models(endpoints[0])
     for each in endpoints if served else ():
         if each.model not in served:
             raise unknown_model(each, served)
@@ -267,7 +278,7 @@ def _below(error: BaseException) -> Iterator[BaseException]:
 
 
 def _only_model(endpoint: Endpoint) -> str:
-    models = _listed(endpoint)
+    models = listed_models(endpoint)
     if not models:
         raise InputError(f"{endpoint.base_url} lists no models\nName the one to ask with --model")
     if len(models) > 1:
@@ -278,12 +289,16 @@ def _only_model(endpoint: Endpoint) -> str:
     return models[0]
 
 
-def _listed(endpoint: Endpoint) -> list[str]:
-    """The models that a server says it has; none where it lists none."""
+def listed_models(endpoint: Endpoint, *, retries: int = 1, timeout: float = LISTING_TIMEOUT_S) -> list[str]:
+    """The models that a server says it has; none where it lists none.
+
+    Each of 1 + `retries` attempts has `timeout` seconds. Raises WorkError when the server does not answer or
+    does not accept the key.
+    """
 
     async def listed() -> list[str]:
-        async with endpoint.client(retries=1) as client:
-            return await served_models(client)
+        async with endpoint.client(retries=retries) as client:
+            return await served_models(client, retries=retries, timeout=timeout)
 
     try:
         return run_blocking(listed())

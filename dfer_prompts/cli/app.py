@@ -24,6 +24,7 @@ from . import (
     data,
     demo,
     descriptions,
+    doctor,
     ensemble,
     export,
     generate,
@@ -49,6 +50,7 @@ app = typer.Typer(
 )
 for module in (
     demo,
+    doctor,
     classes,
     prompts,
     generate,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from .completion import class_sets
 from .output import JsonOption, print_json, print_table
 
 commands = typer.Typer(no_args_is_help=True, help="Class sets: list, show.")
@@ -18,7 +19,10 @@ def register(app: typer.Typer) -> None:
 
 @commands.command("list")
 def list_(as_json: JsonOption = False) -> None:
-    """List the shipped class sets."""
+    """List the shipped class sets.
+
+    Example: dfer-prompts classes list
+    """
     from ..classes import class_set_names, load_class_set
 
     sets = [load_class_set(name) for name in class_set_names()]
@@ -32,11 +36,19 @@ def list_(as_json: JsonOption = False) -> None:
 @commands.command(short_help="Show the classes of a set in label order.")
 def show(
     name: Annotated[
-        str, typer.Argument(metavar="NAME|FILE", help="A shipped class set, or a YAML file of your own.")
+        str,
+        typer.Argument(
+            autocompletion=class_sets,
+            metavar="NAME|FILE",
+            help="A shipped class set, or a YAML file of your own.",
+        ),
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Show the classes of a set in label order, with their words and aliases."""
+    """Show the classes of a set in label order, with their words and aliases.
+
+    Example: dfer-prompts classes show mafw
+    """
     from ..classes import load_class_set
 
     shown = load_class_set(name)

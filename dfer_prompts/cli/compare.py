@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..workspace import Workspace
+from .completion import versions
 from .configuration import (
     ClipOption,
     DatasetOption,
@@ -27,7 +28,11 @@ from .output import JsonOption, message, print_json, print_line, print_table, pr
 
 SetsArgument = Annotated[
     list[str],
-    typer.Argument(metavar="V", help="Description sets or views, such as v1@4 v2@4; or runs, by id."),
+    typer.Argument(
+        autocompletion=versions,
+        metavar="V",
+        help="Description sets or views, such as v1@4 v2@4; or runs, by id.",
+    ),
 ]
 ControlsOption = Annotated[
     bool,

@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 import typer
 
 from ..errors import InputError
+from .completion import datasets
 
 DatasetOption = Annotated[
     str | None,
     typer.Option(
         "--dataset",
+        autocompletion=datasets,
         metavar="NAME|FOLDER|URL",
         help="Folder of packed clips, a name that dfer.yaml gives one, or a URL to stream them from.",
     ),

@@ -63,6 +63,8 @@ def prepare(
     """Pack clips into one folder that training reads; stopped, the same command goes on where it was.
 
     The folder layout is ROOT/<class>/<clip id>/<frames> or ROOT/<class>/<clip id>.<video>.
+
+    Example: dfer-prompts data prepare mafw --root MAFW --out packed/mafw
     """
     from dfer_model.data.packing import pack, read_request
 
@@ -93,7 +95,10 @@ def info_(
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Count the clips by class and fold, and their frames."""
+    """Count the clips by class and fold, and their frames.
+
+    Example: dfer-prompts data info packed/mafw
+    """
     from ..studies.clips import open_dataset
 
     _show(open_dataset(context.obj, folder), as_json)
@@ -106,7 +111,10 @@ def index(
         str, typer.Argument(metavar="FOLDER", help="A folder of packed clips, or its name in dfer.yaml.")
     ],
 ) -> None:
-    """Write the index that clips need to be streamed, for a folder that was packed without one."""
+    """Write the index that clips need to be streamed, for a folder that was packed without one.
+
+    Example: dfer-prompts data index packed/mafw
+    """
     from dfer_model.data.index import write_index
     from dfer_model.data.packed import PackedClips
 
@@ -122,7 +130,10 @@ def draw(
     size: Annotated[int, typer.Option(min=16, max=1024, help="Pixels a side.")] = 64,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw faces whose expressions are made of action units: clips for the demo and for trying things out."""
+    """Draw faces whose expressions are made of action units: clips for the demo and for trying things out.
+
+    Example: dfer-prompts data draw --out packed/drawn --clips 110
+    """
     from dfer_model.data.drawn.dataset import draw_dataset
 
     with progress("drawing") as report:

@@ -30,6 +30,8 @@ def demo(context: typer.Context, out: OutOption = Path("demo")) -> None:
     """Descriptors, clips, training, comparison, prediction: the whole story in a few minutes.
 
     A second call goes on where the first was stopped, and trains nothing again.
+
+    Example: dfer-prompts demo --out demo
     """
     from dfer_model.devices import use_one_thread
 

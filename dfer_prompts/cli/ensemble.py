@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
+from .completion import versions
 from .output import JsonOption, message, print_json, print_table
 
 
@@ -25,7 +26,10 @@ def register(app: typer.Typer) -> None:
 
 def ensemble(
     context: typer.Context,
-    refs: Annotated[list[str], typer.Argument(metavar="V", help="Description sets or views of them.")],
+    refs: Annotated[
+        list[str],
+        typer.Argument(autocompletion=versions, metavar="V", help="Description sets or views of them."),
+    ],
     how: Annotated[
         How, typer.Option(help="members: each set is a description of each class; vote: one for all.")
     ] = How.members,
@@ -45,6 +49,8 @@ def ensemble(
     With members, a class's weight is the mean over all the sets' descriptions of it; a set of weight 2
     stands there twice, so these weights are whole numbers. With vote, a class has one description, of the
     descriptors that most sets name, or the sets of most weight.
+
+    Example: dfer-prompts ensemble v1 v2@4 --how vote --top-k 5 --version voted
     """
     from ..ensembles import left_out, members, vote
     from ..versions.store import DescriptionStore

@@ -8,6 +8,7 @@ import typer
 
 from ..errors import InputError
 from ..workspace import Workspace
+from .completion import class_sets
 from .output import JsonOption, clean, message, print_json, print_table
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ def register(app: typer.Typer) -> None:
 def generate(
     context: typer.Context,
     classes: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", help="Class set: a name or a YAML file.")
+        str | None,
+        typer.Option(
+            autocompletion=class_sets, metavar="NAME|FILE", help="Class set: a name or a YAML file."
+        ),
     ] = None,
     template: TemplateOption = None,
     source: Annotated[
@@ -122,6 +126,8 @@ def generate(
     --max-requests and --budget-tokens stop the asking with exit status 1: what was answered is stored, no
     version is made, and the same command goes on. The tokens of a request are set aside before it is sent,
     its prompt as estimated and its answer at --max-tokens.
+
+    Example: dfer-prompts generate --classes mafw --template contrastive --samples 3 --version v3
     """
     asking: dict[str, Any] = {
         "base_url": base_url,

@@ -10,12 +10,15 @@ import typer
 from ..errors import InputError
 from ..resources import is_shipped
 from ..workspace import Workspace
+from .completion import templates
 from .output import JsonOption, clean, message, print_json, print_table
 
 if TYPE_CHECKING:
     from ..templates.checks import TemplateFinding
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The template's name.")]
+NameArgument = Annotated[
+    str, typer.Argument(autocompletion=templates, metavar="NAME", help="The template's name.")
+]
 ClassesOption = Annotated[str, typer.Option(metavar="NAME|FILE", help="Class set: a name or a YAML file.")]
 commands = typer.Typer(no_args_is_help=True, help="Prompt templates: list, show, render, check.")
 
@@ -27,7 +30,10 @@ def register(app: typer.Typer) -> None:
 
 @commands.command("list", short_help="List the templates.")
 def list_(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List the templates of this workspace and those shipped; the workspace's win."""
+    """List the templates of this workspace and those shipped; the workspace's win.
+
+    Example: dfer-prompts prompts list
+    """
     from ..templates import load_template, template_names
 
     workspace: Workspace = context.obj
@@ -58,7 +64,10 @@ def list_(context: typer.Context, as_json: JsonOption = False) -> None:
 
 @commands.command()
 def show(context: typer.Context, name: NameArgument) -> None:
-    """Print a template as it stands in its file."""
+    """Print a template as it stands in its file.
+
+    Example: dfer-prompts prompts show paper
+    """
     from ..templates import load_template
 
     template = load_template(name, context.obj)
@@ -76,7 +85,10 @@ def render(
     classes: ClassesOption = "mafw",
     as_json: JsonOption = False,
 ) -> None:
-    """Print what a template asks for one class, or for each class of a set under its name."""
+    """Print what a template asks for one class, or for each class of a set under its name.
+
+    Example: dfer-prompts prompts render paper --class contempt --classes mafw
+    """
     from ..classes import load_class_set
     from ..templates import load_template
 
@@ -106,6 +118,8 @@ def check(
 
     Exit status 1 where there is an error: a template with one cannot be asked. Warnings are likely to be
     wrong; notes are worth a look.
+
+    Example: dfer-prompts prompts check mine --classes classes.yaml --strict
     """
     from ..classes import load_class_set
     from ..templates import template_names

@@ -31,7 +31,10 @@ def list_(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the stored answers, oldest first; damaged files are named on standard error."""
+    """List the stored answers, oldest first; damaged files are named on standard error.
+
+    Example: dfer-prompts responses list --containing contempt
+    """
     from ..asking.responses import SHOWN_OF_A_KEY, ResponseStore
     from ..asking.stored_answers import stored_answers
 
@@ -63,7 +66,10 @@ def show(
     key: Annotated[str, typer.Argument(metavar="KEY", help="The key, or its beginning.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Print one stored answer: what was asked, how, the answer, and what today's parser reads in it."""
+    """Print one stored answer: what was asked, how, the answer, and what today's parser reads in it.
+
+    Example: dfer-prompts responses show 3f2a
+    """
     from ..asking.responses import ResponseStore
     from ..asking.stored_answers import stored_answer
 

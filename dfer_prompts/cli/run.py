@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
+from .completion import runs, versions
 from .configuration import (
     ClipOption,
     DatasetOption,
@@ -31,12 +32,16 @@ if TYPE_CHECKING:
 
 
 RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's folder, its id, or the beginning of its id.")
+    str,
+    typer.Argument(
+        autocompletion=runs, metavar="RUN", help="A run's folder, its id, or the beginning of its id."
+    ),
 ]
 DescriptionsOption = Annotated[
     str | None,
     typer.Option(
         "--descriptions",
+        autocompletion=versions,
         metavar="V",
         help="A description set or a view of one, such as v2 or v2@4.",
         show_default="none, for strategies without texts",
@@ -50,6 +55,17 @@ ClassesOption = Annotated[
 ]
 FoldOption = Annotated[int, typer.Option("--fold", min=1, help="The fold that judges; the others train.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of all that is random.")]
+
+TrackOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="NAME",
+        help="Follow the epochs in tensorboard, wandb, mlflow or another that Accelerate knows; repeatable. "
+        "`none`: in none.",
+        show_default="tensorboard where installed",
+    ),
+]
 
 CHOICE = {
     "last": "the last epoch",
@@ -76,6 +92,7 @@ def train(
     epochs: EpochsOption = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
+    track: TrackOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train DFER-CLIP on a description set, or another strategy, and judge it on one fold.
@@ -111,6 +128,7 @@ def train(
         ensemble=ensemble,
         epochs=epochs,
         overrides=overrides or (),
+        track=track,
     )
     _show_run(run, as_json, told=told)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -33,6 +33,7 @@ def train(
     device: str = "auto",
     progress: Progress = silence,
     note: Callable[[str], None] = lambda _: None,
+    track: Sequence[str] | None = ("none",),
     **choices: Unpack[Choices],
 ) -> Run:
     """Train on all folds of the clips but `fold`, which judges, and return the finished run.
@@ -40,8 +41,10 @@ def train(
     `descriptions` is a set or its reference ("v2@4"), not needed by strategies that are given no texts;
     `dataset` packed clips, their folder or their name in `dfer.yaml`, by default the only ones named there;
     `classes` the class set whose aliases the clips' class names are; `choices` all that `Choices` describes.
-    `note` is told what readers of the figures should know. A finished run is found, one that was stopped goes
-    on. Raises InputError for what does not fit together, and Interrupted on Ctrl-C.
+    `note` is told what readers of the figures should know. `track` names the trackers that follow the epochs
+    ("tensorboard", "wandb", others of Accelerate; "none" for none); None is TensorBoard where it is
+    installed. A finished run is found, one that was stopped goes on. Raises InputError for what does not fit
+    together, and Interrupted on Ctrl-C.
     """
     from dfer_model.runs import RunSpec
 
@@ -68,6 +71,7 @@ def train(
         note(each)
 
     from dfer_model.launch import several_were_wanted
+    from dfer_model.tracking import Tracking, chosen_trackers
     from dfer_model.training import train_run
 
     if several_were_wanted():
@@ -76,9 +80,12 @@ def train(
             "CPU; torchrun --nproc_per_node N starts N"
         )
 
+    followed = chosen_trackers(track)
     spec = RunSpec(settings, texts, clips.path, clips.fingerprint, fold, seed, notes)
     with progress(f"{texts.name}, fold {fold}, seed {seed}: epochs") as report:
-        return train_run(spec, clips, place.runs, report=report, device=device)
+        return train_run(
+            spec, clips, place.runs, report=report, device=device, tracking=Tracking(followed, note)
+        )
 
 
 def _described(given: DescriptionSet | str | None, workspace: Workspace) -> DescriptionSet | None:

@@ -42,6 +42,8 @@ def test_help_loads_no_heavy_library() -> None:
         (["descriptons"], 2, "descriptions"),
         (["--workspace", "nowhere", "descriptions", "list"], 2, "nowhere is not a folder"),
         (["descriptions", "show", "v11"], 2, "did you mean v1?"),
+        (["trian"], 2, "Did you mean 'train'?"),
+        (["train", "--fodl", "1"], 2, "--fold"),
     ],
 )
 def test_exit_status_and_message(arguments: list[str], status: int, said: str) -> None:
@@ -77,6 +79,7 @@ def test_debug_shows_the_traceback() -> None:
         ("model: [unclosed", "is not valid YAML"),
         ("- a list", "must hold `key: value` lines"),
         ("modle: llama3", "unknown key 'modle'"),
+        ("modle: llama3", "; did you mean model?"),
     ],
 )
 def test_a_broken_dfer_yaml_is_a_sentence(content: str, said: str) -> None:

@@ -104,6 +104,17 @@ def test_train_prints_measures_and_names_its_files(
     assert texts["texts"]["happiness"] == ["a smiling mouth and raised cheeks."]
 
 
+def test_tensorboard_follows_where_it_is_installed_unless_told_not_to(
+    run: Terminal, packed: PackedClips, isolated: Path
+) -> None:
+    run(*train_words(packed), "--epochs", "1", "--track", "none")
+    assert not list(isolated.glob("runs/*/tensorboard"))
+    shutil.rmtree(isolated / "runs")
+    out, _ = run(*train_words(packed), "--epochs", "1", "--json")
+    assert json.loads(out)["run"] == only_run(isolated).name
+    assert list(isolated.glob("runs/*/tensorboard/events.out.tfevents.*"))
+
+
 def test_train_again_finds_the_run_and_prints_the_same(
     run: Terminal, packed: PackedClips, workspace: Path
 ) -> None:
@@ -142,6 +153,7 @@ def test_class_names_of_ones_own_by_a_class_set(run: Terminal, isolated: Path) -
         (["--set", "epoch=3"], "did you mean epochs?"),
         (["--set", "epochs=none"], "epochs=none"),
         (["--preset", "papper"], "did you mean paper?"),
+        (["--track", "tensorbord"], "no tracker 'tensorbord'; did you mean tensorboard?"),
         (["--clip", "ViT-B-33"], "no CLIP 'ViT-B-33'"),
         (["--set", "contexts=70"], "70 contexts"),
         (
@@ -225,6 +237,7 @@ def test_evaluate_refuses_in_a_sentence(run: Terminal, workspace: Path) -> None:
     tiny.pack(workspace / "other", classes=("fear", "boredom"), folds=0)
     for words, said in (
         (["v9"], "no run 'v9'"),
+        (["v1@2-fold11"], "no run 'v1@2-fold11'; did you mean v1@2-fold1?"),
         (["v1", "--out", "p.csv"], "end its name in .parquet"),
         (["v1", "--dataset", "other"], "boredom"),
         (["v1", "--dataset", "nowhere"], "no dataset 'nowhere'"),

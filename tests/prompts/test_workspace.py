@@ -93,3 +93,8 @@ def test_a_dataset_of_the_file_that_is_not_there_is_named_with_its_folder() -> N
         InputError, match=r"has the dataset 'mine' in .*clips, which is no folder\nMake one: "
     ):
         workspace(WHOLE).dataset("mine")
+
+
+def test_a_dataset_that_is_nearly_one_of_the_file_is_suggested() -> None:
+    with pytest.raises(InputError, match=r"no dataset 'mien': .* \(it has mine\); did you mean mine\?\nMake"):
+        workspace(WHOLE).dataset("mien")

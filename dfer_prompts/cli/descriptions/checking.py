@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..completion import versions
 from ..output import JsonOption, message, print_json, print_table
 
 if TYPE_CHECKING:
@@ -22,7 +23,12 @@ def register(commands: typer.Typer) -> None:
 
 def check(
     context: typer.Context,
-    ref: Annotated[str, typer.Argument(metavar="V", help='A version, "v1", or its top 4 per class, "v1@4".')],
+    ref: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=versions, metavar="V", help='A version, "v1", or its top 4 per class, "v1@4".'
+        ),
+    ],
     classes: Annotated[
         str | None,
         typer.Option(
@@ -40,6 +46,8 @@ def check(
     """Check a set's words before anything is trained on them.
 
     Errors cannot be trained on or compared fairly; warnings are likely to be wrong; notes are worth a look.
+
+    Example: dfer-prompts descriptions check v2@4 --strict
     """
     from ...checks import check as check_set
     from ...classes import load_class_set

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...errors import InputError
+from ..completion import versions
 from ..output import JsonOption, Pieces, print_json, print_pieces
 
 if TYPE_CHECKING:
@@ -30,8 +31,12 @@ def register(commands: typer.Typer) -> None:
 
 def diff_(
     context: typer.Context,
-    first: Annotated[str, typer.Argument(metavar="V", help="A version or a view of one, before.")],
-    second: Annotated[str, typer.Argument(metavar="W", help="A version or a view of one, after.")],
+    first: Annotated[
+        str, typer.Argument(autocompletion=versions, metavar="V", help="A version or a view of one, before.")
+    ],
+    second: Annotated[
+        str, typer.Argument(autocompletion=versions, metavar="W", help="A version or a view of one, after.")
+    ],
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with status 1 where they differ, as git does.")
     ] = False,
@@ -42,6 +47,8 @@ def diff_(
 
     Classes are matched by name. A descriptor is reworded when more than half of its words, or nearly all of
     its letters, are the same. It has moved when it stands in another order to those that both sets have.
+
+    Example: dfer-prompts descriptions diff v1@4 v2@4
     """
     from ...difference import diff
     from ...versions.store import DescriptionStore

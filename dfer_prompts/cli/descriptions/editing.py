@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...errors import DferPromptsError, InputError, WorkError
+from ..completion import versions
 from ..output import JsonOption, message, print_json, print_pieces
 from .difference import lines
 
@@ -29,7 +30,12 @@ def register(commands: typer.Typer) -> None:
 
 def edit(
     context: typer.Context,
-    ref: Annotated[str, typer.Argument(metavar="V", help="The version, or the view of one, to begin with.")],
+    ref: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=versions, metavar="V", help="The version, or the view of one, to begin with."
+        ),
+    ],
     file: Annotated[
         str | None,
         typer.Option(
@@ -48,6 +54,8 @@ def edit(
 
     The set you begin with stays as it is and is the new one's parent. Descriptors that are still there keep
     their support; new ones have none, for no answer named them. Text that cannot be a set is kept in a file.
+
+    Example: dfer-prompts descriptions edit v2 --message "no blushing in a grey video"
     """
     from ...difference import diff
     from ...versions.store import DescriptionStore

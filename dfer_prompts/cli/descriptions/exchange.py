@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ...errors import InputError
+from ..completion import versions
 from ..output import JsonOption, message, print_json, print_table
 
 FormatOption = Annotated[
@@ -55,6 +56,8 @@ def import_(
 
     dclip is {class: [descriptor, ...]} and cupl {class: [sentence, ...]}, each sentence a member; text has a
     sentence per line in the order of --classes; csv, yaml and parquet have rows like descriptors.jsonl.
+
+    Example: dfer-prompts descriptions import labels.txt --classes mafw --version from-text
     """
     from ...classes import load_class_set
     from ...versions.exchange import import_file
@@ -91,12 +94,20 @@ def import_(
 
 def export(
     context: typer.Context,
-    ref: Annotated[str, typer.Argument(metavar="V", help='A version, "v1", or its top 4 per class, "v1@4".')],
+    ref: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=versions, metavar="V", help='A version, "v1", or its top 4 per class, "v1@4".'
+        ),
+    ],
     format: FormatOption = None,  # noqa: A002
     out: Annotated[Path, typer.Option(help="The file to write; - is standard output.")] = Path("-"),
     as_json: JsonOption = False,
 ) -> None:
-    """Write a version as another program reads it, and say what such a file cannot hold."""
+    """Write a version as another program reads it, and say what such a file cannot hold.
+
+    Example: dfer-prompts descriptions export v2 --format dclip --out v2.json
+    """
     from ...versions.exchange import FORMATS, export_file
     from ...versions.exchange import export as exported_as
     from ...versions.store import DescriptionStore

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..completion import versions
 from ..output import JsonOption, message, print_json, print_table
 
 
@@ -18,7 +19,7 @@ def register(commands: typer.Typer) -> None:
 
 def push(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="V", help="The version.")],
+    name: Annotated[str, typer.Argument(autocompletion=versions, metavar="V", help="The version.")],
     repo: Annotated[
         str, typer.Option(metavar="USER/NAME", help="The dataset on the hub; made if it is not there.")
     ],
@@ -29,6 +30,8 @@ def push(
     """Send a version to the HuggingFace hub, with its card and the answers it was read from.
 
     The token is that of HF_TOKEN or `hf auth login`; HF_ENDPOINT names another hub.
+
+    Example: dfer-prompts descriptions push v2 --repo me/mafw-descriptors --dry-run
     """
     from ...versions.hub import check_repo, hub_files
     from ...versions.hub import push as push_version
@@ -72,7 +75,10 @@ def pull(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a version from the HuggingFace hub, checked, under a new name; its manifest names the commit."""
+    """Bring a version from the HuggingFace hub, checked, under a new name; its manifest names the commit.
+
+    Example: dfer-prompts descriptions pull me/mafw-descriptors --version v3
+    """
     from ...versions.hub import pull as pull_version
     from ...versions.store import DescriptionStore
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...errors import InputError
+from ..completion import versions
 from ..output import JsonOption, message, print_json, print_table
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ def register(commands: typer.Typer) -> None:
 
 
 def list_(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List the versions of this workspace and those shipped; the workspace's win."""
+    """List the versions of this workspace and those shipped; the workspace's win.
+
+    Example: dfer-prompts descriptions list
+    """
     from ...versions.store import DescriptionStore
 
     store = DescriptionStore(context.obj)
@@ -43,10 +47,18 @@ def list_(context: typer.Context, as_json: JsonOption = False) -> None:
 
 def show(
     context: typer.Context,
-    ref: Annotated[str, typer.Argument(metavar="V", help='A version, "v1", or its top 4 per class, "v1@4".')],
+    ref: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=versions, metavar="V", help='A version, "v1", or its top 4 per class, "v1@4".'
+        ),
+    ],
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a description set says of each class, and where that comes from."""
+    """Show what a description set says of each class, and where that comes from.
+
+    Example: dfer-prompts descriptions show v1@4
+    """
     from ...versions.store import DescriptionStore
 
     shown = DescriptionStore(context.obj).load(ref)
@@ -84,11 +96,17 @@ def show(
 def verify(
     context: typer.Context,
     ref: Annotated[
-        str | None, typer.Argument(metavar="V", help="The version to verify.", show_default="all")
+        str | None,
+        typer.Argument(
+            autocompletion=versions, metavar="V", help="The version to verify.", show_default="all"
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that a version's files are as they were written; exit status 1 if not."""
+    """Check that a version's files are as they were written; exit status 1 if not.
+
+    Example: dfer-prompts descriptions verify v1
+    """
     from ...versions.store import DescriptionStore
 
     store = DescriptionStore(context.obj)

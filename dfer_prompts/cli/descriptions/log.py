@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..completion import versions
 from ..output import Branch, JsonOption, Pieces, message, print_json, print_tree
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ def register(commands: typer.Typer) -> None:
 def log(
     context: typer.Context,
     ref: Annotated[
-        str | None, typer.Argument(metavar="V", help="The version to begin with.", show_default="all")
+        str | None,
+        typer.Argument(
+            autocompletion=versions, metavar="V", help="The version to begin with.", show_default="all"
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -29,6 +33,8 @@ def log(
 
     All is read from the manifests of the versions that are here. A parent that is gone, or whose descriptors
     are others than those the version was made from, is said.
+
+    Example: dfer-prompts descriptions log
     """
     from ...versions.lineage import log as log_of
     from ...versions.store import DescriptionStore

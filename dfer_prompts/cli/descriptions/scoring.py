@@ -10,6 +10,7 @@ import typer
 
 from ...errors import InputError
 from ...workspace import Workspace
+from ..completion import versions
 from ..configuration import (
     ClipOption,
     DeviceOption,
@@ -36,7 +37,10 @@ def register(commands: typer.Typer) -> None:
 
 def score(
     context: typer.Context,
-    refs: Annotated[list[str], typer.Argument(metavar="V", help="Description sets or views of them.")],
+    refs: Annotated[
+        list[str],
+        typer.Argument(autocompletion=versions, metavar="V", help="Description sets or views of them."),
+    ],
     preset: PresetOption = None,
     clip: ClipOption = None,
     weights: WeightsOption = None,

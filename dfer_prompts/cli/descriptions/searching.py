@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ...workspace import Workspace
+from ..completion import versions
 from ..configuration import (
     ClipOption,
     DatasetOption,
@@ -26,7 +27,12 @@ def register(commands: typer.Typer) -> None:
 
 def search(
     context: typer.Context,
-    ref: Annotated[str, typer.Argument(metavar="V", help="The set whose descriptors are chosen from.")],
+    ref: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=versions, metavar="V", help="The set whose descriptors are chosen from."
+        ),
+    ],
     folds: Annotated[
         str,
         typer.Option(

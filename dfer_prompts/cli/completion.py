@@ -1,0 +1,61 @@
+"""What the Tab key offers: names found on the disk, fast, and none where something is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import typer
+
+from ..errors import DferPromptsError
+from ..workspace import Workspace
+
+
+def _completing(
+    names: Callable[[Workspace], Iterable[str]],
+) -> Callable[[typer.Context, str], list[str]]:
+    """A completion by those of `names` that begin with what is typed."""
+
+    def offer(context: typer.Context, incomplete: str) -> list[str]:
+        # The root command has not run yet, so the workspace is found as it would find it.
+        given = context.find_root().params.get("workspace")
+        try:
+            workspace = Workspace.find(Path(given) if given else None)
+            return [name for name in names(workspace) if name.startswith(incomplete)]
+        except (DferPromptsError, OSError):
+            return []
+
+    return offer
+
+
+def _versions(workspace: Workspace) -> Iterable[str]:
+    from ..versions.store import DescriptionStore
+
+    return DescriptionStore(workspace).list()
+
+
+def _runs(workspace: Workspace) -> Iterable[str]:
+    return sorted(path.parent.name for path in workspace.runs.glob("*/config.yaml"))
+
+
+def _class_sets(_: Workspace) -> Iterable[str]:
+    from ..classes import class_set_names
+
+    return class_set_names()
+
+
+def _templates(workspace: Workspace) -> Iterable[str]:
+    from ..templates import template_names
+
+    return template_names(workspace)
+
+
+def _datasets(workspace: Workspace) -> Iterable[str]:
+    return workspace.defaults.datasets
+
+
+versions = _completing(_versions)
+runs = _completing(_runs)
+class_sets = _completing(_class_sets)
+templates = _completing(_templates)
+datasets = _completing(_datasets)

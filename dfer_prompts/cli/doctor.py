@@ -1,0 +1,52 @@
+"""`dfer-prompts doctor`: what is there, and what to do about what is not."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from ..errors import WorkError
+from .output import JsonOption, Pieces, print_json, print_pieces
+
+if TYPE_CHECKING:
+    from dfer_model.machine import Finding
+
+COLOURS = {"ok": "green", "missing": "yellow", "wrong": "bold red"}
+
+
+def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Say what is installed, found and configured, and what to do about what is not.
+
+    Looks at Python and the libraries, GPU, bfloat16, video codecs, CLIP's weights in the cache, the workspace
+    and its disk, dfer.yaml with the datasets it names, the language model's server and Slurm. Nothing is
+    downloaded, and a key is never shown. Exit status 1 only where training or prediction cannot work.
+
+    Example: dfer-prompts doctor
+    """
+    from ..studies.doctor import look
+
+    findings = list(look(context.obj))
+    broken = [each.subject for each in findings if each.broken]
+    if as_json:
+        print_json({"works": not broken, "findings": [asdict(each) for each in findings]})
+    else:
+        width = max(len(each.subject) for each in findings)
+        print_pieces(line for each in findings for line in _lines(each, width))
+    if broken:
+        raise WorkError(f"does not work as it is: {', '.join(broken)}\nWhat to do stands beside each of them")
+
+
+def _lines(finding: Finding, width: int) -> list[Pieces]:
+    """A line that says what was found, and one below it that says what to do."""
+    state = (f"{finding.state:<7}", COLOURS[finding.state])
+    lines: list[Pieces] = [(state, (f"  {finding.subject:<{width}}  {finding.says}", ""))]
+    if finding.advice:
+        lines.append(((f"{'':<{width + 9}}  {finding.advice}", "dim"),))
+    return lines
+
+
+def register(app: typer.Typer) -> None:
+    """Add `doctor` to the root command."""
+    app.command(short_help="Say what is there, and what to do about what is not.")(doctor)

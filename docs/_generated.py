@@ -1,0 +1,78 @@
+"""Pages that are made while the site is built: the start from the README, the reference from the program.
+
+Run by mkdocs-gen-files. Nothing of it is committed, so it cannot fall behind what it is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mkdocs_gen_files
+import typer
+
+import dfer_prompts
+from dfer_model.settings import PRESETS, Settings
+from dfer_prompts.cli.app import app
+
+ROOT = Path(__file__).parent.parent
+WIDTH = 80  # columns of a help text
+DEMO = "dfer_model/demo_clip/README.md"
+MODEL = ("dfer_clip", "prompt_learner", "temporal", "strategies", "training", "metrics", "statistics")
+
+
+def write(page: str, text: str) -> None:
+    """A page of the site."""
+    with mkdocs_gen_files.open(page, "w") as file:
+        file.write(text)
+
+
+def from_readme(text: str) -> str:
+    """The README as a page: links from where the page is, no badges, which come from other servers."""
+    text = "\n".join(line for line in text.splitlines() if not line.startswith("[![")) + "\n"
+    text = text.replace(f"]({DEMO})", "](demo.md)").replace("](LICENSE)", "](licence.md)")
+    return text.replace("](CITATION.cff)", "](citation.md)").replace("](docs/", "](")
+
+
+def commands(command: Any, words: tuple[str, ...], above: Any = None) -> Iterator[str]:
+    """A section for each command, with what `--help` prints."""
+    context = command.make_context(words[-1], [], parent=above, resilient_parsing=True, terminal_width=WIDTH)
+    below = getattr(command, "commands", {})
+    level = "#" * min(len(words) + 1, 4)
+    title = " ".join(words[1:]) or words[0]
+    yield f"{level} {title}\n\n```text\n{command.get_help(context)}\n```\n"
+    for name, each in below.items():
+        yield from commands(each, (*words, name), context)
+
+
+def settings() -> Iterator[str]:
+    """A row for each setting of a training."""
+    yield "# Settings\n\n`--set KEY=VALUE` changes one, over any preset; a run's `config.yaml` has all.\n"
+    yield "| setting | default | paper | what it is |\n| --- | --- | --- | --- |"
+    default, paper = PRESETS["default"], PRESETS["paper"]
+    for name, field in Settings.model_fields.items():
+        values = [f"`{getattr(each, name)}`" for each in (default, paper)]
+        if field.default_factory:  # a number of this machine
+            values = ["by the machine"] * 2
+        yield f"| `{name}` | {' | '.join(values)} | {field.description} |"
+
+
+def python() -> Iterator[str]:
+    """What the package's own `__init__` lists."""
+    yield "# Python\n\nImported from `dfer_prompts`. How it goes together: [In Python](../python.md).\n"
+    for module, names in dfer_prompts._HOMES.items():
+        for name in names:
+            yield f"::: dfer_prompts.{module}.{name}\n"
+
+
+write("index.md", from_readme((ROOT / "README.md").read_text("utf-8")))
+write("demo.md", (ROOT / DEMO).read_text("utf-8"))
+write("licence.md", f"# Licence\n\n```text\n{(ROOT / 'LICENSE').read_text('utf-8')}```\n")
+write("citation.md", f"# Citation\n\n```yaml\n{(ROOT / 'CITATION.cff').read_text('utf-8')}```\n")
+write("reference/commands.md", "\n".join(commands(typer.main.get_command(app), ("dfer-prompts",))))
+write("reference/settings.md", "\n".join(settings()) + "\n")
+write("reference/python.md", "\n".join(python()))
+options = "{show_root_heading: false, show_root_toc_entry: false}"
+model = "\n".join(f"## {name}\n\n::: dfer_model.{name}\n    options: {options}\n" for name in MODEL)
+write("reference/model.md", f"# The model\n\n{model}")

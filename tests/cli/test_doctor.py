@@ -1,0 +1,177 @@
+"""`dfer-prompts doctor`: what it finds, says to do, and ends with."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dfer_model.machine import library_findings, unfit
+from dfer_prompts.studies import doctor
+
+from ..model import tiny
+from ..prompts.endpoint import FakeEndpoint, endless, serve
+from .test_run import Terminal
+
+KEY = "sk-a-key-that-must-not-be-shown"
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
+    return Terminal(monkeypatch, capsys)
+
+
+def found(run: Terminal, status: int = 0) -> dict[str, dict[str, Any]]:
+    out, _ = run("doctor", "--json", status=status)
+    said = json.loads(out)
+    assert said["works"] is (status == 0)
+    return {each["subject"]: each for each in said["findings"]}
+
+
+def test_an_empty_workspace_works_and_what_is_missing_has_advice(run: Terminal, isolated: Path) -> None:
+    out, err = run("doctor")
+    lines = {
+        line.split()[1]: line for line in out.splitlines() if line.startswith(("ok", "missing", "wrong"))
+    }
+    assert lines["torch"].split()[0] == "ok"
+    assert lines["workspace"].endswith(str(isolated))
+    after = out[out.index(lines["language"]) :].splitlines()
+    assert after[0].startswith("missing")
+    assert "OPENAI_API_KEY" in after[1]
+    assert "--source facs" in after[1]
+    assert err == ""
+    assert list(isolated.iterdir()) == []  # to look leaves nothing behind
+
+
+def test_every_finding_that_is_not_ok_says_what_to_do(run: Terminal) -> None:
+    findings = found(run)
+    assert {"Python", "torch", "torchvision", "cores", "bfloat16", "video", "CLIP weights"} <= {*findings}
+    assert [name for name, each in findings.items() if each["state"] != "ok" and not each["advice"]] == []
+    assert findings["cores"]["says"] == str(len(os.sched_getaffinity(0)))
+
+
+def asked(endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", endpoint.base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+def test_a_server_that_answers_is_named_with_its_models_and_without_the_key(
+    run: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve() as endpoint:
+        endpoint.models = ["small:1b", "large:70b"]
+        asked(endpoint, monkeypatch)
+        out, _ = run("doctor")
+        assert endpoint.authorizations == [f"Bearer {KEY}"]
+        assert endpoint.asked == []  # nothing is paid for
+    assert f"{endpoint.base_url} answers with a key; it has large:70b, small:1b" in out
+    assert KEY not in out
+
+
+def test_a_model_that_the_server_does_not_have(run: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("dfer.yaml").write_text("model: smal:1b\n")
+    with serve() as endpoint:
+        endpoint.models = ["large:70b", "small:1b"]
+        asked(endpoint, monkeypatch)
+        finding = found(run)["language model"]
+    assert finding["state"] == "wrong"
+    assert "does not know the model 'smal:1b'" in finding["says"]
+    assert finding["advice"] == "It has: small:1b, large:70b"
+
+
+def test_a_server_that_is_not_there(run: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve() as endpoint:
+        asked(endpoint, monkeypatch)
+    finding = found(run)["language model"]
+    assert finding["state"] == "wrong"
+    assert finding["says"] == f"nothing answers at {endpoint.base_url} (Connection refused)"
+    assert not finding["needed"]  # training needs no language model
+
+
+def test_a_server_that_never_ends_its_answer_is_not_waited_for(
+    run: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "ANSWER_S", 0.3)
+    with serve() as endpoint:
+        endpoint.models_reply = endless(pause=0.05)
+        asked(endpoint, monkeypatch)
+        finding = found(run)["language model"]
+    assert (finding["state"], finding["says"]) == ("wrong", f"{endpoint.base_url} did not answer in time")
+
+
+def test_a_key_that_is_refused_is_not_repeated(run: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve() as endpoint:
+        endpoint.api_key = "another"
+        asked(endpoint, monkeypatch)
+        out, _ = run("doctor")
+    assert f"wrong    language model   {endpoint.base_url} does not accept the key in OPENAI_API_KEY" in out
+    assert KEY not in out
+
+
+def test_datasets_of_dfer_yaml_are_opened(run: Terminal, isolated: Path) -> None:
+    tiny.pack(isolated / "packed")
+    (isolated / "half").mkdir()
+    Path("dfer.yaml").write_text(
+        "datasets: {mine: packed, half: half, gone: gone, far: 'hf://datasets/a/b'}\n"
+    )
+    findings = found(run)
+    assert findings["dfer.yaml"]["says"] == "sets datasets"
+    assert findings["dataset mine"]["state"] == "ok"
+    assert "12 clips of 3 classes" in findings["dataset mine"]["says"]
+    assert findings["dataset half"]["state"] == "wrong"
+    assert "which is no folder" in findings["dataset gone"]["says"]
+    assert "data prepare" in findings["dataset gone"]["advice"]
+    assert findings["dataset far"]["says"] == "hf://datasets/a/b, which was not asked"
+
+
+def test_a_broken_dfer_yaml_is_what_does_not_work(run: Terminal) -> None:
+    Path("dfer.yaml").write_text("modle: llama3\n")
+    findings = found(run, status=1)
+    assert "unknown key 'modle'" in findings["dfer.yaml"]["says"]
+    _, err = run("doctor", status=1)
+    assert err.startswith("Error: does not work as it is: dfer.yaml\n")
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder that even root cannot write to")
+def test_a_workspace_that_cannot_be_written_to(run: Terminal) -> None:
+    out, err = run("--workspace", "/proc/self", "doctor", status=1)
+    assert "cannot be written to" in out
+    assert "--workspace DIR" in out
+    assert "does not work as it is: workspace" in err
+
+
+def test_a_library_that_is_broken_is_named_and_the_rest_looked_at(isolated: Path) -> None:
+    (isolated / "site" / "torch").mkdir(parents=True)
+    (isolated / "site" / "torch" / "__init__.py").write_text("raise OSError('libcudart.so.99: not found')\n")
+    path = os.pathsep.join([str(isolated / "site"), str(Path(__file__).parents[2])])
+    command = [sys.executable, "-m", "dfer_prompts", "doctor", "--json"]
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    findings = {each["subject"]: each for each in json.loads(done.stdout)["findings"]}
+    assert findings["torch"]["state"] == "wrong"
+    assert "libcudart.so.99" in findings["torch"]["says"]
+    assert findings["video"]["state"] == "ok"
+    assert findings["workspace"]["state"] == "ok"
+
+
+def test_versions_that_do_not_fit_each_other() -> None:
+    wanted = {
+        "torchvision": ["numpy", "torch (>=99)", "scipy>=999; extra == 'scipy'"],
+        "dfer-prompts": ["torch>=99", "no-such-library>=2", "ruff>=999; extra == 'dev'"],
+    }
+    findings = {each.subject: each for each in library_findings(lambda name: wanted.get(name, []))}
+    assert findings["torch"].state == "ok"
+    assert findings["torchvision"].state == "wrong"
+    assert "requires torch>=99 but 2" in findings["torchvision"].says
+    assert findings["torchvision"].advice == "pip install 'torch>=99'"
+    assert findings["no-such-library"].says == "no-such-library>=2 but none is installed"
+    assert "libraries" not in findings
+    (problem,) = unfit("dfer-prompts", lambda name: wanted[name], extra="dev")
+    assert problem.startswith("ruff>=999 but ")
