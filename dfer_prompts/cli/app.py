@@ -19,6 +19,7 @@ from ..asking.redaction import redact_environment
 from ..errors import DferPromptsError, InputError, system_words
 from ..workspace import Workspace
 from . import (
+    calibrate,
     classes,
     compare,
     data,
@@ -57,6 +58,7 @@ for module in (
     ensemble,
     data,
     run,
+    calibrate,
     import_checkpoint,
     export,
     push_model,
