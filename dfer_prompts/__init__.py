@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .sources.sentences import sentence_set as sentence_set
     from .studies.calibrating import calibrate as calibrate
     from .studies.comparing import compare as compare
+    from .studies.explaining import explain as explain
     from .studies.exporting import export_model as export_model
     from .studies.importing import import_checkpoint as import_checkpoint
     from .studies.judging import evaluate as evaluate
@@ -123,6 +124,7 @@ _HOMES = {
     "sources.sentences": ("sentence_set",),
     "studies.calibrating": ("calibrate",),
     "studies.comparing": ("compare",),
+    "studies.explaining": ("explain",),
     "studies.exporting": ("export_model",),
     "studies.importing": ("import_checkpoint",),
     "studies.judging": (
