@@ -46,9 +46,9 @@ class ReadDescriptors:
     words: Tensor  # (descriptors, width), unit norm
 
     def evidence(self, frames: Tensor, mean: Tensor) -> Evidence:
-        """Evidence in one clip: `frames` (T, width) its frame features, `mean` (width,) their mean in general.
+        """Evidence in one clip: `frames` (T, width) are its frame features, `mean` (width,) a mean.
 
-        Frame features are of unit norm, and so are those that `mean` is of.
+        It is that of frames in general; frame features are of unit norm.
         """
         with torch.inference_mode():
             rise = self.words @ frames.T - (self.words @ mean)[:, None]  # (descriptors, T)

@@ -82,8 +82,8 @@ def _heat_map(figure: Figure, axes: Axes, explained: Explanation, rows: list[int
     for place in _borders(explained, rows):
         axes.axhline(place - 0.5, color="#333333", linewidth=0.8)
     known = [(at, second) for at, second in enumerate(explained.seconds) if second is not None]
-    places = [at for at, _ in known] or range(len(explained.seconds))
-    axes.set_xticks(places, [f"{second:.1f}" for _, second in known] or [at + 1 for at in places], fontsize=8)
+    places = [at for at, _ in known] or list(range(len(explained.seconds)))
+    axes.set_xticks(places, [f"{second:.1f}" for _, second in known] or map(str, places), fontsize=8)
     axes.set_xlabel("seconds" if known else "frame", fontsize=8)
     bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.5, aspect=40, pad=0.02)
     bar.set_label("rise in cosine", fontsize=8)
@@ -102,10 +102,17 @@ def _classes(axes: Axes, explained: Explanation, order: list[str], rows: list[in
         share = explained.probabilities[name]
         middle = (top + bottom - 1) / 2
         axes.barh(middle, 100 * share, height=0.7 * (bottom - top), color=ANSWER if number == 0 else OTHER)
+        inside = share > 0.5  # no room is left of it
         axes.text(
-            1.5, middle, f"{name} {100 * share:.0f}%", fontsize=8, va="center", parse_math=False,
-            bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1},
-        )  # fmt: skip
+            100 * share + (-2 if inside else 2),
+            middle,
+            f"{name} {100 * share:.0f}%",
+            fontsize=8,
+            va="center",
+            ha="right" if inside else "left",
+            color="white" if inside else "black",
+            parse_math=False,
+        )
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 100)
     axes.set_yticks([])

@@ -37,7 +37,7 @@ def explain(
 ) -> None:
     """Show which descriptors the frames of a video come near, and when, beside the run's answer.
 
-    It is evidence of similarity, not the model's own sum: docs/explanations.md says how far it can be trusted.
+    It is evidence of similarity, not the model's own sum: docs/explanations.md says how far to trust it.
 
     Example: dfer-prompts explain v2-fold1 clip.mp4 --plot why.png
     """
@@ -86,8 +86,8 @@ def _show(explained: ExplainedVideo) -> None:
     else:
         most = max(range(len(told.attention)), key=told.attention.__getitem__)
         print_line(
-            f"The temporal model looks most at {_when(explained, most)}, with {100 * told.attention[most]:.0f}% "
-            f"of its attention; {100 / (1 + len(told.attention)):.0f}% would be its equal share."
+            f"The temporal model looks most at {_when(explained, most)}: {100 * told.attention[most]:.0f}% of "
+            f"its attention; {100 / (1 + len(told.attention)):.0f}% would be its equal share."
         )
     message(WHAT_IT_IS)
 

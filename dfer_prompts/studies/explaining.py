@@ -15,7 +15,7 @@ from .texts import descriptor_texts
 
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
-    from dfer_model.explanation import Explanation
+    from dfer_model.explanation import Explainer, Explanation
     from dfer_model.runs import Run
 
 
@@ -91,15 +91,16 @@ def _described(run: Run, given: DescriptionSet | str | None, workspace: Workspac
         return described
     if not run.settings.uses_texts:
         raise InputError(f"{run.id} was given no texts\nName descriptors to explain it by: --descriptions v1")
+    absent = InputError(
+        f"the descriptors of {run.texts.name} that {run.id} was trained on are not here\n"
+        "A run keeps whole sentences only; name a set to explain it by: --descriptions V"
+    )
     try:
         described = store.load(run.texts.name)
-    except InputError:
-        described = None
-    if described is None or described.sha256 != run.texts.sha256:
-        raise InputError(
-            f"the descriptors of {run.texts.name} that {run.id} was trained on are not here\n"
-            "A run keeps whole sentences only; name a set to explain it by: --descriptions V"
-        )
+    except InputError as error:
+        raise absent from error
+    if described.sha256 != run.texts.sha256:
+        raise absent
     return described
 
 
@@ -111,12 +112,12 @@ def _clips(run: Run) -> PackedClips | None:
         return None
 
 
-def _notes(run: Run, explainer: Any) -> tuple[str, ...]:
+def _notes(run: Run, explainer: Explainer) -> tuple[str, ...]:
     notes = []
     if explainer.reference is None:
         notes.append(
-            f"the clips that {run.id} was trained on are not here: each descriptor is shown above its mean in "
-            "this video, so what is there all the time does not rise"
+            f"the clips that {run.id} was trained on are not here: each descriptor is shown above its mean "
+            "in this video, so what is there all the time does not rise"
         )
     if run.settings.test_segments * run.settings.test_crops > 1:
         notes.append("these are the whole frames of one sample; `predict` averages several of them")
