@@ -85,9 +85,10 @@ def _show(explained: ExplainedVideo) -> None:
         print_line("There is no temporal model: the answer is to the mean of all frames, each alike.")
     else:
         most = max(range(len(told.attention)), key=told.attention.__getitem__)
+        share, equal = 100 * told.attention[most], 100 / (1 + len(told.attention))
         print_line(
-            f"The temporal model looks most at {_when(explained, most)}: {100 * told.attention[most]:.0f}% of "
-            f"its attention; {100 / (1 + len(told.attention)):.0f}% would be its equal share."
+            f"The temporal model looks most at {_when(explained, most)}, with {share:.0f}% of its attention; "
+            f"an equal share would be {equal:.0f}%."
         )
     message(WHAT_IT_IS)
 
