@@ -148,6 +148,11 @@ def text_clip(run: Run, weights: str | None = None) -> Clip:
             f"a {settings.classifier} classifier has no text tower: nothing says how near its features are "
             "to words\nExplain a run that stands on CLIP: --strategy dfer-clip, coop, cocoop or fine-tuning"
         )
+    if "imported" in run.config:
+        raise InputError(
+            f"{run.id} was imported: the text tower of its CLIP was not kept, and nothing else can read its "
+            "descriptors\nExplain a run that was trained here"
+        )
     needed = (
         f"{run.id} keeps no text tower; the one of {settings.clip} that it began from is needed to read "
         "descriptors\nGive its weights: --weights FILE"

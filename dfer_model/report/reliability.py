@@ -14,7 +14,7 @@ from .figures import drawn
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-RIGHT, GAP = "#2f6f8f", "#d9822b"
+RIGHT, SAID, CLIPS = "#2f6f8f", "#d9822b", "#9fb8c4"
 EDGES = np.linspace(0, 1, CALIBRATION_BINS + 1)
 
 
@@ -32,7 +32,7 @@ def reliability_figure(
             _shares(panels[0, column], measured)
             panels[0, column].set_title(heading, fontsize=10)
             panels[1, column].bar(
-                EDGES[:-1], measured.clips, width=1 / CALIBRATION_BINS, align="edge", color="#9fb8c4"
+                EDGES[:-1], measured.clips, width=1 / CALIBRATION_BINS, align="edge", color=CLIPS
             )
             panels[1, column].set_xlabel("said: probability of the answer")
             for axes in panels[:, column]:
@@ -47,9 +47,7 @@ def _shares(axes: Axes, measured: Reliability) -> None:
     at, right, said = EDGES[:-1][held], measured.right[held], measured.said[held]
     width = 1 / CALIBRATION_BINS
     axes.bar(at, right, width=width, align="edge", color=RIGHT, edgecolor="white", label="right")
-    axes.bar(
-        at, said - right, width=width, bottom=right, align="edge", color=GAP, alpha=0.45, label="gap to said"
-    )
+    axes.hlines(said, at, at + width, color=SAID, linewidth=3, label="said")
     axes.plot([0, 1], [0, 1], color="#555555", linewidth=0.8, linestyle=":")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)

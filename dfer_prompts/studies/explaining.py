@@ -114,6 +114,10 @@ def _clips(run: Run) -> PackedClips | None:
 
 def _notes(run: Run, explainer: Explainer) -> tuple[str, ...]:
     notes = []
+    if explainer.model.temperature != 1:
+        notes.append(
+            f"the probabilities are calibrated: logits are divided by {explainer.model.temperature:.3g}"
+        )
     if explainer.reference is None:
         notes.append(
             f"the clips that {run.id} was trained on are not here: each descriptor is shown above its mean "

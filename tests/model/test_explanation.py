@@ -142,6 +142,9 @@ def test_a_text_tower_that_cannot_be_had_is_said(run: Run, tmp_path: Path) -> No
         text_clip(with_settings(weights=str(tmp_path / "gone.pt")))
     with pytest.raises(InputError, match="has no text tower"):
         text_clip(with_settings(classifier="r3d-18", weights="KINETICS400_V1"))
+    imported = Run(run.folder, run.config | {"imported": {"file": "model.pth"}}, run.texts)
+    with pytest.raises(InputError, match="was imported"):
+        text_clip(imported)
     other = Run(run.folder, run.config | {"clip": run.config["clip"] | {"sha256": "00"}}, run.texts)
     with pytest.raises(InputError, match=r"not the weights(.|\n)*--weights FILE"):
         text_clip(other)
