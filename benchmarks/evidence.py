@@ -11,7 +11,7 @@ tower as it was and with a fine-tuned one, and explains the clips of the fold th
   goes again, how near a frame is to the middle of its clip. The temporal model's attention stands beside.
 
 Fails (exit 1) when the descriptors' mean over all frames is not 0.1 above that of the control. Takes about
-five minutes on two cores; `--small` is for trying it out.
+eight minutes on two cores; `--small` is for trying it out.
 """
 
 from __future__ import annotations
