@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from dfer_model.runs import Predictions, Run
 
 FEW = 100  # clips
+NO_GAIN = (
+    "on the fold that judges, this temperature makes the log-loss no smaller: what held for the clips it was "
+    "fitted on does not hold there; remove calibration.json to leave the probabilities as they were"
+)
 PICTURES = ("reliability.png", "reliability.svg")
 
 
@@ -98,6 +102,9 @@ def calibrate(
     judged = None
     if judging is not None:
         judged = _compared(f"the clips of fold {found.fold}, which judges", judging, temperature)
+        if judged.after.likelihood_loss >= judged.before.likelihood_loss:
+            notes = (*notes, NO_GAIN)
+            note(NO_GAIN)
     _draw(found, judging or predictions, judged or fitted, temperature)
     write_calibration(found, calibration)
     return CalibratedRun(found.id, found.folder, calibration, fitted, judged, notes)

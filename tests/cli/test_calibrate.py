@@ -67,6 +67,9 @@ def test_a_temperature_is_fitted_kept_and_told_of(
     assert told["judged"]["before"]["calibration_error"] == pytest.approx(before.calibration_error)
     assert "chose the epoch" in err
     assert "6 clips are few" in err
+    fell = told["judged"]["after"]["likelihood_loss"] < told["judged"]["before"]["likelihood_loss"]
+    assert ("makes the log-loss no smaller" in err) != fell
+    assert ("makes the log-loss no smaller" in " ".join(told["notes"])) != fell
     for name in told["pictures"]:
         assert (folder / name).stat().st_size > 1000
 
