@@ -38,6 +38,32 @@ class Evidence:
         return sorted(np.argsort(-self.rise[mine].mean(axis=0), kind="stable")[:count].tolist())
 
 
+@dataclass(frozen=True)
+class ReadDescriptors:
+    """Descriptors as a text tower reads them, one by one and without contexts."""
+
+    pairs: tuple[tuple[str, str], ...]  # (class name, descriptor)
+    words: Tensor  # (descriptors, width), unit norm
+
+    def evidence(self, frames: Tensor, mean: Tensor) -> Evidence:
+        """Evidence in one clip: `frames` (T, width) are its frame features, `mean` (width,) a mean.
+
+        It is that of frames in general; frame features are of unit norm.
+        """
+        with torch.inference_mode():
+            rise = self.words @ frames.T - (self.words @ mean)[:, None]  # (descriptors, T)
+        return Evidence(self.pairs, rise.numpy())
+
+
+def read_descriptors(descriptors: Mapping[str, Sequence[str]], clip: Clip) -> ReadDescriptors:
+    """The descriptors of each class by `clip`'s text tower. Raises InputError for one that does not fit."""
+    pairs = tuple((name, text) for name, texts in descriptors.items() for text in texts)
+    names, texts = zip(*pairs, strict=True)
+    with torch.inference_mode():
+        learner = PromptLearner(clip, [[text] for text in texts], contexts=0, class_names=names)
+        return ReadDescriptors(pairs, F.normalize(learner.class_weights(TextTower(clip)), dim=-1))
+
+
 def descriptor_evidence(
     frames: Tensor, reference: Tensor, descriptors: Mapping[str, Sequence[str]], clip: Clip
 ) -> Evidence:
@@ -46,10 +72,4 @@ def descriptor_evidence(
     `frames` (T, width) are the clip's frame features, `reference` (N, width) those of other clips, both of
     unit norm; the descriptors are put to `clip`'s text tower one by one, without contexts.
     """
-    pairs = tuple((name, text) for name, texts in descriptors.items() for text in texts)
-    names, texts = zip(*pairs, strict=True)
-    with torch.inference_mode():
-        learner = PromptLearner(clip, [[text] for text in texts], contexts=0, class_names=names)
-        words = F.normalize(learner.class_weights(TextTower(clip)), dim=-1)  # (descriptors, width)
-        rise = words @ frames.T - (words @ reference.T).mean(dim=1, keepdim=True)  # (descriptors, T)
-    return Evidence(pairs, rise.numpy())
+    return read_descriptors(descriptors, clip).evidence(frames, reference.mean(dim=0))

@@ -92,13 +92,39 @@ def calibration_error(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
     equations 2, 3 and 5). `labels` (clips,), `logits` (clips, classes). Raises InputError for logits that are
     not finite.
     """
+    said, right, bins = _said(labels, logits)
+    return 100 * float(np.abs(np.bincount(bins, weights=right - said)).sum() / len(said))
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """What was said against what was right, in the bins of `calibration_error`: each array is (15,)."""
+
+    clips: npt.NDArray[np.int64]
+    said: npt.NDArray[np.float64]  # mean softmax of the answers, 0..1; NaN in an empty bin
+    right: npt.NDArray[np.float64]  # share of right answers, 0..1; NaN in an empty bin
+
+
+def reliability(labels: npt.ArrayLike, logits: npt.ArrayLike) -> Reliability:
+    """The bins whose gaps `calibration_error` averages; raises as it does."""
+    said, right, bins = _said(labels, logits)
+    clips = np.bincount(bins, minlength=CALIBRATION_BINS)
+    with np.errstate(invalid="ignore"):
+        means = [
+            np.bincount(bins, weights=each, minlength=CALIBRATION_BINS) / clips for each in (said, right)
+        ]
+    return Reliability(clips, *means)
+
+
+def _said(
+    labels: npt.ArrayLike, logits: npt.ArrayLike
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+    """Of each clip: the softmax of its answer, whether that is right, and the bin it falls in."""
     from scipy.special import softmax
 
     scores = np.asarray(logits, dtype=np.float64)
     if not np.isfinite(scores).all():
         raise InputError("logits that are not finite cannot be measured")
-    probabilities = softmax(scores, axis=1)
-    gaps = (scores.argmax(axis=1) == np.asarray(labels)) - probabilities.max(axis=1)
+    said = softmax(scores, axis=1).max(axis=1)
     edges = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
-    bins = np.searchsorted(edges, probabilities.max(axis=1), side="left")
-    return 100 * float(np.abs(np.bincount(bins, weights=gaps)).sum() / len(gaps))
+    return said, scores.argmax(axis=1) == np.asarray(labels), np.searchsorted(edges, said, side="left")

@@ -94,7 +94,7 @@ def predict_video(
     views = crop_views(samples, model.image_size, settings.test_crops)  # (views, T, 3, S, S)
     with torch.inference_mode(), precision(settings.precision, device):
         logits = [model(view[None].to(device))[0].float() for view in views]
-        probabilities = torch.stack(logits).mean(dim=0).softmax(dim=-1).tolist()
+        probabilities = model.probabilities(torch.stack(logits).mean(dim=0)).tolist()
     if not all(0 <= value <= 1 for value in probabilities):
         raise WorkError(f"the model's answer to {video} is not finite: its weights are spoiled")
     return Prediction(

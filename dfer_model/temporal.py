@@ -7,6 +7,8 @@ and the video feature is the class token of the last layer, without a final norm
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
@@ -27,12 +29,21 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(clips, tokens, width) -> the same shape."""
-        q, k, v = (
-            self.qkv(x).unflatten(-1, (3, HEADS, HEAD_WIDTH)).permute(2, 0, 3, 1, 4)
-        )  # (clips, 8, tokens, 64)
+        q, k, v = self._heads(x)
         heads = F.scaled_dot_product_attention(q, k, v)  # softmax(q k^T / sqrt(64)) v
         mixed: Tensor = self.out(heads.transpose(1, 2).flatten(2))  # (clips, tokens, width)
         return mixed
+
+    def shares(self, x: Tensor) -> Tensor:
+        """softmax(q k^T / sqrt(64)): (clips, tokens, width) -> (clips, 8, tokens, tokens), rows of sum 1."""
+        q, k, _ = self._heads(x)
+        shares: Tensor = (q @ k.transpose(-2, -1) / HEAD_WIDTH**0.5).softmax(dim=-1)
+        return shares
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """q, k and v of each head: (3, clips, 8, tokens, 64)."""
+        heads: Tensor = self.qkv(x).unflatten(-1, (3, HEADS, HEAD_WIDTH)).permute(2, 0, 3, 1, 4)
+        return heads
 
 
 class Layer(nn.Module):
@@ -65,7 +76,21 @@ class TemporalModel(nn.Module):
 
     def forward(self, frame_features: Tensor) -> Tensor:
         """(clips, T, width) -> (clips, width)."""
-        token = self.class_token.expand(frame_features.shape[0], 1, -1)  # len() would fix it in an export
-        z = torch.cat([token, frame_features], dim=1) + self.positions  # (clips, T + 1, width)
-        video: Tensor = self.layers(z)[:, 0]
+        video: Tensor = self.layers(self._tokens(frame_features))[:, 0]
         return video
+
+    def attention(self, frame_features: Tensor) -> Tensor:
+        """What the class token looks at in the last layer, the mean over its heads: (clips, T + 1).
+
+        Of (clips, T, width). The first is the class token itself, the others are the frames; they sum to 1.
+        With more than one layer, what stands at a frame's place has other frames in it already.
+        """
+        z = self.layers[:-1](self._tokens(frame_features))
+        last = cast(Layer, self.layers[-1])
+        shares: Tensor = last.attention.shares(last.attention_norm(z))  # (clips, 8, T + 1, T + 1)
+        return shares.mean(dim=1)[:, 0]
+
+    def _tokens(self, frame_features: Tensor) -> Tensor:
+        """z_0: (clips, T, width) -> (clips, T + 1, width)."""
+        token = self.class_token.expand(frame_features.shape[0], 1, -1)  # len() would fix it in an export
+        return torch.cat([token, frame_features], dim=1) + self.positions

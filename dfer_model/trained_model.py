@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .batches import PixelScale, pixel_scale
+from .calibration import read_calibration
 from .checkpoints import load_weights
 from .classifier import Classifier
 from .errors import InputError
@@ -25,12 +26,17 @@ class TrainedModel(nn.Module):
         self.model = model
         self.scale = scale
         self.image_size = image_size  # pixels, both sides
+        self.temperature = 1.0  # what logits are divided by for probabilities; 1 where nothing was calibrated
         self.register_buffer("class_weights", class_weights.detach())
 
     def forward(self, frames: Tensor) -> Tensor:
         """uint8 frames (clips, T, 3, H, W) -> logits (clips, classes)."""
         logits: Tensor = self.model(self.scale(frames), self.class_weights)
         return logits
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Logits (..., classes) -> probabilities, calibrated where the run is; their order is the same."""
+        return (logits / self.temperature).softmax(dim=-1)
 
 
 class _NoTextTower(nn.Module):
@@ -43,10 +49,16 @@ class _NoTextTower(nn.Module):
 def load_trained(run: Run, device: torch.device) -> TrainedModel:
     """The model of a finished run, on `device` and in eval mode; no CLIP weights are needed beside the run's.
 
+    Its probabilities are calibrated where the run is (`calibration.json`); its logits never are.
+
     Raises InputError when the run is not finished, or its files are damaged or do not fit each other.
     """
     run.require_finished()
-    return load_model(run, run.folder / "model.safetensors", device)
+    model = load_model(run, run.folder / "model.safetensors", device)
+    calibrated = read_calibration(run)
+    if calibrated is not None:
+        model.temperature = calibrated.temperature
+    return model
 
 
 def load_model(run: Run, weights: Path, device: torch.device) -> TrainedModel:

@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from .sources.controls import control_set as control_set
     from .sources.facs import facs_set as facs_set
     from .sources.sentences import sentence_set as sentence_set
+    from .studies.calibrating import calibrate as calibrate
     from .studies.comparing import compare as compare
+    from .studies.explaining import explain as explain
     from .studies.exporting import export_model as export_model
     from .studies.importing import import_checkpoint as import_checkpoint
     from .studies.judging import evaluate as evaluate
@@ -120,7 +122,9 @@ _HOMES = {
     "sources.controls": ("control_set",),
     "sources.facs": ("facs_set",),
     "sources.sentences": ("sentence_set",),
+    "studies.calibrating": ("calibrate",),
     "studies.comparing": ("compare",),
+    "studies.explaining": ("explain",),
     "studies.exporting": ("export_model",),
     "studies.importing": ("import_checkpoint",),
     "studies.judging": (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,24 @@ def heat_map_figure(
                     column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=font * 0.9
                 )
             figure.colorbar(image, ax=axes, shrink=0.7)
+        _save(figure, path)
+
+
+@contextmanager
+def drawn(path: Path, inches: tuple[float, float]) -> Iterator[Figure]:
+    """An empty figure of a size to draw on, which is then kept whole as `path`, a PNG or SVG, or not at all.
+
+    Raises InputError for another suffix.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    check_picture(path)
+    with rc_context(_SVG):
+        figure = Figure(figsize=inches, layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
         _save(figure, path)
 
 

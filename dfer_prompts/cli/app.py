@@ -19,6 +19,7 @@ from ..asking.redaction import redact_environment
 from ..errors import DferPromptsError, InputError, system_words
 from ..workspace import Workspace
 from . import (
+    calibrate,
     classes,
     compare,
     data,
@@ -26,6 +27,7 @@ from . import (
     descriptions,
     doctor,
     ensemble,
+    explain,
     export,
     generate,
     import_checkpoint,
@@ -59,6 +61,8 @@ for module in (
     ensemble,
     data,
     run,
+    calibrate,
+    explain,
     import_checkpoint,
     export,
     push_model,

@@ -201,6 +201,11 @@ def evaluate(
         return
     for name, each in {evaluated.selection: evaluated.measures, **evaluated.beside}.items():
         _show_measures(f"{evaluated.run} on {evaluated.clips_judged}, {CHOICE[name]}", each)
+    if evaluated.calibrated is not None:
+        message(
+            f"Divided by the temperature {evaluated.calibrated.temperature:.3g} that `calibrate` fitted, "
+            f"the calibration error is {evaluated.calibrated.calibration_error:.2f}; no answer changes"
+        )
 
 
 def predict(
@@ -214,12 +219,19 @@ def predict(
 
     Example: dfer-prompts predict v2-fold1 clip.mp4 another.mp4
     """
+    from dfer_model.calibration import read_calibration
     from dfer_model.prediction import WHOLE_FRAMES, Refusal, predict_each
 
     from ..studies.judging import finished_run
 
     found = finished_run(run, context.obj)
     message(WHOLE_FRAMES)
+    calibrated = read_calibration(found)
+    if calibrated is not None:
+        message(
+            f"Probabilities are calibrated: logits are divided by {calibrated.temperature:.3g}, fitted on "
+            f"{calibrated.fitted_on}; no answer changes"
+        )
     said: list[dict[str, Any]] = []
     refused = 0
     for answer in predict_each(found, videos, device):
@@ -232,7 +244,8 @@ def predict(
             if not as_json:
                 _show_prediction(answer)
     if as_json:
-        print_json({"run": found.id, "frames_are": "whole", "videos": said})
+        temperature = calibrated.temperature if calibrated is not None else None
+        print_json({"run": found.id, "frames_are": "whole", "temperature": temperature, "videos": said})
     if refused:
         raise typer.Exit(InputError.exit_status)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Calibrated:
+    """What a run's own temperature makes of an evaluation; the answers, and so all else, stay the same."""
+
+    temperature: float
+    calibration_error: float  # percent
+
+
+@dataclass(frozen=True)
 class Evaluated:
     """A run judged on clips, the epoch chosen as `selection` says.
 
@@ -36,6 +44,7 @@ class Evaluated:
     measures: Measures
     predictions: Predictions
     beside: dict[str, Measures]
+    calibrated: Calibrated | None = None  # None for a run without a fitted temperature
 
     def as_dict(self) -> dict[str, Any]:
         """What `evaluate --json` prints."""
@@ -47,6 +56,7 @@ class Evaluated:
             "selection": self.selection,
             **self.measures.as_dict(),
             "beside": {name: each.as_dict() for name, each in self.beside.items()},
+            "calibrated": None if self.calibrated is None else asdict(self.calibrated),
         }
 
 
@@ -74,7 +84,7 @@ def evaluate(
 
     place = workspace or Workspace.find()
     found = finished_run(run, place)
-    clips = _own_clips(found) if dataset is None else open_dataset(place, dataset)
+    clips = own_clips(found) if dataset is None else open_dataset(place, dataset)
     judged = judged_clips(found, clips, every=every)
     folds = sorted({int(fold) for fold in clips.folds[judged.indices]})
     notes = (*judged.notes, *seen_notes(found, clips, folds, place))
@@ -93,6 +103,7 @@ def evaluate(
         found.measured(predictions),
         predictions,
         _beside(found, clips, every),
+        _calibrated(found, predictions),
     )
 
 
@@ -133,7 +144,17 @@ def _beside(run: Run, clips: PackedClips, every: bool) -> dict[str, Measures]:
     return {name: run.measures(name) for name in run.selections if name != run.selected}
 
 
-def _own_clips(run: Run) -> PackedClips:
+def _calibrated(run: Run, predictions: Predictions) -> Calibrated | None:
+    from dfer_model.calibration import read_calibration, said
+
+    known = read_calibration(run)
+    if known is None:
+        return None
+    return Calibrated(known.temperature, said(predictions, known.temperature).calibration_error)
+
+
+def own_clips(run: Run) -> PackedClips:
+    """The clips a run was trained with. Raises InputError where they are not known or no longer there."""
     from dfer_model.data.packed import PackedClips
 
     own = run.config["dataset"]["path"]

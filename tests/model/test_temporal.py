@@ -70,3 +70,20 @@ def test_the_order_of_frames_matters() -> None:
     model = TemporalModel(64, 4, 1)
     features = torch.randn(1, 4, 64)
     assert not torch.allclose(model(features), model(features.flip(1)), atol=1e-3)
+
+
+def test_attention_of_the_last_layer_by_hand() -> None:
+    torch.manual_seed(0)
+    model = TemporalModel(40, 3, 2).double()
+    features = torch.randn(2, 3, 40, dtype=torch.float64)
+    with torch.no_grad():
+        attention = model.attention(features)
+        for clip, shares in zip(features, attention, strict=True):
+            z = torch.cat([model.class_token[None], clip]) + model.positions
+            first, last = model.layers
+            x = last.attention_norm(first(z[None])[0])
+            q, k, _ = (x @ part.T for part in last.attention.qkv.weight.chunk(3))
+            heads = [slice(64 * head, 64 * head + 64) for head in range(8)]
+            by_head = [(q[0, each] @ k[:, each].T / 8).softmax(dim=0) for each in heads]
+            torch.testing.assert_close(shares, torch.stack(by_head).mean(dim=0))
+            assert float(shares.sum()) == pytest.approx(1)

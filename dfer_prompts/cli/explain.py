@@ -1,0 +1,103 @@
+"""`dfer-prompts explain`: which descriptors speak for a run's answer to a video, and when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .configuration import DeviceOption
+from .output import JsonOption, message, print_json, print_line, print_table
+from .run import RunArgument
+
+if TYPE_CHECKING:
+    from ..studies.explaining import ExplainedVideo
+
+STRONGEST = 5
+
+
+def explain(
+    context: typer.Context,
+    run: RunArgument,
+    video: Annotated[Path, typer.Argument(help="A video file.", metavar="VIDEO")],
+    descriptions: Annotated[
+        str | None,
+        typer.Option(metavar="V", help="A set to explain by.", show_default="the run's own"),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Weights of the CLIP the run began from.", show_default="as the run says"),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw it to this .png or .svg.", show_default=False)
+    ] = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Show which descriptors the frames of a video come near, and when, beside the run's answer.
+
+    It is evidence of similarity, not the model's own sum: docs/explanations.md says how far to trust it.
+
+    Example: dfer-prompts explain v2-fold1 clip.mp4 --plot why.png
+    """
+    from dfer_model.prediction import WHOLE_FRAMES
+
+    from ..studies.explaining import explain as explain_video
+
+    message(WHOLE_FRAMES)
+    explained = explain_video(
+        run,
+        video,
+        descriptions=descriptions,
+        weights=weights,
+        plot=plot,
+        workspace=context.obj,
+        device=device,
+    )
+    for note in explained.notes:
+        message(f"Note: {note}")
+    if plot is not None:
+        message(f"The picture is {plot}")
+    if as_json:
+        print_json(explained.as_dict())
+        return
+    _show(explained)
+
+
+def _show(explained: ExplainedVideo) -> None:
+    from dfer_model.explanation import WHAT_IT_IS
+
+    told = explained.explanation
+    ranked = sorted(told.probabilities.items(), key=lambda item: -item[1])[:3]
+    print_line(
+        f"{explained.video}: {told.expression} ("
+        + ", ".join(f"{name} {100 * share:.0f}%" for name, share in ranked)
+        + ")"
+    )
+    rows = [
+        (text, name, _when(explained, place), f"{rise:+.3f}")
+        for name, text, place, rise in told.evidence.strongest(STRONGEST)
+    ]
+    title = f"The descriptors of {explained.descriptions} that rise most above {told.reference}"
+    print_table(title, ["descriptor", "of", "most at", "rise in cosine"], rows)
+    if told.attention is None:
+        print_line("There is no temporal model: the answer is to the mean of all frames, each alike.")
+    else:
+        most = max(range(len(told.attention)), key=told.attention.__getitem__)
+        share, equal = 100 * told.attention[most], 100 / (1 + len(told.attention))
+        print_line(
+            f"The temporal model looks most at {_when(explained, most)}, with {share:.0f}% of its attention; "
+            f"an equal share would be {equal:.0f}%."
+        )
+    message(WHAT_IT_IS)
+
+
+def _when(explained: ExplainedVideo, place: int) -> str:
+    second = explained.explanation.seconds[place]
+    return f"frame {explained.frames[place]}" if second is None else f"{second:.2f} s"
+
+
+def register(app: typer.Typer) -> None:
+    """Add `explain` to the root command."""
+    app.command(short_help="Show which descriptors speak for an answer, and when.")(explain)

@@ -1,0 +1,121 @@
+"""`calibrate` from the command line: what it prints, keeps and refuses, and what later commands then say."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dfer_model.calibration import fit_temperature
+from dfer_model.data.packed import PackedClips
+from dfer_model.runs import Run
+from dfer_model.training import train_run
+
+from ..model import tiny
+from ..model.test_prediction import encode
+from .test_run import Terminal
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
+    return Terminal(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
+    return tiny.pack(tmp_path_factory.mktemp("clips") / "packed", per_class=8)
+
+
+@pytest.fixture(scope="module")
+def trained(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that kept half of its training clips for validation, and one that kept none."""
+    runs = tmp_path_factory.mktemp("trained") / "runs"
+    for select in ("val", "last"):
+        spec = tiny.spec(clips, select=select, val_share=0.5, epochs=1, lr_image=1e-3)
+        train_run(spec, clips, runs / select, device="cpu")
+    return runs
+
+
+@pytest.fixture
+def folders(trained: Path, isolated: Path) -> dict[str, Path]:
+    shutil.copytree(trained, isolated / "copies")
+    return {name: next((isolated / "copies" / name).iterdir()) for name in ("val", "last")}
+
+
+def test_a_temperature_is_fitted_kept_and_told_of(
+    run: Terminal, folders: dict[str, Path], clips: PackedClips, isolated: Path
+) -> None:
+    folder, out = folders["val"], isolated / "all.parquet"
+    known = Run.open(folder)
+    before = known.measures("val")
+    run("evaluate", folder, "--all", "--out", out, "--device", "cpu")
+    said, err = run("calibrate", folder, "--device", "cpu", "--json")
+    told = json.loads(said)
+    kept = json.loads((folder / "calibration.json").read_text())
+    assert kept["temperature"] == told["temperature"]
+    # What `evaluate` said of these clips makes the same temperature.
+    import pandas
+
+    table = pandas.read_parquet(out).set_index("clip_id").loc[kept["clip_ids"]]
+    expected = fit_temperature(table["label"], np.stack(table["logits"]))
+    assert told["temperature"] == pytest.approx(expected, rel=1e-4)
+    assert told["fitted"]["before"]["clips"] == len(kept["clip_ids"]) == 6
+    assert not set(kept["clip_ids"]) & set(known.predictions("val").clip_ids)
+    assert told["judged"]["before"]["calibration_error"] == pytest.approx(before.calibration_error)
+    assert "chose the epoch" in err
+    assert "6 clips are few" in err
+    fell = told["judged"]["after"]["likelihood_loss"] < told["judged"]["before"]["likelihood_loss"]
+    assert ("makes the log-loss no smaller" in err) != fell
+    assert ("makes the log-loss no smaller" in " ".join(told["notes"])) != fell
+    for name in told["pictures"]:
+        assert (folder / name).stat().st_size > 1000
+
+    said, err = run("evaluate", folder, "--device", "cpu", "--json")
+    measured = json.loads(said)
+    assert measured["uar"] == pytest.approx(before.uar)
+    assert measured["calibration_error"] == pytest.approx(before.calibration_error)
+    assert measured["calibrated"] == {
+        "temperature": told["temperature"],
+        "calibration_error": pytest.approx(told["judged"]["after"]["calibration_error"], abs=1e-3),
+    }
+    _, err = run("evaluate", folder, "--device", "cpu")
+    assert "no answer changes" in err
+    video = encode(isolated / "video.mkv", frames=5)
+    said, err = run("predict", folder, video, "--device", "cpu", "--json")
+    assert json.loads(said)["temperature"] == told["temperature"]
+    assert "Probabilities are calibrated" in err
+    said, _ = run("calibrate", folder, "--device", "cpu")
+    assert f"temperature {told['temperature']:.3g}" in said
+
+
+def test_a_run_without_clips_of_its_own_says_what_to_do(run: Terminal, folders: dict[str, Path]) -> None:
+    _, err = run("calibrate", folders["last"], "--device", "cpu", status=2)
+    assert "--select val" in err
+    assert not (folders["last"] / "calibration.json").exists()
+
+
+def test_the_judging_fold_is_never_fitted_on(
+    run: Terminal, folders: dict[str, Path], clips: PackedClips, isolated: Path
+) -> None:
+    for folder in folders.values():
+        _, err = run("calibrate", folder, "--dataset", clips.path, "--fold", 1, status=2)
+        assert "it judges it" in err
+        _, err = run("calibrate", folder, "--dataset", clips.path, "--fold", 2, status=2)
+        assert "it trained it" in err
+    again = tiny.pack(isolated / "again", per_class=9)  # other clips, of which some are the same
+    _, err = run("calibrate", folders["last"], "--dataset", again.path, status=2)
+    assert "12 of these clips judge" in err
+
+
+def test_clips_of_another_dataset_serve(run: Terminal, folders: dict[str, Path], isolated: Path) -> None:
+    other = tiny.pack(isolated / "other", per_class=4, name="another")
+    said, _ = run(
+        "calibrate", folders["last"], "--dataset", other.path, "--fold", 2, "--device", "cpu", "--json"
+    )
+    told = json.loads(said)
+    assert told["fitted"]["clips_are"] == "another dataset, another, fold 2"
+    assert told["fitted"]["before"]["clips"] == 6
+    assert told["judged"]["before"]["clips"] == 12
