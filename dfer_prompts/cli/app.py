@@ -30,6 +30,7 @@ from . import (
     import_checkpoint,
     prompts,
     push_model,
+    report,
     reproduce,
     responses,
     run,
@@ -61,6 +62,7 @@ for module in (
     export,
     push_model,
     compare,
+    report,
     reproduce,
 ):
     module.register(app)
