@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INCHES = 5.4  # at 96 pixels an inch no wider than a column, so that its words stay as large as the text
+INCHES = 4.7  # at 96 pixels an inch no wider than a column, so that its words stay as large as the text
 SIZES = {"font.size": 9.0, "svg.fonttype": "none", "svg.hashsalt": "dfer"}
 INK, FAINT, CONTROL, CHANCE = "#1c2328", "#d5dade", "#7d858c", "#b03031"
 LINES = ("#2f6f8e", "#c2631a", "#3c8d4e", "#7a4f99", "#b8433e", "#00838e", "#8a6d1f")

@@ -87,6 +87,8 @@ def curves(
         for one in axes:
             if ticks:
                 one.set_xticks(list(ticks), list(ticks.values()))
+            else:
+                one.xaxis.get_major_locator().set_params(integer=True)
             one.grid(color=FAINT, linewidth=0.7)
             one.set_axisbelow(True)
         figure = axes[0].get_figure()

@@ -19,7 +19,8 @@ class Cell:
 class Table:
     """A table; the first `heads` cells of a row name it.
 
-    `heat` ones have narrow columns of shaded cells. Text that is no number is in the columns `words`, from 0.
+    `heat` ones have narrow columns of shaded cells; `beside` ones may stand beside another where there is room.
+    Text that is no number is in the columns `words`, from 0.
     """
 
     key: str
@@ -28,6 +29,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     heads: int = 1
     heat: bool = False
+    beside: bool = False
     words: tuple[int, ...] = ()
     kind: str = "table"
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHADES = 10
+BESIDE = 14  # classes, up to which two matrices have room beside each other
 OPEN = 6  # matrices of a measure that are shown without being asked for
-AGAIN = "give the compare command below again, and it is kept"
+AGAIN = "give the compare command below again, and they are kept"
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,8 @@ def confusion_table(key: str, title: str, of: Answered) -> Table:
     rows = tuple(
         (Cell(name), *_percents(row)) for name, row in zip(of.class_names, counts.tolist(), strict=True)
     )
-    return Table(key, title, ("true class", *of.class_names), rows, heat=True)
+    beside = len(of.class_names) <= BESIDE
+    return Table(key, title, ("true class", *of.class_names), rows, heat=True, beside=beside)
 
 
 def _percents(row: Sequence[int]) -> list[Cell]:

@@ -10,7 +10,7 @@ from .stored import Stored
 
 WORDS = {"uar": "UAR", "war": "WAR", "f1": "F1"}
 LONG = 16  # pairs, from which their tables are folded
-SPREAD = "± one standard deviation over seeds; below it the 95% interval"
+SPREAD = "± over seeds, with 95% intervals"
 
 
 def key_of(measure: str) -> str:
@@ -70,14 +70,13 @@ def difference_table(of: Stored, measure: str) -> Table:
             uar, folds = pair["uar"], pair["uar"]["per_fold"].values()
             rows.append(
                 cells(
-                    pair["first"], pair["second"], f"{uar['value']:+.1f}",
-                    f"{uar['low']:+.1f} to {uar['high']:+.1f}",
-                    " ".join(f"{each:+.1f}" for each in folds), f"{uar['p_holm']:.4f}", pair["verdict"],
+                    _pair(pair), _difference(uar), " ".join(f"{each:+.1f}" for each in folds),
+                    _p(uar["p_holm"]), pair["verdict"],
                 )
             )  # fmt: skip
-    columns = ("set", "minus", "UAR", "95% interval", "each fold", "p (Holm)", "verdict")
-    title = f"Paired differences in UAR, {measure}, in points"
-    return Table(f"differences-{measure}", title, columns, tuple(rows), heads=2, words=(0, 1, 6))
+    columns = ("set", "UAR", "each fold", "p (Holm)", "verdict")
+    title = f"Paired differences in UAR, {measure}, in points, with 95% intervals"
+    return Table(f"differences-{measure}", title, columns, tuple(rows), words=(0, 2, 4))
 
 
 def _tests(of: Stored, measure: str) -> Table:
@@ -87,17 +86,28 @@ def _tests(of: Stored, measure: str) -> Table:
             war, exact = pair["war"], pair["mcnemar"]
             rows.append(
                 cells(
-                    pair["first"], pair["second"], f"{war['value']:+.1f}",
-                    f"{war['low']:+.1f} to {war['high']:+.1f}", f"{war['p_holm']:.4f}",
-                    f"{exact['first_only']} : {exact['second_only']}", f"{exact['p']:.4f}",
+                    _pair(pair), _difference(war), _p(war["p_holm"]),
+                    f"{exact['first_only']} : {exact['second_only']}", _p(exact["p"]),
                 )
             )  # fmt: skip
-    columns = ("set", "minus", "WAR", "95% interval", "p (Holm)", "clips", "p (McNemar)")
+    columns = ("set", "WAR", "p (Holm)", "clips", "p (McNemar)")
     title = (
         f"The same pairs in WAR, {measure}; clips that the first alone and the second alone answers rightly, "
         "and McNemar's exact test of them"
     )
-    return Table(f"war-{measure}", title, columns, tuple(rows), heads=2, words=(0, 1))
+    return Table(f"war-{measure}", title, columns, tuple(rows), words=(0,))
+
+
+def _pair(of: Mapping[str, Any]) -> Cell:
+    return Cell(of["first"], f"minus {of['second']}")
+
+
+def _difference(of: Mapping[str, Any]) -> Cell:
+    return Cell(f"{of['value']:+.1f}", f"{of['low']:+.1f} to {of['high']:+.1f}")
+
+
+def _p(value: float) -> str:
+    return f"{value:.4f}" if value >= 0.0001 else "< 0.0001"
 
 
 def _table(of: Stored, measure: str) -> Table:
@@ -108,7 +118,7 @@ def _table(of: Stored, measure: str) -> Table:
     ]
     rows = tuple(cells(each["name"], *(_cell(each[key]) for key in keys)) for each in of.sets)
     title = f"{measure}, in percent, {SPREAD}"
-    return Table(f"figures-{measure}", title, ("set", *heads), rows)
+    return Table(f"figures-{measure}", title, ("set", *heads), rows, beside=len(heads) <= 3)
 
 
 def _cell(figure: Mapping[str, Any]) -> Cell:

@@ -53,7 +53,15 @@ def _pages() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["markup"] = Markup  # for what this package drew or wrote itself, and for nothing else
+    environment.filters["breakable"] = _breakable
     return environment
+
+
+def _breakable(name: object) -> object:
+    """A name that may go on in the next line after a colon."""
+    from markupsafe import Markup
+
+    return Markup(":<wbr>").join(one_line(name).split(":"))
 
 
 @cache

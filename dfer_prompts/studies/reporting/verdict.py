@@ -82,8 +82,8 @@ def _matrices(of: Stored) -> list[Table]:
             for name in of.candidates
             if any((name, other) in verdicts for other in others)
         )
-        columns = ("set", *(f"against {each}" for each in others))
+        columns = ("set", *(each.replace(":", ": ") for each in others))
         every = tuple(range(len(columns)))
-        title = f"Verdicts by UAR, {measure}: corrected for all pairs of the measure (Holm, 5%)"
+        title = f"{measure}: each set against those above the columns, by UAR (5%, all pairs together, Holm)"
         tables.append(Table(f"verdicts-{measure}", title, columns, rows, words=every))
     return [each for each in tables if each.rows]

@@ -23,19 +23,18 @@ def diagnostics(of: Texts, contexts: int) -> Section:
     if not rows:
         return Section("diagnostics", "Text diagnostics", ())
     columns = (
-        "set", "texts", "tokens, mean", "tokens, most", "different words", "same text twice",
-        "classes most alike", "words shared",
+        "set", "texts", "tokens, mean", "different words", "same text twice", "classes most alike",
     )  # fmt: skip
     limit = room(contexts)
     note = (
-        f"Of the texts alone, not accuracy. A text has room for {limit} of CLIP's tokens here. Words shared: of "
-        "the two classes whose words are most alike, twice those of both over all of either (Dice). What a CLIP "
-        "makes of them: dfer-prompts descriptions score."
+        f"Of the texts alone, not accuracy. A text has room for {limit} of CLIP's tokens here. Most alike "
+        "are the two classes that share most words: twice those of both over those of either (Dice). What a "
+        "CLIP makes of the texts: dfer-prompts descriptions score."
     )
     return Section(
         "diagnostics",
         "Text diagnostics",
-        (paragraph(note), Table("diagnostics", "Texts of each set", columns, rows, words=(0, 6))),
+        (paragraph(note), Table("diagnostics", "Texts of each set", columns, rows, words=(0, 5))),
     )
 
 
@@ -53,8 +52,8 @@ def _diagnosed(of: Mapping[str, Any]) -> list[object]:
     repeated = len(texts) - len(set(texts))
     alike, classes = _most_alike(of)
     return [
-        len(texts), f"{sum(lengths) / len(lengths):.1f}", max(lengths), len(_words(texts)), repeated,
-        classes, f"{100 * alike:.0f}%",
+        len(texts), Cell(f"{sum(lengths) / len(lengths):.1f}", f"most {max(lengths)}"), len(_words(texts)),
+        repeated, Cell(classes, f"{100 * alike:.0f}% of their words"),
     ]  # fmt: skip
 
 
