@@ -88,8 +88,8 @@ def _texts(place: int, classes: int) -> list[list[str]]:
     """Six descriptors for each class, some of them the same for all sets."""
     return [
         [
-            f"a mouth of kind {label}, cheeks raised by {place}, eyes {place + label} wide, brows of {label}, "
-            f"a nose wrinkled {label} times, and lips pressed by {place}."
+            f"a mouth of kind {label}, cheeks raised by {place}, eyes {place + label} wide, "
+            f"brows of {label}, a nose wrinkled {label} times, and lips pressed by {place}."
         ]
         for label in range(classes)
     ]

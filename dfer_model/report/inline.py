@@ -1,7 +1,7 @@
 """Figures that lie in a page: SVG whose colours follow the page, and whose ids clash with no other's.
 
-The page sets the colours as CSS variables, for a light and for a dark background; alone, a figure has those of
-`COLOURS`.
+The page sets the colours as CSS variables, for a light and for a dark background; alone, a figure has
+those of `COLOURS`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,13 @@ def inline_svg(
 
     stream = io.StringIO()
     colours = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), INK)
-    lines: Any = {**SIZES, **colours, "axes.edgecolor": CONTROL, "xtick.color": CONTROL, "ytick.color": CONTROL}
+    lines: Any = {
+        **SIZES,
+        **colours,
+        "axes.edgecolor": CONTROL,
+        "xtick.color": CONTROL,
+        "ytick.color": CONTROL,
+    }
     with rc_context(lines), warnings.catch_warnings():
         # The page's own font draws the words, so a letter that matplotlib's lacks is not missing.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")

@@ -53,8 +53,10 @@ def intervals(name: str, label: str, axis: str, rows: Sequence[Bar], mark: float
             colour = CONTROL if row.is_control else LINES[0]
             if row.low is not None and row.high is not None:
                 only.hlines(place, row.low, row.high, color=colour, linewidth=1.6)
-            filled = {"markerfacecolor": colour if row.strong else "none"}
-            only.plot(row.value, place, marker="o", markersize=5, color=colour, linestyle="none", **filled)
+            only.plot(
+                row.value, place, marker="o", markersize=5, color=colour, linestyle="none",
+                markerfacecolor=colour if row.strong else "none",
+            )  # fmt: skip
         only.set_yticks(range(len(rows)), [short(row.name) for row in rows], parse_math=False)
         only.set_ylim(len(rows) - 0.4, -0.6)
         only.grid(axis="x", color=FAINT, linewidth=0.7)
@@ -72,8 +74,11 @@ def curves(
 ) -> str:
     """The SVG of curves with their spread: on one pair of axes, or where they are many on one each.
 
-    Many have the mean of all behind each. `ticks` name places of the horizontal axis; empty, they are numbers.
+    Many have the mean of all behind each. `ticks` name places of the horizontal axis; empty, they are whole
+    numbers.
     """
+    from matplotlib.ticker import MaxNLocator
+
     together = len(drawn) <= TOGETHER
 
     def draw(axes: list[Axes]) -> None:
@@ -88,10 +93,10 @@ def curves(
             if ticks:
                 one.set_xticks(list(ticks), list(ticks.values()))
             else:
-                one.xaxis.get_major_locator().set_params(integer=True)
+                one.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
             one.grid(color=FAINT, linewidth=0.7)
             one.set_axisbelow(True)
-        figure = axes[0].get_figure()
+        figure = axes[0].figure
         if together:
             axes[0].set(xlabel=axes_names[0], ylabel=axes_names[1])
             legend = figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=8)

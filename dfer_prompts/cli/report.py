@@ -26,7 +26,10 @@ OutOption = Annotated[
 FormatOption = Annotated[
     str | None,
     typer.Option(
-        "--format", metavar="html|markdown|latex", help="What is written.", show_default="as FILE ends, or html"
+        "--format",
+        metavar="html|markdown|latex",
+        help="What is written.",
+        show_default="as FILE ends, or html",
     ),
 ]
 

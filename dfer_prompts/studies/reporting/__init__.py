@@ -38,7 +38,7 @@ def report(
     format: Format | None = None,  # noqa: A002 - the word of the command line
     workspace: Workspace | None = None,
 ) -> Report:
-    """Make one file of what a comparison or a finished run has stored; nothing is trained, no model is loaded.
+    """Make one file of what a comparison or a finished run has stored: no training, and no model is loaded.
 
     `of` is its folder, its id or the beginning of one, by default the newest comparison of the workspace.
     `format` is "html" (one page that needs no other file), "markdown" or "latex" (tables for booktabs), by

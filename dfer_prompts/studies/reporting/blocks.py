@@ -19,7 +19,7 @@ class Cell:
 class Table:
     """A table; the first `heads` cells of a row name it.
 
-    `heat` ones have narrow columns of shaded cells; `beside` ones may stand beside another where there is room.
+    `heat` ones have narrow columns of shaded cells; `beside` ones stand beside another where there is room.
     Text that is no number is in the columns `words`, from 0.
     """
 

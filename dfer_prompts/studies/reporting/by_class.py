@@ -148,12 +148,12 @@ def confusion_section(of: Stored, found: ByMeasure) -> Section:
         blocks += tables[:OPEN]
         if tables[OPEN:]:
             blocks.append(Folded(f"{measure}: {len(tables) - OPEN} more", tuple(tables[OPEN:])))
-    note = "Rows: the true class; columns: the answer. A row sums to 100 percent; all folds and seeds together."
+    note = "Rows: the true class; columns: the answer. A row sums to 100%; all folds and seeds together."
     return Section("confusion", "Confusion matrices", (paragraph(note), *blocks))
 
 
 def confusion_table(key: str, title: str, of: Answered) -> Table:
-    """Each true class's answers in percent of its clips; an empty cell is none, a class without clips has –."""
+    """Each true class's answers in percent of its clips: none is empty, a class without clips –."""
     counts = of.counts.sum(axis=0)
     rows = tuple(
         (Cell(name), *_percents(row)) for name, row in zip(of.class_names, counts.tolist(), strict=True)
@@ -167,5 +167,6 @@ def _percents(row: Sequence[int]) -> list[Cell]:
     if not total:
         return [Cell("–") for _ in row]
     return [
-        Cell(f"{100 * each / total:.0f}", shade=_shade(100 * each / total)) if each else Cell("") for each in row
+        Cell(f"{100 * each / total:.0f}", shade=_shade(100 * each / total)) if each else Cell("")
+        for each in row
     ]

@@ -44,7 +44,8 @@ def _title(of: Stored) -> str:
     first, *others = of.candidates
     what = "runs" if of.of_runs else "description sets"
     if len(others) < 3 and not of.of_runs:
-        return f"{' and '.join(filter(None, [', '.join([first, *others[:-1]]), *others[-1:]]))} on {of.told['dataset']}"
+        named = [", ".join([first, *others[:-1]]), *others[-1:]]
+        return f"{' and '.join(named)} on {of.told['dataset']}"
     return f"{len(of.candidates)} {what} on {of.told['dataset']}"
 
 

@@ -16,7 +16,9 @@ def find(given: Path | str | None, workspace: Workspace) -> Path:
 
     None is the newest comparison. Raises InputError, with the nearest name there is.
     """
-    comparisons = {path.parent.name: path.parent for path in (workspace.root / "comparisons").glob(f"*/{RECORD}")}
+    comparisons = {
+        path.parent.name: path.parent for path in (workspace.root / "comparisons").glob(f"*/{RECORD}")
+    }
     if given is None:
         if not comparisons:
             raise InputError(
@@ -39,7 +41,9 @@ def _folder(given: Path, workspace: Workspace) -> Path | None:
 def _by_id(given: str, comparisons: dict[str, Path], workspace: Workspace) -> Path:
     runs = {path.parent.name: path.parent for path in workspace.runs.glob("*/config.yaml")}
     known = {**runs, **comparisons}
-    matches = [given] if given in known else sorted(name for name in known if given and name.startswith(given))
+    matches = (
+        [given] if given in known else sorted(name for name in known if given and name.startswith(given))
+    )
     if len(matches) == 1:
         return _finished(known[matches[0]])
     if matches:

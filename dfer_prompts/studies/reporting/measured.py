@@ -30,8 +30,8 @@ def differences(of: Stored) -> Section:
     """Every pair of every measure: a picture, and the tables."""
     blocks: list[Block] = [
         paragraph(
-            "Each set minus another on the same clips, folds and seeds, in points. An interval is for its pair "
-            "alone; the p-values and verdicts are corrected for all pairs of a measure (Holm)."
+            "Each set minus another on the same clips, folds and seeds, in points. An interval is for its "
+            "pair alone; the p-values and verdicts are corrected for all pairs of a measure (Holm)."
         )
     ]
     for measure in of.told["measures"]:
@@ -40,7 +40,7 @@ def differences(of: Stored) -> Section:
             continue
         tables = (difference_table(of, measure), _tests(of, measure))
         folded = (Folded(f"Tables: {len(pairs)} pairs, {measure}", tables),) if len(pairs) > LONG else tables
-        blocks += [*_difference_pictures(of, measure, pairs), *folded]
+        blocks += [*_difference_pictures(measure, pairs), *folded]
     return Section("differences", "Paired differences", tuple(blocks) if len(blocks) > 1 else ())
 
 
@@ -113,9 +113,7 @@ def _p(value: float) -> str:
 def _table(of: Stored, measure: str) -> Table:
     prefix = f"{key_of(measure)}_"
     keys = [key for key in of.sets[0] if key.startswith(prefix) and "mean" in of.sets[0][key]]
-    heads = [
-        " ".join(WORDS.get(word, word) for word in key.removeprefix(prefix).split("_")) for key in keys
-    ]
+    heads = [" ".join(WORDS.get(word, word) for word in key.removeprefix(prefix).split("_")) for key in keys]
     rows = tuple(cells(each["name"], *(_cell(each[key]) for key in keys)) for each in of.sets)
     title = f"{measure}, in percent, {SPREAD}"
     return Table(f"figures-{measure}", title, ("set", *heads), rows, beside=len(heads) <= 3)
@@ -133,12 +131,21 @@ def _picture(of: Stored, measure: str) -> Picture:
     key = f"{key_of(measure)}_uar"
     found = [(each, each[key]) for each in of.sets]
     rows = [
-        Bar(each["name"], it["mean"], it.get("low"), it.get("high"), not each["is_control"], each["is_control"])
+        Bar(
+            each["name"],
+            it["mean"],
+            it.get("low"),
+            it.get("high"),
+            not each["is_control"],
+            each["is_control"],
+        )
         for each, it in found
     ]
     label = f"UAR in percent, {measure}: " + "; ".join(f"{row.name} {row.value:.1f}" for row in rows)
     svg = intervals(f"figures-{measure}", label, "UAR in percent", rows, _chance(of, measure))
-    caption = f"{TITLES.get(measure, measure)}. UAR with 95% intervals; grey and hollow: controls; dotted: chance."
+    caption = (
+        f"{TITLES.get(measure, measure)}. UAR with 95% intervals; grey and hollow: controls; dotted: chance."
+    )
     return Picture(caption, svg)
 
 
@@ -148,7 +155,7 @@ def _chance(of: Stored, measure: str) -> float:
     return 100 / max(1, len(curve or of.class_names))
 
 
-def _difference_pictures(of: Stored, measure: str, pairs: list[dict[str, Any]]) -> list[Picture]:
+def _difference_pictures(measure: str, pairs: list[dict[str, Any]]) -> list[Picture]:
     """A picture for each set that others are measured against."""
     from dfer_model.report.page_figures import Bar, intervals
 
@@ -164,7 +171,9 @@ def _difference_pictures(of: Stored, measure: str, pairs: list[dict[str, Any]]) 
         ]  # fmt: skip
         told = "; ".join(f"{row.name} {row.value:+.1f} ({row.low:+.1f} to {row.high:+.1f})" for row in rows)
         label = f"Difference in UAR from {other}, {measure}: {told}"
-        svg = intervals(f"differences-{measure}-{number}", label, "difference in UAR, points", rows, 0.0, True)
+        svg = intervals(
+            f"differences-{measure}-{number}", label, "difference in UAR, points", rows, 0.0, True
+        )
         caption = f"{measure}: each set minus {other}. Full marks: better or worse; hollow: not told apart."
         pictures.append(Picture(caption, svg))
     return pictures
@@ -186,7 +195,7 @@ def _shots(of: Stored, measure: str) -> list[Block]:
         for each in of.sets
     ]  # fmt: skip
     label = f"UAR over the number of training clips of each class, {measure}; the table has the figures"
-    ticks = dict(enumerate(shots))
+    ticks = {float(place): each for place, each in enumerate(shots)}
     svg = curves(f"shots-{measure}", label, ("training clips of each class", "UAR in percent"), drawn, ticks)
     rows = tuple(cells(each["name"], *(shown(point) for point in each[key].values())) for each in of.sets)
     title = f"UAR in percent by training clips of each class, {measure}; 0 is untrained"
@@ -200,7 +209,8 @@ def _chosen(of: Stored) -> list[Block]:
     if not screening:
         return []
     rows = tuple(
-        cells(each["name"], _cell(each["uar"]), "yes" if each["chosen"] else "no") for each in screening["sets"]
+        cells(each["name"], _cell(each["uar"]), "yes" if each["chosen"] else "no")
+        for each in screening["sets"]
     )
     title = f"Chosen by a screening on {screening['clips_judged']}: UAR in percent"
     return [Table("screening", title, ("set", "screened UAR", "fine-tuned"), rows, words=(0, 2))]

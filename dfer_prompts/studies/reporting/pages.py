@@ -18,8 +18,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_",
     "%": r"\%", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
-    ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "±": r"$\pm$", "–": "--", "…": r"\ldots{}",
-    "[": "{[}", "]": "{]}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "±": r"$\pm$", "–": "--",
+    "…": r"\ldots{}", "[": "{[}", "]": "{]}",
 }  # fmt: skip
 
 
@@ -68,9 +68,9 @@ def _breakable(name: object) -> object:
 def _latex_pages() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(  # noqa: S701 - of LaTeX, not HTML: `finalize` escapes it
+    return Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=False,
+        autoescape=False,  # noqa: S701 - this is LaTeX, not HTML, and `finalize` escapes it
         finalize=latex_text,
         undefined=StrictUndefined,
         block_start_string="<%",

@@ -25,7 +25,7 @@ def repeat(of: Stored) -> Section:
         blocks.append(
             paragraph(f"Where the clips of {of.told['dataset']} are was not recorded: give their folder.")
         )
-    versions = next((each.get("versions", {}) for each in of.results.values()), {})
+    versions: dict[str, str] = next((each.get("versions", {}) for each in of.results.values()), {})
     if versions:
         blocks.append(paragraph(f"Made with {', '.join(f'{name} {it}' for name, it in versions.items())}."))
     blocks.append(paragraph("This report, from what is stored:"))

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 MEASURES = {"uar": "UAR", "war": "WAR", "macro_f1": "macro-F1", "calibration_error": "calibration error"}
 ONE = (
-    "Figures of one run do not show that one description set is better than another: trained on enough clips, a "
-    "classifier learns any distinct class weights. dfer-prompts compare sets them against noise and controls."
+    "Figures of one run do not show that one description set is better than another: trained on enough "
+    "clips, a classifier learns any distinct class weights. dfer-prompts compare sets them against noise and "
+    "controls."
 )
 
 

@@ -12,7 +12,18 @@ from typing import Any, NamedTuple
 from ...errors import InputError
 from .finding import RECORD, RUN
 
-NEEDED = ("dataset", "selection", "folds", "seeds", "measures", "sets", "pairs", "verdicts", "caveats", "runs")
+NEEDED = (
+    "dataset",
+    "selection",
+    "folds",
+    "seeds",
+    "measures",
+    "sets",
+    "pairs",
+    "verdicts",
+    "caveats",
+    "runs",
+)
 AGAIN = "Give its compare command again: it finds the runs that are there and trains nothing twice"
 
 

@@ -22,9 +22,7 @@ def diagnostics(of: Texts, contexts: int) -> Section:
     rows = tuple(cells(name, *_diagnosed(each)) for name, each in of.items() if _texts(each))
     if not rows:
         return Section("diagnostics", "Text diagnostics", ())
-    columns = (
-        "set", "texts", "tokens, mean", "different words", "same text twice", "classes most alike",
-    )  # fmt: skip
+    columns = ("set", "texts", "tokens, mean", "different words", "classes most alike")
     limit = room(contexts)
     note = (
         f"Of the texts alone, not accuracy. A text has room for {limit} of CLIP's tokens here. Most alike "
@@ -34,7 +32,7 @@ def diagnostics(of: Texts, contexts: int) -> Section:
     return Section(
         "diagnostics",
         "Text diagnostics",
-        (paragraph(note), Table("diagnostics", "Texts of each set", columns, rows, words=(0, 5))),
+        (paragraph(note), Table("diagnostics", "Texts of each set", columns, rows, words=(0, 4))),
     )
 
 
@@ -52,9 +50,11 @@ def _diagnosed(of: Mapping[str, Any]) -> list[object]:
     repeated = len(texts) - len(set(texts))
     alike, classes = _most_alike(of)
     return [
-        len(texts), Cell(f"{sum(lengths) / len(lengths):.1f}", f"most {max(lengths)}"), len(_words(texts)),
-        repeated, Cell(classes, f"{100 * alike:.0f}% of their words"),
-    ]  # fmt: skip
+        Cell(str(len(texts)), f"{repeated} twice" if repeated else ""),
+        Cell(f"{sum(lengths) / len(lengths):.1f}", f"most {max(lengths)}"),
+        len(_words(texts)),
+        Cell(classes, f"{100 * alike:.0f}% of their words"),
+    ]
 
 
 def _most_alike(of: Mapping[str, Any]) -> tuple[float, str]:
@@ -77,9 +77,9 @@ def between(of: Texts, names: Sequence[str]) -> Section:
         paragraph(f"Parts of the sentences, each set beside {first.name}; reworded parts stand in one row.")
     ]
     for number, other in enumerate(others):
-        found = diff(first, other)
-        rows = tuple(row for each in found.classes for row in _changes(each))
-        title = f"{first.name} and {other.name}: {found.summary()}"
+        different = diff(first, other)
+        rows = tuple(row for each in different.classes for row in _changes(each))
+        title = f"{first.name} and {other.name}: {different.summary()}"
         columns = ("class", f"in {first.name}", f"in {other.name}")
         table = Table(f"changes-{number}", title, columns, rows, words=(0, 1, 2))
         blocks.append(Folded(title, (table,)) if rows else paragraph(f"{title}."))
