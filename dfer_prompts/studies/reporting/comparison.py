@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from .blocks import Content, Section, Table
 from .by_class import answered, confusion_section, recall_section
@@ -73,6 +75,17 @@ def _counted(numbers: list[int], word: str) -> str:
 
 def _paper(of: Stored, recalls: Section) -> tuple[Table, ...]:
     """The tables that a paper has room for."""
-    pairs = [difference_table(of, measure) for measure in of.told["measures"]]
+    pairs = [_without_folds(difference_table(of, measure)) for measure in of.told["measures"]]
     by_class = [each for each in recalls.blocks if isinstance(each, Table)]
     return (figure_table(of), *(each for each in pairs if each.rows), *by_class)
+
+
+def _without_folds(of: Table) -> Table:
+    """The differences without each fold's, for which a column of text has no room."""
+    at = of.columns.index("each fold")
+
+    def cut(row: tuple[Any, ...]) -> tuple[Any, ...]:
+        return row[:at] + row[at + 1 :]
+
+    words = tuple(each - (each > at) for each in of.words if each != at)
+    return replace(of, columns=cut(of.columns), rows=tuple(map(cut, of.rows)), words=words)
