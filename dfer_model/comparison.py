@@ -43,11 +43,13 @@ class Answers:
     """Which clips each set answered rightly: `correct[name]` is (seeds, clips), clips as in `labels`.
 
     Where every clip is judged by several trainings of a seed, it is the share of them that answered rightly.
+    `said[name]` (seeds, clips) are the labels answered, where every clip has one answer a seed.
     """
 
     labels: NDArray[np.int64]
     folds: NDArray[np.int64]
     correct: Mapping[str, NDArray[Any]]
+    said: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     @property
     def uar(self) -> NDArray[np.float64]:
@@ -58,6 +60,12 @@ class Answers:
     def war(self) -> NDArray[np.float64]:
         """The weights (clips,) that make the WAR of answers."""
         return war_weights(self.folds)
+
+    def confusion(self, name: str, classes: int) -> NDArray[np.int64]:
+        """What the set said of the clips of each class: (seeds, true classes, classes answered)."""
+        cells = self.labels * classes + self.said[name]
+        counts = [np.bincount(each, minlength=classes * classes) for each in cells]
+        return np.stack(counts).reshape(-1, classes, classes)
 
     def figure(self, name: str, weights: NDArray[np.float64]) -> Figure:
         """The set's measure under `uar` or `war`, with an interval that holds both kinds of luck."""
@@ -95,7 +103,7 @@ class Measured:
         correct = {
             name: np.mean([each.correct[name] for each in self.parts], axis=0) for name in first.correct
         }
-        return replace(first, correct=correct)
+        return replace(first, correct=correct, said={})
 
     @property
     def key(self) -> str:
@@ -175,21 +183,21 @@ def gathered_answers(
     folds = sorted({fold for _, fold, _ in by_key})
     seeds = sorted({seed for _, _, seed in by_key})
     labels = {fold: by_key[texts[0].name, fold, seeds[0]].labels for fold in folds}
-    correct = {
+    said = {
         text.name: np.stack(
             [
-                np.concatenate(
-                    [by_key[text.name, fold, seed].logits.argmax(axis=1) == labels[fold] for fold in folds]
-                )
+                np.concatenate([by_key[text.name, fold, seed].logits.argmax(axis=1) for fold in folds])
                 for seed in seeds
             ]
         )
         for text in texts
     }
+    every = np.concatenate([labels[fold] for fold in folds])
     return Answers(
-        np.concatenate([labels[fold] for fold in folds]),
+        every,
         np.concatenate([np.full(len(labels[fold]), fold) for fold in folds]),
-        correct,
+        {name: each == every for name, each in said.items()},
+        said,
     )
 
 

@@ -151,18 +151,16 @@ def transfer(
     the first dataset does not have. `kept` is a folder of answers; it can be deleted at any time.
     """
     indices = judgeable(target)
-    by_name: dict[str, list[npt.NDArray[np.bool_]]] = {each.name: [] for each in texts}
+    by_name: dict[str, list[Integers]] = {each.name: [] for each in texts}
     named = {each.name: each for each in texts}
     for done, run in enumerate(runs):
         report(done, len(runs), f"{run.texts.name}, fold {run.fold}, seed {run.seed}, on {target.name}")
-        said = _retexted_predictions(run, named[run.texts.name], target, indices, kept, device)
-        by_name[run.texts.name].append(said.logits.argmax(axis=1) == said.labels)
+        answered = _retexted_predictions(run, named[run.texts.name], target, indices, kept, device)
+        by_name[run.texts.name].append(answered.logits.argmax(axis=1))
     report(len(runs), len(runs), f"on {target.name}")
-    answers = Answers(
-        target.labels[indices],
-        target.folds[indices],
-        {name: np.stack(each) for name, each in by_name.items()},
-    )
+    labels, said = target.labels[indices], {name: np.stack(each) for name, each in by_name.items()}
+    correct = {name: each == labels for name, each in said.items()}
+    answers = Answers(labels, target.folds[indices], correct, said)
     caveats = [
         f"transfer is trained on one dataset and judged on {len(indices)} clips of {target.name}, by the "
         "same set's texts; the pictures differ as well as the classes.",

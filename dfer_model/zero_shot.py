@@ -51,11 +51,12 @@ def zero_shot_answers(
     `kept` is the folder of features; a folder that can be deleted at any time.
     """
     videos = video_features(clip, clips, grid.folds, grid.settings, kept, report, device)
-    correct = {}
+    said = {}
     for texts in grid.texts:
         logits = zero_shot_logits(videos.features[:, None], clip, texts, grid.settings.ensemble)
-        correct[texts.name] = (logits.argmax(axis=1) == videos.labels)[None]
-    return Answers(videos.labels, videos.folds, correct)
+        said[texts.name] = logits.argmax(axis=1)[None]
+    correct = {name: each == videos.labels for name, each in said.items()}
+    return Answers(videos.labels, videos.folds, correct, said)
 
 
 def video_features(

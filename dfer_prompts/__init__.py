@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .studies.judging import predict as predict
     from .studies.model_hub import from_pretrained as from_pretrained
     from .studies.model_hub import push_model as push_model
+    from .studies.reporting import report as report
     from .studies.reproducing import reproduce as reproduce
     from .studies.scoring import score as score
     from .studies.searching import search as search
@@ -135,6 +136,7 @@ _HOMES = {
         "from_pretrained",
         "push_model",
     ),
+    "studies.reporting": ("report",),
     "studies.reproducing": ("reproduce",),
     "studies.scoring": ("score",),
     "studies.searching": ("search",),

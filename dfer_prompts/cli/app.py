@@ -33,6 +33,7 @@ from . import (
     import_checkpoint,
     prompts,
     push_model,
+    report,
     reproduce,
     responses,
     run,
@@ -67,6 +68,7 @@ for module in (
     export,
     push_model,
     compare,
+    report,
     reproduce,
 ):
     module.register(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -214,7 +215,7 @@ def show(result: dict[str, Any]) -> None:
     )
     for sentence in [*result["verdicts"], *result["caveats"], *_origins(result["controls"])]:
         print_line(f"- {sentence}")
-    message(f"Kept in {result['folder']}")
+    message(f"Kept in {result['folder']}\nAs a page: dfer-prompts report {Path(result['folder']).name}")
 
 
 def _show_choice(screening: dict[str, Any] | None) -> None:

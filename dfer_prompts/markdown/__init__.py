@@ -16,7 +16,7 @@ def markdown_environment() -> Environment:
     """Jinja2 for the `.md.j2` files beside this one; what they print is escaped as HTML and as Markdown."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         finalize=_escaped,
@@ -24,6 +24,8 @@ def markdown_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["code"] = _code
+    return environment
 
 
 def one_line(value: object) -> str:
@@ -44,3 +46,10 @@ def _escaped(value: object) -> object:
     from markupsafe import Markup
 
     return value if isinstance(value, Markup) else re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", one_line(value))
+
+
+def _code(value: object) -> object:
+    """A line of an indented block, in which Markdown escapes nothing and shows all as it is."""
+    from markupsafe import Markup
+
+    return Markup(one_line(value))  # noqa: S704 - nothing ends an indented line but a line's end

@@ -25,7 +25,7 @@ from .screening import Choice, choose, require_choice, require_screening, screen
 from .texts import class_texts, loaded
 
 if TYPE_CHECKING:
-    from dfer_model.comparison import Comparison
+    from dfer_model.comparison import Comparison, Measured
     from dfer_model.data.packed import PackedClips
     from dfer_model.engines.engine import Engine
     from dfer_model.experiments import Grid
@@ -44,7 +44,9 @@ class Compared:
     which seed; `runs` are the ids of the trained runs, measure by measure, fold by fold and, within a fold
     and seed, set by set. `transfer_to` is the dataset that transfer was judged on, None without it.
     `figures` are the pictures of the measures in `folder`, each as PNG and SVG. `choice` says how the sets
-    were chosen among more of them, None where all that were named are compared.
+    were chosen among more of them, None where all that were named are compared. `clips` are the paths of the
+    clips and, for transfer, of those it was judged on. Beside it confusions.json says what each set answered
+    to the clips of each class, under the measures whose answers no run keeps.
     """
 
     folder: Path
@@ -57,6 +59,7 @@ class Compared:
     transfer_to: str | None
     figures: tuple[str, ...]
     choice: Choice | None
+    clips: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """What is kept, and what `compare --json` prints."""
@@ -71,6 +74,7 @@ class Compared:
             "transfer_to": self.transfer_to,
             "figures": list(self.figures),
             "screening": self.choice.as_dict() if self.choice else None,
+            "clips": list(self.clips),
         }
 
 
@@ -144,8 +148,8 @@ def compare(
         planned(of.wish, of.grid, clips)
         choice = choose(of.candidates, then, of.grid, clips, place, device, progress, note)
         of = question.about([each for each in given if each.manifest.control or each.name in choice.chosen])
-    runs, comparison = _run(of, place, device, progress, note, where)
-    return _kept(place, of, runs, comparison, choice)
+    runs, found = _run(of, place, device, progress, note, where)
+    return _kept(place, of, runs, found, choice)
 
 
 def _require_plain(measures: tuple[str, ...], options: tuple[object, ...]) -> None:
@@ -231,9 +235,8 @@ def _run(
     progress: Progress,
     note: Callable[[str], None],
     engine: Engine | None,
-) -> tuple[list[Run], Comparison]:
-    """The runs of the measures, and the comparison of the sets."""
-    from dfer_model import comparison
+) -> tuple[list[Run], list[Measured]]:
+    """The runs of the measures, and what each measure found."""
     from dfer_model.errors import Interrupted as ModelInterrupted
 
     grid, clips = study.grid, study.clips
@@ -248,16 +251,22 @@ def _run(
             f"Stopped; finished runs and the last epoch of the one at work are kept in {workspace.runs}\n"
             "Give the same command again to go on"
         ) from error
-    names = [each.name for each in study.controls]
-    return runs, comparison.compare(found, names, grid.folds, grid.seeds, grid.settings.select)
+    return runs, found
 
 
 def _kept(
-    workspace: Workspace, study: _Study, runs: Sequence[Run], comparison: Comparison, choice: Choice | None
+    workspace: Workspace,
+    study: _Study,
+    runs: Sequence[Run],
+    found: Sequence[Measured],
+    choice: Choice | None,
 ) -> Compared:
+    from dfer_model.comparison import compare as compared
     from dfer_model.report.measures import draw_measures
 
     clips, grid, wish = study.clips, study.grid, study.wish
+    names = [each.name for each in study.controls]
+    comparison = compared(found, names, grid.folds, grid.seeds, grid.settings.select)
     ids = tuple(run.id for run in runs)
     folder = workspace.root / "comparisons" / _name(study, ids, choice)
     if choice:
@@ -277,10 +286,29 @@ def _kept(
         transfer_to=wish.target.clips.name if wish.target else None,
         figures=draw_measures(folder, comparison, len(clips.class_names), len(classes)),
         choice=choice,
+        clips=(str(clips.path), *([str(wish.target.clips.path)] if wish.target else [])),
     )
+    by_measure = _confusions(found, {"transfer": classes}, clips.class_names)
+    write_atomically(folder / "confusions.json", json.dumps(by_measure, ensure_ascii=False))
     told = json.dumps(result.as_dict(), ensure_ascii=False, indent=2)
     write_atomically(folder / "comparison.json", told)
     return result
+
+
+def _confusions(
+    found: Sequence[Measured], others: dict[str, tuple[str, ...]], usual: tuple[str, ...]
+) -> dict[str, Any]:
+    """What each set answered under the measures whose answers no run keeps: by measure, then by set.
+
+    The classes are the `usual` ones, or a measure's own in `others`; a matrix for each seed.
+    """
+    told = {}
+    for each in found:
+        if each.name in ("zero-shot", "screened", "transfer"):
+            classes, (answers,) = others.get(each.name, usual), each.parts
+            matrices = {name: answers.confusion(name, len(classes)).tolist() for name in answers.said}
+            told[each.name] = {"class_names": list(classes), "sets": matrices}
+    return told
 
 
 def _name(study: _Study, runs: Sequence[str], choice: Choice | None) -> str:

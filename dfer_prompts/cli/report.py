@@ -1,0 +1,62 @@
+"""`dfer-prompts report`: a comparison or a run as one page to show, or as tables for a paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .output import JsonOption, message, print_json
+
+OfArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="COMPARISON|RUN",
+        help="Its folder, its id or the beginning of one.",
+        show_default="the newest comparison",
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="FILE", help="Where it is written.", show_default="report.html in its folder"
+    ),
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="html|markdown|latex",
+        help="What is written.",
+        show_default="as FILE ends, or html",
+    ),
+]
+
+
+def report(
+    context: typer.Context,
+    of: OfArgument = None,
+    out: OutOption = None,
+    format: FormatOption = None,  # noqa: A002 - the option's own word
+    as_json: JsonOption = False,
+) -> None:
+    """Make one page of what a comparison or a run has stored; nothing is trained.
+
+    Example: dfer-prompts report --out comparison.html
+
+    For a paper, tables for booktabs: dfer-prompts report 0ed617a0 --out tables.tex
+    """
+    from ..studies.reporting import report as make
+
+    chosen: Any = format
+    made = make(of, out=out, format=chosen, workspace=context.obj)
+    if as_json:
+        print_json(made.as_dict())
+    else:
+        message(f"Written: {made.path}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add `report` to the root command."""
+    app.command(short_help="A comparison or a run as a page, or as tables.")(report)

@@ -1,0 +1,89 @@
+"""What a comparison says, first of all: in a few sentences, set by set, and with what it leaves open."""
+
+from __future__ import annotations
+
+from ...errors import listed
+from .blocks import Cell, Folded, Section, Table, cells, paragraph, points
+from .stored import Stored
+
+MANY = 10  # sentences, from which they are folded
+NOT_SHOWN = "not shown"
+
+
+def verdict(of: Stored) -> Section:
+    """The section that a report begins with."""
+    sentences = list(of.told["verdicts"])
+    said = points(sentences)
+    return Section(
+        "verdict",
+        "Verdict",
+        (
+            points(headlines(of)),
+            *_matrices(of),
+            *([said] if len(sentences) <= MANY else [Folded(f"All {len(sentences)} sentences", (said,))]),
+            paragraph("What these figures do not say by themselves:"),
+            points(of.told["caveats"]),
+        ),
+    )
+
+
+def headlines(of: Stored) -> list[str]:
+    """A sentence on the controls and one on the first set for each measure."""
+    said = []
+    for measure in of.told["measures"]:
+        if of.controls:
+            said.append(f"{measure}: {_against_controls(of, measure)}")
+        if len(of.candidates) > 1:
+            said.append(f"{measure}: {_against_first(of, measure)}")
+    return said
+
+
+def _verdicts(of: Stored, measure: str) -> dict[tuple[str, str], str]:
+    return {(p["first"], p["second"]): p["verdict"] for p in of.told["pairs"] if p["measure"] == measure}
+
+
+def _against_controls(of: Stored, measure: str) -> str:
+    verdicts = _verdicts(of, measure)
+    better = [
+        name for name in of.candidates if all(verdicts.get((name, each)) == "better" for each in of.controls)
+    ]
+    if not better:
+        return "no set is shown to be better than every control."
+    if len(better) == len(of.candidates):
+        alone = len(better) == 1
+        return f"{better[0] if alone else 'every set'} is better than every control."
+    rest = len(of.candidates) - len(better)
+    return f"better than every control: {listed(better)}; of the other {rest} that is not shown."
+
+
+def _against_first(of: Stored, measure: str) -> str:
+    verdicts, first = _verdicts(of, measure), of.candidates[0]
+    found: dict[str, list[str]] = {}
+    for name in of.candidates[1:]:
+        found.setdefault(verdicts.get((name, first), NOT_SHOWN), []).append(name)
+    worded = {
+        "better": "better than {}: {}",
+        "worse": "worse than {}: {}",
+        "indistinguishable": "indistinguishable from {}: {}",
+        NOT_SHOWN: "not shown to differ from {}: {}",
+    }
+    parts = [text.format(first, listed(found[word])) for word, text in worded.items() if word in found]
+    return f"{'; '.join(parts)}."
+
+
+def _matrices(of: Stored) -> list[Table]:
+    """For each measure every set against the first one and against each control, in a word."""
+    others = [*of.candidates[:1], *of.controls] if len(of.candidates) > 1 else of.controls
+    tables = []
+    for measure in of.told["measures"]:
+        verdicts = _verdicts(of, measure)
+        rows = tuple(
+            cells(name, *(Cell(verdicts.get((name, other), "–")) for other in others))
+            for name in of.candidates
+            if any((name, other) in verdicts for other in others)
+        )
+        columns = ("set", *(each.replace(":", ": ") for each in others))
+        every = tuple(range(len(columns)))
+        title = f"{measure}: each set against those above the columns, by UAR (5%, all pairs together, Holm)"
+        tables.append(Table(f"verdicts-{measure}", title, columns, rows, words=every))
+    return [each for each in tables if each.rows]

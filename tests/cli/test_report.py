@@ -1,0 +1,324 @@
+"""`report` from the command line: what is in the page, what it is made of, and what it refuses."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from dfer_model.data.packed import PackedClips
+from dfer_prompts import InputError, Workspace, report
+from dfer_prompts.cli import main
+from dfer_prompts.studies.reporting.wordings import parts
+
+from ..model import tiny
+from ..stored_comparisons import store
+
+BOTH = ["--measure", "supervised", "--measure", "few-shot"]
+HOSTILE = ("<script>alert(1)</script>", 'a "$x_1$" & 50% #', "悲しみ|*fear*")
+
+
+class Page(HTMLParser):
+    """What a browser would find: the tags with their attributes, and all text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.text.append(data.strip())
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
+    return tiny.pack(tmp_path_factory.mktemp("clips") / "packed")
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Run a command line in the current folder; it ends with `status`."""
+
+    def run(*words: str, status: int = 0) -> None:
+        monkeypatch.setattr(sys, "argv", ["dfer-prompts", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert (ended.value.code or 0) == status
+
+    return run
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The command lines that a page says, split as a shell does."""
+    found = re.findall(r"<pre><code>(.*?)</code></pre>", page.read_text(encoding="utf-8"))
+    return [shlex.split(html.unescape(each)) for each in found]
+
+
+def quick(packed: PackedClips) -> list[str]:
+    settings = ["epochs=1", "frames=2", "contexts=2", "batch_size=4", "workers=0", "weights=random"]
+    words = ["--dataset", str(packed.path), "--clip", tiny.register()]
+    return words + [word for setting in settings for word in ("--set", setting)]
+
+
+def test_a_large_page_is_small_and_needs_nothing_else(isolated: Path) -> None:
+    store(
+        isolated, [f"v{number}@4" for number in range(1, 11)], ["control:swapped"],
+        folds=range(1, 6), seeds=range(1, 4), clips=1, epochs=50,
+    )  # fmt: skip
+    made = report()
+    assert made.path.stat().st_size < 2 * 2**20
+    page = Page(made.path)
+    assert not {"script", "link", "img", "iframe", "object"} & {name for name, _ in page.tags}
+    outward = [
+        value
+        for _, attributes in page.tags
+        for key, value in attributes.items()
+        if key in ("href", "src", "xlink:href") and not str(value).startswith("#")
+    ]
+    assert outward == []
+    assert "url(http" not in made.path.read_text(encoding="utf-8")
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    text = made.path.read_text(encoding="utf-8")
+    referred = {*re.findall(r'href="#([^"]+)"', text), *re.findall(r"url\(#([^)]+)\)", text)}
+    assert referred <= set(ids)
+    assert (
+        len(page.named("svg")) == 2 + 2 * 2 + 1
+    )  # figures, differences from the first and a control, losses
+    assert all(each.get("role") == "img" and each.get("aria-label") for each in page.named("svg"))
+    assert all(each.get("scope") in ("row", "col") for each in page.named("th"))
+    assert len(page.named("table")) == len(page.named("caption"))
+
+
+def test_the_page_begins_with_the_verdict_and_has_all_of_it(isolated: Path) -> None:
+    folder = store(isolated, ["v1@2", "v1@4"], ["control:swapped"])
+    page = Page(report(folder).path)
+    headings = [
+        "Verdict", "Figures", "Paired differences", "Recall of each class", "Confusion matrices",
+        "Learning curves", "Text diagnostics", "Between the sets", "The texts, word for word",
+        "How to repeat it",
+    ]  # fmt: skip
+    contents = [each for each in page.text if each in headings]
+    assert contents == headings * 2  # once in the contents, once above the section
+    told = json.loads((folder / "comparison.json").read_text())
+    for sentence in [*told["verdicts"], *told["caveats"]]:
+        assert sentence in page.text
+    first = told["sets"][0]["trained_uar"]
+    assert f"{first['mean']:.1f} ± {first['std']:.1f}" in page.text
+    assert f"{first['low']:.1f} to {first['high']:.1f}" in page.text
+
+
+def test_recalls_and_confusions_are_those_of_the_runs(isolated: Path) -> None:
+    folder = store(isolated, ["one", "two"], folds=(1,), class_names=("glad", "sad"))
+    runs = json.loads((folder / "comparison.json").read_text())["runs"]
+    # Seed by seed, and within a seed set by set: the first set has the first run and the third.
+    for run, confusion in ((runs[0], [[3, 1], [0, 4]]), (runs[2], [[4, 0], [2, 2]])):
+        path = isolated / "runs" / run / "result.json"
+        result = json.loads(path.read_text())
+        result["measures"]["last"]["confusion"] = confusion
+        path.write_text(json.dumps(result))
+    text = report(folder, out="report.md").path.read_text(encoding="utf-8")
+    by_class = text.split("## Recall of each class")[1]
+    trained = by_class[by_class.index("percent, trained") :]
+    # Recalls are 75 and 100, and 100 and 50; the deviations of two are 25 and 50 over the root of 2.
+    assert re.search(r"^\| one \| 88 \(±18\) \| 75 \(±35\) \|$", trained, re.MULTILINE)
+    matrix = by_class[by_class.index("**one, trained**") :]
+    assert re.search(r"^\| glad \| 88 \| 12 \|\n\| sad \| 25 \| 75 \|$", matrix, re.MULTILINE)
+
+
+def test_what_others_wrote_stays_text_in_every_format(isolated: Path) -> None:
+    texts = {name: [[f"{each} {name}, and brows"] for each in HOSTILE] for name in ("v1", "v<b>$&_2")}
+    store(isolated, list(texts), class_names=HOSTILE, texts=texts)
+    page = Page(report(out="page.html").path)
+    assert not {"script", "b"} & {name for name, _ in page.tags}
+    shown = " ".join(page.text)
+    for name in HOSTILE:
+        assert name in shown
+    assert "v<b>$&_2" in shown
+    markdown = report(out="page.md").path.read_text(encoding="utf-8")
+    assert "<script>" not in markdown
+    assert r"悲しみ\|\*fear\*" in markdown
+    latex = report(out="page.tex").path.read_text(encoding="utf-8")
+    assert r"a \textquotedbl{}\$x\_1\$\textquotedbl{} \& 50\% \#" in latex
+    assert r"\textless{}script\textgreater{}alert(1)" in latex
+    assert r"v\textless{}b\textgreater{}\$\&\_2" in latex
+    assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == latex.count(r"\begin{table}") == 5
+    rows = [line for line in latex.splitlines() if line.endswith(r"\\")]
+    assert all("悲しみ" in row or row.isascii() for row in rows)
+
+
+def test_nothing_is_trained_and_torch_is_not_loaded(isolated: Path) -> None:
+    store(isolated, ["v1@2", "v1@4"], folds=(1,), seeds=(1,))
+    before = sorted(path for path in isolated.rglob("*") if path.is_file())
+    program = "import sys, dfer_prompts; dfer_prompts.report(out='r.html'); print('torch' in sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=isolated
+    )
+    assert ended.stdout == "False\n"
+    assert sorted(path for path in isolated.rglob("*") if path.is_file()) == sorted(
+        [*before, isolated / "r.html"]
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--control", "swapped", *BOTH, "--shots", "0,1", "--folds", "1", "--seeds", "1"],
+        ["--screen", "--folds", "1,2", "--seeds", "1-3"],
+    ],
+    ids=["trained", "screened"],
+)
+def test_its_command_finds_the_same_comparison_again(
+    words: list[str], packed: PackedClips, command: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("compare", "v1@2", "v1@4", *words, *quick(packed))
+    ((folder),) = Path("comparisons").iterdir()
+    assert f"dfer-prompts report {folder.name}" in capsys.readouterr().err
+    command("report", folder.name, "--json")
+    made = json.loads(capsys.readouterr().out)
+    assert (made["format"], Path(made["path"])) == ("html", (folder / "report.html").resolve())
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "not stored here" not in page
+    again, itself = commands(folder / "report.html")
+    assert itself == ["dfer-prompts", "report", folder.name]
+    trained = {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/result.json")}
+    command(*again[1:])
+    assert [each.name for each in Path("comparisons").iterdir()] == [folder.name]
+    assert {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/result.json")} == trained
+
+
+def test_transfer_has_confusions_of_the_other_clips(
+    packed: PackedClips, tmp_path: Path, command: Callable[..., None]
+) -> None:
+    other = tiny.pack(tmp_path / "other", classes=("happiness", "anger"), name="other")
+    words = ["--measure", "transfer", "--transfer-to", str(other.path), "--folds", "1", "--seeds", "1"]
+    words += ["--measure", "held-out-class"]
+    command("compare", "v1@2", "v1@4", *words, *quick(packed))
+    ((folder),) = Path("comparisons").iterdir()
+    text = report(out="report.md").path.read_text(encoding="utf-8")
+    matrix = text[text.index("**v1@2, transfer**") :]
+    assert matrix.splitlines()[2] == "| true class | happiness | anger |"
+    assert f"--transfer-to {other.path}" in text
+    (folder / "confusions.json").unlink()  # as comparisons were kept before
+    assert "transfer: confusion matrices are not stored here" in report(out="older.md").path.read_text()
+
+
+def test_runs_and_comparisons_of_runs_have_reports(
+    packed: PackedClips, command: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("v1@2", "v1@4"):
+        command("train", "--descriptions", name, *quick(packed))
+    ids = sorted(path.name for path in Path("runs").iterdir())
+    command("report", ids[0], "--out", "run.html")
+    page = Page(Path("run.html"))
+    measured = json.loads((Path("runs") / ids[0] / "result.json").read_text())["measures"]["last"]
+    assert f"{measured['uar']:.1f}" in page.text
+    (again,) = commands(Path("run.html"))
+    capsys.readouterr()
+    command(*again[1:], "--json")
+    assert json.loads(capsys.readouterr().out)["run"] == ids[0]
+    command("compare", *ids)
+    command("report", "--out", "runs.html")
+    shown = Page(Path("runs.html"))
+    assert f"{ids[0]}, trained" in shown.text
+    assert any("raised cheeks" in each for each in shown.text)
+    command(*commands(Path("runs.html"))[0][1:])
+    assert len(list(Path("comparisons").iterdir())) == 1
+
+
+def test_a_comparison_is_found_by_what_a_person_gives(isolated: Path) -> None:
+    older = store(isolated, ["v1@2", "v1@4"], folds=(1,), seeds=(1,), name="abcdef000000")
+    newer = store(isolated / "other", ["v1@2", "v1@4"], folds=(1,), seeds=(1,), name="abcd11111111")
+    newer = newer.rename(isolated / "comparisons" / newer.name)
+    assert report(out="a.md").of == newer
+    assert report("abcdef", out="a.md").of == older
+    assert report(older / "comparison.json", out="a.md").of == older
+    assert report(Path("comparisons") / older.name, out="a.md").of.resolve() == older
+    with pytest.raises(InputError, match="did you mean abcdef000000"):
+        report("abcdfe00000")
+    with pytest.raises(InputError, match="'abcd' begins 2 ids: abcd11111111, abcdef000000"):
+        report("abcd")
+
+
+def test_what_cannot_be_reported_is_told_in_words(
+    isolated: Path, command: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("report", status=2)
+    assert "no comparison in" in capsys.readouterr().err
+    folder = store(isolated, ["v1@2", "v1@4"], folds=(1,), seeds=(1,))
+    command("report", "--out", "page.pdf", status=2)
+    assert "End its name in .html, .htm, .md, .tex" in capsys.readouterr().err
+    command("report", "--format", "markdwon", status=2)
+    assert "did you mean markdown?" in capsys.readouterr().err
+    record = folder / "comparison.json"
+    told = json.loads(record.read_text())
+    record.write_text(json.dumps({**told, "sets": [{"name": "v1"}]}))
+    command("report", status=2)
+    assert "is damaged (KeyError: 'is_control')" in capsys.readouterr().err
+    record.write_text(json.dumps({key: value for key, value in told.items() if key != "pairs"}))
+    command("report", status=2)
+    assert "does not hold pairs" in capsys.readouterr().err
+    record.write_text("{")
+    command("report", status=2)
+    assert "is damaged" in capsys.readouterr().err
+    begun = Path("runs") / "begun"
+    begun.mkdir()
+    (begun / "config.yaml").write_text("fold: 1\n")
+    command("report", "begun", status=2)
+    assert "is not finished" in capsys.readouterr().err
+
+
+def test_a_report_without_its_runs_says_what_is_missing(isolated: Path) -> None:
+    folder = store(isolated, ["v1@2", "v1@4"], folds=(1,), seeds=(1,))
+    (isolated / "runs").rename(isolated / "elsewhere")
+    text = report(folder, out="r.md", workspace=Workspace(isolated)).path.read_text()
+    assert "trained: confusion matrices are not stored here" in text
+    assert "The runs are not here any more" in text
+
+
+def test_the_first_sentences_count_who_is_better_than_every_control(isolated: Path) -> None:
+    folder = store(isolated, ["v1", "v2", "v3"], ["control:swapped"], folds=(1,), seeds=(1,))
+    told = json.loads((folder / "comparison.json").read_text())
+    said = {("v1", "control:swapped"): "better", ("v3", "control:swapped"): "worse", ("v2", "v1"): "worse"}
+    for pair in told["pairs"]:
+        pair["verdict"] = said.get((pair["first"], pair["second"]), "indistinguishable")
+    (folder / "comparison.json").write_text(json.dumps(told))
+    shown = Page(report().path).text
+    assert "zero-shot: better than every control: v1; of the other 2 that is not shown." in shown
+    assert "zero-shot: worse than v1: v2; indistinguishable from v1: v3." in shown
+
+
+def test_texts_are_told_apart_part_by_part(isolated: Path) -> None:
+    assert parts("a smile, raised cheeks, and bright eyes.") == ["a smile", "raised cheeks", "bright eyes"]
+    assert parts("tears; wide, staring eyes; and pale skin.") == ["tears", "wide, staring eyes", "pale skin"]
+    assert parts("tears and a frown.") == ["tears", "a frown"]
+    assert parts("happiness") == ["happiness"]
+    texts = {
+        "v1": [["a smile and bright eyes."], ["tears."]],
+        "v2": [["a smile and raised cheeks."], ["tears."]],
+    }
+    store(isolated, ["v1", "v2"], folds=(1,), seeds=(1,), class_names=("glad", "sad"), texts=texts)
+    text = report(out="r.md").path.read_text()
+    changes = text[text.index("## Between the sets") : text.index("## The texts, word for word")]
+    assert "1 added, 1 removed in 1 of 2 classes" in changes
+    assert "| glad | bright eyes |  |" in changes
+    assert "| glad |  | raised cheeks |" in changes
