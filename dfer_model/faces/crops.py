@@ -38,7 +38,10 @@ def face_square(box: Sequence[float], eyes: Sequence[float], margin: float = MAR
 
 
 def cut(pixels: Pixels, square: Square) -> Pixels:
-    """The square as uint8 RGB (S, S, 3), upright, S its side in whole pixels and 512 at most; black outside."""
+    """The square as uint8 RGB (S, S, 3), upright and black where the frame ends.
+
+    S is its side in whole pixels, and 512 at most.
+    """
     side = max(1, round(square.side))
     cosine, sine = math.cos(square.angle), math.sin(square.angle)
     middle = (side - 1) / 2  # the centres of pixels are whole numbers

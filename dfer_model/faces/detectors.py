@@ -12,6 +12,8 @@ import numpy as np
 from dfer_model.data.images import Pixels
 from dfer_model.errors import InputError
 
+from .yunet_file import fetch_yunet, fetched_yunet
+
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 Point = tuple[float, float]  # x, y in pixels
 
@@ -60,9 +62,7 @@ class YuNet:
                 f"no face model {model}\nGive YuNet's ONNX file, or leave --face-model out to fetch it"
             )
         try:
-            self._network = cv2.FaceDetectorYN.create(
-                str(model), "", (320, 320), YUNET_SCORE, YUNET_OVERLAP
-            )
+            self._network = cv2.FaceDetectorYN.create(str(model), "", (320, 320), YUNET_SCORE, YUNET_OVERLAP)
             self(np.zeros((64, 64, 3), np.uint8))
         except cv2.error as error:
             raise InputError(
@@ -85,7 +85,7 @@ class Haar:
     name = "haar"
 
     def __init__(self) -> None:
-        self._cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / HAAR_CASCADE))
+        self._cascade = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / HAAR_CASCADE))
 
     def __call__(self, pixels: Pixels) -> list[Face]:
         """As `Detector` says; no landmarks."""
@@ -122,3 +122,23 @@ def _yunet_face(row: np.ndarray, scale: float) -> Face:
     )
     landmarks = (left_eye, right_eye, nose, left_mouth, right_mouth)
     return Face(_box(row[:4], scale), float(row[14]), landmarks)
+
+
+BETTER_FACES = (
+    "Faces are found by the Haar cascade, which sees them from the front alone. YuNet sees more: fetch it "
+    "once with --faces yunet, or give its file by --face-model"
+)
+
+
+def choose_detector(faces: str, model: Path | None = None) -> tuple[Detector, str | None]:
+    """The detector that `--faces` names, and what to say about it.
+
+    `auto` is YuNet where its file is given or was fetched before, else Haar; `yunet` fetches the file once.
+    Raises InputError for another name, and as YuNet and the fetching do.
+    """
+    if faces not in ("auto", "yunet", "haar"):
+        raise InputError(f"no face detector {faces!r}\nThere are: auto, yunet, haar")
+    if faces == "haar":
+        return Haar(), None
+    file = model or (fetch_yunet() if faces == "yunet" else fetched_yunet())
+    return (YuNet(file), None) if file else (Haar(), BETTER_FACES)

@@ -43,22 +43,17 @@ class Track:
 
     def append(self, index: int, seconds: float, face: Face) -> None:
         """The face as it was found in the next frame."""
-        eyes = [value for point in (face.landmarks or ())[:2] for value in point] or [np.nan] * 4
-        self._append([index, seconds, *face.box, face.score, *eyes])
+        self._rows.extend([index, seconds, *face.box, face.score, *_eyes(face)])
 
     def fill(self, missed: Sequence[tuple[int, float]], upto: Face) -> None:
         """Rows for the (frame, seconds) that were missed between the last row and `upto`."""
-        before = self.table[-1].copy()
-        eyes = [value for point in (upto.landmarks or ())[:2] for value in point] or [np.nan] * 4
-        after = np.array([0, 0, *upto.box, 0, *eyes])
+        before = np.array(self._rows[-_COLUMNS:])
+        after = np.array([0, 0, *upto.box, 0, *_eyes(upto)])
         for place, (index, seconds) in enumerate(missed, start=1):
             share = place / (len(missed) + 1)
             row = (1 - share) * before + share * after
             row[[0, 1, 6]] = index, seconds, np.nan
-            self._append(row.tolist())
-
-    def _append(self, row: Sequence[float]) -> None:
-        self._rows.extend(row)
+            self._rows.extend(row.tolist())
 
     @property
     def table(self) -> Values:
@@ -71,27 +66,23 @@ class Track:
         left, top, right, bottom = self._rows[-_COLUMNS + 2 : -_COLUMNS + 6]
         return left, top, right, bottom
 
-    def last(self, rows: int) -> Track:
-        """The same track, its last rows alone."""
-        return Track(self.number, self._rows[-rows * _COLUMNS :])
-
     def __len__(self) -> int:
         return len(self._rows) // _COLUMNS
 
-    def path(self) -> Path:
+    def path(self) -> FacePath:
         """Its frames with boxes and eyes smoothed over time."""
         table = self.table
         places = table[:, [2, 3, 4, 5, 7, 8, 9, 10]].copy()
         if len(table) > 1:
             step = float(np.median(np.diff(table[:, 1])))
             places = gaussian_filter1d(places, SMOOTHING_SECONDS / step, axis=0, mode="nearest")
-        return Path(
+        return FacePath(
             self.number, table[:, 0].astype(np.int64), table[:, 1], places[:, :4], places[:, 4:], table[:, 6]
         )
 
 
 @dataclass(frozen=True)
-class Path:
+class FacePath:
     """A track to cut faces from: `frames` and `seconds` (n,), `boxes` (n, 4), `eyes` (n, 4), `scores` (n,).
 
     `eyes` are x, y of the left eye in the picture and of the right one, nan where none were found.
@@ -117,6 +108,10 @@ class Path:
         return float(self.seconds[-1]) + step
 
 
+def _eyes(face: Face) -> list[float]:
+    return [value for point in (face.landmarks or ())[:2] for value in point] or [np.nan] * 4
+
+
 class Tracker:
     """Takes the faces of one frame after the other."""
 
@@ -133,19 +128,17 @@ class Tracker:
         seen = []
         pairs = _assigned(self._alive, faces)
         for track, face in pairs:
-            missed = self._missed.pop(track.number, [])
-            track.fill(missed, face)
-            seen.append(track)
+            track.fill(self._missed.pop(track.number, []), face)
             self._note(track, index, seconds, face)
+            seen.append(track)
         for track in [each for each in self._alive if all(each is not pair[0] for pair in pairs)]:
             self._miss(track, index, seconds)
-        taken = {id(face) for _, face in pairs}
         for face in faces:
-            if id(face) not in taken:
+            if all(face is not pair[1] for pair in pairs):
                 track = Track(len(self._detections) + 1)
+                self._note(track, index, seconds, face)
                 self._alive.append(track)
                 seen.append(track)
-                self._note(track, index, seconds, face)
         return seen
 
     def finish(self) -> list[Track]:
@@ -154,10 +147,6 @@ class Tracker:
         tracks = sorted(self._done + self._alive, key=lambda track: track.number)
         kept = [track for track in tracks if self._detections[track.number] >= least]
         return [Track(number, track._rows) for number, track in enumerate(kept, start=1)]
-
-    def forget_ended(self) -> None:
-        """Let go of tracks that are over: of a camera, which never ends, nobody asks for them."""
-        self._done.clear()
 
     def _note(self, track: Track, index: int, seconds: float, face: Face) -> None:
         track.append(index, seconds, face)
@@ -190,14 +179,14 @@ def _assigned(tracks: Sequence[Track], faces: Sequence[Face]) -> list[tuple[Trac
     return [(tracks[i], faces[j]) for i, j in zip(*chosen, strict=True) if overlaps[i, j] >= LEAST_OVERLAP]
 
 
-def largest_first(paths: Sequence[Path]) -> list[Path]:
+def largest_first(paths: Sequence[FacePath]) -> list[FacePath]:
     """The paths by the area of their faces over all their frames."""
     return sorted(paths, key=lambda path: -path.size)
 
 
-def largest_at_a_time(paths: Sequence[Path]) -> list[Path]:
-    """The largest face, and those of other scenes, in order: none that is half its time beside a larger one."""
-    kept: list[Path] = []
+def largest_at_a_time(paths: Sequence[FacePath]) -> list[FacePath]:
+    """The largest face, and those of other scenes: none that is beside a larger one for half of its time."""
+    kept: list[FacePath] = []
     taken: set[int] = set()
     for path in largest_first(paths):
         frames = path.frames.tolist()

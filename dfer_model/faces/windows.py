@@ -12,7 +12,7 @@ from dfer_model.data.sampling import sample_test_segments
 from dfer_model.errors import InputError
 
 from .detectors import Box
-from .tracking import Path
+from .tracking import FacePath
 
 WHOLE_SECONDS = 6.0  # a track that is no longer is one window
 USUAL_WINDOW = 4.0  # seconds, of a longer one
@@ -64,7 +64,7 @@ class Window:
     rows: tuple[int, ...]
 
 
-def windows(path: Path, spacing: Spacing, frames: int = 16, segments: int = 1) -> Iterator[Window]:
+def windows(path: FacePath, spacing: Spacing, frames: int = 16, segments: int = 1) -> Iterator[Window]:
     """The windows of a track in order, each with the frames that a test takes of it.
 
     They begin a stride after each other as long as the track fills them; the last one ends where the track
@@ -91,7 +91,7 @@ def windows(path: Path, spacing: Spacing, frames: int = 16, segments: int = 1) -
         )
 
 
-def _spans(path: Path, first: float, end: float, spacing: Spacing) -> list[tuple[float, float]]:
+def _spans(path: FacePath, first: float, end: float, spacing: Spacing) -> list[tuple[float, float]]:
     """Start and end of each window; where the video's own clock leaps, none lies in the leap."""
     window, stride = spacing.lengths(end - first)
     if end - first <= window + _ROUNDING:

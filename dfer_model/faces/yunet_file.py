@@ -12,9 +12,7 @@ from dfer_model.errors import InputError, WorkError
 from dfer_model.files import replacing
 
 NAME = "face_detection_yunet_2023mar.onnx"
-URL = (
-    "https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_detection_yunet/" + NAME
-)
+URL = "https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_detection_yunet/" + NAME
 SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 MOST_BYTES = 4 * 2**20  # the file has 232,589
 TIMEOUT_S = 30
