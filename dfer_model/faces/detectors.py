@@ -18,7 +18,8 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 Point = tuple[float, float]  # x, y in pixels
 
 # The longer side at which faces are looked for: a 4K frame is made smaller, a small one is left as it is.
-LOOKED_AT = 640
+YUNET_SIDE = 640
+HAAR_SIDE = 480  # it takes several times as long
 YUNET_SCORE = 0.6
 YUNET_OVERLAP = 0.3  # of two boxes above it, the better one is the face
 HAAR_CASCADE = "haarcascade_frontalface_default.xml"
@@ -72,7 +73,7 @@ class YuNet:
 
     def __call__(self, pixels: Pixels) -> list[Face]:
         """As `Detector` says, the highest score first."""
-        small, scale = _looked_at(pixels)
+        small, scale = _looked_at(pixels, YUNET_SIDE)
         self._network.setInputSize((small.shape[1], small.shape[0]))
         _, found = self._network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         rows = np.empty((0, 15)) if found is None else np.asarray(found, float)
@@ -89,7 +90,7 @@ class Haar:
 
     def __call__(self, pixels: Pixels) -> list[Face]:
         """As `Detector` says; no landmarks."""
-        small, scale = _looked_at(pixels)
+        small, scale = _looked_at(pixels, HAAR_SIDE)
         grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
         least = max(24, round(min(grey.shape) * HAAR_LEAST_SHARE))
         boxes, _, weights = self._cascade.detectMultiScale3(
@@ -101,9 +102,9 @@ class Haar:
         ]
 
 
-def _looked_at(pixels: Pixels) -> tuple[Pixels, float]:
-    """The frame at the size in which faces are looked for, and how many of its pixels make one of that."""
-    scale = max(pixels.shape[:2]) / LOOKED_AT
+def _looked_at(pixels: Pixels, side: int) -> tuple[Pixels, float]:
+    """The frame with `side` pixels at most, and how many of its own make one of these."""
+    scale = max(pixels.shape[:2]) / side
     if scale <= 1:
         return np.ascontiguousarray(pixels), 1.0
     size = (max(1, round(pixels.shape[1] / scale)), max(1, round(pixels.shape[0] / scale)))

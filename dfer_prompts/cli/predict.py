@@ -174,7 +174,7 @@ def _show(answer: Watched) -> None:
         for each in answer.predictions
     ]
     columns = ["track", "seconds", "expression", "percent", "then"]
-    print_table(f"{answer.footage.name}: {len(answer.paths)} tracks", columns, rows)
+    print_table(f"{answer.footage.name}: {len(answer.predictions)} windows", columns, rows)
 
 
 def _next_best(prediction: Prediction) -> str:

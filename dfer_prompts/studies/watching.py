@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dfer_model.faces.watching import Watching
     from dfer_model.runs import Run
 
+LONG_FRAMES = 900  # of a shorter video nobody need be told how far it is
 FACES = ("auto", "yunet", "haar", "none", "given")
 
 
@@ -105,7 +106,8 @@ def watch_each(
             if video.is_dir() and audience.frames_are != "given":
                 raise Unreadable(f"{video} is a folder, not a video")
             footage = open_footage(video, name)
-            with progress(str(name)) as report:
+            shown = progress if footage.expected >= LONG_FRAMES else silence
+            with shown(str(name)) as report:
                 watched = audience.judge.watch(
                     footage, audience.watching, keep=keep or keep_nothing, report=report
                 )
