@@ -76,6 +76,14 @@ def predict(
     parquet: Annotated[
         Path | None, typer.Option("--parquet", metavar="FILE", help="Write a Parquet file.")
     ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw a timeline for each track, as .png or .svg."),
+    ] = None,
+    overlay: Annotated[
+        Path | None,
+        typer.Option("--overlay", metavar="FILE.mp4", help="Write the video with boxes, labels and bars."),
+    ] = None,
     require_face: Annotated[
         bool, typer.Option("--require-face", help="A video without a face makes the exit status 1.")
     ] = False,
@@ -90,7 +98,7 @@ def predict(
 
     from ..studies.watching import audience, given_videos, watch_each
 
-    _check_outputs(csv, parquet)
+    _check_outputs({"--csv": csv, "--parquet": parquet, "--plot": plot, "--overlay": overlay})
     watching = audience(
         run,
         faces=faces,
@@ -107,26 +115,42 @@ def predict(
     answers: list[Watched | Refused] = []
     with _spooled(videos) as (places, names):
         found = given_videos(places, watching.frames_are)
+        if overlay and len(found) != 1:
+            raise InputError(f"--overlay is of one video, and there are {len(found)}\nGive one at a time")
         keep = FaceFolder(save_faces) if save_faces else None
         for answer in watch_each(watching, found, names=names, keep=keep, progress=progress):
             _tell(answer, as_json)
             answers.append(answer)
+            if overlay:
+                _write_overlay(overlay, answer)
     said = [each for answer in answers for each in getattr(answer, "predictions", ())]
     if csv:
         write_csv(csv, said, watching.judge.class_names)
     if parquet:
         write_parquet(parquet, said, watching.judge.class_names)
+    if plot:
+        _draw_timeline(plot, said, watching)
     if as_json:
         print_json(_as_json(watching, answers))
     _end(answers, require_face)
 
 
-def _check_outputs(csv: Path | None, parquet: Path | None) -> None:
+OUTPUTS = {
+    "--csv": (".csv",),
+    "--parquet": (".parquet",),
+    "--plot": (".png", ".svg"),
+    "--overlay": (".mp4",),
+}
+
+
+def _check_outputs(asked: dict[str, Path | None]) -> None:
     """Before hours of work, that what is asked for can be written."""
-    for option, path, suffixes in (("--csv", csv, (".csv",)), ("--parquet", parquet, (".parquet",))):
-        if path is not None and path.suffix not in suffixes:
-            raise InputError(f"{option} {path}: end its name in {' or '.join(suffixes)}")
-        if path is not None and path.is_dir():
+    for option, path in asked.items():
+        if path is None:
+            continue
+        if path.suffix.casefold() not in OUTPUTS[option]:
+            raise InputError(f"{option} {path}: end its name in {' or '.join(OUTPUTS[option])}")
+        if path.is_dir():
             raise InputError(f"{option} {path} is a folder\nName a file")
 
 
@@ -187,6 +211,27 @@ def _show_prediction(prediction: Prediction) -> None:
     rows = [(name, 100 * value) for name, value in ranked]
     print_table(f"{prediction.video}: {prediction.expression}", ["class", "percent"], rows)
     message(f"Frames taken: {', '.join(map(str, prediction.frames))}")
+
+
+def _write_overlay(path: Path, answer: Watched | Refused) -> None:
+    from dfer_model.faces.overlay import write_overlay
+    from dfer_model.faces.predicting import Watched
+
+    if isinstance(answer, Watched):
+        with progress(f"drawing {path}") as report:
+            write_overlay(path, answer, report)
+
+
+def _draw_timeline(path: Path, said: Sequence[Prediction], watching: Audience) -> None:
+    from dfer_model.faces.timeline import draw_timeline
+
+    if not said:
+        message(f"Note: {path} is not drawn, for there is nothing on it")
+        return
+    tracks = len({(each.video, each.track) for each in said})
+    drawn = draw_timeline(path, said, watching.judge.class_names)
+    if drawn < tracks:
+        message(f"Note: {path} shows the {drawn} longest of {tracks} tracks")
 
 
 def _as_json(watching: Audience, answers: Sequence[Watched | Refused]) -> dict[str, Any]:

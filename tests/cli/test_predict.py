@@ -154,6 +154,20 @@ def test_crops_are_taken_as_they_are_given(run: Terminal) -> None:
     assert "25 a second" in one["notes"][0]
 
 
+def test_a_timeline_and_an_overlay(run: Terminal, portrait: Pixels, isolated: Path) -> None:
+    video = write(isolated / "clip.mp4", [portrait] * 5)
+    run("predict", "v1", video, "--plot", "time.svg", "--overlay", "over.mp4", "--device", "cpu")
+    assert "clip.mp4, track 1" in Path("time.svg").read_text()
+    with av.open("over.mp4") as container:
+        assert len(list(container.decode(video=0))) == 5
+    _, err = run("predict", "v1", video, video, "--overlay", "over.mp4", "--device", "cpu", status=2)
+    assert "--overlay is of one video, and there are 2" in err
+    wall = write(isolated / "wall.mp4", [np.full((48, 64, 3), 90, np.uint8)] * 3)
+    _, err = run("predict", "v1", wall, "--plot", "none.png", "--overlay", "wall-over.mp4", "--device", "cpu")
+    assert "none.png is not drawn" in err
+    assert Path("wall-over.mp4").is_file()
+
+
 def say(run: Terminal, video: Path, status: int = 0) -> tuple[dict, str]:
     out, err = run("predict", "v1", video, "--faces", "haar", "--json", "--device", "cpu", status=status)
     return only(out), err
