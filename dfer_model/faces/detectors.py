@@ -62,6 +62,7 @@ class YuNet:
             raise InputError(
                 f"no face model {model}\nGive YuNet's ONNX file, or leave --face-model out to fetch it"
             )
+        self.model = model
         try:
             self._network = cv2.FaceDetectorYN.create(str(model), "", (320, 320), YUNET_SCORE, YUNET_OVERLAP)
             self(np.zeros((64, 64, 3), np.uint8))

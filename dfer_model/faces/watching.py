@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dfer_model.data.images import Pixels
-from dfer_model.errors import InputError
+from dfer_model.errors import InputError, NoFace
 
 from .crops import MARGIN, cut, face_square
 from .detectors import Detector, Face
@@ -152,7 +152,3 @@ def face_frames(footage: Footage, watching: Watching, report: Report = say_nothi
     for timed in footage.frames():
         if timed.index in row_of:
             yield _crop(timed.pixels, path, row_of[timed.index], watching)
-
-
-class NoFace(InputError):
-    """A video can be read and has no face in it."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..errors import InputError, WorkError
-from .configuration import DeviceOption
+from .configuration import DeviceOption, FaceModelOption, MarginOption
 from .output import JsonOption, message, print_json, print_table, progress
 from .run import RunArgument
 
@@ -31,13 +31,6 @@ FacesOption = Annotated[
         help="How faces are found: auto is yunet where its file is here, else haar; yunet fetches it once; "
         "none takes frames whole; given says that frames are faces already."
     ),
-]
-FaceModelOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="YuNet's ONNX file.", show_default="dfer.yaml's face_model"),
-]
-MarginOption = Annotated[
-    float, typer.Option(help="Room around a face, as a share of its longer side.", show_default=True)
 ]
 
 

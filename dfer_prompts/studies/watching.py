@@ -78,7 +78,7 @@ def audience(
     spacing = Spacing(window, stride)
     detector, note = None, WHOLE_FRAMES if faces == "none" else None
     if faces not in ("none", "given"):
-        detector, note = choose_detector(faces, face_model or _own_model(place))
+        detector, note = choose_detector(faces, face_model or place.face_model)
     watching = Watching(detector, track, spacing, MARGIN if margin is None else margin)
     frames_are = {"none": "whole", "given": "given"}.get(faces, "faces")
     return Audience(found.id, Judge.of(found, device), watching, frames_are, note)
@@ -131,8 +131,3 @@ def given_videos(places: Sequence[Path], frames_are: str = "faces") -> list[Path
         is_clip = place.is_dir() and frames_are == "given" and bool(frame_files(place))
         found += videos_in(place) if place.is_dir() and not is_clip else [place]
     return found
-
-
-def _own_model(workspace: Workspace) -> Path | None:
-    named = workspace.defaults.face_model
-    return workspace.root / Path(named).expanduser() if named else None

@@ -13,13 +13,13 @@ from PIL import Image
 
 from dfer_model.data.images import Pixels
 from dfer_model.data.video import TimedFrame
-from dfer_model.errors import InputError
+from dfer_model.errors import InputError, NoFace
 from dfer_model.faces.crops import cut, face_square
 from dfer_model.faces.detectors import Detector, Face, YuNet
 from dfer_model.faces.footage import Footage, open_footage
 from dfer_model.faces.outputs import FaceFolder
 from dfer_model.faces.predicting import Judge
-from dfer_model.faces.watching import NoFace, Watching, face_frames, follow, shown
+from dfer_model.faces.watching import Watching, face_frames, follow, shown
 from dfer_model.faces.windows import Spacing, windows
 from dfer_model.prediction import predict
 from dfer_model.runs import Run
