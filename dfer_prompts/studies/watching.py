@@ -13,8 +13,10 @@ from .judging import finished_run
 from .progress import Progress, silence
 
 if TYPE_CHECKING:
+    from dfer_model.export.pretrained import PretrainedModel
     from dfer_model.faces.predicting import Judge, Watched
     from dfer_model.faces.watching import Watching
+    from dfer_model.prediction import Prediction
     from dfer_model.runs import Run
 
 LONG_FRAMES = 900  # of a shorter video nobody need be told how far it is
@@ -37,7 +39,7 @@ class Refused:
 class Audience:
     """A run's model, how it watches, and what to say about that before it begins."""
 
-    run: str  # its id
+    run: str  # its id, or of a model without one, nothing
     judge: Judge
     watching: Watching
     frames_are: str  # faces, whole or given
@@ -45,7 +47,7 @@ class Audience:
 
 
 def audience(
-    run: Run | Path | str,
+    run: Run | PretrainedModel | Path | str,
     *,
     faces: str = "auto",
     face_model: Path | None = None,
@@ -56,7 +58,7 @@ def audience(
     workspace: Workspace | None = None,
     device: str = "auto",
 ) -> Audience:
-    """A finished run's model, ready to watch videos.
+    """The model of a finished run, or one of `from_pretrained`, ready to watch videos.
 
     `faces` is how faces are found: "auto" (YuNet where its file is given, or was fetched before, else Haar),
     "yunet" (fetched once), "haar", "none" (frames are taken whole) or "given" (they are faces already).
@@ -66,6 +68,7 @@ def audience(
     """
     if faces not in FACES:
         raise InputError(f"--faces {faces} is unknown\nThere are: {', '.join(FACES)}")
+    from dfer_model.export.pretrained import PretrainedModel
     from dfer_model.faces.crops import MARGIN
     from dfer_model.faces.detectors import choose_detector
     from dfer_model.faces.predicting import Judge
@@ -74,13 +77,16 @@ def audience(
     from dfer_model.prediction import WHOLE_FRAMES
 
     place = workspace or Workspace.find()
-    found = finished_run(run, place)
+    found = run if isinstance(run, PretrainedModel) else finished_run(run, place)
     spacing = Spacing(window, stride)
     detector, note = None, WHOLE_FRAMES if faces == "none" else None
     if faces not in ("none", "given"):
         detector, note = choose_detector(faces, face_model or place.face_model)
     watching = Watching(detector, track, spacing, MARGIN if margin is None else margin)
     frames_are = {"none": "whole", "given": "given"}.get(faces, "faces")
+    if isinstance(found, PretrainedModel):
+        judge = Judge(found.model, tuple(found.class_names), found.settings, found.device)
+        return Audience("", judge, watching, frames_are, note)
     return Audience(found.id, Judge.of(found, device), watching, frames_are, note)
 
 
@@ -131,3 +137,16 @@ def given_videos(places: Sequence[Path], frames_are: str = "faces") -> list[Path
         is_clip = place.is_dir() and frames_are == "given" and bool(frame_files(place))
         found += videos_in(place) if place.is_dir() and not is_clip else [place]
     return found
+
+
+def watch_all(audience: Audience, videos: Sequence[Path]) -> list[Prediction]:
+    """The predictions of all videos. Raises InputError for the first that cannot be read to its end."""
+    from dfer_model.errors import InputError as Unreadable
+
+    said: list[Prediction] = []
+    for answer in watch_each(audience, videos):
+        problem = answer.reason if isinstance(answer, Refused) else answer.problem
+        if problem is not None or isinstance(answer, Refused):
+            raise Unreadable(problem)
+        said += answer.predictions
+    return said
