@@ -111,9 +111,9 @@ def predict(
 ) -> list[Prediction]:
     """What a finished run, or a model of `from_pretrained`, says of each video: a probability for each class.
 
-    By default frames are taken whole, and there is one prediction for each video. With `faces` "auto", "yunet",
-    "haar" or "given", or a `window`, there is one for each window of each track, in order, and none for a
-    video without a face; the options are those of `dfer-prompts predict`.
+    By default frames are taken whole, and there is one prediction for each video. With `faces` "auto",
+    "yunet", "haar" or "given", or a `window`, there is one for each window of each track, in order, and none
+    for a video without a face; the options are those of `dfer-prompts predict`.
     Raises InputError for what is no finished run, and for the first video that cannot be read to its end.
     """
     if faces != "none" or window is not None or stride is not None:

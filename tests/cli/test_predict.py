@@ -276,3 +276,15 @@ def test_the_face_model_of_dfer_yaml(run: Terminal, test_data: Path, isolated: P
     picture = test_data / "faces" / "multi_face.jpg"
     out, _ = run("predict", "v1", picture, "--track", "all", "--json", "--device", "cpu")
     assert len(only(out)["windows"]) == 5
+
+
+def test_the_same_from_python(run: Terminal, portrait: Pixels, isolated: Path) -> None:
+    from dfer_prompts import from_pretrained, predict
+
+    video = write(isolated / "clip.mp4", [portrait] * 15)
+    out, _ = run("predict", "v1", video, "--faces", "haar", "--window", "1", "--json", "--device", "cpu")
+    model = from_pretrained(next((isolated / "runs").iterdir()), device="cpu")
+    for each in ("v1", model):
+        found = predict(each, [video], faces="haar", window=1, device="cpu")
+        assert [said.as_dict() for said in found] == only(out)["windows"]
+        assert [(said.start, said.end) for said in found] == [(0, 1), (0.5, 1.5)]
