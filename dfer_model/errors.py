@@ -18,6 +18,10 @@ class InputError(DferModelError, ValueError):
     exit_status = 2
 
 
+class NoFace(InputError):
+    """A video can be read, and no face was found in it. Exit status 2."""
+
+
 class WorkError(DferModelError, RuntimeError):
     """The input was right and the work failed: a loss that is not finite, a full disk. Exit status 1."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .data.augmentation import crop_views
 from .data.video import read_sampled_frames
@@ -31,6 +32,10 @@ class Prediction:
     probabilities: dict[str, float]  # class name -> 0..1 in the run's class order, 1 together
     frames: tuple[int, ...]  # 0-based places of the frames taken, per segment; a short video repeats its last
     seconds: tuple[float | None, ...]  # where these are; None in a video without a frame rate
+    start: float | None = None  # seconds; of a window, None of a video taken as a whole
+    end: float | None = None
+    track: int | None = None  # the face's number in the video, None where frames are taken whole
+    box: tuple[float, float, float, float] | None = None  # left, top, right, bottom in pixels, its median
 
     @property
     def expression(self) -> str:
@@ -39,13 +44,18 @@ class Prediction:
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON."""
-        return {
+        said: dict[str, Any] = {
             "video": str(self.video),
             "expression": self.expression,
             "probabilities": self.probabilities,
             "frames": list(self.frames),
             "seconds": list(self.seconds),
         }
+        if self.start is not None:
+            said |= {"start": self.start, "end": self.end}
+        if self.track is not None and self.box is not None:
+            said |= {"track": self.track, "box": [round(value, 1) for value in self.box]}
+        return said
 
 
 @dataclass(frozen=True)
@@ -91,15 +101,31 @@ def predict_video(
     """What a model says of one video. Raises InputError when the video cannot be read."""
     sampled = read_sampled_frames(video, settings.frames, settings.test_segments)
     samples = [list(sample) for sample in torch.split(sampled.frames, settings.frames)]
-    views = crop_views(samples, model.image_size, settings.test_crops)  # (views, T, 3, S, S)
-    with torch.inference_mode(), precision(settings.precision, device):
-        logits = [model(view[None].to(device))[0].float() for view in views]
-        probabilities = model.probabilities(torch.stack(logits).mean(dim=0)).tolist()
-    if not all(0 <= value <= 1 for value in probabilities):
-        raise WorkError(f"the model's answer to {video} is not finite: its weights are spoiled")
+    probabilities = class_probabilities(model, samples, settings, device, str(video))
     return Prediction(
         video,
         dict(zip(class_names, probabilities, strict=True)),
         tuple(sampled.indices),
         tuple(round(index / sampled.fps, 3) if sampled.fps else None for index in sampled.indices),
     )
+
+
+def class_probabilities(
+    model: TrainedModel,
+    samples: Sequence[Sequence[Tensor]],
+    settings: Settings,
+    device: torch.device,
+    what: str,
+) -> list[float]:
+    """What a model says of one clip, in the order of its classes, 1 together.
+
+    `samples` has `settings.test_segments` lists of uint8 frames (3, H, W). Raises WorkError, which names
+    `what` was asked of, when the answer is not finite.
+    """
+    views = crop_views(samples, model.image_size, settings.test_crops)  # (views, T, 3, S, S)
+    with torch.inference_mode(), precision(settings.precision, device):
+        logits = [model(view[None].to(device))[0].float() for view in views]
+        probabilities: list[float] = model.probabilities(torch.stack(logits).mean(dim=0)).tolist()
+    if not all(0 <= value <= 1 for value in probabilities):
+        raise WorkError(f"the model's answer to {what} is not finite: its weights are spoiled")
+    return probabilities

@@ -69,6 +69,7 @@ class Defaults(_Section):
     presets: dict[str, dict[str, Any]] = Field(default_factory=dict)  # name: setting: value
     prices: dict[str, Price] = Field(default_factory=dict)  # by model
     slurm: Slurm = Field(default_factory=Slurm)  # what jobs of --engine slurm ask for
+    face_model: Line | None = None  # YuNet's ONNX file, by which `predict` finds faces
     license: Line | None = None  # of the description sets made here, as their cards give it: cc-by-4.0
 
 

@@ -66,6 +66,12 @@ class Workspace:
 
         return read_defaults(self.root / "dfer.yaml")
 
+    @property
+    def face_model(self) -> Path | None:
+        """YuNet's ONNX file as `dfer.yaml` names it, None where it names none."""
+        named = self.defaults.face_model
+        return self.root / Path(named).expanduser() if named else None
+
     def dataset(self, name_or_path: str) -> Path:
         """The packed-clips folder that a name in `dfer.yaml` or a path means. Raises InputError."""
         named = self.defaults.datasets

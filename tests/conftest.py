@@ -29,5 +29,6 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.chdir(folder)
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "DFER_PROMPTS_WORKSPACE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DFER_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     return folder

@@ -43,6 +43,7 @@ def info(clips: PackedClips) -> dict[str, Any]:
             "short": int((clips.num_frames < SHORT).sum()),
         },
         "skipped": len(report.get("skipped") or []),
+        "no_face": len(report.get("no_face") or []),
         "frame_count_disagreements": int(disagreements.get("count", 0)),
         "notes": list(report.get("notes") or []),
         "fingerprint": clips.fingerprint,

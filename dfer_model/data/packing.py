@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -26,6 +26,9 @@ from dfer_model.data.own_folder import read_folder
 from dfer_model.data.packed import PackedClips, assemble
 from dfer_model.data.shards import Shard, finished_outcome, pack_shard, start_process
 from dfer_model.errors import InputError, Interrupted, WorkError
+
+if TYPE_CHECKING:
+    from dfer_model.faces.cropping import Cropping
 
 # At most, and of few clips fewer, so that a small dataset is work for many processes too.
 SHARD_CLIPS = 100
@@ -49,6 +52,7 @@ class Request:
     layout: Layout
     out: Path
     skip_broken: bool = False
+    faces: Cropping | None = None  # cut them out of the frames
 
     @property
     def partial(self) -> Path:
@@ -68,7 +72,7 @@ class Request:
     def _groups(self, size: int) -> list[Shard]:
         clips, root = self.layout.clips, self.layout.frames_root
         return [
-            Shard(start // size, clips[start : start + size], self.layout.class_names, root)
+            Shard(start // size, clips[start : start + size], self.layout.class_names, root, self.faces)
             for start in range(0, len(clips), size)
         ]
 
@@ -105,6 +109,7 @@ def read_request(
     folds: int | None = None,
     seed: int = 0,
     skip_broken: bool = False,
+    faces: Cropping | None = None,
 ) -> Request:
     """Find the clips of the layout `name` under `root`; nothing is packed yet.
 
@@ -119,7 +124,11 @@ def read_request(
             raise InputError(
                 f"--frames, --labels and --label-base are not for {FOLDER}: its folders say it all"
             )
-        return Request(read_folder(root, folds=folds, seed=seed), out, skip_broken)
+        return Request(read_folder(root, folds=folds, seed=seed), out, skip_broken, faces)
+    if faces is not None:
+        raise InputError(
+            f"faces are looked for in one's own videos ({FOLDER}), not in {name}\nLeave --faces out"
+        )
     if folds is not None:
         raise InputError(f"--folds is for {FOLDER}; the folds of {name} are those of its lists")
     layout = read_official(name, root, frames=frames, labels=labels, label_base=label_base)
@@ -198,6 +207,11 @@ def _packed(request: Request, jobs: int, progress: Progress) -> PackedClips:
             raise InputError(
                 f"every one of the {len(skipped)} clips is missing, empty or broken\n{_listing(skipped)}"
             )
+        if not any(outcome["packed"] for outcome in outcomes):
+            raise InputError(
+                f"no face was found in any of the {len(request.layout.clips) - len(skipped)} clips\n"
+                "Try --faces yunet, or leave --faces out to take frames whole"
+            )
         return _finish(request, shards, outcomes)
 
 
@@ -262,6 +276,14 @@ def _problems(problems: Sequence[Mapping[str, str]], total: int, partial: Path) 
     )
 
 
+def _faces_report(request: Request, outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How faces were cut out, and the clips that have none; nothing where frames are whole."""
+    if request.faces is None:
+        return {}
+    missing = [clip_id for outcome in outcomes for clip_id in outcome["no_face"]]
+    return {"faces": request.faces.facts, "no_face": missing}
+
+
 def _finish(request: Request, shards: Sequence[Shard], outcomes: Sequence[Mapping[str, Any]]) -> PackedClips:
     """Make the folder of shards the dataset, and give it its name."""
     layout, partial = request.layout, request.partial
@@ -272,6 +294,7 @@ def _finish(request: Request, shards: Sequence[Shard], outcomes: Sequence[Mappin
         "clips": sum(outcome["packed"] for outcome in outcomes),
         "frames": sum(outcome["frames"] for outcome in outcomes),
         "skipped": [problem for outcome in outcomes for problem in outcome["problems"]],
+        **_faces_report(request, outcomes),
         "frame_count_disagreements": {
             "count": len(disagreements),
             "first": disagreements[:NAMED_DISAGREEMENTS],

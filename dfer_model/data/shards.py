@@ -12,26 +12,30 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dfer_model.data.frame_check import check_frame
 from dfer_model.data.images import JPEG_QUALITY, encode_jpeg
 from dfer_model.data.layouts import ClipSource, frame_files
 from dfer_model.data.shard_file import write_shard
-from dfer_model.errors import InputError
+from dfer_model.errors import InputError, NoFace
 from dfer_model.files import replacing, write_text
+
+if TYPE_CHECKING:
+    from dfer_model.faces.cropping import Cropping
 
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Some consecutive clips, which become one file."""
+    """Some consecutive clips, which become one file; with `faces`, of the faces cut out of their frames."""
 
     number: int
     clips: tuple[ClipSource, ...]
     class_names: tuple[str, ...]
     frames_root: Path
+    faces: Cropping | None = None
 
     @property
     def name(self) -> str:
@@ -45,6 +49,7 @@ class Shard:
                 (clip.clip_id, clip.class_name, clip.fold, _shown(clip.path, self.frames_root))
                 for clip in self.clips
             ],
+            *(self.faces.facts if self.faces else ()),
         ]
         return f"clips-{self.number:05d}-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"
 
@@ -52,20 +57,24 @@ class Shard:
 def pack_shard(shard: Shard, folder: Path) -> dict[str, Any]:
     """Write one shard into `folder` and return what happened, which is written beside it when it is whole.
 
-    The outcome has `packed` (clips), `frames`, `problems`, `disagreements` with frame lists, and the stamp of
-    the `sources`. Raises OSError when the folder cannot be written.
+    The outcome has `packed` (clips), `frames`, `problems`, the ids of clips with `no_face`, `disagreements`
+    with frame lists, and the stamp of the `sources`. Raises OSError when the folder cannot be written.
     """
     # Before they are read: what is replaced in the meantime is then seen the next time.
     stamp = sources_stamp(shard)
     problems: list[dict[str, str]] = []
     disagreements: list[dict[str, Any]] = []
+    no_face: list[str] = []
     frames = 0
 
     def rows() -> Iterator[dict[str, Any]]:
         nonlocal frames
         for clip in shard.clips:
             try:
-                encoded = read_frames(clip, shard.frames_root)
+                encoded = read_frames(clip, shard.frames_root, shard.faces)
+            except NoFace:
+                no_face.append(clip.clip_id)
+                continue
             except InputError as error:
                 problems.append({"clip_id": clip.clip_id, "reason": str(error).split("\n")[0]})
                 continue
@@ -85,9 +94,10 @@ def pack_shard(shard: Shard, folder: Path) -> dict[str, Any]:
     with replacing(folder / f"{shard.name}.arrow") as temporary:
         write_shard(temporary, rows(), shard.class_names)
     outcome = {
-        "packed": len(shard.clips) - len(problems),
+        "packed": len(shard.clips) - len(problems) - len(no_face),
         "frames": frames,
         "problems": problems,
+        "no_face": no_face,
         "disagreements": disagreements,
         "sources": stamp,
     }
@@ -95,13 +105,16 @@ def pack_shard(shard: Shard, folder: Path) -> dict[str, Any]:
     return outcome
 
 
-def read_frames(clip: ClipSource, frames_root: Path) -> list[bytes]:
-    """The encoded frames of a clip in order, each known to decode.
+def read_frames(clip: ClipSource, frames_root: Path, faces: Cropping | None = None) -> list[bytes]:
+    """The encoded frames of a clip in order, each known to decode; with `faces`, the face cut out of each.
 
-    Raises InputError when the clip is missing or empty, or a frame or the video is broken.
+    Raises InputError when the clip is missing or empty, or a frame or the video is broken, and NoFace when
+    faces are asked for and there is none.
     """
     if clip.path is None:
         raise InputError(f"not found under {frames_root}")
+    if faces is not None:
+        return [encode_jpeg(pixels) for pixels in faces.frames(clip.path)]
     if clip.path.is_file():
         # Imported here: folders of frames need neither PyAV nor torch, in any of the processes.
         from dfer_model.data.video import decode_video
@@ -142,7 +155,7 @@ def finished_outcome(shard: Shard, folder: Path) -> dict[str, Any] | None:
     for clip in shard.clips:
         if clip.clip_id in problems:
             try:
-                read_frames(clip, shard.frames_root)
+                read_frames(clip, shard.frames_root, shard.faces)
             except InputError:
                 continue
             return None

@@ -27,6 +27,8 @@ CONTAINERS = (
 # A container says how long it is; one that ends earlier than this share of it was cut off.
 MISSING_SHARE = 0.05
 MISSING_SECONDS = 0.1
+# Of a video that does not say how fast it is.
+ASSUMED_RATE = 25.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,39 @@ class SampledVideo:
     indices: list[int]
     count: int
     fps: float
+
+
+@dataclass(frozen=True)
+class TimedFrame:
+    """A frame as uint8 RGB (H, W, 3), its 0-based place, and its seconds since the first frame."""
+
+    index: int
+    seconds: float
+    pixels: Pixels
+
+
+def decode_timed(path: Path) -> Iterator[TimedFrame]:
+    """The frames of `decode_video` with the times that the file gives them, always ascending.
+
+    A frame without a time, or with one that is not after the last, comes a usual frame's length after it; at
+    25 a second where the file does not say how fast it is. Raises as `decode_video`.
+    """
+    step = 1 / (frame_rate(path) or ASSUMED_RATE)
+    size: tuple[int, int] | None = None
+    first, last = 0.0, -step
+    for index, frame in enumerate(_frames(path)):
+        size = size or (frame.width, frame.height)
+        if index == 0:
+            first = frame.time or 0.0
+        said = last if frame.time is None else frame.time - first
+        last = said if said > last else last + step
+        yield TimedFrame(index, last, _pixels(frame, size))
+
+
+def frame_rate(path: Path) -> float:
+    """Average frames a second as the file has it, 0.0 where it does not say. Raises as `decode_video`."""
+    with _open(Path(path)) as container:
+        return float(_stream(container, path).average_rate or 0)
 
 
 def decode_video(path: Path) -> Iterator[Pixels]:
@@ -72,9 +107,7 @@ def read_sampled_frames(path: Path, frames: int = 16, segments: int = 1) -> Samp
         size = size or (frame.width, frame.height)
         if index in wanted:
             taken[index] = torch.from_numpy(_pixels(frame, size)).permute(2, 0, 1)
-    with _open(path) as container:
-        rate = _stream(container, path).average_rate
-    return SampledVideo(torch.stack([taken[i] for i in indices]), indices, count, float(rate or 0))
+    return SampledVideo(torch.stack([taken[i] for i in indices]), indices, count, frame_rate(path))
 
 
 def _pixels(frame: VideoFrame, size: tuple[int, int]) -> Pixels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -62,6 +63,14 @@ EnsembleOption = Annotated[
     typer.Option("--ensemble", help="How a class's members answer together."),
 ]
 DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")]
+
+FaceModelOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="YuNet's ONNX file.", show_default="dfer.yaml's face_model"),
+]
+MarginOption = Annotated[
+    float, typer.Option(help="Room around a face, as a share of its longer side.", show_default=True)
+]
 
 
 MOST_NUMBERS = 1000  # of folds or seeds; more are a slip of the keyboard

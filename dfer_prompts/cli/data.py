@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ..workspace import Workspace
+from .configuration import FaceModelOption, MarginOption
 from .output import JsonOption, clean, message, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
+    from dfer_model.faces.cropping import Cropping
 
 commands = typer.Typer(no_args_is_help=True, help="Clips: prepare, info, index, draw.")
 
@@ -57,6 +59,15 @@ def prepare(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of --folds.")] = 0,
+    faces: Annotated[
+        Literal["auto", "yunet", "haar", "none"],
+        typer.Option(
+            help="For folder: cut the largest face out of every frame; auto is yunet where its file is here, "
+            "else haar; yunet fetches it once; none takes frames whole."
+        ),
+    ] = "none",
+    face_model: FaceModelOption = None,
+    margin: MarginOption = 0.2,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="all cores")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -78,6 +89,7 @@ def prepare(
         folds=folds,
         seed=seed,
         skip_broken=skip_broken,
+        faces=_cropping(context.obj, faces, face_model, margin),
     )
     if request.finished():
         message(f"{request.out} is packed already, with the same clips; nothing to do")
@@ -146,6 +158,17 @@ def _below(workspace: Workspace, out: Path) -> Path:
     return workspace.root / out.expanduser()
 
 
+def _cropping(workspace: Workspace, faces: str, face_model: Path | None, margin: float) -> Cropping | None:
+    if faces == "none":
+        return None
+    from dfer_model.faces.cropping import Cropping
+
+    cropping, note = Cropping.choose(faces, face_model or workspace.face_model, margin)
+    if note:
+        message(note)
+    return cropping
+
+
 def _show(clips: PackedClips, as_json: bool) -> None:
     from dfer_model.data.info import info
 
@@ -175,6 +198,8 @@ def _remarks(told: dict[str, Any]) -> list[str]:
     ]
     if told["skipped"]:
         lines.append(f"Left out as missing, empty or broken: {told['skipped']} (named in prepare.json).")
+    if told["no_face"]:
+        lines.append(f"Left out, for no face was found: {told['no_face']} (named in prepare.json).")
     if told["frame_count_disagreements"]:
         lines.append(
             f"The list gives another number of frames for {told['frame_count_disagreements']} clips; "

@@ -1,14 +1,13 @@
-"""`dfer-prompts train`, `evaluate` and `predict`: one run, from its clips to what it says of a video."""
+"""`dfer-prompts train` and `evaluate`: one run, from its clips to what it is worth."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import InputError
 from .completion import runs, versions
 from .configuration import (
     ClipOption,
@@ -27,7 +26,6 @@ from .output import JsonOption, message, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from dfer_model.metrics import Measures
-    from dfer_model.prediction import Prediction
     from dfer_model.runs import Run
 
 
@@ -208,57 +206,7 @@ def evaluate(
         )
 
 
-def predict(
-    context: typer.Context,
-    run: RunArgument,
-    videos: Annotated[list[Path], typer.Argument(help="Video files.", metavar="VIDEO")],
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
-) -> None:
-    """Say which expression a video shows, with the probability of each class.
-
-    Example: dfer-prompts predict v2-fold1 clip.mp4 another.mp4
-    """
-    from dfer_model.calibration import read_calibration
-    from dfer_model.prediction import WHOLE_FRAMES, Refusal, predict_each
-
-    from ..studies.judging import finished_run
-
-    found = finished_run(run, context.obj)
-    message(WHOLE_FRAMES)
-    calibrated = read_calibration(found)
-    if calibrated is not None:
-        message(
-            f"Probabilities are calibrated: logits are divided by {calibrated.temperature:.3g}, fitted on "
-            f"{calibrated.fitted_on}; no answer changes"
-        )
-    said: list[dict[str, Any]] = []
-    refused = 0
-    for answer in predict_each(found, videos, device):
-        if isinstance(answer, Refusal):
-            refused += 1
-            message(f"Error: {answer.reason}")
-            said.append({"video": str(answer.video), "error": answer.reason})
-        else:
-            said.append(answer.as_dict())
-            if not as_json:
-                _show_prediction(answer)
-    if as_json:
-        temperature = calibrated.temperature if calibrated is not None else None
-        print_json({"run": found.id, "frames_are": "whole", "temperature": temperature, "videos": said})
-    if refused:
-        raise typer.Exit(InputError.exit_status)
-
-
-def _show_prediction(prediction: Prediction) -> None:
-    ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-    rows = [(name, 100 * value) for name, value in ranked]
-    print_table(f"{prediction.video}: {prediction.expression}", ["class", "percent"], rows)
-    message(f"Frames taken: {', '.join(map(str, prediction.frames))}")
-
-
 def register(app: typer.Typer) -> None:
-    """Add `train`, `evaluate` and `predict` to the root command."""
+    """Add `train` and `evaluate` to the root command."""
     app.command(short_help="Train DFER-CLIP on a description set.")(train)
     app.command(short_help="Measure a finished run on clips.")(evaluate)
-    app.command(short_help="Say which expression a video shows.")(predict)

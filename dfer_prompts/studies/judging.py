@@ -111,13 +111,37 @@ def predict(
     run: Run | PretrainedModel | Path | str,
     videos: Sequence[Path | str],
     *,
+    faces: str = "none",
+    face_model: Path | None = None,
+    track: str | int = "largest",
+    window: float | None = None,
+    stride: float | None = None,
+    margin: float | None = None,
     workspace: Workspace | None = None,
     device: str = "auto",
 ) -> list[Prediction]:
     """What a finished run, or a model of `from_pretrained`, says of each video: a probability for each class.
 
-    Raises InputError for what is no finished run, and for the first video that cannot be read.
+    By default frames are taken whole, and there is one prediction for each video. With `faces` "auto",
+    "yunet", "haar" or "given", or a `window`, there is one for each window of each track, in order, and none
+    for a video without a face; the options are those of `dfer-prompts predict`.
+    Raises InputError for what is no finished run, and for the first video that cannot be read to its end.
     """
+    if faces != "none" or window is not None or stride is not None:
+        from .watching import audience, watch_all
+
+        listening = audience(
+            run,
+            faces=faces,
+            face_model=face_model,
+            track=track,
+            window=window,
+            stride=stride,
+            margin=margin,
+            workspace=workspace,
+            device=device,
+        )
+        return watch_all(listening, [Path(video) for video in videos])
     from dfer_model.export.pretrained import PretrainedModel
     from dfer_model.prediction import predict as predict_videos
 

@@ -266,12 +266,12 @@ def test_evaluate_an_unfinished_run_or_one_whose_clips_are_gone(
 
 def test_predict_prints_probabilities_and_says_that_frames_are_whole(run: Terminal, workspace: Path) -> None:
     encode(workspace / "video.mkv", frames=20)
-    out, err = run("predict", "v1", "video.mkv", "--device", "cpu")
+    out, err = run("predict", "v1", "video.mkv", "--faces", "none", "--device", "cpu")
     assert "video.mkv" in out
     assert all(name in out for name in tiny.CLASSES)
     assert "Frames taken: 2, 7, 12, 17" in err
     assert err.count("Frames are taken whole") == 1
-    out, _ = run("predict", "v1", "video.mkv", "--device", "cpu", "--json")
+    out, _ = run("predict", "v1", "video.mkv", "--faces", "none", "--device", "cpu", "--json")
     said = json.loads(out)
     assert said["frames_are"] == "whole"
     assert said["videos"][0]["frames"] == [2, 7, 12, 17]
@@ -282,7 +282,17 @@ def test_predict_prints_the_good_ones_and_ends_with_2(run: Terminal, workspace: 
     encode(workspace / "video.mkv", frames=20)
     Path("text.mp4").write_text("this is no video\n" * 99)
     out, err = run(
-        "predict", "v1", "text.mp4", "video.mkv", "missing.mp4", "--json", "--device", "cpu", status=2
+        "predict",
+        "v1",
+        "text.mp4",
+        "video.mkv",
+        "missing.mp4",
+        "--faces",
+        "none",
+        "--json",
+        "--device",
+        "cpu",
+        status=2,
     )
     said = json.loads(out)["videos"]
     assert [each["video"] for each in said] == ["text.mp4", "video.mkv", "missing.mp4"]

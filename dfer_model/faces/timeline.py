@@ -1,0 +1,90 @@
+"""A picture of expressions over time: a panel for each track of each video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dfer_model.errors import InputError
+from dfer_model.files import replacing
+from dfer_model.prediction import Prediction
+from dfer_model.report.figures import check_picture
+
+from .moments import MOMENT, by_track, class_colours, moments
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_PANELS = 40
+PANEL_INCHES, WIDTH_INCHES = 1.7, 9.0
+# Names stay text in an SVG, and the same picture is the same file.
+_SVG: Any = {"svg.fonttype": "none", "svg.hashsalt": "dfer"}
+
+
+def draw_timeline(path: Path, predictions: Sequence[Prediction], class_names: Sequence[str]) -> int:
+    """Draw the probability of each class over the seconds of each track, as PNG or SVG by the name's ending.
+
+    Where windows overlap, their mean is drawn. Returns how many tracks were drawn; of more than 40 those that
+    last longest. Raises InputError for another ending, and when there is nothing to draw.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    check_picture(path)
+    panels = _panels(predictions)
+    if not panels:
+        raise InputError("there is nothing to draw: no face was found")
+    with rc_context(_SVG):
+        figure = Figure(figsize=(WIDTH_INCHES, 0.6 + PANEL_INCHES * len(panels)), layout="constrained")
+        FigureCanvasAgg(figure)
+        rows = figure.subplots(len(panels), squeeze=False)[:, 0]
+        for axes, said in zip(rows, panels, strict=True):
+            _panel(axes, said, class_names)
+        rows[-1].set_xlabel("seconds")
+        handles, _ = rows[0].get_legend_handles_labels()
+        legend = figure.legend(handles[::-1], class_names[::-1], loc="outside right upper", fontsize=8)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+        metadata = {"Date": None} if path.suffix.casefold() == ".svg" else {}
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=120, metadata=metadata)
+    return len(panels)
+
+
+def _panels(predictions: Sequence[Prediction]) -> list[list[Prediction]]:
+    """The predictions of each track, in the order in which they came."""
+    videos = dict.fromkeys(each.video for each in predictions)
+    found = [
+        said
+        for video in videos
+        for said in by_track([each for each in predictions if each.video == video]).values()
+    ]
+    if len(found) <= MOST_PANELS:
+        return found
+    longest = sorted(range(len(found)), key=lambda index: -_length(found[index]))[:MOST_PANELS]
+    return [found[index] for index in sorted(longest)]
+
+
+def _length(said: Sequence[Prediction]) -> float:
+    return (said[-1].end or 0.0) - (said[0].start or 0.0)
+
+
+def _panel(axes: Axes, said: Sequence[Prediction], class_names: Sequence[str]) -> None:
+    told = moments(said)
+    colours = class_colours(class_names)
+    # Each span twice, at its beginning and its end: steps, for between two answers nothing is known.
+    seconds = np.repeat(told.edges, 2)[1:-1]
+    shares = np.nan_to_num(np.repeat(told.probabilities, 2, axis=0)).T
+    axes.stackplot(seconds, shares, colors=list(colours.values()), labels=list(class_names), linewidth=0)
+    axes.set_xlim(seconds[0], seconds[-1])
+    if told.edges[-1] - told.edges[0] < 2 * MOMENT:  # one frame has no time
+        axes.set_xticks([])
+    axes.set_ylim(0, 1)
+    axes.set_yticks([0, 0.5, 1])
+    axes.tick_params(labelsize=8)
+    track = "" if said[0].track is None else f", track {said[0].track}"
+    axes.set_title(f"{said[0].video.name}{track}", fontsize=9, loc="left", parse_math=False)

@@ -1,0 +1,155 @@
+"""What a finished run says of the faces in raw videos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ..workspace import Workspace
+from .judging import finished_run
+from .progress import Progress, silence
+
+if TYPE_CHECKING:
+    from dfer_model.calibration import Calibration
+    from dfer_model.export.pretrained import PretrainedModel
+    from dfer_model.faces.predicting import Judge, Watched
+    from dfer_model.faces.watching import Watching
+    from dfer_model.prediction import Prediction
+    from dfer_model.runs import Run
+
+LONG_FRAMES = 900  # of a shorter video nobody need be told how far it is
+FACES = ("auto", "yunet", "haar", "none", "given")
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A video of which not one frame could be read, and why."""
+
+    video: Path
+    reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `predict --json` prints of it."""
+        return {"video": str(self.video), "error": self.reason}
+
+
+@dataclass(frozen=True)
+class Audience:
+    """A run's model, how it watches, and what to say about that before it begins."""
+
+    run: str  # its id, or of a model without one, nothing
+    judge: Judge
+    watching: Watching
+    frames_are: str  # faces, whole or given
+    note: str | None = None
+    calibrated: Calibration | None = None
+
+
+def audience(
+    run: Run | PretrainedModel | Path | str,
+    *,
+    faces: str = "auto",
+    face_model: Path | None = None,
+    track: str | int = "largest",
+    window: float | None = None,
+    stride: float | None = None,
+    margin: float | None = None,
+    workspace: Workspace | None = None,
+    device: str = "auto",
+) -> Audience:
+    """The model of a finished run, or one of `from_pretrained`, ready to watch videos.
+
+    `faces` is how faces are found: "auto" (YuNet where its file is given, or was fetched before, else Haar),
+    "yunet" (fetched once), "haar", "none" (frames are taken whole) or "given" (they are faces already).
+    `face_model` is YuNet's ONNX file, by default `face_model` of `dfer.yaml`. `track` is "largest", "all" or
+    a track's number; `window` and `stride` are seconds; `margin` is of a face's longer side.
+    Raises InputError for what is no finished run, and for options that make no sense.
+    """
+    if faces not in FACES:
+        raise InputError(f"--faces {faces} is unknown\nThere are: {', '.join(FACES)}")
+    from dfer_model.calibration import read_calibration
+    from dfer_model.export.pretrained import PretrainedModel
+    from dfer_model.faces.crops import MARGIN
+    from dfer_model.faces.detectors import choose_detector
+    from dfer_model.faces.predicting import Judge
+    from dfer_model.faces.watching import Watching
+    from dfer_model.faces.windows import Spacing
+    from dfer_model.prediction import WHOLE_FRAMES
+
+    place = workspace or Workspace.find()
+    found = run if isinstance(run, PretrainedModel) else finished_run(run, place)
+    spacing = Spacing(window, stride)
+    detector, note = None, WHOLE_FRAMES if faces == "none" else None
+    if faces not in ("none", "given"):
+        detector, note = choose_detector(faces, face_model or place.face_model)
+    watching = Watching(detector, track, spacing, MARGIN if margin is None else margin)
+    frames_are = {"none": "whole", "given": "given"}.get(faces, "faces")
+    if isinstance(found, PretrainedModel):
+        judge = Judge(found.model, tuple(found.class_names), found.settings, found.device)
+        return Audience("", judge, watching, frames_are, note)
+    return Audience(found.id, Judge.of(found, device), watching, frames_are, note, read_calibration(found))
+
+
+def watch_each(
+    audience: Audience,
+    videos: Sequence[Path],
+    *,
+    names: dict[Path, Path] | None = None,
+    keep: Callable[..., None] | None = None,
+    progress: Progress = silence,
+) -> Iterator[Watched | Refused]:
+    """What it says of each video; one that cannot be read does not stop the others.
+
+    `names` are what to call files by; `keep` is shown the crops of every window.
+    """
+    from dfer_model.errors import InputError as Unreadable
+    from dfer_model.faces.footage import open_footage
+    from dfer_model.faces.predicting import keep_nothing
+
+    for video in videos:
+        name = (names or {}).get(video, video)
+        try:
+            if video.is_dir() and audience.frames_are != "given":
+                raise Unreadable(f"{video} is a folder, not a video")
+            footage = open_footage(video, name)
+            shown = progress if footage.expected >= LONG_FRAMES else silence
+            with shown(str(name)) as report:
+                watched = audience.judge.watch(
+                    footage, audience.watching, keep=keep or keep_nothing, report=report
+                )
+        except Unreadable as error:
+            yield Refused(name, str(error).replace(str(video), str(name)))
+        else:
+            yield watched
+
+
+def given_videos(places: Sequence[Path], frames_are: str = "faces") -> list[Path]:
+    """The videos meant: files as they are, folders as the videos in them.
+
+    Where frames are given as faces, a folder of pictures is one clip. Raises InputError for a folder that has
+    no video.
+    """
+    from dfer_model.data.layouts import frame_files
+    from dfer_model.faces.footage import videos_in
+
+    found: list[Path] = []
+    for place in places:
+        is_clip = place.is_dir() and frames_are == "given" and bool(frame_files(place))
+        found += videos_in(place) if place.is_dir() and not is_clip else [place]
+    return found
+
+
+def watch_all(audience: Audience, videos: Sequence[Path]) -> list[Prediction]:
+    """The predictions of all videos. Raises InputError for the first that cannot be read to its end."""
+    from dfer_model.errors import InputError as Unreadable
+
+    said: list[Prediction] = []
+    for answer in watch_each(audience, videos):
+        problem = answer.reason if isinstance(answer, Refused) else answer.problem
+        if problem is not None or isinstance(answer, Refused):
+            raise Unreadable(problem)
+        said += answer.predictions
+    return said

@@ -1,0 +1,290 @@
+"""`predict` on raw videos from the command line: what it prints, writes, and says of odd ones."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import sys
+import wave
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+from PIL import Image
+
+from dfer_model.data.images import Pixels, decode_pixels
+from dfer_model.training import train_run
+
+from ..model import tiny
+from .test_run import Terminal
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny run in it."""
+    folder = tmp_path_factory.mktemp("trained")
+    clips = tiny.pack(folder / "packed")
+    train_run(tiny.spec(clips, epochs=1), clips, folder / "runs", device="cpu")
+    return folder
+
+
+@pytest.fixture
+def run(
+    trained: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Terminal:
+    shutil.copytree(trained / "runs", isolated / "runs")
+    return Terminal(monkeypatch, capsys)
+
+
+@pytest.fixture
+def portrait(test_data: Path) -> Pixels:
+    """A face of real footage, 286 x 280."""
+    return decode_pixels((test_data / "faces" / "single_face.jpg").read_bytes())[::2, ::2]
+
+
+def write(
+    path: Path,
+    frames: list[Pixels],
+    *,
+    rate: int = 10,
+    times: list[int] | None = None,
+    grey: bool = False,
+    codec: str = "mpeg4",
+) -> Path:
+    """A video of the frames; `times` are theirs in hundredths of a second."""
+    height, width = (side // 2 * 2 for side in frames[0].shape[:2])
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.width, stream.height, stream.pix_fmt = width, height, "gray" if grey else "yuv420p"
+        stream.bit_rate = 4_000_000
+        if times:
+            stream.codec_context.time_base = Fraction(1, 100)
+        for number, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels[:height, :width], format="rgb24")
+            if times:
+                frame.pts, frame.time_base = times[number], Fraction(1, 100)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def only(out: str) -> dict:
+    (video,) = json.loads(out)["videos"]
+    return video
+
+
+def test_real_footage_as_table_json_csv_and_parquet(run: Terminal, test_data: Path) -> None:
+    video = test_data / "faces" / "single_face.mp4"
+    words = ["predict", "v1", video, "--face-model", test_data / "models" / "yunet.onnx", "--device", "cpu"]
+    out, err = run(*words, "--csv", "said.csv", "--parquet", "said.parquet", "--save-faces", "faces")
+    assert "single_face.mp4" in out
+    assert all(name in out for name in tiny.CLASSES)
+    assert "Haar" not in err
+    (row,) = csv.DictReader(Path("said.csv").read_text().splitlines())
+    assert (row["file"], row["track"], row["start"], row["end"]) == (str(video), "1", "0.0", "2.4")
+    assert sum(float(row[f"p_{name}"]) for name in tiny.CLASSES) == pytest.approx(1)
+    left, top, right, bottom = (float(row[side]) for side in ("left", "top", "right", "bottom"))
+    assert left < 290 < right  # where the man's nose is
+    assert top < 200 < bottom
+    (stored,) = parquet.read_table("said.parquet").to_pylist()
+    assert {name: str(value) for name, value in stored.items()} == row
+    assert len(list(Path("faces/single_face.mp4/track-1").iterdir())) == 4
+    out, _ = run(*words, "--window", "1", "--stride", "0.5", "--json")
+    assert json.loads(out)["detector"] == "yunet"
+    said = only(out)
+    assert [(each["start"], each["end"]) for each in said["windows"]] == [
+        (0, 1),
+        (0.5, 1.5),
+        (1, 2),
+        (1.4, 2.4),
+    ]
+    assert (said["frames_in_all"], said["tracks_found"]) == (72, 1)
+
+
+def test_no_face_is_an_empty_answer_unless_one_is_required(run: Terminal, isolated: Path) -> None:
+    video = write(isolated / "wall.mp4", [np.full((120, 160, 3), 90, np.uint8)] * 5)
+    out, err = run("predict", "v1", video, "--json", "--csv", "said.csv", "--device", "cpu")
+    assert "Faces are found by the Haar cascade" in err
+    assert "no face was found" in err
+    assert only(out)["windows"] == []
+    assert Path("said.csv").read_text().count("\n") == 1
+    run("predict", "v1", video, "--require-face", "--device", "cpu", status=1)
+
+
+def test_a_folder_and_standard_input(
+    run: Terminal, portrait: Pixels, isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (isolated / "videos").mkdir()
+    for name in ("10.mp4", "2.mp4"):
+        write(isolated / "videos" / name, [portrait] * 3)
+    (isolated / "videos" / "notes.txt").write_text("not a video")
+    out, _ = run("predict", "v1", "videos", "--json", "--device", "cpu")
+    videos = json.loads(out)["videos"]
+    assert [each["video"] for each in videos] == ["videos/2.mp4", "videos/10.mp4"]
+    piped = io.TextIOWrapper(io.BytesIO((isolated / "videos" / "2.mp4").read_bytes()))
+    monkeypatch.setattr(sys, "stdin", piped)
+    found, _ = run("predict", "v1", "-", "--json", "--device", "cpu")
+    assert only(found)["video"] == "-"
+    assert only(found)["windows"][0]["probabilities"] == videos[0]["windows"][0]["probabilities"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    _, err = run("predict", "v1", "-", "--device", "cpu", status=2)
+    assert "- is empty: zero bytes" in err
+    Path("empty").mkdir()
+    _, err = run("predict", "v1", "empty", "--device", "cpu", status=2)
+    assert "no video in the folder empty" in err
+
+
+def test_crops_are_taken_as_they_are_given(run: Terminal) -> None:
+    for clip in ("one", "two"):
+        Path("crops", clip).mkdir(parents=True)
+        for number in range(12):
+            Image.new("RGB", (40, 40), (20 * number,) * 3).save(Path("crops", clip, f"{number}.png"))
+    out, err = run("predict", "v1", "crops/one", "crops/two", "--faces", "given", "--json", "--device", "cpu")
+    said = json.loads(out)
+    assert said["frames_are"] == "given"
+    assert "taken whole" not in err
+    one, two = said["videos"]
+    assert one["frames"] == [1, 4, 7, 10]  # t = 3 of 12: 1.5 + 3 i
+    assert one["probabilities"] == two["probabilities"]
+    assert "25 a second" in one["notes"][0]
+
+
+def test_a_timeline_and_an_overlay(run: Terminal, portrait: Pixels, isolated: Path) -> None:
+    video = write(isolated / "clip.mp4", [portrait] * 5)
+    run("predict", "v1", video, "--plot", "time.svg", "--overlay", "over.mp4", "--device", "cpu")
+    assert "clip.mp4, track 1" in Path("time.svg").read_text()
+    with av.open("over.mp4") as container:
+        assert len(list(container.decode(video=0))) == 5
+    _, err = run("predict", "v1", video, video, "--overlay", "over.mp4", "--device", "cpu", status=2)
+    assert "--overlay is of one video, and there are 2" in err
+    wall = write(isolated / "wall.mp4", [np.full((48, 64, 3), 90, np.uint8)] * 3)
+    _, err = run("predict", "v1", wall, "--plot", "none.png", "--overlay", "wall-over.mp4", "--device", "cpu")
+    assert "none.png is not drawn" in err
+    assert Path("wall-over.mp4").is_file()
+
+
+def say(run: Terminal, video: Path, status: int = 0) -> tuple[dict, str]:
+    out, err = run("predict", "v1", video, "--faces", "haar", "--json", "--device", "cpu", status=status)
+    return only(out), err
+
+
+def test_videos_that_are_odd(run: Terminal, portrait: Pixels, isolated: Path) -> None:
+    said, _ = say(run, write(isolated / "one.mp4", [portrait]))
+    assert (said["frames_in_all"], said["windows"][0]["frames"]) == (1, [0, 0, 0, 0])
+    said, _ = say(run, write(isolated / "grey.avi", [portrait] * 5, grey=True, codec="ffv1"))
+    assert (len(said["windows"]), said["windows"][0]["track"]) == (1, 1)
+    times = [0, 10, 20, 30, 150, 160, 260]
+    said, _ = say(run, write(isolated / "variable.mkv", [portrait] * 7, rate=100, times=times))
+    assert said["windows"][0]["seconds"] == [0.0, 0.2, 1.5, 2.6]  # 7 frames, t = 1.75: 0, 2, 4, 6
+    square = np.zeros((2160, 3840, 3), np.uint8)
+    side = np.repeat(np.repeat(portrait, 7, axis=0), 7, axis=1)[:1960, :2000]
+    square[100:2060, 900:2900] = side
+    said, _ = say(run, write(isolated / "4k.mp4", [square] * 2))
+    left, top, right, bottom = said["windows"][0]["box"]
+    assert left < 1890 < right
+    assert top < 1050 < bottom
+    Image.fromarray(portrait).save("picture.jpg")
+    said, err = say(run, isolated / "picture.jpg")
+    assert "is a picture, not a video" in err
+    assert len(said["windows"]) == 1
+
+
+def test_a_video_that_was_filmed_sideways(run: Terminal, portrait: Pixels, isolated: Path) -> None:
+    import struct
+
+    lying = np.ascontiguousarray(np.rot90(portrait))
+    path = write(isolated / "sideways.mp4", [lying] * 3)
+    assert say(run, path)[0]["windows"] == []
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 44
+    struct.pack_into(">5i", data, matrix, 0, 1 << 16, 0, -(1 << 16), 0)  # a quarter turn clockwise
+    path.write_bytes(data)
+    assert len(say(run, path)[0]["windows"]) == 1
+
+
+def test_a_header_that_says_no_frames_a_second(run: Terminal, portrait: Pixels, isolated: Path) -> None:
+    path = write(isolated / "norate.avi", [portrait] * 4)
+    data = bytearray(path.read_bytes())
+    header = data.index(b"strh") + 8
+    data[header + 20 : header + 28] = bytes(8)  # dwScale and dwRate of the stream
+    data[data.index(b"avih") + 8 : data.index(b"avih") + 12] = bytes(4)  # microseconds a frame
+    path.write_bytes(data)
+    said, _ = say(run, path)
+    assert said["frames_in_all"] == 4
+    seconds = said["windows"][0]["seconds"]
+    assert seconds == sorted(set(seconds))
+
+
+def test_what_is_before_the_damage_is_used(run: Terminal, portrait: Pixels, isolated: Path) -> None:
+    rng = np.random.default_rng(0)
+    noisy = [
+        np.clip(portrait + rng.integers(0, 9, portrait.shape), 0, 255).astype(np.uint8) for _ in range(30)
+    ]
+    path = write(isolated / "cut.mkv", noisy)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    said, err = say(run, path, status=2)
+    assert "cut off or damaged after frame" in err
+    assert "cut off or damaged" in said["error"]
+    assert 0 < said["frames_in_all"] < 30
+    assert len(said["windows"]) == 1
+
+
+def test_what_is_no_video(run: Terminal, isolated: Path) -> None:
+    with wave.open("sound.wav", "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(8000))
+    with av.open("song.mp4", "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 44100
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    Path("zero.mp4").touch()
+    Path("broken.jpg").write_bytes(b"\xff\xd8\xff and no more")
+    names = ["sound.wav", "song.mp4", "zero.mp4", "broken.jpg", "absent.mp4"]
+    out, err = run("predict", "v1", *names, "--json", "--device", "cpu", status=2)
+    assert ["error" in each for each in json.loads(out)["videos"]] == [True] * 5
+    for said in ("not a video", "song.mp4 has no moving picture", "zero bytes", "broken.jpg is damaged"):
+        assert said in err
+    assert "no video absent.mp4" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--track", "tallest"], "--track tallest is no track"),
+        (["--window", "0"], "--window is 0 seconds"),
+        (["--csv", "said.txt"], "end its name in .csv"),
+        (["--face-model", "absent.onnx"], "no face model absent.onnx"),
+        (["--margin", "-1"], "--margin -1"),
+    ],
+)
+def test_options_that_make_no_sense(run: Terminal, words: list[str], said: str) -> None:
+    _, err = run("predict", "v1", "video.mp4", *words, "--device", "cpu", status=2)
+    assert said in err
+
+
+def test_the_face_model_of_dfer_yaml(run: Terminal, test_data: Path, isolated: Path) -> None:
+    Path("dfer.yaml").write_text(f"face_model: {test_data / 'models' / 'yunet.onnx'}\n")
+    picture = test_data / "faces" / "multi_face.jpg"
+    out, _ = run("predict", "v1", picture, "--track", "all", "--json", "--device", "cpu")
+    assert len(only(out)["windows"]) == 5
+
+
+def test_the_same_from_python(run: Terminal, portrait: Pixels, isolated: Path) -> None:
+    from dfer_prompts import from_pretrained, predict
+
+    video = write(isolated / "clip.mp4", [portrait] * 15)
+    out, _ = run("predict", "v1", video, "--faces", "haar", "--window", "1", "--json", "--device", "cpu")
+    model = from_pretrained(next((isolated / "runs").iterdir()), device="cpu")
+    for each in ("v1", model):
+        found = predict(each, [video], faces="haar", window=1, device="cpu")
+        assert [said.as_dict() for said in found] == only(out)["windows"]
+        assert [(said.start, said.end) for said in found] == [(0, 1), (0.5, 1.5)]

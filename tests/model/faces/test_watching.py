@@ -1,0 +1,163 @@
+"""A video watched: whole frames answer as before, faces are shown cut out, and no frame is held for long."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dfer_model.data.images import Pixels
+from dfer_model.data.video import TimedFrame
+from dfer_model.errors import InputError, NoFace
+from dfer_model.faces.crops import cut, face_square
+from dfer_model.faces.detectors import Detector, Face, YuNet
+from dfer_model.faces.footage import Footage, open_footage
+from dfer_model.faces.outputs import FaceFolder
+from dfer_model.faces.predicting import Judge
+from dfer_model.faces.watching import Watching, face_frames, follow, shown
+from dfer_model.faces.windows import Spacing, windows
+from dfer_model.prediction import predict
+from dfer_model.runs import Run
+from dfer_model.training import train_run
+
+from .. import tiny
+from ..test_prediction import encode, with_settings
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("run")
+    clips = tiny.pack(folder / "packed")
+    return train_run(tiny.spec(clips, epochs=1), clips, folder / "runs", device="cpu")
+
+
+class Bright:
+    """Finds the bright square that the test's own frames show."""
+
+    name = "bright"
+
+    def __call__(self, pixels: Pixels) -> list[Face]:
+        ys, xs = np.nonzero(pixels[..., 0] > 200)
+        if not len(ys):
+            return []
+        return [Face((xs.min(), ys.min(), xs.max() + 1, ys.max() + 1), 1.0)]
+
+
+class Reel:
+    """A long video, drawn as it is read, that knows how many of its frames are still held somewhere."""
+
+    def __init__(self, count: int, gap: range = range(0)) -> None:
+        self.count, self.gap = count, gap
+        self.held: list[weakref.ref[Pixels]] = []
+        self.most_held = 0
+
+    def footage(self) -> Footage:
+        return Footage(Path("reel"), Path("reel"), self.frames, 25, self.count)
+
+    def frames(self) -> Iterator[TimedFrame]:
+        for index in range(self.count):
+            pixels = np.zeros((48, 64, 3), np.uint8)
+            if index not in self.gap:
+                pixels[10:30, 20:40] = 255
+            self.held = [each for each in self.held if each() is not None]
+            self.most_held = max(self.most_held, len(self.held))
+            self.held.append(weakref.ref(pixels))
+            yield TimedFrame(index, index / 25, pixels)
+
+
+@pytest.mark.parametrize("changed", [{}, {"test_segments": 2, "test_crops": 3}])
+def test_whole_frames_answer_as_the_plain_way(run: Run, tmp_path: Path, changed: dict[str, int]) -> None:
+    run = with_settings(run, **changed)
+    video = encode(tmp_path / "video.mkv", frames=21)
+    (plain,) = predict(run, [video], device="cpu")
+    (said,) = Judge.of(run, "cpu").watch(open_footage(video), Watching(None)).predictions
+    assert said.probabilities == plain.probabilities
+    assert (said.frames, said.seconds) == (plain.frames, plain.seconds)
+    assert (said.start, said.end, said.track) == (0.0, 2.1, None)
+
+
+def test_what_is_shown_of_a_window_is_the_faces_of_its_frames(tmp_path: Path) -> None:
+    reel = Reel(100, gap=range(40, 44))
+    footage, watching = reel.footage(), Watching(Bright(), spacing=Spacing(2, 1), margin=0.0)
+    (path,) = follow(footage, watching.detector).tracks
+    planned = list(windows(path, watching.spacing, 4))
+    assert len(planned) == 3
+    given = list(shown(footage, [path], planned, watching))
+    assert [window for window, _ in given] == planned
+    for _, crops in given:
+        assert len(crops) == 4
+    assert given[0][0].frames == (6, 18, 31, 43)  # of 50: t = 12.5, 6.25 + 12.5 i
+    assert [crop.min() for crop in given[0][1]] == [255, 255, 255, 0]  # the box alone, without margin
+    assert given[1][0].frames == (31, 43, 56, 68)  # the same from frame 25 on
+    assert given[1][1][1].max() == 0  # frame 43 was missed: the place is kept, the face is not there
+
+
+@pytest.mark.parametrize("detector", [Bright(), None])
+def test_a_long_video_is_not_held(run: Run, detector: Detector | None) -> None:
+    gc.collect()
+    reel = Reel(2000)
+    watching = Watching(detector, spacing=Spacing(4, 2))
+    watched = Judge.of(run, "cpu").watch(reel.footage(), watching)
+    assert len(watched.predictions) == 39  # 80 s in windows of 4, 2 s apart
+    # Of frames taken whole, those of the windows that are open: 4 of each, and two overlap; else one or two.
+    assert reel.most_held <= (2 if detector else 2 * 4 + 2)
+
+
+def test_the_crops_that_are_saved_are_what_the_model_saw(run: Run, test_data: Path, tmp_path: Path) -> None:
+    footage = open_footage(test_data / "faces" / "single_face.mp4")
+    watching = Watching(YuNet(test_data / "models" / "yunet.onnx"))
+    watched = Judge.of(run, "cpu").watch(footage, watching, keep=FaceFolder(tmp_path / "faces"))
+    (said,) = watched.predictions
+    assert said.frames == (9, 27, 45, 63)  # of 72: t = 18, 9 + 18 i
+    assert (said.start, said.end, said.track) == (0.0, 2.4, 1)
+    files = sorted((tmp_path / "faces" / "single_face.mp4" / "track-1").iterdir())
+    assert [int(path.stem) for path in files] == list(said.frames)
+    (path,) = watched.paths
+    frame = next(timed for timed in footage.frames() if timed.index == 27)
+    expected = cut(frame.pixels, face_square(path.boxes[27], path.eyes[27], 0.2))
+    found = np.asarray(Image.open(files[1]))
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).mean() < 3  # JPEG's own loss
+    # The nose of the man is in the middle of a square that holds his head.
+    (face,) = YuNet(test_data / "models" / "yunet.onnx")(found)
+    assert face.landmarks is not None
+    nose = face.landmarks[2]
+    assert np.abs(np.array(nose) / found.shape[0] - 0.5).max() < 0.12
+    eyes = face.landmarks[:2]
+    assert abs(eyes[0][1] - eyes[1][1]) < 3
+
+
+def test_every_face_or_one_of_a_picture(run: Run, test_data: Path) -> None:
+    footage = open_footage(test_data / "faces" / "multi_face.jpg")
+    judge, yunet = Judge.of(run, "cpu"), YuNet(test_data / "models" / "yunet.onnx")
+    every = judge.watch(footage, Watching(yunet, track="all"))
+    assert [each.track for each in every.predictions] == [1, 2, 3, 4, 5]
+    assert "is a picture, not a video" in every.notes[0]
+    (third,) = judge.watch(footage, Watching(yunet, track=3)).predictions
+    assert third.probabilities == every.predictions[2].probabilities
+    none = judge.watch(footage, Watching(yunet, track=6))
+    assert none.predictions == ()
+    assert none.notes[1].endswith("has no track 6; it has 1, 2, 3, 4, 5")
+    largest = judge.watch(footage, Watching(yunet))
+    areas = [path.size for path in every.followed.tracks]
+    assert [each.track for each in largest.predictions] == [int(np.argmax(areas)) + 1]
+
+
+def test_the_frames_of_a_clip_that_is_packed(test_data: Path) -> None:
+    yunet = Watching(YuNet(test_data / "models" / "yunet.onnx"))
+    frames = list(face_frames(open_footage(test_data / "faces" / "single_face.mp4"), yunet))
+    assert len(frames) == 72
+    assert {frame.shape[0] == frame.shape[1] for frame in frames} == {True}
+    with pytest.raises(NoFace, match=r"no face was found in .*no_face"):
+        list(face_frames(open_footage(test_data / "faces" / "no_face.mp4"), yunet))
+
+
+@pytest.mark.parametrize("wrong", [{"track": "tallest"}, {"track": 0}, {"margin": -0.1}, {"margin": 9}])
+def test_options_that_make_no_sense(wrong: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=r"--(track|margin)"):
+        Watching(None, **wrong)
