@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, get_worker_info
+from torch.utils.data._utils import signal_handling
 
 from .data.loading import ClipDataset
 from .errors import LostError
@@ -77,13 +78,15 @@ class Readers:
 def _not_interrupting() -> Iterator[None]:
     """Let a DataLoader begin, but not raise a worker's end in the midst of whatever is computed then.
 
-    Its handler of SIGCHLD does that, once, wherever the main thread is, in an `except` or between two
-    tests too; a worker's end is found as well when the next batch is asked for.
+    Its handler of SIGCHLD does that, once, wherever the main thread is, in an `except` too; a worker's end
+    is found as well when the next batch is asked for. One that another DataLoader has put there goes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handler = signal.getsignal(signal.SIGCHLD)
+    if getattr(handler, "__module__", None) == signal_handling.__name__:
+        handler = signal.SIG_DFL
     try:
         yield
     finally:

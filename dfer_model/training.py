@@ -94,6 +94,9 @@ def train_run(
                     except KeyboardInterrupt as error:
                         raise Interrupted(training.kept()) from error
                     except OSError as error:
+                        # What is cut off may fail in its turn.
+                        if isinstance(error.__context__, KeyboardInterrupt):
+                            raise Interrupted(training.kept()) from error
                         raise WorkError(training.unwritten(error)) from error
                     finally:
                         training.tracking.end()

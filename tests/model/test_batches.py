@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from dfer_model.batches import Batches, ClassBalanced, Shuffled, pixel_scale
 from dfer_model.data.augmentation import Augmentation
@@ -135,6 +136,8 @@ def test_a_worker_killed_by_the_system_is_a_message_with_the_clips_name(
     tmp_path: Path, streamed: bool, busy: bool
 ) -> None:
     clips = tiny.pack(tmp_path / "packed")
+    # A DataLoader begun before has left its handler, which would raise in the midst of what is computed.
+    next(iter(DataLoader(ClipDataset(clips, [0], frames=2, image_size=8), num_workers=1)))
     of = StreamedClips.open(f"file://{clips.path}") if streamed else clips
     batches = batches_of(_Killed(of, range(len(clips)), frames=2, image_size=8), 2, workers=2)
 
