@@ -68,6 +68,20 @@ MaxRequestsOption = Annotated[int | None, typer.Option(min=1, help="Stop after s
 BudgetOption = Annotated[
     int | None, typer.Option(min=1, help="Stop before prompts and answers take more tokens than this.")
 ]
+ClassesOption = Annotated[
+    str | None,
+    typer.Option(autocompletion=class_sets, metavar="NAME|FILE", help="Class set: a name or a YAML file."),
+]
+SourceOption = Annotated[
+    str,
+    typer.Option(
+        metavar="SOURCE", help="llm, facs, control:NAME, or a sentence: 'sentence:a photo of {class}'."
+    ),
+]
+OfOption = Annotated[
+    str | None,
+    typer.Option(metavar="V", help="The description set that a control is made of.", show_default="v1"),
+]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Print the prompts, requests and costs; ask nothing.")
 ]
@@ -80,23 +94,10 @@ def register(app: typer.Typer) -> None:
 
 def generate(
     context: typer.Context,
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            autocompletion=class_sets, metavar="NAME|FILE", help="Class set: a name or a YAML file."
-        ),
-    ] = None,
+    classes: ClassesOption = None,
     template: TemplateOption = None,
-    source: Annotated[
-        str,
-        typer.Option(
-            metavar="SOURCE", help="llm, facs, control:NAME, or a sentence: 'sentence:a photo of {class}'."
-        ),
-    ] = "llm",
-    of: Annotated[
-        str | None,
-        typer.Option(metavar="V", help="The description set that a control is made of.", show_default="v1"),
-    ] = None,
+    source: SourceOption = "llm",
+    of: OfOption = None,
     model: ModelOption = None,
     base_url: BaseUrlOption = None,
     samples: SamplesOption = 5,

@@ -32,54 +32,64 @@ FacesOption = Annotated[
         "none takes frames whole; given says that frames are faces already."
     ),
 ]
+VideosArgument = Annotated[
+    list[Path],
+    typer.Argument(help="Video files, folders of them, or - for standard input.", metavar="VIDEO|DIR|-"),
+]
+FaceTrackOption = Annotated[
+    str,
+    typer.Option(
+        "--track", metavar="largest|all|N", help="The largest face at a time, all of them, or one track."
+    ),
+]
+WindowOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS", help="Length of a window.", show_default="the whole track up to 6 seconds, else 4"
+    ),
+]
+StrideOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS", help="From one window's start to the next.", show_default="half a window"
+    ),
+]
+SaveFacesOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Keep the crops that the model saw, to look at.")
+]
+CsvOption = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write a CSV file.")]
+ParquetOption = Annotated[
+    Path | None, typer.Option("--parquet", metavar="FILE", help="Write a Parquet file.")
+]
+PlotOption = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Draw a timeline for each track, as .png or .svg."),
+]
+OverlayOption = Annotated[
+    Path | None,
+    typer.Option("--overlay", metavar="FILE.mp4", help="Write the video with boxes, labels and bars."),
+]
+RequireFaceOption = Annotated[
+    bool, typer.Option("--require-face", help="A video without a face makes the exit status 1.")
+]
 
 
 def predict(
     context: typer.Context,
     run: RunArgument,
-    videos: Annotated[
-        list[Path],
-        typer.Argument(help="Video files, folders of them, or - for standard input.", metavar="VIDEO|DIR|-"),
-    ],
+    videos: VideosArgument,
     faces: FacesOption = "auto",
     face_model: FaceModelOption = None,
-    track: Annotated[
-        str,
-        typer.Option(metavar="largest|all|N", help="The largest face at a time, all of them, or one track."),
-    ] = "largest",
-    window: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SECONDS",
-            help="Length of a window.",
-            show_default="the whole track up to 6 seconds, else 4",
-        ),
-    ] = None,
-    stride: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SECONDS", help="From one window's start to the next.", show_default="half a window"
-        ),
-    ] = None,
+    track: FaceTrackOption = "largest",
+    window: WindowOption = None,
+    stride: StrideOption = None,
     margin: MarginOption = 0.2,
-    save_faces: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep the crops that the model saw, to look at.")
-    ] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write a CSV file.")] = None,
-    parquet: Annotated[
-        Path | None, typer.Option("--parquet", metavar="FILE", help="Write a Parquet file.")
-    ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw a timeline for each track, as .png or .svg."),
-    ] = None,
-    overlay: Annotated[
-        Path | None,
-        typer.Option("--overlay", metavar="FILE.mp4", help="Write the video with boxes, labels and bars."),
-    ] = None,
-    require_face: Annotated[
-        bool, typer.Option("--require-face", help="A video without a face makes the exit status 1.")
-    ] = False,
+    save_faces: SaveFacesOption = None,
+    csv: CsvOption = None,
+    parquet: ParquetOption = None,
+    plot: PlotOption = None,
+    overlay: OverlayOption = None,
+    require_face: RequireFaceOption = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
