@@ -144,9 +144,7 @@ def compare(
     given = loaded(named, place)
     of, choice = question.about(given), None
     if then is not None:
-        require_choice(then, len(of.candidates), len(of.controls))
-        planned(of.wish, of.grid, clips)
-        choice = choose(of.candidates, then, of.grid, clips, place, device, progress, note)
+        choice = _choice(of, then, place, device, progress, note)
         of = question.about([each for each in given if each.manifest.control or each.name in choice.chosen])
     runs, found = _run(of, place, device, progress, note, where)
     return _kept(place, of, runs, found, choice)
@@ -203,6 +201,15 @@ class _Study:
     wish: Asked
     candidates: Sequence[DescriptionSet]
     controls: Sequence[DescriptionSet]
+
+
+def _choice(
+    of: _Study, then: int, place: Workspace, device: str, progress: Progress, note: Callable[[str], None]
+) -> Choice:
+    """The best `then` of the candidates by screening, once it is known that all can be measured."""
+    require_choice(then, len(of.candidates), len(of.controls))
+    planned(of.wish, of.grid, of.clips)
+    return choose(of.candidates, then, of.grid, of.clips, place, device, progress, note)
 
 
 def _described(
