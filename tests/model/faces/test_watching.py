@@ -97,6 +97,37 @@ def test_what_is_shown_of_a_window_is_the_faces_of_its_frames(tmp_path: Path) ->
     assert given[1][1][1].max() == 0  # frame 43 was missed: the place is kept, the face is not there
 
 
+class Beside:
+    """Finds a small face and a large one in every frame."""
+
+    name = "beside"
+
+    def __call__(self, pixels: Pixels) -> list[Face]:
+        return [Face((0, 0, 8, 8), 1.0), Face((20, 10, 40, 30), 1.0)]
+
+
+def test_windows_of_two_faces_come_as_soon_as_they_are_full() -> None:
+    footage, watching = Reel(100).footage(), Watching(Beside(), track="all", spacing=Spacing(2, 1))
+    followed = follow(footage, watching.detector)
+    assert (followed.frames, followed.seconds, followed.size) == (100, 4.0, (64, 48))
+    planned = [window for path in followed.tracks for window in windows(path, watching.spacing, 4)]
+    given = [window for window, _ in shown(footage, followed.tracks, planned, watching)]
+    assert [(window.track, window.start) for window in given] == [
+        (1, 0.0), (2, 0.0), (1, 1.0), (2, 1.0), (1, 2.0), (2, 2.0),
+    ]  # fmt: skip
+
+
+def test_what_is_said_of_two_faces_is_in_the_order_of_the_faces(run: Run) -> None:
+    watching = Watching(Beside(), track="all", spacing=Spacing(2, 1))
+    said = Judge.of(run, "cpu").watch(Reel(75).footage(), watching).predictions
+    assert [(each.track, each.start) for each in said] == [(1, 0.0), (1, 1.0), (2, 0.0), (2, 1.0)]
+
+
+def test_a_clip_is_packed_as_its_largest_face() -> None:
+    frames = list(face_frames(Reel(5).footage(), Watching(Beside(), margin=0.0)))
+    assert [(frame.shape, frame.min()) for frame in frames] == [((20, 20, 3), 255)] * 5
+
+
 @pytest.mark.parametrize("detector", [Bright(), None])
 def test_a_long_video_is_not_held(run: Run, detector: Detector | None) -> None:
     gc.collect()
