@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from dfer_model.data.images import Pixels
 from dfer_model.data.video import TimedFrame
@@ -177,6 +177,18 @@ def test_every_face_or_one_of_a_picture(run: Run, test_data: Path) -> None:
     largest = judge.watch(footage, Watching(yunet))
     areas = [path.size for path in every.followed.tracks]
     assert [each.track for each in largest.predictions] == [int(np.argmax(areas)) + 1]
+
+
+def test_a_picture_that_lies_on_its_side_is_set_upright(tmp_path: Path) -> None:
+    lying = Image.new("RGB", (40, 20), "blue")
+    lying.paste("red", (0, 0, 20, 20))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # its left side is its top
+    lying.save(tmp_path / "lying.jpg", exif=exif, quality=95)
+    (frame,) = open_footage(tmp_path / "lying.jpg").frames()
+    assert frame.pixels.shape == (40, 20, 3)
+    assert frame.pixels[10, 10].argmax() == 0
+    assert frame.pixels[30, 10].argmax() == 2
 
 
 def test_the_frames_of_a_clip_that_is_packed(test_data: Path) -> None:
