@@ -16,7 +16,7 @@ from dfer_model.data.video import TimedFrame
 from dfer_model.errors import InputError, NoFace
 from dfer_model.faces.crops import cut, face_square
 from dfer_model.faces.detectors import Detector, Face, YuNet
-from dfer_model.faces.footage import Footage, open_footage
+from dfer_model.faces.footage import Footage, open_footage, videos_in
 from dfer_model.faces.outputs import FaceFolder
 from dfer_model.faces.predicting import Judge
 from dfer_model.faces.watching import Watching, face_frames, follow, shown
@@ -189,6 +189,13 @@ def test_a_picture_that_lies_on_its_side_is_set_upright(tmp_path: Path) -> None:
     assert frame.pixels.shape == (40, 20, 3)
     assert frame.pixels[10, 10].argmax() == 0
     assert frame.pixels[30, 10].argmax() == 2
+
+
+def test_videos_of_a_folder_in_natural_order(tmp_path: Path) -> None:
+    for name in ("clip10.mp4", "CLIP2.MP4", "clip1.avi", ".hidden.mp4", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.mp4").mkdir()
+    assert [path.name for path in videos_in(tmp_path)] == ["clip1.avi", "CLIP2.MP4", "clip10.mp4"]
 
 
 def test_the_frames_of_a_clip_that_is_packed(test_data: Path) -> None:
