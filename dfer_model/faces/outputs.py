@@ -17,7 +17,6 @@ from dfer_model.files import replacing
 from dfer_model.prediction import Prediction
 
 from .footage import Footage
-from .windows import Window
 
 
 def columns(class_names: Sequence[str]) -> arrow.Schema:
@@ -72,11 +71,11 @@ class FaceFolder:
         self.root = root
         self._folders: dict[Path, Path] = {}
 
-    def __call__(self, footage: Footage, window: Window, crops: Sequence[Pixels]) -> None:
-        """Write those of one window; a frame of two windows is written once."""
-        folder = self._folder(footage.name) / f"track-{window.track}"
+    def __call__(self, footage: Footage, prediction: Prediction, crops: Sequence[Pixels]) -> None:
+        """Write those of one window; a frame of two windows is written once. Whole frames are track 1."""
+        folder = self._folder(footage.name) / f"track-{prediction.track or 1}"
         folder.mkdir(parents=True, exist_ok=True)
-        for frame, crop in dict(zip(window.frames, crops, strict=True)).items():
+        for frame, crop in dict(zip(prediction.frames, crops, strict=True)).items():
             path = folder / f"{frame:06d}.jpg"
             path.write_bytes(encode_jpeg(crop))
 

@@ -106,7 +106,7 @@ def predict(
         run,
         faces=faces,
         face_model=face_model,
-        track=int(track) if track.isdecimal() else track,
+        track=track_named(track),
         window=window,
         stride=stride,
         margin=margin,
@@ -141,6 +141,11 @@ def predict(
     if as_json:
         print_json(_as_json(watching, answers))
     _end(answers, require_face)
+
+
+def track_named(track: str) -> str | int:
+    """What `--track` says: a track's number, or a word."""
+    return int(track) if track.isdecimal() else track
 
 
 OUTPUTS = {

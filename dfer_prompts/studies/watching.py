@@ -103,7 +103,7 @@ def watch_each(
 ) -> Iterator[Watched | Refused]:
     """What it says of each video; one that cannot be read does not stop the others.
 
-    `names` are what to call files by; `keep` is shown the crops of every window.
+    `names` are what to call files by; `keep` is shown every window's answer and the crops that it is about.
     """
     from dfer_model.errors import InputError as Unreadable
     from dfer_model.faces.footage import open_footage
