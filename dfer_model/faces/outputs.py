@@ -57,6 +57,24 @@ def write_csv(path: Path, predictions: Iterable[Prediction], class_names: Sequen
         writer.writerows(rows(predictions))
 
 
+class CsvRows:
+    """The file of `write_csv`, written row by row: what was added is on the disk, whatever happens then."""
+
+    def __init__(self, path: Path, class_names: Sequence[str]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._stream = path.open("w", newline="", encoding="utf-8", buffering=1)
+        self._writer = csv.DictWriter(self._stream, columns(class_names).names, lineterminator="\n")
+        self._writer.writeheader()
+
+    def add(self, predictions: Iterable[Prediction]) -> None:
+        """Write a row for each, at once."""
+        self._writer.writerows(rows(predictions))
+
+    def close(self) -> None:
+        """End the file."""
+        self._stream.close()
+
+
 def write_parquet(path: Path, predictions: Iterable[Prediction], class_names: Sequence[str]) -> None:
     """Replace `path` by a Parquet file of the rows; of nothing it has the columns alone."""
     table = arrow.Table.from_pylist(rows(predictions), schema=columns(class_names))
