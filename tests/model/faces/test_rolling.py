@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from dfer_model.errors import InputError, WorkError
 from dfer_model.faces.camera import Source, open_source
 from dfer_model.faces.detectors import Face, YuNet
 from dfer_model.faces.footage import Footage, open_footage
+from dfer_model.faces.outputs import CsvRows
 from dfer_model.faces.predicting import Judge
 from dfer_model.faces.rolling import Rolled, rolling
 from dfer_model.faces.watching import Watching
@@ -137,7 +137,17 @@ def test_of_a_live_source_the_latest_window_is_answered(judge: Judge) -> None:
     assert latest == [0.75, 3.0, 3.1]
 
 
+def test_a_row_is_on_the_disk_before_the_next_one_comes(judge: Judge, tmp_path: Path) -> None:
+    rows = CsvRows(tmp_path / "new" / "said.csv", judge.class_names)
+    counts = []
+    for glance in rolling(judge, Source(Reel(75).footage(), live=False), Watching(None, spacing=Spacing(1))):
+        for window in glance.windows:
+            rows.add(window.predictions)
+            counts.append((tmp_path / "new" / "said.csv").read_text().count("\n"))
+    rows.close()
+    assert counts == [2, 3, 4, 5, 6]  # 3 s in windows of 1, half a second apart, below a header
+
+
 def test_one_track_by_number_is_refused(judge: Judge) -> None:
     with pytest.raises(InputError, match="largest or all"):
         rolled(judge, Source(Reel(3).footage(), live=False), Watching(Bright(), track=2))
-    assert math.isfinite(sum(Watching(None).spacing.lengths(math.inf)))
