@@ -1,0 +1,189 @@
+"""The tab *Predict*: a video dropped or recorded, what a run says of the faces in it, and what speaks for it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from ..studies.explaining import explain
+from ..studies.finished import finished_runs
+from ..studies.problems import PROBLEMS
+from ..studies.showing import Audiences, ShownVideo
+from ..workspace import Workspace
+from .fragments import fragment, picture, problem
+
+if TYPE_CHECKING:
+    from dfer_model.prediction import Prediction
+
+    from ..studies.progress import Progress
+
+FACES = {"found": "auto", "found by Haar": "haar", "none: frames whole": "none"}
+TRACKS = {"the largest at a time": "largest", "all of them": "all"}
+STRONGEST = 6
+NO_RUN = (
+    "No run is finished in this workspace.",
+    "Train one: dfer-prompts train --descriptions v1 --dataset DIR, or dfer-prompts demo; then load this page "
+    "again.",
+)
+KEPT = "What you drop or record is deleted from this computer as soon as it is answered."
+
+
+def predict_tab(workspace: Workspace, page: gr.Blocks, most_mb: int) -> None:
+    """Add the tab's parts to the page that is being built."""
+    empty = gr.HTML(js_on_load=None)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2, min_width=280):
+            run = gr.Dropdown(label="Run")
+            video = gr.Video(label=f"Video, up to {most_mb} MB", sources=["upload", "webcam"], height=260)
+            gr.HTML(fragment("said", lines=[KEPT]), js_on_load=None)
+            with gr.Accordion("How it is watched", open=False):
+                faces = gr.Radio(list(FACES), value=next(iter(FACES)), label="Faces")
+                track = gr.Radio(list(TRACKS), value=next(iter(TRACKS)), label="Which of them")
+                window = gr.Number(label="Seconds of a window", placeholder="4, or all of a short video")
+                stride = gr.Number(label="Seconds to the next", placeholder="half a window")
+            evidence = gr.Checkbox(label="Show which descriptors speak for it", value=True)
+            ask = gr.Button("Predict", variant="primary")
+        with gr.Column(scale=5, min_width=320):
+            answer = gr.HTML(js_on_load=None, elem_id="answer")
+            speaks = gr.HTML(js_on_load=None, elem_id="evidence")
+
+    def renew() -> tuple[Any, str]:
+        names = [each.id for each in finished_runs(workspace)]
+        choice = gr.Dropdown(choices=names, value=names[0] if names else None)
+        return choice, "" if names else fragment("said", lines=NO_RUN)
+
+    gr.on(page.load, renew, outputs=[run, empty], show_progress="hidden", queue=False)
+    ask.click(
+        answering(workspace),
+        [run, video, faces, track, window, stride, evidence],
+        [answer, speaks, video],
+        concurrency_limit=1,
+    )
+
+
+def answering(workspace: Workspace) -> Callable[..., Iterator[tuple[Any, ...]]]:
+    """What the button does; the models of the runs that were asked last are kept in it."""
+    audiences = Audiences(workspace)
+
+    def answers(
+        run: str | None,
+        video: str | None,
+        faces: str,
+        track: str,
+        window: float | None,
+        stride: float | None,
+        evidence: bool,
+        bar: gr.Progress = gr.Progress(),  # noqa: B008 - how Gradio is told that there is one
+    ) -> Iterator[tuple[Any, ...]]:
+        """First the answer, then the evidence; whatever comes of it, the upload is deleted."""
+        if not run or not video:
+            lines = ["Drop a video first, or record one."] if run else NO_RUN
+            yield fragment("said", lines=lines), "", gr.skip()
+            return
+        path = Path(video)
+        try:
+            shown = audiences.show(
+                run,
+                path,
+                name=path.name,
+                faces=FACES.get(faces, faces),
+                track=TRACKS.get(track, track),
+                window=window or None,
+                stride=stride or None,
+                progress=_reported(bar),
+            )
+            answer = answer_shown(shown)
+            evidence = evidence and bool(shown.predictions)
+            waiting = fragment("said", lines=["Looking for what speaks for it."]) if evidence else ""
+            yield answer, waiting, gr.skip()
+            yield answer, evidence_shown(workspace, run, path) if evidence else "", None
+        except PROBLEMS as error:
+            yield problem(error), "", None
+        finally:
+            path.unlink(missing_ok=True)
+
+    return answers
+
+
+def _reported(bar: gr.Progress) -> Progress:
+    """Progress of the work as Gradio draws it."""
+
+    @contextmanager
+    def stage(_name: str) -> Iterator[Callable[..., None]]:
+        yield lambda done, total, note="": bar((done, total), desc=note)
+
+    return stage
+
+
+def answer_shown(of: ShownVideo) -> str:
+    """What a run says of a video: the classes, the faces, the timeline, and every figure."""
+    bars = _mean(of.predictions)
+    return fragment(
+        "video",
+        of=of,
+        notes=of.notes,
+        best=bars[0] if bars else None,
+        over=_over(of.predictions),
+        bars=bars,
+        moments=[
+            {
+                "face": picture(each.face, "jpeg"),
+                "expression": each.prediction.expression,
+                "share": round(100 * each.prediction.probabilities[each.prediction.expression]),
+                "when": _when(each.prediction),
+            }
+            for each in of.moments
+        ],
+        left_out=len(of.predictions) - len(of.moments),
+        timeline=picture(of.timeline, "svg+xml") if of.timeline else None,
+        span=span,
+    )
+
+
+def _mean(said: tuple[Prediction, ...]) -> list[tuple[str, float]]:
+    """The mean over the windows of the probability of each class, the highest first."""
+    if not said:
+        return []
+    means = {
+        name: sum(each.probabilities[name] for each in said) / len(said) for name in said[0].probabilities
+    }
+    return sorted(means.items(), key=lambda item: -item[1])
+
+
+def _over(said: tuple[Prediction, ...]) -> str:
+    if len(said) < 2:
+        return ""
+    tracks = len({each.track for each in said})
+    return f"on the mean of {len(said)} windows" + (f" of {tracks} faces" if tracks > 1 else "")
+
+
+def _when(of: Prediction) -> str:
+    return f"{span(of)} s" + (f", track {of.track}" if of.track else "")
+
+
+def span(of: Prediction) -> str:
+    """The seconds of a window: "2.0-6.0"."""
+    return f"{of.start or 0:.1f}-{of.end or 0:.1f}"
+
+
+def evidence_shown(workspace: Workspace, run: str, video: Path) -> str:
+    """Which descriptors the frames come near; where there is no saying, why."""
+    with tempfile.TemporaryDirectory(prefix="dfer-prompts-") as folder:
+        plot = Path(folder) / "evidence.svg"
+        try:
+            explained = explain(run, video, plot=plot, workspace=workspace)
+        except PROBLEMS as error:
+            return problem(error)
+        told = explained.explanation
+        return fragment(
+            "evidence",
+            notes=explained.notes,
+            picture=picture(plot.read_text(encoding="utf-8"), "svg+xml"),
+            strongest=[(name, text, rise) for name, text, _, rise in told.evidence.strongest(STRONGEST)],
+            what_it_is=told.as_dict()["what_it_is"],
+        )
