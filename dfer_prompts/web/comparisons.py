@@ -14,11 +14,12 @@ from ..studies.problems import PROBLEMS
 from ..studies.reporting import report
 from ..workspace import Workspace
 from .fragments import fragment, problem
+from .parts import piece
 
 NOTHING = (
     "Nothing was compared or trained in this workspace yet.",
-    "Begin: dfer-prompts compare v1@2 v1@4 --controls --dataset DIR, or dfer-prompts demo; then load this page "
-    "again.",
+    "Begin: dfer-prompts compare v1@2 v1@4 --controls --dataset DIR, or dfer-prompts demo; then load the "
+    "page again.",
 )
 FORMATS = {"html": "HTML", "md": "Markdown", "tex": "LaTeX"}
 
@@ -26,17 +27,20 @@ FORMATS = {"html": "HTML", "md": "Markdown", "tex": "LaTeX"}
 def comparisons_tab(workspace: Workspace, page: gr.Blocks, files: Path) -> None:
     """Add the tab's parts to the page that is being built; reports to download are written to `files`."""
     chosen = gr.Dropdown(label="Comparison or run")
-    show = gr.Button("Show its report", variant="primary")
+    show = gr.Button("Show its report", variant="primary", elem_classes="ask")
     with gr.Row():
-        downloads = [gr.DownloadButton(f"Download {name}", visible=False) for name in FORMATS.values()]
-    shown = gr.HTML(js_on_load=None)
-    listed = gr.HTML(js_on_load=None)
+        downloads = [
+            gr.DownloadButton(f"Download {name}", visible=False, elem_classes="ask")
+            for name in FORMATS.values()
+        ]
+    shown = piece()
+    listed = piece()
 
     def renew() -> tuple[Any, str]:
         names = [each.id for each in (*comparisons(workspace), *finished_runs(workspace))]
         return gr.Dropdown(choices=names, value=names[0] if names else None), everything(workspace)
 
-    gr.on(page.load, renew, outputs=[chosen, listed], show_progress="hidden", queue=False)
+    gr.on(page.load, renew, outputs=[chosen, listed], show_progress="hidden")
     show.click(partial(reported, workspace, files), chosen, [shown, *downloads])
 
 

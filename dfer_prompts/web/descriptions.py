@@ -19,6 +19,7 @@ from ..versions.store import DescriptionStore
 from ..workspace import Workspace
 from .editing import editing_tab
 from .fragments import fragment, or_problem
+from .parts import piece
 
 if TYPE_CHECKING:
     from ..description_set import DescriptionSet
@@ -31,20 +32,20 @@ def descriptions_tab(workspace: Workspace, page: gr.Blocks) -> None:
     store = DescriptionStore(workspace)
     with gr.Tab("Browse"):
         read = gr.Dropdown(label="Version")
-        shown = gr.HTML(js_on_load=None)
+        shown = piece()
         with gr.Accordion("All versions", open=False):
-            listed = gr.HTML(js_on_load=None)
+            listed = piece()
     with gr.Tab("Difference"):
         with gr.Row():
             before, after = gr.Dropdown(label="Before"), gr.Dropdown(label="After")
-        compare = gr.Button("Show the difference", variant="primary")
-        changed = gr.HTML(js_on_load=None)
+        compare = gr.Button("Show the difference", variant="primary", elem_classes="ask")
+        changed = piece()
     with gr.Tab("Heat map"):
         with gr.Row():
             scored = gr.Dropdown(label="Version")
             clip = gr.Radio([DEMO_CLIP, OWN_CLIP], value=DEMO_CLIP, label="Read by")
-        draw = gr.Button("Draw it", variant="primary")
-        drawn = gr.HTML(js_on_load=None)
+        draw = gr.Button("Draw it", variant="primary", elem_classes="ask")
+        drawn = piece()
     with gr.Tab("Prompt"):
         _prompt_tab(workspace, page)
     with gr.Tab("Edit"):
@@ -54,7 +55,7 @@ def descriptions_tab(workspace: Workspace, page: gr.Blocks) -> None:
     def renew() -> list[Any]:
         return [_choice(store.list(), place) for place in (-1, -2, -1, -1, -1)]
 
-    gr.on([page.load, saved], renew, outputs=choices, show_progress="hidden", queue=False)
+    gr.on([page.load, saved], renew, outputs=choices, show_progress="hidden")
     gr.on([page.load, saved], or_problem(partial(versions, store)), outputs=listed, show_progress="hidden")
     read.change(or_problem(partial(version, store)), read, shown, show_progress="minimal")
     compare.click(or_problem(partial(difference, store)), [before, after], changed)
@@ -150,7 +151,7 @@ def _prompt_tab(workspace: Workspace, page: gr.Blocks) -> None:
         template = gr.Dropdown(label="Template")
         class_set = gr.Dropdown(label="Class set", choices=list(class_set_names()), value="mafw")
         class_name = gr.Dropdown(label="Class", choices=list(load_class_set("mafw").names))
-    asked = gr.HTML(js_on_load=None)
+    asked = piece()
 
     def classes(name: str) -> Any:
         names = _class_set(name).names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..errors import InputError
 from ..studies.problems import PROBLEMS
 from ..versions.store import DescriptionStore
 from .fragments import fragment, or_problem, problem
+from .parts import piece
 
 WHERE = "the text"
 
@@ -27,9 +29,9 @@ def editing_tab(store: DescriptionStore) -> tuple[gr.Dropdown, Any]:
         name = gr.Textbox(label="Name of the new version", placeholder="the next number")
         why = gr.Textbox(label="Why, for the log", placeholder="no blushing in a grey video")
     with gr.Row():
-        look = gr.Button("Check")
-        save = gr.Button("Save as a new version", variant="primary")
-    said = gr.HTML(js_on_load=None)
+        look = gr.Button("Check", elem_classes="ask")
+        save = gr.Button("Save as a new version", variant="primary", elem_classes="ask")
+    said = piece()
     written = gr.State("")
     parent.change(partial(beginning, store), parent, [text, said], show_progress="hidden")
     look.click(or_problem(partial(checked, store)), [parent, text], said)
@@ -49,7 +51,7 @@ def checked(store: DescriptionStore, parent: str, text: str) -> str:
     """What the edited text would change, and what the checks find in it; nothing is written."""
     of = store.load(parent)
     draft = edited(of, text, WHERE)
-    return _changes(of, draft, ["Nothing is written yet"])
+    return _changes(of, replace(draft, name=WHERE), ["Nothing is written yet"])
 
 
 def saved(store: DescriptionStore, parent: str, text: str, name: str, why: str) -> tuple[str, str]:

@@ -19,7 +19,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 Given = ParamSpec("Given")
 
 
-def fragment(name: str, **values: object) -> str:
+def fragment(name: str, /, **values: object) -> str:
     """The template `name` with these values, each of them escaped."""
     return _environment().get_template(f"{name}.html.j2").render(values)
 

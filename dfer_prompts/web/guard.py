@@ -40,8 +40,9 @@ _HEADERS = {
 }
 # Gradio compiles its templates in the browser, hence 'unsafe-eval'; handlers in text of others never run.
 _POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-eval' 'nonce-{nonce}'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; connect-src 'self'; "
+    "default-src 'self'; script-src 'self' blob: 'unsafe-eval' 'nonce-{nonce}'; "
+    "style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; connect-src 'self' blob:; "
     "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
 
@@ -57,8 +58,8 @@ class Refusal(Exception):
 class Guard:
     """An ASGI application around Gradio's.
 
-    `hosts` are the names by which a browser may call the server, None for any; `files` is the one folder whose
-    files it may read; `most_bytes` bounds an upload. A page of another site can neither ask nor read.
+    `hosts` are the names by which a browser may call the server, None for any; `files` is the one folder
+    whose files it may read; `most_bytes` bounds an upload. A page of another site can neither ask nor read.
     """
 
     def __init__(

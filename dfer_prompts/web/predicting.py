@@ -1,4 +1,4 @@
-"""The tab *Predict*: a video dropped or recorded, what a run says of the faces in it, and what speaks for it."""
+"""The tab *Predict*: a video dropped or recorded, what a run says of it, and what speaks for that."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..studies.problems import PROBLEMS
 from ..studies.showing import Audiences, ShownVideo
 from ..workspace import Workspace
 from .fragments import fragment, picture, problem
+from .parts import piece
 
 if TYPE_CHECKING:
     from dfer_model.prediction import Prediction
@@ -27,7 +28,7 @@ TRACKS = {"the largest at a time": "largest", "all of them": "all"}
 STRONGEST = 6
 NO_RUN = (
     "No run is finished in this workspace.",
-    "Train one: dfer-prompts train --descriptions v1 --dataset DIR, or dfer-prompts demo; then load this page "
+    "Train one: dfer-prompts train --descriptions v1 --dataset DIR, or dfer-prompts demo; then load the page "
     "again.",
 )
 KEPT = "What you drop or record is deleted from this computer as soon as it is answered."
@@ -35,12 +36,12 @@ KEPT = "What you drop or record is deleted from this computer as soon as it is a
 
 def predict_tab(workspace: Workspace, page: gr.Blocks, most_mb: int) -> None:
     """Add the tab's parts to the page that is being built."""
-    empty = gr.HTML(js_on_load=None)
+    empty = piece()
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=280):
             run = gr.Dropdown(label="Run")
             video = gr.Video(label=f"Video, up to {most_mb} MB", sources=["upload", "webcam"], height=260)
-            gr.HTML(fragment("said", lines=[KEPT]), js_on_load=None)
+            piece(fragment("said", lines=[KEPT]))
             with gr.Accordion("How it is watched", open=False):
                 faces = gr.Radio(list(FACES), value=next(iter(FACES)), label="Faces")
                 track = gr.Radio(list(TRACKS), value=next(iter(TRACKS)), label="Which of them")
@@ -49,15 +50,16 @@ def predict_tab(workspace: Workspace, page: gr.Blocks, most_mb: int) -> None:
             evidence = gr.Checkbox(label="Show which descriptors speak for it", value=True)
             ask = gr.Button("Predict", variant="primary")
         with gr.Column(scale=5, min_width=320):
-            answer = gr.HTML(js_on_load=None, elem_id="answer")
-            speaks = gr.HTML(js_on_load=None, elem_id="evidence")
+            answer = piece(name="answer")
+            speaks = piece(name="evidence")
 
     def renew() -> tuple[Any, str]:
-        names = [each.id for each in finished_runs(workspace)]
+        runs = finished_runs(workspace)
+        names = [each.id for each in sorted(runs, key=lambda each: each.what.startswith("control:"))]
         choice = gr.Dropdown(choices=names, value=names[0] if names else None)
         return choice, "" if names else fragment("said", lines=NO_RUN)
 
-    gr.on(page.load, renew, outputs=[run, empty], show_progress="hidden", queue=False)
+    gr.on(page.load, renew, outputs=[run, empty], show_progress="hidden")
     ask.click(
         answering(workspace),
         [run, video, faces, track, window, stride, evidence],
