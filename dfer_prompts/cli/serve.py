@@ -67,8 +67,8 @@ def _warn(address: Address, *, guarded: bool) -> None:
     )
     if not guarded:
         message(
-            "Warning: NO PASSWORD is asked. Whoever reaches this port can read the workspace's descriptions and "
-            "reports,\nsave new versions, and have videos watched. Ask for one: --auth FILE"
+            "Warning: NO PASSWORD is asked. Whoever reaches this port can read the descriptions and reports "
+            "of the workspace,\nsave new versions and have videos watched. Ask for one: --auth FILE"
         )
     message("Safer: stay on 127.0.0.1, and from the other computer ssh -L 7860:127.0.0.1:7860 this-computer")
 
@@ -84,7 +84,7 @@ def _accounts(given: Path | None) -> dict[str, str] | None:
     else:
         raise InputError(
             "--auth is a file, and there is none of this name\n"
-            f"Write NAME:PASSWORD into one (a password in a command can be read by all users), or into {ACCOUNTS}"
+            f"Write NAME:PASSWORD into one, or into {ACCOUNTS}; a password in a command can be read by others"
         )
     found = {}
     for number, line in enumerate(text.splitlines(), start=1):

@@ -33,7 +33,8 @@ def build(workspace: Workspace, files: Path, most_mb: int) -> gr.Blocks:
             predict_tab(workspace, page, most_mb)
         with gr.Tab("Comparisons"):
             comparisons_tab(workspace, page, files)
-    return page.queue(default_concurrency_limit=2, api_open=False)
+    page.queue(default_concurrency_limit=2, api_open=False)
+    return page
 
 
 def theme() -> gr.themes.Base:

@@ -64,9 +64,8 @@ def serve(
     with _listening(address) as listener, _set_apart() as files:
         from .application import application
 
-        app = application(
-            workspace, files, accounts, most_mb, hosts=LOOPBACK if address.is_here_alone else None
-        )
+        hosts = LOOPBACK if address.is_here_alone else None
+        app = application(workspace, files, accounts, most_mb, hosts=hosts)
         import uvicorn
 
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
