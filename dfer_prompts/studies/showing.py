@@ -48,6 +48,13 @@ class ShownVideo:
     notes: tuple[str, ...]
     problem: str | None
 
+    @property
+    def means(self) -> list[tuple[str, float]]:
+        """The mean over the windows of each class's probability, the highest first; empty without a face."""
+        said = [each.probabilities for each in self.predictions]
+        means = {name: sum(each[name] for each in said) / len(said) for name in self.class_names if said}
+        return sorted(means.items(), key=lambda item: -item[1])
+
 
 class Audiences:
     """Shows videos to the runs of a workspace; of the models loaded, the last two asked are kept."""

@@ -25,7 +25,8 @@ LEFT_BEHIND = (600, 3600)
 
 def build(workspace: Workspace, files: Path, most_mb: int) -> gr.Blocks:
     """The page of a workspace; `files` is the folder that uploads and downloads lie in for a while."""
-    with gr.Blocks(title="dfer-prompts", analytics_enabled=False, delete_cache=LEFT_BEHIND) as page:
+    page = gr.Blocks(title="dfer-prompts", analytics_enabled=False, delete_cache=LEFT_BEHIND)
+    with page:
         piece(fragment("head", workspace=workspace.root))
         with gr.Tab("Descriptions"):
             descriptions_tab(workspace, page)

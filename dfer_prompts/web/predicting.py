@@ -19,8 +19,6 @@ from .fragments import fragment, picture, problem
 from .parts import piece
 
 if TYPE_CHECKING:
-    from dfer_model.prediction import Prediction
-
     from ..studies.progress import Progress
 
 FACES = {"found": "auto", "found by Haar": "haar", "none: frames whole": "none"}
@@ -124,53 +122,35 @@ def _reported(bar: gr.Progress) -> Progress:
 
 def answer_shown(of: ShownVideo) -> str:
     """What a run says of a video: the classes, the faces, the timeline, and every figure."""
-    bars = _mean(of.predictions)
+    bars = of.means
     return fragment(
         "video",
         of=of,
         notes=of.notes,
         best=bars[0] if bars else None,
-        over=_over(of.predictions),
+        over=_over(of),
         bars=bars,
         moments=[
             {
                 "face": picture(each.face, "jpeg"),
                 "expression": each.prediction.expression,
                 "share": round(100 * each.prediction.probabilities[each.prediction.expression]),
-                "when": _when(each.prediction),
+                "start": each.prediction.start or 0,
+                "end": each.prediction.end or 0,
+                "track": each.prediction.track,
             }
             for each in of.moments
         ],
         left_out=len(of.predictions) - len(of.moments),
         timeline=picture(of.timeline, "svg+xml") if of.timeline else None,
-        span=span,
     )
 
 
-def _mean(said: tuple[Prediction, ...]) -> list[tuple[str, float]]:
-    """The mean over the windows of the probability of each class, the highest first."""
-    if not said:
-        return []
-    means = {
-        name: sum(each.probabilities[name] for each in said) / len(said) for name in said[0].probabilities
-    }
-    return sorted(means.items(), key=lambda item: -item[1])
-
-
-def _over(said: tuple[Prediction, ...]) -> str:
-    if len(said) < 2:
+def _over(of: ShownVideo) -> str:
+    windows, tracks = len(of.predictions), len({each.track for each in of.predictions})
+    if windows == 1:
         return ""
-    tracks = len({each.track for each in said})
-    return f"on the mean of {len(said)} windows" + (f" of {tracks} faces" if tracks > 1 else "")
-
-
-def _when(of: Prediction) -> str:
-    return f"{span(of)} s" + (f", track {of.track}" if of.track else "")
-
-
-def span(of: Prediction) -> str:
-    """The seconds of a window: "2.0-6.0"."""
-    return f"{of.start or 0:.1f}-{of.end or 0:.1f}"
+    return f"on the mean of {windows} windows" + (f" of {tracks} faces" if tracks > 1 else "")
 
 
 def evidence_shown(workspace: Workspace, run: str, video: Path) -> str:
