@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -19,7 +20,7 @@ from dfer_prompts import DescriptionStore, Workspace, edited
 
 from ..stored_comparisons import store
 
-# Text that would do something wherever it is taken for markup, a template or a link.
+# Text that would do something wherever it is taken for markup, a template or a link; of one class each.
 HOSTILE = (
     "<script>window.stolen = 1</script> lips",
     "<img src=x onerror='window.stolen = 2'> eyes",
@@ -69,15 +70,12 @@ def fill(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     versions = DescriptionStore(Workspace(folder))
     v1 = versions.load("v1").top(2)
-    lines = [f"{name}: [{', '.join(map(repr, _texts(name, v1)))}]" for name in v1.class_names]
+    texts = zip(v1.class_names, (*HOSTILE, *("a mouth",) * len(v1.class_names)), strict=False)
+    lines = [json.dumps({name: [text, f"{name} eyes"]})[1:-1] for name, text in texts]
     versions.save(edited(v1, "\n".join(lines)), "hostile")
     store(folder, ["v1@2", "v1@4"], ["control:scrambled"])
     (folder / ".env").write_text("SECRET=1\n")
     return folder
-
-
-def _texts(name: str, v1: object) -> list[str]:
-    return [*HOSTILE, f"a {name} look"] if name == "happiness" else [f"a {name} mouth", f"{name} eyes"]
 
 
 def free_port() -> int:

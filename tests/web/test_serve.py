@@ -210,7 +210,7 @@ def test_a_name_that_climbs_out_of_the_workspace_is_none(server: Server, session
 
 def test_text_of_others_is_escaped_wherever_it_is_shown(server: Server, session: str) -> None:
     hostile = as_text(load("hostile", Workspace(server.workspace)))
-    changed = hostile.replace("fear mouth", "fear <u onclick=x>")
+    changed = hostile.replace("- fear eyes", "- fear <u onclick=x>")
     for button, data in (
         ("Show the difference", ("v1", "hostile")),
         ("Show the difference", ("hostile", "v1")),
