@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +18,12 @@ from dfer_prompts.workspace import Workspace
 from ..model import tiny
 from ..web.server import HOSTILE, Server, fill, serving
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make browser-test")
+MAKE = "is not installed: make browser-test"
+playwright = pytest.importorskip("playwright.sync_api", reason=f"playwright {MAKE}")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: make browser-test"),
+    pytest.mark.skipif(CHROMIUM is None, reason=f"Chromium {MAKE}"),
 ]
 # It runs as root and without a screen, and calls nobody of its own accord.
 FLAGS = [
@@ -40,9 +40,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A workspace with a run on the demo CLIP, a comparison and a version of hostile text."""
     folder = fill(tmp_path_factory.mktemp("served") / "workspace")
     clips = tiny.pack(folder / "packed")
-    dfer_prompts.train(
-        descriptions="hostile", dataset=clips, clip="demo", overrides=SMALL, workspace=Workspace(folder), device="cpu"
-    )
+    place = Workspace(folder)
+    dfer_prompts.train(descriptions="hostile", dataset=clips, clip="demo", overrides=SMALL, workspace=place)
     with serving(folder) as started:
         yield started
 
