@@ -21,6 +21,7 @@ NOTHING = (
     "Begin: dfer-prompts compare v1@2 v1@4 --controls --dataset DIR, or dfer-prompts demo; then load the "
     "page again.",
 )
+WITHIN = '<base href="about:srcdoc">'  # or its links to its own parts would lead to this page
 FORMATS = {"html": "HTML", "md": "Markdown", "tex": "LaTeX"}
 
 
@@ -67,5 +68,6 @@ def reported(workspace: Workspace, files: Path, name: str | None) -> list[Any]:
         ]
     except PROBLEMS as error:
         return [problem(error), *(gr.DownloadButton(visible=False) for _ in FORMATS)]
-    page = fragment("report", name=name, page=made[0].read_text(encoding="utf-8"))
+    text = made[0].read_text(encoding="utf-8").replace("<head>", f"<head>{WITHIN}", 1)
+    page = fragment("report", name=name, page=text)
     return [page, *(gr.DownloadButton(value=path, visible=True) for path in made)]

@@ -221,6 +221,8 @@ def test_a_report_is_shown_and_saved(page: Page) -> None:
     page.see("iframe.report")
     frame = page.page.frame_locator("iframe.report")
     playwright.expect(frame.get_by_role("heading", name="Verdict")).to_be_visible(timeout=WAIT)
+    frame.get_by_role("link", name="Paired differences").click()
+    assert [each.url for each in page.page.frames][1].startswith("about:srcdoc#")
     with page.page.expect_download() as downloaded:
         page.press("Download LaTeX")
     assert r"\toprule" in downloaded.value.path().read_text()
