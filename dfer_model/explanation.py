@@ -29,6 +29,7 @@ from .dfer_clip import VideoClassifier
 from .errors import InputError
 from .evidence import Evidence, read_descriptors
 from .files import replacing
+from .prediction import class_probabilities
 from .runs import Run
 from .streamed_batches import batches_of
 from .trained_model import TrainedModel, load_trained
@@ -51,11 +52,12 @@ class Reference:
 
 @dataclass(frozen=True)
 class Explanation:
-    """An answer to T frames and what speaks for it."""
+    """An answer to T frames and what speaks for it, the frames in the order of time."""
 
     probabilities: dict[str, float]  # class name -> 0..1 in the run's class order, 1 together
     evidence: Evidence
     seconds: tuple[float | None, ...]  # where the frames are; None where that is not known
+    order: tuple[int, ...]  # their places among the frames that were given
     attention: tuple[float, ...] | None  # of the video feature on each frame; None without a temporal model
     attention_on_itself: float | None  # what is left: on the class token, which no frame is in
     reference: str  # what the similarities are above
@@ -87,7 +89,8 @@ class Explainer:
 
     `descriptors` are those of each class. `clips` are the run's own, from which the reference is made once
     and kept with the run; without them and it, each explanation takes the mean of its own frames.
-    `weights` are those of the run's CLIP, where they are no longer where its settings say.
+    `weights` are those of the run's CLIP, where they are no longer where its settings say; `model` is the
+    run's, where it is loaded already.
 
     Raises InputError as `text_clip`, for a damaged run, and for a descriptor that does not fit.
     """
@@ -99,41 +102,55 @@ class Explainer:
         clips: PackedClips | None = None,
         *,
         weights: str | None = None,
+        model: TrainedModel | None = None,
         device: str | None = None,
     ) -> None:
         self.run, self.device = run, choose_device(device)
         clip = text_clip(run, weights)
         self.descriptors = read_descriptors(descriptors, clip)
-        self.model = load_trained(run, self.device)
+        self.model = model or load_trained(run, self.device)
         self.reference = _reference(run, self.model, clips, self.device)
 
-    def __call__(self, frames: Tensor, seconds: Sequence[float | None]) -> Explanation:
-        """Explain the answer to uint8 frames (T, 3, H, W) in their order, T as the run's settings have it.
+    def __call__(self, frames: Sequence[Tensor], seconds: Sequence[float | None]) -> Explanation:
+        """Explain the answer to uint8 frames (3, H, W), as many as the run's settings take of a clip.
 
-        Raises InputError for another number of frames.
+        Of several samples (`test_segments`) they are given one sample after the other; the attention is the
+        mean of the samples', and all frames come in the order of time. Raises InputError for another number
+        of frames.
         """
         settings = self.run.settings
-        if frames.shape[0] != settings.frames or len(seconds) != settings.frames:
-            raise InputError(f"{self.run.id} takes {settings.frames} frames, and {frames.shape[0]} are given")
-        square = resize(list(frames), self.model.image_size)[None].to(self.device)  # (1, T, 3, S, S)
-        classifier = _visual(self.model)
-        with torch.inference_mode(), precision(settings.precision, self.device):
-            logits = self.model(square)[0].float()
-            features = classifier.frame_features(self.model.scale(square))  # (1, T, width)
-            attention = None if classifier.temporal is None else classifier.temporal.attention(features)
-        unit = F.normalize(features[0].float().cpu(), dim=-1)
+        needed = settings.frames * settings.test_segments
+        if len(frames) != needed or len(seconds) != needed:
+            raise InputError(f"{self.run.id} takes {needed} frames, and {len(frames)} are given")
+        samples = [frames[start : start + settings.frames] for start in range(0, needed, settings.frames)]
+        probabilities = class_probabilities(self.model, samples, settings, self.device, "these frames")
+        unit, shares = self._looked_at(samples)
+        order = sorted(range(needed), key=lambda place: seconds[place] or 0.0)
+        unit = unit[order]
         reference = self.reference or Reference(unit.mean(dim=0), "the frames of this video on average")
-        shares = None if attention is None else attention[0].float().tolist()
         return Explanation(
-            probabilities=dict(
-                zip(self.run.class_names, self.model.probabilities(logits).tolist(), strict=True)
-            ),
+            probabilities=dict(zip(self.run.class_names, probabilities, strict=True)),
             evidence=self.descriptors.evidence(unit, reference.mean),
-            seconds=tuple(seconds),
-            attention=None if shares is None else tuple(shares[1:]),
-            attention_on_itself=None if shares is None else shares[0],
+            seconds=tuple(seconds[place] for place in order),
+            order=tuple(order),
+            attention=None if shares is None else tuple(shares[:, 1:].flatten()[order].tolist()),
+            attention_on_itself=None if shares is None else float(shares[:, 0].sum()),
             reference=reference.frames_are,
         )
+
+    def _looked_at(self, samples: Sequence[Sequence[Tensor]]) -> tuple[Tensor, Tensor | None]:
+        """Unit features (frames, width) of all samples' frames, and the attention on them.
+
+        The attention is (samples, 1 + T), on the class token and on each frame, 1 in all; None without a
+        temporal model.
+        """
+        square = torch.stack([resize(each, self.model.image_size) for each in samples]).to(self.device)
+        classifier = _visual(self.model)
+        with torch.inference_mode(), precision(self.run.settings.precision, self.device):
+            features = classifier.frame_features(self.model.scale(square))  # (samples, T, width)
+            shares = None if classifier.temporal is None else classifier.temporal.attention(features)
+        unit = F.normalize(features.float().cpu(), dim=-1).flatten(0, 1)
+        return unit, None if shares is None else shares.float().cpu() / len(samples)
 
 
 def text_clip(run: Run, weights: str | None = None) -> Clip:

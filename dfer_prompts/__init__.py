@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from .studies.exporting import export_model as export_model
     from .studies.importing import import_checkpoint as import_checkpoint
     from .studies.judging import evaluate as evaluate
-    from .studies.judging import predict as predict
     from .studies.model_hub import from_pretrained as from_pretrained
     from .studies.model_hub import push_model as push_model
     from .studies.reporting import report as report
@@ -59,6 +58,7 @@ if TYPE_CHECKING:
     from .studies.scoring import score as score
     from .studies.searching import search as search
     from .studies.training import train as train
+    from .studies.watching import predict as predict
     from .templates import Template as Template
     from .templates import load_template as load_template
     from .templates.checks import check_template as check_template
@@ -128,10 +128,7 @@ _HOMES = {
     "studies.explaining": ("explain",),
     "studies.exporting": ("export_model",),
     "studies.importing": ("import_checkpoint",),
-    "studies.judging": (
-        "evaluate",
-        "predict",
-    ),
+    "studies.judging": ("evaluate",),
     "studies.model_hub": (
         "from_pretrained",
         "push_model",
@@ -141,6 +138,7 @@ _HOMES = {
     "studies.scoring": ("score",),
     "studies.searching": ("search",),
     "studies.training": ("train",),
+    "studies.watching": ("predict",),
     "versions.store": (
         "DescriptionStore",
         "load",

@@ -47,7 +47,7 @@ class Detector(Protocol):
 
     name: str
 
-    def __call__(self, pixels: Pixels) -> list[Face]:
+    def __call__(self, pixels: Pixels, /) -> list[Face]:
         """The faces in uint8 RGB pixels (H, W, 3), in pixels of this frame."""
 
 

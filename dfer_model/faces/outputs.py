@@ -17,7 +17,6 @@ from dfer_model.files import replacing
 from dfer_model.prediction import Prediction
 
 from .footage import Footage
-from .windows import Window
 
 
 def columns(class_names: Sequence[str]) -> arrow.Schema:
@@ -58,6 +57,24 @@ def write_csv(path: Path, predictions: Iterable[Prediction], class_names: Sequen
         writer.writerows(rows(predictions))
 
 
+class CsvRows:
+    """The file of `write_csv`, written row by row: what was added is on the disk, whatever happens then."""
+
+    def __init__(self, path: Path, class_names: Sequence[str]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._stream = path.open("w", newline="", encoding="utf-8", buffering=1)
+        self._writer = csv.DictWriter(self._stream, columns(class_names).names, lineterminator="\n")
+        self._writer.writeheader()
+
+    def add(self, predictions: Iterable[Prediction]) -> None:
+        """Write a row for each, at once."""
+        self._writer.writerows(rows(predictions))
+
+    def close(self) -> None:
+        """End the file."""
+        self._stream.close()
+
+
 def write_parquet(path: Path, predictions: Iterable[Prediction], class_names: Sequence[str]) -> None:
     """Replace `path` by a Parquet file of the rows; of nothing it has the columns alone."""
     table = arrow.Table.from_pylist(rows(predictions), schema=columns(class_names))
@@ -72,11 +89,11 @@ class FaceFolder:
         self.root = root
         self._folders: dict[Path, Path] = {}
 
-    def __call__(self, footage: Footage, window: Window, crops: Sequence[Pixels]) -> None:
-        """Write those of one window; a frame of two windows is written once."""
-        folder = self._folder(footage.name) / f"track-{window.track}"
+    def __call__(self, footage: Footage, prediction: Prediction, crops: Sequence[Pixels]) -> None:
+        """Write those of one window; a frame of two windows is written once. Whole frames are track 1."""
+        folder = self._folder(footage.name) / f"track-{prediction.track or 1}"
         folder.mkdir(parents=True, exist_ok=True)
-        for frame, crop in dict(zip(window.frames, crops, strict=True)).items():
+        for frame, crop in dict(zip(prediction.frames, crops, strict=True)).items():
             path = folder / f"{frame:06d}.jpg"
             path.write_bytes(encode_jpeg(crop))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dfer_model.data.images import Pixels
 from dfer_model.devices import choose_device
@@ -20,11 +21,16 @@ from .tracking import FacePath
 from .watching import Followed, Report, Watching, follow, say_nothing, shown
 from .windows import WHOLE, Spacing, Window, windows
 
-Keep = Callable[[Footage, Window, Sequence[Pixels]], None]
+Keep = Callable[[Footage, Prediction, Sequence[Pixels]], None]
 
 
-def keep_nothing(footage: Footage, window: Window, crops: Sequence[Pixels]) -> None:
+def keep_nothing(footage: Footage, prediction: Prediction, crops: Sequence[Pixels]) -> None:
     """Let the crops go."""
+
+
+def as_frames(crops: Sequence[Pixels]) -> list[Tensor]:
+    """Crops (H, W, 3) as a model takes frames, (3, H, W)."""
+    return [torch.from_numpy(crop).permute(2, 0, 1) for crop in crops]
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class Judge:
     def probabilities(self, crops: Sequence[Pixels], what: str) -> dict[str, float]:
         """Class name -> 0..1 for uint8 RGB crops (H, W, 3), `frames` of them for each of the segments."""
         taken = self.settings.frames
-        frames = [torch.from_numpy(crop).permute(2, 0, 1) for crop in crops]
+        frames = as_frames(crops)
         samples = [frames[start : start + taken] for start in range(0, len(frames), taken)]
         said = class_probabilities(self.model, samples, self.settings, self.device, what)
         return dict(zip(self.class_names, said, strict=True))
@@ -88,7 +94,9 @@ class Judge:
         keep: Keep = keep_nothing,
         report: Report = say_nothing,
     ) -> Watched:
-        """What it says of each window of the chosen tracks of a video; `keep` is shown every window's crops.
+        """What it says of each window of the chosen tracks of a video.
+
+        `keep` is shown every window's answer and the crops that it answers to, as the video goes on.
 
         Raises InputError when not one frame of the video can be read.
         """
@@ -97,8 +105,9 @@ class Judge:
         planned = [window for path in paths for window in self._windows(path, watching)]
         predictions = []
         for window, crops in shown(footage, paths, planned, watching, report):
-            keep(footage, window, crops)
-            predictions.append(self._prediction(footage, window, crops, watching.detector is not None))
+            answer = self._prediction(footage, window, crops, watching.detector is not None)
+            keep(footage, answer, crops)
+            predictions.append(answer)
         ordered = sorted(predictions, key=lambda each: (each.track or 0, each.start or 0.0))
         notes = (*footage.notes, *_missing(footage, followed, watching))
         return Watched(footage, followed, paths, tuple(ordered), notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,8 @@ HEAD_INCHES = 2.6
 ANSWER, OTHER, ATTENTION = "#2f6f8f", "#9fb8c4", "#d9822b"
 
 
-def explanation_figure(path: Path, explained: Explanation, frames: Tensor, title: str) -> None:
-    """Draw it as the PNG or SVG that `path`'s suffix says; `frames` (T, 3, H, W) are those it is about.
+def explanation_figure(path: Path, explained: Explanation, frames: Sequence[Tensor], title: str) -> None:
+    """Draw it as the PNG or SVG that `path`'s suffix says; `frames` (3, H, W) are those it is about.
 
     Classes stand in the order of their probabilities. The figure appears whole or not at all. Raises
     InputError for another suffix.
@@ -46,10 +47,13 @@ def explanation_figure(path: Path, explained: Explanation, frames: Tensor, title
         figure.supxlabel(f"{WHAT_IT_IS} Above {explained.reference}.{more}", fontsize=8, parse_math=False)
 
 
-def _strip(axes: Axes, frames: Tensor) -> None:
+def _strip(axes: Axes, frames: Sequence[Tensor]) -> None:
     """The frames side by side, each over its column of the heat map."""
-    for place, frame in enumerate(frames.permute(0, 2, 3, 1).numpy()):
-        axes.imshow(frame, extent=(place - 0.48, place + 0.48, 0, 1), aspect="auto", interpolation="bilinear")
+    for place, frame in enumerate(frames):
+        pixels = frame.permute(1, 2, 0).numpy()
+        axes.imshow(
+            pixels, extent=(place - 0.48, place + 0.48, 0, 1), aspect="auto", interpolation="bilinear"
+        )
     axes.set_xlim(-0.5, len(frames) - 0.5)
     axes.axis("off")
 

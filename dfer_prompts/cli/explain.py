@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .configuration import DeviceOption
-from .output import JsonOption, message, print_json, print_line, print_table
+from .configuration import DeviceOption, FaceModelOption, MarginOption
+from .output import JsonOption, message, print_json, print_line, print_table, progress
+from .predict import FacesOption, FaceTrackOption, StrideOption, WindowOption, track_named
 from .run import RunArgument
 
 if TYPE_CHECKING:
@@ -32,28 +33,48 @@ def explain(
     plot: Annotated[
         Path | None, typer.Option(help="Draw it to this .png or .svg.", show_default=False)
     ] = None,
+    faces: FacesOption = "auto",
+    face_model: FaceModelOption = None,
+    track: FaceTrackOption = "largest",
+    window: WindowOption = None,
+    stride: StrideOption = None,
+    margin: MarginOption = 0.2,
+    at: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Of several windows, explain the one around this second.",
+            show_default="the surest answer",
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Show which descriptors the frames of a video come near, and when, beside the run's answer.
+    """Show which descriptors a face in a video comes near, and when, beside the run's answer.
 
-    It is evidence of similarity, not the model's own sum: docs/explanations.md says how far to trust it.
+    Faces and windows are found as `predict` does. It is evidence of similarity, not the model's own sum:
+    docs/explanations.md says how far to trust it.
 
-    Example: dfer-prompts explain v2-fold1 clip.mp4 --plot why.png
+    Example: dfer-prompts explain v2-fold1 clip.mp4 --at 12.5 --plot why.png
     """
-    from dfer_model.prediction import WHOLE_FRAMES
-
     from ..studies.explaining import explain as explain_video
 
-    message(WHOLE_FRAMES)
     explained = explain_video(
         run,
         video,
         descriptions=descriptions,
         weights=weights,
+        faces=faces,
+        face_model=face_model,
+        track=track_named(track),
+        window=window,
+        stride=stride,
+        margin=margin,
+        at=at,
         plot=plot,
         workspace=context.obj,
         device=device,
+        progress=progress,
     )
     for note in explained.notes:
         message(f"Note: {note}")
@@ -68,10 +89,12 @@ def explain(
 def _show(explained: ExplainedVideo) -> None:
     from dfer_model.explanation import WHAT_IT_IS
 
+    from ..studies.explaining import called
+
     told = explained.explanation
     ranked = sorted(told.probabilities.items(), key=lambda item: -item[1])[:3]
     print_line(
-        f"{explained.video}: {told.expression} ("
+        f"{called(explained.prediction)} ("
         + ", ".join(f"{name} {100 * share:.0f}%" for name, share in ranked)
         + ")"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,34 +12,44 @@ from ..errors import InputError
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
 from .judging import finished_run, own_clips
+from .progress import Progress, silence
 from .texts import descriptor_texts
+from .watching import Audience, Refused, audience, watch_each
 
 if TYPE_CHECKING:
+    from dfer_model.data.images import Pixels
     from dfer_model.data.packed import PackedClips
     from dfer_model.explanation import Explainer, Explanation
+    from dfer_model.faces.footage import Footage
+    from dfer_model.prediction import Prediction
     from dfer_model.runs import Run
 
 
 @dataclass(frozen=True)
 class ExplainedVideo:
-    """A run's answer to a video, what speaks for it, and by whose descriptors."""
+    """A run's answer to one window of a video, what speaks for it, and by whose descriptors."""
 
     run: str
     video: Path
     descriptions: str
+    prediction: Prediction  # what `predict` says of the window
     explanation: Explanation
-    frames: tuple[int, ...]  # 0-based places of the frames taken
     notes: tuple[str, ...]
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """The 0-based places in the video of the frames explained, in the order of time."""
+        return tuple(self.prediction.frames[place] for place in self.explanation.order)
 
     def as_dict(self) -> dict[str, Any]:
         """What `explain --json` prints."""
         return {
             "run": self.run,
-            "video": str(self.video),
             "descriptions": self.descriptions,
-            "frames": list(self.frames),
             "notes": list(self.notes),
+            **self.prediction.as_dict(),
             **self.explanation.as_dict(),
+            "frames": list(self.frames),
         }
 
 
@@ -48,19 +59,31 @@ def explain(
     *,
     descriptions: DescriptionSet | str | None = None,
     weights: str | None = None,
+    faces: str = "auto",
+    face_model: Path | None = None,
+    track: str | int = "largest",
+    window: float | None = None,
+    stride: float | None = None,
+    margin: float | None = None,
+    at: float | None = None,
     plot: Path | None = None,
     workspace: Workspace | None = None,
     device: str = "auto",
+    progress: Progress = silence,
 ) -> ExplainedVideo:
-    """How near the frames of a video are to each descriptor over time, beside what the run answers.
+    """How near a face in a video comes to each descriptor over time, beside what the run answers.
 
+    Faces are found, followed and cut into windows as `predict` does, with the same options. Of several
+    windows the one is explained that holds the second `at`, of those its middle is nearest to; without, the
+    one of which the run is surest.
     The descriptors are those of the run's own set, where it is still here, or of another set of the same
     classes; `weights` are those of the CLIP that the run began from, where they are no longer where they
-    were; `plot` is a .png or .svg to draw. Raises InputError for a video that cannot be read, for what is no
-    finished run, for descriptors that are not here, and for a text tower that cannot be had.
+    were; `plot` is a .png or .svg to draw. Raises InputError for a video that cannot be read or shows no
+    face, for what is no finished run, for descriptors that are not here, and for a text tower that cannot be
+    had.
     """
-    from dfer_model.data.video import read_sampled_frames
     from dfer_model.explanation import Explainer
+    from dfer_model.faces.predicting import as_frames
     from dfer_model.report.explained import explanation_figure
     from dfer_model.report.figures import check_picture
 
@@ -70,16 +93,90 @@ def explain(
     found = finished_run(run, place)
     described = _described(found, descriptions, place)
     listed = dict(zip(found.class_names, descriptor_texts(described, found.class_names), strict=True))
-    sampled = read_sampled_frames(Path(video), found.settings.frames)
-    seconds = [round(index / sampled.fps, 3) if sampled.fps else None for index in sampled.indices]
-    explainer = Explainer(found, listed, _clips(found), weights=weights, device=device)
-    explained = explainer(sampled.frames, seconds)
-    if plot is not None:
-        title = f"{Path(video).name}: {explained.expression} ({found.id}, descriptors of {described.name})"
-        explanation_figure(plot, explained, sampled.frames, title)
-    return ExplainedVideo(
-        found.id, Path(video), described.name, explained, tuple(sampled.indices), _notes(found, explainer)
+    listening = audience(
+        found,
+        faces=faces,
+        face_model=face_model,
+        track=track,
+        window=window,
+        stride=stride,
+        margin=margin,
+        workspace=place,
+        device=device,
     )
+    explainer = Explainer(
+        found, listed, _clips(found), weights=weights, model=listening.judge.model, device=device
+    )
+    chosen = _window(listening, Path(video), at, progress)
+    frames = as_frames(chosen.crops)
+    explained = explainer(frames, chosen.prediction.seconds)
+    if plot is not None:
+        title = f"{called(chosen.prediction)} ({found.id}, descriptors of {described.name})"
+        explanation_figure(plot, explained, [frames[each] for each in explained.order], title)
+    notes = (*([listening.note] if listening.note else []), *chosen.notes, *_notes(found, explainer))
+    return ExplainedVideo(found.id, Path(video), described.name, chosen.prediction, explained, notes)
+
+
+def called(prediction: Prediction) -> str:
+    """The window and its answer in words: "clip.mp4, 2.0 to 6.0 s, track 1: happiness"."""
+    track = "" if prediction.track is None else f", track {prediction.track}"
+    return f"{prediction.video.name}, {_span(prediction)}{track}: {prediction.expression}"
+
+
+def _span(prediction: Prediction) -> str:
+    return f"{prediction.start or 0:.1f} to {prediction.end or 0:.1f} s"
+
+
+class _Choice:
+    """Keeps the window to explain, and its crops, while all are watched: one at a second, else the surest."""
+
+    def __init__(self, at: float | None) -> None:
+        self.at = at
+        self.kept: tuple[Prediction, Sequence[Pixels]] | None = None
+
+    def __call__(self, _footage: Footage, prediction: Prediction, crops: Sequence[Pixels]) -> None:
+        """Take the window in place of the one that is kept, if it is nearer to what is asked for."""
+        start, end = prediction.start or 0.0, prediction.end or 0.0
+        if self.at is not None and not start <= self.at <= end:
+            return
+        if self.kept is None or self._rank(prediction) > self._rank(self.kept[0]):
+            self.kept = prediction, crops
+
+    def _rank(self, prediction: Prediction) -> tuple[float, float]:
+        middle = ((prediction.start or 0.0) + (prediction.end or 0.0)) / 2
+        away = 0.0 if self.at is None else abs(middle - self.at)
+        return -away, max(prediction.probabilities.values())
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A window to explain: what is said of it, its crops, and notes on the choice and the video."""
+
+    prediction: Prediction
+    crops: Sequence[Pixels]
+    notes: tuple[str, ...]
+
+
+def _window(listening: Audience, video: Path, at: float | None, progress: Progress) -> _Window:
+    """The window of a video to explain. Raises InputError where there is none."""
+    choice = _Choice(at)
+    (watched,) = watch_each(listening, [video], keep=choice, progress=progress)
+    if isinstance(watched, Refused):
+        raise InputError(watched.reason)
+    said, notes = watched.predictions, list(watched.notes)
+    if not said:
+        way_out = "" if watched.followed.tracks else "\nTake its frames whole: --faces none"
+        raise InputError(f"{notes[-1]}{way_out}")
+    if choice.kept is None:
+        first, last = min(each.start or 0.0 for each in said), max(each.end or 0.0 for each in said)
+        raise InputError(
+            f"nothing is said of {video} at {at:g} s\nIts windows lie between {first:.1f} and {last:.1f} s"
+        )
+    if watched.problem:
+        notes.append(f"{watched.problem.splitlines()[0]}; what is before that is explained")
+    if at is None and len(said) > 1:
+        notes.append(f"of {len(said)} windows this is the surest answer; choose another one by --at SECONDS")
+    return _Window(*choice.kept, tuple(notes))
 
 
 def _described(run: Run, given: DescriptionSet | str | None, workspace: Workspace) -> DescriptionSet:
@@ -123,6 +220,8 @@ def _notes(run: Run, explainer: Explainer) -> tuple[str, ...]:
             f"the clips that {run.id} was trained on are not here: each descriptor is shown above its mean "
             "in this video, so what is there all the time does not rise"
         )
-    if run.settings.test_segments * run.settings.test_crops > 1:
-        notes.append("these are the whole frames of one sample; `predict` averages several of them")
+    if run.settings.test_crops > 1:
+        notes.append(
+            f"the answer is to {run.settings.test_crops} crops of each frame, the evidence to the whole of it"
+        )
     return tuple(notes)

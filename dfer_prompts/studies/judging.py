@@ -1,8 +1,8 @@
-"""What a finished run says of clips and of videos."""
+"""What a finished run says of clips."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,7 @@ from .texts import seen_notes
 
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
-    from dfer_model.export.pretrained import PretrainedModel
     from dfer_model.metrics import Measures
-    from dfer_model.prediction import Prediction
     from dfer_model.runs import Predictions, Run
 
 
@@ -105,50 +103,6 @@ def evaluate(
         _beside(found, clips, every),
         _calibrated(found, predictions),
     )
-
-
-def predict(
-    run: Run | PretrainedModel | Path | str,
-    videos: Sequence[Path | str],
-    *,
-    faces: str = "none",
-    face_model: Path | None = None,
-    track: str | int = "largest",
-    window: float | None = None,
-    stride: float | None = None,
-    margin: float | None = None,
-    workspace: Workspace | None = None,
-    device: str = "auto",
-) -> list[Prediction]:
-    """What a finished run, or a model of `from_pretrained`, says of each video: a probability for each class.
-
-    By default frames are taken whole, and there is one prediction for each video. With `faces` "auto",
-    "yunet", "haar" or "given", or a `window`, there is one for each window of each track, in order, and none
-    for a video without a face; the options are those of `dfer-prompts predict`.
-    Raises InputError for what is no finished run, and for the first video that cannot be read to its end.
-    """
-    if faces != "none" or window is not None or stride is not None:
-        from .watching import audience, watch_all
-
-        listening = audience(
-            run,
-            faces=faces,
-            face_model=face_model,
-            track=track,
-            window=window,
-            stride=stride,
-            margin=margin,
-            workspace=workspace,
-            device=device,
-        )
-        return watch_all(listening, [Path(video) for video in videos])
-    from dfer_model.export.pretrained import PretrainedModel
-    from dfer_model.prediction import predict as predict_videos
-
-    if isinstance(run, PretrainedModel):
-        return [run.predict(video) for video in videos]
-    found = finished_run(run, workspace or Workspace.find())
-    return predict_videos(found, [Path(video) for video in videos], device)
 
 
 def finished_run(given: Run | Path | str, workspace: Workspace) -> Run:

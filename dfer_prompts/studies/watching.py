@@ -123,7 +123,7 @@ def watch_each(
 ) -> Iterator[Watched | Refused]:
     """What it says of each video; one that cannot be read does not stop the others.
 
-    `names` are what to call files by; `keep` is shown the crops of every window.
+    `names` are what to call files by; `keep` is shown every window's answer and the crops that it is about.
     """
     from dfer_model.errors import InputError as Unreadable
     from dfer_model.faces.footage import open_footage
@@ -162,12 +162,41 @@ def given_videos(places: Sequence[Path], frames_are: str = "faces") -> list[Path
     return found
 
 
-def watch_all(audience: Audience, videos: Sequence[Path]) -> list[Prediction]:
-    """The predictions of all videos. Raises InputError for the first that cannot be read to its end."""
+def predict(
+    run: Run | PretrainedModel | Path | str,
+    videos: Sequence[Path | str],
+    *,
+    faces: str = "auto",
+    face_model: Path | None = None,
+    track: str | int = "largest",
+    window: float | None = None,
+    stride: float | None = None,
+    margin: float | None = None,
+    workspace: Workspace | None = None,
+    device: str = "auto",
+) -> list[Prediction]:
+    """What a finished run, or a model of `from_pretrained`, says of the faces in videos.
+
+    A prediction has a probability for each class; there is one for each window of each track, in order, and
+    none for a video without a face. With `faces` "none" frames are taken whole, and a video is one window;
+    the other options are those of `audience`. Raises InputError for what is no finished run, for options that
+    make no sense, and for the first video that cannot be read to its end.
+    """
     from dfer_model.errors import InputError as Unreadable
 
+    listening = audience(
+        run,
+        faces=faces,
+        face_model=face_model,
+        track=track,
+        window=window,
+        stride=stride,
+        margin=margin,
+        workspace=workspace,
+        device=device,
+    )
     said: list[Prediction] = []
-    for answer in watch_each(audience, videos):
+    for answer in watch_each(listening, [Path(video) for video in videos]):
         problem = answer.reason if isinstance(answer, Refused) else answer.problem
         if problem is not None or isinstance(answer, Refused):
             raise Unreadable(problem)

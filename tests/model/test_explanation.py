@@ -134,6 +134,29 @@ def test_another_number_of_frames_is_refused(run: Run, clips: PackedClips) -> No
         explainer(frames_of(clips, 0)[:3], SECONDS[:3])
 
 
+def test_of_several_samples_the_frames_come_in_time_and_the_answer_is_that_of_all(
+    run: Run, clips: PackedClips
+) -> None:
+    samples = frames_of(clips, 0), frames_of(clips, 5)
+    first, second = (Explainer(run, DESCRIPTORS, clips, device="cpu")(each, SECONDS) for each in samples)
+    several = Run(
+        run.folder, run.config | {"settings": run.config["settings"] | {"test_segments": 2}}, run.texts
+    )
+    between = tuple(second - 0.2 for second in SECONDS)
+    both = Explainer(several, DESCRIPTORS, clips, device="cpu")([*samples[0], *samples[1]], SECONDS + between)
+    assert both.order == (4, 0, 5, 1, 6, 2, 7, 3)
+    assert both.seconds == pytest.approx((0.3, 0.5, 0.8, 1.0, 1.3, 1.5, 1.8, 2.0))
+    for told, column in ((first, 1), (second, 0)):
+        assert both.evidence.rise[:, column::2] == pytest.approx(told.evidence.rise, abs=1e-5)
+        assert told.attention is not None
+        assert both.attention is not None
+        assert both.attention[column::2] == pytest.approx([each / 2 for each in told.attention], abs=1e-5)
+    shares = [first.probabilities, second.probabilities]
+    means = np.sqrt([each["happiness"] * other["happiness"] for each, other in [shares]])
+    expected = means / sum(np.sqrt(shares[0][name] * shares[1][name]) for name in shares[0])
+    assert both.probabilities["happiness"] == pytest.approx(expected[0], abs=1e-5)  # the mean of logits
+
+
 def test_a_text_tower_that_cannot_be_had_is_said(run: Run, tmp_path: Path) -> None:
     def with_settings(**changed: object) -> Run:
         return Run(run.folder, run.config | {"settings": run.config["settings"] | changed}, run.texts)
@@ -168,6 +191,7 @@ def test_the_picture_shows_the_most_probable_classes(tmp_path: Path, suffix: str
             tuple((name, f"of {name} <b>") for name in names), np.linspace(-1, 1, 42).reshape(14, 3)
         ),
         seconds=(0.1, 0.2, 0.3) if known else (None, None, None),
+        order=(0, 1, 2),
         attention=(0.2, 0.3, 0.1) if known else None,
         attention_on_itself=0.4 if known else None,
         reference="the frames of a test",

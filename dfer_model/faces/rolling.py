@@ -1,0 +1,157 @@
+"""What a model says of the last seconds, while they go by.
+
+A window is answered as a video of just these seconds would be: faces are looked for in each frame once, as it
+comes, and followed, smoothed and cut anew in every window. Nothing is kept but the frames of one window.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from dfer_model.data.images import Pixels
+from dfer_model.data.video import TimedFrame
+from dfer_model.errors import InputError, WorkError
+from dfer_model.prediction import Prediction
+
+from .camera import Source
+from .detectors import Face
+from .footage import Footage
+from .predicting import Judge, Keep, keep_nothing
+from .watching import Watching
+from .windows import WHOLE
+
+MOST_HELD = 2 << 30  # bytes of frames
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Rolled:
+    """A window that is over: its seconds, and what is said of each face in it, if there was one."""
+
+    start: float
+    end: float
+    predictions: tuple[Prediction, ...]
+
+
+@dataclass(frozen=True)
+class Glance:
+    """One more frame: its seconds, how many faces are in it, and the windows that were over before it.
+
+    `faces` is None where none are looked for.
+    """
+
+    seconds: float
+    faces: int | None
+    windows: tuple[Rolled, ...]
+
+
+def rolling(
+    judge: Judge, source: Source, watching: Watching, *, keep: Keep = keep_nothing
+) -> Iterator[Glance]:
+    """What is said of the last `window` seconds, every `stride` seconds (4 and 2 where they are not given).
+
+    The windows of a file are those of a track that lasts from its first frame to its last, and all are
+    answered, the last one where the file ends. Of a live source that goes on faster than it is answered, the
+    latest window alone is. Raises InputError for a track's number, which no single window knows, WorkError
+    where the frames of a window would take more than 2 GiB, and as reading the source does.
+    """
+    if isinstance(watching.track, int):
+        raise InputError("--track: a number needs the whole video\nFor a camera give largest or all")
+    roll = _Roll(judge, source.footage.name, watching, keep)
+    answered = slice(-1, None) if source.live else slice(None)
+    faces: int | None = None
+    for timed in source.footage.frames():
+        said = tuple(roll.answer(*span) for span in roll.over(timed.seconds)[answered])
+        faces = roll.take(timed)
+        yield Glance(timed.seconds, faces, said)
+    yield Glance(roll.last, faces, tuple(roll.answer(*span) for span in roll.remaining()[answered]))
+
+
+class _Found:
+    """Stands for a detector whose faces of each frame are known, in the order of the frames."""
+
+    name = "found before"
+
+    def __init__(self, faces: Sequence[Sequence[Face]]) -> None:
+        self._faces = iter(faces)
+
+    def __call__(self, _pixels: Pixels, /) -> list[Face]:
+        return list(next(self._faces))
+
+
+class _Roll:
+    """The frames of the last window, with their faces."""
+
+    def __init__(self, judge: Judge, name: Path, watching: Watching, keep: Keep) -> None:
+        self.judge, self.name, self.watching, self.keep = judge, name, watching, keep
+        self.window, self.stride = watching.spacing.lengths(math.inf)
+        self.last = 0.0
+        self._held: deque[tuple[TimedFrame, list[Face]]] = deque()
+        self._first: float | None = None
+        self._steps = 0  # windows that are over
+        self._answered = -math.inf  # to which second
+
+    @property
+    def _start(self) -> float:
+        """Where the next window begins."""
+        return (self._first or 0.0) + self.stride * self._steps
+
+    def over(self, seconds: float) -> list[tuple[float, float]]:
+        """Start and end of the windows that are over at this second; none begins without a frame."""
+        found = []
+        while self._first is not None and seconds >= self._start + self.window - _ROUNDING:
+            start, self._steps = self._start, self._steps + 1
+            if self._frames(start, start + self.stride):
+                found.append((start, start + self.window))
+        return found
+
+    def take(self, timed: TimedFrame) -> int | None:
+        """Hold one more frame, and let go of those that no window needs. Returns how many faces it has."""
+        detector = self.watching.detector
+        faces = detector(timed.pixels) if detector else []
+        self._first = timed.seconds if self._first is None else self._first
+        self._held.append((timed, faces))
+        self.last = timed.seconds
+        needed = self.last - self.window if self.stride <= self.window else self._start
+        while self._held and self._held[0][0].seconds < needed - _ROUNDING:
+            self._held.popleft()
+        if len(self._held) * timed.pixels.nbytes > MOST_HELD:
+            raise WorkError(
+                f"the frames of {self.window:g} seconds of {self.name} take more than "
+                f"{MOST_HELD >> 30} GiB\nGive a shorter --window"
+            )
+        return len(faces) if detector else None
+
+    def remaining(self) -> list[tuple[float, float]]:
+        """The windows that are over where the source ends; the last one ends there."""
+        if self._first is None:
+            return []
+        times = [timed.seconds for timed, _ in self._held]
+        end = self.last + (float(np.median(np.diff(times))) if len(times) > 1 else 0.0)
+        spans = self.over(end)
+        answered = max((stop for _, stop in spans), default=self._answered)
+        overlapping = self.stride <= self.window or math.isinf(answered)  # or all of it is one short window
+        if overlapping and answered < end - _ROUNDING:
+            spans.append((max(self._first, end - self.window), end))
+        return spans
+
+    def answer(self, start: float, stop: float) -> Rolled:
+        """What is said of the frames from `start` to `stop` seconds."""
+        self._answered = stop
+        held = self._frames(start, stop)
+        footage = Footage(self.name, self.name, lambda: (timed for timed, _ in held), 1.0, len(held))
+        detector = _Found([faces for _, faces in held]) if self.watching.detector else None
+        watching = replace(self.watching, detector=detector, spacing=WHOLE)
+        said = self.judge.watch(footage, watching, keep=self.keep).predictions
+        start, stop = round(start, 3), round(stop, 3)
+        return Rolled(start, stop, tuple(replace(each, start=start, end=stop) for each in said))
+
+    def _frames(self, start: float, stop: float) -> list[tuple[TimedFrame, list[Face]]]:
+        stop = max(stop, start + 2 * _ROUNDING)  # a source of one frame has no length
+        return [each for each in self._held if start - _ROUNDING <= each[0].seconds < stop - _ROUNDING]

@@ -1,0 +1,180 @@
+"""`dfer-prompts predict --camera`: which expression a face before a camera shows, while it does."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ..errors import Interrupted, WorkError
+from .output import clean, message, print_line
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+    from dfer_model.faces.rolling import Glance, Rolled
+    from dfer_model.prediction import Prediction
+
+    from ..studies.watching import Audience
+    from .predict import Wanted
+
+    Show = Callable[[Glance], None]
+    Save = Callable[[Rolled], None]
+
+BAR = 30  # columns
+MOST_SHOWN = 3  # faces at a time
+
+
+@dataclass
+class _SoFar:
+    """What is said when the person ends it."""
+
+    files: tuple[Path, ...]
+    seconds: float = 0.0
+    windows: int = 0
+    answers: int = 0
+
+    def note(self, glance: Glance) -> None:
+        """Count one more frame in."""
+        self.seconds = glance.seconds
+        self.windows += len(glance.windows)
+        self.answers += sum(len(window.predictions) for window in glance.windows)
+
+    def __str__(self) -> str:
+        kept = (
+            f"\nThey are kept in {' and '.join(map(str, self.files))}" if self.files and self.windows else ""
+        )
+        return f"Stopped after {self.seconds:.1f} s and {self.windows} windows{kept}"
+
+
+def watch_camera(watching: Audience, camera: str, wanted: Wanted) -> None:
+    """Show and save what is said of each window, until the source ends or the person ends it."""
+    from dfer_model.faces.camera import open_source
+    from dfer_model.faces.outputs import FaceFolder
+    from dfer_model.faces.predicting import keep_nothing
+    from dfer_model.faces.rolling import rolling
+
+    source = open_source(camera)
+    for note in source.footage.notes:
+        message(f"Note: {note}")
+    keep = FaceFolder(wanted.save_faces) if wanted.save_faces else keep_nothing
+    so_far = _SoFar(tuple(each for each in (wanted.csv, wanted.parquet, wanted.save_faces) if each))
+    with (
+        _saving(wanted, watching.judge.class_names) as save,
+        _showing(source.footage.name, wanted.as_json) as show,
+    ):
+        try:
+            for glance in rolling(watching.judge, source, watching.watching, keep=keep):
+                for window in glance.windows:
+                    save(window)
+                so_far.note(glance)
+                show(glance)
+        except KeyboardInterrupt:
+            raise Interrupted(str(so_far)) from None
+    if wanted.require_face and not so_far.answers:
+        raise typer.Exit(WorkError.exit_status)
+
+
+@contextmanager
+def _saving(wanted: Wanted, class_names: tuple[str, ...]) -> Iterator[Save]:
+    """Rows of a CSV file as they come; of a Parquet file once no more come, for whatever reason."""
+    from dfer_model.faces.outputs import CsvRows, write_parquet
+
+    rows = CsvRows(wanted.csv, class_names) if wanted.csv else None
+    said: list[Prediction] = []
+
+    def save(window: Rolled) -> None:
+        if rows:
+            rows.add(window.predictions)
+        if wanted.parquet:
+            said.extend(window.predictions)
+
+    try:
+        yield save
+    finally:
+        if rows:
+            rows.close()
+        if wanted.parquet:
+            write_parquet(wanted.parquet, said, class_names)
+
+
+@contextmanager
+def _showing(name: Path, as_json: bool) -> Iterator[Show]:
+    """A picture that changes on a terminal, else a line for each window, or for each answer as JSON."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if as_json or not console.is_terminal:
+        yield lambda glance: _print_lines(name, glance, as_json)
+        return
+    from rich.live import Live
+
+    latest: Rolled | None = None
+    with Live(console=console) as live:
+
+        def show(glance: Glance) -> None:
+            nonlocal latest
+            latest = glance.windows[-1] if glance.windows else latest
+            live.update(_picture(name, glance, latest))
+
+        yield show
+
+
+def _print_lines(name: Path, glance: Glance, as_json: bool) -> None:
+    for window in glance.windows:
+        if as_json:
+            nobody = {"video": str(name), "expression": None, "start": window.start, "end": window.end}
+            for said in [each.as_dict() for each in window.predictions] or [nobody]:
+                sys.stdout.write(json.dumps(said) + "\n")
+        else:
+            print_line(f"{_span(window)}: {'; '.join(map(_in_words, window.predictions)) or 'no face'}")
+    sys.stdout.flush()
+
+
+def _span(window: Rolled) -> str:
+    return f"{window.start:.1f} to {window.end:.1f} s"
+
+
+def _in_words(said: Prediction) -> str:
+    ranked = sorted(said.probabilities.items(), key=lambda item: -item[1])[:3]
+    return ", ".join(f"{name} {100 * share:.0f}%" for name, share in ranked)
+
+
+def _picture(name: Path, glance: Glance, window: Rolled | None) -> Group:
+    """The seconds, whether there is a face, and a bar for each class of the last window's faces."""
+    from rich.console import Group
+    from rich.text import Text
+
+    faces = {None: "frames are taken whole", 0: "no face", 1: "a face is seen"}
+    seen = faces.get(glance.faces, f"{glance.faces} faces are seen")
+    lines: list[Text | Table] = [Text(clean(f"{name}   {glance.seconds:.1f} s   {seen}"), style="bold")]
+    if window is None:
+        return Group(*lines, Text("the first window is not over yet"))
+    if not window.predictions:
+        return Group(*lines, Text(f"{_span(window)}: no face"))
+    for said in window.predictions[:MOST_SHOWN]:
+        lines += [Text(clean(f"{_span(window)}: {said.expression}")), _bars(said)]
+    return Group(*lines)
+
+
+def _bars(said: Prediction) -> Table:
+    from rich.bar import Bar
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 1))
+    for name, share in said.probabilities.items():
+        style = "bold" if name == said.expression else ""
+        table.add_row(
+            Text(clean(name), style=style),
+            Bar(1, 0, share, width=BAR),
+            Text(f"{100 * share:3.0f}%", style=style),
+        )
+    return table

@@ -1,0 +1,155 @@
+"""`dfer-prompts predict VIDEO...`: what is said of videos, printed, written and drawn."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ..errors import InputError, WorkError
+from .output import message, print_json, print_table, progress
+
+if TYPE_CHECKING:
+    from dfer_model.faces.predicting import Watched
+    from dfer_model.prediction import Prediction
+
+    from ..studies.watching import Audience, Refused
+    from .predict import Wanted
+
+STANDARD_INPUT = Path("-")
+
+
+def watch_videos(watching: Audience, videos: Sequence[Path], wanted: Wanted) -> None:
+    """Print what is said of each video, and write what is wanted of it."""
+    from dfer_model.faces.outputs import FaceFolder, write_csv, write_parquet
+
+    from ..studies.watching import given_videos, watch_each
+
+    answers: list[Watched | Refused] = []
+    with _spooled(videos) as (places, names):
+        found = given_videos(places, watching.frames_are)
+        if wanted.overlay and len(found) != 1:
+            raise InputError(f"--overlay is of one video, and there are {len(found)}\nGive one at a time")
+        keep = FaceFolder(wanted.save_faces) if wanted.save_faces else None
+        for answer in watch_each(watching, found, names=names, keep=keep, progress=progress):
+            _tell(answer, wanted.as_json)
+            answers.append(answer)
+            if wanted.overlay:
+                _write_overlay(wanted.overlay, answer)
+    said = [each for answer in answers for each in getattr(answer, "predictions", ())]
+    if wanted.csv:
+        write_csv(wanted.csv, said, watching.judge.class_names)
+    if wanted.parquet:
+        write_parquet(wanted.parquet, said, watching.judge.class_names)
+    if wanted.plot:
+        _draw_timeline(wanted.plot, said, watching)
+    if wanted.as_json:
+        print_json(_as_json(watching, answers))
+    _end(answers, wanted.require_face)
+
+
+@contextmanager
+def _spooled(videos: Sequence[Path]) -> Iterator[tuple[list[Path], dict[Path, Path]]]:
+    """The places to read, standard input as a file that is gone afterwards, and what to call that."""
+    if STANDARD_INPUT not in videos:
+        yield list(videos), {}
+        return
+    with tempfile.TemporaryDirectory(prefix="dfer-prompts-") as folder:
+        file = Path(folder) / "standard-input"
+        with file.open("wb") as stream:
+            shutil.copyfileobj(sys.stdin.buffer, stream)
+        yield [file if each == STANDARD_INPUT else each for each in videos], {file: STANDARD_INPUT}
+
+
+def _tell(answer: Watched | Refused, as_json: bool) -> None:
+    """The notes of one video on standard error, and unless they are printed as JSON, its predictions."""
+    from dfer_model.faces.predicting import Watched
+
+    if not isinstance(answer, Watched):
+        message(f"Error: {answer.reason}")
+        return
+    for note in answer.notes:
+        message(f"Note: {note}")
+    if answer.problem:
+        message(f"Error: {answer.problem}; what is before that is used")
+    if not as_json and answer.predictions:
+        _show(answer)
+
+
+def _show(answer: Watched) -> None:
+    """One window as its classes, several as a table of times."""
+    if len(answer.predictions) == 1:
+        _show_prediction(answer.predictions[0])
+        return
+    rows = [
+        (
+            each.track or "-",
+            f"{each.start:.1f}-{each.end:.1f}",
+            each.expression,
+            100 * each.probabilities[each.expression],
+            _next_best(each),
+        )
+        for each in answer.predictions
+    ]
+    columns = ["track", "seconds", "expression", "percent", "then"]
+    print_table(f"{answer.footage.name}: {len(answer.predictions)} windows", columns, rows)
+
+
+def _next_best(prediction: Prediction) -> str:
+    ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])[1:3]
+    return ", ".join(f"{name} {100 * value:.0f}" for name, value in ranked)
+
+
+def _show_prediction(prediction: Prediction) -> None:
+    ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+    rows = [(name, 100 * value) for name, value in ranked]
+    print_table(f"{prediction.video}: {prediction.expression}", ["class", "percent"], rows)
+    message(f"Frames taken: {', '.join(map(str, prediction.frames))}")
+
+
+def _write_overlay(path: Path, answer: Watched | Refused) -> None:
+    from dfer_model.faces.overlay import write_overlay
+    from dfer_model.faces.predicting import Watched
+
+    if isinstance(answer, Watched):
+        with progress(f"drawing {path}") as report:
+            write_overlay(path, answer, report)
+
+
+def _draw_timeline(path: Path, said: Sequence[Prediction], watching: Audience) -> None:
+    from dfer_model.faces.timeline import draw_timeline
+
+    if not said:
+        message(f"Note: {path} is not drawn, for there is nothing on it")
+        return
+    tracks = len({(each.video, each.track) for each in said})
+    drawn = draw_timeline(path, said, watching.judge.class_names)
+    if drawn < tracks:
+        message(f"Note: {path} shows the {drawn} longest of {tracks} tracks")
+
+
+def _as_json(watching: Audience, answers: Sequence[Watched | Refused]) -> dict[str, Any]:
+    detector = watching.watching.detector
+    return {
+        "run": watching.run,
+        "frames_are": watching.frames_are,
+        "detector": detector.name if detector else None,
+        "temperature": watching.calibrated.temperature if watching.calibrated else None,
+        "videos": [answer.as_dict() for answer in answers],
+    }
+
+
+def _end(answers: Sequence[Watched | Refused], require_face: bool) -> None:
+    """The exit status: 2 where a video could not be read, 1 where a face was required and there was none."""
+    from dfer_model.faces.predicting import Watched
+
+    if any(not isinstance(answer, Watched) or answer.problem for answer in answers):
+        raise typer.Exit(InputError.exit_status)
+    if require_face and any(not answer.predictions for answer in answers if isinstance(answer, Watched)):
+        raise typer.Exit(WorkError.exit_status)
