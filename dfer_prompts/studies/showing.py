@@ -18,7 +18,6 @@ from .watching import Audience, Refused, audience, how_to_watch, watch_each
 if TYPE_CHECKING:
     from dfer_model.data.images import Pixels
     from dfer_model.faces.footage import Footage
-    from dfer_model.faces.windows import Window
     from dfer_model.prediction import Prediction
 
 MOST_KEPT = 2  # models
@@ -126,19 +125,19 @@ class _Middles:
     def __init__(self) -> None:
         self._faces: dict[tuple[int, float], bytes] = {}
 
-    def __call__(self, _footage: Footage, window: Window | Prediction, crops: Sequence[Pixels]) -> None:
+    def __call__(self, _footage: Footage, prediction: Prediction, crops: Sequence[Pixels]) -> None:
         from dfer_model.data.images import encode_jpeg
 
-        self._faces[_key(window)] = encode_jpeg(crops[len(crops) // 2])
+        self._faces[_key(prediction)] = encode_jpeg(crops[len(crops) // 2])
 
     def face(self, of: Prediction) -> bytes:
-        """That of the window that was answered to."""
+        """That of the window of an answer."""
         return self._faces[_key(of)]
 
 
-def _key(of: Window | Prediction) -> tuple[int, float]:
-    """Which window it is: its track (1 where frames are taken whole) and where it begins."""
-    return of.track or 1, of.start or 0.0
+def _key(of: Prediction) -> tuple[int, float]:
+    """Which window it is: its track, 0 where frames are taken whole, and where it begins."""
+    return of.track or 0, of.start or 0.0
 
 
 def _spread(predictions: Sequence[Prediction]) -> list[Prediction]:

@@ -43,7 +43,8 @@ _POLICY = (
     "default-src 'self'; script-src 'self' blob: 'unsafe-eval' 'nonce-{nonce}'; "
     "style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; connect-src 'self' blob:; "
-    "worker-src 'self' blob:; object-src 'none'; base-uri 'self' about:; form-action 'self'; frame-ancestors 'none'"
+    "worker-src 'self' blob:; object-src 'none'; base-uri 'self' about:; form-action 'self'; "
+    "frame-ancestors 'none'"
 )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from ..studies.explaining import explain
+from ..studies.explaining import ExplainedVideo, called, explain
 from ..studies.finished import finished_runs
 from ..studies.problems import PROBLEMS
 from ..studies.showing import Audiences, ShownVideo
@@ -85,23 +85,21 @@ def answering(workspace: Workspace) -> Callable[..., Iterator[tuple[Any, ...]]]:
             lines = ["Drop a video first, or record one."] if run else NO_RUN
             yield fragment("said", lines=lines), "", gr.skip()
             return
-        path = Path(video)
+        path, watching = Path(video), _reported(bar)
+        how: dict[str, Any] = {
+            "faces": FACES.get(faces, faces),
+            "track": TRACKS.get(track, track),
+            "window": window or None,
+            "stride": stride or None,
+        }
         try:
-            shown = audiences.show(
-                run,
-                path,
-                name=path.name,
-                faces=FACES.get(faces, faces),
-                track=TRACKS.get(track, track),
-                window=window or None,
-                stride=stride or None,
-                progress=_reported(bar),
-            )
+            shown = audiences.show(run, path, name=path.name, progress=watching, **how)
             answer = answer_shown(shown)
             evidence = evidence and bool(shown.predictions)
             waiting = fragment("said", lines=["Looking for what speaks for it."]) if evidence else ""
             yield answer, waiting, gr.skip()
-            yield answer, evidence_shown(workspace, run, path) if evidence else "", None
+            speaks = _evidence(run, path, shown.notes, workspace, watching, how) if evidence else ""
+            yield answer, speaks, None
         except PROBLEMS as error:
             yield problem(error), "", None
         finally:
@@ -153,19 +151,27 @@ def _over(of: ShownVideo) -> str:
     return f"on the mean of {windows} windows" + (f" of {tracks} faces" if tracks > 1 else "")
 
 
-def evidence_shown(workspace: Workspace, run: str, video: Path) -> str:
-    """Which descriptors the frames come near; where there is no saying, why."""
+def _evidence(
+    run: str, video: Path, said: Sequence[str], workspace: Workspace, progress: Progress, how: dict[str, Any]
+) -> str:
+    """What speaks for the answer; where there is no saying, why."""
     with tempfile.TemporaryDirectory(prefix="dfer-prompts-") as folder:
         plot = Path(folder) / "evidence.svg"
         try:
-            explained = explain(run, video, plot=plot, workspace=workspace)
+            explained = explain(run, video, plot=plot, workspace=workspace, progress=progress, **how)
         except PROBLEMS as error:
             return problem(error)
-        told = explained.explanation
-        return fragment(
-            "evidence",
-            notes=explained.notes,
-            picture=picture(plot.read_text(encoding="utf-8"), "svg+xml"),
-            strongest=[(name, text, rise) for name, text, _, rise in told.evidence.strongest(STRONGEST)],
-            what_it_is=told.as_dict()["what_it_is"],
-        )
+        return evidence_shown(explained, plot, said)
+
+
+def evidence_shown(of: ExplainedVideo, plot: Path, said: Sequence[str]) -> str:
+    """Which descriptors a face comes near, with the picture in `plot`; `said` are notes that were shown."""
+    told = of.explanation
+    return fragment(
+        "evidence",
+        window=called(of.prediction),
+        notes=[note for note in of.notes if note not in said],
+        picture=picture(plot.read_text(encoding="utf-8"), "svg+xml"),
+        strongest=[(name, text, rise) for name, text, _, rise in told.evidence.strongest(STRONGEST)],
+        what_it_is=told.as_dict()["what_it_is"],
+    )
