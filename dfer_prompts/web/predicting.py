@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from ..errors import InputError
 from ..studies.explaining import ExplainedVideo, called, explain
 from ..studies.finished import finished_runs
 from ..studies.problems import PROBLEMS
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 FACES = {"found": "auto", "found by Haar": "haar", "none: frames whole": "none"}
 TRACKS = {"the largest at a time": "largest", "all of them": "all"}
 STRONGEST = 6
+LISTS = (b"#EXTM3U", b"ffconcat")
 NO_RUN = (
     "No run is finished in this workspace.",
     "Train one: dfer-prompts train --descriptions v1 --dataset DIR, or dfer-prompts demo; then load the page "
@@ -93,6 +95,7 @@ def answering(workspace: Workspace) -> Callable[..., Iterator[tuple[Any, ...]]]:
             "stride": stride or None,
         }
         try:
+            _require_no_list(path)
             shown = audiences.show(run, path, name=path.name, progress=watching, **how)
             answer = answer_shown(shown)
             evidence = evidence and bool(shown.predictions)
@@ -106,6 +109,13 @@ def answering(workspace: Workspace) -> Callable[..., Iterator[tuple[Any, ...]]]:
             path.unlink(missing_ok=True)
 
     return answers
+
+
+def _require_no_list(path: Path) -> None:
+    """Raises InputError for a list of videos, which a decoder would follow to any file of the computer."""
+    with path.open("rb") as stream:
+        if stream.read(8).startswith(LISTS):
+            raise InputError(f"{path.name} is a list of videos\nGive one of them")
 
 
 def _reported(bar: gr.Progress) -> Progress:

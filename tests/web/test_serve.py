@@ -135,24 +135,25 @@ def test_what_gradio_offers_and_the_page_does_not_use_is_not_there(server: Serve
     assert ask(server, path)[0] in (403, 404)
 
 
-def test_what_is_uploaded_can_be_read_back_and_no_more_than_the_bound_is_taken(server: Server) -> None:
-    def upload(content: bytes, name: str = "clip.mp4") -> tuple[int, bytes]:
-        form = (
-            b'--x\r\nContent-Disposition: form-data; name="files"; filename="' + name.encode() + b'"\r\n'
-            b"Content-Type: video/mp4\r\n\r\n" + content + b"\r\n--x--\r\n"
-        )
-        kind = "multipart/form-data; boundary=x"
-        status, _, body = ask(server, "/gradio_api/upload", "POST", form, content_type=kind)
-        return status, body
+def upload(server: Server, content: bytes, name: str = "clip.mp4") -> tuple[int, bytes]:
+    form = (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="' + name.encode() + b'"\r\n'
+        b"Content-Type: video/mp4\r\n\r\n" + content + b"\r\n--x--\r\n"
+    )
+    kind = "multipart/form-data; boundary=x"
+    status, _, body = ask(server, "/gradio_api/upload", "POST", form, content_type=kind)
+    return status, body
 
-    status, body = upload(b"a" * 2**19, "../../../climbs.mp4")
+
+def test_what_is_uploaded_can_be_read_back_and_no_more_than_the_bound_is_taken(server: Server) -> None:
+    status, body = upload(server, b"a" * 2**19, "../../../climbs.mp4")
     (stored,) = json.loads(body)
     assert status == 200
     assert Path(stored).resolve().is_relative_to(server.files.resolve())
     assert ask(server, f"/gradio_api/file={stored}")[2] == b"a" * 2**19
-    assert upload(b"a" * (2**20 + 1))[0] == 413
-    assert upload(b"a" * 2**22)[0] == 413
-    assert upload(b"a" * 2**20)[0] == 200
+    assert upload(server, b"a" * (2**20 + 1))[0] == 413
+    assert upload(server, b"a" * 2**22)[0] == 413
+    assert upload(server, b"a" * 2**20)[0] == 200
     long = json.dumps({"data": ["a" * 2**22]}).encode()
     assert ask(server, "/gradio_api/queue/join", "POST", long, content_type="application/json")[0] == 413
 
@@ -185,11 +186,22 @@ def file(path: str) -> dict[str, Any]:
     return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
 
+def watching(path: str) -> list[Any]:
+    """What the button Predict is given for a file."""
+    return ["0-fold1-seed1", file(path), "found", "the largest at a time", None, None, False]
+
+
+def test_a_list_of_other_files_is_not_followed_and_no_upload_stays(server: Server, session: str) -> None:
+    (stored,) = json.loads(upload(server, b"#EXTM3U\n#EXTINF:1,\n/etc/x.ts\n", "list.m3u8")[1])
+    answer = call(server, session, "Predict", *watching(stored))
+    assert answer
+    assert "list.m3u8 is a list of videos" in answer[0]
+    assert not Path(stored).exists()
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "http://127.0.0.1:1/video.mp4", "FTP://elsewhere.example/x"])
 def test_a_file_that_was_not_uploaded_is_not_watched(server: Server, session: str, path: str) -> None:
-    given = ["a-run", {"video": file(path)}, "found", "the largest at a time", None, None, False]
-    for video in (given[1], file(path)):
-        assert call(server, session, "Predict", given[0], video, *given[2:]) is None
+    assert call(server, session, "Predict", *watching(path)) is None
     found = call(server, session, "Show the difference", file(path), "v1")  # where no file belongs at all
     assert found is None
     assert not [each for each in server.files.rglob("*") if each.name in ("passwd", "video.mp4")]
