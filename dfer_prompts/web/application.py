@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import gradio as gr
 from fastapi import FastAPI
+from fastapi.routing import Mount
+from gradio.routes import App
 
 from ..workspace import Workspace
 from .guard import Guard
@@ -20,8 +24,8 @@ def application(
     most_mb: int,
     *,
     hosts: Collection[str] | None,
-) -> Guard:
-    """What a server runs; the arguments are those of `serve` and of `Guard`."""
+) -> tuple[Guard, Callable[[], None]]:
+    """What a server runs, and what ends its open connections; the arguments are those of `serve`, `Guard`."""
     page = build(workspace, files, most_mb)
     app = gr.mount_gradio_app(
         FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
@@ -40,4 +44,7 @@ def application(
         css_paths=STYLE,
     )
     page.has_launched = True  # only then does Gradio ask where a file lies that a browser names
-    return Guard(app, hosts=hosts, files=files, most_bytes=most_mb * 2**20)
+    mounted = next(route.app for route in app.routes if isinstance(route, Mount))
+    page.app = cast(App, mounted)  # where `close` looks
+    guard = Guard(app, hosts=hosts, files=files, most_bytes=most_mb * 2**20)
+    return guard, partial(page.close, verbose=False)

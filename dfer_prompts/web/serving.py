@@ -63,12 +63,11 @@ def serve(
     """
     with _listening(address) as listener, _set_apart() as files:
         from .application import application
+        from .stopping import StoppingServer
 
         hosts = LOOPBACK if address.is_here_alone else None
-        app = application(workspace, files, accounts, most_mb, hosts=hosts)
-        import uvicorn
-
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+        app, close = application(workspace, files, accounts, most_mb, hosts=hosts)
+        server = StoppingServer(app, close)
         ready(address)
         try:
             server.run(sockets=[listener])

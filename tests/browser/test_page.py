@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,19 +17,8 @@ from dfer_prompts.workspace import Workspace
 from ..model import tiny
 from ..web.server import HOSTILE, Server, fill, serving
 
-MAKE = "is not installed: make browser-test"
-playwright = pytest.importorskip("playwright.sync_api", reason=f"playwright {MAKE}")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason=f"Chromium {MAKE}"),
-]
-# It runs as root and without a screen, and calls nobody of its own accord.
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-]  # fmt: skip
+playwright = pytest.importorskip("playwright.sync_api", reason="see make browser-test")
+pytestmark = pytest.mark.browser
 WAIT = 60_000  # ms, for work of the server
 SMALL = ["frames=4", "contexts=2", "epochs=1", "batch_size=4", "lr_image=0", "milestones=[1]", "workers=0"]
 
@@ -80,14 +68,6 @@ class Page:
     def outside(self, server: Server) -> list[str]:
         own = (server.url, "data:", f"blob:{server.url}", "about:")
         return [url for url in self.asked if not url.startswith(own)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(params=[(1400, "light"), (400, "dark")], ids=["wide-light", "narrow-dark"])
@@ -198,6 +178,20 @@ def test_a_dropped_video_is_answered_and_gone(page: Page, server: Server, test_d
     assert all(text in speaking for text in HOSTILE[:2])
     assert page.page.locator(".piece script, .piece [onerror], .piece a").count() == 0
     playwright.expect(page.page.get_by_text("Drop Video Here")).to_be_visible(timeout=WAIT)
+    assert uploads(server) == []
+
+
+def test_a_recorded_video_is_answered_and_gone(page: Page, server: Server) -> None:
+    page.tab("Predict")
+    page.choose("Run", re.compile("hostile-fold1"))
+    page.press("Capture from camera")
+    page.press("Click to Access Webcam")
+    page.page.get_by_text("Record", exact=True).click()
+    page.page.wait_for_timeout(1500)
+    page.page.get_by_text("Stop", exact=True).click()
+    page.see("video")
+    page.press("Predict")
+    assert "no face was found" in page.see("#answer .note:has-text('face')").inner_text()
     assert uploads(server) == []
 
 
