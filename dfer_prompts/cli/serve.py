@@ -70,7 +70,8 @@ def _warn(address: Address, *, guarded: bool) -> None:
             "Warning: NO PASSWORD is asked. Whoever reaches this port can read the descriptions and reports "
             "of the workspace,\nsave new versions and have videos watched. Ask for one: --auth FILE"
         )
-    message("Safer: stay on 127.0.0.1, and from the other computer ssh -L 7860:127.0.0.1:7860 this-computer")
+    port = address.port
+    message(f"Safer: stay on 127.0.0.1, and from the other computer: ssh -L {port}:127.0.0.1:{port} COMPUTER")
 
 
 def _accounts(given: Path | None) -> dict[str, str] | None:

@@ -25,9 +25,8 @@ FILE, UPLOAD = "/gradio_api/file=", "/gradio_api/upload"
 MOST_WORDS = 4 * 2**20  # bytes of a request that is no upload
 AROUND_FILE = 2**16  # bytes of a form beside the file that it sends
 _READ = re.compile(
-    r"/|/config|/theme\.css|/favicon\.ico|/manifest\.json|/logout|/(assets|static|svelte)/.*"
-    r"|/gradio_api/(info|heartbeat/\w+|queue/data|upload_progress|startup-events|login_check|theme\.css)"
-    rf"|{FILE}.*"
+    r"/|/config|/theme\.css|/favicon\.ico|/manifest\.json|/logout|/(assets|static)/.*"
+    rf"|/gradio_api/(heartbeat/\w+|queue/data|upload_progress)|{FILE}.*"
 )
 _WRITTEN = re.compile(rf"/login|/gradio_api/(queue/join|cancel|reset)|{UPLOAD}")
 _HEADERS = {

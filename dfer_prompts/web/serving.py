@@ -65,7 +65,7 @@ def serve(
         from .application import application
         from .stopping import StoppingServer
 
-        hosts = LOOPBACK if address.is_here_alone else None
+        hosts = LOOPBACK | {address.host} if address.is_here_alone else None
         app, close = application(workspace, files, accounts, most_mb, hosts=hosts)
         server = StoppingServer(app, close)
         ready(address)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ..web.server import Server, fill, serving
+from ..web.server import Server, serving
 from ..web.test_serve import ask
 
 playwright = pytest.importorskip("playwright.sync_api", reason="see make browser-test")
@@ -17,7 +17,8 @@ pytestmark = pytest.mark.browser
 def test_who_has_no_password_gets_no_further_than_the_login(browser: Any, tmp_path: Path) -> None:
     accounts = tmp_path / "accounts"
     accounts.write_text("ada:an open sesame: twice\n")
-    with serving(fill(tmp_path / "workspace"), "--auth", str(accounts)) as server:
+    (tmp_path / "workspace").mkdir()
+    with serving(tmp_path / "workspace", "--auth", str(accounts)) as server:
         _is_closed(server)
         page = browser.new_page()
         page.goto(server.url)
@@ -29,6 +30,13 @@ def test_who_has_no_password_gets_no_further_than_the_login(browser: Any, tmp_pa
             page.wait_for_timeout(500)
         page.locator(".class").first.wait_for(timeout=60_000)
         assert page.get_by_text("happiness").count()
+        # Nothing was made in this workspace yet: each tab says how to begin.
+        for tab, says in (
+            ("Predict", "Train one: dfer-prompts train"),
+            ("Comparisons", "Begin: dfer-prompts"),
+        ):
+            page.get_by_role("tab", name=tab, exact=True).click()
+            playwright.expect(page.get_by_text(says)).to_be_visible()
         code, said = server.stop()
         page.close()
     assert code == 130
@@ -39,8 +47,8 @@ def test_who_has_no_password_gets_no_further_than_the_login(browser: Any, tmp_pa
 
 
 def _is_closed(server: Server) -> None:
-    assert b"hostile" not in ask(server, "/")[2]
-    for path in ("/config", "/gradio_api/info", "/gradio_api/queue/data?session_hash=x"):
+    assert b"Descriptors" not in ask(server, "/")[2]
+    for path in ("/config", "/gradio_api/queue/data?session_hash=x"):
         assert ask(server, path)[0] == 401
     assert ask(server, "/gradio_api/upload", "POST", b"x")[0] == 401
     assert ask(server, "/gradio_api/queue/join", "POST", b"{}", content_type="application/json")[0] == 401

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import socket
 import subprocess
@@ -17,7 +18,9 @@ import pytest
 
 from dfer_prompts import Workspace, load
 from dfer_prompts.editing import as_text
+from dfer_prompts.web.serving import Address
 
+from ..cli.test_run import Terminal
 from .server import Server, fill, serving
 
 pytest.importorskip("gradio")
@@ -123,6 +126,7 @@ def test_no_file_of_the_computer_is_read_through_it(server: Server, way: str, pa
         "/gradio_api/vibe-code",
         "/gradio_api/run-history/buckets",
         "/gradio_api/token",
+        "/gradio_api/info",
         "/gradio_api/runs",
         "/gradio_api/deep_link?session_hash=x",
         "/gradio_api/openapi.json",
@@ -257,10 +261,11 @@ def test_the_server_calls_nobody(server: Server, session: str) -> None:
     assert server.called() == set()
 
 
-def serve(*options: str) -> subprocess.CompletedProcess[str]:
+def serve(*options: str, accounts: str = "") -> subprocess.CompletedProcess[str]:
     """A server that does not begin."""
     command = [sys.executable, "-m", "dfer_prompts", "serve", *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    told = {**os.environ, "DFER_PROMPTS_AUTH": accounts}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=told)
 
 
 def test_a_port_that_is_taken_is_a_sentence_with_one_that_is_free(server: Server) -> None:
@@ -290,3 +295,40 @@ def test_what_cannot_be_is_said_in_two_lines(isolated: Path, options: tuple[str,
     assert done.stderr.startswith(f"Error: {says}")
     assert len(done.stderr.splitlines()) <= 2
     assert "sesame" not in done.stderr
+
+
+def test_another_address_than_this_computer_is_warned_of(server: Server) -> None:
+    done = serve("--host", "0.0.0.0", "--port", str(server.port))
+    assert done.returncode == 2  # it is taken
+    assert "Warning: 0.0.0.0 is open to other computers" in done.stderr
+    assert "NO PASSWORD" in done.stderr
+    assert f"ssh -L {server.port}:127.0.0.1:{server.port}" in done.stderr
+    guarded = serve("--host", "0.0.0.0", "--port", str(server.port), accounts="ada:sesame")
+    assert "Warning: 0.0.0.0 is open to other computers" in guarded.stderr
+    assert "NO PASSWORD" not in guarded.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "is_here_alone", "url"),
+    [
+        ("127.0.0.1", True, "http://127.0.0.1:80/"),
+        ("localhost", True, "http://localhost:80/"),
+        ("::1", True, "http://[::1]:80/"),
+        ("127.3.2.1", True, "http://127.3.2.1:80/"),
+        ("0.0.0.0", False, "http://0.0.0.0:80/"),
+        ("::", False, "http://[::]:80/"),
+        ("192.168.1.2", False, "http://192.168.1.2:80/"),
+        ("localhost.example", False, "http://localhost.example:80/"),
+    ],
+)
+def test_which_addresses_are_this_computer_alone(host: str, is_here_alone: bool, url: str) -> None:
+    address = Address(host, 80)
+    assert (address.is_here_alone, address.url) == (is_here_alone, url)
+
+
+def test_without_gradio_one_sentence_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    _, said = Terminal(monkeypatch, capsys)("serve", status=2)
+    assert said.splitlines()[-1] == "Install it: pip install 'dfer-prompts[web]'"
