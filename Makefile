@@ -7,12 +7,13 @@ DFER_TEST_DATA ?= $(wildcard $(abspath ../shared/data))
 export DFER_TEST_DATA
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test slurm-test check docs docs-test pictures clean
+.PHONY: help venv demo test slurm-test browser-test check docs docs-test pictures clean
 
 help:
 	@echo "make demo      the whole story on this machine: no key, no GPU, no download of weights (under 4 minutes)"
 	@echo "make test      the tests"
 	@echo "make slurm-test   a grid on a Slurm of this machine, installed where missing (Debian or Ubuntu, as root)"
+	@echo "make browser-test  the page in Chromium, installed where missing (Debian or Ubuntu, as root)"
 	@echo "make check     style, types, the direction of imports, dependencies"
 	@echo "make docs      the documentation as a site, in site/; any broken link or warning fails"
 	@echo "make docs-test   the commands of its pages are run, and that it loads nothing from elsewhere"
@@ -44,6 +45,11 @@ slurm-test: venv
 	PATH="$$PATH:/usr/sbin"; { command -v slurmctld && command -v slurmd && command -v munged; } >/dev/null || \
 		{ apt-get update && apt-get install --yes --no-install-recommends slurm-wlm munge; }
 	DFER_SLURM_TEST=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/slurm $(PYTEST_ARGS)
+
+browser-test: venv
+	command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+		{ apt-get update && apt-get install --yes --no-install-recommends chromium; }
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser -m browser $(PYTEST_ARGS)
 
 check: venv
 	$(BIN)/ruff check .

@@ -38,6 +38,7 @@ from . import (
     reproduce,
     responses,
     run,
+    serve,
 )
 from .output import clean, message
 from .stopping import ending_on_sigterm
@@ -72,6 +73,7 @@ for module in (
     compare,
     report,
     reproduce,
+    serve,
 ):
     module.register(app)
 

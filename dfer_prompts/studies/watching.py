@@ -68,29 +68,49 @@ def audience(
     a track's number; `window` and `stride` are seconds; `margin` is of a face's longer side.
     Raises InputError for what is no finished run, and for options that make no sense.
     """
-    if faces not in FACES:
-        raise InputError(f"--faces {faces} is unknown\nThere are: {', '.join(FACES)}")
     from dfer_model.calibration import read_calibration
     from dfer_model.export.pretrained import PretrainedModel
-    from dfer_model.faces.crops import MARGIN
-    from dfer_model.faces.detectors import choose_detector
     from dfer_model.faces.predicting import Judge
-    from dfer_model.faces.watching import Watching
-    from dfer_model.faces.windows import Spacing
-    from dfer_model.prediction import WHOLE_FRAMES
 
     place = workspace or Workspace.find()
     found = run if isinstance(run, PretrainedModel) else finished_run(run, place)
-    spacing = Spacing(window, stride)
-    detector, note = None, WHOLE_FRAMES if faces == "none" else None
-    if faces not in ("none", "given"):
-        detector, note = choose_detector(faces, face_model or place.face_model)
-    watching = Watching(detector, track, spacing, MARGIN if margin is None else margin)
+    watching, note = how_to_watch(
+        place, faces=faces, face_model=face_model, track=track, window=window, stride=stride, margin=margin
+    )
     frames_are = {"none": "whole", "given": "given"}.get(faces, "faces")
     if isinstance(found, PretrainedModel):
         judge = Judge(found.model, tuple(found.class_names), found.settings, found.device)
         return Audience("", judge, watching, frames_are, note)
     return Audience(found.id, Judge.of(found, device), watching, frames_are, note, read_calibration(found))
+
+
+def how_to_watch(
+    workspace: Workspace,
+    *,
+    faces: str = "auto",
+    face_model: Path | None = None,
+    track: str | int = "largest",
+    window: float | None = None,
+    stride: float | None = None,
+    margin: float | None = None,
+) -> tuple[Watching, str | None]:
+    """How the options of `audience` have a video watched, and what to say about that.
+
+    Raises InputError for options that make no sense.
+    """
+    if faces not in FACES:
+        raise InputError(f"--faces {faces} is unknown\nThere are: {', '.join(FACES)}")
+    from dfer_model.faces.crops import MARGIN
+    from dfer_model.faces.detectors import choose_detector
+    from dfer_model.faces.watching import Watching
+    from dfer_model.faces.windows import Spacing
+    from dfer_model.prediction import WHOLE_FRAMES
+
+    spacing = Spacing(window, stride)
+    detector, note = None, WHOLE_FRAMES if faces == "none" else None
+    if faces not in ("none", "given"):
+        detector, note = choose_detector(faces, face_model or workspace.face_model)
+    return Watching(detector, track, spacing, MARGIN if margin is None else margin), note
 
 
 def watch_each(

@@ -1,0 +1,104 @@
+"""`dfer-prompts serve`: a page for the browser."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import InputError
+from .output import message
+
+if TYPE_CHECKING:
+    from ..web.serving import Address
+
+ACCOUNTS = "DFER_PROMPTS_AUTH"
+
+
+def serve(
+    context: typer.Context,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; another than this one is open to the network.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 7860,
+    auth: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Let in only whom this file names, a line `NAME:PASSWORD` each.",
+            show_default=f"the line in {ACCOUNTS}, else everyone",
+        ),
+    ] = None,
+    max_upload: Annotated[int, typer.Option(metavar="MB", min=1, help="Largest video taken, in MiB.")] = 200,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Show descriptions, predictions and comparisons as a page, on this computer alone.
+
+    Nothing leaves the computer, and of its files the page shows this workspace's. Ctrl-C ends it.
+
+    Example: dfer-prompts serve --port 7861 --open
+    """
+    if importlib.util.find_spec("gradio") is None:
+        raise InputError(
+            "the page needs Gradio, which is not installed\nInstall it: pip install 'dfer-prompts[web]'"
+        )
+    from ..web.serving import Address
+    from ..web.serving import serve as serve_page
+
+    accounts = _accounts(auth)
+    address = Address(host, port)
+    if not address.is_here_alone:
+        _warn(address, guarded=bool(accounts))
+
+    def ready(at: Address) -> None:
+        message(f"The page is at {at.url}  (Ctrl-C ends it)")
+        if open_browser:
+            typer.launch(at.url)
+
+    serve_page(context.obj, address, accounts=accounts, most_mb=max_upload, ready=ready)
+
+
+def _warn(address: Address, *, guarded: bool) -> None:
+    message(
+        f"Warning: {address.host} is open to other computers, and what goes to and fro can be read on the way"
+    )
+    if not guarded:
+        message(
+            "Warning: NO PASSWORD is asked. Whoever reaches this port can read the descriptions and reports "
+            "of the workspace,\nsave new versions and have videos watched. Ask for one: --auth FILE"
+        )
+    port = address.port
+    message(f"Safer: stay on 127.0.0.1, and from the other computer: ssh -L {port}:127.0.0.1:{port} COMPUTER")
+
+
+def _accounts(given: Path | None) -> dict[str, str] | None:
+    """Names and passwords, from a file or the environment; never from the command line, which others see."""
+    if given is None:
+        text, where = os.environ.get(ACCOUNTS, ""), ACCOUNTS
+        if not text:
+            return None
+    elif given.is_file():
+        text, where = given.read_text(encoding="utf-8-sig"), f"--auth {given}"
+    else:
+        raise InputError(
+            "--auth is a file, and there is none of this name\n"
+            f"Write NAME:PASSWORD into one, or into {ACCOUNTS}; a password in a command can be read by others"
+        )
+    found = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        name, colon, password = line.partition(":")
+        if line.strip() and not (name.strip() and colon and password):
+            raise InputError(f"{where}, line {number} is not NAME:PASSWORD")
+        if line.strip():
+            found[name.strip()] = password
+    if not found:
+        raise InputError(f"{where} names nobody\nWrite NAME:PASSWORD into it")
+    return found
+
+
+def register(app: typer.Typer) -> None:
+    """Add `serve` to the root command."""
+    app.command(short_help="Show it all as a page in the browser.")(serve)

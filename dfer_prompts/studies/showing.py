@@ -1,0 +1,167 @@
+"""A video shown to finished runs one after another: what each says, with pictures for a person to look at."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from ..workspace import Workspace
+from .finished import finished_run_named
+from .progress import Progress, silence
+from .watching import Audience, Refused, audience, how_to_watch, watch_each
+
+if TYPE_CHECKING:
+    from dfer_model.data.images import Pixels
+    from dfer_model.faces.footage import Footage
+    from dfer_model.prediction import Prediction
+
+MOST_KEPT = 2  # models
+MOST_MOMENTS = 24  # windows of which a face is shown
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What is said of one window, and the face in its middle as a JPEG."""
+
+    prediction: Prediction
+    face: bytes
+
+
+@dataclass(frozen=True)
+class ShownVideo:
+    """What a run says of a video. `timeline` is an SVG, None where no face was found.
+
+    `moments` are at most 24, evenly over what was said.
+    """
+
+    run: str
+    class_names: tuple[str, ...]
+    predictions: tuple[Prediction, ...]
+    moments: tuple[Moment, ...]
+    timeline: str | None
+    notes: tuple[str, ...]
+    problem: str | None
+
+    @property
+    def means(self) -> list[tuple[str, float]]:
+        """The mean over the windows of each class's probability, the highest first; empty without a face."""
+        said = [each.probabilities for each in self.predictions]
+        means = {name: sum(each[name] for each in said) / len(said) for name in self.class_names if said}
+        return sorted(means.items(), key=lambda item: -item[1])
+
+
+class Audiences:
+    """Shows videos to the runs of a workspace; of the models loaded, the last two asked are kept."""
+
+    def __init__(self, workspace: Workspace, device: str = "auto") -> None:
+        self._workspace, self._device = workspace, device
+        self._kept: OrderedDict[str, Audience] = OrderedDict()
+        self._lock = Lock()
+
+    def show(
+        self,
+        run: str,
+        video: Path,
+        *,
+        name: str | None = None,
+        faces: str = "auto",
+        track: str | int = "largest",
+        window: float | None = None,
+        stride: float | None = None,
+        progress: Progress = silence,
+    ) -> ShownVideo:
+        """What the run `run` of the workspace, by its whole id, says of a video called `name`.
+
+        The options are those of `watching.audience`. Raises InputError for what is no finished run of the
+        workspace, for options that make no sense, and for a video that cannot be read.
+        """
+        from dfer_model.errors import InputError as Unreadable
+
+        kept = self._audience(run)
+        watching, note = how_to_watch(self._workspace, faces=faces, track=track, window=window, stride=stride)
+        middles = _Middles()
+        (answer,) = watch_each(
+            replace(kept, watching=watching),
+            [video],
+            names={video: Path(name)} if name else None,
+            keep=middles,
+            progress=progress,
+        )
+        if isinstance(answer, Refused):
+            raise Unreadable(answer.reason)
+        notes = (*answer.notes, *([note] if note else []), *_calibrated(kept))
+        return ShownVideo(
+            run,
+            kept.judge.class_names,
+            answer.predictions,
+            tuple(Moment(each, middles.face(each)) for each in _spread(answer.predictions)),
+            _timeline(answer.predictions, kept.judge.class_names),
+            notes,
+            answer.problem,
+        )
+
+    def _audience(self, run: str) -> Audience:
+        """The run's model, from before or loaded now; an id alone names a run, never a path."""
+        name = finished_run_named(run, self._workspace)
+        with self._lock:
+            if name not in self._kept:
+                self._kept[name] = audience(
+                    name, faces="none", workspace=self._workspace, device=self._device
+                )
+            self._kept.move_to_end(name)
+            while len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+            return self._kept[name]
+
+
+class _Middles:
+    """Keeps of every window the face in its middle, as a JPEG."""
+
+    def __init__(self) -> None:
+        self._faces: dict[tuple[int, float], bytes] = {}
+
+    def __call__(self, _footage: Footage, prediction: Prediction, crops: Sequence[Pixels]) -> None:
+        from dfer_model.data.images import encode_jpeg
+
+        self._faces[_key(prediction)] = encode_jpeg(crops[len(crops) // 2])
+
+    def face(self, of: Prediction) -> bytes:
+        """That of the window of an answer."""
+        return self._faces[_key(of)]
+
+
+def _key(of: Prediction) -> tuple[int, float]:
+    """Which window it is: its track, 0 where frames are taken whole, and where it begins."""
+    return of.track or 0, of.start or 0.0
+
+
+def _spread(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """At most `MOST_MOMENTS` of them, evenly apart, the first and the last among them."""
+    count = min(len(predictions), MOST_MOMENTS)
+    last = max(count - 1, 1)
+    return [predictions[round(place * (len(predictions) - 1) / last)] for place in range(count)]
+
+
+def _calibrated(kept: Audience) -> list[str]:
+    if kept.calibrated is None:
+        return []
+    return [
+        f"Probabilities are calibrated: logits are divided by {kept.calibrated.temperature:.3g}, fitted on "
+        f"{kept.calibrated.fitted_on}; no answer changes"
+    ]
+
+
+def _timeline(predictions: Sequence[Prediction], class_names: Sequence[str]) -> str | None:
+    from dfer_model.faces.timeline import draw_timeline
+
+    if not predictions:
+        return None
+    with tempfile.TemporaryDirectory(prefix="dfer-prompts-") as folder:
+        path = Path(folder) / "timeline.svg"
+        draw_timeline(path, predictions, class_names)
+        return path.read_text(encoding="utf-8")

@@ -1,0 +1,84 @@
+"""Pieces of the page as HTML, in which all that a model, a file or a person wrote stays text."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from functools import cache, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec
+
+from ..markdown import one_line, shows
+from ..studies.problems import PROBLEMS, sentence
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+TEMPLATES = Path(__file__).parent / "templates"
+Given = ParamSpec("Given")
+
+
+def fragment(name: str, /, **values: object) -> str:
+    """The template `name` with these values, each of them escaped."""
+    return _environment().get_template(f"{name}.html.j2").render(values)
+
+
+def or_problem(make: Callable[Given, str]) -> Callable[Given, str]:
+    """`make`, with what a person can put right as a sentence in place of its HTML."""
+
+    @wraps(make)
+    def safely(*args: Given.args, **kwargs: Given.kwargs) -> str:
+        try:
+            return make(*args, **kwargs)
+        except PROBLEMS as error:
+            return problem(error)
+
+    return safely
+
+
+def problem(error: Exception) -> str:
+    """The sentence that the command line would say."""
+    return fragment("problem", lines=sentence(error).splitlines())
+
+
+def picture(data: bytes | str, kind: str) -> Markup:
+    """The address of a picture that is in the page itself: of an SVG's text or a JPEG's bytes."""
+    from markupsafe import Markup
+
+    raw = data.encode() if isinstance(data, str) else data
+    coded = base64.b64encode(raw).decode("ascii")
+    return Markup(f"data:image/{kind};base64,{coded}")  # noqa: S704 - letters, digits, + / and =
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        finalize=lambda value: value if isinstance(value, Markup) else one_line(value),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["lines"] = _lines
+    environment.filters["whole"] = _whole
+    return environment
+
+
+def _lines(text: str) -> object:
+    """Text of several lines, for a <pre>."""
+    from markupsafe import Markup, escape
+
+    kept = "".join(char for char in text if shows(char) or char in "\n\t")
+    return Markup(escape(kept))  # noqa: S704 - escaped
+
+
+def _whole(text: str) -> object:
+    """A page of HTML as an attribute's value, unchanged but for what would end it."""
+    from markupsafe import Markup, escape
+
+    return Markup(escape(text))  # noqa: S704 - escaped

@@ -1,0 +1,57 @@
+"""Who may enter, and how it ends: a server that asks for a password, and is stopped by Ctrl-C."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..web.server import Server, serving
+from ..web.test_serve import ask
+
+playwright = pytest.importorskip("playwright.sync_api", reason="see make browser-test")
+pytestmark = pytest.mark.browser
+
+
+def test_who_has_no_password_gets_no_further_than_the_login(browser: Any, tmp_path: Path) -> None:
+    accounts = tmp_path / "accounts"
+    accounts.write_text("ada:an open sesame: twice\n")
+    (tmp_path / "workspace").mkdir()
+    with serving(tmp_path / "workspace", "--auth", str(accounts)) as server:
+        _is_closed(server)
+        page = browser.new_page()
+        page.goto(server.url)
+        for password in ("wrong", "an open sesame: twice"):
+            assert page.locator(".class").count() == 0
+            page.get_by_label("username").fill("ada")
+            page.get_by_label("password").fill(password)
+            page.get_by_role("button", name="Login").click()
+            page.wait_for_timeout(500)
+        page.locator(".class").first.wait_for(timeout=60_000)
+        assert page.get_by_text("happiness").count()
+        # Nothing was made in this workspace yet: each tab says how to begin.
+        for tab, says in (
+            ("Predict", "Train one: dfer-prompts train"),
+            ("Comparisons", "Begin: dfer-prompts"),
+        ):
+            page.get_by_role("tab", name=tab, exact=True).click()
+            playwright.expect(page.get_by_text(says)).to_be_visible()
+        code, said = server.stop()
+        page.close()
+    assert code == 130
+    assert said.splitlines()[-1].startswith("Stopped: what was uploaded is deleted")
+    assert "Traceback" not in said
+    assert "sesame" not in said
+    assert list(server.files.parent.glob("*")) == []
+
+
+def _is_closed(server: Server) -> None:
+    assert b"Descriptors" not in ask(server, "/")[2]
+    for path in ("/config", "/gradio_api/queue/data?session_hash=x"):
+        assert ask(server, path)[0] == 401
+    assert ask(server, "/gradio_api/upload", "POST", b"x")[0] == 401
+    assert ask(server, "/gradio_api/queue/join", "POST", b"{}", content_type="application/json")[0] == 401
+    (files,) = server.files.glob("dfer-prompts-*")
+    (files / "other.mp4").touch()
+    assert ask(server, f"/gradio_api/file={files / 'other.mp4'}")[0] == 401

@@ -1,0 +1,334 @@
+"""`serve` over plain HTTP: what can be read and asked, by whom, and how it begins and ends."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dfer_prompts import Workspace, load
+from dfer_prompts.editing import as_text
+from dfer_prompts.web.serving import Address
+
+from ..cli.test_run import Terminal
+from .server import Server, fill, serving
+
+pytest.importorskip("gradio")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("served") / "workspace"
+    with serving(fill(folder), "--max-upload", "1") as started:
+        yield started
+
+
+def ask(
+    server: Server, path: str, method: str = "GET", body: bytes | None = None, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body; the path goes as it is written, `..` and all."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    named = {key.replace("_", "-"): value for key, value in headers.items()}
+    connection.request(method, path, body, named)
+    answer = connection.getresponse()
+    return answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read()
+
+
+@pytest.fixture(scope="module")
+def session(server: Server) -> str:
+    """A page that was opened: its lists of names are there to choose from."""
+    name = uuid.uuid4().hex
+    for event, kind, _ in events(server, given=0):
+        if kind == "load":
+            assert call(server, name, event) is not None
+    return name
+
+
+def events(server: Server, given: int | None = None) -> list[tuple[int, str, str]]:
+    """Of each function, or each that is given so much: its number, what sets it off, the words on that."""
+    config = json.loads(ask(server, "/config")[2])
+    props = {each["id"]: each["props"] for each in config["components"]}
+    return [
+        (each["id"], kind, str(props.get(target, {}).get("value")))
+        for each in config["dependencies"]
+        for target, kind in each["targets"]
+        if given in (None, len(each["inputs"]))
+    ]
+
+
+def call(server: Server, session: str, event: int | str, *data: Any) -> list[Any] | None:
+    """What a function answers, by its number or the words on its button; None where it failed."""
+    if isinstance(event, str):
+        (event,) = (number for number, kind, words in events(server) if (kind, words) == ("click", event))
+    asked = json.dumps({"data": data, "fn_index": event, "session_hash": session}).encode()
+    status, _, _ = ask(server, "/gradio_api/queue/join", "POST", asked, content_type="application/json")
+    if status != 200:
+        return None
+    _, _, told = ask(server, f"/gradio_api/queue/data?session_hash={session}")
+    said = [json.loads(line[6:]) for line in told.decode().splitlines() if line.startswith("data: ")]
+    (last,) = (each for each in said if each["msg"] == "process_completed")
+    return last["output"]["data"] if last["success"] else None
+
+
+def test_a_page_is_served_that_the_browser_lets_load_nothing_from_elsewhere(server: Server) -> None:
+    status, headers, body = ask(server, "/")
+    assert status == 200
+    policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == policy["connect-src"].removesuffix(" blob:") == "'self'"
+    assert "'unsafe-inline'" not in policy["script-src"]
+    assert policy["frame-ancestors"] == "'none'"
+    nonce = re.search("'nonce-(.+?)'", policy["script-src"])
+    assert nonce
+    scripts = re.findall(rb"<script[^>]*>", body)
+    assert scripts
+    assert all(nonce[1].encode() in each for each in scripts)
+    again = ask(server, "/")[1]["content-security-policy"]
+    assert nonce[1] not in again
+    sources = re.findall(rb'(?:src|href)="([^"]+)"', body)
+    assert not [each for each in sources if re.match(rb"(https?:)?//", each)]
+
+
+OUTSIDE = ["/etc/passwd", "{workspace}/.env", "{workspace}/descriptions/hostile/manifest.yaml"]
+WAYS = [
+    "/gradio_api/file={path}",
+    "/gradio_api/file/{path}",
+    "/gradio_api/file={files}/../..{path}",
+    "/file={path}",
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("path", OUTSIDE)
+def test_no_file_of_the_computer_is_read_through_it(server: Server, way: str, path: str) -> None:
+    (files,) = server.files.glob("dfer-prompts-*")
+    named = path.format(workspace=server.workspace)
+    assert Path(named).is_file()
+    status, _, body = ask(server, way.format(path=named, files=files))
+    assert status in (403, 404)
+    assert Path(named).read_bytes() not in body
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/file=http://127.0.0.1:1/x",
+        "/gradio_api/proxy=http://127.0.0.1:1/x",
+        "/gradio_api/vibe-code",
+        "/gradio_api/run-history/buckets",
+        "/gradio_api/token",
+        "/gradio_api/info",
+        "/gradio_api/runs",
+        "/gradio_api/deep_link?session_hash=x",
+        "/gradio_api/openapi.json",
+        "/monitoring",
+        "/docs",
+        "/pwa_icon",
+    ],
+)
+def test_what_gradio_offers_and_the_page_does_not_use_is_not_there(server: Server, path: str) -> None:
+    assert ask(server, path)[0] in (403, 404)
+
+
+def upload(server: Server, content: bytes, name: str = "clip.mp4") -> tuple[int, bytes]:
+    form = (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="' + name.encode() + b'"\r\n'
+        b"Content-Type: video/mp4\r\n\r\n" + content + b"\r\n--x--\r\n"
+    )
+    kind = "multipart/form-data; boundary=x"
+    status, _, body = ask(server, "/gradio_api/upload", "POST", form, content_type=kind)
+    return status, body
+
+
+def test_what_is_uploaded_can_be_read_back_and_no_more_than_the_bound_is_taken(server: Server) -> None:
+    status, body = upload(server, b"a" * 2**19, "../../../climbs.mp4")
+    (stored,) = json.loads(body)
+    assert status == 200
+    assert Path(stored).resolve().is_relative_to(server.files.resolve())
+    assert ask(server, f"/gradio_api/file={stored}")[2] == b"a" * 2**19
+    assert upload(server, b"a" * (2**20 + 1))[0] == 413
+    assert upload(server, b"a" * 2**22)[0] == 413
+    assert upload(server, b"a" * 2**20)[0] == 200
+    long = json.dumps({"data": ["a" * 2**22]}).encode()
+    assert ask(server, "/gradio_api/queue/join", "POST", long, content_type="application/json")[0] == 413
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"host": "localhost:9000"}, 200),  # a tunnel
+        ({"host": "elsewhere.example"}, 421),  # a name that was turned to this computer
+        ({"origin": "http://elsewhere.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"sec_fetch_site": "cross-site", "sec_fetch_mode": "no-cors"}, 403),
+        ({"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}, 200),  # a link that is followed
+    ],
+)
+def test_another_site_can_neither_ask_nor_read(server: Server, headers: dict[str, str], status: int) -> None:
+    assert ask(server, "/", **headers)[0] == status
+
+
+def test_another_port_of_this_computer_is_another_site(server: Server) -> None:
+    own, other = f"http://127.0.0.1:{server.port}", "http://127.0.0.1:1"
+    body = json.dumps({"data": [], "fn_index": 0, "session_hash": "x"}).encode()
+    kind = {"content_type": "application/json"}
+    assert ask(server, "/gradio_api/queue/join", "POST", body, origin=own, **kind)[0] == 200
+    assert ask(server, "/gradio_api/queue/join", "POST", body, origin=other, **kind)[0] == 403
+
+
+def file(path: str) -> dict[str, Any]:
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+
+def watching(path: str) -> list[Any]:
+    """What the button Predict is given for a file."""
+    return ["0-fold1-seed1", file(path), "found", "the largest at a time", None, None, False]
+
+
+def test_a_list_of_other_files_is_not_followed_and_no_upload_stays(server: Server, session: str) -> None:
+    (stored,) = json.loads(upload(server, b"#EXTM3U\n#EXTINF:1,\n/etc/x.ts\n", "list.m3u8")[1])
+    answer = call(server, session, "Predict", *watching(stored))
+    assert answer
+    assert "list.m3u8 is a list of videos" in answer[0]
+    assert not Path(stored).exists()
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "http://127.0.0.1:1/video.mp4", "FTP://elsewhere.example/x"])
+def test_a_file_that_was_not_uploaded_is_not_watched(server: Server, session: str, path: str) -> None:
+    assert call(server, session, "Predict", *watching(path)) is None
+    found = call(server, session, "Show the difference", file(path), "v1")  # where no file belongs at all
+    assert found is None
+    assert not [each for each in server.files.rglob("*") if each.name in ("passwd", "video.mp4")]
+
+
+@pytest.mark.parametrize("name", ["../../etc", "..", "/etc", "runs/../../x", "v1/../../descriptions"])
+def test_a_name_that_climbs_out_of_the_workspace_is_none(server: Server, session: str, name: str) -> None:
+    for button, data in (
+        ("Show the difference", (name, "v1")),
+        ("Show its report", (name,)),
+        ("Check", (name, "happiness: [x]")),
+        ("Save as a new version", ("v1", "happiness: [x]", name, "")),
+    ):
+        answer = call(server, session, button, *data)
+        assert answer is None or "problem" in answer[0]
+    assert sorted(each.name for each in (server.workspace / "descriptions").iterdir()) == ["hostile"]
+
+
+def test_text_of_others_is_escaped_wherever_it_is_shown(server: Server, session: str) -> None:
+    hostile = as_text(load("hostile", Workspace(server.workspace)))
+    changed = hostile.replace("- fear eyes", "- fear <u onclick=x>")
+    for button, data in (
+        ("Show the difference", ("v1", "hostile")),
+        ("Show the difference", ("hostile", "v1")),
+        ("Check", ("hostile", changed)),
+        ("Check", ("hostile", hostile.replace("fear:", "<u>:"))),
+        ("Save as a new version", ("hostile", changed, "<u>", "<u>")),
+    ):
+        answer = call(server, session, button, *data)
+        assert answer
+        assert not re.search(r"<(script|img|u)[\s>]", answer[0])
+        assert re.search(r"&lt;(script|img|u)", answer[0])
+
+
+def test_a_report_lies_in_a_frame_in_which_nothing_runs(server: Server, session: str) -> None:
+    answer = call(server, session, "Show its report", "0123456789ab")
+    assert answer
+    page, *downloads = answer
+    (frame,) = re.findall(r"<iframe[^>]*>", page)
+    assert 'sandbox=""' in frame
+    assert page.count("<") == 2  # the frame's own tag, and its end: the report is in an attribute
+    urls = [each["value"]["path"] for each in downloads]
+    assert [each.rsplit(".", 1)[1] for each in urls] == ["html", "md", "tex"]
+    status, headers, body = ask(server, f"/gradio_api/file={urls[0]}")
+    assert status == 200
+    assert headers["content-disposition"].startswith("attachment")
+    assert b"v1@4" in body
+    assert not list((server.workspace / "comparisons").rglob("report.*"))
+
+
+def test_the_server_calls_nobody(server: Server, session: str) -> None:
+    assert call(server, session, "Show the difference", "v1", "hostile")
+    assert server.called() == set()
+
+
+def serve(*options: str, accounts: str = "") -> subprocess.CompletedProcess[str]:
+    """A server that does not begin."""
+    command = [sys.executable, "-m", "dfer_prompts", "serve", *options]
+    told = {**os.environ, "DFER_PROMPTS_AUTH": accounts}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=told)
+
+
+def test_a_port_that_is_taken_is_a_sentence_with_one_that_is_free(server: Server) -> None:
+    done = serve("--port", str(server.port))
+    assert done.returncode == 2
+    first, second = done.stderr.splitlines()
+    assert first == f"Error: port {server.port} of 127.0.0.1 is taken"
+    free = int(second.removeprefix("The next free one: dfer-prompts serve --port "))
+    assert server.port < free <= server.port + 20
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", free))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--auth", "ada:sesame"), "--auth is a file, and there is none of this name"),
+        (("--auth", "empty"), "--auth empty names nobody"),
+        (("--auth", "wrong"), "--auth wrong, line 2 is not NAME:PASSWORD"),
+    ],
+)
+def test_what_cannot_be_is_said_in_two_lines(isolated: Path, options: tuple[str, ...], says: str) -> None:
+    Path("empty").write_text("\n")
+    Path("wrong").write_text("ada:x\nsesame\n")
+    done = serve(*options)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Error: {says}")
+    assert len(done.stderr.splitlines()) <= 2
+    assert "sesame" not in done.stderr
+
+
+def test_another_address_than_this_computer_is_warned_of(server: Server) -> None:
+    done = serve("--host", "0.0.0.0", "--port", str(server.port))
+    assert done.returncode == 2  # it is taken
+    assert "Warning: 0.0.0.0 is open to other computers" in done.stderr
+    assert "NO PASSWORD" in done.stderr
+    assert f"ssh -L {server.port}:127.0.0.1:{server.port}" in done.stderr
+    guarded = serve("--host", "0.0.0.0", "--port", str(server.port), accounts="ada:sesame")
+    assert "Warning: 0.0.0.0 is open to other computers" in guarded.stderr
+    assert "NO PASSWORD" not in guarded.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "is_here_alone", "url"),
+    [
+        ("127.0.0.1", True, "http://127.0.0.1:80/"),
+        ("localhost", True, "http://localhost:80/"),
+        ("::1", True, "http://[::1]:80/"),
+        ("127.3.2.1", True, "http://127.3.2.1:80/"),
+        ("0.0.0.0", False, "http://0.0.0.0:80/"),
+        ("::", False, "http://[::]:80/"),
+        ("192.168.1.2", False, "http://192.168.1.2:80/"),
+        ("localhost.example", False, "http://localhost.example:80/"),
+    ],
+)
+def test_which_addresses_are_this_computer_alone(host: str, is_here_alone: bool, url: str) -> None:
+    address = Address(host, 80)
+    assert (address.is_here_alone, address.url) == (is_here_alone, url)
+
+
+def test_without_gradio_one_sentence_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    _, said = Terminal(monkeypatch, capsys)("serve", status=2)
+    assert said.splitlines()[-1] == "Install it: pip install 'dfer-prompts[web]'"
