@@ -93,7 +93,7 @@ def evidence(run: Run, clips: PackedClips, frames: np.ndarray) -> tuple[list[str
 
 def draw_answers(axes: Axes, run: Run, video: Path) -> None:
     """The probability of each class over the seconds, where windows overlap their mean."""
-    told = moments(predict(run, [video], window=WINDOW, stride=STRIDE))
+    told = moments(predict(run, [video], faces="none", window=WINDOW, stride=STRIDE))
     seconds = np.repeat(told.edges, 2)[1:-1]
     shares = 100 * np.repeat(told.probabilities, 2, axis=0).T
     colours = class_colours(CLASS_NAMES)

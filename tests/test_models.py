@@ -139,7 +139,7 @@ def test_a_repository_downloaded_whole_is_a_run(
     try:
         push_model(run, "me/faces")
         video = encode(tmp_path / "video.avi", frames=5)
-        (said,) = predict(run, [video], device="cpu")
+        (said,) = predict(run, [video], faces="none", device="cpu")
     finally:
         (run.folder / "calibration.json").unlink()
     assert not any(b"someone" in content for content in hub.files_of_model("me/faces").values())
@@ -149,7 +149,7 @@ def test_a_repository_downloaded_whole_is_a_run(
     for source in (tmp_path, "me/faces"):  # as a run's folder, and from the one file
         model = from_pretrained(source, device="cpu")
         assert model.predict(video).probabilities == said.probabilities
-    (plain,) = predict(run, [video], device="cpu")
+    (plain,) = predict(run, [video], faces="none", device="cpu")
     assert plain.probabilities != said.probabilities
     evaluated = evaluate(tmp_path, packed, device="cpu")
     assert evaluated.measures.war == run.measures("last").war
