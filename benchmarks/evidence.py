@@ -10,8 +10,8 @@ tower as it was and with a fine-tuned one, and explains the clips of the fold th
   controls are the descriptors of units at rest in all of that clip and, because a drawn expression comes and
   goes again, how near a frame is to the middle of its clip. The temporal model's attention stands beside.
 
-Fails (exit 1) when the descriptors' mean over all frames is not 0.1 above that of the control. Takes about
-eight minutes on two cores; `--small` is for trying it out.
+Fails (exit 1) when the descriptors' mean over all frames is not 0.1 above that of the control. Takes minutes,
+most of them for the two trainings; `--small` is for trying it out.
 """
 
 from __future__ import annotations

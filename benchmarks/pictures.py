@@ -1,6 +1,13 @@
-"""Draw the README's picture from what `make demo` left: run `python benchmarks/pictures.py [DEMO_FOLDER]`.
+"""Draw the README's pictures from what `make demo` left: run `python benchmarks/pictures.py [DEMO_FOLDER]`.
 
-Left, drawn faces at their strongest frame beside what v1 says of the class; right, the demo's comparison.
+- `pipeline.svg`: the way from a question to a verdict, and needs no demo;
+- `timeline.png`: a run's answers over time with the evidence of its descriptors, for a drawn face;
+- `report.png`: the report of the demo's comparison, in Chromium;
+- `demo.png`: left, drawn faces at their strongest frame beside what v1 says of the class; right, the demo's
+  comparison.
+
+Takes less than a minute. From one demo the same pictures come, but for what another version of a font or of
+Chromium draws otherwise. What cannot be drawn is named with what it needs, and makes the exit status 1.
 """
 
 from __future__ import annotations
@@ -14,13 +21,19 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import picture_pipeline
+import picture_report
+import picture_timeline
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 
 from dfer_model.data.packed import PackedClips
+from dfer_model.runs import Run
 from dfer_prompts import load
 
 CHECKOUT = Path(__file__).parent.parent
+OUT = CHECKOUT / "docs" / "pictures"
 FACES = 7
 ZERO_SHOT, TRAINED, CONTROL = "#2f6f8f", "#9fb8c4", "#8a8a8a"
 
@@ -69,20 +82,55 @@ def draw_comparison(axes: Axes, result: dict[str, Any]) -> None:
     axes.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
-def main() -> None:
-    """Read the demo's folder, draw, save under docs/pictures."""
-    demo = Path(sys.argv[1]) if len(sys.argv) > 1 else CHECKOUT / "demo"
-    newest = max(demo.glob("comparisons/*/comparison.json"), key=lambda path: path.stat().st_mtime)
+def demo_figure(demo: Path, result: dict[str, Any]) -> Figure:
+    """Faces and comparison side by side."""
     figure, (faces, bars) = plt.subplots(
         1, 2, figsize=(13, 6.4), width_ratios=[1.75, 1], layout="constrained"
     )
     draw_faces(faces, PackedClips.open(demo / "clips"))
-    draw_comparison(bars, json.loads(newest.read_text()))
-    out = CHECKOUT / "docs" / "pictures" / "demo.png"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=110)
-    print(out.relative_to(CHECKOUT))
+    draw_comparison(bars, result)
+    return figure
+
+
+def drawn(figure: Figure, dpi: int) -> Image.Image:
+    """The figure's pixels."""
+    stream = io.BytesIO()
+    figure.savefig(stream, dpi=dpi)
+    return Image.open(stream).convert("RGB")
+
+
+def keep(name: str, picture: Image.Image) -> None:
+    """As a PNG of a palette, so that a checkout stays small."""
+    picture.quantize(256).save(OUT / name, optimize=True)
+    print(f"docs/pictures/{name}: {(OUT / name).stat().st_size / 1024:.0f} KiB")
+
+
+def judged_run(demo: Path, result: dict[str, Any]) -> Run:
+    """The demo's run of v1@4 that the first fold judged: runs stand fold by fold, and in it set by set."""
+    position = [each["name"] for each in result["texts"]].index("v1@4")
+    return Run.open(demo / "runs" / result["runs"][position])
+
+
+def main() -> int:
+    """Draw what can be drawn, save under docs/pictures; 1 where something could not."""
+    demo = Path(sys.argv[1]) if len(sys.argv) > 1 else CHECKOUT / "demo"
+    OUT.mkdir(parents=True, exist_ok=True)
+    picture_pipeline.draw(OUT / "pipeline.svg")
+    print("docs/pictures/pipeline.svg")
+    found = sorted(demo.glob("comparisons/*/comparison.json"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        print(f"no comparison in {demo}: the other pictures show the demo\nMake it: make demo")
+        return 1
+    result = json.loads(found[-1].read_text())
+    keep("demo.png", drawn(demo_figure(demo, result), 110))
+    keep("timeline.png", drawn(picture_timeline.timeline(demo, judged_run(demo, result)), 130))
+    chromium = picture_report.browser()
+    if chromium is None:
+        print(f"no {', '.join(picture_report.BROWSERS)}: report.png stays as it is\napt-get install chromium")
+        return 1
+    keep("report.png", picture_report.two_leaves(demo, found[-1].parent.name, chromium))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

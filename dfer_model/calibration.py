@@ -102,11 +102,22 @@ class Calibration:
     dataset: str  # fingerprint of the packed clips
     clip_ids: tuple[str, ...]
 
+    def in_words(self) -> str:
+        """What a card says of it."""
+        return (
+            f"probabilities are those of the logits divided by {self.temperature:.3g}, "
+            f"fitted on {self.clips} {self.fitted_on}"
+        )
+
+    def as_json(self) -> str:
+        """The text of `calibration.json`."""
+        return json.dumps(asdict(self), ensure_ascii=False, indent=2) + "\n"
+
 
 def write_calibration(run: Run, calibration: Calibration) -> Path:
     """Keep it in the run's folder, in place of an earlier one, and return its path."""
     path = run.folder / FILE
-    write_text(path, json.dumps(asdict(calibration), ensure_ascii=False, indent=2) + "\n")
+    write_text(path, calibration.as_json())
     return path
 
 
@@ -117,15 +128,21 @@ def read_calibration(run: Run) -> Calibration | None:
         return None
     try:
         known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        temperature = float(known["temperature"])
-        if not 0 < temperature < float("inf"):
-            raise ValueError("temperature")
+        temperature = checked_temperature(known["temperature"])
         return Calibration(**known | {"temperature": temperature, "clip_ids": tuple(known["clip_ids"])})
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"{path} is damaged: it holds no temperature of a run ({error})\n"
             f"Remove it, or fit it again: dfer-prompts calibrate {run.id}"
         ) from error
+
+
+def checked_temperature(given: Any) -> float:
+    """A number, or its text, that is a temperature. Raises ValueError for what is none."""
+    temperature = float(given)
+    if not 0 < temperature < float("inf"):
+        raise ValueError("temperature")
+    return temperature
 
 
 def untrained_clips(run: Run, clips: PackedClips) -> npt.NDArray[np.int64]:

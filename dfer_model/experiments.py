@@ -18,6 +18,7 @@ from .errors import BusyError, InputError
 from .launch import launched
 from .runs import ClassTexts, Run, RunSpec
 from .settings import Settings
+from .tracking import Tracking
 from .training import train_run
 
 Report = Callable[[int, int, str], None]
@@ -67,6 +68,7 @@ def train_all(
     names: Sequence[str] = (),
     engine: Engine | None = None,
     note: Callable[[str], None] = lambda _: None,
+    trackers: Sequence[str] = (),
 ) -> list[Run]:
     """Train what is not yet trained and return the run of every spec, in their order.
 
@@ -74,7 +76,8 @@ def train_all(
     One that another process trains now is left to it: the others are trained meanwhile, then it is waited
     for, and taken over should that process die. `names` are what a person calls the runs.
     They are trained one after another in this process, or by `engine` (see `train_by`, which tells `note` of
-    those that it begins again). Raises InputError in a process that torchrun started among several.
+    those that it begins again), and each is followed by `trackers`, under its own id. Raises InputError in a
+    process that torchrun started among several.
     """
     if launched().several:
         raise InputError(
@@ -83,7 +86,7 @@ def train_all(
         )
     names = names or [spec.title for spec in specs]
     if engine is not None:
-        train_by(engine, specs, names, runs, report, note)
+        train_by(engine, specs, names, runs, report, note, trackers)
         return [Run.open(spec.folder(runs)).named(spec.texts.name) for spec in specs]
     done: dict[int, Run] = {}
     while len(done) < len(specs):
@@ -92,7 +95,10 @@ def train_all(
             if number not in done and not taken(spec.folder(runs)):
                 within = _within(report, names[number], len(done), len(specs))
                 with suppress(BusyError):
-                    done[number] = train_run(spec, clips, runs, report=within, device=device)
+                    tracking = Tracking(trackers, note)
+                    done[number] = train_run(
+                        spec, clips, runs, report=within, device=device, tracking=tracking
+                    )
         if len(done) == before:
             first = next(name for number, name in enumerate(names) if number not in done)
             report(before, len(specs), f"{first}: waiting for the process that trains it")

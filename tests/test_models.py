@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
+from dfer_model.calibration import Calibration, write_calibration
 from dfer_model.data.packed import PackedClips
 from dfer_model.errors import InputError as ModelInputError
 from dfer_model.runs import Run
@@ -134,9 +135,22 @@ def test_to_the_hub_and_back(run: Run, packed: PackedClips, place: Workspace, hu
 def test_a_repository_downloaded_whole_is_a_run(
     run: Run, packed: PackedClips, hub: FakeHub, tmp_path: Path
 ) -> None:
-    push_model(run, "me/faces")
+    write_calibration(run, Calibration(3.0, "clips of a test", 2, "f" * 8, ("someone-1", "someone-2")))
+    try:
+        push_model(run, "me/faces")
+        video = encode(tmp_path / "video.avi", frames=5)
+        (said,) = predict(run, [video], faces="none", device="cpu")
+    finally:
+        (run.folder / "calibration.json").unlink()
+    assert not any(b"someone" in content for content in hub.files_of_model("me/faces").values())
+    assert "logits divided by 3, fitted on 2 clips" in hub.files_of_model("me/faces")["README.md"].decode()
     for name, content in hub.files_of_model("me/faces").items():
         (tmp_path / name).write_bytes(content)
+    for source in (tmp_path, "me/faces"):  # as a run's folder, and from the one file
+        model = from_pretrained(source, device="cpu")
+        assert model.predict(video).probabilities == said.probabilities
+    (plain,) = predict(run, [video], faces="none", device="cpu")
+    assert plain.probabilities != said.probabilities
     evaluated = evaluate(tmp_path, packed, device="cpu")
     assert evaluated.measures.war == run.measures("last").war
     with pytest.raises(InputError, match=r"no clips of its own\nSay which"):

@@ -67,6 +67,21 @@ def test_wheel_holds_every_shipped_template_and_no_other(installed_wheel: Path) 
         assert path.read_bytes() == (CHECKOUT / "prompts" / path.name).read_bytes()
 
 
+def test_wheel_holds_every_file_of_the_packages(installed_wheel: Path) -> None:
+    """Templates, style, word lists, class sets, weights: what is read at run time, wherever it was added."""
+    ours = {
+        path.relative_to(CHECKOUT)
+        for package in ("dfer_prompts", "dfer_model")
+        for path in (CHECKOUT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert {path.suffix for path in ours} >= {".py", ".j2", ".css", ".yaml", ".txt", ".safetensors"}
+    lacking = [str(path) for path in sorted(ours) if not (installed_wheel / path).is_file()]
+    assert lacking == []
+    page = Path("dfer_prompts/studies/reporting/templates/page.html.j2")
+    assert (installed_wheel / page).read_bytes() == (CHECKOUT / page).read_bytes()
+
+
 def test_wheel_holds_what_the_demo_needs(installed_wheel: Path) -> None:
     (wheel,) = installed_wheel.parent.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()

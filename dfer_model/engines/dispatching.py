@@ -34,13 +34,15 @@ def train_by(
     runs: Path,
     report: Report,
     note: Note,
+    trackers: Sequence[str] = (),
 ) -> None:
     """Have every run of `specs` trained that is not yet; `names` are what a person calls them.
 
     A run whose job something ended (a crash, a kill, a cluster that takes the machine back) goes on from its
     last whole epoch, at most `engine.retries` times; one that is wrong in itself is not begun again. `note`
-    is told of both, and the others go on. A run at work elsewhere is waited for. The jobs' logs are in a new
-    folder of `engine.folder` until all runs are trained. Raises WorkError that names those that were not.
+    is told of both, and the others go on. In the jobs `trackers` follow their runs. A run at work elsewhere
+    is waited for. The jobs' logs are in a new folder of `engine.folder` until all runs are trained. Raises
+    WorkError that names those that were not.
     """
     folder = (engine.folder / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}").resolve()
     folder.mkdir(parents=True)
@@ -48,7 +50,7 @@ def train_by(
     for number, (spec, name) in enumerate(zip(specs, names, strict=True)):
         attempts = Attempts(folder / "attempts" / f"{number}.jsonl")
         wanted.setdefault(spec.definition, Trial(spec, name, attempts, spec.folder(runs)))
-    dispatching = Dispatching(engine, list(wanted.values()), runs.resolve(), folder, note)
+    dispatching = Dispatching(engine, list(wanted.values()), runs.resolve(), folder, note, trackers)
     dispatching.run(report)
     if dispatching.failed:
         failed = [
@@ -87,8 +89,17 @@ class Trial:
 class Dispatching:
     """Runs that wait, are at work, are at work elsewhere, or failed; the others are trained."""
 
-    def __init__(self, engine: Engine, trials: Sequence[Trial], runs: Path, folder: Path, note: Note) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        trials: Sequence[Trial],
+        runs: Path,
+        folder: Path,
+        note: Note,
+        trackers: Sequence[str] = (),
+    ) -> None:
         self.engine, self.runs, self.folder, self.note = engine, runs, folder, note
+        self.trackers = tuple(trackers)
         self.total = len(trials)
         self.waiting = deque(each for each in trials if not each.is_trained(runs))
         self.at_work: dict[Task, Trial] = {}
@@ -173,6 +184,7 @@ class Dispatching:
             self.runs,
             self.engine.device,
             self.engine.retries,
+            trackers=self.trackers,
         )
 
     def collect(self) -> None:

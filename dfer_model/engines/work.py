@@ -75,7 +75,8 @@ class Work:
     """A job: of its `specs` each of its tasks trains one, as every other process would.
 
     A run is begun at most `retries` times again. `gpus` is what the job sees of the machine's (as
-    CUDA_VISIBLE_DEVICES), None for what the cluster gives; `threads` are the CPU threads of each task.
+    CUDA_VISIBLE_DEVICES), None for what the cluster gives; `threads` are the CPU threads of each task, and
+    `trackers` follow their epochs.
     """
 
     specs: tuple[RunSpec, ...]
@@ -85,6 +86,7 @@ class Work:
     retries: int
     gpus: str | None = None
     threads: int | None = None
+    trackers: tuple[str, ...] = ()
 
     def __call__(self) -> Outcome:
         """Train the run of this task."""
@@ -128,6 +130,7 @@ class Work:
     def _trained(self, spec: RunSpec) -> Outcome:
         from ..data.packed import PackedClips
         from ..data.streaming import StreamedClips
+        from ..tracking import Tracking
         from ..training import train_run
 
         streamed = isinstance(spec.dataset, str)
@@ -136,7 +139,8 @@ class Work:
             raise InputError(
                 f"{spec.dataset} does not hold the clips of the grid any more\nGive the command again"
             )
-        train_run(spec, clips, self.runs, report=_told(), device=self.device)
+        tracking = Tracking(self.trackers, _say)
+        train_run(spec, clips, self.runs, report=_told(), device=self.device, tracking=tracking)
         return Outcome("trained")
 
     def checkpoint(self) -> DelayedSubmission:
@@ -156,6 +160,11 @@ def _ignore_preemption() -> None:
     signal.signal(signal.Signals[f"SIG{JobEnvironment.USR_SIG}"], signal.SIG_IGN)
 
 
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def _told() -> Callable[[int, int, str], None]:
     """A line in the job's log for each epoch."""
     last = -1
@@ -164,7 +173,6 @@ def _told() -> Callable[[int, int, str], None]:
         nonlocal last
         if epoch != last:
             last = epoch
-            sys.stdout.write(f"epoch {epoch} of {epochs} {note}\n")
-            sys.stdout.flush()
+            _say(f"epoch {epoch} of {epochs} {note}")
 
     return report

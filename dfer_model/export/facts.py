@@ -13,6 +13,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from ..batches import pixel_scale
+from ..calibration import checked_temperature, read_calibration
 from ..errors import InputError
 from ..runs import ClassTexts, Run
 
@@ -34,10 +35,14 @@ def portable(run: Run) -> Run:
 
 
 def facts(run: Run) -> dict[str, str]:
-    """The metadata of the run's model. Raises InputError where its config does not say what it takes."""
+    """The metadata of the run's model, with the temperature of `calibrate`.
+
+    Raises InputError where its config does not say what it takes, and for a damaged calibration.
+    """
     shown = portable(run)
     images = images_of(run)
     scale = pixel_scale(run.settings.normalize, tuple(images["mean"]), tuple(images["std"]))
+    calibrated = read_calibration(run)
     texts = dict(zip(run.class_names, run.texts.texts, strict=True))
     said: dict[str, Any] = {
         "made_by": FORMAT,
@@ -51,6 +56,8 @@ def facts(run: Run) -> dict[str, str]:
         "scaling": "inside the model: (frames / 255 - mean) / std",
         "mean": scale.mean,
         "std": scale.std,
+        "temperature": calibrated.temperature if calibrated else 1.0,
+        "probabilities": "softmax(logits / temperature), which is 1 where nothing was calibrated",
         "descriptions": run.texts.name,
         "descriptions_sha256": run.texts.sha256,
         "texts": texts,
@@ -71,6 +78,8 @@ def images_of(run: Run) -> dict[str, Any]:
 def described_run(said: Mapping[str, str], path: Path) -> Run:
     """The run that the metadata of the model file at `path` describes; its folder is the file.
 
+    Its config has the `temperature` of its probabilities, 1 in files that know of none.
+
     Raises InputError for metadata that `facts` did not write.
     """
     if said.get("made_by") != FORMAT:
@@ -86,7 +95,11 @@ def described_run(said: Mapping[str, str], path: Path) -> Run:
             names,
             tuple(tuple(texts[name]) for name in names),
         )
-        config = {"settings": json.loads(said["settings"]), "clip": json.loads(said["clip"])}
+        config = {
+            "settings": json.loads(said["settings"]),
+            "clip": json.loads(said["clip"]),
+            "temperature": checked_temperature(said.get("temperature", 1)),
+        }
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged: what it says of its model does not hold {error}") from error
     return Run(path, config, known)

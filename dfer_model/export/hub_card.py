@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from ..report.card import card, imported_card
+from ..report.card import card_of
 from ..runs import Run
 from .facts import portable
 
@@ -15,9 +15,8 @@ FIGURES = {"uar": ("recall", "UAR (%)"), "war": ("accuracy", "WAR (%)")}  # the 
 
 def hub_card(run: Run, repo: str) -> str:
     """The README.md of `repo` ("user/name") for a finished run; it names no place on this machine."""
-    shown, result = portable(run), run.result
-    written = (imported_card if "imported" in run.config else card)(shown, result)
-    header, body = _parts(written)
+    result = run.result
+    header, body = _parts(card_of(portable(run)))
     header = {"library_name": "dfer-prompts", "pipeline_tag": "video-classification", **header}
     if figures := result["measures"].get(result["selected"]):
         header["metrics"] = [kind for kind, _ in FIGURES.values()]

@@ -29,7 +29,7 @@ CLASSES_OUT = ("logits", "probabilities")
 
 
 class _Answering(nn.Module):
-    """uint8 frames (clips, T, 3, S, S) -> logits and their softmax, both (clips, classes)."""
+    """uint8 frames (clips, T, 3, S, S) -> logits and the run's probabilities, both (clips, classes)."""
 
     def __init__(self, model: TrainedModel) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class _Answering(nn.Module):
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.model(frames)
-        return logits, logits.softmax(dim=-1)
+        return logits, self.model.probabilities(logits)
 
 
 def export_onnx(run: Run, path: Path) -> float:

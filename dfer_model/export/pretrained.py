@@ -24,6 +24,7 @@ class PretrainedModel:
         self.descriptions = run.texts  # what it was given of each class
         self.settings: Settings = run.settings
         self.image_size = model.image_size  # pixels, both sides
+        self.temperature = model.temperature  # softmax(logits / temperature) are its probabilities
         self.model, self.device = model, device
 
     def predict(self, video: Path | str) -> Prediction:
@@ -53,4 +54,6 @@ def load_pretrained(place: Path, device: str | None = None) -> PretrainedModel:
         raise InputError(f"{place} holds no model: neither a run's config.yaml nor {WEIGHTS}")
     path = place / WEIGHTS if place.is_dir() else place
     run = read_model_file(path)
-    return PretrainedModel(run, load_model(run, path, where), where)
+    model = load_model(run, path, where)
+    model.temperature = run.config["temperature"]
+    return PretrainedModel(run, model, where)

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from dfer_model.calibration import read_calibration
 from dfer_model.runs import Run
 from dfer_model.settings import PRESETS, STRATEGIES, Settings, preset, strategy
 
@@ -28,6 +29,11 @@ KINDS = {
 }
 FIGURES = ("uar", "war", "macro_f1", "calibration_error")
 USUAL_STRATEGY = "dfer-clip"
+
+
+def card_of(run: Run) -> str:
+    """The card of a finished run, imported or trained here, as Markdown."""
+    return (imported_card if "imported" in run.config else card)(run, run.result)
 
 
 def card(run: Run, result: dict[str, Any]) -> str:
@@ -72,6 +78,7 @@ def _facts(run: Run, result: dict[str, Any]) -> str:
         "fold, seed": f"{run.fold} judges, {run.seed}",
         **_made_of(run),
         "settings": settings_in_words(settings, str(run.config["dataset"]["name"])),
+        **_calibrated(run),
         "epoch": f"{result['epochs'][selected]} of {settings.epochs}: {CHOICE[selected]}"
         if settings.epochs
         else "none: nothing was trained",
@@ -105,6 +112,12 @@ def _made_of(run: Run) -> dict[str, str]:
     else:
         rows["begun from"] = f"weights {_text(settings.weights)}, sha256 `{sha256[:16]}`"
     return rows
+
+
+def _calibrated(run: Run) -> dict[str, str]:
+    """What `calibrate` made of its probabilities, where it did."""
+    known = read_calibration(run)
+    return {"calibration": _text(known.in_words())} if known else {}
 
 
 def _figures(result: dict[str, Any]) -> str:
@@ -176,6 +189,7 @@ def imported_card(run: Run, result: dict[str, Any]) -> str:
         "contexts": f"{settings.contexts}, {settings.context_kind}, description at the {settings.position}",
         "temporal model": f"{settings.temporal_depth} layers over {settings.frames} frames",
         "settings": settings_in_words(settings, ""),
+        **_calibrated(run),
         "epoch": f"{'unknown' if epoch is None else epoch}, as the file says; what chose it is not known",
         "versions": ", ".join(f"{package} {number}" for package, number in result["versions"].items()),
     }

@@ -26,6 +26,7 @@ from .configuration import (
 )
 from .engines import EngineOption, JobsOption, RetriesOption, RunsPerGpuOption
 from .output import JsonOption, message, print_json, print_line, print_table, progress
+from .run import TrackOption
 
 SetsArgument = Annotated[
     list[str],
@@ -119,6 +120,7 @@ def compare(
     jobs: JobsOption = None,
     runs_per_gpu: RunsPerGpuOption = None,
     retries: RetriesOption = None,
+    track: TrackOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure each set on each fold with each seed, once, and say which differences are real.
@@ -164,6 +166,7 @@ def compare(
         retries=retries,
         progress=progress,
         note=message,
+        track=track,
         preset=preset,
         strategy=strategy,
         clip=clip,

@@ -20,6 +20,7 @@ from .configuration import (
 )
 from .engines import EngineOption, JobsOption, RetriesOption, RunsPerGpuOption
 from .output import JsonOption, message, print_json, print_line, print_table, progress
+from .run import TrackOption
 
 if TYPE_CHECKING:
     from ..studies.reproducing import Reproduced
@@ -86,6 +87,7 @@ def reproduce(
     jobs: JobsOption = None,
     runs_per_gpu: RunsPerGpuOption = None,
     retries: RetriesOption = None,
+    track: TrackOption = None,
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -125,6 +127,7 @@ def reproduce(
         out=out,
         progress=progress,
         note=message,
+        track=track,
     )
     if as_json:
         print_json(result.as_dict())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..files import write_atomically
 from ..workspace import Workspace
 from .clips import open_dataset
 from .judging import finished_run, own_clips
@@ -75,13 +76,15 @@ def calibrate(
 
     The clips are those of the run's training folds that did not train it, or, with another `dataset`, all of
     its clips or those of one `fold`. What it is worth is judged on the fold that judges the run. From then on
-    the run's probabilities are calibrated; its answers stay as they are.
+    the run's probabilities are calibrated, also in files that are exported, and its card says so; its answers
+    stay as they are.
 
     Raises InputError for what is no finished run, where there are no such clips, and where no temperature
     fits.
     """
     from dfer_model.calibration import Calibration, fit_temperature, write_calibration
     from dfer_model.evaluation import evaluate_run
+    from dfer_model.report.card import card_of
 
     place = workspace or Workspace.find()
     found = finished_run(run, place)
@@ -107,6 +110,7 @@ def calibrate(
             note(NO_GAIN)
     _draw(found, judging or predictions, judged or fitted, temperature)
     write_calibration(found, calibration)
+    write_atomically(found.folder / "README.md", card_of(found))
     return CalibratedRun(found.id, found.folder, calibration, fitted, judged, notes)
 
 

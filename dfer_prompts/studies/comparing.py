@@ -98,6 +98,7 @@ def compare(
     retries: int | None = None,
     progress: Progress = silence,
     note: Callable[[str], None] = lambda _: None,
+    track: Sequence[str] | None = ("none",),
     **choices: Unpack[Choices],
 ) -> Compared | ComparedRuns:
     """Measure each set on each fold with each seed, once, and say which differences are real.
@@ -111,23 +112,27 @@ def compare(
     controls beside them. `dataset` are packed clips, their folder or their name in `dfer.yaml`, by default
     the only ones named there; `folds` of them judge, by default all. `choices` are all that `Choices`
     describes. Runs are kept in the workspace, by default the current one, and found again by the next call.
-    `engine` "local" or "slurm" trains them in processes of their own (see `engine_for`).
+    `engine` "local" or "slurm" trains them in processes of their own (see `engine_for`). `track` names the
+    trackers that follow each run, as in `train`.
     `note` is told how many trainings each measure takes. Finished runs among `sets`, imported ones too, are
     judged as they are (see `compare_runs`). Raises InputError, and Interrupted on Ctrl-C: the same call goes
     on from there.
     """
+    from dfer_model.tracking import chosen_trackers
+
     place = workspace or Workspace.find()
+    followed = chosen_trackers(track)
     measures = (measure,) if isinstance(measure, str) else tuple(measure)
     if any(names_run(each, place) for each in sets):
         _require_plain(measures, (shots, transfer_to, controls, control, screen, then, engine))
         return compare_runs(
             *sets, dataset=dataset, folds=folds, seeds=seeds, workspace=place, device=device,
-            progress=progress, **choices,
+            progress=progress, note=note, trackers=followed, **choices,
         )  # fmt: skip
     named = [each for each in sets if isinstance(each, DescriptionSet | str)]
     clips = open_dataset(place, dataset)
     if screen or then is not None:
-        require_screening(screen, then, measures, (shots, transfer_to), choices.get("select"), engine)
+        require_screening(screen, then, measures, (shots, transfer_to), choices.get("select"), engine, track)
     question = _Question(
         clips=clips,
         settings=settings_for(place, clips.name, **choices),
@@ -146,7 +151,7 @@ def compare(
     if then is not None:
         choice = _choice(of, then, place, device, progress, note)
         of = question.about([each for each in given if each.manifest.control or each.name in choice.chosen])
-    runs, found = _run(of, place, device, progress, note, where)
+    runs, found = _run(of, place, device, progress, note, where, followed)
     return _kept(place, of, runs, found, choice)
 
 
@@ -242,6 +247,7 @@ def _run(
     progress: Progress,
     note: Callable[[str], None],
     engine: Engine | None,
+    trackers: Sequence[str],
 ) -> tuple[list[Run], list[Measured]]:
     """The runs of the measures, and what each measure found."""
     from dfer_model.errors import Interrupted as ModelInterrupted
@@ -252,7 +258,9 @@ def _run(
         if study.wish is SCREENING:
             found = screened(grid, clips, workspace, device, progress, note)
         else:
-            runs, found = measured(study.wish, grid, clips, workspace, device, progress, note, engine)
+            runs, found = measured(
+                study.wish, grid, clips, workspace, device, progress, note, engine, trackers
+            )
     except (KeyboardInterrupt, ModelInterrupted) as error:
         raise Interrupted(
             f"Stopped; finished runs and the last epoch of the one at work are kept in {workspace.runs}\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -86,14 +86,16 @@ def compare_runs(
     workspace: Workspace | None = None,
     device: str = "auto",
     progress: Progress = silence,
+    note: Callable[[str], None] = lambda _: None,
+    trackers: Sequence[str] = (),
     **choices: Unpack[Choices],
 ) -> ComparedRuns:
     """Judge finished runs, and sets trained beside them, on the test fold of the runs' fold.
 
     `given` are runs, their folders or ids, and description sets; clips are the same for all, and classes are
-    matched by name. `dataset` is by default that of the runs; `seeds` and `choices` are for the sets. Raises
-    InputError where the runs have no test clip in common, or `folds` or `choices` ask for what is not done,
-    and Interrupted on Ctrl-C.
+    matched by name. `dataset` is by default that of the runs; `seeds` and `choices` are for the sets, whose
+    trainings `trackers` follow (`note` is told of one that fails). Raises InputError where the runs have no
+    test clip in common, or `folds` or `choices` ask for what is not done, and Interrupted on Ctrl-C.
     """
     from dfer_model.errors import Interrupted as ModelInterrupted
 
@@ -108,7 +110,7 @@ def compare_runs(
     require_unseen(sets, clips.name, clips.fingerprint, [runs[0].fold])
     try:
         found = _evaluated(runs, clips, judged, device, progress)
-        trained = _trained(sets, runs[0].fold, seeds, clips, place, device, progress, choices)
+        trained = _trained(sets, runs[0].fold, seeds, clips, place, device, progress, note, trackers, choices)
     except (KeyboardInterrupt, ModelInterrupted) as error:
         raise Interrupted("Stopped; finished runs are kept\nGive the same command again to go on") from error
     answers = _answers(order, found, trained, clips, judged)
@@ -200,6 +202,8 @@ def _trained(
     place: Workspace,
     device: str,
     progress: Progress,
+    note: Callable[[str], None],
+    trackers: Sequence[str],
     choices: Choices,
 ) -> list[Run]:
     """The runs of the sets, seed by seed; none where there are no sets."""
@@ -211,7 +215,8 @@ def _trained(
     settings = settings_for(place, clips.name, **choices)
     grid = Grid(settings, texts, (fold,), each_once(seeds, "seed"))
     with progress("training") as report:
-        return train_all(list(grid.specs(clips)), clips, place.runs, report, device)
+        specs = list(grid.specs(clips))
+        return train_all(specs, clips, place.runs, report, device, note=note, trackers=trackers)
 
 
 def _answers(

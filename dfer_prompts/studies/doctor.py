@@ -22,6 +22,7 @@ NO_MODEL = (
     "Set OPENAI_API_KEY, or start a local server (`ollama serve`) and give base_url in dfer.yaml; "
     "generate --source facs needs none"
 )
+YUNET = "YuNet sees more: predict --faces yunet fetches it once, or give its file as face_model in dfer.yaml"
 LITTLE = 5 * 2**30  # bytes; a training of ViT-B/32 keeps two or three files of 0.6 GB each
 
 
@@ -35,6 +36,7 @@ def look(workspace: Workspace) -> Iterator[Finding]:
     yield settings
     if settings.state != "wrong":
         yield from guarded("language model", lambda: [endpoint_finding(workspace)])
+        yield from guarded("faces", lambda: [face_finding(workspace)])
         yield from guarded("dataset", lambda: dataset_findings(workspace))
     yield slurm_finding()
 
@@ -95,6 +97,26 @@ def endpoint_finding(workspace: Workspace) -> Finding:
     key = "with a key" if server.api_key else "without a key"
     has = f"it has {choice_of(models, wanted)}" if models else "it lists no models: name one with --model"
     return Finding(subject, "ok", f"{server.base_url} answers {key}; {has}")
+
+
+def face_finding(workspace: Workspace) -> Finding:
+    """Which detector finds faces with `--faces auto`, and whether its file can be read."""
+    from dfer_model.faces.detectors import YuNet, choose_detector
+    from dfer_model.faces.yunet_file import cache_folder
+    from dfer_model.machine import Finding
+
+    try:
+        detector, _ = choose_detector("auto", workspace.face_model)
+    except DferModelError as error:
+        mend = (
+            "Correct face_model in dfer.yaml, or leave it out" if workspace.face_model else "Remove the file"
+        )
+        return Finding("faces", "wrong", str(error).partition("\n")[0], f"{mend}. {YUNET}")
+    if isinstance(detector, YuNet):
+        origin = "as dfer.yaml says" if workspace.face_model else "fetched before"
+        return Finding("faces", "ok", f"--faces auto takes YuNet: {detector.model}, {origin}")
+    says = f"no file of YuNet in {cache_folder()}: --faces auto takes Haar, which sees faces from the front"
+    return Finding("faces", "missing", says, YUNET)
 
 
 def dataset_findings(workspace: Workspace) -> Iterator[Finding]:

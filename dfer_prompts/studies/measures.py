@@ -134,6 +134,7 @@ def measured(
     progress: Progress,
     note: Callable[[str], None],
     engine: Engine | None = None,
+    trackers: Sequence[str] = (),
 ) -> tuple[list[Run], list[Measured]]:
     """The runs of the measures that train, in their order, and what each measure found.
 
@@ -157,7 +158,10 @@ def measured(
     if trainings:
         every = [spec for each in trainings for spec in specs[each.measure]]
         with progress("training") as report:
-            trained = iter(train_all(every, clips, workspace.runs, report, device, engine=engine, note=note))
+            done = train_all(
+                every, clips, workspace.runs, report, device, engine=engine, note=note, trackers=trackers
+            )
+        trained = iter(done)
         runs = {measure: [next(trained) for _ in each] for measure, each in specs.items()}
     found: list[Measured] = []
     if "zero-shot" in asked.measures and untrained is not None:

@@ -11,6 +11,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,8 @@ def _written(run: Run, repo: str, folder: Path) -> list[Path]:
     """The files as they would go, in `folder`, the card first."""
     import yaml
 
+    from dfer_model.calibration import FILE as CALIBRATION
+    from dfer_model.calibration import read_calibration
     from dfer_model.export.facts import portable
     from dfer_model.export.hub_card import hub_card
     from dfer_model.export.model_file import export_safetensors
@@ -114,7 +117,11 @@ def _written(run: Run, repo: str, folder: Path) -> list[Path]:
                 f"{path.name} of {run.id} holds a key that is set in the environment; nothing goes"
             )
     export_safetensors(run, folder / WEIGHTS)
-    return [card, config, *(folder / name for name in copied), folder / WEIGHTS]
+    files = [card, config, *(folder / name for name in copied)]
+    if calibrated := read_calibration(run):
+        files.append(folder / CALIBRATION)
+        files[-1].write_text(replace(calibrated, clip_ids=()).as_json(), encoding="utf-8")
+    return [*files, folder / WEIGHTS]
 
 
 def _listed(paths: Sequence[Path]) -> list[HubFile]:

@@ -63,6 +63,7 @@ def require_screening(
     options: Sequence[object],
     select: str | None,
     engine: str | None,
+    track: Sequence[str] | None,
 ) -> None:
     """Raise InputError for a choice without a screening, and for what a screening alone does not measure."""
     if not screen:
@@ -78,6 +79,11 @@ def require_screening(
         raise InputError(
             f"--engine {engine}: a screening trains all sets at once, in this process\n"
             "Leave it out, or fine-tune the best sets so: --then 3"
+        )
+    if track and "none" not in track:
+        raise InputError(
+            f"--track {track[0]}: a screening trains all sets at once, and no run that could be followed\n"
+            "Leave it out, or follow the best sets so: --then 3"
         )
     if select not in (None, "last"):
         raise InputError(

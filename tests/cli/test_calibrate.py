@@ -50,7 +50,7 @@ def test_a_temperature_is_fitted_kept_and_told_of(
 ) -> None:
     folder, out = folders["val"], isolated / "all.parquet"
     known = Run.open(folder)
-    before = known.measures("val")
+    before, card = known.measures("val"), (folder / "README.md").read_text()
     run("evaluate", folder, "--all", "--out", out, "--device", "cpu")
     said, err = run("calibrate", folder, "--device", "cpu", "--json")
     told = json.loads(said)
@@ -89,6 +89,10 @@ def test_a_temperature_is_fitted_kept_and_told_of(
     assert "Probabilities are calibrated" in err
     said, _ = run("calibrate", folder, "--device", "cpu")
     assert f"temperature {told['temperature']:.3g}" in said
+    added = set((folder / "README.md").read_text().splitlines()) - set(card.splitlines())
+    (row,) = added  # though it was calibrated twice
+    assert f"logits divided by {told['temperature']:.3g}, fitted on 6 clips of the training folds" in row
+    assert (folder / "README.md").read_text() == card.replace("| epoch |", f"{row}\n| epoch |", 1)
 
 
 def test_a_run_without_clips_of_its_own_says_what_to_do(run: Terminal, folders: dict[str, Path]) -> None:

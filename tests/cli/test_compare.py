@@ -17,6 +17,7 @@ from dfer_prompts.description_set import Seen
 from dfer_prompts.errors import InputError
 
 from ..model import tiny
+from ..model.test_tracking import events as curves
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,9 @@ def test_json_is_what_is_kept_and_a_second_call_trains_nothing(
     ]
     assert len(result["runs"]) == 10
     assert json.loads((Path(result["folder"]) / "comparison.json").read_text()) == result
+    losses = {run: json.loads((Path("runs") / run / "metrics.jsonl").read_text()) for run in result["runs"]}
+    for run, row in losses.items():  # TensorBoard follows each where it is installed, under its id
+        assert curves(Path("runs") / run)["loss"] == pytest.approx({1: row["loss"]})
     trained = {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/result.json")}
     compare(packed, monkeypatch, *words)
     assert {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/result.json")} == trained
@@ -105,8 +109,9 @@ def test_a_set_is_not_judged_on_what_it_has_seen(
 def test_a_person_reads_tables_verdicts_and_caveats(
     packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    compare(packed, monkeypatch, "v1@2", "v1@4", "--folds", "1", "--seeds", "1")
+    compare(packed, monkeypatch, "v1@2", "v1@4", "--folds", "1", "--seeds", "1", "--track", "none")
     out, err = capsys.readouterr()
+    assert list(Path("runs").glob("*/tensorboard")) == []
     assert "epoch: the last" in out
     assert "v1@4, trained: " in out
     assert "One seed" in out
@@ -206,6 +211,8 @@ def test_transfer_is_to_other_classes_and_the_last_epoch_stands_beside_another(
         (["v1@2", "v1@4", "--folds", "7"], "has no fold 7"),
         (["v1@2", "v1@4", "--folds", "one"], "--folds 'one' is not a list of numbers"),
         (["v1@2", "v9"], "no description set 'v9'"),
+        (["v1@2", "v1@4", "--track", "tensorbord"], "did you mean tensorboard"),
+        (["v1@2", "v1@4", "--screen", "--track", "tensorboard"], "no run that could be followed"),
     ],
 )
 def test_wrong_input_is_a_sentence(

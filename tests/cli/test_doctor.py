@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from dfer_model.faces.yunet_file import NAME, cache_folder
 from dfer_model.machine import library_findings, unfit
 from dfer_prompts.studies import doctor
 
@@ -127,6 +129,35 @@ def test_datasets_of_dfer_yaml_are_opened(run: Terminal, isolated: Path) -> None
     assert "which is no folder" in findings["dataset gone"]["says"]
     assert "data prepare" in findings["dataset gone"]["advice"]
     assert findings["dataset far"]["says"] == "hf://datasets/a/b, which was not asked"
+
+
+def test_without_yunet_it_says_that_haar_is_taken_and_what_is_wrong_with_its_file(
+    run: Terminal, isolated: Path
+) -> None:
+    finding = found(run)["faces"]
+    assert (finding["state"], finding["needed"]) == ("missing", False)
+    assert "--faces auto takes Haar" in finding["says"]
+    assert "--faces yunet fetches it once" in finding["advice"]
+    (cache_folder() / NAME).write_text("not a model")
+    finding = found(run)["faces"]
+    assert finding["state"] == "wrong"
+    assert finding["says"].startswith(f"{cache_folder() / NAME} is not a YuNet model")
+    assert finding["advice"].startswith("Remove the file. ")
+    Path("dfer.yaml").write_text("face_model: gone.onnx\n")
+    finding = found(run)["faces"]
+    assert (finding["state"], finding["says"]) == ("wrong", f"no face model {isolated / 'gone.onnx'}")
+    assert finding["advice"].startswith("Correct face_model in dfer.yaml")
+
+
+def test_the_file_of_yunet_that_auto_takes_is_named(run: Terminal, isolated: Path, test_data: Path) -> None:
+    fetched, own = cache_folder() / NAME, isolated / "own.onnx"
+    shutil.copy(test_data / "models" / "yunet.onnx", fetched)
+    finding = found(run)["faces"]
+    assert finding["says"] == f"--faces auto takes YuNet: {fetched}, fetched before"
+    assert (finding["state"], finding["advice"]) == ("ok", "")
+    fetched.rename(own)
+    Path("dfer.yaml").write_text("face_model: own.onnx\n")
+    assert found(run)["faces"]["says"] == f"--faces auto takes YuNet: {own}, as dfer.yaml says"
 
 
 def test_a_broken_dfer_yaml_is_what_does_not_work(run: Terminal) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from dfer_model.data.packed import PackedClips
 from dfer_prompts import InputError, Workspace, report
+from dfer_prompts.classes import load_class_set
 from dfer_prompts.cli import main
 from dfer_prompts.studies.reporting.wordings import parts
 
@@ -23,6 +24,7 @@ from ..model import tiny
 from ..stored_comparisons import store
 
 BOTH = ["--measure", "supervised", "--measure", "few-shot"]
+FOUR = [f"control:{name}" for name in ("class-name", "random-words", "scrambled", "swapped")]
 HOSTILE = ("<script>alert(1)</script>", 'a "$x_1$" & 50% #', "悲しみ|*fear*")
 
 
@@ -145,6 +147,56 @@ def test_recalls_and_confusions_are_those_of_the_runs(isolated: Path) -> None:
     assert re.search(r"^\| glad \| 88 \| 12 \|\n\| sad \| 25 \| 75 \|$", matrix, re.MULTILINE)
 
 
+def test_many_classes_and_many_pairs_find_room(isolated: Path) -> None:
+    classes = [each.name for each in load_class_set("mafw-compound").classes]
+    store(isolated, ["one", "two", "three"], folds=(1,), seeds=(1,), clips=1, class_names=classes)
+    page = Page(report(out="page.html").path)
+    heat = [str(each["class"]) for each in page.named("div") if "heat" in str(each.get("class"))]
+    assert len(heat) == 2 + 2 * 3
+    assert all("many" in each and "piece" not in each for each in heat)  # small cells, a row for each
+    assert [each for each in page.text if each.endswith(" more")] == ["zero-shot: 1 more", "trained: 1 more"]
+    text = Path("page.html").read_text(encoding="utf-8")
+    assert "<span>fear_surprise_anxiety</span>" in text  # a column's name is in one piece, a row's may break
+    assert '<th scope="row">fear_<wbr>surprise_<wbr>anxiety</th>' in text
+    latex = report(out="page.tex").path.read_text(encoding="utf-8")
+    columns = [len(line.split("&")) for line in latex.splitlines() if line.endswith(r"\\")]
+    assert max(columns) <= 5
+    recalls = latex[latex.index(r"\label{tab:recalls-trained}") :]
+    assert r"class & \rotatebox{90}{one} & \rotatebox{90}{two} & \rotatebox{90}{three} \\" in recalls
+    assert recalls.count(r"\\") == 1 + len(classes)
+
+
+def test_a_long_table_is_in_parts_for_a_paper(isolated: Path) -> None:
+    names = [f"v{number}" for number in range(1, 12)]
+    store(isolated, names, FOUR, folds=(1,), seeds=(1,), clips=1, class_names=("glad", "sad"), epochs=1)
+    latex = report(out="page.tex").path.read_text(encoding="utf-8")
+    labels = re.findall(r"\\label{tab:(.+?)}", latex)
+    assert labels == [
+        "figures", "differences-zero-shot-1", "differences-zero-shot-2", "differences-trained-1",
+        "differences-trained-2", "recalls-zero-shot", "recalls-trained",
+    ]  # fmt: skip
+    tables = dict(zip(labels, latex.split(r"\begin{table}")[1:], strict=True))
+    both = [tables[f"differences-trained-{part}"] for part in (1, 2)]
+    # 10 sets against the first, and 11 against each of four controls.
+    assert [each.count(" minus ") for each in both] == [27, 27]
+    assert [f"(part {part} of 2)" in each for part, each in enumerate(both, 1)] == [True, True]
+
+
+def test_spreads_and_folds_are_spoken_of_where_there_are_some(isolated: Path) -> None:
+    folder = store(isolated, ["one", "two"], folds=(1, 2), seeds=(1, 2))
+    several = report(folder, out="several.md").path.read_text(encoding="utf-8")
+    for said in ("trained, in percent, ± over seeds", "below it ± over seeds"):
+        assert said in several
+    assert "zero-shot, in percent, with 95% intervals" in several  # nothing is trained for it
+    page = report(folder).path.read_text(encoding="utf-8")
+    assert "training loss, the mean over trainings, ± one standard deviation over seeds." in page
+    store(isolated / "alone", ["one", "two"], folds=(2,), seeds=(1,))
+    alone = Workspace(isolated / "alone")
+    page = report(out="alone.html", workspace=alone).path.read_text(encoding="utf-8")
+    assert "trained: training loss." in page
+    assert "over seeds" not in page
+
+
 def test_what_others_wrote_stays_text_in_every_format(isolated: Path) -> None:
     texts = {name: [[f"{each} {name}, and brows"] for each in HOSTILE] for name in ("v1", "v<b>$&_2")}
     store(isolated, list(texts), class_names=HOSTILE, texts=texts)
@@ -232,6 +284,8 @@ def test_runs_and_comparisons_of_runs_have_reports(
     page = Page(Path("run.html"))
     measured = json.loads((Path("runs") / ids[0] / "result.json").read_text())["measures"]["last"]
     assert f"{measured['uar']:.1f}" in page.text
+    assert "Recall of each class in percent, by the epoch chosen, fold 1" in page.text
+    assert not any("all folds" in each or "over seeds" in each for each in page.text)
     (again,) = commands(Path("run.html"))
     capsys.readouterr()
     command(*again[1:], "--json")

@@ -13,6 +13,7 @@ from dfer_model.data.packed import PackedClips
 from dfer_prompts.cli import main
 
 from ..model import tiny
+from ..model.test_tracking import events as curves
 
 ROWS = (
     "--rows",
@@ -50,7 +51,7 @@ def test_json_is_what_is_kept_and_a_second_call_trains_nothing(
     packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["table2", "TABLE5", *ROWS, *quick(packed), "--seeds", "1,2", "--json"]
-    reproduce(monkeypatch, *words)
+    reproduce(monkeypatch, *words, "--track", "tensorboard")
     result = json.loads(capsys.readouterr().out)
     rows = {each["name"]: each for each in result["rows"]}
     assert list(rows) == ["linear probe", "zero-shot CLIP", "zero-shot FaRL", "DFER-CLIP"]
@@ -69,6 +70,10 @@ def test_json_is_what_is_kept_and_a_second_call_trains_nothing(
     assert json.loads((folder / "reproduction.json").read_text()) == result
     trained = {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/result.json")}
     assert len(trained) == 10
+    followed = [path.parent for path in Path("runs").glob("*/tensorboard")]
+    assert len(followed) == len(trained)
+    (run,) = [path for path in followed if path.name in ours["runs"][:1]]
+    assert curves(run)["last/WAR"].keys() == {1}
     reproduce(monkeypatch, *words)
     assert {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/result.json")} == trained
     assert json.loads(capsys.readouterr().out) == result
@@ -124,6 +129,7 @@ def test_without_a_table_it_says_which_there_are(
         (["table1", "--seeds", "one"], "--seeds 'one' is not a list of numbers"),
         (["table1", "--descriptions", "v9"], "no description set 'v9'"),
         (["table1", "--preset", "papr"], "did you mean paper"),
+        (["table1", "--track", "tensorbord"], "did you mean tensorboard"),
     ],
 )
 def test_wrong_input_is_a_sentence(

@@ -32,6 +32,7 @@ from dfer_model.training import train_run
 
 from . import tiny
 from .resuming import same_result
+from .test_tracking import events as curves
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,7 @@ def grid(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> Watche
             watched.report,
             engine=engine,
             note=watched.said.append,
+            trackers=["tensorboard"],
         )
     watched.error = str(raised.value)
     return watched
@@ -126,6 +128,7 @@ def test_a_killed_run_is_told_of_and_goes_on(grid: Watched) -> None:
 
 def test_a_run_is_what_it_is_in_one_process(grid: Watched, clips: PackedClips, tmp_path: Path) -> None:
     mine = Run.open(spec(clips, 1).folder(grid.runs))
+    assert set(curves(mine.folder)["loss"]) == {2}  # what the job trained; its first epoch was not followed
     assert same_result(mine, train_run(spec(clips, 1), clips, tmp_path, device="cpu"))
 
 

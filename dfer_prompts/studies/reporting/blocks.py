@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+MANY = 25  # columns, from which the cells of a heat map are small
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -32,6 +34,11 @@ class Table:
     beside: bool = False
     words: tuple[int, ...] = ()
     kind: str = "table"
+
+    @property
+    def many(self) -> bool:
+        """Whether it is a heat map of so many columns that its cells are made small."""
+        return self.heat and len(self.columns) > MANY
 
 
 @dataclass(frozen=True)

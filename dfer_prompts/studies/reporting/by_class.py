@@ -14,9 +14,10 @@ from .stored import Stored
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+ALL_FOLDS = "all folds together"
 SHADES = 10
 BESIDE = 14  # classes, up to which two matrices have room beside each other
-OPEN = 6  # matrices of a measure that are shown without being asked for
+OPEN, OPEN_LARGE = 6, 2  # matrices of a measure shown without being asked for; of more classes, fewer
 AGAIN = "give the compare command below again, and they are kept"
 
 
@@ -85,14 +86,23 @@ def _of_runs(of: Stored, measure: str) -> dict[str, Answered]:
     }
 
 
-def recall_table(measure: str, by_set: Mapping[str, Answered], order: Iterable[str]) -> Table:
-    """The recalls of a measure: a row for each set in `order`, a column for each class."""
+def recall_table(
+    measure: str, by_set: Mapping[str, Answered], order: Iterable[str], over: str = ALL_FOLDS
+) -> Table:
+    """The recalls of a measure `over` some clips: a row for each set in `order`, a column for each class."""
     recalls = {name: by_set[name].recalls() for name in order if name in by_set}
     classes = list(dict.fromkeys(name for each in by_set.values() for name in each.class_names))
     rows = tuple(
         (Cell(name), *(_recall_cell(found.get(each)) for each in classes)) for name, found in recalls.items()
     )
-    title = f"Recall of each class in percent, {measure}, all folds together; below it ± over seeds"
+    return _recall_rows(measure, classes, rows, over)
+
+
+def _recall_rows(
+    measure: str, classes: Sequence[str], rows: tuple[tuple[Cell, ...], ...], over: str
+) -> Table:
+    spread = "; below it ± over seeds" if any(cell.below for row in rows for cell in row) else ""
+    title = f"Recall of each class in percent, {measure}, {over}{spread}"
     return Table(f"recalls-{measure}", title, ("set", *classes), rows, heat=True)
 
 
@@ -128,8 +138,7 @@ def _curve_table(of: Stored, measure: str, curve: str) -> Table:
         (Cell(each["name"]), *(_recall_cell((it["mean"], it["std"])) for it in each[curve].values()))
         for each in of.sets
     )
-    title = f"Recall of each class in percent, {measure}, all folds together; below it ± over seeds"
-    return Table(f"recalls-{measure}", title, ("set", *classes), rows, heat=True)
+    return _recall_rows(measure, classes, rows, ALL_FOLDS)
 
 
 def confusion_section(of: Stored, found: ByMeasure) -> Section:
@@ -145,9 +154,10 @@ def confusion_section(of: Stored, found: ByMeasure) -> Section:
             confusion_table(f"confusion-{measure}-{place}", f"{name}, {measure}", each)
             for place, (name, each) in enumerate(by_set)
         ]
-        blocks += tables[:OPEN]
-        if tables[OPEN:]:
-            blocks.append(Folded(f"{measure}: {len(tables) - OPEN} more", tuple(tables[OPEN:])))
+        shown = OPEN if all(each.beside for each in tables) else OPEN_LARGE
+        blocks += tables[:shown]
+        if tables[shown:]:
+            blocks.append(Folded(f"{measure}: {len(tables) - shown} more", tuple(tables[shown:])))
     note = "Rows: the true class; columns: the answer. A row sums to 100%; all folds and seeds together."
     return Section("confusion", "Confusion matrices", (paragraph(note), *blocks))
 

@@ -10,6 +10,7 @@ from .blocks import Content, Section, Table
 from .by_class import answered, confusion_section, recall_section
 from .learning import learning
 from .measured import difference_table, differences, figure_table, figures
+from .paper import for_paper
 from .repeating import repeat
 from .stored import Stored
 from .verdict import verdict
@@ -77,7 +78,7 @@ def _paper(of: Stored, recalls: Section) -> tuple[Table, ...]:
     """The tables that a paper has room for."""
     pairs = [_without_folds(difference_table(of, measure)) for measure in of.told["measures"]]
     by_class = [each for each in recalls.blocks if isinstance(each, Table)]
-    return (figure_table(of), *(each for each in pairs if each.rows), *by_class)
+    return for_paper((figure_table(of), *pairs, *by_class))
 
 
 def _without_folds(of: Table) -> Table:

@@ -53,9 +53,19 @@ def learning_pictures(
             ends = "; ".join(f"{each.name} {each.values[-1]:.3g}" for each in drawn)
             label = f"{title} over epochs, {measure}; at the last one: {ends}"
             svg = curves(f"learning-{measure}-{what}", label, ("epoch", title), drawn, {})
-            caption = f"{measure}: {title}, the mean over trainings, ± one standard deviation over seeds."
+            caption = f"{measure}: {title}{_averaged(by_set)}."
             pictures.append(Picture(caption, svg))
     return pictures
+
+
+def _averaged(by_set: Mapping[str, Mapping[int, Sequence[Rows]]]) -> str:
+    """What a caption says of the trainings behind a curve."""
+    if all(
+        len(trainings) == 1 and len(seeds) == 1 for seeds in by_set.values() for trainings in seeds.values()
+    ):
+        return ""
+    several = any(len(seeds) > 1 for seeds in by_set.values())
+    return ", the mean over trainings" + (", ± one standard deviation over seeds" if several else "")
 
 
 def _mean(trainings: Sequence[Rows], what: str) -> dict[int, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .blocks import Block, Cell, Folded, Picture, Section, Table, cells, paragraph
@@ -10,7 +10,6 @@ from .stored import Stored
 
 WORDS = {"uar": "UAR", "war": "WAR", "f1": "F1"}
 LONG = 16  # pairs, from which their tables are folded
-SPREAD = "± over seeds, with 95% intervals"
 
 
 def key_of(measure: str) -> str:
@@ -58,7 +57,8 @@ def figure_table(of: Stored) -> Table:
         for what in ("uar", "war")
     ]
     rows = tuple(cells(each["name"], *(shown(each[key]) for _, key in columns)) for each in of.sets)
-    title = f"UAR and WAR in percent on {of.told['dataset']}, ± one standard deviation over seeds"
+    spread = _spread(rows, ", ± one standard deviation over seeds")
+    title = f"UAR and WAR in percent on {of.told['dataset']}{spread}"
     return Table("figures", title, ("set", *(head for head, _ in columns)), rows)
 
 
@@ -115,8 +115,13 @@ def _table(of: Stored, measure: str) -> Table:
     keys = [key for key in of.sets[0] if key.startswith(prefix) and "mean" in of.sets[0][key]]
     heads = [" ".join(WORDS.get(word, word) for word in key.removeprefix(prefix).split("_")) for key in keys]
     rows = tuple(cells(each["name"], *(_cell(each[key]) for key in keys)) for each in of.sets)
-    title = f"{measure}, in percent, {SPREAD}"
+    title = f"{measure}, in percent{_spread(rows, ', ± over seeds')}, with 95% intervals"
     return Table(f"figures-{measure}", title, ("set", *heads), rows, beside=len(heads) <= 3)
+
+
+def _spread(rows: Sequence[Sequence[Cell]], said: str) -> str:
+    """What a title says of spreads, where their cells have any."""
+    return said if any(" ± " in cell.text for row in rows for cell in row[1:]) else ""
 
 
 def _cell(figure: Mapping[str, Any]) -> Cell:
@@ -199,7 +204,8 @@ def _shots(of: Stored, measure: str) -> list[Block]:
     svg = curves(f"shots-{measure}", label, ("training clips of each class", "UAR in percent"), drawn, ticks)
     rows = tuple(cells(each["name"], *(shown(point) for point in each[key].values())) for each in of.sets)
     title = f"UAR in percent by training clips of each class, {measure}; 0 is untrained"
-    caption = f"{measure}: UAR over training clips of each class, ± one standard deviation over seeds."
+    spread = _spread(rows, ", ± one standard deviation over seeds")
+    caption = f"{measure}: UAR over training clips of each class{spread}."
     return [Picture(caption, svg), Table(f"shots-{measure}", title, ("set", *shots), rows)]
 
 

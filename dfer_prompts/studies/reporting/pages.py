@@ -58,10 +58,10 @@ def _pages() -> Environment:
 
 
 def _breakable(name: object) -> object:
-    """A name that may go on in the next line after a colon."""
+    """A name that may go on in the next line after a colon or an underscore."""
     from markupsafe import Markup
 
-    return Markup(":<wbr>").join(one_line(name).split(":"))
+    return Markup("<wbr>").join(re.split("(?<=[:_])", one_line(name)))
 
 
 @cache

@@ -11,6 +11,7 @@ import numpy as np
 from .blocks import Block, Code, Content, Section, Table, cells, paragraph, points
 from .by_class import Answered, confusion_table, recall_table
 from .learning import run_learning
+from .paper import for_paper
 from .repeating import settings_words
 from .stored import run_texts
 from .wordings import diagnostics, word_for_word
@@ -43,8 +44,7 @@ def run_content(folder: Path) -> Content:
         Section("repeat", "How to repeat it", tuple(_repeat(run))),
     )
     title = f"{run.texts.name} on {run.config['dataset']['name'] or 'other clips'}"
-    paper = tuple(each for each in (figures, *_recalls(run)) if each.rows)
-    return Content(title, tuple(_facts(run).items()), sections, paper)
+    return Content(title, tuple(_facts(run).items()), sections, for_paper((figures, *_recalls(run))))
 
 
 def _facts(run: Run) -> dict[str, str]:
@@ -91,7 +91,7 @@ def _answered(run: Run) -> dict[str, Answered]:
 
 def _recalls(run: Run) -> list[Table]:
     found = _answered(run)
-    return [recall_table("by the epoch chosen", found, found)] if found else []
+    return [recall_table("by the epoch chosen", found, found, f"fold {run.fold}")] if found else []
 
 
 def _confusions(run: Run) -> list[Block]:

@@ -50,6 +50,7 @@ def reproduce(
     out: Path | str | None = None,
     progress: Progress = silence,
     note: Callable[[str], None] = lambda _: None,
+    track: Sequence[str] | None = ("none",),
 ) -> Reproduced:
     """Train the rows of the paper's tables ("table1" to "table5", "tableA", "tableB") beside its figures.
 
@@ -61,11 +62,14 @@ def reproduce(
     `epochs`, and `overrides` (as `--set` takes them) over all. A row in which nothing is drawn takes the
     first seed alone. Equal rows are one run; runs are kept in the workspace and found again by the next call.
     `engine` "local" or "slurm" trains them in processes of their own (see `engine_for`), and `note` is told
-    of those that are begun again.
+    of those that are begun again. `track` names the trackers that follow each run, as in `train`.
     The result is kept in `out`, by default reproductions/<id>/ of the workspace. Raises InputError before
     anything is trained, and Interrupted on Ctrl-C: the same call goes on from there.
     """
+    from dfer_model.tracking import chosen_trackers
+
     place = workspace or Workspace.find()
+    followed = chosen_trackers(track)
     chosen_rows = find_rows(find_tables(_any(tables)), rows)
     known = published_figures(_figure_files(place, published))
     clips = open_dataset(place, dataset)
@@ -82,7 +86,7 @@ def reproduce(
     )
     planned = [plan(study, table, *each) for table, listed in chosen_rows.items() for each in listed]
     where = engine_for(place, engine, jobs, runs_per_gpu, retries, device)
-    runs = _run(planned, study, device, progress, note, where)
+    runs = _run(planned, study, device, progress, note, where, followed)
     result = _result(planned, runs, known, study, out)
     keep(result, runs)
     return result
@@ -157,6 +161,7 @@ def _run(
     progress: Progress,
     note: Callable[[str], None],
     engine: Engine | None,
+    trackers: Sequence[str],
 ) -> dict[tuple[str, int], list[Run]]:
     """The runs of each row, by table and number, each trained once; all rows of a fold and seed first."""
     from dfer_model.errors import Interrupted as ModelInterrupted
@@ -175,7 +180,9 @@ def _run(
     names = [f"{title}: {spec.title}" for spec, title in ordered]
     try:
         with progress("training") as report:
-            done = train_all(specs, study.clips, study.workspace.runs, report, device, names, engine, note)
+            done = train_all(
+                specs, study.clips, study.workspace.runs, report, device, names, engine, note, trackers
+            )
     except (KeyboardInterrupt, ModelInterrupted) as error:
         raise Interrupted(
             "Stopped; finished runs and the last epoch of the one at work are kept in "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +13,16 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from dfer_model.calibration import Calibration, write_calibration
+from dfer_model.data.augmentation import resize
 from dfer_model.data.packed import PackedClips
+from dfer_model.data.video import read_sampled_frames
 from dfer_model.errors import InputError, WorkError
 from dfer_model.export import onnx_file
+from dfer_model.prediction import predict
 from dfer_model.runs import Run
 
+from ..test_prediction import encode
 from .runs_to_export import judged_frames, recorded_logits
 
 Trained = Callable[..., Run]
@@ -53,8 +59,12 @@ def test_it_answers_as_the_run_did(
     np.testing.assert_allclose(one, logits[:1], rtol=1e-4, atol=1e-4)
 
 
-def test_its_metadata_say_how_to_use_it(trained: Trained, packed: PackedClips, tmp_path: Path) -> None:
-    run = trained(epochs=1)
+def test_its_metadata_say_how_to_use_it_and_how_sure_it_may_be(
+    trained: Trained, packed: PackedClips, tmp_path: Path
+) -> None:
+    plain = trained(epochs=1)
+    run = Run.open(Path(shutil.copytree(plain.folder, tmp_path / plain.id)))
+    write_calibration(run, Calibration(4.0, "clips of a test", 3, "f" * 8, ("a", "b", "c")))
     onnx_file.export_onnx(run, tmp_path / "faces.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "faces.onnx", providers=["CPUExecutionProvider"])
     said = session.get_modelmeta().custom_metadata_map
@@ -63,6 +73,14 @@ def test_its_metadata_say_how_to_use_it(trained: Trained, packed: PackedClips, t
     assert json.loads(said["mean"]) == pytest.approx([0.48145466, 0.4578275, 0.40821073])
     assert said["descriptions_sha256"] == run.texts.sha256
     assert str(packed.path).encode() not in (tmp_path / "faces.onnx").read_bytes()
+    assert said["temperature"] == "4.0"
+    video = encode(tmp_path / "video.avi", frames=4)
+    (expected,) = predict(run, [video], "cpu")
+    square = resize(list(read_sampled_frames(video, 4).frames), 32)[None].numpy()
+    logits, probabilities = session.run(["logits", "probabilities"], {"frames": square})
+    np.testing.assert_allclose(probabilities[0], list(expected.probabilities.values()), atol=1e-5)
+    powers = np.exp(logits[0] / 4)
+    np.testing.assert_allclose(probabilities[0], powers / powers.sum(), atol=1e-5)
 
 
 def test_a_graph_that_differs_is_not_kept(
