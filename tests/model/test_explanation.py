@@ -87,6 +87,20 @@ def test_it_rises_above_the_frames_of_the_training_folds(run: Run, clips: Packed
     assert list(explained.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-5)
 
 
+def test_of_many_training_clips_some_are_taken_evenly(
+    run: Run, clips: PackedClips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dfer_model.explanation.REFERENCE_CLIPS", 3)
+    frames = frames_of(clips, int(clips.test_indices(1)[0]))
+    explained = Explainer(run, DESCRIPTORS, clips, device="cpu")(frames, SECONDS)
+    assert explained.reference == "the frames of 3 clips of the training folds on average"
+    taken = clips.train_indices(1)[[0, 2, 5]]  # of 6: 0, 2.5 and 5, halves to the even one
+    others = torch.cat([unit_features(run, frames_of(clips, int(at))) for at in taken])
+    cosines = word_features() @ unit_features(run, frames).T
+    expected = cosines - (word_features() @ others.T).mean(dim=1, keepdim=True)
+    assert explained.evidence.rise == pytest.approx(expected.numpy(), abs=2e-5)
+
+
 def test_the_reference_is_kept_and_serves_without_the_clips(run: Run, clips: PackedClips) -> None:
     frames = frames_of(clips, 0)
     first = Explainer(run, DESCRIPTORS, clips, device="cpu")(frames, SECONDS)
