@@ -1,6 +1,6 @@
 """Are verdicts right as often as they say? Run `python benchmarks/verdicts.py [--trials 1000] [--jobs 2]`.
 
-Draws answers of classifiers whose truth is known and gives them to `dfer_model.statistics`: how often two
+Draws answers of classifiers whose truth is known and gives them to a comparison's statistics: how often two
 equal sets are told apart, which 5 times in 100 may happen, and how often a real difference of three standard
 errors is found, beside what theory gives. Prints the tables of docs/statistics.md. Fails (exit 1) when
 equal sets are told apart more often than that, or real differences found more seldom, beyond the luck of

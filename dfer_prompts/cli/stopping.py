@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 TERMINATED = 128 + signal.SIGTERM
+LOST_S = 5.0  # after which an interrupt that nothing deals with was lost
 
 
 @contextmanager
@@ -22,14 +24,16 @@ def ending_on_sigterm() -> Iterator[None]:
         yield
         return
     had = {number: signal.getsignal(number) for number in _signals()}
-    came = False
+    came: float | None = None
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         nonlocal came
-        came = True
         # A job's end is told to all of its processes, perhaps twice: what is being kept must not be cut off
         # by the second time, nor by what torch raises of workers that have ended.
-        for other in _signals():
+        if came is not None and (time.monotonic() - came < LOST_S or _is_dealt_with()):
+            return
+        came = time.monotonic()
+        for other in _signals()[1:]:
             signal.signal(other, _unheeded)
         raise KeyboardInterrupt
 
@@ -37,7 +41,7 @@ def ending_on_sigterm() -> Iterator[None]:
     try:
         yield
     except SystemExit as ended:
-        raise SystemExit(TERMINATED if came else ended.code) from None
+        raise SystemExit(ended.code if came is None else TERMINATED) from None
     finally:
         for number, handler in had.items():
             signal.signal(number, handler)
@@ -48,8 +52,16 @@ def _is_default() -> bool:
 
 
 def _signals() -> tuple[int, ...]:
-    """More of it, once SIGTERM has come, and children that end."""
+    """SIGTERM, and what is not heeded once it has come: children that end."""
     return (signal.SIGTERM,) if sys.platform == "win32" else (signal.SIGTERM, signal.SIGCHLD)
+
+
+def _is_dealt_with() -> bool:
+    """Whether an interrupt is being handled; a library may have let it fall instead, as numpy can."""
+    error = sys.exc_info()[1]
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _unheeded(_number: int, _frame: FrameType | None) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,13 @@ import torch
 
 from dfer_model.data.packed import PackedClips
 from dfer_model.runs import Run
-from dfer_prompts.cli import main
+from dfer_prompts.cli import main, stopping
 
 from ..model import tiny
 from ..model.data.images import write_clip
 from ..model.resuming import same_result
 
+LOST_S = 10
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no process can be sent SIGTERM there")
 
 
@@ -48,13 +50,17 @@ def ended(command: list[str], monkeypatch: pytest.MonkeyPatch, workspace: Path =
 def terminated_when(
     happened: Callable[[], bool], command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> int | str | None:
-    """Run the command here, send SIGTERM to this process when that has happened, and return its status."""
+    """Run the command here, send SIGTERM to this process when that has happened, and return its status.
+
+    It is sent again where nothing came of it: numpy, for one, lets an interrupt be lost in some places.
+    """
 
     def watch() -> None:
         while not happened() and not over.is_set():
             time.sleep(0.001)
-        if not over.is_set():
+        while not over.is_set():
             os.kill(os.getpid(), signal.SIGTERM)
+            over.wait(LOST_S)
 
     over, before = threading.Event(), signal.getsignal(signal.SIGTERM)
     watching = threading.Thread(target=watch)
@@ -70,7 +76,7 @@ def terminated_when(
 
 PROGRAM = """
 import sys
-from dfer_prompts.cli import main
+from dfer_prompts.cli import main, stopping
 from tests.model import tiny
 
 if __name__ == "__main__":
@@ -106,6 +112,45 @@ def test_a_training_whose_processes_are_all_terminated_goes_on(
     for workspace in (isolated, whole):
         assert ended([*words("train", packed, "--descriptions", "v1@2")], monkeypatch, workspace) == 0
     assert same_result(Run.open(folder), Run.open(*whole.glob("runs/*")))
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.05)
+
+
+def test_an_interrupt_that_a_library_lets_fall_can_be_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    @stopping.ending_on_sigterm()
+    def work() -> None:
+        with suppress(KeyboardInterrupt):
+            terminate()
+        terminate()  # too soon: it may still be on its way
+        time.sleep(0.2)
+        with pytest.raises(KeyboardInterrupt):
+            terminate()
+        raise SystemExit(130)
+
+    monkeypatch.setattr(stopping, "LOST_S", 0.2)
+    with pytest.raises(SystemExit) as ended:
+        work()
+    assert ended.value.code == 143
+
+
+def test_a_second_time_cuts_off_nothing_that_is_being_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = []
+
+    @stopping.ending_on_sigterm()
+    def work() -> None:
+        try:
+            terminate()
+        finally:
+            terminate()
+            kept.append("all of it")
+
+    monkeypatch.setattr(stopping, "LOST_S", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert kept == ["all of it"]
 
 
 def test_a_comparison_says_what_is_kept(

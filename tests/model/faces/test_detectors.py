@@ -39,6 +39,9 @@ def test_a_large_frame_is_looked_at_in_small_and_answered_in_its_own_pixels(test
     large = np.repeat(np.repeat(small, 4, axis=0), 4, axis=1)
     (one,), (other,) = yunet(small), yunet(large)
     np.testing.assert_allclose(np.array(other.box) / 4, one.box, atol=8)
+    assert one.landmarks is not None
+    assert other.landmarks is not None
+    np.testing.assert_allclose(np.array(other.landmarks) / 4, one.landmarks, atol=8)
 
 
 def test_haar_finds_a_face_from_the_front(test_data: Path) -> None:
@@ -47,6 +50,11 @@ def test_haar_finds_a_face_from_the_front(test_data: Path) -> None:
     left, top, right, bottom = face.box
     assert left < 280 < right  # the middle of the face, 280 x 270
     assert top < 270 < bottom
+
+
+def test_haar_finds_a_face_in_the_dark(test_data: Path) -> None:
+    bright = picture(test_data, "single_face.jpg")
+    assert len(Haar()(bright // 10)) == 1
 
 
 @pytest.mark.parametrize("name", ["yunet", "haar"])

@@ -46,6 +46,12 @@ def test_where_windows_overlap_their_mean_is_said() -> None:
     assert [told.at(4), told.at(-0.1), told.at(6)] == [None, None, None]
 
 
+def test_a_single_frame_has_its_moment() -> None:
+    found = moments([said(3, 3, 0.9)]).at(3)
+    assert found is not None
+    assert found[0] == pytest.approx(0.9)
+
+
 def test_a_timeline_has_the_shares_over_time(tmp_path: Path) -> None:
     drawn = draw_timeline(tmp_path / "t.png", [said(0, 1, 0.75), said(1, 2, 0.25), said(0, 2, 0.5, 2)], NAMES)
     assert drawn == 2

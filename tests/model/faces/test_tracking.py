@@ -56,9 +56,16 @@ def test_a_face_that_was_long_away_is_another_track() -> None:
     assert other.frames.tolist() == list(range(31, 40))
 
 
-def test_in_a_slow_video_a_face_is_waited_for_by_frames() -> None:
-    (path,) = tracked([[face(10)] if i % 4 else [] for i in range(1, 20)], rate=1)
-    assert len(path.frames) == 19
+@pytest.mark.parametrize(("away", "tracks"), [(12, 1), (14, 2)])
+def test_in_a_usual_video_a_face_is_waited_for_by_half_a_second(away: int, tracks: int) -> None:
+    frames = [[face(10)] if i < 10 or i >= 10 + away else [] for i in range(40)]
+    assert len(tracked(frames)) == tracks
+
+
+@pytest.mark.parametrize(("away", "tracks"), [(5, 1), (6, 2)])
+def test_in_a_slow_video_a_face_is_waited_for_by_frames(away: int, tracks: int) -> None:
+    frames = [[face(10)] if i < 10 or i >= 10 + away else [] for i in range(30)]
+    assert len(tracked(frames, rate=1)) == tracks
 
 
 def test_what_flares_up_is_no_face_but_a_single_frame_is_enough_of_a_picture() -> None:

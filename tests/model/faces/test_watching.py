@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from dfer_model.data.images import Pixels
 from dfer_model.data.video import TimedFrame
 from dfer_model.errors import InputError, NoFace
 from dfer_model.faces.crops import cut, face_square
 from dfer_model.faces.detectors import Detector, Face, YuNet
-from dfer_model.faces.footage import Footage, open_footage
+from dfer_model.faces.footage import Footage, open_footage, videos_in
 from dfer_model.faces.outputs import FaceFolder
 from dfer_model.faces.predicting import Judge
 from dfer_model.faces.watching import Watching, face_frames, follow, shown
@@ -97,6 +97,37 @@ def test_what_is_shown_of_a_window_is_the_faces_of_its_frames(tmp_path: Path) ->
     assert given[1][1][1].max() == 0  # frame 43 was missed: the place is kept, the face is not there
 
 
+class Beside:
+    """Finds a small face and a large one in every frame."""
+
+    name = "beside"
+
+    def __call__(self, pixels: Pixels) -> list[Face]:
+        return [Face((0, 0, 8, 8), 1.0), Face((20, 10, 40, 30), 1.0)]
+
+
+def test_windows_of_two_faces_come_as_soon_as_they_are_full() -> None:
+    footage, watching = Reel(100).footage(), Watching(Beside(), track="all", spacing=Spacing(2, 1))
+    followed = follow(footage, watching.detector)
+    assert (followed.frames, followed.seconds, followed.size) == (100, 4.0, (64, 48))
+    planned = [window for path in followed.tracks for window in windows(path, watching.spacing, 4)]
+    given = [window for window, _ in shown(footage, followed.tracks, planned, watching)]
+    assert [(window.track, window.start) for window in given] == [
+        (1, 0.0), (2, 0.0), (1, 1.0), (2, 1.0), (1, 2.0), (2, 2.0),
+    ]  # fmt: skip
+
+
+def test_what_is_said_of_two_faces_is_in_the_order_of_the_faces(run: Run) -> None:
+    watching = Watching(Beside(), track="all", spacing=Spacing(2, 1))
+    said = Judge.of(run, "cpu").watch(Reel(75).footage(), watching).predictions
+    assert [(each.track, each.start) for each in said] == [(1, 0.0), (1, 1.0), (2, 0.0), (2, 1.0)]
+
+
+def test_a_clip_is_packed_as_its_largest_face() -> None:
+    frames = list(face_frames(Reel(5).footage(), Watching(Beside(), margin=0.0)))
+    assert [(frame.shape, frame.min()) for frame in frames] == [((20, 20, 3), 255)] * 5
+
+
 @pytest.mark.parametrize("detector", [Bright(), None])
 def test_a_long_video_is_not_held(run: Run, detector: Detector | None) -> None:
     gc.collect()
@@ -146,6 +177,25 @@ def test_every_face_or_one_of_a_picture(run: Run, test_data: Path) -> None:
     largest = judge.watch(footage, Watching(yunet))
     areas = [path.size for path in every.followed.tracks]
     assert [each.track for each in largest.predictions] == [int(np.argmax(areas)) + 1]
+
+
+def test_a_picture_that_lies_on_its_side_is_set_upright(tmp_path: Path) -> None:
+    lying = Image.new("RGB", (40, 20), "blue")
+    lying.paste("red", (0, 0, 20, 20))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # its left side is its top
+    lying.save(tmp_path / "lying.jpg", exif=exif, quality=95)
+    (frame,) = open_footage(tmp_path / "lying.jpg").frames()
+    assert frame.pixels.shape == (40, 20, 3)
+    assert frame.pixels[10, 10].argmax() == 0
+    assert frame.pixels[30, 10].argmax() == 2
+
+
+def test_videos_of_a_folder_in_natural_order(tmp_path: Path) -> None:
+    for name in ("clip10.mp4", "CLIP2.MP4", "clip1.avi", ".hidden.mp4", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.mp4").mkdir()
+    assert [path.name for path in videos_in(tmp_path)] == ["clip1.avi", "CLIP2.MP4", "clip10.mp4"]
 
 
 def test_the_frames_of_a_clip_that_is_packed(test_data: Path) -> None:

@@ -31,6 +31,7 @@ def spans(seconds: np.ndarray, spacing: Spacing) -> list[tuple[float, float]]:
         (30, Spacing(2), [(0, 2), (1, 3)]),
         (25, Spacing(1, 1), [(0, 1), (1, 2), (1.5, 2.5)]),
         (30, Spacing(1, 2), [(0, 1), (2, 3)]),
+        (25, Spacing(1, 2), [(0, 1)]),
         (5, Spacing(4), [(0, 0.5)]),
         (1, Spacing(), [(0, 0)]),
     ],
@@ -49,6 +50,13 @@ def test_the_whole_of_a_short_track_is_sampled_as_a_test_does() -> None:
     assert window.box == (10, 20, 50, 80)
     (window,) = windows(path(np.arange(50) / 25), Spacing(), frames=4, segments=2)
     assert window.rows == tuple(row for each in sample_test_segments(50, 4, 2) for row in each)
+
+
+def test_the_box_of_a_window_is_the_usual_one_of_its_frames() -> None:
+    leaping = path(np.arange(5) / 25)
+    leaping.boxes[4] += 1000
+    (window,) = windows(leaping, Spacing(), frames=4)
+    assert window.box == (10, 20, 50, 80)
 
 
 def test_each_frame_is_in_a_window_of_a_video_of_any_rate() -> None:
