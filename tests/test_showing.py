@@ -34,8 +34,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four seconds: noise of one colour, then of another."""
     rng = np.random.default_rng(0)
     frames = [
-        decode_pixels(tiny.png(tiny.COLOURS["happiness" if at < 20 else "fear"], rng, 64))
-        for at in range(40)
+        decode_pixels(tiny.png(tiny.COLOURS["happiness" if at < 20 else "fear"], rng, 64)) for at in range(40)
     ]
     return write(tmp_path_factory.mktemp("video") / "two.mkv", frames)
 
