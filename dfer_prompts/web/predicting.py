@@ -45,8 +45,8 @@ def predict_tab(workspace: Workspace, page: gr.Blocks, most_mb: int) -> None:
             with gr.Accordion("How it is watched", open=False):
                 faces = gr.Radio(list(FACES), value=next(iter(FACES)), label="Faces")
                 track = gr.Radio(list(TRACKS), value=next(iter(TRACKS)), label="Which of them")
-                window = gr.Number(label="Seconds of a window", placeholder="4, or all of a short video")
-                stride = gr.Number(label="Seconds to the next", placeholder="half a window")
+                window = gr.Number(0, label="Seconds of a window", info="0: 4, or all of a short video")
+                stride = gr.Number(0, label="Seconds to the next", info="0: half a window")
             evidence = gr.Checkbox(label="Show which descriptors speak for it", value=True)
             ask = gr.Button("Predict", variant="primary")
         with gr.Column(scale=5, min_width=320):
@@ -65,6 +65,7 @@ def predict_tab(workspace: Workspace, page: gr.Blocks, most_mb: int) -> None:
         [run, video, faces, track, window, stride, evidence],
         [answer, speaks, video],
         concurrency_limit=1,
+        show_progress_on=video,
     )
 
 
@@ -95,6 +96,7 @@ def answering(workspace: Workspace) -> Callable[..., Iterator[tuple[Any, ...]]]:
             "stride": stride or None,
         }
         try:
+            yield fragment("said", lines=[f"Watching {path.name}."]), "", gr.skip()
             _require_no_list(path)
             shown = audiences.show(run, path, name=path.name, progress=watching, **how)
             answer = answer_shown(shown)

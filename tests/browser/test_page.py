@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 import dfer_prompts
+from dfer_model.errors import InputError
 from dfer_prompts import load
+from dfer_prompts.studies.finished import finished_runs
 from dfer_prompts.workspace import Workspace
 
 from ..model import tiny
@@ -203,7 +205,10 @@ def test_a_bad_video_is_the_sentence_of_the_command_line(page: Page, server: Ser
     page.see("video")
     page.press("Predict")
     said = page.see("#answer .problem").inner_text()
-    assert said.startswith("cut.mp4")
+    (run,) = (each.id for each in finished_runs(Workspace(server.workspace)) if each.what == "hostile")
+    with pytest.raises(InputError) as raised:
+        dfer_prompts.predict(run, [bad], faces="auto", workspace=Workspace(server.workspace))
+    assert said.split() == str(raised.value).replace(str(bad), "cut.mp4").split()
     assert uploads(server) == []
 
 

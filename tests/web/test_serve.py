@@ -192,7 +192,7 @@ def file(path: str) -> dict[str, Any]:
 
 def watching(path: str) -> list[Any]:
     """What the button Predict is given for a file."""
-    return ["0-fold1-seed1", file(path), "found", "the largest at a time", None, None, False]
+    return ["0-fold1-seed1", file(path), "found", "the largest at a time", 0, 0, False]
 
 
 def test_a_list_of_other_files_is_not_followed_and_no_upload_stays(server: Server, session: str) -> None:
