@@ -79,6 +79,13 @@ def test_command_blocks_of_the_guide_run_in_order(processes: Forks, workspace: P
     assert (workspace / "cosines.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_its_pictures_are_there_and_small() -> None:
+    shown = re.findall(r"^!\[.+\]\((docs/pictures/.+?)\)$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    assert {Path(each).stem for each in shown} == {"pipeline", "timeline", "report", "demo"}
+    for each in shown:
+        assert 1000 < (ROOT / each).stat().st_size < 300_000, each
+
+
 def test_make_targets_exist() -> None:
     targets = re.findall(r"^make (\S+)", "\n".join(blocks("bash")), re.MULTILINE)
     assert targets == ["demo", "test"]

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from dfer_model.calibration import Calibration, write_calibration
 from dfer_model.data.packed import PackedClips
+from dfer_model.runs import Run
 from dfer_prompts import InputError, Workspace, report
 from dfer_prompts.classes import load_class_set
 from dfer_prompts.cli import main
@@ -280,10 +282,12 @@ def test_runs_and_comparisons_of_runs_have_reports(
     for name in ("v1@2", "v1@4"):
         command("train", "--descriptions", name, *quick(packed))
     ids = sorted(path.name for path in Path("runs").iterdir())
+    write_calibration(Run.open(Path("runs") / ids[0]), Calibration(2.5, "clips of a test", 3, "f" * 8, ()))
     command("report", ids[0], "--out", "run.html")
     page = Page(Path("run.html"))
     measured = json.loads((Path("runs") / ids[0] / "result.json").read_text())["measures"]["last"]
     assert f"{measured['uar']:.1f}" in page.text
+    assert "probabilities are those of the logits divided by 2.5, fitted on 3 clips of a test" in page.text
     assert "Recall of each class in percent, by the epoch chosen, fold 1" in page.text
     assert not any("all folds" in each or "over seeds" in each for each in page.text)
     (again,) = commands(Path("run.html"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -52,7 +53,7 @@ def report(
     from . import pages
 
     write = {"html": pages.html, "markdown": pages.markdown, "latex": pages.latex}[chosen]
-    write_atomically(path, write(_content(folder)))
+    write_atomically(path, _written(folder, write))
     return Report(path, chosen, folder)
 
 
@@ -71,15 +72,20 @@ def _format(out: Path | None, given: str | None) -> Format:
 
 
 def _content(folder: Path) -> Content:
-    """What there is to say of it. Raises InputError where what is stored does not hold together."""
+    """What there is to say of it."""
+    if (folder / RECORD).is_file():
+        from .comparison import comparison_content
+
+        return comparison_content(folder)
+    from .single import run_content
+
+    return run_content(folder)
+
+
+def _written(folder: Path, write: Callable[[Content], str]) -> str:
+    """The report's text. Raises InputError where what is stored does not hold together."""
     try:
-        if (folder / RECORD).is_file():
-            from .comparison import comparison_content
-
-            return comparison_content(folder)
-        from .single import run_content
-
-        return run_content(folder)
+        return write(_content(folder))
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise InputError(f"what {folder} holds is damaged ({said})\n{AGAIN}") from error

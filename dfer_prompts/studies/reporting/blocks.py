@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 MANY = 25  # columns, from which the cells of a heat map are small
@@ -43,11 +43,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG, and what stands below it."""
+    """A figure, and what stands below it; it is drawn when it is asked for, which only a page does."""
 
     caption: str
-    svg: str
+    draw: Callable[[], str]
     kind: str = "picture"
+
+    @property
+    def svg(self) -> str:
+        """The figure as SVG."""
+        return self.draw()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -52,9 +53,9 @@ def learning_pictures(
         if drawn:
             ends = "; ".join(f"{each.name} {each.values[-1]:.3g}" for each in drawn)
             label = f"{title} over epochs, {measure}; at the last one: {ends}"
-            svg = curves(f"learning-{measure}-{what}", label, ("epoch", title), drawn, {})
+            draw = partial(curves, f"learning-{measure}-{what}", label, ("epoch", title), drawn, {})
             caption = f"{measure}: {title}{_averaged(by_set)}."
-            pictures.append(Picture(caption, svg))
+            pictures.append(Picture(caption, draw))
     return pictures
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from .blocks import Block, Cell, Folded, Picture, Section, Table, cells, paragraph
@@ -147,11 +148,11 @@ def _picture(of: Stored, measure: str) -> Picture:
         for each, it in found
     ]
     label = f"UAR in percent, {measure}: " + "; ".join(f"{row.name} {row.value:.1f}" for row in rows)
-    svg = intervals(f"figures-{measure}", label, "UAR in percent", rows, _chance(of, measure))
+    draw = partial(intervals, f"figures-{measure}", label, "UAR in percent", rows, _chance(of, measure))
     caption = (
         f"{TITLES.get(measure, measure)}. UAR with 95% intervals; grey and hollow: controls; dotted: chance."
     )
-    return Picture(caption, svg)
+    return Picture(caption, draw)
 
 
 def _chance(of: Stored, measure: str) -> float:
@@ -176,11 +177,11 @@ def _difference_pictures(measure: str, pairs: list[dict[str, Any]]) -> list[Pict
         ]  # fmt: skip
         told = "; ".join(f"{row.name} {row.value:+.1f} ({row.low:+.1f} to {row.high:+.1f})" for row in rows)
         label = f"Difference in UAR from {other}, {measure}: {told}"
-        svg = intervals(
-            f"differences-{measure}-{number}", label, "difference in UAR, points", rows, 0.0, True
+        draw = partial(
+            intervals, f"differences-{measure}-{number}", label, "difference in UAR, points", rows, 0.0, True
         )
         caption = f"{measure}: each set minus {other}. Full marks: better or worse; hollow: not told apart."
-        pictures.append(Picture(caption, svg))
+        pictures.append(Picture(caption, draw))
     return pictures
 
 
@@ -201,12 +202,13 @@ def _shots(of: Stored, measure: str) -> list[Block]:
     ]  # fmt: skip
     label = f"UAR over the number of training clips of each class, {measure}; the table has the figures"
     ticks = {float(place): each for place, each in enumerate(shots)}
-    svg = curves(f"shots-{measure}", label, ("training clips of each class", "UAR in percent"), drawn, ticks)
+    named = ("training clips of each class", "UAR in percent")
+    draw = partial(curves, f"shots-{measure}", label, named, drawn, ticks)
     rows = tuple(cells(each["name"], *(shown(point) for point in each[key].values())) for each in of.sets)
     title = f"UAR in percent by training clips of each class, {measure}; 0 is untrained"
     spread = _spread(rows, ", ± one standard deviation over seeds")
     caption = f"{measure}: UAR over training clips of each class{spread}."
-    return [Picture(caption, svg), Table(f"shots-{measure}", title, ("set", *shots), rows)]
+    return [Picture(caption, draw), Table(f"shots-{measure}", title, ("set", *shots), rows)]
 
 
 def _chosen(of: Stored) -> list[Block]:

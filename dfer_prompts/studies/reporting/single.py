@@ -48,6 +48,7 @@ def run_content(folder: Path) -> Content:
 
 
 def _facts(run: Run) -> dict[str, str]:
+    from dfer_model.calibration import read_calibration
     from dfer_model.report.card import settings_in_words
 
     result = run.result
@@ -58,6 +59,8 @@ def _facts(run: Run) -> dict[str, str]:
     }
     if clips := result.get("clips"):
         facts["clips"] = f"{clips['train']} to train on, {clips['test']} to judge"
+    if known := read_calibration(run):
+        facts["calibration"] = known.in_words()
     if created := run.config.get("created"):
         facts["begun"] = str(created)
     return facts
