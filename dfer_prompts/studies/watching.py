@@ -57,6 +57,7 @@ def audience(
     window: float | None = None,
     stride: float | None = None,
     margin: float | None = None,
+    every: int = 1,
     workspace: Workspace | None = None,
     device: str = "auto",
 ) -> Audience:
@@ -65,7 +66,8 @@ def audience(
     `faces` is how faces are found: "auto" (YuNet where its file is given, or was fetched before, else Haar),
     "yunet" (fetched once), "haar", "none" (frames are taken whole) or "given" (they are faces already).
     `face_model` is YuNet's ONNX file, by default `face_model` of `dfer.yaml`. `track` is "largest", "all" or
-    a track's number; `window` and `stride` are seconds; `margin` is of a face's longer side.
+    a track's number; `window` and `stride` are seconds; `margin` is of a face's longer side; faces are looked
+    for in every `every`-th frame.
     Raises InputError for what is no finished run, and for options that make no sense.
     """
     if faces not in FACES:
@@ -85,7 +87,7 @@ def audience(
     detector, note = None, WHOLE_FRAMES if faces == "none" else None
     if faces not in ("none", "given"):
         detector, note = choose_detector(faces, face_model or place.face_model)
-    watching = Watching(detector, track, spacing, MARGIN if margin is None else margin)
+    watching = Watching(detector, track, spacing, MARGIN if margin is None else margin, every)
     frames_are = {"none": "whole", "given": "given"}.get(faces, "faces")
     if isinstance(found, PretrainedModel):
         judge = Judge(found.model, tuple(found.class_names), found.settings, found.device)
@@ -152,6 +154,7 @@ def predict(
     window: float | None = None,
     stride: float | None = None,
     margin: float | None = None,
+    every: int = 1,
     workspace: Workspace | None = None,
     device: str = "auto",
 ) -> list[Prediction]:
@@ -172,6 +175,7 @@ def predict(
         window=window,
         stride=stride,
         margin=margin,
+        every=every,
         workspace=workspace,
         device=device,
     )
