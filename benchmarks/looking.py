@@ -4,9 +4,9 @@ The faces of a video of one's own are found and followed by looking in every fra
 and in every second, fifth and tenth. For each it prints how much faster that pass over the video is, the
 median of interleaved rounds; how many of the plain way's boxes it has; and the least overlap (intersection
 over union) of a box with the plain way's on the same frame. With `--run FOLDER`, a run's, it says too by how
-many points of a hundred a probability changes at most, in windows of a second. `--face-model FILE` is YuNet's.
-Some seconds of video take a minute. Fails (exit 1) where looking in every fifth frame is not twice as fast, or
-a box overlaps by less than 0.8.
+many points of a hundred a probability changes at most, in windows of a second; `--face-model` is YuNet's.
+A few seconds of video take a minute. Fails (exit 1) where looking in every fifth frame is not twice as fast,
+or a box overlaps by less than 0.8.
 """
 
 from __future__ import annotations
