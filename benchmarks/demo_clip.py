@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dfer_model.clip import Clip, load_clip, load_demo_clip
+from dfer_model.classifiers.clip import Clip, load_clip, load_demo_clip
 from dfer_model.data.drawn import CLASS_NAMES
 from dfer_model.demo_clip.judging import (
     JUDGING,

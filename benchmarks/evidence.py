@@ -36,10 +36,10 @@ from dfer_model.data.loading import ClipDataset
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.sampling import sample_test
 from dfer_model.demo_clip.captions import AT_REST, SEEN
-from dfer_model.explanation import Explainer
+from dfer_model.inference.explanation import Explainer
 from dfer_model.runs import Run, RunSpec
 from dfer_model.settings import preset
-from dfer_model.training import train_run
+from dfer_model.training.training import train_run
 from dfer_prompts import load
 from dfer_prompts.studies.texts import class_texts, descriptor_texts
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from dfer_model.data.drawn import draw_dataset
 from dfer_model.data.packed import PackedClips
-from dfer_model.devices import use_one_thread
+from dfer_model.hardware.devices import use_one_thread
 from dfer_prompts import DescriptionStore, Workspace, compare, facs_set, load_class_set
 from dfer_prompts.cli.configuration import numbers
 from dfer_prompts.cli.output import progress

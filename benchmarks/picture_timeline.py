@@ -22,8 +22,8 @@ from dfer_model.data.drawn.face import render
 from dfer_model.data.drawn.motion import Track, draw_track
 from dfer_model.data.drawn.units import CLASS_NAMES
 from dfer_model.data.packed import PackedClips
-from dfer_model.explanation import Explainer
 from dfer_model.faces.moments import class_colours, moments
+from dfer_model.inference.explanation import Explainer
 from dfer_model.runs import Run
 from dfer_prompts import load, predict
 from dfer_prompts.studies.texts import descriptor_texts

@@ -30,10 +30,10 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from results import record
 from torch import Tensor
 
-from dfer_model.clip import Clip, load_clip
+from dfer_model.classifiers.clip import Clip, load_clip
+from dfer_model.classifiers.dfer_clip import DferClip
 from dfer_model.data.drawn import CLASS_NAMES, draw_dataset
 from dfer_model.data.packed import PackedClips
-from dfer_model.dfer_clip import DferClip
 from dfer_model.runs import ClassTexts
 from dfer_model.screening.features import KeptFeatures
 from dfer_model.screening.grouping import groups

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .classifier import Classifier
+from .classifiers.classifier import Classifier
 from .errors import InputError, WorkError
 from .files import replacing
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
-from .cores import cores
+from .hardware.cores import cores
 
 PACKAGE = "dfer-prompts"
 OLDEST_PYTHON = (3, 11)
@@ -221,7 +221,7 @@ def clip_findings() -> Iterator[Finding]:
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg
 
-    from .clip_weights import cached
+    from .classifiers.clip_weights import cached
 
     name, tag = DEFAULT_CLIP
     if path := cached(get_pretrained_cfg(name, tag)):

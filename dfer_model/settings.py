@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from .cores import cores
 from .errors import InputError, unknown
+from .hardware.cores import cores
 
 
 def _split(value: object) -> object:

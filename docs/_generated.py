@@ -19,7 +19,15 @@ from dfer_prompts.cli.app import app
 ROOT = Path(__file__).parent.parent
 WIDTH = 80  # columns of a help text
 DEMO = "dfer_model/demo_clip/README.md"
-MODEL = ("dfer_clip", "prompt_learner", "temporal", "strategies", "training", "metrics", "statistics")
+MODEL = (
+    "classifiers.dfer_clip",
+    "classifiers.prompt_learner",
+    "classifiers.temporal",
+    "classifiers.strategies",
+    "training.training",
+    "metrics",
+    "statistics.statistics",
+)
 
 
 def write(page: str, text: str) -> None:

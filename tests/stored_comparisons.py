@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from dfer_model.comparison import Answers, Measured, compare
 from dfer_model.metrics import measures
 from dfer_model.settings import preset
+from dfer_model.statistics.comparison import Answers, Measured, compare
 from dfer_prompts import load
 
 FACES = load("v1").class_names

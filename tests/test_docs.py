@@ -31,7 +31,7 @@ LOADING = {"src", "srcset", "data", "poster"}
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Forks]:
-    with forks(modules=("dfer_model.training",)) as started:
+    with forks(modules=("dfer_model.training.training",)) as started:
         yield started
 
 

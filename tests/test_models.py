@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import yaml
 
-from dfer_model.calibration import Calibration, write_calibration
 from dfer_model.data.packed import PackedClips
 from dfer_model.errors import InputError as ModelInputError
+from dfer_model.inference.calibration import Calibration, write_calibration
 from dfer_model.runs import Run
 from dfer_prompts import Workspace, evaluate, export_model, from_pretrained, load, predict, push_model, train
 from dfer_prompts.errors import InputError, WorkError
 
 from .model import tiny
 from .model.export.runs_to_export import judged_frames, recorded_logits
-from .model.test_prediction import encode
+from .model.inference.test_prediction import encode
 from .prompts.hub import TOKEN, FakeHub, serve
 
 QUICK = ["epochs=1", "frames=2", "contexts=2", "batch_size=4", "workers=0"]

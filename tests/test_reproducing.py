@@ -15,8 +15,8 @@ import pytest
 
 from dfer_model.data.packed import PackedClips
 from dfer_model.metrics import measures
-from dfer_model.run_writer import write_json
 from dfer_model.runs import Predictions, Run, write_predictions
+from dfer_model.training.run_writer import write_json
 from dfer_prompts import Workspace, load, reproduce
 from dfer_prompts.errors import InputError, Interrupted
 from dfer_prompts.studies.reproducing.planning import Study, plan, row_settings

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dfer_model.data.images import decode_pixels
-from dfer_model.training import train_run
+from dfer_model.training.training import train_run
 from dfer_prompts import InputError, Workspace, predict
 from dfer_prompts.studies import showing
 from dfer_prompts.studies.finished import comparisons, finished, finished_run_named, finished_runs

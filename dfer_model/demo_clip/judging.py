@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dfer_model.clip import Clip
+from dfer_model.classifiers.clip import Clip
 from dfer_model.data.drawn import CLASS_NAMES, draw_identity, draw_track, draw_view, expression_units, render
 from dfer_model.data.sampling import sample_test
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dfer_model.clip import Clip, clip_from_config, save_demo_clip
+from dfer_model.classifiers.clip import Clip, clip_from_config, save_demo_clip
 from dfer_model.data.drawn.units import CLASS_NAMES, UNITS
 
 from .captions import Captioner, training_face

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from submitit.core.core import Job
 
-from ..claims import taken
+from dfer_model.training.claims import taken
+from dfer_model.training.run_writer import recorded_epochs
+
 from ..errors import WorkError
-from ..run_writer import recorded_epochs
 from ..runs import RunSpec
 from .engine import Engine, Task
 from .signals import unbroken

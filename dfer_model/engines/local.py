@@ -15,7 +15,8 @@ from typing import Any
 from submitit.core.core import Job
 from submitit.local.local import LocalExecutor
 
-from ..cores import cores
+from dfer_model.hardware.cores import cores
+
 from ..errors import InputError, WorkError
 from .signals import unbroken
 from .work import Work
@@ -120,7 +121,7 @@ def visible_gpus(device: str) -> tuple[str, ...]:
     """
     import torch
 
-    from ..devices import choose_device
+    from dfer_model.hardware.devices import choose_device
 
     if choose_device(device).type == "cpu":
         return ()

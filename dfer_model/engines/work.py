@@ -18,7 +18,8 @@ from typing import Any, Literal, NamedTuple, NoReturn
 from submitit.core.job_environment import JobEnvironment
 from submitit.core.utils import DelayedSubmission
 
-from ..claims import taken
+from dfer_model.training.claims import taken
+
 from ..errors import BusyError, DferModelError, InputError, Interrupted, LostError
 from ..runs import RunSpec
 
@@ -128,10 +129,11 @@ class Work:
             return Outcome("failed", str(error))
 
     def _trained(self, spec: RunSpec) -> Outcome:
+        from dfer_model.training.tracking import Tracking
+        from dfer_model.training.training import train_run
+
         from ..data.packed import PackedClips
         from ..data.streaming import StreamedClips
-        from ..tracking import Tracking
-        from ..training import train_run
 
         streamed = isinstance(spec.dataset, str)
         clips = StreamedClips.open(spec.dataset) if streamed else PackedClips.open(spec.dataset)

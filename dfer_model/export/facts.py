@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from ..batches import pixel_scale
-from ..calibration import checked_temperature, read_calibration
+from dfer_model.feeding.batches import pixel_scale
+from dfer_model.inference.calibration import checked_temperature, read_calibration
+
 from ..errors import InputError
 from ..runs import ClassTexts, Run
 

@@ -8,10 +8,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
+from dfer_model.inference.trained_model import load_trained
+
 from ..errors import InputError
 from ..files import replacing
 from ..runs import Run
-from ..trained_model import load_trained
 from .facts import described_run, facts
 
 WEIGHTS = "model.safetensors"

@@ -17,9 +17,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from dfer_model.inference.trained_model import TrainedModel, load_trained
+
 from ..errors import InputError, WorkError
 from ..runs import Run
-from ..trained_model import TrainedModel, load_trained
 from .facts import facts
 
 NEEDED = ("onnx", "onnxruntime", "onnxscript")

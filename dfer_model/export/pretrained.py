@@ -7,12 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..devices import choose_device, precision
+from dfer_model.hardware.devices import choose_device, precision
+from dfer_model.inference.prediction import Prediction, predict_video
+from dfer_model.inference.trained_model import TrainedModel, load_model, load_trained
+
 from ..errors import InputError
-from ..prediction import Prediction, predict_video
 from ..runs import Run
 from ..settings import Settings
-from ..trained_model import TrainedModel, load_model, load_trained
 from .model_file import WEIGHTS, read_model_file
 
 

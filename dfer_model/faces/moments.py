@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dfer_model.prediction import Prediction
+from dfer_model.inference.prediction import Prediction
 
 # Of the classes in their order, and again from the first on; told apart by most who see few colours.
 COLOURS = (

@@ -14,7 +14,7 @@ import pyarrow.parquet as parquet
 
 from dfer_model.data.images import Pixels, encode_jpeg
 from dfer_model.files import replacing
-from dfer_model.prediction import Prediction
+from dfer_model.inference.prediction import Prediction
 
 from .footage import Footage
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from dfer_model.data.images import Pixels
 from dfer_model.errors import InputError
 from dfer_model.files import replacing
-from dfer_model.prediction import Prediction
+from dfer_model.inference.prediction import Prediction
 
 from .moments import Moments, by_track, class_colours, moments
 from .predicting import Watched

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from dfer_model.data.images import Pixels
-from dfer_model.devices import choose_device
-from dfer_model.prediction import Prediction, class_probabilities
+from dfer_model.hardware.devices import choose_device
+from dfer_model.inference.prediction import Prediction, class_probabilities
+from dfer_model.inference.trained_model import TrainedModel, load_trained
 from dfer_model.runs import Run
 from dfer_model.settings import Settings
-from dfer_model.trained_model import TrainedModel, load_trained
 
 from .footage import Footage
 from .tracking import FacePath

@@ -17,7 +17,7 @@ import numpy as np
 from dfer_model.data.images import Pixels
 from dfer_model.data.video import TimedFrame
 from dfer_model.errors import InputError, WorkError
-from dfer_model.prediction import Prediction
+from dfer_model.inference.prediction import Prediction
 
 from .camera import Source
 from .detectors import Face

@@ -11,7 +11,7 @@ import numpy as np
 
 from dfer_model.errors import InputError
 from dfer_model.files import replacing
-from dfer_model.prediction import Prediction
+from dfer_model.inference.prediction import Prediction
 from dfer_model.report.figures import check_picture
 
 from .moments import COLOURS, MOMENT, by_track, class_colours, moments

@@ -18,15 +18,16 @@ import torch
 import yaml
 from torch import Tensor
 
+from dfer_model.classifiers.clip import Clip, clip_identity, load_clip
+from dfer_model.classifiers.clip_weights import fit, in_open_clip_names
+from dfer_model.classifiers.dfer_clip import DferClip
+from dfer_model.classifiers.prompt_learner import Position, PromptLearner
+from dfer_model.training.run_writer import versions, write_json
+
 from ..checkpoints import save_weights
-from ..clip import Clip, clip_identity, load_clip
-from ..clip_weights import fit, in_open_clip_names
-from ..dfer_clip import DferClip
 from ..errors import InputError
 from ..files import write_text
-from ..prompt_learner import Position, PromptLearner
 from ..report.card import imported_card
-from ..run_writer import versions, write_json
 from ..runs import FORMAT_VERSION, ClassTexts, Run
 from ..settings import PRESETS, Settings, with_overrides
 from .parts import Parts, parts_of

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..clip import Clip
+from dfer_model.classifiers.clip import Clip
+
 from ..errors import InputError
 from ..runs import ClassTexts
 from .parts import Parts

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from dfer_model.calibration import read_calibration
+from dfer_model.inference.calibration import read_calibration
 from dfer_model.runs import Run
 from dfer_model.settings import PRESETS, STRATEGIES, Settings, preset, strategy
 

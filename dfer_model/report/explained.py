@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from dfer_model.explanation import WHAT_IT_IS, Explanation
+from dfer_model.inference.explanation import WHAT_IT_IS, Explanation
 
 from .figures import drawn
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dfer_model.comparison import Comparison, Figure, SetFigures
 from dfer_model.files import replacing
+from dfer_model.statistics.comparison import Comparison, Figure, SetFigures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,12 +21,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..clip import Clip, clip_identity
+from dfer_model.classifiers.clip import Clip, clip_identity
+from dfer_model.hardware.devices import choose_device
+from dfer_model.inference.evaluation import Report, tower_features
+
 from ..data.augmentation import Augmentation
 from ..data.loading import ClipDataset
 from ..data.packed import PackedClips
-from ..devices import choose_device
-from ..evaluation import Report, tower_features
 from ..files import replacing
 from ..settings import Settings
 

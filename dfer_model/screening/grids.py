@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..comparison import Answers, Measured, gathered_answers
+from dfer_model.experiments.experiments import Grid
+from dfer_model.experiments.measuring import ANY_TEXTS
+from dfer_model.feeding.training_clips import split_by_class
+from dfer_model.statistics.comparison import Answers, Measured, gathered_answers
+
 from ..data.packed import PackedClips
 from ..errors import InputError
-from ..experiments import Grid
-from ..measuring import ANY_TEXTS
 from ..runs import Predictions
 from ..settings import Settings
-from ..training_clips import split_by_class
 from .features import Indices
 from .screening import Screening, screen
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..clip import Clip, text_part
+from dfer_model.classifiers.clip import Clip, text_part
+from dfer_model.classifiers.temporal import HEAD_WIDTH, HEADS, MLP_WIDTH
+
 from ..runs import ClassTexts
 from ..settings import Settings
-from ..temporal import HEAD_WIDTH, HEADS, MLP_WIDTH
 from .stacked import Pair
 
 _FLOAT = 4  # bytes

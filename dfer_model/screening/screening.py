@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from ..clip import Clip, load_clip
+from dfer_model.classifiers.clip import Clip, load_clip
+from dfer_model.hardware.devices import choose_device
+from dfer_model.inference.evaluation import Report, silent
+
 from ..data.packed import PackedClips
-from ..devices import choose_device
 from ..errors import InputError
-from ..evaluation import Report, silent
 from ..files import replacing
 from ..runs import ClassTexts, Predictions
 from ..settings import Settings

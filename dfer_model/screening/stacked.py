@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..clip import Clip
-from ..dfer_clip import TEMPERATURE
-from ..members import Members
-from ..prompt_learner import PromptLearner, TextTower
+from dfer_model.classifiers.clip import Clip
+from dfer_model.classifiers.dfer_clip import TEMPERATURE
+from dfer_model.classifiers.members import Members
+from dfer_model.classifiers.prompt_learner import PromptLearner, TextTower
+from dfer_model.classifiers.temperature import LearnedTemperature
+from dfer_model.classifiers.temporal import TemporalModel
+
 from ..runs import ClassTexts
 from ..settings import ModelSettings
-from ..temperature import LearnedTemperature
-from ..temporal import TemporalModel
 
 Pair = tuple[ClassTexts, int]  # a set and a seed: one model
 PROMPTS_AT_ONCE = 64

@@ -14,15 +14,16 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
-from ..averaging import Average
-from ..batches import ClassBalanced, Order, Shuffled
-from ..clip import Clip
+from dfer_model.classifiers.clip import Clip
+from dfer_model.feeding.batches import ClassBalanced, Order, Shuffled
+from dfer_model.hardware.devices import precision
+from dfer_model.inference.evaluation import Report
+from dfer_model.training.averaging import Average
+from dfer_model.training.not_finite import not_finite
+from dfer_model.training.optimisation import make_optimizer
+
 from ..data.lanes import Streamed
-from ..devices import precision
 from ..errors import WorkError
-from ..evaluation import Report
-from ..not_finite import not_finite
-from ..optimisation import make_optimizer
 from ..runs import ClassTexts
 from ..settings import Settings
 from .features import Indices, KeptFeatures

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from dfer_model.errors import DferModelError
-from dfer_model.launch import first_to_say, launched
+from dfer_model.hardware.launch import first_to_say, launched
 
 from .. import __version__
 from ..asking.redaction import redact_environment

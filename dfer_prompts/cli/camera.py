@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from dfer_model.faces.rolling import Glance, Rolled
-    from dfer_model.prediction import Prediction
+    from dfer_model.inference.prediction import Prediction
 
     from ..studies.watching import Audience
     from .predict import Wanted

@@ -33,7 +33,7 @@ def demo(context: typer.Context, out: OutOption = Path("demo")) -> None:
 
     Example: dfer-prompts demo --out demo
     """
-    from dfer_model.devices import use_one_thread
+    from dfer_model.hardware.devices import use_one_thread
 
     from ..versions.store import DescriptionStore
 
@@ -173,7 +173,7 @@ descriptions train as well as right ones is to be expected, and why trained figu
 def predicted(workspace: Workspace, clips: PackedClips, descriptions: DescriptionSet, run_id: str) -> None:
     """Predict a clip that the run of `descriptions` never saw, from a video file."""
     from dfer_model.data.export import write_clip_video
-    from dfer_model.prediction import predict
+    from dfer_model.inference.prediction import predict
     from dfer_model.runs import Run
 
     run = Run.open(workspace.runs / run_id)
@@ -197,10 +197,10 @@ def show_evidence(
     """
     import numpy as np
 
-    from dfer_model.clip import load_clip
+    from dfer_model.classifiers.clip import load_clip
     from dfer_model.data.sampling import sample_test
-    from dfer_model.evaluation import frame_features
-    from dfer_model.evidence import descriptor_evidence
+    from dfer_model.inference.evaluation import frame_features
+    from dfer_model.inference.evidence import descriptor_evidence
 
     clip = load_clip(run.settings.clip, run.settings.weights)
     test = clips.test_indices(run.fold)

@@ -89,7 +89,7 @@ def explain(
 
 
 def _show(explained: ExplainedVideo) -> None:
-    from dfer_model.explanation import WHAT_IT_IS
+    from dfer_model.inference.explanation import WHAT_IT_IS
 
     from ..studies.explaining import called
 

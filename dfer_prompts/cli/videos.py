@@ -17,7 +17,7 @@ from .output import message, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from dfer_model.faces.predicting import Watched
-    from dfer_model.prediction import Prediction
+    from dfer_model.inference.prediction import Prediction
 
     from ..studies.watching import Audience, Refused
     from .predict import Wanted

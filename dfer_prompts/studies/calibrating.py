@@ -17,8 +17,8 @@ from .judging import finished_run, own_clips
 from .progress import Progress, silence
 
 if TYPE_CHECKING:
-    from dfer_model.calibration import Calibration, Said
     from dfer_model.data.packed import PackedClips
+    from dfer_model.inference.calibration import Calibration, Said
     from dfer_model.runs import Predictions, Run
 
 FEW = 100  # clips
@@ -82,8 +82,8 @@ def calibrate(
     Raises InputError for what is no finished run, where there are no such clips, and where no temperature
     fits.
     """
-    from dfer_model.calibration import Calibration, fit_temperature, write_calibration
-    from dfer_model.evaluation import evaluate_run
+    from dfer_model.inference.calibration import Calibration, fit_temperature, write_calibration
+    from dfer_model.inference.evaluation import evaluate_run
     from dfer_model.report.card import card_of
 
     place = workspace or Workspace.find()
@@ -116,7 +116,7 @@ def calibrate(
 
 def _fitting_clips(run: Run, clips: PackedClips, fold: int | None, own: bool) -> tuple[np.ndarray, str]:
     """Positions of the clips that the temperature is fitted on, and what they are in words."""
-    from dfer_model.calibration import untrained_clips
+    from dfer_model.inference.calibration import untrained_clips
 
     if own and fold is not None:
         does = "judges it" if fold == run.fold else "trained it"
@@ -161,7 +161,7 @@ def _notes(run: Run, clips: PackedClips, count: int, own: bool) -> tuple[str, ..
 
 
 def _compared(which: str, predictions: Predictions, temperature: float) -> Comparison:
-    from dfer_model.calibration import said
+    from dfer_model.inference.calibration import said
 
     return Comparison(which, said(predictions), said(predictions, temperature))
 

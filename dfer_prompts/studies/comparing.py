@@ -25,12 +25,12 @@ from .screening import Choice, choose, require_choice, require_screening, screen
 from .texts import class_texts, loaded
 
 if TYPE_CHECKING:
-    from dfer_model.comparison import Comparison, Measured
     from dfer_model.data.packed import PackedClips
     from dfer_model.engines.engine import Engine
-    from dfer_model.experiments import Grid
+    from dfer_model.experiments.experiments import Grid
     from dfer_model.runs import ClassTexts, Run
     from dfer_model.settings import Settings
+    from dfer_model.statistics.comparison import Comparison, Measured
 
 USUAL_CONTROLS = ("class-name", "swapped", "scrambled")
 SCREENING = Asked(("zero-shot", "screened"), (), None)
@@ -118,7 +118,7 @@ def compare(
     judged as they are (see `compare_runs`). Raises InputError, and Interrupted on Ctrl-C: the same call goes
     on from there.
     """
-    from dfer_model.tracking import chosen_trackers
+    from dfer_model.training.tracking import chosen_trackers
 
     place = workspace or Workspace.find()
     followed = chosen_trackers(track)
@@ -181,7 +181,7 @@ class _Question:
 
     def about(self, sets: Sequence[DescriptionSet]) -> _Study:
         """The question put to these sets. Raises InputError for sets that it cannot be put to."""
-        from dfer_model.experiments import Grid
+        from dfer_model.experiments.experiments import Grid
         from dfer_model.screening.grids import frozen
 
         candidates, control_sets = _described(sets, self.controls)
@@ -276,8 +276,8 @@ def _kept(
     found: Sequence[Measured],
     choice: Choice | None,
 ) -> Compared:
-    from dfer_model.comparison import compare as compared
     from dfer_model.report.measures import draw_measures
+    from dfer_model.statistics.comparison import compare as compared
 
     clips, grid, wish = study.clips, study.grid, study.wish
     names = [each.name for each in study.controls]

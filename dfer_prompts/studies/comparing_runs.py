@@ -21,11 +21,11 @@ from .progress import Progress, silence
 from .texts import class_texts, seen_notes
 
 if TYPE_CHECKING:
-    from dfer_model.comparison import Answers, Comparison
     from dfer_model.data.packed import PackedClips
-    from dfer_model.evaluation import Judged
+    from dfer_model.inference.evaluation import Judged
     from dfer_model.metrics import Measures
     from dfer_model.runs import Run
+    from dfer_model.statistics.comparison import Answers, Comparison
 
 AS_THEY_ARE = (
     "Verdicts on runs are on these models as they are: another training of the same may come out otherwise."
@@ -169,7 +169,7 @@ def _clips(runs: Sequence[Run], dataset: PackedClips | Path | str | None, place:
 
 
 def _judged(runs: Sequence[Run], clips: PackedClips) -> Judged:
-    from dfer_model.evaluation import judged_clips
+    from dfer_model.inference.evaluation import judged_clips
 
     judged = [judged_clips(run, clips) for run in runs]
     for run, each in zip(runs, judged, strict=True):
@@ -184,7 +184,7 @@ Evaluated = Mapping[str, tuple["Measures", Any]]  # by run: what its answers are
 def _evaluated(
     runs: Sequence[Run], clips: PackedClips, judged: Judged, device: str, progress: Progress
 ) -> Evaluated:
-    from dfer_model.evaluation import evaluate_run
+    from dfer_model.inference.evaluation import evaluate_run
 
     found = {}
     for run in runs:
@@ -207,7 +207,7 @@ def _trained(
     choices: Choices,
 ) -> list[Run]:
     """The runs of the sets, seed by seed; none where there are no sets."""
-    from dfer_model.experiments import Grid, train_all
+    from dfer_model.experiments.experiments import Grid, train_all
 
     if not sets:
         return []
@@ -225,7 +225,7 @@ def _answers(
     """All models' answers to the clips, a row a seed of the sets; a run's answers are the same in each."""
     import numpy as np
 
-    from dfer_model.comparison import Answers
+    from dfer_model.statistics.comparison import Answers
 
     seeds = sorted({run.seed for run in trained})
     by_set: dict[str, dict[int, Any]] = {}
@@ -244,7 +244,7 @@ def _answers(
 def _compared(
     answers: Answers, found: Evaluated, trained: Sequence[Run], caveats: Sequence[str]
 ) -> Comparison:
-    from dfer_model.comparison import Figure, Measured, compare
+    from dfer_model.statistics.comparison import Figure, Measured, compare
 
     beside: dict[str, dict[str, Figure]] = {}
     if not trained:
@@ -262,7 +262,7 @@ def _compared(
 
 def _caveats(run: Run, clips: PackedClips, place: Workspace) -> list[str]:
     """What the figures of a run on these clips do not say by themselves."""
-    from dfer_model.evaluation import judged_clips
+    from dfer_model.inference.evaluation import judged_clips
 
     said = [*judged_clips(run, clips).notes, *seen_notes(run, clips, [run.fold], place)]
     own = clips.fingerprint == run.config["dataset"]["fingerprint"]

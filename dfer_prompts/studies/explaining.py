@@ -19,9 +19,9 @@ from .watching import Audience, Refused, audience, watch_each
 if TYPE_CHECKING:
     from dfer_model.data.images import Pixels
     from dfer_model.data.packed import PackedClips
-    from dfer_model.explanation import Explainer, Explanation
     from dfer_model.faces.footage import Footage
-    from dfer_model.prediction import Prediction
+    from dfer_model.inference.explanation import Explainer, Explanation
+    from dfer_model.inference.prediction import Prediction
     from dfer_model.runs import Run
 
 
@@ -83,8 +83,8 @@ def explain(
     face, for what is no finished run, for descriptors that are not here, and for a text tower that cannot be
     had.
     """
-    from dfer_model.explanation import Explainer
     from dfer_model.faces.predicting import as_frames
+    from dfer_model.inference.explanation import Explainer
     from dfer_model.report.explained import explanation_figure
     from dfer_model.report.figures import check_picture
 

@@ -77,7 +77,7 @@ def evaluate(
     """
     if out is not None and out.suffix != ".parquet":
         raise InputError(f"--out {out}: predictions are written as a .parquet file; end its name in .parquet")
-    from dfer_model.evaluation import evaluate_run, judged_clips
+    from dfer_model.inference.evaluation import evaluate_run, judged_clips
     from dfer_model.runs import write_predictions
 
     place = workspace or Workspace.find()
@@ -123,7 +123,7 @@ def _beside(run: Run, clips: PackedClips, every: bool) -> dict[str, Measures]:
 
 
 def _calibrated(run: Run, predictions: Predictions) -> Calibrated | None:
-    from dfer_model.calibration import read_calibration, said
+    from dfer_model.inference.calibration import read_calibration, said
 
     known = read_calibration(run)
     if known is None:

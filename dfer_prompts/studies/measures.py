@@ -17,13 +17,13 @@ from .progress import Progress
 from .texts import class_texts
 
 if TYPE_CHECKING:
-    from dfer_model.clip import Clip
-    from dfer_model.comparison import Answers, Measured
+    from dfer_model.classifiers.clip import Clip
     from dfer_model.data.packed import PackedClips
     from dfer_model.engines.engine import Engine
-    from dfer_model.experiments import Grid
+    from dfer_model.experiments.experiments import Grid
+    from dfer_model.experiments.trainings import Training
     from dfer_model.runs import ClassTexts, Run
-    from dfer_model.trainings import Training
+    from dfer_model.statistics.comparison import Answers, Measured
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Asked:
 
     def trainings(self, grid: Grid, clips: PackedClips) -> list[Training]:
         """What the measures train. Raises InputError for what would stop a training later."""
-        from dfer_model.trainings import check_training, training_for
+        from dfer_model.experiments.trainings import check_training, training_for
 
         found = [
             training_for(measure, grid, clips.class_names, self.shots)
@@ -66,7 +66,7 @@ def asked(
     workspace: Workspace,
 ) -> Asked:
     """What a person asked for. Raises InputError for measures and options that do not go together."""
-    from dfer_model.trainings import MEASURES, SHOTS
+    from dfer_model.experiments.trainings import MEASURES, SHOTS
 
     wanted = [measure] if isinstance(measure, str) else list(measure)
     if not wanted:
@@ -98,7 +98,7 @@ def asked(
 
 def _target(target: PackedClips, clips: PackedClips, sets: Sequence[DescriptionSet]) -> Target:
     """What transfer goes to. Raises InputError for the same clips, or sets that cannot be judged there."""
-    from dfer_model.measuring import judgeable
+    from dfer_model.experiments.measuring import judgeable
 
     if target.fingerprint == clips.fingerprint:
         raise InputError(
@@ -115,8 +115,8 @@ def planned(asked: Asked, grid: Grid, clips: PackedClips) -> tuple[Clip, list[Tr
 
     Raises InputError for clips, texts or settings that would stop a measure later.
     """
-    from dfer_model.clip import load_clip
-    from dfer_model.experiments import check_grid, check_texts
+    from dfer_model.classifiers.clip import load_clip
+    from dfer_model.experiments.experiments import check_grid, check_texts
 
     clip = load_clip(grid.settings.clip, grid.settings.weights)
     check_grid(grid, clip, clips)
@@ -140,8 +140,8 @@ def measured(
 
     Before it begins `note` is told how many trainings each measure takes.
     """
-    from dfer_model import measuring
-    from dfer_model.experiments import train_all
+    from dfer_model.experiments import measuring
+    from dfer_model.experiments.experiments import train_all
 
     clip, trainings = planned(asked, grid, clips)
     specs = {each.measure: each.specs(clips) for each in trainings}
@@ -150,7 +150,7 @@ def measured(
         note(f"{each}{f', of which {there} are there already' if there else ''}")
     untrained: Answers | None = None
     if "zero-shot" in asked.measures or ("few-shot" in asked.measures and 0 in asked.shots):
-        from dfer_model.zero_shot import zero_shot_answers
+        from dfer_model.experiments.zero_shot import zero_shot_answers
 
         with progress("zero-shot") as report:
             untrained = zero_shot_answers(grid, clip, clips, features_folder(workspace), report, device)

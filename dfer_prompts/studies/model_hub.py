@@ -97,11 +97,11 @@ def _written(run: Run, repo: str, folder: Path) -> list[Path]:
     """The files as they would go, in `folder`, the card first."""
     import yaml
 
-    from dfer_model.calibration import FILE as CALIBRATION
-    from dfer_model.calibration import read_calibration
     from dfer_model.export.facts import portable
     from dfer_model.export.hub_card import hub_card
     from dfer_model.export.model_file import export_safetensors
+    from dfer_model.inference.calibration import FILE as CALIBRATION
+    from dfer_model.inference.calibration import read_calibration
 
     card, config = folder / CARD, folder / CONFIG
     card.write_text(hub_card(run, repo), encoding="utf-8")

@@ -20,9 +20,9 @@ from .texts import class_texts, common_classes, descriptor_texts, loaded
 from .zero_shot import zero_shot_rows
 
 if TYPE_CHECKING:
-    from dfer_model.clip import Clip
+    from dfer_model.classifiers.clip import Clip
     from dfer_model.data.packed import PackedClips
-    from dfer_model.text_scores import TextScores
+    from dfer_model.experiments.text_scores import TextScores
 
 DIAGNOSTICS = "Diagnostics of the texts alone, not accuracy: random words stand far apart too."
 READING = (
@@ -100,13 +100,13 @@ def score(
         require_unseen(given, clips.name, clips.fingerprint, judging)
     settings = settings_for(place, clips.name if clips else "", **choices)
     class_names = clips.class_names if clips else common_classes(given)
-    from dfer_model.clip import load_clip
+    from dfer_model.classifiers.clip import load_clip
 
     clip = load_clip(settings.clip, settings.weights)
     scores = tuple(_scores(clip, each, class_names) for each in given)
     rows = None
     if clips:
-        from dfer_model.zero_shot import video_features
+        from dfer_model.experiments.zero_shot import video_features
 
         with progress("clips") as report:
             videos = video_features(clip, clips, judging, settings, features_folder(place), report, device)
@@ -115,7 +115,7 @@ def score(
 
 
 def _scores(clip: Clip, of: DescriptionSet, class_names: Sequence[str]) -> TextScores:
-    from dfer_model.text_scores import text_scores
+    from dfer_model.experiments.text_scores import text_scores
 
     controls = [class_texts(each, class_names) for each in _controls(of)]
     return text_scores(clip, class_texts(of, class_names), descriptor_texts(of, class_names), controls)

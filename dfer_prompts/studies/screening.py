@@ -16,10 +16,10 @@ from .clips import features_folder
 from .progress import Progress
 
 if TYPE_CHECKING:
-    from dfer_model.comparison import Answers, Figure, Measured
     from dfer_model.data.packed import PackedClips
-    from dfer_model.experiments import Grid
+    from dfer_model.experiments.experiments import Grid
     from dfer_model.screening.grids import Split
+    from dfer_model.statistics.comparison import Answers, Figure, Measured
 
 
 @dataclass(frozen=True)
@@ -159,11 +159,11 @@ def screened(
     The grid's settings are `frozen`. Raises InputError for clips, texts or settings that do not fit, and
     Interrupted on Ctrl-C.
     """
-    from dfer_model import measuring
-    from dfer_model.clip import load_clip
-    from dfer_model.experiments import check_grid
+    from dfer_model.classifiers.clip import load_clip
+    from dfer_model.experiments import measuring
+    from dfer_model.experiments.experiments import check_grid
+    from dfer_model.experiments.zero_shot import zero_shot_answers
     from dfer_model.screening import grids
-    from dfer_model.zero_shot import zero_shot_answers
 
     clip = load_clip(grid.settings.clip, grid.settings.weights)
     check_grid(grid, clip, clips)

@@ -17,11 +17,11 @@ from .progress import Progress, silence
 from .texts import descriptor_texts, loaded, own_names
 
 if TYPE_CHECKING:
-    from dfer_model.clip import Clip
+    from dfer_model.classifiers.clip import Clip
     from dfer_model.data.packed import PackedClips
-    from dfer_model.search import Found
+    from dfer_model.experiments.search import Found
+    from dfer_model.experiments.zero_shot import Videos
     from dfer_model.settings import Settings
-    from dfer_model.zero_shot import Videos
 
 KEPT_STEPS = 200  # of the log, in the manifest
 
@@ -92,10 +92,10 @@ def search(
     given.class_texts(clips.class_names)  # which names the classes that it does not cover
     candidates = descriptor_texts(given, clips.class_names)
     settings = settings_for(place, clips.name, **choices)
-    from dfer_model.clip import load_clip
-    from dfer_model.search import search as search_descriptors
-    from dfer_model.text_scores import text_features
-    from dfer_model.zero_shot import video_features
+    from dfer_model.classifiers.clip import load_clip
+    from dfer_model.experiments.search import search as search_descriptors
+    from dfer_model.experiments.text_scores import text_features
+    from dfer_model.experiments.zero_shot import video_features
 
     clip = load_clip(settings.clip, settings.weights)
     with progress("clips") as report:
@@ -127,7 +127,7 @@ def search(
 
 
 def _uar(clip: Clip, of: DescriptionSet, clips: PackedClips, videos: Videos) -> float:
-    from dfer_model.zero_shot import prompt_figures
+    from dfer_model.experiments.zero_shot import prompt_figures
 
     figures = prompt_figures(clip, videos, of.class_texts(clips.class_names), clips.class_names)
     return next(iter(figures.values())).uar.value

@@ -18,7 +18,7 @@ from .watching import Audience, Refused, audience, how_to_watch, watch_each
 if TYPE_CHECKING:
     from dfer_model.data.images import Pixels
     from dfer_model.faces.footage import Footage
-    from dfer_model.prediction import Prediction
+    from dfer_model.inference.prediction import Prediction
 
 MOST_KEPT = 2  # models
 MOST_MOMENTS = 24  # windows of which a face is shown

@@ -70,9 +70,9 @@ def train(
     for each in notes:
         note(each)
 
-    from dfer_model.launch import several_were_wanted
-    from dfer_model.tracking import Tracking, chosen_trackers
-    from dfer_model.training import train_run
+    from dfer_model.hardware.launch import several_were_wanted
+    from dfer_model.training.tracking import Tracking, chosen_trackers
+    from dfer_model.training.training import train_run
 
     if several_were_wanted():
         note(

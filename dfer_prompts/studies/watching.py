@@ -13,11 +13,11 @@ from .judging import finished_run
 from .progress import Progress, silence
 
 if TYPE_CHECKING:
-    from dfer_model.calibration import Calibration
     from dfer_model.export.pretrained import PretrainedModel
     from dfer_model.faces.predicting import Judge, Watched
     from dfer_model.faces.watching import Watching
-    from dfer_model.prediction import Prediction
+    from dfer_model.inference.calibration import Calibration
+    from dfer_model.inference.prediction import Prediction
     from dfer_model.runs import Run
 
 LONG_FRAMES = 900  # of a shorter video nobody need be told how far it is
@@ -70,9 +70,9 @@ def audience(
     for in every `every`-th frame.
     Raises InputError for what is no finished run, and for options that make no sense.
     """
-    from dfer_model.calibration import read_calibration
     from dfer_model.export.pretrained import PretrainedModel
     from dfer_model.faces.predicting import Judge
+    from dfer_model.inference.calibration import read_calibration
 
     place = workspace or Workspace.find()
     found = run if isinstance(run, PretrainedModel) else finished_run(run, place)
@@ -114,7 +114,7 @@ def how_to_watch(
     from dfer_model.faces.detectors import choose_detector
     from dfer_model.faces.watching import Watching
     from dfer_model.faces.windows import Spacing
-    from dfer_model.prediction import WHOLE_FRAMES
+    from dfer_model.inference.prediction import WHOLE_FRAMES
 
     spacing = Spacing(window, stride)
     detector, note = None, WHOLE_FRAMES if faces == "none" else None

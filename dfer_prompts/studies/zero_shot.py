@@ -11,15 +11,15 @@ from ..sources.controls import class_words
 from .texts import descriptor_texts, own_names
 
 if TYPE_CHECKING:
-    from dfer_model.clip import Clip
-    from dfer_model.zero_shot import Videos
+    from dfer_model.classifiers.clip import Clip
+    from dfer_model.experiments.zero_shot import Videos
 
 
 def zero_shot_rows(
     clip: Clip, sets: Sequence[DescriptionSet], videos: Videos, class_names: Sequence[str]
 ) -> list[dict[str, Any]]:
     """A row per set, kind of prompt and way of ensembling: UAR and WAR in percent with 95% intervals."""
-    from dfer_model.zero_shot import prompt_figures
+    from dfer_model.experiments.zero_shot import prompt_figures
 
     rows = []
     for each in sets:

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dfer_model.calibration import fit_temperature
 from dfer_model.data.packed import PackedClips
+from dfer_model.inference.calibration import fit_temperature
 from dfer_model.runs import Run
-from dfer_model.training import train_run
+from dfer_model.training.training import train_run
 
 from ..model import tiny
-from ..model.test_prediction import encode
+from ..model.inference.test_prediction import encode
 from .test_run import Terminal
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 
-from dfer_model.training import train_run
+from dfer_model.training.training import train_run
 
 from ..model import tiny
-from ..model.test_prediction import encode
+from ..model.inference.test_prediction import encode
 from .test_predict import write
 from .test_run import Terminal
 from .test_stopping import terminated_when

@@ -17,7 +17,7 @@ from dfer_prompts.description_set import Seen
 from dfer_prompts.errors import InputError
 
 from ..model import tiny
-from ..model.test_tracking import events as curves
+from ..model.training.test_tracking import events as curves
 
 
 @pytest.fixture(scope="module")

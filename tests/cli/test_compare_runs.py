@@ -13,9 +13,9 @@ from scipy.stats import binomtest
 
 from dfer_model.data.packed import PackedClips
 from dfer_model.errors import InputError
-from dfer_model.evaluation import evaluate_run
+from dfer_model.inference.evaluation import evaluate_run
 from dfer_model.runs import Run
-from dfer_model.statistics import paired_difference, uar_weights
+from dfer_model.statistics.statistics import paired_difference, uar_weights
 from dfer_prompts import Workspace, compare
 from dfer_prompts.cli import main
 

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from dfer_model.calibration import Calibration, write_calibration
 from dfer_model.data.images import encode_jpeg
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.video import decode_video
 from dfer_model.faces.detectors import YuNet
 from dfer_model.faces.footage import open_footage
 from dfer_model.faces.watching import Watching, face_frames
-from dfer_model.training import train_run
+from dfer_model.inference.calibration import Calibration, write_calibration
+from dfer_model.training.training import train_run
 from dfer_prompts import load
 
 from ..model import tiny
-from ..model.test_prediction import encode
+from ..model.inference.test_prediction import encode
 from .test_predict import write
 from .test_run import Terminal, only_run, train_words
 

@@ -12,7 +12,7 @@ import pytest
 
 from dfer_model.data.packed import PackedClips
 from dfer_model.runs import Run
-from dfer_model.training import train_run
+from dfer_model.training.training import train_run
 
 from ..model import tiny
 from ..prompts.hub import TOKEN, FakeHub, serve

@@ -11,7 +11,7 @@ import torch
 from dfer_model.data.packed import PackedClips
 
 from ..model import released, tiny
-from ..model.test_prediction import encode
+from ..model.inference.test_prediction import encode
 from .test_run import Terminal
 
 MAFW = ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear", "contempt", "anxiety")

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from dfer_model.data.images import Pixels, decode_pixels
-from dfer_model.training import train_run
+from dfer_model.training.training import train_run
 
 from ..model import tiny
 from .test_run import Terminal

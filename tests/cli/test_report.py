@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from dfer_model.calibration import Calibration, write_calibration
 from dfer_model.data.packed import PackedClips
+from dfer_model.inference.calibration import Calibration, write_calibration
 from dfer_model.runs import Run
 from dfer_prompts import InputError, Workspace, report
 from dfer_prompts.classes import load_class_set

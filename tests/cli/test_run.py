@@ -18,7 +18,7 @@ from dfer_prompts.cli import main
 from dfer_prompts.description_set import Seen
 
 from ..model import tiny
-from ..model.test_prediction import encode
+from ..model.inference.test_prediction import encode
 
 
 @pytest.fixture(scope="module")

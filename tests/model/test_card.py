@@ -12,10 +12,10 @@ import yaml
 from dfer_model.data.packed import PackedClips
 from dfer_model.metrics import measures
 from dfer_model.report.card import card, settings_in_words
-from dfer_model.run_writer import versions
 from dfer_model.runs import Run
 from dfer_model.settings import Settings, preset, strategy
-from dfer_model.training import train_run
+from dfer_model.training.run_writer import versions
+from dfer_model.training.training import train_run
 
 from . import tiny
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from dfer_model.clip import DEMO_FOLDER, Clip, clip_from_config, load_clip
+from dfer_model.classifiers.clip import DEMO_FOLDER, Clip, clip_from_config, load_clip
 from dfer_model.data.drawn import CLASS_NAMES, UNIT_INDEX, UNITS
 from dfer_model.demo_clip import judging, train
 from dfer_model.demo_clip.captions import AT_REST, SEEN, Captioner, random_units, training_face
@@ -138,7 +138,7 @@ def test_training_is_repeatable_and_its_file_is_read_again(tmp_path) -> None:
     for key, value in clips[0][0].model.state_dict().items():
         assert torch.equal(value, clips[1][0].model.state_dict()[key]), key
     train.save(*reversed_arguments(clips[0], tmp_path))
-    from dfer_model.clip import load_demo_clip
+    from dfer_model.classifiers.clip import load_demo_clip
 
     loaded = load_demo_clip(tmp_path)
     text = loaded.tokenizer(["a face"])

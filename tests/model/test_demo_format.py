@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import dfer_model.clip
-from dfer_model.clip import (
+import dfer_model.classifiers.clip
+from dfer_model.classifiers.clip import (
     Clip,
     clip_identity,
     load_clip,
@@ -44,7 +44,7 @@ def test_load_clip_demo_reads_the_shipped_folder(
     tiny_resnet_clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_demo_clip(tiny_resnet_clip, tmp_path, [320])
-    monkeypatch.setattr(dfer_model.clip, "DEMO_FOLDER", tmp_path)
+    monkeypatch.setattr(dfer_model.classifiers.clip, "DEMO_FOLDER", tmp_path)
     assert clip_identity(load_clip("demo")) == clip_identity(load_clip("demo", "shipped"))
     assert clip_identity(load_clip("demo")) != clip_identity(load_clip("demo", "random"))
 

@@ -25,14 +25,14 @@ from dfer_model.engines.local import LocalEngine
 from dfer_model.engines.slurm import SlurmEngine, minutes
 from dfer_model.engines.work import Attempts, Outcome, Work
 from dfer_model.errors import InputError, Interrupted, WorkError
-from dfer_model.experiments import train_all
+from dfer_model.experiments.experiments import train_all
 from dfer_model.runs import Run, RunSpec
 from dfer_model.settings import preset
-from dfer_model.training import train_run
+from dfer_model.training.training import train_run
 
 from . import tiny
 from .resuming import same_result
-from .test_tracking import events as curves
+from .training.test_tracking import events as curves
 
 
 @pytest.fixture(scope="module")

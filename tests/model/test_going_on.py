@@ -18,7 +18,7 @@ from dfer_model.checkpoints import Progress, save_state
 from dfer_model.data.packed import PackedClips
 from dfer_model.errors import Interrupted, LostError, WorkError
 from dfer_model.runs import Run
-from dfer_model.training import train_run
+from dfer_model.training.training import train_run
 
 from . import tiny
 from .resuming import Stop, same_result, stopping
@@ -64,7 +64,7 @@ def test_the_best_weights_stay_until_a_checkpoint_says_that_others_are_better(
         kept.update({each: each.read_bytes() for each in state.glob("best*")})
 
     with monkeypatch.context() as patch:
-        patch.setattr("dfer_model.training.save_state", save)
+        patch.setattr("dfer_model.training.training.save_state", save)
         with pytest.raises(Stop):
             train_run(spec, clips, tmp_path / "cut", device="cpu")
     assert kept

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from dfer_model.batches import Shuffled
 from dfer_model.data import packed
 from dfer_model.data.augmentation import Augmentation
 from dfer_model.data.index import INDEX_NAME, write_index
@@ -21,10 +20,11 @@ from dfer_model.data.loading import ClipDataset
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.streaming import StreamedClips
 from dfer_model.errors import InputError, WorkError
-from dfer_model.evaluation import evaluate_run
-from dfer_model.processes import Processes
-from dfer_model.streamed_batches import batches_of
-from dfer_model.training import train_run
+from dfer_model.feeding.batches import Shuffled
+from dfer_model.feeding.streamed_batches import batches_of
+from dfer_model.hardware.processes import Processes
+from dfer_model.inference.evaluation import evaluate_run
+from dfer_model.training.training import train_run
 
 from . import tiny
 

@@ -99,7 +99,7 @@ def spec(clips: PackedClips, fold: int = 1, seed: int = 1, **changed: Any) -> Ru
 
 def main() -> None:
     """Train in this process, with a line on standard output for each report."""
-    from dfer_model.training import train_run
+    from dfer_model.training.training import train_run
 
     def tell(done: int, total: int, note: str = "") -> None:
         sys.stdout.write(f"{done} {total} {note}\n")

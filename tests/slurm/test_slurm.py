@@ -15,7 +15,7 @@ import pytest
 from dfer_model.data.packed import PackedClips
 from dfer_model.engines.slurm import SlurmEngine
 from dfer_model.errors import WorkError
-from dfer_model.experiments import train_all
+from dfer_model.experiments.experiments import train_all
 from dfer_model.runs import Run, RunSpec
 from dfer_model.settings import preset
 from dfer_prompts import Workspace

@@ -22,7 +22,7 @@ from ..configuration import (
 from ..output import JsonOption, message, print_json, print_line, print_table, progress
 
 if TYPE_CHECKING:
-    from dfer_model.text_scores import TextScores
+    from dfer_model.experiments.text_scores import TextScores
 
     from ...studies.scoring import Scores
 

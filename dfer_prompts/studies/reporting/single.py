@@ -48,7 +48,7 @@ def run_content(folder: Path) -> Content:
 
 
 def _facts(run: Run) -> dict[str, str]:
-    from dfer_model.calibration import read_calibration
+    from dfer_model.inference.calibration import read_calibration
     from dfer_model.report.card import settings_in_words
 
     result = run.result

@@ -66,7 +66,7 @@ def reproduce(
     The result is kept in `out`, by default reproductions/<id>/ of the workspace. Raises InputError before
     anything is trained, and Interrupted on Ctrl-C: the same call goes on from there.
     """
-    from dfer_model.tracking import chosen_trackers
+    from dfer_model.training.tracking import chosen_trackers
 
     place = workspace or Workspace.find()
     followed = chosen_trackers(track)
@@ -165,7 +165,7 @@ def _run(
 ) -> dict[tuple[str, int], list[Run]]:
     """The runs of each row, by table and number, each trained once; all rows of a fold and seed first."""
     from dfer_model.errors import Interrupted as ModelInterrupted
-    from dfer_model.experiments import train_all
+    from dfer_model.experiments.experiments import train_all
 
     with progress("checking") as report:
         check(planned, study.clips, study.workspace.runs, report)

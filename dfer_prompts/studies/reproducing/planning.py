@@ -158,9 +158,9 @@ def check(planned: Sequence[Planned], clips: PackedClips, runs: Path, report: Ca
 
 def _begin(specs: Sequence[RunSpec], clips: PackedClips) -> None:
     """What the trainings of a row begin with, which raises InputError where they would."""
-    from dfer_model.optimisation import make_optimizer
-    from dfer_model.strategies import load_base
-    from dfer_model.training_clips import training_clips
+    from dfer_model.classifiers.strategies import load_base
+    from dfer_model.feeding.training_clips import training_clips
+    from dfer_model.training.optimisation import make_optimizer
 
     for spec in specs:
         training_clips(clips, spec.settings, spec.fold, spec.seed)

@@ -11,16 +11,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dfer_model.calibration import Calibration, write_calibration
 from dfer_model.data.packed import PackedClips
 from dfer_model.errors import InputError
 from dfer_model.export.facts import facts
 from dfer_model.export.model_file import export_safetensors
 from dfer_model.export.pretrained import load_pretrained
-from dfer_model.prediction import predict
+from dfer_model.inference.calibration import Calibration, write_calibration
+from dfer_model.inference.prediction import predict
 from dfer_model.runs import Run
 
-from ..test_prediction import encode
+from ..inference.test_prediction import encode
 from .runs_to_export import judged_frames, recorded_logits
 
 Trained = Callable[..., Run]

@@ -13,16 +13,16 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from dfer_model.calibration import Calibration, write_calibration
 from dfer_model.data.augmentation import resize
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.video import read_sampled_frames
 from dfer_model.errors import InputError, WorkError
 from dfer_model.export import onnx_file
-from dfer_model.prediction import predict
+from dfer_model.inference.calibration import Calibration, write_calibration
+from dfer_model.inference.prediction import predict
 from dfer_model.runs import Run
 
-from ..test_prediction import encode
+from ..inference.test_prediction import encode
 from .runs_to_export import judged_frames, recorded_logits
 
 Trained = Callable[..., Run]

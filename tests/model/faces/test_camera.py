@@ -14,7 +14,7 @@ import pytest
 from dfer_model.errors import InputError
 from dfer_model.faces.camera import open_source
 
-from ..test_prediction import encode
+from ..inference.test_prediction import encode
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -20,7 +20,7 @@ from dfer_model.faces.predicting import Watched
 from dfer_model.faces.timeline import draw_timeline
 from dfer_model.faces.tracking import Track
 from dfer_model.faces.watching import Followed
-from dfer_model.prediction import Prediction
+from dfer_model.inference.prediction import Prediction
 
 NAMES = ("joy", "anger")
 

@@ -22,10 +22,10 @@ from dfer_model.faces.predicting import Judge
 from dfer_model.faces.rolling import Rolled, rolling
 from dfer_model.faces.watching import Watching
 from dfer_model.faces.windows import Spacing
-from dfer_model.training import train_run
+from dfer_model.training.training import train_run
 
 from .. import tiny
-from ..test_prediction import encode
+from ..inference.test_prediction import encode
 from .test_watching import Bright, Reel
 
 

@@ -23,12 +23,12 @@ from dfer_model.faces.outputs import FaceFolder
 from dfer_model.faces.predicting import Judge
 from dfer_model.faces.watching import Watching, face_frames, follow, shown
 from dfer_model.faces.windows import Spacing, windows
-from dfer_model.prediction import predict
+from dfer_model.inference.prediction import predict
 from dfer_model.runs import Run
-from dfer_model.training import train_run
+from dfer_model.training.training import train_run
 
 from .. import tiny
-from ..test_prediction import encode, with_settings
+from ..inference.test_prediction import encode, with_settings
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import torch
 
 from dfer_model.errors import InputError
 from dfer_model.imported.released import import_run
+from dfer_model.inference.trained_model import load_trained
 from dfer_model.runs import ClassTexts, Run
-from dfer_model.trained_model import load_trained
 
 from .. import released, tiny
 

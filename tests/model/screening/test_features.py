@@ -14,11 +14,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from dfer_model.batches import pixel_scale
-from dfer_model.clip import Clip, load_clip
+from dfer_model.classifiers.clip import Clip, load_clip
 from dfer_model.data.augmentation import Augmentation
 from dfer_model.data.loading import ClipDataset
 from dfer_model.data.packed import PackedClips
+from dfer_model.feeding.batches import pixel_scale
 from dfer_model.screening import features
 from dfer_model.screening.features import TEST, KeptFeatures
 from dfer_model.settings import Settings

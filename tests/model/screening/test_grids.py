@@ -10,7 +10,7 @@ import pytest
 
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.errors import InputError
-from dfer_model.experiments import Grid
+from dfer_model.experiments.experiments import Grid
 from dfer_model.screening import Screening, screen
 from dfer_model.screening.grids import (
     choosing_splits,

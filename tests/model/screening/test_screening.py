@@ -14,14 +14,14 @@ import open_clip
 import pytest
 import torch
 
-from dfer_model.clip import load_clip
+from dfer_model.classifiers.clip import load_clip
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.errors import InputError, WorkError
 from dfer_model.runs import ClassTexts
 from dfer_model.screening import Screening, screen
 from dfer_model.screening.grouping import groups, model_bytes
 from dfer_model.screening.screening import MOST_BYTES
-from dfer_model.training import train_run
+from dfer_model.training.training import train_run
 
 from .. import tiny
 

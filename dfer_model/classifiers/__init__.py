@@ -1,0 +1,1 @@
+"""What answers: CLIP with class texts and learnable contexts, and what it is compared with."""

@@ -1,0 +1,1 @@
+"""Description sets on clips: what is trained and measured, and how sets are searched."""

@@ -1,0 +1,1 @@
+"""Clips on their way to the model: batches, read ahead, by processes or as a stream."""

@@ -1,0 +1,1 @@
+"""What a finished run says of clips: answers, how sure it may be, and what speaks for them."""

@@ -1,0 +1,1 @@
+"""Whether one is better than another, from what they answered: intervals, tests and verdicts."""

@@ -1,0 +1,62 @@
+"""The moving average of the weights that are trained, which answers in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dfer_model.checkpoints import trained_state
+
+
+class Average:
+    """avg = d * avg + (1 - d) * weight after every step, of all that training changes in `model`.
+
+    With d = min(decay, (1 + n) / (10 + n)) at step n (from 1), as TensorFlow's ExponentialMovingAverage with
+    num_updates: a short training does not answer with what it began from. At decay 0 nothing is averaged.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay, self.steps = decay, 0
+        self.weights = {
+            name: value.detach()
+            for name, value in trained_state(model).items()
+            if decay and value.is_floating_point()
+        }
+        self.averages: dict[str, Tensor] = {name: value.clone() for name, value in self.weights.items()}
+
+    def update(self) -> None:
+        """Take the weights in as they are after a step."""
+        if not self.weights:
+            return
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        torch._foreach_lerp_(list(self.averages.values()), list(self.weights.values()), 1 - decay)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Within it the model holds the averages; after it, and after an error, the weights again."""
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+
+    def _exchange(self) -> None:
+        for name, weight in self.weights.items():
+            weight_now = weight.clone()
+            weight.copy_(self.averages[name])
+            self.averages[name].copy_(weight_now)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What going on needs, as torch's optimisers give it."""
+        return {"steps": self.steps, "averages": self.averages}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave. Raises KeyError for that of another model."""
+        self.steps = int(state["steps"])
+        for name, average in self.averages.items():
+            average.copy_(state["averages"][name])

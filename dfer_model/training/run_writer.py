@@ -1,0 +1,119 @@
+"""Writing a run's folder: what it is at first, a row per epoch, the rest at last."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dfer_model.classifiers.classifier import Base
+from dfer_model.data.packed import PackedClips
+from dfer_model.files import write_text
+from dfer_model.report.card import card
+from dfer_model.report.figures import confusion_figure
+from dfer_model.runs import FORMAT_VERSION, Predictions, Run, RunSpec, write_predictions
+
+VERSIONED = ("dfer-prompts", "torch", "torchvision", "open_clip_torch", "accelerate")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One way of choosing the epoch: which it chose, and what the model then answered for the test fold."""
+
+    epoch: int
+    predictions: Predictions
+
+
+def begin_run(folder: Path, spec: RunSpec, clips: PackedClips, base: Base) -> None:
+    """Write classes.json, texts.json and config.yaml, which is last and makes the folder a run.
+
+    Does nothing in a folder that is a run already.
+    """
+    if (folder / "config.yaml").is_file():
+        return
+    texts = dict(zip(spec.texts.class_names, spec.texts.texts, strict=True))
+    write_json(folder / "classes.json", spec.texts.class_names)
+    write_json(folder / "texts.json", {"name": spec.texts.name, "sha256": spec.texts.sha256, "texts": texts})
+    config = {
+        "format_version": FORMAT_VERSION,
+        "definition": spec.definition,
+        "dataset": {
+            "name": clips.name,
+            "path": str(spec.dataset.resolve() if isinstance(spec.dataset, Path) else spec.dataset),
+            "fingerprint": spec.dataset_fingerprint,
+        },
+        "texts": {"name": spec.texts.name, "sha256": spec.texts.sha256},
+        "fold": spec.fold,
+        "seed": spec.seed,
+        "clip": {
+            "sha256": base.sha256,
+            "image_size": base.image_size,
+            "mean": list(base.mean),
+            "std": list(base.std),
+        },
+        "settings": spec.settings.model_dump(mode="json"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions(),
+    }
+    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+
+def record_epoch(folder: Path, row: dict[str, Any]) -> None:
+    """Add the row of an epoch to metrics.jsonl, in place of what a killed process wrote from it on."""
+    rows = [earlier for earlier in recorded_epochs(folder) if earlier["epoch"] < row["epoch"]]
+    write_text(folder / "metrics.jsonl", "".join(json.dumps(each) + "\n" for each in [*rows, row]))
+
+
+def recorded_epochs(folder: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl; none where there is no such file."""
+    path = folder / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
+
+
+def finish_run(folder: Path, outcomes: dict[str, Outcome], facts: dict[str, Any]) -> None:
+    """Write predictions, figure, card and, last of all, result.json; then remove state/.
+
+    The first of `outcomes` is the one whose weights are kept. The optimiser's state would be as large as the
+    weights again and of no use: a finished run is never trained on.
+    """
+    run = Run.open(folder)
+    parts = {name: outcome.predictions for name, outcome in outcomes.items()}
+    write_predictions(folder / "predictions.parquet", run.class_names, parts)
+    selected = next(iter(outcomes))
+    measured = run.measured(parts[selected])
+    title = f"{run.texts.name}, fold {run.fold}, seed {run.seed} ({selected})"
+    confusion_figure(folder / "confusion.png", measured, run.class_names, title)
+    result = {
+        "selected": selected,
+        "measures": {name: run.measured(part).as_dict() for name, part in parts.items()},
+        "epochs": {name: outcome.epoch for name, outcome in outcomes.items()},
+        "seconds": round(sum(row["seconds"] for row in recorded_epochs(folder)), 1),
+        **facts,
+        "versions": versions(),
+    }
+    write_text(folder / "README.md", card(run, result))
+    write_json(folder / "result.json", result)
+    shutil.rmtree(folder / "state", ignore_errors=True)
+
+
+def versions() -> dict[str, str]:
+    """What a result may depend on beside the run's definition."""
+    found = {"python": platform.python_version()}
+    for name in VERSIONED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace `path` by the value as indented JSON."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")

@@ -1,0 +1,354 @@
+"""Training one run: a plain loop that a kill may end at any time and the same call takes up again.
+
+The recipe is DFER-CLIP's, to which settings add. The order of clips comes from (seed, epoch), their
+augmentation from (seed, epoch, clip), their mixing from (seed, epoch, step): neither workers nor restarts
+change a result, on a CPU not by one bit.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dfer_model.checkpoints import Best, Progress, Stateful, load_state, save_state, save_weights
+from dfer_model.classifiers.strategies import load_base
+from dfer_model.data.augmentation import Augmentation
+from dfer_model.data.lanes import Streamed
+from dfer_model.data.loading import ClipDataset, DecodedClips
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.resampling import finished
+from dfer_model.errors import InputError, Interrupted, WorkError
+from dfer_model.feeding.ahead import Loss, on_device, read_late
+from dfer_model.feeding.batches import ClassBalanced, Order, Shuffled, epoch_seed, pixel_scale
+from dfer_model.feeding.streamed_batches import batches_of
+from dfer_model.feeding.training_clips import training_clips
+from dfer_model.files import replacing
+from dfer_model.hardware.devices import accelerator, device_name, precision
+from dfer_model.hardware.processes import ALONE, Processes, ending_together, join
+from dfer_model.inference.evaluation import Report, predict_logits, silent
+from dfer_model.inference.trained_model import TrainedModel
+from dfer_model.metrics import measures
+from dfer_model.runs import Predictions, Run, RunSpec
+from dfer_model.settings import Settings
+
+from .averaging import Average
+from .claims import claimed
+from .not_finite import not_finite
+from .optimisation import make_optimizer
+from .run_writer import Outcome, begin_run, finish_run, record_epoch
+from .steps import Step
+from .tracking import Tracking
+
+CHOOSING = {"val": "the validation clips", "test-best": "the test fold"}
+DIFFERENT = (
+    "the processes were not given the same training: other settings, texts, clips, fold or seed\n"
+    "Give each machine the same command, and the same clips and descriptions"
+)
+UNSEEN = (
+    "not all processes see the run's checkpoint\nKeep the workspace in a file system that all machines share"
+)
+
+
+def train_run(
+    spec: RunSpec,
+    clips: PackedClips,
+    runs: Path,
+    *,
+    report: Report = silent,
+    device: str | None = None,
+    tracking: Tracking | None = None,
+) -> Run:
+    """Train what `spec` defines in its folder under `runs`, and return the finished run.
+
+    A finished run is returned as it is; one that was cut off goes on after its last whole epoch. `report` is
+    told (epochs done, epochs, where it is). Processes that torchrun started train it together: the first of
+    them writes and reports, and all return the run. `tracking` is told each epoch's figures, too.
+
+    Raises InputError for clips, texts or settings that do not fit, WorkError for a loss that is not finite or
+    a disk that is full, BusyError for a run at work elsewhere, Interrupted on Ctrl-C.
+    """
+    processes, where = join(device)
+    with ending_together(processes):
+        processes.require_same(spec.definition, DIFFERENT)
+        folder = runs / processes.agreed(lambda: spec.folder(runs).name)
+        if not processes.agreed((folder / "result.json").is_file):
+            if spec.texts.class_names != clips.class_names:
+                raise InputError(f"the class texts are not for the classes of {clips.path}, in their order")
+            tell = report if processes.first else silent
+            tell(0, spec.settings.epochs, f"reading {_starting_from(spec.settings)}")
+            training = Training(spec, clips, folder, where, processes)
+            if processes.first and tracking is not None:
+                training.tracking = tracking
+            with claimed(spec, runs, folder) if processes.first else nullcontext():
+                # Another process may have finished it while the CLIP was read.
+                if not processes.agreed((folder / "result.json").is_file):
+                    try:
+                        training.run(tell)
+                    except KeyboardInterrupt as error:
+                        raise Interrupted(training.kept()) from error
+                    except OSError as error:
+                        # What is cut off may fail in its turn.
+                        if isinstance(error.__context__, KeyboardInterrupt):
+                            raise Interrupted(training.kept()) from error
+                        raise WorkError(training.unwritten(error)) from error
+                    finally:
+                        training.tracking.end()
+    return Run.open(folder).named(spec.texts.name)
+
+
+def _starting_from(settings: Settings) -> str:
+    return f"CLIP {settings.clip}" if settings.uses_clip else f"{settings.classifier} {settings.weights}"
+
+
+class Training:
+    """The parts of one training, made once, and the loop over its epochs."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        clips: PackedClips,
+        folder: Path,
+        device: torch.device,
+        processes: Processes = ALONE,
+    ) -> None:
+        self.spec, self.settings, self.processes = spec, spec.settings, processes
+        self.clips, self.folder, self.device = clips, folder, device
+        self.learning = training_clips(clips, self.settings, spec.fold, spec.seed)
+        self.test = clips.test_indices(spec.fold)
+        self.base = load_base(self.settings)
+        self.scale = pixel_scale(self.settings.normalize, self.base.mean, self.base.std)
+        torch.manual_seed(spec.seed)
+        model = self.base.build(spec.texts.texts, spec.texts.class_names)
+        self.accelerator = accelerator(device, self.settings.precision)
+        # Not wrapped for several processes, which only a step knows of.
+        self.model = self.accelerator.prepare_model(model, evaluation_mode=True)
+        self.parts: dict[str, Stateful] = {}
+        if self.settings.epochs:
+            optimizer, self.scheduler = make_optimizer(model, self.settings)
+            self.optimizer = self.accelerator.prepare(optimizer)
+            self.parts = {"optimizer": self.optimizer, "scheduler": self.scheduler}
+        # After the optimizer, which freezes what has no learning rate.
+        self.parts["average"] = self.average = Average(self.model, self.settings.ema)
+        # drop_last would leave nothing of a fold that is smaller than a batch
+        self.batch_size = min(self.settings.batch_size, len(self.learning.train))
+        if self.settings.epochs:
+            processes.require_shareable(self.model, self.batch_size)
+            self.step = Step(
+                self.model,
+                self.optimizer,
+                self.average,
+                self.accelerator,
+                settings=self.settings,
+                scale=self.scale,
+                learned=torch.from_numpy(self.learning.learned).to(device),
+                seed=spec.seed,
+                batch_size=self.batch_size,
+                processes=processes,
+            )
+        # A GPU crops and resizes a batch faster than the processes that decode it, to the same pixels.
+        left_to_gpu = device.type == "cuda" and self.settings.sampling != "streamed"
+        self.dataset = (DecodedClips if left_to_gpu else ClipDataset)(
+            clips,
+            self.learning.train,
+            frames=self.settings.frames,
+            image_size=self.base.image_size,
+            train=Augmentation(self.settings.brightness_jitter, self.settings.rotation),
+            seed=spec.seed,
+        )
+        self.order: Order = Shuffled(self.dataset, spec.seed)
+        if self.settings.sampling == "class-balanced":
+            self.order = ClassBalanced(clips.labels[self.learning.train], spec.seed)
+        if self.settings.sampling == "streamed":
+            self.order = Streamed(clips.shards[self.learning.train], self.batch_size, spec.seed)
+        self.batches = batches_of(
+            self.dataset,
+            self.batch_size,
+            workers=processes.workers(self.settings.workers),
+            sampler=self.order,
+            processes=processes,
+            mixed=bool(self.settings.mixup or self.settings.cutmix),
+        )
+        self.checkpoint = folder / "state" / "checkpoint.pt"
+        self.progress = Progress()
+        self.tracking = Tracking()
+
+    def run(self, report: Report) -> None:
+        """Go back to where an earlier process left the run, train what is left, judge the last epoch."""
+        if self.processes.first:
+            begin_run(self.folder, self.spec, self.clips, self.base)
+        self.progress = load_state(self.checkpoint, self.model, self.parts)
+        self.processes.require_same(self.progress.epoch, UNSEEN)
+        epochs = self.settings.epochs
+        self.tracking.begin(self.spec, self.folder, self.progress.epoch)
+        for epoch in range(self.progress.epoch + 1, epochs + 1):
+            started = time.monotonic()
+            row: dict[str, Any] = {"epoch": epoch, "lr": self.learning_rates()}
+            row["loss"] = self.train_epoch(epoch, report)
+            self.scheduler.step()
+            best = self.progress.best
+            if self.settings.select != "last":
+                report(epoch - 1, epochs, f"epoch {epoch}: judging {CHOOSING[self.settings.select]}")
+                with self.average.in_place():
+                    row[self.settings.select.removesuffix("-best")], best = self.keep_best(epoch, best)
+            row["seconds"] = round(time.monotonic() - started, 2)
+            progress = Progress(epoch, best)
+            if self.processes.first:
+                record_epoch(self.folder, row)
+                save_state(self.checkpoint, progress, self.model, self.parts)
+                self.forget_but(best)
+                self.tracking.epoch(row)
+            self.progress = progress
+            report(epoch, epochs, f"loss {row['loss']:.3f}")
+        report(epochs, epochs, "judging the test fold")
+        with self.average.in_place():
+            self.finish()
+        self.processes.agreed(lambda: "the first has written it")
+
+    def train_epoch(self, epoch: int, report: Report) -> float:
+        """One pass over the training clips; the mean loss. Raises WorkError where one is not finite."""
+        torch.manual_seed(epoch_seed(self.spec.seed, epoch))
+        self.dataset.set_epoch(epoch)
+        self.order.epoch = epoch
+        self.model.train()
+        losses: list[float] = []
+        batches = enumerate(on_device(self.batches, self.device), 1)
+        size = self.base.image_size
+        steps = (
+            (self.step(finished(batch, size), epoch, number), batch["index"]) for number, batch in batches
+        )
+        for loss in read_late(steps, self.device):
+            if not math.isfinite(loss.value):
+                raise WorkError(self.not_finite(loss, epoch))
+            losses.append(loss.value)
+            told = f"epoch {epoch}, step {loss.step} of {len(self.batches)}, loss {loss.value:.3f}"
+            report(epoch - 1, self.settings.epochs, told)
+        return sum(losses) / len(losses)
+
+    def answering(self) -> TrainedModel:
+        """The model as it is now, with its class weights read."""
+        self.model.eval()
+        with torch.no_grad(), precision(self.settings.precision, self.device):
+            class_weights = self.model.class_weights()
+        return TrainedModel(self.model, class_weights, self.scale, self.base.image_size)
+
+    def judge(self, model: TrainedModel, indices: npt.NDArray[np.int64]) -> Predictions:
+        """What `model` answers for the clips at `indices`, of which several processes ask it their shares."""
+        own = indices[self.processes.share(len(indices))]
+        logits = np.zeros((0, len(self.clips.class_names)), np.float32)
+        if len(own):
+            workers = self.processes.workers(self.settings.workers)
+            settings = self.settings.model_copy(update={"workers": workers})
+            logits = predict_logits(model, self.clips, own, settings, self.device)
+        logits = self.processes.gathered(logits, len(indices))
+        return Predictions(
+            [self.clips.clip_ids[index] for index in indices], self.clips.labels[indices], logits
+        )
+
+    def keep_best(self, epoch: int, best: Best | None) -> tuple[dict[str, float], Best]:
+        """The figures by which epochs are chosen, and the best one with this; its weights are kept if it is.
+
+        The best is by WAR, of equals the first: so chooses the released code, on the test fold.
+        """
+        model = self.answering()
+        by_test = self.settings.select == "test-best"
+        choosing = self.judge(model, self.test if by_test else self.learning.val)
+        measured = measures(choosing.labels, choosing.logits.argmax(axis=1), self.clips.class_names)
+        if best is None or measured.war > best.war:
+            judged = choosing if by_test else self.judge(model, self.test)
+            best = Best(epoch, measured.war, torch.from_numpy(judged.logits))
+            if self.processes.first:
+                save_weights(self.best_weights(epoch), self.model, model.class_weights)
+        return {"uar": measured.uar, "war": measured.war}, best
+
+    def best_weights(self, epoch: int) -> Path:
+        """Where the weights of an epoch are that is the best so far.
+
+        Each has a file of its own: a process that is killed between weights and checkpoint leaves those that
+        the checkpoint before is about.
+        """
+        return self.folder / "state" / f"best-{epoch}.safetensors"
+
+    def forget_but(self, best: Best | None) -> None:
+        """Remove the weights of epochs that were the best before."""
+        for path in self.folder.glob("state/best-*.safetensors"):
+            if best is None or path != self.best_weights(best.epoch):
+                path.unlink()
+
+    def finish(self) -> None:
+        """Judge the last epoch and write weights, predictions, figures and card; the marker comes last."""
+        trained = self.answering()
+        last = self.judge(trained, self.test)
+        if not self.processes.first:
+            return
+        weights = self.folder / "model.safetensors"
+        outcomes = {"last": Outcome(self.settings.epochs, last)}
+        best = self.progress.best
+        if best is None:
+            save_weights(weights, self.model, trained.class_weights)
+        else:
+            with replacing(weights) as temporary:
+                shutil.copyfile(self.best_weights(best.epoch), temporary)
+            chosen = Outcome(best.epoch, last._replace(logits=best.logits.numpy()))
+            outcomes = {self.settings.select: chosen, **outcomes}
+        finish_run(self.folder, outcomes, self.facts())
+        self.tracking.result(Run.open(self.folder).result)
+
+    def facts(self) -> dict[str, Any]:
+        """What result.json records beside the measures."""
+        notes = list(self.spec.notes)
+        if not self.settings.epochs:
+            notes.append("no epochs: nothing was trained, and the model answers as it began")
+        if self.settings.epochs and self.batch_size < self.settings.batch_size:
+            notes.append(
+                f"the fold has {len(self.learning.train)} training clips, fewer than batch_size="
+                f"{self.settings.batch_size}: each step took them all"
+            )
+        return {
+            "clips": {
+                "train": len(self.learning.train),
+                "val": len(self.learning.val),
+                "test": len(self.test),
+            },
+            "device": self.processes.of(device_name(self.device)),
+            "precision": self.settings.precision,
+            "notes": notes,
+        }
+
+    def learning_rates(self) -> dict[str, float]:
+        """The learning rate of each part that is trained."""
+        return {group["name"]: float(group["lr"]) for group in self.optimizer.param_groups}
+
+    def kept(self) -> str:
+        """What remains of a training that is stopped now, in two lines."""
+        return f"Stopped; {self._whole()}\nGive the same command again to go on"
+
+    def unwritten(self, error: OSError) -> str:
+        """What to say when the disk takes no more, in two lines."""
+        where = f" ({Path(error.filename).name})" if error.filename else ""
+        return (
+            f"{error.strerror or error}{where}; {self._whole()}\n"
+            "Once that folder can be written, give the same command again to go on"
+        )
+
+    def _whole(self) -> str:
+        epoch, epochs = self.progress.epoch, self.settings.epochs
+        which = f"{epoch} of {epochs} epochs are" if epoch else f"no epoch of {epochs} was whole, nothing is"
+        return f"{which} kept in {self.folder}"
+
+    def not_finite(self, loss: Loss, epoch: int) -> str:
+        """What to say about such a loss, in two lines."""
+        return not_finite(
+            f"the loss is {loss.value}",
+            f"epoch {epoch}, step {loss.step} of {self.folder.name}",
+            [self.clips.clip_ids[index] for index in loss.clips],
+            {f"lr_{name}": rate for name, rate in self.learning_rates().items()},
+            self.settings.precision,
+        )
