@@ -94,4 +94,4 @@ def _against_set(against: Against) -> str:
 
 
 def _interval(difference: Difference) -> str:
-    return f"{difference.value:+.1f}, 95% interval {difference.low:+.1f} to {difference.high:+.1f}"
+    return f"{difference.value:+z.1f}, 95% interval {difference.low:+z.1f} to {difference.high:+z.1f}"

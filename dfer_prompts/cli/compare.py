@@ -298,8 +298,8 @@ def _figure(figure: dict[str, float | None]) -> str:
 
 
 def _difference(difference: dict[str, Any]) -> str:
-    folds = " ".join(f"{value:+.1f}" for value in difference["per_fold"].values())
-    return f"{difference['value']:+.1f} ({difference['low']:+.1f} to {difference['high']:+.1f})\n{folds}"
+    folds = " ".join(f"{value:+z.1f}" for value in difference["per_fold"].values())
+    return f"{difference['value']:+z.1f} ({difference['low']:+z.1f} to {difference['high']:+z.1f})\n{folds}"
 
 
 def _p_values(pair: dict[str, Any]) -> list[object]:

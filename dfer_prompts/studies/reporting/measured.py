@@ -71,7 +71,7 @@ def difference_table(of: Stored, measure: str) -> Table:
             uar, folds = pair["uar"], pair["uar"]["per_fold"].values()
             rows.append(
                 cells(
-                    _pair(pair), _difference(uar), " ".join(f"{each:+.1f}" for each in folds),
+                    _pair(pair), _difference(uar), " ".join(f"{each:+z.1f}" for each in folds),
                     _p(uar["p_holm"]), pair["verdict"],
                 )
             )  # fmt: skip
@@ -104,7 +104,7 @@ def _pair(of: Mapping[str, Any]) -> Cell:
 
 
 def _difference(of: Mapping[str, Any]) -> Cell:
-    return Cell(f"{of['value']:+.1f}", f"{of['low']:+.1f} to {of['high']:+.1f}")
+    return Cell(f"{of['value']:+z.1f}", f"{of['low']:+z.1f} to {of['high']:+z.1f}")
 
 
 def _p(value: float) -> str:
@@ -175,7 +175,9 @@ def _difference_pictures(measure: str, pairs: list[dict[str, Any]]) -> list[Pict
             for pair in pairs
             if pair["second"] == other
         ]  # fmt: skip
-        told = "; ".join(f"{row.name} {row.value:+.1f} ({row.low:+.1f} to {row.high:+.1f})" for row in rows)
+        told = "; ".join(
+            f"{row.name} {row.value:+z.1f} ({row.low:+z.1f} to {row.high:+z.1f})" for row in rows
+        )
         label = f"Difference in UAR from {other}, {measure}: {told}"
         draw = partial(
             intervals, f"differences-{measure}-{number}", label, "difference in UAR, points", rows, 0.0, True

@@ -7,6 +7,8 @@ import pytest
 
 from dfer_model.statistics.comparison import Answers, Comparison, Measured
 from dfer_model.statistics.comparison import compare as compare_measured
+from dfer_model.statistics.statistics import Difference
+from dfer_model.statistics.verdicts import Against, sentences
 
 # Two folds of 40 clips, two classes of 20 clips in each.
 LABELS = np.tile(np.repeat([0, 1], 20), 2)
@@ -200,3 +202,9 @@ def test_a_figure_has_an_interval_of_both_lucks() -> None:
     assert narrow.high - narrow.low == pytest.approx(22, abs=3)
     assert wide.std == pytest.approx(np.sqrt(2) * 20)
     assert (wide.low, wide.high) == (0, 100)  # Student's t of one degree of freedom, within what can be
+
+
+def test_no_figure_is_below_nothing_by_nothing() -> None:
+    nearly = Difference(-0.04, -0.04, 4.0, {1: -0.04}, 0.5, 0.5)
+    (said,) = sentences("v2", "trained", [Against("v1", "better", nearly)], controls=[])
+    assert said == "v2, trained: better than v1 (+0.0, 95% interval +0.0 to +4.0 UAR)."
