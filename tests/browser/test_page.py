@@ -190,8 +190,10 @@ def test_a_recorded_video_is_answered_and_gone(page: Page, server: Server) -> No
     page.press("Click to Access Webcam")
     page.page.get_by_text("Record", exact=True).click()
     page.page.wait_for_timeout(1500)
-    page.page.get_by_text("Stop", exact=True).click()
-    page.see("video")
+    with page.page.expect_response(re.compile("/gradio_api/upload")):
+        page.page.get_by_text("Stop", exact=True).click()
+    playwright.expect(page.page.get_by_label("start recording")).to_have_count(0, timeout=WAIT)
+    page.see("video[src]")
     page.press("Predict")
     assert "no face was found" in page.see("#answer .note:has-text('face')").inner_text()
     assert uploads(server) == []
