@@ -124,7 +124,6 @@ def test_a_prompt_is_shown_as_it_is_asked(page: Page) -> None:
 
 
 def test_an_edited_version_is_on_the_disk_and_in_the_lists(page: Page, server: Server) -> None:
-    name = f"edited-{page.page.viewport_size['width']}"
     page.tab("Edit")
     page.choose("Begin with", "v1")
     text = page.page.get_by_label("Descriptors")
@@ -139,14 +138,21 @@ def test_an_edited_version_is_on_the_disk_and_in_the_lists(page: Page, server: S
     assert "no class 'joy'" in wrong.inner_text()
     assert "There are: happiness, sadness" in wrong.inner_text()
     text.fill(was.replace("- a smiling mouth", "- <b>a grin</b>"))
-    page.page.get_by_label("Name of the new version").fill(name)
     page.page.get_by_label("Why, for the log").fill("to see it")
     page.press("Save as a new version")
-    assert str(server.workspace / "descriptions" / name) in page.see(".said:has-text('Written')").inner_text()
+    written = page.see(".said:has-text('Written')").inner_text()
+    name = written.rsplit("/", 1)[1].strip()
+    assert written.strip() == f"Written to {server.workspace / 'descriptions' / name}"
     saved = load(name, Workspace(server.workspace))
     assert saved.members["happiness"][0][0].text == "<b>a grin</b>"
     assert saved.manifest.parents == ["v1"]
     assert saved.manifest.derivation["message"] == "to see it"
+    page.page.wait_for_timeout(1000)
+    assert (
+        page.see(".said:has-text('Written')").inner_text() == written
+    )  # the new name in the lists moves nothing
+    assert "a grin" in text.input_value()
+    page.page.get_by_label("Name of the new version").fill(name)
     page.press("Save as a new version")
     assert "and none ever changes" in page.see(".problem").inner_text()
     page.tab("Browse")
