@@ -52,10 +52,14 @@ def descriptions_tab(workspace: Workspace, page: gr.Blocks) -> None:
         parent, saved = editing_tab(store)
     choices: list[Any] = [read, before, after, scored, parent]
 
-    def renew() -> list[Any]:
+    def begin() -> list[Any]:
         return [_choice(store.list(), place) for place in (-1, -2, -1, -1, -1)]
 
-    gr.on([page.load, saved], renew, outputs=choices, show_progress="hidden")
+    def add() -> list[Any]:  # and what is chosen stays
+        return [gr.Dropdown(choices=store.list()) for _ in choices]
+
+    gr.on(page.load, begin, outputs=choices, show_progress="hidden")
+    gr.on(saved, add, outputs=choices, show_progress="hidden")
     gr.on([page.load, saved], or_problem(partial(versions, store)), outputs=listed, show_progress="hidden")
     read.change(or_problem(partial(version, store)), read, shown, show_progress="minimal")
     compare.click(or_problem(partial(difference, store)), [before, after], changed)

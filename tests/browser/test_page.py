@@ -124,7 +124,6 @@ def test_a_prompt_is_shown_as_it_is_asked(page: Page) -> None:
 
 
 def test_an_edited_version_is_on_the_disk_and_in_the_lists(page: Page, server: Server) -> None:
-    name = f"edited-{page.page.viewport_size['width']}"
     page.tab("Edit")
     page.choose("Begin with", "v1")
     text = page.page.get_by_label("Descriptors")
@@ -139,14 +138,21 @@ def test_an_edited_version_is_on_the_disk_and_in_the_lists(page: Page, server: S
     assert "no class 'joy'" in wrong.inner_text()
     assert "There are: happiness, sadness" in wrong.inner_text()
     text.fill(was.replace("- a smiling mouth", "- <b>a grin</b>"))
-    page.page.get_by_label("Name of the new version").fill(name)
     page.page.get_by_label("Why, for the log").fill("to see it")
     page.press("Save as a new version")
-    assert str(server.workspace / "descriptions" / name) in page.see(".said:has-text('Written')").inner_text()
+    written = page.see(".said:has-text('Written')").inner_text()
+    name = written.rsplit("/", 1)[1].strip()
+    assert written.strip() == f"Written to {server.workspace / 'descriptions' / name}"
     saved = load(name, Workspace(server.workspace))
     assert saved.members["happiness"][0][0].text == "<b>a grin</b>"
     assert saved.manifest.parents == ["v1"]
     assert saved.manifest.derivation["message"] == "to see it"
+    page.page.wait_for_timeout(1000)
+    assert (
+        page.see(".said:has-text('Written')").inner_text() == written
+    )  # the new name in the lists moves nothing
+    assert "a grin" in text.input_value()
+    page.page.get_by_label("Name of the new version").fill(name)
     page.press("Save as a new version")
     assert "and none ever changes" in page.see(".problem").inner_text()
     page.tab("Browse")
@@ -190,8 +196,10 @@ def test_a_recorded_video_is_answered_and_gone(page: Page, server: Server) -> No
     page.press("Click to Access Webcam")
     page.page.get_by_text("Record", exact=True).click()
     page.page.wait_for_timeout(1500)
-    page.page.get_by_text("Stop", exact=True).click()
-    page.see("video")
+    with page.page.expect_response(re.compile("/gradio_api/upload")):
+        page.page.get_by_text("Stop", exact=True).click()
+    playwright.expect(page.page.get_by_label("start recording")).to_have_count(0, timeout=WAIT)
+    page.see("video[src]")
     page.press("Predict")
     assert "no face was found" in page.see("#answer .note:has-text('face')").inner_text()
     assert uploads(server) == []
