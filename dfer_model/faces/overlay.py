@@ -80,7 +80,8 @@ class _Drawing:
         }
         self._names = _class_names(watched.predictions)
         self._colours = class_colours(self._names)
-        self._size = max(LEAST_TEXT, round(min(watched.followed.size) * TEXT_SHARE))
+        self._frame = watched.followed.size
+        self._size = max(LEAST_TEXT, round(min(self._frame) * TEXT_SHARE))
         font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
         self._fonts = {
             size: ImageFont.truetype(str(font), size) for size in range(LEAST_TEXT, self._size + 1)
@@ -118,13 +119,15 @@ class _Drawing:
         label = label if box is None else f"{number}  {label}"
         left, top, right, bottom = box or (self._size, 2 * self._size, 12 * self._size, 2.2 * self._size)
         font = self._font(label, 1.5 * (right - left))
-        above = max(0.0, top - 1.4 * font.size)
-        plate = draw.textbbox((left, above), label, font=font)
+        width, height = self._frame
+        above = max(float(thick), top - 1.4 * font.size)
+        beside = max(float(thick), min(left, width - thick - font.getlength(label)))
+        plate = draw.textbbox((beside, above), label, font=font)
         draw.rectangle(
             (plate[0] - thick, plate[1] - thick, plate[2] + thick, plate[3] + thick), fill="#000000"
         )
-        draw.text((left, above), label, font=font, fill=colour)
-        bar = bottom + thick
+        draw.text((beside, above), label, font=font, fill=colour)
+        bar = min(bottom + thick, height - 3 * thick - 1)
         draw.rectangle((left, bar, right, bar + 3 * thick), fill="#000000")
         draw.rectangle((left, bar, left + share * (right - left), bar + 3 * thick), fill=colour)
 

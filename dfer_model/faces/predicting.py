@@ -100,7 +100,7 @@ class Judge:
 
         Raises InputError when not one frame of the video can be read.
         """
-        followed = follow(footage, watching.detector, report)
+        followed = follow(footage, watching, report)
         paths = tuple(followed.chosen(watching.track))
         planned = [window for path in paths for window in self._windows(path, watching)]
         predictions = []

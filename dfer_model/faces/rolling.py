@@ -92,7 +92,8 @@ class _Roll:
         self.judge, self.name, self.watching, self.keep = judge, name, watching, keep
         self.window, self.stride = watching.spacing.lengths(math.inf)
         self.last = 0.0
-        self._held: deque[tuple[TimedFrame, list[Face]]] = deque()
+        self._held: deque[tuple[TimedFrame, list[Face] | None]] = deque()  # None where nobody looked
+        self._faces: int | None = None
         self._first: float | None = None
         self._steps = 0  # windows that are over
         self._answered = -math.inf  # to which second
@@ -112,9 +113,11 @@ class _Roll:
         return found
 
     def take(self, timed: TimedFrame) -> int | None:
-        """Hold one more frame, and let go of those that no window needs. Returns how many faces it has."""
-        detector = self.watching.detector
-        faces = detector(timed.pixels) if detector else []
+        """Hold one more frame, let go of those that no window needs; returns how many faces were seen."""
+        detector, faces = self.watching.detector, None
+        if detector and self.watching.looks_at(timed.index):
+            faces = detector(timed.pixels)
+            self._faces = len(faces)
         self._first = timed.seconds if self._first is None else self._first
         self._held.append((timed, faces))
         self.last = timed.seconds
@@ -126,7 +129,7 @@ class _Roll:
                 f"the frames of {self.window:g} seconds of {self.name} take more than "
                 f"{MOST_HELD >> 30} GiB\nGive a shorter --window"
             )
-        return len(faces) if detector else None
+        return self._faces
 
     def remaining(self) -> list[tuple[float, float]]:
         """The windows that are over where the source ends; the last one ends there."""
@@ -146,12 +149,13 @@ class _Roll:
         self._answered = stop
         held = self._frames(start, stop)
         footage = Footage(self.name, self.name, lambda: (timed for timed, _ in held), 1.0, len(held))
-        detector = _Found([faces for _, faces in held]) if self.watching.detector else None
+        faces = [found for _, found in held if found is not None]
+        detector = _Found(faces) if self.watching.detector else None
         watching = replace(self.watching, detector=detector, spacing=WHOLE)
         said = self.judge.watch(footage, watching, keep=self.keep).predictions
         start, stop = round(start, 3), round(stop, 3)
         return Rolled(start, stop, tuple(replace(each, start=start, end=stop) for each in said))
 
-    def _frames(self, start: float, stop: float) -> list[tuple[TimedFrame, list[Face]]]:
+    def _frames(self, start: float, stop: float) -> list[tuple[TimedFrame, list[Face] | None]]:
         stop = max(stop, start + 2 * _ROUNDING)  # a source of one frame has no length
         return [each for each in self._held if start - _ROUNDING <= each[0].seconds < stop - _ROUNDING]

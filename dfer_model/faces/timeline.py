@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,14 @@ from dfer_model.files import replacing
 from dfer_model.prediction import Prediction
 from dfer_model.report.figures import check_picture
 
-from .moments import MOMENT, by_track, class_colours, moments
+from .moments import COLOURS, MOMENT, by_track, class_colours, moments
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_PANELS = 40
+MOST_CLASSES = len(COLOURS)  # of more, colours would come twice
+OTHERS = "#ececec"
 PANEL_INCHES, WIDTH_INCHES = 1.7, 9.0
 # Names stay text in an SVG, and the same picture is the same file.
 _SVG: Any = {"svg.fonttype": "none", "svg.hashsalt": "dfer"}
@@ -27,7 +30,8 @@ _SVG: Any = {"svg.fonttype": "none", "svg.hashsalt": "dfer"}
 def draw_timeline(path: Path, predictions: Sequence[Prediction], class_names: Sequence[str]) -> int:
     """Draw the probability of each class over the seconds of each track, as PNG or SVG by the name's ending.
 
-    Where windows overlap, their mean is drawn. Returns how many tracks were drawn; of more than 40 those that
+    Where windows overlap, their mean is drawn. Of more than 11 classes the 10 that are most probable have a
+    layer each, the others one together. Returns how many tracks were drawn; of more than 40 those that
     last longest. Raises InputError for another ending, and when there is nothing to draw.
     """
     from matplotlib import rc_context
@@ -42,11 +46,12 @@ def draw_timeline(path: Path, predictions: Sequence[Prediction], class_names: Se
         figure = Figure(figsize=(WIDTH_INCHES, 0.6 + PANEL_INCHES * len(panels)), layout="constrained")
         FigureCanvasAgg(figure)
         rows = figure.subplots(len(panels), squeeze=False)[:, 0]
+        layers = _layers(predictions, class_names)
         for axes, said in zip(rows, panels, strict=True):
-            _panel(axes, said, class_names)
+            _panel(axes, said, layers)
         rows[-1].set_xlabel("seconds")
-        handles, _ = rows[0].get_legend_handles_labels()
-        legend = figure.legend(handles[::-1], class_names[::-1], loc="outside right upper", fontsize=8)
+        handles, labels = rows[0].get_legend_handles_labels()
+        legend = figure.legend(handles[::-1], labels[::-1], loc="outside right upper", fontsize=8)
         for text in legend.get_texts():
             text.set_parse_math(False)
         metadata = {"Date": None} if path.suffix.casefold() == ".svg" else {}
@@ -73,13 +78,35 @@ def _length(said: Sequence[Prediction]) -> float:
     return (said[-1].end or 0.0) - (said[0].start or 0.0)
 
 
-def _panel(axes: Axes, said: Sequence[Prediction], class_names: Sequence[str]) -> None:
+@dataclass(frozen=True)
+class _Layer:
+    """One colour of the picture, and the places of its classes."""
+
+    label: str
+    colour: str
+    classes: list[int]
+
+
+def _layers(predictions: Sequence[Prediction], class_names: Sequence[str]) -> list[_Layer]:
+    """A layer for each class, or for each that is said most, in class order, and one for the others."""
+    places = range(len(class_names))
+    said = np.sum([list(each.probabilities.values()) for each in predictions], axis=0)
+    most = MOST_CLASSES if len(class_names) <= MOST_CLASSES else MOST_CLASSES - 1
+    shown = sorted(sorted(places, key=lambda place: -said[place])[:most])
+    colours = class_colours([class_names[place] for place in shown])
+    layers = [_Layer(class_names[place], colours[class_names[place]], [place]) for place in shown]
+    others = [place for place in places if place not in shown]
+    return layers + ([_Layer(f"{len(others)} others", OTHERS, others)] if others else [])
+
+
+def _panel(axes: Axes, said: Sequence[Prediction], layers: Sequence[_Layer]) -> None:
     told = moments(said)
-    colours = class_colours(class_names)
     # Each span twice, at its beginning and its end: steps, for between two answers nothing is known.
     seconds = np.repeat(told.edges, 2)[1:-1]
-    shares = np.nan_to_num(np.repeat(told.probabilities, 2, axis=0)).T
-    axes.stackplot(seconds, shares, colors=list(colours.values()), labels=list(class_names), linewidth=0)
+    known = np.nan_to_num(np.repeat(told.probabilities, 2, axis=0))  # (2 spans, classes)
+    shares = [known[:, layer.classes].sum(axis=1) for layer in layers]
+    colours, labels = [layer.colour for layer in layers], [layer.label for layer in layers]
+    axes.stackplot(seconds, shares, colors=colours, labels=labels, linewidth=0)
     axes.set_xlim(seconds[0], seconds[-1])
     if told.edges[-1] - told.edges[0] < 2 * MOMENT:  # one frame has no time
         axes.set_xticks([])

@@ -55,6 +55,13 @@ class Track:
             row[[0, 1, 6]] = index, seconds, np.nan
             self._rows.extend(row.tolist())
 
+    def hold(self, skipped: Sequence[tuple[int, float]]) -> None:
+        """Rows for the (frame, seconds) after the last one in which nobody looked: the face stays there."""
+        last = self._rows[-_COLUMNS:]
+        for index, seconds in skipped:
+            last[0], last[1], last[6] = index, seconds, np.nan
+            self._rows.extend(last)
+
     @property
     def table(self) -> Values:
         """The rows, (frames, 11)."""
@@ -121,10 +128,19 @@ class Tracker:
         self._missed: dict[int, list[tuple[int, float]]] = {}
         self._detections: dict[int, int] = {}
         self._frames = 0
+        self._skipped: list[tuple[int, float]] = []
+
+    def skip(self, index: int, seconds: float) -> None:
+        """Take note of the next frame, in which no face is looked for."""
+        self._skipped.append((index, seconds))
 
     def update(self, index: int, seconds: float, faces: Sequence[Face]) -> list[Track]:
         """Follow the faces of the next frame. Returns the tracks that have one in it."""
         self._frames += 1
+        if self._skipped:
+            for track in self._alive:
+                self._missed.setdefault(track.number, []).extend(self._skipped)
+            self._skipped = []
         seen = []
         pairs = _assigned(self._alive, faces)
         for track, face in pairs:
@@ -143,6 +159,9 @@ class Tracker:
 
     def finish(self) -> list[Track]:
         """All tracks but those of too few detections, numbered from 1 in the order of their first frames."""
+        for track in self._alive:
+            if track.number not in self._missed:
+                track.hold(self._skipped)
         least = min(LEAST_DETECTIONS, self._frames)
         tracks = sorted(self._done + self._alive, key=lambda track: track.number)
         kept = [track for track in tracks if self._detections[track.number] >= least]

@@ -32,19 +32,27 @@ class Watching:
     """How a video is watched.
 
     `detector` None takes frames whole, as the one track 1. `track` is "largest" (the largest face at a time),
-    "all", or a track's number. `margin` is of the crops, see `face_square`.
+    "all", or a track's number. `margin` is of the crops, see `face_square`. Faces are looked for in the first
+    frame and `every` so many, and are on a straight line in between.
     """
 
     detector: Detector | None
     track: str | int = "largest"
     spacing: Spacing = field(default_factory=Spacing)
     margin: float = MARGIN
+    every: int = 1
 
     def __post_init__(self) -> None:
         if not (self.track in ("largest", "all") or (isinstance(self.track, int) and self.track >= 1)):
             raise InputError(f"--track {self.track} is no track\nGive largest, all, or a number from 1")
         if not 0 <= self.margin <= 3:
             raise InputError(f"--margin {self.margin:g} is outside 0..3 of the face's longer side")
+        if self.every < 1:
+            raise InputError(f"--every {self.every}\nGive 1 to look for faces in each frame, or more")
+
+    def looks_at(self, index: int) -> bool:
+        """Whether faces are looked for in this frame."""
+        return self.detector is not None and index % self.every == 0
 
 
 @dataclass(frozen=True)
@@ -67,12 +75,12 @@ class Followed:
         return [path for path in self.tracks if track in ("all", path.number)]
 
 
-def follow(footage: Footage, detector: Detector | None, report: Report = say_nothing) -> Followed:
+def follow(footage: Footage, watching: Watching, report: Report = say_nothing) -> Followed:
     """The first pass: every face of every frame, as tracks.
 
     Raises InputError when not one frame can be read; after that, what is wrong becomes `problem`.
     """
-    tracker, whole = Tracker(), Track(1)
+    tracker, whole, detector = Tracker(), Track(1), watching.detector
     count, seconds, size, problem = 0, 0.0, (0, 0), None
     try:
         for timed in footage.frames():
@@ -82,8 +90,10 @@ def follow(footage: Footage, detector: Detector | None, report: Report = say_not
                 whole.append(
                     timed.index, timed.seconds, Face((0.0, 0.0, float(size[0]), float(size[1])), 1.0)
                 )
-            else:
+            elif watching.looks_at(timed.index):
                 tracker.update(timed.index, timed.seconds, detector(timed.pixels))
+            else:
+                tracker.skip(timed.index, timed.seconds)
             report(count, max(count, footage.expected), LOOKING if detector else "reading")
     except InputError as error:
         if not count:
@@ -142,7 +152,7 @@ def face_frames(footage: Footage, watching: Watching, report: Report = say_nothi
 
     Raises InputError when no face is found, and when the footage is damaged anywhere.
     """
-    followed = follow(footage, watching.detector, report)
+    followed = follow(footage, watching, report)
     if followed.problem:
         raise InputError(followed.problem)
     if not followed.tracks:

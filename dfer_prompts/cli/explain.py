@@ -9,7 +9,7 @@ import typer
 
 from .configuration import DeviceOption, FaceModelOption, MarginOption
 from .output import JsonOption, message, print_json, print_line, print_table, progress
-from .predict import FacesOption, FaceTrackOption, StrideOption, WindowOption, track_named
+from .predict import EveryOption, FacesOption, FaceTrackOption, StrideOption, WindowOption, track_named
 from .run import RunArgument
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def explain(
     window: WindowOption = None,
     stride: StrideOption = None,
     margin: MarginOption = 0.2,
+    every: EveryOption = 1,
     at: Annotated[
         float | None,
         typer.Option(
@@ -70,6 +71,7 @@ def explain(
         window=window,
         stride=stride,
         margin=margin,
+        every=every,
         at=at,
         plot=plot,
         workspace=context.obj,

@@ -52,6 +52,9 @@ StrideOption = Annotated[
         metavar="SECONDS", help="From one window's start to the next.", show_default="half a window"
     ),
 ]
+EveryOption = Annotated[
+    int, typer.Option("--every", metavar="N", help="Look for faces in every N-th frame, which is faster.")
+]
 SaveFacesOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Keep the crops that the model saw, to look at.")
 ]
@@ -83,6 +86,7 @@ def predict(
     window: WindowOption = None,
     stride: StrideOption = None,
     margin: MarginOption = 0.2,
+    every: EveryOption = 1,
     save_faces: SaveFacesOption = None,
     csv: CsvOption = None,
     parquet: ParquetOption = None,
@@ -108,6 +112,7 @@ def predict(
         window=window,
         stride=stride,
         margin=margin,
+        every=every,
         workspace=context.obj,
         device=device,
     )

@@ -117,8 +117,12 @@ def _write_overlay(path: Path, answer: Watched | Refused) -> None:
     from dfer_model.faces.overlay import write_overlay
     from dfer_model.faces.predicting import Watched
 
+    from ..studies.progress import silence
+    from ..studies.watching import LONG_FRAMES
+
     if isinstance(answer, Watched):
-        with progress(f"drawing {path}") as report:
+        shown = progress if answer.followed.frames >= LONG_FRAMES else silence
+        with shown(str(path)) as report:
             write_overlay(path, answer, report)
 
 

@@ -65,6 +65,7 @@ def explain(
     window: float | None = None,
     stride: float | None = None,
     margin: float | None = None,
+    every: int = 1,
     at: float | None = None,
     plot: Path | None = None,
     workspace: Workspace | None = None,
@@ -101,6 +102,7 @@ def explain(
         window=window,
         stride=stride,
         margin=margin,
+        every=every,
         workspace=place,
         device=device,
     )

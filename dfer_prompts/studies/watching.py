@@ -57,6 +57,7 @@ def audience(
     window: float | None = None,
     stride: float | None = None,
     margin: float | None = None,
+    every: int = 1,
     workspace: Workspace | None = None,
     device: str = "auto",
 ) -> Audience:
@@ -65,7 +66,8 @@ def audience(
     `faces` is how faces are found: "auto" (YuNet where its file is given, or was fetched before, else Haar),
     "yunet" (fetched once), "haar", "none" (frames are taken whole) or "given" (they are faces already).
     `face_model` is YuNet's ONNX file, by default `face_model` of `dfer.yaml`. `track` is "largest", "all" or
-    a track's number; `window` and `stride` are seconds; `margin` is of a face's longer side.
+    a track's number; `window` and `stride` are seconds; `margin` is of a face's longer side; faces are looked
+    for in every `every`-th frame.
     Raises InputError for what is no finished run, and for options that make no sense.
     """
     from dfer_model.calibration import read_calibration
@@ -75,7 +77,14 @@ def audience(
     place = workspace or Workspace.find()
     found = run if isinstance(run, PretrainedModel) else finished_run(run, place)
     watching, note = how_to_watch(
-        place, faces=faces, face_model=face_model, track=track, window=window, stride=stride, margin=margin
+        place,
+        faces=faces,
+        face_model=face_model,
+        track=track,
+        window=window,
+        stride=stride,
+        margin=margin,
+        every=every,
     )
     frames_are = {"none": "whole", "given": "given"}.get(faces, "faces")
     if isinstance(found, PretrainedModel):
@@ -93,6 +102,7 @@ def how_to_watch(
     window: float | None = None,
     stride: float | None = None,
     margin: float | None = None,
+    every: int = 1,
 ) -> tuple[Watching, str | None]:
     """How the options of `audience` have a video watched, and what to say about that.
 
@@ -110,7 +120,7 @@ def how_to_watch(
     detector, note = None, WHOLE_FRAMES if faces == "none" else None
     if faces not in ("none", "given"):
         detector, note = choose_detector(faces, face_model or workspace.face_model)
-    return Watching(detector, track, spacing, MARGIN if margin is None else margin), note
+    return Watching(detector, track, spacing, MARGIN if margin is None else margin, every), note
 
 
 def watch_each(
@@ -172,6 +182,7 @@ def predict(
     window: float | None = None,
     stride: float | None = None,
     margin: float | None = None,
+    every: int = 1,
     workspace: Workspace | None = None,
     device: str = "auto",
 ) -> list[Prediction]:
@@ -192,6 +203,7 @@ def predict(
         window=window,
         stride=stride,
         margin=margin,
+        every=every,
         workspace=workspace,
         device=device,
     )

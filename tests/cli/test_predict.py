@@ -264,6 +264,7 @@ def test_what_is_no_video(run: Terminal, isolated: Path) -> None:
         (["--csv", "said.txt"], "end its name in .csv"),
         (["--face-model", "absent.onnx"], "no face model absent.onnx"),
         (["--margin", "-1"], "--margin -1"),
+        (["--every", "0"], "--every 0"),
     ],
 )
 def test_options_that_make_no_sense(run: Terminal, words: list[str], said: str) -> None:

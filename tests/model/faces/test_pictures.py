@@ -71,7 +71,23 @@ def test_a_timeline_has_the_shares_over_time(tmp_path: Path) -> None:
         draw_timeline(tmp_path / "n.png", [], NAMES)
 
 
-def watched(track: int | None) -> Watched:
+def test_of_many_classes_the_most_probable_have_a_layer_each(tmp_path: Path) -> None:
+    names = [f"class {chr(ord('a') + number)}" for number in range(13)]
+    often = dict(zip(names, [0.0, 0.0, 0.0, *[0.075] * 9, 0.325], strict=True))
+    once = dict.fromkeys(names, 0.0) | {"class b": 1.0}
+    given = [(0, often), (1, often), (2, often), (3, once)]
+    windows = [Prediction(Path("v"), shares, (0,), (0.0,), at, at + 1) for at, shares in given]
+    draw_timeline(tmp_path / "t.svg", windows, names)
+    text = (tmp_path / "t.svg").read_text()
+    # b is said for a second of the four, the others of those shown for 0.225 of three or more.
+    assert [name for name in names if f">{name}<" in text] == ["class b", *names[3:11], names[12]]
+    assert ">3 others<" in text
+    draw_timeline(tmp_path / "t.png", windows, names)
+    pixels = np.asarray(Image.open(tmp_path / "t.png").convert("RGB"))
+    assert (pixels == 0xEC).all(axis=2)[:, 100:300].any(axis=0).all()
+
+
+def watched(track: int | None, left: float = 100.0, top: float = 80.0) -> Watched:
     """Twelve frames at 10 a second, a gap of a second before the last; a word is said of the first half."""
     times = [0.1 * index for index in range(11)] + [2.0]
     frames = [
@@ -79,7 +95,7 @@ def watched(track: int | None) -> Watched:
     ]
     face = Track(1)
     for timed in frames:
-        face.append(timed.index, timed.seconds, Face((100.0, 80.0, 200.0, 180.0), 1.0))
+        face.append(timed.index, timed.seconds, Face((left, top, left + 100, top + 100), 1.0))
     path = face.path()
     footage = Footage(Path("clip.mp4"), Path("clip.mp4"), lambda: iter(frames), 10, 12)
     followed = Followed((path,), 12, 2.1, (320, 240))
@@ -106,6 +122,30 @@ def test_an_overlay_shows_box_word_and_bar_at_the_times_of_the_video(
         bar = shown[184:188].any(axis=0)
         assert np.flatnonzero(bar).max() == pytest.approx(180, abs=4)  # 0.8 of 100 pixels from 100
         assert (late[85:175, 96:104] > 200).any(axis=1).mean() > 0.9  # a white box, nothing said
+
+
+@pytest.mark.parametrize(("left", "top"), [(-60.0, -30.0), (280.0, 170.0)])
+def test_word_and_bar_of_a_face_at_the_edge_stay_in_the_frame(
+    tmp_path: Path, left: float, top: float
+) -> None:
+    shown = []
+    for place in ((100.0, 80.0), (left, top)):
+        write_overlay(tmp_path / "o.mp4", watched(1, *place))
+        with av.open(str(tmp_path / "o.mp4")) as container:
+            shown.append(next(container.decode(video=0)).to_ndarray(format="rgb24"))
+    inside, edge = (_plate(pixels) for pixels in shown)
+    assert edge.shape == pytest.approx(inside.shape, abs=2)
+    bottom = colour(shown[1], COLOURS[0])[int(min(top + 100, 230)) :]
+    assert bottom.sum() > 50
+
+
+def _plate(pixels: Pixels) -> np.ndarray:
+    """The black plate of the word, cut out."""
+    black = pixels.max(axis=2) < 30
+    rows = np.flatnonzero(black.sum(axis=1) > 30)
+    upper = rows[: np.flatnonzero(np.diff(rows, append=999) > 1)[0] + 1]
+    columns = np.flatnonzero(black[upper].any(axis=0))
+    return pixels[upper[0] : upper[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def test_an_overlay_is_an_mp4(tmp_path: Path) -> None:

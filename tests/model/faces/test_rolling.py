@@ -114,6 +114,20 @@ def test_a_long_source_is_not_held_and_each_frame_is_looked_at_once(judge: Judge
     assert nobody == [20, 22, 24]
 
 
+def test_faces_are_looked_for_in_every_fifth_frame_of_a_source_too(judge: Judge) -> None:
+    detector = Counting()
+    watching = Watching(detector, spacing=Spacing(1, 0.5), every=5)
+    glances = list(rolling(judge, Source(Reel(100, gap=range(11, 30)).footage(), live=False), watching))
+    assert detector.asked == 20
+    assert [glance.faces for glance in glances[:100]] == [1] * 15 + [0] * 15 + [1] * 70
+    windows = [window for glance in glances for window in glance.windows]
+    assert [(each.start, len(each.predictions)) for each in windows] == [
+        (0.0, 1),  # 0, 5 and 10 are three looks
+        (0.5, 0),
+        *((0.5 * n, 1) for n in range(2, 7)),
+    ]
+
+
 def test_what_would_take_too_much_memory_is_refused(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dfer_model.faces.rolling.MOST_HELD", 50 * 48 * 64 * 3)
     source = Source(Reel(200).footage(), live=False)

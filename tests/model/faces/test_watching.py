@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import math
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +86,7 @@ def test_whole_frames_answer_as_the_plain_way(run: Run, tmp_path: Path, changed:
 def test_what_is_shown_of_a_window_is_the_faces_of_its_frames(tmp_path: Path) -> None:
     reel = Reel(100, gap=range(40, 44))
     footage, watching = reel.footage(), Watching(Bright(), spacing=Spacing(2, 1), margin=0.0)
-    (path,) = follow(footage, watching.detector).tracks
+    (path,) = follow(footage, watching).tracks
     planned = list(windows(path, watching.spacing, 4))
     assert len(planned) == 3
     given = list(shown(footage, [path], planned, watching))
@@ -161,6 +163,49 @@ def test_the_crops_that_are_saved_are_what_the_model_saw(run: Run, test_data: Pa
     assert np.abs(np.array(nose) / found.shape[0] - 0.5).max() < 0.12
     eyes = face.landmarks[:2]
     assert abs(eyes[0][1] - eyes[1][1]) < 3
+
+
+class Moving(Reel):
+    """Its square moves a pixel to the right every 5 frames."""
+
+    def frames(self) -> Iterator[TimedFrame]:
+        for timed in super().frames():
+            yield replace(timed, pixels=np.roll(timed.pixels, timed.index // 5, axis=1))
+
+
+class Asked(Bright):
+    """Knows how often it was asked."""
+
+    times = 0
+
+    def __call__(self, pixels: Pixels, /) -> list[Face]:
+        self.times += 1
+        return super().__call__(pixels)
+
+
+@pytest.mark.parametrize("every", [1, 5, 7, 20])
+def test_between_the_frames_that_are_looked_at_a_face_is_on_a_straight_line(every: int) -> None:
+    reel, detector = Moving(83), Asked()
+    followed = follow(reel.footage(), Watching(detector, every=every))
+    assert detector.times == math.ceil(83 / every)
+    (path,) = followed.tracks
+    assert path.frames.tolist() == list(range(83))
+    assert path.seconds.tolist() == [index / 25 for index in range(83)]
+    truth = 20 + np.arange(83) / 5
+    last = 82 // every * every  # after it the face stays where it was
+    assert path.boxes[10 : last - 9, 0] == pytest.approx(truth[10 : last - 9], abs=1)
+    assert path.boxes[-1, 0] == pytest.approx(20 + last // 5, abs=0.5)
+    assert np.isfinite(path.scores).tolist() == [index % every == 0 for index in range(83)]
+
+
+def test_a_face_that_is_gone_when_it_is_looked_for_is_gone() -> None:
+    reel = Reel(60, gap=range(22, 60))
+    paths = [follow(reel.footage(), Watching(Bright(), every=each)).tracks for each in (1, 4)]
+    assert [path.frames.tolist() for (path,) in paths] == [list(range(22)), list(range(21))]
+    short = Reel(60, gap=range(22, 38))
+    (one,), two = (follow(short.footage(), Watching(Bright(), every=each)).tracks for each in (10, 4))
+    assert one.frames.tolist() == list(range(60))  # found at 20, missed at 30, found at 40
+    assert [path.number for path in two] == [1, 2]
 
 
 def test_every_face_or_one_of_a_picture(run: Run, test_data: Path) -> None:

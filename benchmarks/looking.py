@@ -1,0 +1,92 @@
+"""What `predict --every N` gains and moves: run `python benchmarks/looking.py VIDEO`.
+
+The faces of a video of one's own are found and followed by looking in every frame, which is the plain way,
+and in every second, fifth and tenth. For each it prints how much faster that pass over the video is, the
+median of interleaved rounds; how many of the plain way's boxes it has; and the least overlap (intersection
+over union) of a box with the plain way's on the same frame. With `--run FOLDER`, a run's, it says too by how
+many points of a hundred a probability changes at most, in windows of a second; `--face-model` is YuNet's.
+A few seconds of video take a minute. Fails (exit 1) where looking in every fifth frame is not twice as fast,
+or a box overlaps by less than 0.8.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from results import record
+
+from dfer_model.faces.detectors import choose_detector
+from dfer_model.faces.footage import Footage, open_footage
+from dfer_model.faces.predicting import Judge
+from dfer_model.faces.tracking import overlap
+from dfer_model.faces.watching import Followed, Watching, follow
+from dfer_model.faces.windows import Spacing
+from dfer_model.runs import Run
+
+STEPS = (1, 2, 5, 10)
+ROUNDS = 3
+JUDGED, TIMES_AS_FAST, LEAST_OVERLAP = 5, 2.0, 0.8
+
+
+def boxes(followed: Followed) -> dict[int, tuple[float, ...]]:
+    """Frame -> the largest face's box in it."""
+    path = max(followed.tracks, key=lambda each: each.size)
+    return dict(zip(path.frames.tolist(), map(tuple, path.boxes.tolist()), strict=True))
+
+
+def seconds(footage: Footage, watchings: dict[int, Watching]) -> dict[int, float]:
+    """The median time of the pass for each step."""
+    times: dict[int, list[float]] = {step: [] for step in watchings}
+    for _ in range(ROUNDS):
+        for step, watching in watchings.items():
+            began = time.perf_counter()
+            follow(footage, watching)
+            times[step].append(time.perf_counter() - began)
+    return {step: statistics.median(each) for step, each in times.items()}
+
+
+def answers(judge: Judge, footage: Footage, watching: Watching) -> np.ndarray:
+    """(windows, classes), points of a hundred."""
+    said = judge.watch(footage, watching).predictions
+    return 100 * np.array([list(each.probabilities.values()) for each in said])
+
+
+def main() -> int:
+    """Look, compare, print, judge."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("video", type=Path)
+    parser.add_argument("--face-model", type=Path)
+    parser.add_argument("--run", type=Path)
+    given = parser.parse_args()
+    detector, note = choose_detector("auto", given.face_model)
+    print(note or f"detector: {detector.name}")
+    footage = open_footage(given.video)
+    watchings = {step: Watching(detector, spacing=Spacing(1), every=step) for step in STEPS}
+    times = seconds(footage, watchings)
+    found = {step: boxes(follow(footage, watching)) for step, watching in watchings.items()}
+    judge = Judge.of(Run.open(given.run)) if given.run else None
+    said = {step: answers(judge, footage, each) for step, each in watchings.items()} if judge else {}
+    plain, rows = found[1], {}
+    for step in STEPS[1:]:
+        shared = plain.keys() & found[step].keys()
+        rows[step] = {
+            "times_as_fast": times[1] / times[step],
+            "boxes_found": len(shared) / len(plain),
+            "least_overlap": min(overlap(plain[at], found[step][at]) for at in shared),
+            "most_points_changed": float(np.abs(said[step] - said[1]).max()) if said else None,
+        }
+        line = ", ".join(f"{name} {value:.2f}" for name, value in rows[step].items() if value is not None)
+        print(f"every {step}: {line}")
+    record("looking", {"detector": detector.name, "frames": footage.expected, "every": rows})
+    judged = rows[JUDGED]
+    kept = judged["times_as_fast"] >= TIMES_AS_FAST and judged["least_overlap"] >= LEAST_OVERLAP
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
