@@ -148,9 +148,8 @@ def test_an_edited_version_is_on_the_disk_and_in_the_lists(page: Page, server: S
     assert saved.manifest.parents == ["v1"]
     assert saved.manifest.derivation["message"] == "to see it"
     page.page.wait_for_timeout(1000)
-    assert (
-        page.see(".said:has-text('Written')").inner_text() == written
-    )  # the new name in the lists moves nothing
+    # The lists have a new name by now, and nothing has moved.
+    assert page.see(".said:has-text('Written')").inner_text() == written
     assert "a grin" in text.input_value()
     page.page.get_by_label("Name of the new version").fill(name)
     page.press("Save as a new version")

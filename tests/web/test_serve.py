@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import socket
-import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -261,17 +259,21 @@ def test_the_server_calls_nobody(server: Server, session: str) -> None:
     assert server.called() == set()
 
 
-def serve(*options: str, accounts: str = "") -> subprocess.CompletedProcess[str]:
-    """A server that does not begin."""
-    command = [sys.executable, "-m", "dfer_prompts", "serve", *options]
-    told = {**os.environ, "DFER_PROMPTS_AUTH": accounts}
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=told)
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """A server that does not begin: what it says."""
+
+    def say(*options: object) -> str:
+        _, said = Terminal(monkeypatch, capsys)("serve", *options, status=2)
+        return said
+
+    return say
 
 
-def test_a_port_that_is_taken_is_a_sentence_with_one_that_is_free(server: Server) -> None:
-    done = serve("--port", str(server.port))
-    assert done.returncode == 2
-    first, second = done.stderr.splitlines()
+def test_a_port_that_is_taken_is_a_sentence_with_one_that_is_free(
+    server: Server, serve: Callable[..., str]
+) -> None:
+    first, second = serve("--port", server.port).splitlines()
     assert first == f"Error: port {server.port} of 127.0.0.1 is taken"
     free = int(second.removeprefix("The next free one: dfer-prompts serve --port "))
     assert server.port < free <= server.port + 20
@@ -287,25 +289,29 @@ def test_a_port_that_is_taken_is_a_sentence_with_one_that_is_free(server: Server
         (("--auth", "wrong"), "--auth wrong, line 2 is not NAME:PASSWORD"),
     ],
 )
-def test_what_cannot_be_is_said_in_two_lines(isolated: Path, options: tuple[str, ...], says: str) -> None:
+def test_what_cannot_be_is_said_in_two_lines(
+    serve: Callable[..., str], options: tuple[str, ...], says: str
+) -> None:
     Path("empty").write_text("\n")
     Path("wrong").write_text("ada:x\nsesame\n")
-    done = serve(*options)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"Error: {says}")
-    assert len(done.stderr.splitlines()) <= 2
-    assert "sesame" not in done.stderr
+    said = serve(*options)
+    assert said.startswith(f"Error: {says}")
+    assert len(said.splitlines()) <= 2
+    assert "sesame" not in said
 
 
-def test_another_address_than_this_computer_is_warned_of(server: Server) -> None:
-    done = serve("--host", "0.0.0.0", "--port", str(server.port))
-    assert done.returncode == 2  # it is taken
-    assert "Warning: 0.0.0.0 is open to other computers" in done.stderr
-    assert "NO PASSWORD" in done.stderr
-    assert f"ssh -L {server.port}:127.0.0.1:{server.port}" in done.stderr
-    guarded = serve("--host", "0.0.0.0", "--port", str(server.port), accounts="ada:sesame")
-    assert "Warning: 0.0.0.0 is open to other computers" in guarded.stderr
-    assert "NO PASSWORD" not in guarded.stderr
+def test_another_address_than_this_computer_is_warned_of(
+    server: Server, serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = ("--host", "0.0.0.0", "--port", server.port)  # which is taken
+    said = serve(*where)
+    assert "Warning: 0.0.0.0 is open to other computers" in said
+    assert "NO PASSWORD" in said
+    assert f"ssh -L {server.port}:127.0.0.1:{server.port}" in said
+    monkeypatch.setenv("DFER_PROMPTS_AUTH", "ada:sesame")
+    said = serve(*where)
+    assert "Warning: 0.0.0.0 is open to other computers" in said
+    assert "NO PASSWORD" not in said
 
 
 @pytest.mark.parametrize(

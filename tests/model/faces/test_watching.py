@@ -110,7 +110,7 @@ class Beside:
 
 def test_windows_of_two_faces_come_as_soon_as_they_are_full() -> None:
     footage, watching = Reel(100).footage(), Watching(Beside(), track="all", spacing=Spacing(2, 1))
-    followed = follow(footage, watching.detector)
+    followed = follow(footage, watching)
     assert (followed.frames, followed.seconds, followed.size) == (100, 4.0, (64, 48))
     planned = [window for path in followed.tracks for window in windows(path, watching.spacing, 4)]
     given = [window for window, _ in shown(footage, followed.tracks, planned, watching)]
