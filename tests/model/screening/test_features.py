@@ -6,7 +6,7 @@ import os
 import resource
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -47,14 +47,16 @@ def kept(clip: Clip, clips: PackedClips, folder: Path, settings: Settings) -> Ke
 @contextmanager
 def open_files(most: int) -> Iterator[None]:
     """Inside, this process may open so many files more and no others."""
-    lowest = os.open(os.devnull, os.O_RDONLY)
-    os.close(lowest)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + most, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with ExitStack() as filling:
+        highest = max(int(each.name) for each in Path("/dev/fd").iterdir())
+        while (last := filling.enter_context(Path(os.devnull).open("rb")).fileno()) < highest:
+            pass
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (last + 1 + most, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def by_hand(clip: Clip, dataset: ClipDataset, position: int) -> Tensor:
