@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MOST_CLASSES = 12  # in one picture; those with the highest probabilities
 ROW_INCHES = 0.19
 HEAD_INCHES = 2.6
-ANSWER, OTHER, ATTENTION = "#2f6f8f", "#9fb8c4", "#d9822b"
+ANSWER, OTHER, ATTENTION = "#6aa9cb", "#c3d2da", "#d9822b"
 
 
 def explanation_figure(path: Path, explained: Explanation, frames: Sequence[Tensor], title: str) -> None:
@@ -106,17 +106,8 @@ def _classes(axes: Axes, explained: Explanation, order: list[str], rows: list[in
         share = explained.probabilities[name]
         middle = (top + bottom - 1) / 2
         axes.barh(middle, 100 * share, height=0.7 * (bottom - top), color=ANSWER if number == 0 else OTHER)
-        inside = share > 0.5  # no room is left of it
-        axes.text(
-            100 * share + (-2 if inside else 2),
-            middle,
-            f"{name} {100 * share:.0f}%",
-            fontsize=8,
-            va="center",
-            ha="right" if inside else "left",
-            color="white" if inside else "black",
-            parse_math=False,
-        )
+        # Over the bar and beyond its end: a long name has no room on either side of it alone.
+        axes.text(2, middle, f"{name} {100 * share:.0f}%", fontsize=8, va="center", parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 100)
     axes.set_yticks([])
