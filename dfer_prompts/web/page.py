@@ -31,7 +31,7 @@ def build(workspace: Workspace, files: Path, most_mb: int) -> gr.Blocks:
         with gr.Tab("Descriptions"):
             descriptions_tab(workspace, page)
         with gr.Tab("Predict"):
-            predict_tab(workspace, page, most_mb)
+            predict_tab(workspace, page, files, most_mb)
         with gr.Tab("Comparisons"):
             comparisons_tab(workspace, page, files)
     page.queue(default_concurrency_limit=2, api_open=False)

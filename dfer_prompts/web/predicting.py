@@ -34,8 +34,8 @@ NO_RUN = (
 KEPT = "What you drop or record is deleted from this computer as soon as it is answered."
 
 
-def predict_tab(workspace: Workspace, page: gr.Blocks, most_mb: int) -> None:
-    """Add the tab's parts to the page that is being built."""
+def predict_tab(workspace: Workspace, page: gr.Blocks, files: Path, most_mb: int) -> None:
+    """Add the tab's parts to the page that is being built; what is uploaded lies in `files`."""
     empty = piece()
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=280):
@@ -61,7 +61,7 @@ def predict_tab(workspace: Workspace, page: gr.Blocks, most_mb: int) -> None:
 
     gr.on(page.load, renew, outputs=[run, empty], show_progress="hidden")
     ask.click(
-        answering(workspace),
+        answering(workspace, files),
         [run, video, faces, track, window, stride, evidence],
         [answer, speaks, video],
         concurrency_limit=1,
@@ -69,8 +69,11 @@ def predict_tab(workspace: Workspace, page: gr.Blocks, most_mb: int) -> None:
     )
 
 
-def answering(workspace: Workspace) -> Callable[..., Iterator[tuple[Any, ...]]]:
-    """What the button does; the models of the runs that were asked last are kept in it."""
+def answering(workspace: Workspace, files: Path) -> Callable[..., Iterator[tuple[Any, ...]]]:
+    """What the button does; the models of the runs that were asked last are kept in it.
+
+    Only what lies in `files`, where uploads do, is watched, for it is deleted then.
+    """
     audiences = Audiences(workspace)
 
     def answers(
@@ -88,7 +91,10 @@ def answering(workspace: Workspace) -> Callable[..., Iterator[tuple[Any, ...]]]:
             lines = ["Drop a video first, or record one."] if run else NO_RUN
             yield fragment("said", lines=lines), "", gr.skip()
             return
-        path, watching = Path(video), _reported(bar)
+        path, watching = Path(video).resolve(), _reported(bar)
+        if not path.is_relative_to(files.resolve()):
+            yield problem(InputError(f"{path.name} was not uploaded\nDrop it into the page")), "", None
+            return
         how: dict[str, Any] = {
             "faces": FACES.get(faces, faces),
             "track": TRACKS.get(track, track),

@@ -209,6 +209,21 @@ def test_a_file_that_was_not_uploaded_is_not_watched(server: Server, session: st
     assert not [each for each in server.files.rglob("*") if each.name in ("passwd", "video.mp4")]
 
 
+def test_a_file_elsewhere_is_neither_watched_nor_deleted(tmp_path: Path) -> None:
+    from dfer_prompts.web.predicting import answering
+
+    files, mine = tmp_path / "files", tmp_path / "mine.mp4"
+    files.mkdir()
+    mine.write_bytes(b"a video")
+    answers = answering(Workspace(tmp_path), files)
+    for path in (mine, files / ".." / "mine.mp4"):
+        run, _, *how = watching("")
+        ((answer, evidence, _),) = answers(run, str(path), *how)
+        assert "mine.mp4 was not uploaded" in answer
+        assert evidence == ""
+    assert mine.exists()
+
+
 @pytest.mark.parametrize("name", ["../../etc", "..", "/etc", "runs/../../x", "v1/../../descriptions"])
 def test_a_name_that_climbs_out_of_the_workspace_is_none(server: Server, session: str, name: str) -> None:
     for button, data in (
