@@ -17,6 +17,7 @@ from .test_readme import blocks
 PAGE = Path(__file__).parent.parent / "docs" / "python.md"
 
 
+@pytest.mark.docs
 def test_its_blocks_run_in_order_and_print_what_they_say(
     isolated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

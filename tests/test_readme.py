@@ -69,6 +69,7 @@ def test_command_blocks_run_in_order(processes: Forks, workspace: Path) -> None:
     assert len(list((workspace / "comparisons").glob("*/comparison.json"))) == 1
 
 
+@pytest.mark.docs
 def test_command_blocks_of_the_guide_run_in_order(processes: Forks, workspace: Path) -> None:
     with (workspace / "dfer.yaml").open("a") as defaults:
         defaults.writelines(blocks("yaml", GUIDE))
