@@ -127,8 +127,8 @@ def _yunet_face(row: np.ndarray, scale: float) -> Face:
 
 
 BETTER_FACES = (
-    "Faces are found by the Haar cascade, which sees them from the front alone. YuNet sees more: fetch it "
-    "once with --faces yunet, or give its file by --face-model"
+    "Faces are found by the Haar cascade, which sees them from the front alone. YuNet sees more: predict "
+    "--faces yunet fetches it once, or give its file by --face-model, or as face_model in dfer.yaml"
 )
 
 
