@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ..description_set import DescriptionSet
 from ..errors import InputError
@@ -14,7 +14,7 @@ from ..workspace import Workspace
 from .judging import finished_run, own_clips
 from .progress import Progress, silence
 from .texts import descriptor_texts
-from .watching import Audience, Refused, audience, watch_each
+from .watching import Audience, HowToWatch, Refused, audience, watch_each
 
 if TYPE_CHECKING:
     from dfer_model.data.images import Pixels
@@ -59,22 +59,16 @@ def explain(
     *,
     descriptions: DescriptionSet | str | None = None,
     weights: str | None = None,
-    faces: str = "auto",
-    face_model: Path | None = None,
-    track: str | int = "largest",
-    window: float | None = None,
-    stride: float | None = None,
-    margin: float | None = None,
-    every: int = 1,
     at: float | None = None,
     plot: Path | None = None,
     workspace: Workspace | None = None,
     device: str = "auto",
     progress: Progress = silence,
+    **how: Unpack[HowToWatch],
 ) -> ExplainedVideo:
     """How near a face in a video comes to each descriptor over time, beside what the run answers.
 
-    Faces are found, followed and cut into windows as `predict` does, with the same options. Of several
+    Faces are found, followed and cut into windows as `predict` does, with the same `how`. Of several
     windows the one is explained that holds the second `at`, of those its middle is nearest to; without, the
     one of which the run is surest.
     The descriptors are those of the run's own set, where it is still here, or of another set of the same
@@ -94,18 +88,7 @@ def explain(
     found = finished_run(run, place)
     described = _described(found, descriptions, place)
     listed = dict(zip(found.class_names, descriptor_texts(described, found.class_names), strict=True))
-    listening = audience(
-        found,
-        faces=faces,
-        face_model=face_model,
-        track=track,
-        window=window,
-        stride=stride,
-        margin=margin,
-        every=every,
-        workspace=place,
-        device=device,
-    )
+    listening = audience(found, workspace=place, device=device, **how)
     explainer = Explainer(
         found, listed, _clips(found), weights=weights, model=listening.judge.model, device=device
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from ..errors import InputError
 from ..workspace import Workspace
@@ -48,26 +48,34 @@ class Audience:
     calibrated: Calibration | None = None
 
 
-def audience(
-    run: Run | PretrainedModel | Path | str,
-    *,
-    faces: str = "auto",
-    face_model: Path | None = None,
-    track: str | int = "largest",
-    window: float | None = None,
-    stride: float | None = None,
-    margin: float | None = None,
-    every: int = 1,
-    workspace: Workspace | None = None,
-    device: str = "auto",
-) -> Audience:
-    """The model of a finished run, or one of `from_pretrained`, ready to watch videos.
+class HowToWatch(TypedDict, total=False):
+    """The keywords that say how a video is watched, with the words of the command line.
 
     `faces` is how faces are found: "auto" (YuNet where its file is given, or was fetched before, else Haar),
     "yunet" (fetched once), "haar", "none" (frames are taken whole) or "given" (they are faces already).
     `face_model` is YuNet's ONNX file, by default `face_model` of `dfer.yaml`. `track` is "largest", "all" or
     a track's number; `window` and `stride` are seconds; `margin` is of a face's longer side; faces are looked
     for in every `every`-th frame.
+    """
+
+    faces: str
+    face_model: Path | None
+    track: str | int
+    window: float | None
+    stride: float | None
+    margin: float | None
+    every: int
+
+
+def audience(
+    run: Run | PretrainedModel | Path | str,
+    *,
+    workspace: Workspace | None = None,
+    device: str = "auto",
+    **how: Unpack[HowToWatch],
+) -> Audience:
+    """The model of a finished run, or one of `from_pretrained`, ready to watch videos.
+
     Raises InputError for what is no finished run, and for options that make no sense.
     """
     from dfer_model.export.pretrained import PretrainedModel
@@ -76,17 +84,8 @@ def audience(
 
     place = workspace or Workspace.find()
     found = run if isinstance(run, PretrainedModel) else finished_run(run, place)
-    watching, note = how_to_watch(
-        place,
-        faces=faces,
-        face_model=face_model,
-        track=track,
-        window=window,
-        stride=stride,
-        margin=margin,
-        every=every,
-    )
-    frames_are = {"none": "whole", "given": "given"}.get(faces, "faces")
+    watching, note = how_to_watch(place, **how)
+    frames_are = {"none": "whole", "given": "given"}.get(how.get("faces", "auto"), "faces")
     if isinstance(found, PretrainedModel):
         judge = Judge(found.model, tuple(found.class_names), found.settings, found.device)
         return Audience("", judge, watching, frames_are, note)
@@ -104,7 +103,7 @@ def how_to_watch(
     margin: float | None = None,
     every: int = 1,
 ) -> tuple[Watching, str | None]:
-    """How the options of `audience` have a video watched, and what to say about that.
+    """How the options of `HowToWatch` have a video watched, and what to say about that.
 
     Raises InputError for options that make no sense.
     """
@@ -176,37 +175,20 @@ def predict(
     run: Run | PretrainedModel | Path | str,
     videos: Sequence[Path | str],
     *,
-    faces: str = "auto",
-    face_model: Path | None = None,
-    track: str | int = "largest",
-    window: float | None = None,
-    stride: float | None = None,
-    margin: float | None = None,
-    every: int = 1,
     workspace: Workspace | None = None,
     device: str = "auto",
+    **how: Unpack[HowToWatch],
 ) -> list[Prediction]:
     """What a finished run, or a model of `from_pretrained`, says of the faces in videos.
 
     A prediction has a probability for each class; there is one for each window of each track, in order, and
     none for a video without a face. With `faces` "none" frames are taken whole, and a video is one window;
-    the other options are those of `audience`. Raises InputError for what is no finished run, for options that
+    `how` is all that `HowToWatch` describes. Raises InputError for what is no finished run, for options that
     make no sense, and for the first video that cannot be read to its end.
     """
     from dfer_model.errors import InputError as Unreadable
 
-    listening = audience(
-        run,
-        faces=faces,
-        face_model=face_model,
-        track=track,
-        window=window,
-        stride=stride,
-        margin=margin,
-        every=every,
-        workspace=workspace,
-        device=device,
-    )
+    listening = audience(run, workspace=workspace, device=device, **how)
     said: list[Prediction] = []
     for answer in watch_each(listening, [Path(video) for video in videos]):
         problem = answer.reason if isinstance(answer, Refused) else answer.problem
