@@ -1,4 +1,4 @@
-"""Markdown made from templates, in which all that a model, a file or another person wrote stays text."""
+"""Markdown and HTML from templates, in which all that a model, a file or another person wrote stays text."""
 
 from __future__ import annotations
 
@@ -26,6 +26,21 @@ def markdown_environment() -> Environment:
     )
     environment.filters["code"] = _code
     return environment
+
+
+def html_environment(templates: Path) -> Environment:
+    """Jinja2 for the templates of HTML in a folder; what they print is one line, and escaped as HTML."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    return Environment(
+        loader=FileSystemLoader(templates),
+        autoescape=True,
+        finalize=lambda value: value if isinstance(value, Markup) else one_line(value),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def one_line(value: object) -> str:

@@ -8,7 +8,7 @@ from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
-from ..markdown import one_line, shows
+from ..markdown import html_environment, shows
 from ..studies.problems import PROBLEMS, sentence
 
 if TYPE_CHECKING:
@@ -53,17 +53,7 @@ def picture(data: bytes | str, kind: str) -> Markup:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        finalize=lambda value: value if isinstance(value, Markup) else one_line(value),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = html_environment(TEMPLATES)
     environment.filters["lines"] = _lines
     environment.filters["whole"] = _whole
     return environment

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -13,31 +12,11 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 
-from dfer_model.training.training import train_run
-
 from ..model import tiny
 from ..model.inference.test_prediction import encode
 from .test_predict import write
 from .test_run import Terminal
 from .test_stopping import terminated_when
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny run in it."""
-    folder = tmp_path_factory.mktemp("trained")
-    clips = tiny.pack(folder / "packed")
-    train_run(tiny.spec(clips, epochs=1), clips, folder / "runs", device="cpu")
-    return folder
-
-
-@pytest.fixture
-def run(
-    trained: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Terminal:
-    shutil.copytree(trained / "runs", isolated / "runs")
-    return Terminal(monkeypatch, capsys)
-
 
 WHOLE = ("--faces", "none", "--window", "1", "--device", "cpu")
 

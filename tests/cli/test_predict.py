@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 import sys
 import wave
 from fractions import Fraction
@@ -18,27 +17,9 @@ import pytest
 from PIL import Image
 
 from dfer_model.data.images import Pixels, decode_pixels
-from dfer_model.training.training import train_run
 
 from ..model import tiny
 from .test_run import Terminal
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny run in it."""
-    folder = tmp_path_factory.mktemp("trained")
-    clips = tiny.pack(folder / "packed")
-    train_run(tiny.spec(clips, epochs=1), clips, folder / "runs", device="cpu")
-    return folder
-
-
-@pytest.fixture
-def run(
-    trained: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Terminal:
-    shutil.copytree(trained / "runs", isolated / "runs")
-    return Terminal(monkeypatch, capsys)
 
 
 @pytest.fixture

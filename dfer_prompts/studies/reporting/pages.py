@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ... import __version__
-from ...markdown import markdown_environment, one_line
+from ...markdown import html_environment, markdown_environment, one_line
 from .blocks import Content
 
 if TYPE_CHECKING:
@@ -41,17 +41,9 @@ def latex(of: Content) -> str:
 
 @cache
 def _pages() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        finalize=lambda value: value if isinstance(value, Markup) else one_line(value),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = html_environment(TEMPLATES)
     environment.filters["markup"] = Markup  # for what this package drew or wrote itself, and for nothing else
     environment.filters["breakable"] = _breakable
     return environment
