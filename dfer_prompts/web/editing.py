@@ -26,8 +26,8 @@ def editing_tab(store: DescriptionStore) -> tuple[gr.Dropdown, Any]:
     parent = gr.Dropdown(label="Begin with")
     text = gr.Textbox(label="Descriptors", lines=16, max_lines=30, elem_classes="code")
     with gr.Row():
-        name = gr.Textbox(label="Name of the new version", placeholder="the next number")
-        why = gr.Textbox(label="Why, for the log", placeholder="no blushing in a grey video")
+        name = gr.Textbox(label="Name of the new version", info="Left empty: the next number")
+        why = gr.Textbox(label="Why, for the log", info="Such as: no blushing in a grey video")
     with gr.Row():
         look = gr.Button("Check", elem_classes="ask")
         save = gr.Button("Save as a new version", variant="primary", elem_classes="ask")

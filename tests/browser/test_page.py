@@ -118,9 +118,14 @@ def test_text_of_others_stays_text(page: Page) -> None:
 def test_a_prompt_is_shown_as_it_is_asked(page: Page) -> None:
     page.tab("Prompt")
     page.choose("Class", "contempt")
-    page.see(".prompt:has-text('contempt')")
+    asked = page.see(".prompt:has-text('contempt')").inner_text()
+    assert asked.splitlines() == [
+        "Q: What are useful visual features for the facial expression of contempt?",
+        "A: Some useful visual features for facial expressions of contempt include: ...",
+    ]
     page.choose("Template", "synonyms")
     page.see("dd:has-text('synonyms.md')")
+    assert "In how many other words" in page.see(".prompt").inner_text()
 
 
 def test_an_edited_version_is_on_the_disk_and_in_the_lists(page: Page, server: Server) -> None:
