@@ -113,10 +113,9 @@ def compare(
     the only ones named there; `folds` of them judge, by default all. `choices` are all that `Choices`
     describes. Runs are kept in the workspace, by default the current one, and found again by the next call.
     `engine` "local" or "slurm" trains them in processes of their own (see `engine_for`). `track` names the
-    trackers that follow each run, as in `train`.
-    `note` is told how many trainings each measure takes. Finished runs among `sets`, imported ones too, are
-    judged as they are (see `compare_runs`). Raises InputError, and Interrupted on Ctrl-C: the same call goes
-    on from there.
+    trackers that follow each run, as in `train`; `note` is told how many trainings each measure takes.
+    Finished runs among `sets`, imported ones too, are judged as they are (see `compare_runs`).
+    Raises InputError, and Interrupted on Ctrl-C: the same call goes on from there.
     """
     from dfer_model.training.tracking import chosen_trackers
 
@@ -146,13 +145,9 @@ def compare(
         workspace=place,
     )
     where = engine_for(place, engine, jobs, runs_per_gpu, retries, device)
-    given = loaded(named, place)
-    of, choice = question.about(given), None
-    if then is not None:
-        choice = _choice(of, then, place, device, progress, note)
-        of = question.about([each for each in given if each.manifest.control or each.name in choice.chosen])
-    runs, found = _run(of, place, device, progress, note, where, followed)
-    return _kept(place, of, runs, found, choice)
+    work = _Work(place, device, progress, note, where, followed)
+    study, choice = _narrowed(question, loaded(named, place), then, work)
+    return _kept(place, study, *_run(study, work), choice)
 
 
 def _require_plain(measures: tuple[str, ...], options: tuple[object, ...]) -> None:
@@ -208,13 +203,35 @@ class _Study:
     controls: Sequence[DescriptionSet]
 
 
-def _choice(
-    of: _Study, then: int, place: Workspace, device: str, progress: Progress, note: Callable[[str], None]
-) -> Choice:
-    """The best `then` of the candidates by screening, once it is known that all can be measured."""
-    require_choice(then, len(of.candidates), len(of.controls))
-    planned(of.wish, of.grid, of.clips)
-    return choose(of.candidates, then, of.grid, of.clips, place, device, progress, note)
+@dataclass(frozen=True)
+class _Work:
+    """Where and how a comparison trains, and whom it tells."""
+
+    workspace: Workspace
+    device: str
+    progress: Progress
+    note: Callable[[str], None]
+    engine: Engine | None
+    trackers: Sequence[str]
+
+
+def _narrowed(
+    question: _Question, given: Sequence[DescriptionSet], then: int | None, work: _Work
+) -> tuple[_Study, Choice | None]:
+    """The question put to the sets given; with `then`, to the best so many of them by screening.
+
+    That all can be measured is known before.
+    """
+    study = question.about(given)
+    if then is None:
+        return study, None
+    require_choice(then, len(study.candidates), len(study.controls))
+    planned(study.wish, study.grid, study.clips)
+    choice = choose(
+        study.candidates, then, study.grid, study.clips, work.workspace, work.device, work.progress, work.note
+    )
+    best = [each for each in given if each.manifest.control or each.name in choice.chosen]
+    return question.about(best), choice
 
 
 def _described(
@@ -240,15 +257,7 @@ def _described(
     return candidates, [*(each for each in named if each.manifest.control is not None), *made]
 
 
-def _run(
-    study: _Study,
-    workspace: Workspace,
-    device: str,
-    progress: Progress,
-    note: Callable[[str], None],
-    engine: Engine | None,
-    trackers: Sequence[str],
-) -> tuple[list[Run], list[Measured]]:
+def _run(study: _Study, work: _Work) -> tuple[list[Run], list[Measured]]:
     """The runs of the measures, and what each measure found."""
     from dfer_model.errors import Interrupted as ModelInterrupted
 
@@ -256,16 +265,22 @@ def _run(
     try:
         runs: list[Run] = []
         if study.wish is SCREENING:
-            found = screened(grid, clips, workspace, device, progress, note)
+            found = screened(grid, clips, work.workspace, work.device, work.progress, work.note)
         else:
             runs, found = measured(
-                study.wish, grid, clips, workspace, device, progress, note, engine, trackers
+                study.wish,
+                grid,
+                clips,
+                work.workspace,
+                work.device,
+                work.progress,
+                work.note,
+                work.engine,
+                work.trackers,
             )
     except (KeyboardInterrupt, ModelInterrupted) as error:
-        raise Interrupted(
-            f"Stopped; finished runs and the last epoch of the one at work are kept in {workspace.runs}\n"
-            "Give the same command again to go on"
-        ) from error
+        kept = f"finished runs and the last epoch of the one at work are kept in {work.workspace.runs}"
+        raise Interrupted(f"Stopped; {kept}\nGive the same command again to go on") from error
     return runs, found
 
 
