@@ -16,7 +16,6 @@ from dfer_model.classifiers.clip import Clip
 from dfer_model.classifiers.dfer_clip import TEMPERATURE
 from dfer_model.classifiers.members import Ensemble, Members
 from dfer_model.classifiers.prompt_learner import PromptLearner, TextTower
-from dfer_model.data.augmentation import resize
 from dfer_model.data.loading import ClipDataset
 from dfer_model.data.packed import PackedClips
 from dfer_model.errors import InputError, WorkError
@@ -214,16 +213,6 @@ def frame_features(
     """CLIP's features of the clips at `indices`: (clips, T, width), unit norm, on the CPU."""
     dataset = ClipDataset(clips, indices, frames=settings.frames, image_size=clip.image_size)
     return F.normalize(tower_features(clip, dataset, settings, choose_device(device), report), dim=-1)
-
-
-def video_frame_features(clip: Clip, frames: Tensor, settings: Settings, device: str | None = None) -> Tensor:
-    """CLIP's features of the uint8 frames (T, 3, H, W) of one video: (T, width), unit norm, on the CPU."""
-    where = choose_device(device)
-    module = _FrameFeatures(clip, settings).to(where).eval()
-    square = resize(list(frames), clip.image_size)[None].to(where)  # (1, T, 3, S, S)
-    with torch.inference_mode(), precision(settings.precision, where):
-        features: Tensor = module(square)[0].float().cpu()
-    return F.normalize(features, dim=-1)
 
 
 def zero_shot_logits(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dfer_model.data.augmentation import crop_views
 from dfer_model.data.video import read_sampled_frames
-from dfer_model.errors import InputError, WorkError
+from dfer_model.errors import WorkError
 from dfer_model.hardware.devices import choose_device, precision
 from dfer_model.runs import Run
 from dfer_model.settings import Settings
@@ -59,41 +59,14 @@ class Prediction:
         return said
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """A video that could not be read, and why, in a sentence or two."""
-
-    video: Path
-    reason: str
-
-
 def predict(run: Run, videos: Sequence[Path], device: str | None = None) -> list[Prediction]:
     """What a finished run says of each video.
 
     Raises InputError for the first video that cannot be read, and for an unfinished or damaged run.
     """
-    predictions = []
-    for answer in predict_each(run, videos, device):
-        if isinstance(answer, Refusal):
-            raise InputError(answer.reason)
-        predictions.append(answer)
-    return predictions
-
-
-def predict_each(
-    run: Run, videos: Sequence[Path], device: str | None = None
-) -> Iterator[Prediction | Refusal]:
-    """What a finished run says of each video; one that cannot be read does not stop the others.
-
-    Raises InputError for a run that is not finished or is damaged.
-    """
     where = choose_device(device)
     model = load_trained(run, where)
-    for video in map(Path, videos):
-        try:
-            yield predict_video(model, run.class_names, video, run.settings, where)
-        except InputError as error:
-            yield Refusal(video, str(error))
+    return [predict_video(model, run.class_names, Path(each), run.settings, where) for each in videos]
 
 
 def predict_video(

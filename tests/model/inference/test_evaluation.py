@@ -26,7 +26,6 @@ from dfer_model.inference.evaluation import (
     judged_clips,
     matched_labels,
     predict_logits,
-    video_frame_features,
     zero_shot_logits,
 )
 from dfer_model.inference.trained_model import load_trained
@@ -211,15 +210,6 @@ def test_frame_features_are_open_clips(clips: PackedClips) -> None:
     with torch.no_grad():
         expected = clip.model.encode_image(pixels_by_hand(clips, 3, 4), normalize=True)
     torch.testing.assert_close(features[0], expected, atol=1e-4, rtol=0)
-
-
-def test_video_frame_features_are_those_of_a_clip_of_the_same_frames(clips: PackedClips) -> None:
-    clip, index = load_clip(tiny.register(), "random"), 2
-    chosen = sample_test(int(clips.num_frames[index]), 4)
-    frames = torch.stack(decoded(clips, index, chosen))
-    one = video_frame_features(clip, frames, tiny.settings(), device="cpu")
-    other = frame_features(clip, clips, np.array([index]), tiny.settings(), device="cpu")[0]
-    torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
 
 
 def test_zero_shot_logits_by_hand() -> None:

@@ -14,7 +14,7 @@ import torch
 from dfer_model.data.packed import write_packed
 from dfer_model.errors import InputError
 from dfer_model.inference.evaluation import predict_logits
-from dfer_model.inference.prediction import Prediction, Refusal, predict, predict_each
+from dfer_model.inference.prediction import predict
 from dfer_model.inference.trained_model import load_trained
 from dfer_model.runs import Run
 from dfer_model.training.training import train_run
@@ -99,7 +99,7 @@ def test_real_footage(run: Run, test_data: Path) -> None:
     assert prediction.as_dict()["expression"] in tiny.CLASSES
 
 
-def test_bad_files_do_not_stop_the_good_one(run: Run, tmp_path: Path) -> None:
+def test_a_bad_file_is_named(run: Run, tmp_path: Path) -> None:
     good = encode(tmp_path / "good.mkv", frames=30)
     whole = good.read_bytes()
     wrong = {
@@ -107,17 +107,13 @@ def test_bad_files_do_not_stop_the_good_one(run: Run, tmp_path: Path) -> None:
         "empty.mp4": (b"", "zero bytes"),
         "cut.mkv": (whole[: len(whole) // 2], "cut"),
     }
-    for name, (content, _) in wrong.items():
+    for name, (content, said) in wrong.items():
         (tmp_path / name).write_bytes(content)
-    videos = [*(tmp_path / name for name in wrong), tmp_path / "missing.mp4", good]
-    *refusals, answer = predict_each(run, videos, device="cpu")
-    assert isinstance(answer, Prediction)
-    for refusal, said in zip(refusals, [*(said for _, said in wrong.values()), "missing.mp4"], strict=True):
-        assert isinstance(refusal, Refusal)
-        assert said in refusal.reason
-        assert refusal.video.name in refusal.reason
-    with pytest.raises(InputError, match=r"empty\.mp4"):
-        predict(run, [good, tmp_path / "empty.mp4"], device="cpu")
+        with pytest.raises(InputError, match=said) as caught:
+            predict(run, [good, tmp_path / name], device="cpu")
+        assert name in str(caught.value)
+    with pytest.raises(InputError, match=r"missing\.mp4"):
+        predict(run, [tmp_path / "missing.mp4", good], device="cpu")
 
 
 def test_an_unfinished_run(run: Run, tmp_path: Path) -> None:
