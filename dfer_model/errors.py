@@ -1,19 +1,23 @@
-"""What this package raises at a person: one or two lines that say what is wrong, where, and what to do."""
+"""The one error hierarchy of both packages, and helpers that word its messages.
+
+An error is one or two lines: what is wrong, where, and what to do. This module must not import torch;
+`dfer_prompts.errors` re-exports it.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
-class DferModelError(Exception):
-    """Base of the errors whose text is written for the person at the terminal."""
+class DferError(Exception):
+    """Base of all errors whose message is written for the user."""
 
     exit_status = 1
 
 
-class InputError(DferModelError, ValueError):
-    """What the user gave is wrong: a file, a folder, a setting, a video. Exit status 2."""
+class InputError(DferError, ValueError):
+    """The user's input is wrong: a name, a file, an option, a video. Exit status 2."""
 
     exit_status = 2
 
@@ -22,8 +26,8 @@ class NoFace(InputError):
     """A video can be read, and no face was found in it. Exit status 2."""
 
 
-class WorkError(DferModelError, RuntimeError):
-    """The input was right and the work failed: a loss that is not finite, a full disk. Exit status 1."""
+class WorkError(DferError, RuntimeError):
+    """The input was valid and the work failed: a server, a full disk, a NaN loss. Exit status 1."""
 
 
 class LostError(WorkError):
@@ -34,10 +38,21 @@ class BusyError(WorkError):
     """Another process does this work now. Exit status 1."""
 
 
-class Interrupted(DferModelError):
+class Interrupted(DferError):
     """Ctrl-C (exit status 130) or SIGTERM (143) stopped the work; says what is kept and how to go on."""
 
     exit_status = 130
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first five names, and how many more there are."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def system_words(error: OSError) -> str:
+    """What the operating system says went wrong, and with which file."""
+    said = error.strerror or str(error)
+    return f"{said}: {error.filename}" if error.filename else said
 
 
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 1) -> str:
@@ -49,11 +64,16 @@ def did_you_mean(name: str, known: Iterable[str], *, most: int = 1) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> InputError:
     """An error for a name that does not exist: suggests the nearest, and lists what exists.
 
-    >>> str(unknown("preset", "papper", ["default", "paper"]))
-    "no preset 'papper'; did you mean paper?\\nThere are: default, paper"
+    `where` is said after the name: " in mafw".
+
+    >>> str(unknown("class set", "mawf", ["dfew", "mafw"]))
+    "no class set 'mawf'; did you mean mafw?\\nThere are: dfew, mafw"
     """
     choices = list(known)
-    return InputError(f"no {kind} {name!r}{did_you_mean(name, choices)}\nThere are: {', '.join(choices)}")
+    # Rows of a table have commas in their names.
+    between = "; " if any("," in choice for choice in choices) else ", "
+    listing = between.join(choices) if choices else "none"
+    return InputError(f"no {kind} {name!r}{where}{did_you_mean(name, choices)}\nThere are: {listing}")

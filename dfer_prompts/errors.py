@@ -1,63 +1,29 @@
-"""What this package raises at a person: one or two lines that say what is wrong, where, and what to do."""
+"""The error hierarchy of both packages; see `dfer_model.errors`, where it is defined without torch."""
 
-from __future__ import annotations
+from dfer_model.errors import (
+    BusyError,
+    DferError,
+    InputError,
+    Interrupted,
+    LostError,
+    NoFace,
+    WorkError,
+    did_you_mean,
+    listed,
+    system_words,
+    unknown,
+)
 
-import difflib
-from collections.abc import Iterable, Sequence
-
-
-class DferPromptsError(Exception):
-    """Base of the errors whose text is written for the person at the terminal."""
-
-    exit_status = 1
-
-
-class InputError(DferPromptsError, ValueError):
-    """What the user gave is wrong: a name, a file, an option. Exit status 2."""
-
-    exit_status = 2
-
-
-class WorkError(DferPromptsError, RuntimeError):
-    """The input was right and the work failed: a server, a disk, an answer. Exit status 1."""
-
-
-class Interrupted(DferPromptsError):
-    """Ctrl-C (exit status 130) or SIGTERM (143) stopped the work; says what is kept and how to go on."""
-
-    exit_status = 130
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first five names, and how many more there are."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def system_words(error: OSError) -> str:
-    """What the operating system says went wrong, and with which file."""
-    said = error.strerror or str(error)
-    return f"{said}: {error.filename}" if error.filename else said
-
-
-def did_you_mean(name: str, known: Iterable[str], *, most: int = 1) -> str:
-    """ "; did you mean paper?" for a name that is nearly one of `known`, else nothing.
-
-    Of several that are near, at most `most` are said, the nearest first.
-    """
-    near = difflib.get_close_matches(name, list(known), n=most)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
-def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> InputError:
-    """An error for a name that does not exist: suggests the nearest, and lists what exists.
-
-    `where` is said after the name: " in mafw".
-
-    >>> str(unknown("class set", "mawf", ["dfew", "mafw"]))
-    "no class set 'mawf'; did you mean mafw?\\nThere are: dfew, mafw"
-    """
-    choices = list(known)
-    # Rows of a table have commas in their names.
-    between = "; " if any("," in choice for choice in choices) else ", "
-    listing = between.join(choices) if choices else "none"
-    return InputError(f"no {kind} {name!r}{where}{did_you_mean(name, choices)}\nThere are: {listing}")
+__all__ = [
+    "BusyError",
+    "DferError",
+    "InputError",
+    "Interrupted",
+    "LostError",
+    "NoFace",
+    "WorkError",
+    "did_you_mean",
+    "listed",
+    "system_words",
+    "unknown",
+]

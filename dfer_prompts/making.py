@@ -18,7 +18,7 @@ from .asking.progress import Report
 from .asking.responses import ResponseStore
 from .classes import ClassSet, match_class_name
 from .description_set import DescriptionSet, lineage
-from .errors import DferPromptsError, InputError, WorkError, system_words, unknown
+from .errors import DferError, InputError, WorkError, system_words, unknown
 from .files import require_writable
 from .sources.controls import CONTROLS, control_set
 from .sources.facs import facs_set
@@ -127,7 +127,7 @@ def generate_all(
     for plan in plans:
         try:
             made_one = _priced(ask(plan), plan, place)
-        except DferPromptsError as error:
+        except DferError as error:
             error.args = (f"{error}{_so_far(plans, saved)}",)
             raise
         saved.append(_saved(made_one, version, store, place))

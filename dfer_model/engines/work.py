@@ -20,7 +20,7 @@ from submitit.core.utils import DelayedSubmission
 
 from dfer_model.training.claims import taken
 
-from ..errors import BusyError, DferModelError, InputError, Interrupted, LostError
+from ..errors import BusyError, DferError, InputError, Interrupted, LostError
 from ..runs import RunSpec
 
 # A task of Slurm is no part of a computation over several processes, which these would say it is.
@@ -125,7 +125,7 @@ class Work:
             # Who ends a job may end its loading processes a moment earlier: then that is what ended it.
             time.sleep(MOMENT_S)
             return Outcome("lost", str(error).splitlines()[0])
-        except DferModelError as error:
+        except DferError as error:
             return Outcome("failed", str(error))
 
     def _trained(self, spec: RunSpec) -> Outcome:

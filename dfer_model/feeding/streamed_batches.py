@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate, get_w
 from dfer_model.data.lanes import InOrder, Lane, Streamed
 from dfer_model.data.loading import ClipDataset
 from dfer_model.data.streaming import StreamedClips
-from dfer_model.errors import DferModelError, InputError
+from dfer_model.errors import DferError, InputError
 from dfer_model.hardware.processes import ALONE, Processes
 
 from .batches import Batches, Order
@@ -94,7 +94,7 @@ class StreamedBatches:
         while together := list(islice(parts, self.parts)):
             clips: Part = []
             for part in together:
-                if isinstance(part, DferModelError):
+                if isinstance(part, DferError):
                     raise part
                 clips += part
             clips.sort(key=self._in_order)
@@ -106,7 +106,7 @@ class StreamedBatches:
         return self.rank[clip[0]]
 
 
-class _Reading(IterableDataset[Part | DferModelError]):
+class _Reading(IterableDataset[Part | DferError]):
     """What a worker reads: of each batch the clips of its lanes, an error as a value (see `Batches`)."""
 
     def __init__(
@@ -132,14 +132,14 @@ class _Reading(IterableDataset[Part | DferModelError]):
             if not self.places.isdisjoint(range(end - lane.share, end))
         ]
 
-    def __iter__(self) -> Iterator[Part | DferModelError]:
+    def __iter__(self) -> Iterator[Part | DferError]:
         worker = get_worker_info()
         first, every = (worker.id, worker.num_workers) if worker else (0, 1)
         parts = [self._parts(lane, place) for lane, place in self.own(self.dataset.epoch)[first::every]]
         try:
             for _ in range(self.steps):
                 yield [clip for part in parts for clip in next(part)]
-        except DferModelError as error:
+        except DferError as error:
             yield error
 
     def _parts(self, lane: Lane, first: int) -> Iterator[Part]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..defaults import Price
-from ..errors import DferPromptsError
+from ..errors import DferError
 from ..templates import Template
 from ..workspace import Workspace
 from .budget import Estimate
@@ -74,7 +74,7 @@ def dry_run(
 def _endpoint(workspace: Workspace, asking: Asking, model: str | None, note: Note | None) -> Endpoint:
     try:
         return resolve_endpoint(workspace, asking.base_url, model)
-    except DferPromptsError as error:
+    except DferError as error:
         if note:
             note(str(error))
         return Endpoint("", model or "")

@@ -11,12 +11,11 @@ from typing import Annotated
 
 import typer
 
-from dfer_model.errors import DferModelError
 from dfer_model.hardware.launch import first_to_say, launched
 
 from .. import __version__
 from ..asking.redaction import redact_environment
-from ..errors import DferPromptsError, InputError, system_words
+from ..errors import DferError, InputError, system_words
 from ..workspace import Workspace
 from . import (
     calibrate,
@@ -77,7 +76,7 @@ for module in (
 ):
     module.register(app)
 
-ERRORS = (DferPromptsError, DferModelError, OSError)
+ERRORS = (DferError, OSError)
 STOPPED = 130
 
 
@@ -153,6 +152,6 @@ def _may_say() -> bool:
 
 def _sentence(error: Exception) -> str:
     """The error as it was written for a person; the operating system's with the file it is about."""
-    if isinstance(error, OSError) and not isinstance(error, DferPromptsError):
+    if isinstance(error, OSError) and not isinstance(error, DferError):
         return system_words(error)
     return str(error)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from ..errors import DferPromptsError
+from ..errors import DferError
 from ..workspace import Workspace
 
 
@@ -22,7 +22,7 @@ def _completing(
         try:
             workspace = Workspace.find(Path(given) if given else None)
             return [name for name in names(workspace) if name.startswith(incomplete)]
-        except (DferPromptsError, OSError):
+        except (DferError, OSError):
             return []
 
     return offer

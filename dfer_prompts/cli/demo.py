@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import DferPromptsError, Interrupted
+from ..errors import DferError, Interrupted
 from ..workspace import Workspace
 from .output import message, print_table, progress
 
@@ -114,7 +114,7 @@ def _from_endpoint(outer: Workspace, workspace: Workspace, store: DescriptionSto
             )
     except Interrupted:
         raise
-    except DferPromptsError as error:
+    except DferError as error:
         message(f"No descriptors from a language model: {error}")
         return None
     return store.save(outcome.descriptions, "v2", outcome.responses)

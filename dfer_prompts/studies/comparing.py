@@ -259,7 +259,6 @@ def _described(
 
 def _run(study: _Study, work: _Work) -> tuple[list[Run], list[Measured]]:
     """The runs of the measures, and what each measure found."""
-    from dfer_model.errors import Interrupted as ModelInterrupted
 
     grid, clips = study.grid, study.clips
     try:
@@ -278,7 +277,7 @@ def _run(study: _Study, work: _Work) -> tuple[list[Run], list[Measured]]:
                 work.engine,
                 work.trackers,
             )
-    except (KeyboardInterrupt, ModelInterrupted) as error:
+    except (KeyboardInterrupt, Interrupted) as error:
         kept = f"finished runs and the last epoch of the one at work are kept in {work.workspace.runs}"
         raise Interrupted(f"Stopped; {kept}\nGive the same command again to go on") from error
     return runs, found

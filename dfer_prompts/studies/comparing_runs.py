@@ -97,7 +97,6 @@ def compare_runs(
     trainings `trackers` follow (`note` is told of one that fails). Raises InputError where the runs have no
     test clip in common, or `folds` or `choices` ask for what is not done, and Interrupted on Ctrl-C.
     """
-    from dfer_model.errors import Interrupted as ModelInterrupted
 
     place = workspace or Workspace.find()
     models = [_model(each, place) for each in given]
@@ -111,7 +110,7 @@ def compare_runs(
     try:
         found = _evaluated(runs, clips, judged, device, progress)
         trained = _trained(sets, runs[0].fold, seeds, clips, place, device, progress, note, trackers, choices)
-    except (KeyboardInterrupt, ModelInterrupted) as error:
+    except (KeyboardInterrupt, Interrupted) as error:
         raise Interrupted("Stopped; finished runs are kept\nGive the same command again to go on") from error
     answers = _answers(order, found, trained, clips, judged)
     caveats = [AS_THEY_ARE, *(each for run in runs for each in _caveats(run, clips, place))]

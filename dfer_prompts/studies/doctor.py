@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dfer_model.errors import DferModelError
-
-from ..errors import DferPromptsError, InputError
+from ..errors import DferError, InputError
 from ..workspace import Workspace
 
 if TYPE_CHECKING:
@@ -91,7 +89,7 @@ def endpoint_finding(workspace: Workspace) -> Finding:
         models = listed_models(server, retries=0, timeout=ANSWER_S)
         if wanted and models and wanted not in models:
             raise unknown_model(replace(server, model=wanted), models)
-    except DferPromptsError as error:
+    except DferError as error:
         says, _, advice = str(error).partition("\n")
         return Finding(subject, "wrong", says, advice)
     key = "with a key" if server.api_key else "without a key"
@@ -107,7 +105,7 @@ def face_finding(workspace: Workspace) -> Finding:
 
     try:
         detector, _ = choose_detector("auto", workspace.face_model)
-    except DferModelError as error:
+    except DferError as error:
         mend = (
             "Correct face_model in dfer.yaml, or leave it out" if workspace.face_model else "Remove the file"
         )
@@ -132,7 +130,7 @@ def dataset_findings(workspace: Workspace) -> Iterator[Finding]:
             continue
         try:
             clips = open_packed(workspace.dataset(name))
-        except (DferPromptsError, DferModelError, OSError) as error:
+        except (DferError, OSError) as error:
             says, _, advice = str(error).partition("\n")
             yield Finding(subject, "wrong", says, advice or "Pack it: dfer-prompts data prepare --help")
         else:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dfer_model.errors import DferModelError
-
 from ..asking.redaction import redact_environment
-from ..errors import DferPromptsError, system_words
+from ..errors import DferError, system_words
 
-PROBLEMS = (DferPromptsError, DferModelError, OSError)
+PROBLEMS = (DferError, OSError)
 
 
 def sentence(error: Exception) -> str:
     """The error as it was written for a person, without keys; the operating system's with its file."""
-    if isinstance(error, OSError) and not isinstance(error, DferPromptsError):
+    if isinstance(error, OSError) and not isinstance(error, DferError):
         return redact_environment(system_words(error))
     return redact_environment(str(error))

@@ -202,11 +202,10 @@ def _answers(
 @contextmanager
 def _stoppable(kept: Path) -> Iterator[Path]:
     """Gives the folder `kept`; who stops the work is told of it."""
-    from dfer_model.errors import Interrupted as ModelInterrupted
 
     try:
         yield kept
-    except (KeyboardInterrupt, ModelInterrupted) as error:
+    except (KeyboardInterrupt, Interrupted) as error:
         raise Interrupted(
             f"Stopped; frame features and finished screenings are kept in {kept}\n"
             "Give the same command again to go on"

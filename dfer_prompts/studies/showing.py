@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from ..errors import InputError
 from ..workspace import Workspace
 from .finished import finished_run_named
 from .progress import Progress, silence
@@ -80,7 +81,6 @@ class Audiences:
         The options are those of `watching.audience`. Raises InputError for what is no finished run of the
         workspace, for options that make no sense, and for a video that cannot be read.
         """
-        from dfer_model.errors import InputError as Unreadable
 
         kept = self._audience(run)
         watching, note = how_to_watch(self._workspace, faces=faces, track=track, window=window, stride=stride)
@@ -93,7 +93,7 @@ class Audiences:
             progress=progress,
         )
         if isinstance(answer, Refused):
-            raise Unreadable(answer.reason)
+            raise InputError(answer.reason)
         notes = (*answer.notes, *([note] if note else []), *_calibrated(kept))
         return ShownVideo(
             run,

@@ -134,7 +134,6 @@ def watch_each(
 
     `names` are what to call files by; `keep` is shown every window's answer and the crops that it is about.
     """
-    from dfer_model.errors import InputError as Unreadable
     from dfer_model.faces.footage import open_footage
     from dfer_model.faces.predicting import keep_nothing
 
@@ -142,14 +141,14 @@ def watch_each(
         name = (names or {}).get(video, video)
         try:
             if video.is_dir() and audience.frames_are != "given":
-                raise Unreadable(f"{video} is a folder, not a video")
+                raise InputError(f"{video} is a folder, not a video")
             footage = open_footage(video, name)
             shown = progress if footage.expected >= LONG_FRAMES else silence
             with shown(str(name)) as report:
                 watched = audience.judge.watch(
                     footage, audience.watching, keep=keep or keep_nothing, report=report
                 )
-        except Unreadable as error:
+        except InputError as error:
             yield Refused(name, str(error).replace(str(video), str(name)))
         else:
             yield watched
@@ -186,13 +185,12 @@ def predict(
     `how` is all that `HowToWatch` describes. Raises InputError for what is no finished run, for options that
     make no sense, and for the first video that cannot be read to its end.
     """
-    from dfer_model.errors import InputError as Unreadable
 
     listening = audience(run, workspace=workspace, device=device, **how)
     said: list[Prediction] = []
     for answer in watch_each(listening, [Path(video) for video in videos]):
         problem = answer.reason if isinstance(answer, Refused) else answer.problem
         if problem is not None or isinstance(answer, Refused):
-            raise Unreadable(problem)
+            raise InputError(problem)
         said += answer.predictions
     return said

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from .. import __version__
 from ..asking.redaction import redact_environment
-from ..errors import DferPromptsError, InputError, Interrupted, WorkError
+from ..errors import DferError, InputError, Interrupted, WorkError
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -40,7 +40,7 @@ def asking(what: str, when_stopped: str, kind: str = "dataset") -> Iterator[HfAp
     try:
         with _without_bars():
             yield HfApi(endpoint=endpoint, library_name="dfer-prompts", library_version=__version__)
-    except DferPromptsError:
+    except DferError:
         raise
     except KeyboardInterrupt:
         raise Interrupted(f"Stopped: {when_stopped}") from None
@@ -55,7 +55,7 @@ def asking(what: str, when_stopped: str, kind: str = "dataset") -> Iterator[HfAp
         ) from None
 
 
-def _sentence(error: Exception, what: str, endpoint: str, kind: str) -> DferPromptsError:
+def _sentence(error: Exception, what: str, endpoint: str, kind: str) -> DferError:
     from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
 
     status = getattr(getattr(error, "response", None), "status_code", None)

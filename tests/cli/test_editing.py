@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from dfer_prompts import DescriptionStore, Workspace
 from dfer_prompts.cli.app import app
-from dfer_prompts.errors import DferPromptsError, InputError, WorkError
+from dfer_prompts.errors import DferError, InputError, WorkError
 
 from ..prompts.drafts import draft
 
@@ -83,7 +83,7 @@ def test_text_is_never_lost(
     editor: Path,
     isolated: Path,
     script: str,
-    kind: type[DferPromptsError],
+    kind: type[DferError],
     fault: str,
 ) -> None:
     editor.write_text(script)

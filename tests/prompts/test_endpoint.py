@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dfer_prompts.asking.endpoint import Endpoint, normal_url, resolve_endpoint
-from dfer_prompts.errors import DferPromptsError, InputError, WorkError
+from dfer_prompts.errors import DferError, InputError, WorkError
 from dfer_prompts.workspace import Workspace
 
 from .endpoint import FakeEndpoint, Reply
@@ -87,7 +87,7 @@ def test_a_server_that_lists_nothing_asks_for_a_name(
     workspace: Workspace, endpoint: FakeEndpoint, reply: Reply, says: str
 ) -> None:
     endpoint.models_reply = reply
-    with pytest.raises(DferPromptsError) as error:
+    with pytest.raises(DferError) as error:
         resolve_endpoint(workspace, base_url=endpoint.base_url)
     assert says in str(error.value)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...errors import DferPromptsError, InputError, WorkError
+from ...errors import DferError, InputError, WorkError
 from ..completion import versions
 from ..output import JsonOption, message, print_json, print_pieces
 from .difference import lines
@@ -142,7 +142,7 @@ def _text_in_a_file(parent: DescriptionSet, folder: Path) -> Iterator[Path]:
             raise
         again = shlex.join(["dfer-prompts", "descriptions", "edit", parent.name, "--file", str(path)])
         kept = f"Your text is kept; put it right and go on: {again}"
-        if isinstance(error, DferPromptsError):
+        if isinstance(error, DferError):
             raise type(error)(f"{error}\n{kept}") from error
         message(kept)
         raise

@@ -164,7 +164,6 @@ def _run(
     trackers: Sequence[str],
 ) -> dict[tuple[str, int], list[Run]]:
     """The runs of each row, by table and number, each trained once; all rows of a fold and seed first."""
-    from dfer_model.errors import Interrupted as ModelInterrupted
     from dfer_model.experiments.experiments import train_all
 
     with progress("checking") as report:
@@ -183,7 +182,7 @@ def _run(
             done = train_all(
                 specs, study.clips, study.workspace.runs, report, device, names, engine, note, trackers
             )
-    except (KeyboardInterrupt, ModelInterrupted) as error:
+    except (KeyboardInterrupt, Interrupted) as error:
         raise Interrupted(
             "Stopped; finished runs and the last epoch of the one at work are kept in "
             f"{study.workspace.runs}\nGive the same command again to go on"

@@ -137,7 +137,6 @@ def check(planned: Sequence[Planned], clips: PackedClips, runs: Path, report: Ca
 
     Each model that is yet to be trained is built once. Raises InputError that names the row.
     """
-    from dfer_model.errors import InputError as ModelInputError
 
     for fold in dict.fromkeys(spec.fold for each in planned for spec in each.specs):
         clips.train_indices(fold)
@@ -151,7 +150,7 @@ def check(planned: Sequence[Planned], clips: PackedClips, runs: Path, report: Ca
         seen.add(waiting[0].definition)
         try:
             _begin(waiting, clips)
-        except ModelInputError as error:
+        except InputError as error:
             raise InputError(f"{each.title}: {error}") from error
     report(len(planned), len(planned), "")
 
