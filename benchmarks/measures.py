@@ -20,11 +20,11 @@ from pathlib import Path
 from dfer_model.data.drawn import draw_dataset
 from dfer_model.data.packed import PackedClips
 from dfer_model.hardware.devices import use_one_thread
+from dfer_model.statistics.record import ComparisonRecord
 from dfer_prompts import DescriptionStore, Workspace, compare, facs_set, load_class_set
 from dfer_prompts.cli.configuration import numbers
 from dfer_prompts.cli.output import progress
 from dfer_prompts.sources.controls import CONTROLS
-from dfer_prompts.studies.comparing import Compared
 
 FOLD = 1
 SHOTS = (0, 1, 2, 4)
@@ -41,7 +41,7 @@ def clips_of(out: Path, class_set: str, clips: int, seed: int) -> PackedClips:
     return draw_dataset(out, clips=clips, seed=seed, class_names=load_class_set(class_set).names)
 
 
-def compared(place: Workspace, measure: str, seeds: tuple[int, ...], depth: int) -> Compared:
+def compared(place: Workspace, measure: str, seeds: tuple[int, ...], depth: int) -> ComparisonRecord:
     """v1, FACS and every control of v1 by one measure."""
     epochs = FEW_SHOT_EPOCHS if measure == "few-shot" else EPOCHS
     return compare(
@@ -62,23 +62,22 @@ def compared(place: Workspace, measure: str, seeds: tuple[int, ...], depth: int)
     )
 
 
-def show(result: Compared, measure: str) -> float:
+def show(result: ComparisonRecord, measure: str) -> float:
     """Print a measure's table and verdicts in Markdown; by how much v1 is above swapped, in points."""
     comparison = result.comparison
-    key = measure.replace("-", "_")
     mine = {(pair.first, pair.second): pair for pair in comparison.pairs if pair.measure == measure}
-    beside = [
-        name for name in comparison.sets[0].figures if name.startswith(f"{key}_") and name != f"{key}_war"
-    ]
-    curve = f"{key}_curve_uar"
-    shots = list(comparison.sets[0].curves.get(curve, {}))
-    heads = [name.removeprefix(f"{key}_").replace("_", " ").replace("uar", "UAR") for name in beside]
+    first = comparison.sets[0].measures[measure]
+    beside = [name for name in first.named if name != "war"]
+    shots = list(first.curves.get("curve_uar", {}))
+    heads = [name.replace("_", " ").replace("uar", "UAR") for name in beside]
     heads += [f"{each} shots" for each in shots]
     print(f"\n### {measure}\n")
     print(f"| set | {' | '.join(heads)} | v1 minus it | corrected p |")
     print(f"| --- |{' --- |' * (len(heads) + 2)}")
     for each in comparison.sets:
-        cells = [each.figures[name] for name in beside] + [each.curves[curve][at] for at in shots]
+        figures = each.measures[measure]
+        cells = [figures.named[name] for name in beside]
+        cells += [figures.curves["curve_uar"][at] for at in shots]
         shown = [f"{one.mean:.1f}" + (f" ± {one.std:.1f}" if one.std is not None else "") for one in cells]
         pair = mine.get(("v1", each.name))
         said = f"{pair.uar.value:+.1f} ({pair.uar.low:+.1f} to {pair.uar.high:+.1f})" if pair else ""

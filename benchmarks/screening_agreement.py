@@ -32,10 +32,10 @@ from dfer_model.data.drawn import draw_dataset
 from dfer_model.data.packed import PackedClips
 from dfer_model.hardware.devices import use_one_thread
 from dfer_model.runs import Run
+from dfer_model.statistics.record import ComparisonRecord
 from dfer_prompts import DescriptionStore, Workspace, compare, facs_set, load_class_set
 from dfer_prompts.cli.configuration import numbers
 from dfer_prompts.cli.output import progress
-from dfer_prompts.studies.comparing import Compared
 
 FOLD, BEST, GOAL = 1, 3, 0.5
 SETS = ("v1@1", "v1@2", "v1@3", "v1@4", "facs")
@@ -50,7 +50,7 @@ Figures = dict[str, float]  # UAR in percent by set
 
 def compared(
     place: Workspace, clips: PackedClips, seeds: Sequence[int], settings: Sequence[str], screen: bool
-) -> Compared:
+) -> ComparisonRecord:
     """All sets, screened or fine-tuned."""
     result = compare(
         *SETS,
@@ -65,16 +65,16 @@ def compared(
         workspace=place,
         progress=progress,
     )
-    assert isinstance(result, Compared)
+    assert isinstance(result, ComparisonRecord)
     return result
 
 
-def uars(of: Compared, measure: str) -> Figures:
+def uars(of: ComparisonRecord, measure: str) -> Figures:
     """The UAR of each set by one measure."""
-    return {each.name: each.figures[f"{measure}_uar"].mean for each in of.comparison.sets}
+    return {each.name: each.measures[measure].uar.mean for each in of.comparison.sets}
 
 
-def by_seed(of: Compared, place: Workspace) -> dict[int, Figures]:
+def by_seed(of: ComparisonRecord, place: Workspace) -> dict[int, Figures]:
     """The UAR of each set's run, by seed."""
     found: dict[int, Figures] = {}
     for name, run in zip(itertools.cycle([each.name for each in of.texts]), of.runs, strict=False):
@@ -121,7 +121,7 @@ def measured(place: Workspace, clips: int, seeds: Sequence[int], settings: Seque
     tuned = compared(place, drawn, seeds, settings, screen=False)
     took = time.monotonic() - halfway
     columns = {
-        "zero-shot": uars(screened, "zero_shot"),
+        "zero-shot": uars(screened, "zero-shot"),
         "screened": uars(screened, "screened"),
         "fine-tuned": uars(tuned, "trained"),
     }

@@ -12,8 +12,10 @@ import numpy as np
 import yaml
 
 from dfer_model.metrics import measures
+from dfer_model.runs import ClassTexts
 from dfer_model.settings import preset
 from dfer_model.statistics.comparison import Answers, Measured, compare
+from dfer_model.statistics.record import ComparisonRecord, ControlOrigin
 from dfer_prompts import load
 
 FACES = load("v1").class_names
@@ -61,27 +63,25 @@ def store(
     folder = workspace / "comparisons" / name
     folder.mkdir(parents=True)
     of = texts or {each: _texts(place, len(class_names)) for place, each in enumerate(every)}
-    told = {
-        "folder": str(folder),
-        "dataset": "faces",
-        **comparison.as_dict(),
-        "settings": settings.model_dump(mode="json"),
-        "texts": [
-            {"name": each, "sha256": "ab" * 32, "class_names": list(class_names), "texts": of[each]}
-            for each in every
-        ],
-        "controls": {each: {"made_of": [names[-1]], "seed": 1} for each in controls},
-        "runs": runs,
-        "transfer_to": None,
-        "figures": [],
-        "screening": None,
-        "clips": ["packed/faces"],
-    }
+    record = ComparisonRecord(
+        folder=folder,
+        dataset="faces",
+        comparison=comparison,
+        settings=settings,
+        texts=tuple(ClassTexts(each, "ab" * 32, tuple(class_names), _tuples(of[each])) for each in every),
+        controls={each: ControlOrigin(made_of=(names[-1],), seed=1) for each in controls},
+        runs=tuple(runs),
+        clips=("packed/faces",),
+    )
     matrices = {each: untrained.confusion(each, len(class_names)).tolist() for each in every}
     kept = {"zero-shot": {"class_names": list(class_names), "sets": matrices}}
-    (folder / "comparison.json").write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+    record.write()
     (folder / "confusions.json").write_text(json.dumps(kept, ensure_ascii=False), encoding="utf-8")
     return folder
+
+
+def _tuples(texts: list[list[str]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(map(tuple, texts))
 
 
 def _texts(place: int, classes: int) -> list[list[str]]:

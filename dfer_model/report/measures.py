@@ -35,15 +35,14 @@ def draw_measures(folder: Path, comparison: Comparison, classes: int, target_cla
 
     `classes` and, for transfer, `target_classes` say where chance is. Few-shot is drawn as curves too.
     """
-    rows = sorted(comparison.sets, key=lambda each: each.is_control)
+    rows = comparison.rows
     names = []
     for measure in comparison.measures:
-        key = measure.replace("-", "_")
         chance = 100 / (target_classes if measure == "transfer" else classes)
-        bars = [(each.name, each.is_control, each.figures[f"{key}_uar"]) for each in rows]
+        bars = [(each.name, each.is_control, each.measures[measure].uar) for each in rows]
         names += bar_figure(folder / measure, TITLES[measure], bars, chance)
-        if f"{key}_curve_uar" in rows[0].curves:
-            names += curve_figure(folder / f"{measure}-curve", rows, f"{key}_curve_uar", chance)
+        if "curve_uar" in rows[0].measures[measure].curves:
+            names += curve_figure(folder / f"{measure}-curve", rows, measure, chance)
     return tuple(names)
 
 
@@ -77,8 +76,8 @@ def bar_figure(path: Path, title: str, bars: Sequence[tuple[str, bool, Figure]],
     return _drawn(path, 1.3 + BAR_INCHES * len(bars), draw)
 
 
-def curve_figure(path: Path, sets: Sequence[SetFigures], curve: str, chance: float) -> list[str]:
-    """Draw the learning curve of each set over the number of clips per class, with its spread over seeds.
+def curve_figure(path: Path, sets: Sequence[SetFigures], measure: str, chance: float) -> list[str]:
+    """Draw the learning curve of each set under `measure`, over the training clips per class.
 
     The numbers stand at equal distances. `path` is without suffix; the names of both files are returned.
     """
@@ -86,9 +85,9 @@ def curve_figure(path: Path, sets: Sequence[SetFigures], curve: str, chance: flo
     def draw(axes: Axes) -> None:
         drawn = {True: 0, False: 0}
         for each in sets:
-            _draw_curve(axes, each, each.curves[curve], drawn[each.is_control])
+            _draw_curve(axes, each, each.measures[measure].curves["curve_uar"], drawn[each.is_control])
             drawn[each.is_control] += 1
-        shots = list(sets[0].curves[curve])
+        shots = list(sets[0].measures[measure].curves["curve_uar"])
         axes.axhline(chance, color=CHANCE, linestyle=":", linewidth=1.2)
         axes.set_xticks(range(len(shots)), ["0: untrained" if each == "0" else each for each in shots])
         axes.set_ylim(0, 100)

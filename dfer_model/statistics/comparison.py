@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -106,11 +106,6 @@ class Measured:
         }
         return replace(first, correct=correct, said={})
 
-    @property
-    def key(self) -> str:
-        """What the names of its figures begin with."""
-        return self.name.replace("-", "_")
-
     def votes(self, name: str) -> NDArray[np.bool_]:
         """Every single answer of a set, as (seeds x parts, clips)."""
         return np.concatenate([each.correct[name] for each in self.parts])
@@ -132,26 +127,36 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class MeasureFigures:
+    """The figures of one set under one measure, in percent.
+
+    `beside` holds further figures by name ("seen_uar", "last_uar"), `curves` figures over something:
+    "curve_uar" over the number of shots, "recalls" over the classes.
+    """
+
+    uar: Figure
+    war: Figure
+    beside: Figures = field(default_factory=dict)
+    curves: Mapping[str, Figures] = field(default_factory=dict)
+
+    @property
+    def named(self) -> Figures:
+        """All single figures by name: "uar", "war", then those of `beside`."""
+        return {"uar": self.uar, "war": self.war, **self.beside}
+
+
+@dataclass(frozen=True)
 class SetFigures:
-    """One row of the tables: `figures` as `trained_uar`, and `curves` as `few_shot_curve_uar`."""
+    """The figures of one set, by the name of the measure."""
 
     name: str
     is_control: bool
-    figures: Figures
-    curves: Mapping[str, Figures]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The row as JSON has it, each figure under its own name."""
-        named = {name: asdict(each) for name, each in self.figures.items()}
-        curves = {
-            name: {at: asdict(each) for at, each in curve.items()} for name, curve in self.curves.items()
-        }
-        return {"name": self.name, "is_control": self.is_control, **named, **curves}
+    measures: Mapping[str, MeasureFigures]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The whole result; `selection` says which epoch the trained figures come from."""
+    """The result of a comparison; `selection` says which epoch the trained figures come from."""
 
     selection: str
     folds: tuple[int, ...]
@@ -160,11 +165,30 @@ class Comparison:
     sets: tuple[SetFigures, ...]
     pairs: tuple[Pair, ...]
     verdicts: tuple[str, ...]
-    caveats: tuple[str, ...]  # what the intervals do not hold, and what a measure does not say
+    caveats: tuple[str, ...]  # what the intervals do not include, and what a measure does not show
 
-    def as_dict(self) -> dict[str, Any]:
-        """The result as JSON has it."""
-        return {**asdict(self), "sets": [each.as_dict() for each in self.sets]}
+    @property
+    def rows(self) -> tuple[SetFigures, ...]:
+        """The sets in the order of the tables: controls last."""
+        return tuple(sorted(self.sets, key=lambda each: each.is_control))
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The names of the sets that are not controls."""
+        return tuple(each.name for each in self.sets if not each.is_control)
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The names of the controls."""
+        return tuple(each.name for each in self.sets if each.is_control)
+
+    def pairs_of(self, measure: str) -> tuple[Pair, ...]:
+        """The pairs of one measure."""
+        return tuple(pair for pair in self.pairs if pair.measure == measure)
+
+    def verdicts_of(self, measure: str) -> dict[tuple[str, str], str]:
+        """The verdict word of each pair of a measure, by (first, second)."""
+        return {(pair.first, pair.second): pair.verdict for pair in self.pairs_of(measure)}
 
 
 def trained_answers(runs: Sequence[Run], texts: Sequence[ClassTexts], selection: str) -> Answers:
@@ -291,12 +315,14 @@ def _verdict(measured: Measured, difference: Difference, seeds: int) -> str:
 
 
 def _figures(name: str, is_control: bool, measured: Sequence[Measured]) -> SetFigures:
-    figures: dict[str, Figure] = {}
-    curves: dict[str, Figures] = {}
-    for each in measured:
-        answers = each.mean
-        figures[f"{each.key}_uar"] = answers.figure(name, answers.uar)
-        figures[f"{each.key}_war"] = answers.figure(name, answers.war)
-        figures |= {f"{each.key}_{what}": by_set[name] for what, by_set in each.beside.items()}
-        curves |= {f"{each.key}_{what}": by_set[name] for what, by_set in each.curves.items()}
-    return SetFigures(name, is_control, figures, curves)
+    return SetFigures(name, is_control, {each.name: _measure_figures(name, each) for each in measured})
+
+
+def _measure_figures(name: str, measured: Measured) -> MeasureFigures:
+    answers = measured.mean
+    return MeasureFigures(
+        uar=answers.figure(name, answers.uar),
+        war=answers.figure(name, answers.war),
+        beside={what: by_set[name] for what, by_set in measured.beside.items()},
+        curves={what: by_set[name] for what, by_set in measured.curves.items()},
+    )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +26,11 @@ from .configuration import (
 from .engines import EngineOption, JobsOption, RetriesOption, RunsPerGpuOption
 from .output import JsonOption, message, print_json, print_line, print_table, progress
 from .run import TrackOption
+
+if TYPE_CHECKING:
+    from dfer_model.statistics.comparison import Figure, Pair, SetFigures
+    from dfer_model.statistics.record import ComparisonRecord, ControlOrigin, Screening
+    from dfer_model.statistics.statistics import Difference
 
 SetsArgument = Annotated[
     list[str],
@@ -176,137 +180,133 @@ def compare(
         freeze=freeze,
         ensemble=ensemble,
         overrides=overrides or (),
-    ).as_dict()
+    )
     if as_json:
-        print_json(result)
+        print_json(result.as_dict())
     else:
         show(result)
 
 
-def show(result: dict[str, Any]) -> None:
-    """The tables and the sentences, for a person."""
-    rows = sorted(result["sets"], key=lambda each: each["is_control"])
-    columns = [key for key in rows[0] if key.endswith(("_uar", "_war", "_mean")) and "_curve_" not in key]
+def show(result: ComparisonRecord) -> None:
+    """Print the tables and sentences of a comparison."""
+    compared = result.comparison
+    rows = compared.rows
+    columns = [
+        (name, what)
+        for name, each in rows[0].measures.items()
+        for what in each.named
+        if what not in REPORT_ONLY
+    ]
     print_table(
         _title(result),
-        ["set", *map(_heading, columns)],
-        [[each["name"], *(_figure(each[key]) for key in columns)] for each in rows],
+        ["set", *(f"{HEADINGS.get(name, name)}\n{figure_name(what)}" for name, what in columns)],
+        [[each.name, *(_figure(each.measures[name].named[what]) for name, what in columns)] for each in rows],
     )
-    _show_choice(result["screening"])
-    for title, key in _curves(rows[0]):
-        print_table(
-            title,
-            ["set", *rows[0][key]],
-            [[each["name"], *(f"{point['mean']:.1f}" for point in each[key].values())] for each in rows],
-        )
-    by_pair: dict[tuple[str, str], dict[str, Any]] = {}
-    for pair in result["pairs"]:
-        by_pair.setdefault((pair["first"], pair["second"]), {})[pair["measure"]] = pair["uar"]
+    _show_screening(result.screening)
+    for name, what in CURVES:
+        if name in compared.measures and what in rows[0].measures[name].curves:
+            _show_curve(rows, name, what)
+    by_pair: dict[tuple[str, str], dict[str, Pair]] = {}
+    for pair in compared.pairs:
+        by_pair.setdefault((pair.first, pair.second), {})[pair.measure] = pair
     print_table(
         "Paired differences in UAR, in points, with 95% intervals; below them each fold",
-        ["set", "minus", *result["measures"]],
+        ["set", "minus", *compared.measures],
         [
-            [first, second, *(_difference(by_measure[each]) for each in result["measures"])]
+            [first, second, *(_difference(by_measure[each].uar) for each in compared.measures)]
             for (first, second), by_measure in by_pair.items()
         ],
     )
     print_table(
-        "The same pairs by p-values: UAR and WAR as Holm corrects them for all pairs of a measure; McNemar's "
-        "exact test of the clips that one answers rightly and the other does not",
+        "The same pairs by p-values: UAR and WAR with Holm's correction for all pairs of a measure; "
+        "McNemar's exact test of the clips that only one of the two classifies correctly",
         ["set", "minus", "measure", "p UAR", "p WAR", "clips", "p McNemar"],
-        [_p_values(pair) for pair in result["pairs"]],
+        [_p_values(pair) for pair in compared.pairs],
     )
-    for sentence in [*result["verdicts"], *result["caveats"], *_origins(result["controls"])]:
+    for sentence in [*compared.verdicts, *compared.caveats, *_origins(result.controls)]:
         print_line(f"- {sentence}")
-    message(f"Kept in {result['folder']}\nAs a page: dfer-prompts report {Path(result['folder']).name}")
+    message(f"Stored in {result.folder}\nAs a page: dfer-prompts report {result.folder.name}")
 
 
-def _show_choice(screening: dict[str, Any] | None) -> None:
-    """The ranking that chose the sets, where one did."""
+def _show_screening(screening: Screening | None) -> None:
+    """Print the ranking that chose the sets, if there was one."""
     if screening:
         print_table(
-            f"Chosen by a screening on {screening['clips_judged']}: UAR in percent",
+            f"Chosen by a screening on {screening.clips_judged}: UAR in percent",
             ["set", "screened", "fine-tuned"],
-            [
-                [each["name"], _figure(each["uar"]), "yes" if each["chosen"] else "no"]
-                for each in screening["sets"]
-            ],
+            [[each.name, _figure(each.uar), "yes" if each.chosen else "no"] for each in screening.sets],
         )
+
+
+def _show_curve(rows: Sequence[SetFigures], measure: str, what: str) -> None:
+    """Print one curve of a measure, a row per set."""
+    heads = list(rows[0].measures[measure].curves[what])
+    print_table(
+        CURVES[measure, what],
+        ["set", *heads],
+        [
+            [each.name, *(f"{point.mean:.1f}" for point in each.measures[measure].curves[what].values())]
+            for each in rows
+        ],
+    )
 
 
 EPOCHS = {
     "last": "the last",
     "val": "the best on validation clips of the training folds",
-    "test-best": "the best on the judging fold, which flatters",
+    "test-best": "the best on the test fold (optimistically biased)",
+}
+REPORT_ONLY = ("macro_f1", "calibration_error")  # figures for which a terminal has no room
+HEADINGS = {"held-out-class": "held out"}
+CURVES = {
+    ("few-shot", "curve_uar"): "few-shot: UAR by training clips of each class; 0 is untrained",
+    ("held-out-class", "recalls"): "held-out-class: recall of each class where it was not trained on",
+    ("transfer", "recalls"): "transfer: recall of each class",
 }
 
 
-def _title(result: dict[str, Any]) -> str:
-    """What was compared on what."""
-    parts = [f"{result['dataset']}: folds {', '.join(map(str, result['folds']))}"]
-    if result["seeds"]:
+def _title(result: ComparisonRecord) -> str:
+    """What was compared on which clips."""
+    compared = result.comparison
+    parts = [f"{result.dataset}: folds {', '.join(map(str, compared.folds))}"]
+    if compared.seeds:
         parts += [
-            f"seeds {', '.join(map(str, result['seeds']))}",
-            f"epoch: {EPOCHS[result['selection']]}",
+            f"seeds {', '.join(map(str, compared.seeds))}",
+            f"epoch: {EPOCHS.get(compared.selection, compared.selection)}",
         ]
-    if result["transfer_to"]:
-        parts.append(f"transfer to {result['transfer_to']}")
+    if result.transfer_to:
+        parts.append(f"transfer to {result.transfer_to}")
     return "; ".join([*parts, "in percent"])
 
 
-HEADINGS = {
-    "zero_shot": "zero-shot",
-    "screened": "screened",
-    "trained": "trained",
-    "few_shot": "few-shot",
-    "held_out_class": "held out",
-    "transfer": "transfer",
-}
-
-
-def _heading(key: str) -> str:
-    """ "few_shot_last_uar" as a column's head: the measure, below it the figure."""
-    measure = next((each for each in HEADINGS if key.startswith(f"{each}_")), None)
-    if measure is None:
-        return key
-    words = key.removeprefix(f"{measure}_").split("_")
+def figure_name(name: str) -> str:
+    """The heading of a figure: "last_uar" is "last epoch UAR"."""
     shown = {"uar": "UAR", "war": "WAR", "last": "last epoch"}
-    return f"{HEADINGS[measure]}\n{' '.join(shown.get(word, word) for word in words)}"
+    return " ".join(shown.get(word, word) for word in name.split("_"))
 
 
-def _curves(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The further tables that this row's measures have: their title and key."""
-    titles = {
-        "few_shot_curve_uar": "few-shot: UAR by training clips of each class; 0 is untrained",
-        "held_out_class_recalls": "held-out-class: recall of each class where it was not trained on",
-        "transfer_recalls": "transfer: recall of each class",
-    }
-    return ((title, key) for key, title in titles.items() if key in row)
-
-
-def _origins(controls: dict[str, dict[str, Any]]) -> list[str]:
+def _origins(controls: Mapping[str, ControlOrigin]) -> list[str]:
     """A sentence for each set and seed that controls are made of."""
     made: dict[tuple[str, object], list[str]] = {}
     for name, each in controls.items():
-        made.setdefault((" and ".join(each["made_of"]) or "a draft", each["seed"]), []).append(name)
+        made.setdefault((" and ".join(each.made_of) or "an unsaved set", each.seed), []).append(name)
     return [f"Made of {of} with seed {seed}: {', '.join(names)}." for (of, seed), names in made.items()]
 
 
-def _figure(figure: dict[str, float | None]) -> str:
-    spread = f" ± {figure['std']:.1f}" if figure["std"] is not None else ""
-    return f"{figure['mean']:.1f}{spread}"
+def _figure(figure: Figure) -> str:
+    spread = f" ± {figure.std:.1f}" if figure.std is not None else ""
+    return f"{figure.mean:.1f}{spread}"
 
 
-def _difference(difference: dict[str, Any]) -> str:
-    folds = " ".join(f"{value:+z.1f}" for value in difference["per_fold"].values())
-    return f"{difference['value']:+z.1f} ({difference['low']:+z.1f} to {difference['high']:+z.1f})\n{folds}"
+def _difference(difference: Difference) -> str:
+    folds = " ".join(f"{value:+z.1f}" for value in difference.per_fold.values())
+    return f"{difference.value:+z.1f} ({difference.low:+z.1f} to {difference.high:+z.1f})\n{folds}"
 
 
-def _p_values(pair: dict[str, Any]) -> list[object]:
-    uar, war, exact = pair["uar"], pair["war"], pair["mcnemar"]
+def _p_values(pair: Pair) -> list[object]:
     return [
-        pair["first"], pair["second"], pair["measure"], f"{uar['p_holm']:.4f}", f"{war['p_holm']:.4f}",
-        f"{exact['first_only']} : {exact['second_only']}", f"{exact['p']:.4f}",
+        pair.first, pair.second, pair.measure, f"{pair.uar.p_holm:.4f}", f"{pair.war.p_holm:.4f}",
+        f"{pair.mcnemar.first_only} : {pair.mcnemar.second_only}", f"{pair.mcnemar.p:.4f}",
     ]  # fmt: skip
 
 

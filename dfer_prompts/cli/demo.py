@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,7 @@ from .output import message, print_table, progress
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
     from dfer_model.runs import Run
+    from dfer_model.statistics.record import ComparisonRecord
 
     from ..description_set import DescriptionSet
     from ..versions.store import DescriptionStore
@@ -54,10 +55,10 @@ def demo(context: typer.Context, out: OutOption = Path("demo")) -> None:
     result = compared(workspace, clips, ["v1@2", "v1@4", f"{second.name}@4"])
     chapter(5, "A video in, an expression out, and what spoke for it")
     # Runs are listed fold by fold and, within a fold, set by set.
-    position = [each["name"] for each in result["texts"]].index("v1@4")
-    predicted(workspace, clips, store.load("v1@4"), result["runs"][position])
+    position = [each.name for each in result.texts].index("v1@4")
+    predicted(workspace, clips, store.load("v1@4"), result.runs[position])
     chapter(6, "What is here now, and what to do next")
-    message(LEFT.format(folder=folder, second=second.name, comparison=Path(result["folder"]).name))
+    message(LEFT.format(folder=folder, second=second.name, comparison=result.folder.name))
 
 
 LEFT = """{folder}/
@@ -145,7 +146,7 @@ def drawn_clips(folder: Path) -> PackedClips:
     return clips
 
 
-def compared(workspace: Workspace, clips: PackedClips, refs: list[str]) -> dict[str, Any]:
+def compared(workspace: Workspace, clips: PackedClips, refs: list[str]) -> ComparisonRecord:
     """`dfer-prompts compare v1@2 v1@4 v2@4 --controls` on two folds, with one seed."""
     from ..studies.comparing import compare
     from .compare import show
@@ -159,7 +160,7 @@ def compared(workspace: Workspace, clips: PackedClips, refs: list[str]) -> dict[
         preset="demo",
         workspace=workspace,
         progress=progress,
-    ).as_dict()
+    )
     show(result)
     message(READING)
     return result

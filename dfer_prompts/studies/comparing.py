@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -17,65 +17,24 @@ from ..sources.controls import control_set
 from ..workspace import Workspace
 from .choices import Choices, settings_for
 from .clips import each_once, judging_folds, open_dataset
-from .comparing_runs import ComparedRuns, compare_runs, names_run
+from .comparing_runs import compare_runs, names_run
 from .engines import EngineName, engine_for
 from .measures import Asked, asked, measured, planned
 from .progress import Progress, silence
-from .screening import Choice, choose, require_choice, require_screening, screened
+from .screening import choose, require_choice, require_screening, screened
 from .texts import class_texts, loaded
 
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
     from dfer_model.engines.engine import Engine
     from dfer_model.experiments.experiments import Grid
-    from dfer_model.runs import ClassTexts, Run
+    from dfer_model.runs import Run
     from dfer_model.settings import Settings
-    from dfer_model.statistics.comparison import Comparison, Measured
+    from dfer_model.statistics.comparison import Measured
+    from dfer_model.statistics.record import ComparisonRecord, ComparisonRequest, Screening
 
 USUAL_CONTROLS = ("class-name", "swapped", "scrambled")
 SCREENING = Asked(("zero-shot", "screened"), (), None)
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A comparison, kept as comparison.json in its `folder`: the figures, and what they were made of.
-
-    `texts` are the sets, the controls last; `controls` says of each control what it was made of and with
-    which seed; `runs` are the ids of the trained runs, measure by measure, fold by fold and, within a fold
-    and seed, set by set. `transfer_to` is the dataset that transfer was judged on, None without it.
-    `figures` are the pictures of the measures in `folder`, each as PNG and SVG. `choice` says how the sets
-    were chosen among more of them, None where all that were named are compared. `clips` are the paths of the
-    clips and, for transfer, of those it was judged on. Beside it confusions.json says what each set answered
-    to the clips of each class, under the measures whose answers no run keeps.
-    """
-
-    folder: Path
-    dataset: str
-    comparison: Comparison
-    settings: Settings
-    texts: tuple[ClassTexts, ...]
-    controls: dict[str, dict[str, Any]]
-    runs: tuple[str, ...]
-    transfer_to: str | None
-    figures: tuple[str, ...]
-    choice: Choice | None
-    clips: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """What is kept, and what `compare --json` prints."""
-        return {
-            "folder": str(self.folder),
-            "dataset": self.dataset,
-            **self.comparison.as_dict(),
-            "settings": self.settings.model_dump(mode="json"),
-            "texts": [asdict(each) for each in self.texts],
-            "controls": self.controls,
-            "runs": list(self.runs),
-            "transfer_to": self.transfer_to,
-            "figures": list(self.figures),
-            "screening": self.choice.as_dict() if self.choice else None,
-            "clips": list(self.clips),
-        }
 
 
 def compare(
@@ -100,7 +59,7 @@ def compare(
     note: Callable[[str], None] = lambda _: None,
     track: Sequence[str] | None = ("none",),
     **choices: Unpack[Choices],
-) -> Compared | ComparedRuns:
+) -> ComparisonRecord:
     """Measure each set on each fold with each seed, once, and say which differences are real.
 
     `measure` is one or more of "zero-shot" (nothing is trained), "supervised" (all clips; zero-shot beside),
@@ -141,13 +100,16 @@ def compare(
         measures=measures,
         shots=shots,
         transfer_to=transfer_to,
-        screened_alone=screen and then is None,
+        screen=screen,
+        then=then,
+        choices=choices,
         workspace=place,
     )
     where = engine_for(place, engine, jobs, runs_per_gpu, retries, device)
     work = _Work(place, device, progress, note, where, followed)
-    study, choice = _narrowed(question, loaded(named, place), then, work)
-    return _kept(place, study, *_run(study, work), choice)
+    given = loaded(named, place)
+    study, screening = _narrowed(question, given, work)
+    return _kept(place, study, *_run(study, work), screening, question.request(given, study))
 
 
 def _require_plain(measures: tuple[str, ...], options: tuple[object, ...]) -> None:
@@ -171,7 +133,9 @@ class _Question:
     measures: tuple[str, ...]
     shots: Iterable[int] | None
     transfer_to: PackedClips | Path | str | None
-    screened_alone: bool
+    screen: bool
+    then: int | None
+    choices: Choices
     workspace: Workspace
 
     def about(self, sets: Sequence[DescriptionSet]) -> _Study:
@@ -183,13 +147,32 @@ class _Question:
         described = [*candidates, *control_sets]
         texts = tuple(class_texts(each, self.clips.class_names) for each in described)
         require_unseen(described, self.clips.name, self.clips.fingerprint, self.folds)
-        if self.screened_alone:
+        if self.screen and self.then is None:
             settings, wish = frozen(self.settings), SCREENING
         else:
             settings = self.settings
             wish = asked(self.measures, self.shots, self.transfer_to, self.clips, described, self.workspace)
         grid = Grid(settings, texts, self.folds, self.seeds)
         return _Study(self.clips, grid, wish, candidates, control_sets)
+
+    def request(self, given: Sequence[DescriptionSet], study: _Study) -> ComparisonRequest:
+        """The options of this comparison, as the command line takes them."""
+        from dfer_model.statistics.record import ComparisonRequest
+
+        target = study.wish.target
+        return ComparisonRequest(
+            sets=tuple(each.name for each in given),
+            dataset=str(self.clips.path),
+            measure=() if self.screen and self.then is None else self.measures,
+            shots=tuple(self.shots) if self.shots is not None else None,
+            transfer_to=str(target.clips.path) if target else None,
+            controls=self.controls,
+            screen=self.screen,
+            then=self.then,
+            folds=self.folds,
+            seeds=self.seeds,
+            **_chosen(self.choices),
+        )
 
 
 @dataclass(frozen=True)
@@ -216,22 +199,22 @@ class _Work:
 
 
 def _narrowed(
-    question: _Question, given: Sequence[DescriptionSet], then: int | None, work: _Work
-) -> tuple[_Study, Choice | None]:
+    question: _Question, given: Sequence[DescriptionSet], work: _Work
+) -> tuple[_Study, Screening | None]:
     """The question put to the sets given; with `then`, to the best so many of them by screening.
 
     That all can be measured is known before.
     """
-    study = question.about(given)
+    study, then = question.about(given), question.then
     if then is None:
         return study, None
     require_choice(then, len(study.candidates), len(study.controls))
     planned(study.wish, study.grid, study.clips)
-    choice = choose(
+    screening = choose(
         study.candidates, then, study.grid, study.clips, work.workspace, work.device, work.progress, work.note
     )
-    best = [each for each in given if each.manifest.control or each.name in choice.chosen]
-    return question.about(best), choice
+    best = [each for each in given if each.manifest.control or each.name in screening.chosen]
+    return question.about(best), screening
 
 
 def _described(
@@ -261,26 +244,23 @@ def _run(study: _Study, work: _Work) -> tuple[list[Run], list[Measured]]:
     """The runs of the measures, and what each measure found."""
 
     grid, clips = study.grid, study.clips
+    if study.wish is SCREENING:
+        return [], screened(grid, clips, work.workspace, work.device, work.progress, work.note)
     try:
-        runs: list[Run] = []
-        if study.wish is SCREENING:
-            found = screened(grid, clips, work.workspace, work.device, work.progress, work.note)
-        else:
-            runs, found = measured(
-                study.wish,
-                grid,
-                clips,
-                work.workspace,
-                work.device,
-                work.progress,
-                work.note,
-                work.engine,
-                work.trackers,
-            )
+        return measured(
+            study.wish,
+            grid,
+            clips,
+            work.workspace,
+            work.device,
+            work.progress,
+            work.note,
+            work.engine,
+            work.trackers,
+        )
     except (KeyboardInterrupt, Interrupted) as error:
         kept = f"finished runs and the last epoch of the one at work are kept in {work.workspace.runs}"
         raise Interrupted(f"Stopped; {kept}\nGive the same command again to go on") from error
-    return runs, found
 
 
 def _kept(
@@ -288,40 +268,50 @@ def _kept(
     study: _Study,
     runs: Sequence[Run],
     found: Sequence[Measured],
-    choice: Choice | None,
-) -> Compared:
+    screening: Screening | None,
+    request: ComparisonRequest,
+) -> ComparisonRecord:
     from dfer_model.report.measures import draw_measures
     from dfer_model.statistics.comparison import compare as compared
+    from dfer_model.statistics.record import ComparisonRecord, ControlOrigin
 
     clips, grid, wish = study.clips, study.grid, study.wish
     names = [each.name for each in study.controls]
     comparison = compared(found, names, grid.folds, grid.seeds, grid.settings.select)
     ids = tuple(run.id for run in runs)
-    folder = workspace.root / "comparisons" / _name(study, ids, choice)
-    if choice:
-        comparison = replace(comparison, caveats=(*comparison.caveats, *choice.caveats))
+    folder = workspace.root / "comparisons" / _name(study, ids, screening)
+    if screening:
+        comparison = replace(comparison, caveats=(*comparison.caveats, *screening.caveats))
     classes = wish.target.clips.class_names if wish.target else clips.class_names
-    result = Compared(
+    result = ComparisonRecord(
         folder=folder,
         dataset=clips.name,
         comparison=comparison,
         settings=grid.settings,
         texts=grid.texts,
         controls={
-            each.name: {"made_of": each.manifest.parents, "seed": each.manifest.derivation.get("seed")}
+            each.name: ControlOrigin(
+                made_of=tuple(each.manifest.parents), seed=each.manifest.derivation.get("seed")
+            )
             for each in study.controls
         },
         runs=ids,
         transfer_to=wish.target.clips.name if wish.target else None,
         figures=draw_measures(folder, comparison, len(clips.class_names), len(classes)),
-        choice=choice,
+        screening=screening,
+        request=request,
         clips=(str(clips.path), *([str(wish.target.clips.path)] if wish.target else [])),
     )
     by_measure = _confusions(found, {"transfer": classes}, clips.class_names)
     write_atomically(folder / "confusions.json", json.dumps(by_measure, ensure_ascii=False))
-    told = json.dumps(result.as_dict(), ensure_ascii=False, indent=2)
-    write_atomically(folder / "comparison.json", told)
+    result.write()
     return result
+
+
+def _chosen(choices: Choices) -> dict[str, Any]:
+    """The choices that were made, for a request; weights are text, overrides a tuple."""
+    given: dict[str, Any] = {key: value for key, value in choices.items() if value is not None}
+    return given | {"overrides": tuple(choices.get("overrides", ()))}
 
 
 def _confusions(
@@ -340,7 +330,7 @@ def _confusions(
     return told
 
 
-def _name(study: _Study, runs: Sequence[str], choice: Choice | None) -> str:
+def _name(study: _Study, runs: Sequence[str], screening: Screening | None) -> str:
     """The name of the comparison's folder: another for anything else that is compared."""
     from dfer_model.runs import weights_identity
 
@@ -356,6 +346,6 @@ def _name(study: _Study, runs: Sequence[str], choice: Choice | None) -> str:
             else []
         ),
         *([spec.definition for spec in grid.specs(clips)] if wish is SCREENING else []),
-        *(choice.uars if choice else ()),
+        *([each.name for each in screening.sets] if screening else ()),
     ]
     return hashlib.sha256("\n".join(map(str, identity)).encode()).hexdigest()[:12]

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ..description_set import DescriptionSet
 from ..errors import InputError, Interrupted
-from ..files import write_atomically
 from ..seen import require_unseen
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
@@ -26,40 +23,11 @@ if TYPE_CHECKING:
     from dfer_model.metrics import Measures
     from dfer_model.runs import Run
     from dfer_model.statistics.comparison import Answers, Comparison
+    from dfer_model.statistics.record import ComparedModel, ComparisonRecord, ComparisonRequest
 
 AS_THEY_ARE = (
     "Verdicts on runs are on these models as they are: another training of the same may come out otherwise."
 )
-
-
-@dataclass(frozen=True)
-class ComparedRuns:
-    """A comparison of models, kept as comparison.json in its `folder`.
-
-    `models` says of each run what it is and what its answers are worth; `runs` are the ids of all runs,
-    those trained for the sets beside them last, seed by seed.
-    """
-
-    folder: Path
-    dataset: str
-    clips_judged: str
-    comparison: Comparison
-    models: tuple[dict[str, Any], ...]
-    runs: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """What is kept, and what `compare --json` prints: of the shape that a comparison of sets has."""
-        return {
-            "folder": str(self.folder),
-            "dataset": self.dataset,
-            "clips_judged": self.clips_judged,
-            **self.comparison.as_dict(),
-            "controls": {},
-            "models": list(self.models),
-            "runs": list(self.runs),
-            "transfer_to": None,
-            "screening": None,
-        }
 
 
 def names_run(given: DescriptionSet | Run | Path | str, workspace: Workspace) -> bool:
@@ -89,7 +57,7 @@ def compare_runs(
     note: Callable[[str], None] = lambda _: None,
     trackers: Sequence[str] = (),
     **choices: Unpack[Choices],
-) -> ComparedRuns:
+) -> ComparisonRecord:
     """Judge finished runs, and sets trained beside them, on the test fold of the runs' fold.
 
     `given` are runs, their folders or ids, and description sets; clips are the same for all, and classes are
@@ -116,7 +84,8 @@ def compare_runs(
     caveats = [AS_THEY_ARE, *(each for run in runs for each in _caveats(run, clips, place))]
     comparison = _compared(answers, found, trained, caveats)
     kept = {run.id: _about(run, found[run.id][0]) for run in runs}
-    return _kept(place, clips, judged, comparison, kept, [each.id for each in trained])
+    request = _request(order, clips, trained, choices)
+    return _kept(place, clips, judged, comparison, kept, [each.id for each in trained], request)
 
 
 def _model(given: DescriptionSet | Run | Path | str, workspace: Workspace) -> DescriptionSet | Run:
@@ -280,16 +249,33 @@ def _caveats(run: Run, clips: PackedClips, place: Workspace) -> list[str]:
     return said
 
 
-def _about(run: Run, measured: Measures) -> dict[str, Any]:
-    return {
-        "run": run.id,
-        "folder": str(run.folder),
-        "descriptions": run.texts.name,
-        "selection": run.selected,
-        "fold": run.fold,
-        "seed": run.seed,
+def _about(run: Run, measured: Measures) -> ComparedModel:
+    from dfer_model.statistics.record import ComparedModel
+
+    return ComparedModel(
+        run=run.id,
+        folder=str(run.folder),
+        descriptions=run.texts.name,
+        selection=run.selected,
+        fold=run.fold,
+        seed=run.seed,
         **measured.as_dict(),
-    }
+    )
+
+
+def _request(
+    names: Sequence[str], clips: PackedClips, trained: Sequence[Run], choices: Choices
+) -> ComparisonRequest:
+    """The options of this comparison, as the command line takes them."""
+    from dfer_model.statistics.record import ComparisonRequest
+
+    given: dict[str, Any] = {key: value for key, value in choices.items() if value}
+    return ComparisonRequest(
+        sets=tuple(names),
+        dataset=str(clips.path),
+        seeds=tuple(sorted({run.seed for run in trained})),
+        **given | {"overrides": tuple(choices.get("overrides", ()))},
+    )
 
 
 def _kept(
@@ -297,18 +283,21 @@ def _kept(
     clips: PackedClips,
     judged: Judged,
     comparison: Comparison,
-    models: Mapping[str, dict[str, Any]],
+    models: Mapping[str, ComparedModel],
     trained: Sequence[str],
-) -> ComparedRuns:
+    request: ComparisonRequest,
+) -> ComparisonRecord:
+    from dfer_model.statistics.record import ComparisonRecord
+
     names = "\n".join([clips.fingerprint, *(each.name for each in comparison.sets), *trained])
-    result = ComparedRuns(
+    result = ComparisonRecord(
         folder=place.root / "comparisons" / hashlib.sha256(names.encode()).hexdigest()[:12],
         dataset=clips.name,
         clips_judged=judged.which,
         comparison=comparison,
         models=tuple(models.values()),
         runs=(*models, *trained),
+        request=request,
     )
-    told = json.dumps(result.as_dict(), ensure_ascii=False, indent=2)
-    write_atomically(result.folder / "comparison.json", told)
+    result.write()
     return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,10 +68,13 @@ def _newest_first(
 
 
 def _comparison(path: Path) -> tuple[str, tuple[str, ...]]:
-    told = read_json(path)
-    names = [str(each["name"]) for each in told["sets"]]
-    trained = f"{_count(told['folds'], 'fold')}, {_count(told['seeds'], 'seed')}"
-    return f"{', '.join(names)} on {told['dataset']} ({trained})", tuple(map(str, told["verdicts"]))
+    from dfer_model.statistics.record import ComparisonRecord
+
+    record = ComparisonRecord.read(path.parent)
+    compared = record.comparison
+    names = [each.name for each in compared.sets]
+    trained = f"{_count(compared.folds, 'fold')}, {_count(compared.seeds, 'seed')}"
+    return f"{', '.join(names)} on {record.dataset} ({trained})", compared.verdicts
 
 
 def _run(path: Path) -> tuple[str, tuple[str, ...]]:
@@ -82,5 +85,5 @@ def _run(path: Path) -> tuple[str, tuple[str, ...]]:
     return str(texts.get("name") or "no texts"), came
 
 
-def _count(values: list[Any], noun: str) -> str:
+def _count(values: Sequence[Any], noun: str) -> str:
     return f"{len(values)} {noun}" + ("" if len(values) == 1 else "s")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..description_set import DescriptionSet
 from ..errors import InputError, Interrupted
@@ -19,41 +19,8 @@ if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
     from dfer_model.experiments.experiments import Grid
     from dfer_model.screening.grids import Split
-    from dfer_model.statistics.comparison import Answers, Figure, Measured
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The sets that a screening on clips outside the judging folds chose for fine-tuning.
-
-    `uars` are of all sets, controls aside, the best first; of equals the one named first. `clips_judged` says
-    on which clips they are, `notes` what may be wrong with them.
-    """
-
-    clips_judged: str
-    uars: dict[str, Figure]
-    chosen: tuple[str, ...]
-    notes: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The choice as it is kept in comparison.json, under `screening`."""
-        return {
-            "clips_judged": self.clips_judged,
-            "sets": [
-                {"name": name, "uar": asdict(uar), "chosen": name in self.chosen}
-                for name, uar in self.uars.items()
-            ],
-            "notes": list(self.notes),
-        }
-
-    @property
-    def caveats(self) -> tuple[str, ...]:
-        """What stands with the comparison of the chosen sets."""
-        best = f"{', '.join(self.chosen)}: the best {len(self.chosen)} of {len(self.uars)} sets"
-        return (
-            f"{best} by a screening on {self.clips_judged}; the folds that judge had no part in it.",
-            *self.notes,
-        )
+    from dfer_model.statistics.comparison import Answers, Measured
+    from dfer_model.statistics.record import Screening
 
 
 def require_screening(
@@ -116,24 +83,26 @@ def choose(
     device: str,
     progress: Progress,
     note: Callable[[str], None],
-) -> Choice:
+) -> Screening:
     """The `number` best of the candidates, whose texts the grid begins with, by clips of none of its folds.
 
     Raises InputError where no such clip is left, and Interrupted on Ctrl-C.
     """
     from dfer_model.screening.grids import choosing_splits, frozen
+    from dfer_model.statistics.record import ScreenedSet, Screening
 
     splits = choosing_splits(clips, grid.folds, grid.settings.val_share)
     grid = replace(grid, settings=frozen(grid.settings), texts=grid.texts[: len(candidates)])
     answers = _answers(grid, splits, clips, workspace, device, progress, note)
     figures = {each.name: answers.figure(each.name, answers.uar) for each in grid.texts}
-    uars = dict(sorted(figures.items(), key=lambda item: -item[1].mean))
+    ranked = sorted(figures.items(), key=lambda item: -item[1].mean)
     folds = [int(fold) for each in splits for fold in set(clips.folds[each.judge])]
     seen = [seen_note(each, clips.name, clips.fingerprint, folds) for each in candidates]
-    return Choice(
+    return Screening(
         clips_judged=_judged(splits),
-        uars=uars,
-        chosen=tuple(uars)[:number],
+        sets=tuple(
+            ScreenedSet(name=name, uar=uar, chosen=place < number) for place, (name, uar) in enumerate(ranked)
+        ),
         notes=tuple(f"The screening may flatter a set: {each}." for each in seen if each),
     )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dfer_model.data.packed import PackedClips
-from dfer_prompts import DescriptionStore, Workspace, control_set, load
+from dfer_prompts import DescriptionStore, Workspace, control_set, load, report
 from dfer_prompts.cli import main
 from dfer_prompts.cli.configuration import numbers
 from dfer_prompts.description_set import Seen
@@ -115,7 +117,18 @@ def test_a_person_reads_tables_verdicts_and_caveats(
     assert "epoch: the last" in out
     assert "v1@4, trained: " in out
     assert "One seed" in out
-    assert "Kept in" in err
+    assert "Stored in" in err
+    # The command in the report repeats the comparison: same folder, and no run is trained again.
+    (folder,) = Path("comparisons").iterdir()
+    page = report(folder, out="report.md").path.read_text(encoding="utf-8")
+    (command,) = re.findall(r"^ *(dfer-prompts compare .+)$", page, re.MULTILINE)
+    trained = {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/result.json")}
+    monkeypatch.setattr(sys, "argv", shlex.split(command))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert list(Path("comparisons").iterdir()) == [folder]
+    assert {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/result.json")} == trained
 
 
 def test_measures_have_their_figures_their_pictures_and_their_cost(

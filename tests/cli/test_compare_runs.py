@@ -124,7 +124,7 @@ def test_a_person_reads_verdicts_and_p_values(
     out, err = run("compare", runs["one"], runs["theirs"], "--dataset", packed.path, "--device", "cpu")
     assert f"- {runs['theirs']}, trained: " in out
     assert "p McNemar" in out
-    assert "Kept in" in err
+    assert "Stored in" in err
 
 
 def test_without_a_dataset_it_is_the_runs_own_and_python_says_the_same(

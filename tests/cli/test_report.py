@@ -331,7 +331,7 @@ def test_what_cannot_be_reported_is_told_in_words(
     told = json.loads(record.read_text())
     record.write_text(json.dumps({**told, "sets": [{"name": "v1"}]}))
     command("report", status=2)
-    assert "is damaged (KeyError: 'is_control')" in capsys.readouterr().err
+    assert "is damaged (KeyError: 'uar')" in capsys.readouterr().err
     record.write_text(json.dumps({key: value for key, value in told.items() if key != "pairs"}))
     command("report", status=2)
     assert "does not hold pairs" in capsys.readouterr().err

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.statistics.record import ComparisonRecord
 from dfer_prompts import DescriptionStore, Interrupted, Workspace, compare, load
 from dfer_prompts.cli import main
 from dfer_prompts.description_set import Seen
-from dfer_prompts.studies.comparing import Compared
 
 from ..model import tiny
 
@@ -66,11 +66,11 @@ def told(
     return run
 
 
-def compared(packed: PackedClips, *sets: str, **options: Any) -> Compared:
+def compared(packed: PackedClips, *sets: str, **options: Any) -> ComparisonRecord:
     """Three sets, or those given, judged by fold 1."""
     chosen = {"clip": tiny.register(), "weights": "random", "overrides": QUICK}
     result = compare(*(sets or SETS), dataset=packed, **{"folds": [1], "seeds": [1], **chosen, **options})
-    assert isinstance(result, Compared)
+    assert isinstance(result, ComparisonRecord)
     return result
 
 
@@ -90,7 +90,8 @@ def test_a_screening_leaves_no_run_and_is_found_again(
     kept = {path: path.stat().st_mtime_ns for path in Path(".dfer").rglob("*") if path.is_file()}
     options: dict[str, Any] = {"folds": [1, 3], "seeds": [1, 2], "screen": True}
     again = compared(packed, "v1@2", "v1@4", **options)
-    assert json.loads(json.dumps(again.as_dict())) == result
+    # The request has the options as they were given: there as --set, here as keywords.
+    assert {**again.as_dict(), "request": None} == {**result, "request": None}
     assert {path: path.stat().st_mtime_ns for path in Path(".dfer").rglob("*") if path.is_file()} == kept
     assert compared(packed, "v1@2", "v1@4", **options, overrides=[*QUICK, "epochs=1"]).folder != again.folder
 
@@ -115,16 +116,16 @@ def test_the_best_of_a_screening_are_compared_as_if_they_alone_were_named(
     for key in ("runs", "texts", "sets", "pairs", "verdicts", "controls"):
         assert result[key] == told_plain[key]
     assert (len(result["runs"]), told_plain["screening"]) == (3, None)
-    assert result["caveats"][-1].endswith("the folds that judge had no part in it.")
+    assert result["caveats"][-1].endswith("the test folds were not used.")
 
 
 def test_the_folds_that_judge_have_no_part_in_the_choice(packed: PackedClips, tmp_path: Path) -> None:
     options: dict[str, Any] = {"screen": True, "then": 2, "measure": "zero-shot"}
     moved = packed_clips(tmp_path / "judging", moved=1)
     assert (moved.labels != packed.labels).sum() == 6
-    choice = compared(packed, **options).choice
+    choice = compared(packed, **options).screening
     assert choice is not None
-    assert choice == compared(moved, **options).choice
+    assert choice == compared(moved, **options).screening
 
 
 def test_a_set_that_has_seen_the_choosing_folds_is_named(packed: PackedClips) -> None:

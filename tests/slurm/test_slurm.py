@@ -18,8 +18,9 @@ from dfer_model.errors import WorkError
 from dfer_model.experiments.experiments import train_all
 from dfer_model.runs import Run, RunSpec
 from dfer_model.settings import preset
+from dfer_model.statistics.record import ComparisonRecord
 from dfer_prompts import Workspace
-from dfer_prompts.studies.comparing import Compared, compare
+from dfer_prompts.studies.comparing import compare
 
 from ..model import tiny
 from ..model.resuming import same_result
@@ -45,7 +46,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
     return tiny.pack(tmp_path_factory.mktemp("clips") / "packed")
 
 
-def compared(clips: PackedClips, folder: Path, **options: object) -> Compared:
+def compared(clips: PackedClips, folder: Path, **options: object) -> ComparisonRecord:
     """Two sets on one fold with one seed, in a workspace of its own; the processes that read clips are of the
     jobs too, and hear what these are told.
     """
@@ -53,7 +54,7 @@ def compared(clips: PackedClips, folder: Path, **options: object) -> Compared:
         "v1@2", "v1@4", dataset=clips, folds=[1], seeds=[1], workspace=Workspace(folder), device="cpu",
         preset="demo", epochs=EPOCHS, overrides=["frames=2", "workers=2"], **options,
     )  # fmt: skip
-    assert isinstance(result, Compared)
+    assert isinstance(result, ComparisonRecord)
     return result
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from .stored import Stored
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from dfer_model.statistics.record import ComparedModel
 
 ALL_FOLDS = "all folds together"
 SHADES = 10
@@ -49,17 +51,17 @@ def answered(of: Stored) -> ByMeasure:
     for measure, told in of.confusions.items():
         classes = tuple(told["class_names"])
         found[measure] = {name: Answered(classes, np.asarray(it)) for name, it in told["sets"].items()}
-    for measure in of.told["measures"]:
+    for measure in of.comparison.measures:
         if measure not in found and (by_set := _of_runs(of, measure)):
             found[measure] = by_set
-    if of.of_runs:
-        models = {each["run"]: Answered(tuple(each["recalls"]), _one(each)) for each in of.told["models"]}
+    if of.record.models:
+        models = {each.run: _of_model(each) for each in of.record.models}
         found["trained"] = {**models, **found.get("trained", {})}
     return found
 
 
-def _one(measured: Mapping[str, Any]) -> NDArray[np.int64]:
-    return np.asarray(measured["confusion"], dtype=np.int64)[None]
+def _of_model(model: ComparedModel) -> Answered:
+    return Answered(tuple(model.recalls), np.asarray(model.confusion, dtype=np.int64)[None])
 
 
 def _of_runs(of: Stored, measure: str) -> dict[str, Answered]:
@@ -71,9 +73,10 @@ def _of_runs(of: Stored, measure: str) -> dict[str, Answered]:
     sums: dict[tuple[str, int], NDArray[np.int64]] = {}
     for each in mine:
         measures = of.results.get(each.run, {}).get("measures", {})
-        if of.told["selection"] not in measures and not measures:
+        if not measures:
             return {}
-        selection = of.told["selection"] if of.told["selection"] in measures else next(iter(measures))
+        chosen = of.comparison.selection
+        selection = chosen if chosen in measures else next(iter(measures))
         counts = np.asarray(measures[selection]["confusion"], dtype=np.int64)
         if measure == "held-out-class":
             counts = counts * (np.arange(len(counts)) == each.variant)[:, None]
@@ -120,23 +123,23 @@ def _shade(percent: float) -> int:
 def recall_section(of: Stored, found: ByMeasure) -> Section:
     """The recalls of every measure; where they are not stored it says so."""
     blocks: list[Block] = []
-    order = [each["name"] for each in of.sets]
-    for measure in of.told["measures"]:
-        curve = f"{measure.replace('-', '_')}_recalls"
+    order = [each.name for each in of.comparison.rows]
+    for measure in of.comparison.measures:
         if measure in found:
             blocks.append(recall_table(measure, found[measure], order))
-        elif curve in of.sets[0]:
-            blocks.append(_curve_table(of, measure, curve))
+        elif "recalls" in of.comparison.sets[0].measures[measure].curves:
+            blocks.append(_curve_table(of, measure))
         else:
             blocks.append(paragraph(f"{measure}: recalls of the classes are not stored here; {AGAIN}."))
     return Section("recalls", "Recall of each class", tuple(blocks))
 
 
-def _curve_table(of: Stored, measure: str, curve: str) -> Table:
-    classes = list(of.sets[0][curve])
+def _curve_table(of: Stored, measure: str) -> Table:
+    recalls = {each.name: each.measures[measure].curves["recalls"] for each in of.comparison.rows}
+    classes = list(recalls[of.names[0]])
     rows = tuple(
-        (Cell(each["name"]), *(_recall_cell((it["mean"], it["std"])) for it in each[curve].values()))
-        for each in of.sets
+        (Cell(name), *(_recall_cell((it.mean, it.std)) for it in curve.values()))
+        for name, curve in recalls.items()
     )
     return _recall_rows(measure, classes, rows, ALL_FOLDS)
 
@@ -144,8 +147,8 @@ def _curve_table(of: Stored, measure: str, curve: str) -> Table:
 def confusion_section(of: Stored, found: ByMeasure) -> Section:
     """The confusion matrices of every measure, set by set; where they are not stored it says so."""
     blocks: list[Block] = []
-    order = [each["name"] for each in of.sets]
-    for measure in of.told["measures"]:
+    order = [each.name for each in of.comparison.rows]
+    for measure in of.comparison.measures:
         if measure not in found:
             blocks.append(paragraph(f"{measure}: confusion matrices are not stored here; {AGAIN}."))
             continue

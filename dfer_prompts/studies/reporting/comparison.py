@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from .wordings import between, diagnostics, word_for_word
 EPOCHS = {
     "last": "the last",
     "val": "the best on validation clips of the training folds",
-    "test-best": "the best on the judging fold, which flatters",
+    "test-best": "the best on the test fold (optimistically biased)",
 }
 
 
@@ -35,8 +36,8 @@ def comparison_content(folder: Path) -> Content:
         recalls,
         confusion_section(of, found),
         learning(of),
-        diagnostics(of.texts, int((of.told.get("settings") or {}).get("contexts", 0))),
-        between(of.texts, of.candidates),
+        diagnostics(of.texts, of.record.settings.contexts if of.record.settings else 0),
+        between(of.texts, of.comparison.candidates),
         word_for_word(of.texts),
         repeat(of),
     )
@@ -44,39 +45,39 @@ def comparison_content(folder: Path) -> Content:
 
 
 def _title(of: Stored) -> str:
-    first, *others = of.candidates
-    what = "runs" if of.of_runs else "description sets"
-    if len(others) < 3 and not of.of_runs:
+    first, *others = of.comparison.candidates
+    what = "runs" if of.record.of_runs else "description sets"
+    if len(others) < 3 and not of.record.of_runs:
         named = [", ".join([first, *others[:-1]]), *others[-1:]]
-        return f"{' and '.join(named)} on {of.told['dataset']}"
-    return f"{len(of.candidates)} {what} on {of.told['dataset']}"
+        return f"{' and '.join(named)} on {of.record.dataset}"
+    return f"{len(of.comparison.candidates)} {what} on {of.record.dataset}"
 
 
 def _facts(of: Stored) -> dict[str, str]:
-    told = of.told
+    record, compared = of.record, of.comparison
     facts = {
-        "comparison": of.folder.name,
-        "clips": f"{told['dataset']}, judged by {_counted(told['folds'], 'fold')}",
-        "measures": ", ".join(told["measures"]),
-        "sets": f"{len(of.candidates)} and {len(of.controls)} controls",
+        "comparison": record.folder.name,
+        "clips": f"{record.dataset}, test {_counted(compared.folds, 'fold')}",
+        "measures": ", ".join(compared.measures),
+        "sets": f"{len(of.comparison.candidates)} and {len(of.comparison.controls)} controls",
     }
-    if told["seeds"]:
-        facts["seeds"] = ", ".join(map(str, told["seeds"]))
-        facts["epoch"] = EPOCHS.get(told["selection"], str(told["selection"]))
-    if told.get("transfer_to"):
-        facts["transfer to"] = str(told["transfer_to"])
-    for name, each in told.get("controls", {}).items():
-        facts[name] = f"made of {' and '.join(each['made_of']) or 'a draft'} with seed {each['seed']}"
+    if compared.seeds:
+        facts["seeds"] = ", ".join(map(str, compared.seeds))
+        facts["epoch"] = EPOCHS.get(compared.selection, compared.selection)
+    if record.transfer_to:
+        facts["transfer to"] = record.transfer_to
+    for name, each in record.controls.items():
+        facts[name] = f"made of {' and '.join(each.made_of) or 'an unsaved set'} with seed {each.seed}"
     return facts
 
 
-def _counted(numbers: list[int], word: str) -> str:
+def _counted(numbers: Sequence[int], word: str) -> str:
     return f"{word}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def _paper(of: Stored, recalls: Section) -> tuple[Table, ...]:
     """The tables that a paper has room for."""
-    pairs = [_without_folds(difference_table(of, measure)) for measure in of.told["measures"]]
+    pairs = [_without_folds(difference_table(of, measure)) for measure in of.comparison.measures]
     by_class = [each for each in recalls.blocks if isinstance(each, Table)]
     return for_paper((figure_table(of), *pairs, *by_class))
 

@@ -18,12 +18,12 @@ Rows = Sequence[Mapping[str, Any]]
 def learning(of: Stored) -> Section:
     """The curves of every measure that trained."""
     blocks: list[Block] = []
-    for measure in of.told["measures"]:
+    for measure in of.comparison.measures:
         by_set: dict[str, dict[int, list[Rows]]] = {}
         for each in of.trained:
             if each.measure == measure and (rows := learned(of.runs / each.run)):
                 by_set.setdefault(each.name, {}).setdefault(each.seed, []).append(rows)
-        blocks += learning_pictures(measure, by_set, of.controls)
+        blocks += learning_pictures(measure, by_set, of.comparison.controls)
     expected = any(each.run for each in of.trained)
     if expected and not blocks:
         blocks.append(paragraph("The runs are not here any more, and with them what they recorded."))

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .blocks import Block, Cell, Folded, Picture, Section, Table, cells, paragraph
 from .stored import Stored
+
+if TYPE_CHECKING:
+    from dfer_model.statistics.comparison import Figure, Pair
+    from dfer_model.statistics.statistics import Difference
 
 WORDS = {"uar": "UAR", "war": "WAR", "f1": "F1"}
 LONG = 16  # pairs, from which their tables are folded
 
 
-def key_of(measure: str) -> str:
-    """What the names of a measure's figures begin with."""
-    return measure.replace("-", "_")
-
-
 def figures(of: Stored) -> Section:
     """Every measure's figures: a picture, and the table."""
     blocks: list[Block] = []
-    for measure in of.told["measures"]:
+    for measure in of.comparison.measures:
         blocks += [_picture(of, measure), _table(of, measure), *_shots(of, measure)]
     return Section("figures", "Figures", (*blocks, *_chosen(of)))
 
@@ -34,8 +33,8 @@ def differences(of: Stored) -> Section:
             "pair alone; the p-values and verdicts are corrected for all pairs of a measure (Holm)."
         )
     ]
-    for measure in of.told["measures"]:
-        pairs = [pair for pair in of.told["pairs"] if pair["measure"] == measure]
+    for measure in of.comparison.measures:
+        pairs = of.comparison.pairs_of(measure)
         if not pairs:
             continue
         tables = (difference_table(of, measure), _tests(of, measure))
@@ -44,67 +43,62 @@ def differences(of: Stored) -> Section:
     return Section("differences", "Paired differences", tuple(blocks) if len(blocks) > 1 else ())
 
 
-def shown(figure: Mapping[str, Any]) -> str:
-    """A figure with its spread: "61.2 ± 0.8"."""
-    spread = f" ± {figure['std']:.1f}" if figure["std"] is not None else ""
-    return f"{figure['mean']:.1f}{spread}"
+def shown(figure: Figure) -> str:
+    """A figure with its standard deviation: "61.2 ± 0.8"."""
+    spread = f" ± {figure.std:.1f}" if figure.std is not None else ""
+    return f"{figure.mean:.1f}{spread}"
 
 
 def figure_table(of: Stored) -> Table:
     """All measures side by side, for a paper: figures with their spread."""
-    columns = [
-        (f"{measure} {WORDS[what]}", f"{key_of(measure)}_{what}")
-        for measure in of.told["measures"]
-        for what in ("uar", "war")
-    ]
-    rows = tuple(cells(each["name"], *(shown(each[key]) for _, key in columns)) for each in of.sets)
+    columns = [(measure, what) for measure in of.comparison.measures for what in ("uar", "war")]
+    rows = tuple(
+        cells(each.name, *(shown(each.measures[measure].named[what]) for measure, what in columns))
+        for each in of.comparison.rows
+    )
     spread = _spread(rows, ", ± one standard deviation over seeds")
-    title = f"UAR and WAR in percent on {of.told['dataset']}{spread}"
-    return Table("figures", title, ("set", *(head for head, _ in columns)), rows)
+    title = f"UAR and WAR in percent on {of.record.dataset}{spread}"
+    heads = (f"{measure} {WORDS[what]}" for measure, what in columns)
+    return Table("figures", title, ("set", *heads), rows)
 
 
 def difference_table(of: Stored, measure: str) -> Table:
     """The paired differences of a measure, in UAR, with their intervals and verdicts."""
-    rows = []
-    for pair in of.told["pairs"]:
-        if pair["measure"] == measure:
-            uar, folds = pair["uar"], pair["uar"]["per_fold"].values()
-            rows.append(
-                cells(
-                    _pair(pair), _difference(uar), " ".join(f"{each:+z.1f}" for each in folds),
-                    _p(uar["p_holm"]), pair["verdict"],
-                )
-            )  # fmt: skip
+    rows = tuple(
+        cells(
+            _pair(pair), _difference(pair.uar),
+            " ".join(f"{each:+z.1f}" for each in pair.uar.per_fold.values()),
+            _p(pair.uar.p_holm), pair.verdict,
+        )
+        for pair in of.comparison.pairs_of(measure)
+    )  # fmt: skip
     columns = ("set", "UAR", "each fold", "p (Holm)", "verdict")
     title = f"Paired differences in UAR, {measure}, in points, with 95% intervals"
-    return Table(f"differences-{measure}", title, columns, tuple(rows), words=(0, 2, 4))
+    return Table(f"differences-{measure}", title, columns, rows, words=(0, 2, 4))
 
 
 def _tests(of: Stored, measure: str) -> Table:
-    rows = []
-    for pair in of.told["pairs"]:
-        if pair["measure"] == measure:
-            war, exact = pair["war"], pair["mcnemar"]
-            rows.append(
-                cells(
-                    _pair(pair), _difference(war), _p(war["p_holm"]),
-                    f"{exact['first_only']} : {exact['second_only']}", _p(exact["p"]),
-                )
-            )  # fmt: skip
+    rows = tuple(
+        cells(
+            _pair(pair), _difference(pair.war), _p(pair.war.p_holm),
+            f"{pair.mcnemar.first_only} : {pair.mcnemar.second_only}", _p(pair.mcnemar.p),
+        )
+        for pair in of.comparison.pairs_of(measure)
+    )  # fmt: skip
     columns = ("set", "WAR", "p (Holm)", "clips", "p (McNemar)")
     title = (
-        f"The same pairs in WAR, {measure}; clips that the first alone and the second alone answers rightly, "
-        "and McNemar's exact test of them"
+        f"The same pairs in WAR, {measure}; clips that only the first and only the second classifies "
+        "correctly, and McNemar's exact test of them"
     )
-    return Table(f"war-{measure}", title, columns, tuple(rows), words=(0,))
+    return Table(f"war-{measure}", title, columns, rows, words=(0,))
 
 
-def _pair(of: Mapping[str, Any]) -> Cell:
-    return Cell(of["first"], f"minus {of['second']}")
+def _pair(of: Pair) -> Cell:
+    return Cell(of.first, f"minus {of.second}")
 
 
-def _difference(of: Mapping[str, Any]) -> Cell:
-    return Cell(f"{of['value']:+z.1f}", f"{of['low']:+z.1f} to {of['high']:+z.1f}")
+def _difference(of: Difference) -> Cell:
+    return Cell(f"{of.value:+z.1f}", f"{of.low:+z.1f} to {of.high:+z.1f}")
 
 
 def _p(value: float) -> str:
@@ -112,10 +106,12 @@ def _p(value: float) -> str:
 
 
 def _table(of: Stored, measure: str) -> Table:
-    prefix = f"{key_of(measure)}_"
-    keys = [key for key in of.sets[0] if key.startswith(prefix) and "mean" in of.sets[0][key]]
-    heads = [" ".join(WORDS.get(word, word) for word in key.removeprefix(prefix).split("_")) for key in keys]
-    rows = tuple(cells(each["name"], *(_cell(each[key]) for key in keys)) for each in of.sets)
+    names = list(of.comparison.rows[0].measures[measure].named)
+    heads = [" ".join(WORDS.get(word, word) for word in name.split("_")) for name in names]
+    rows = tuple(
+        cells(each.name, *(_cell(each.measures[measure].named[name]) for name in names))
+        for each in of.comparison.rows
+    )
     title = f"{measure}, in percent{_spread(rows, ', ± over seeds')}, with 95% intervals"
     return Table(f"figures-{measure}", title, ("set", *heads), rows, beside=len(heads) <= 3)
 
@@ -125,8 +121,8 @@ def _spread(rows: Sequence[Sequence[Cell]], said: str) -> str:
     return said if any(" ± " in cell.text for row in rows for cell in row[1:]) else ""
 
 
-def _cell(figure: Mapping[str, Any]) -> Cell:
-    low, high = figure.get("low"), figure.get("high")
+def _cell(figure: Figure) -> Cell:
+    low, high = figure.low, figure.high
     return Cell(shown(figure), f"{low:.1f} to {high:.1f}" if low is not None and high is not None else "")
 
 
@@ -134,18 +130,10 @@ def _picture(of: Stored, measure: str) -> Picture:
     from dfer_model.report.measures import TITLES
     from dfer_model.report.page_figures import Bar, intervals
 
-    key = f"{key_of(measure)}_uar"
-    found = [(each, each[key]) for each in of.sets]
+    found = [(each, each.measures[measure].uar) for each in of.comparison.rows]
     rows = [
-        Bar(
-            each["name"],
-            it["mean"],
-            it.get("low"),
-            it.get("high"),
-            not each["is_control"],
-            each["is_control"],
-        )
-        for each, it in found
+        Bar(each.name, uar.mean, uar.low, uar.high, not each.is_control, each.is_control)
+        for each, uar in found
     ]
     label = f"UAR in percent, {measure}: " + "; ".join(f"{row.name} {row.value:.1f}" for row in rows)
     draw = partial(intervals, f"figures-{measure}", label, "UAR in percent", rows, _chance(of, measure))
@@ -156,24 +144,25 @@ def _picture(of: Stored, measure: str) -> Picture:
 
 
 def _chance(of: Stored, measure: str) -> float:
-    """The UAR of who guesses."""
-    curve = of.told["sets"][0].get(f"{key_of(measure)}_recalls") if measure == "transfer" else None
-    return 100 / max(1, len(curve or of.class_names))
+    """The UAR of guessing, in percent."""
+    recalls = of.comparison.sets[0].measures[measure].curves.get("recalls")
+    classes = recalls if recalls and measure == "transfer" else of.class_names
+    return 100 / max(1, len(classes))
 
 
-def _difference_pictures(measure: str, pairs: list[dict[str, Any]]) -> list[Picture]:
+def _difference_pictures(measure: str, pairs: Sequence[Pair]) -> list[Picture]:
     """A picture for each set that others are measured against."""
     from dfer_model.report.page_figures import Bar, intervals
 
     pictures = []
-    for number, other in enumerate(dict.fromkeys(pair["second"] for pair in pairs)):
+    for number, other in enumerate(dict.fromkeys(pair.second for pair in pairs)):
         rows = [
             Bar(
-                pair["first"], pair["uar"]["value"], pair["uar"]["low"], pair["uar"]["high"],
-                pair["verdict"] in ("better", "worse"),
+                pair.first, pair.uar.value, pair.uar.low, pair.uar.high,
+                pair.verdict in ("better", "worse"),
             )
             for pair in pairs
-            if pair["second"] == other
+            if pair.second == other
         ]  # fmt: skip
         told = "; ".join(
             f"{row.name} {row.value:+z.1f} ({row.low:+z.1f} to {row.high:+z.1f})" for row in rows
@@ -191,22 +180,23 @@ def _shots(of: Stored, measure: str) -> list[Block]:
     """The learning curve of few-shot, over the number of clips."""
     from dfer_model.report.page_figures import Curve, curves
 
-    key = f"{key_of(measure)}_curve_uar"
-    if key not in of.sets[0]:
+    sets = of.comparison.rows
+    if "curve_uar" not in sets[0].measures[measure].curves:
         return []
-    shots = list(of.sets[0][key])
+    points = {each.name: each.measures[measure].curves["curve_uar"] for each in sets}
+    shots = list(points[sets[0].name])
     drawn = [
         Curve(
-            each["name"], range(len(shots)), [point["mean"] for point in each[key].values()],
-            [point["std"] or 0.0 for point in each[key].values()], each["is_control"],
+            each.name, range(len(shots)), [point.mean for point in points[each.name].values()],
+            [point.std or 0.0 for point in points[each.name].values()], each.is_control,
         )
-        for each in of.sets
+        for each in sets
     ]  # fmt: skip
     label = f"UAR over the number of training clips of each class, {measure}; the table has the figures"
     ticks = {float(place): each for place, each in enumerate(shots)}
     named = ("training clips of each class", "UAR in percent")
     draw = partial(curves, f"shots-{measure}", label, named, drawn, ticks)
-    rows = tuple(cells(each["name"], *(shown(point) for point in each[key].values())) for each in of.sets)
+    rows = tuple(cells(name, *map(shown, curve.values())) for name, curve in points.items())
     title = f"UAR in percent by training clips of each class, {measure}; 0 is untrained"
     spread = _spread(rows, ", ± one standard deviation over seeds")
     caption = f"{measure}: UAR over training clips of each class{spread}."
@@ -215,12 +205,9 @@ def _shots(of: Stored, measure: str) -> list[Block]:
 
 def _chosen(of: Stored) -> list[Block]:
     """The screening that chose the sets, where one did."""
-    screening = of.told.get("screening")
+    screening = of.record.screening
     if not screening:
         return []
-    rows = tuple(
-        cells(each["name"], _cell(each["uar"]), "yes" if each["chosen"] else "no")
-        for each in screening["sets"]
-    )
-    title = f"Chosen by a screening on {screening['clips_judged']}: UAR in percent"
+    rows = tuple(cells(each.name, _cell(each.uar), "yes" if each.chosen else "no") for each in screening.sets)
+    title = f"Chosen by a screening on {screening.clips_judged}: UAR in percent"
     return [Table("screening", title, ("set", "screened UAR", "fine-tuned"), rows, words=(0, 2))]

@@ -113,6 +113,6 @@ def _repeat(run: Run) -> list[Block]:
     if run.settings.uses_texts:
         words += ["--descriptions", run.texts.name]
     words += ["--dataset", str(dataset["path"]), "--fold", str(run.fold), "--seed", str(run.seed)]
-    words += settings_words(run.config["settings"], str(dataset["name"]))
+    words += settings_words(run.settings)
     versions = ", ".join(f"{name} {number}" for name, number in run.result.get("versions", {}).items())
     return [Code(shlex.join(words)), *([paragraph(f"Made with {versions}.")] if versions else [])]

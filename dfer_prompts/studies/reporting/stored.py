@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import InputError
-from .finding import RECORD, RUN
+from .finding import RUN
 
-NEEDED = (
-    "dataset",
-    "selection",
-    "folds",
-    "seeds",
-    "measures",
-    "sets",
-    "pairs",
-    "verdicts",
-    "caveats",
-    "runs",
-)
-AGAIN = "Give its compare command again: it finds the runs that are there and trains nothing twice"
+if TYPE_CHECKING:
+    from dfer_model.statistics.comparison import Comparison
+    from dfer_model.statistics.record import ComparisonRecord
+
+AGAIN = "Repeat its compare command: finished runs are reused"
 
 
 class Trained(NamedTuple):
@@ -40,52 +32,34 @@ class Trained(NamedTuple):
 
 @dataclass(frozen=True)
 class Stored:
-    """A comparison as it is kept: `told` is comparison.json, `runs` is the folder its runs are in."""
+    """A stored comparison: its record, and the folder that its runs are in."""
 
-    folder: Path
-    told: dict[str, Any]
+    record: ComparisonRecord
     runs: Path
 
     @classmethod
     def open(cls, folder: Path) -> Stored:
-        """The comparison in `folder`. Raises InputError where it is damaged, or older than reports."""
-        told = read_json(folder / RECORD)
-        missing = [key for key in NEEDED if key not in told] if isinstance(told, dict) else list(NEEDED)
-        if missing:
-            raise InputError(f"{folder / RECORD} does not hold {', '.join(missing)}\n{AGAIN}")
-        return cls(folder, told, folder.parent.parent / "runs")
+        """The comparison in `folder`. Raises InputError where it is damaged or incomplete."""
+        from dfer_model.statistics.record import ComparisonRecord
+
+        return cls(ComparisonRecord.read(folder), folder.parent.parent / "runs")
 
     @property
-    def sets(self) -> list[dict[str, Any]]:
-        """The rows of the tables, the controls last."""
-        return sorted(self.told["sets"], key=lambda each: bool(each["is_control"]))
+    def comparison(self) -> Comparison:
+        """The figures, pairs and verdicts."""
+        return self.record.comparison
 
     @property
     def names(self) -> list[str]:
         """The sets in the order of their trainings."""
-        return [str(each["name"]) for each in self.told["sets"]]
-
-    @property
-    def candidates(self) -> list[str]:
-        """The sets that are no controls."""
-        return [each["name"] for each in self.sets if not each["is_control"]]
-
-    @property
-    def controls(self) -> list[str]:
-        """The controls among the sets."""
-        return [each["name"] for each in self.sets if each["is_control"]]
-
-    @property
-    def of_runs(self) -> bool:
-        """Whether runs were compared as they are."""
-        return "models" in self.told
+        return [each.name for each in self.comparison.sets]
 
     @cached_property
     def texts(self) -> dict[str, dict[str, Any]]:
         """Each set's class names, its texts in their order, and the sha256 of the set, as far as stored."""
-        if not self.of_runs:
-            return {each["name"]: each for each in self.told.get("texts", [])}
-        found = {each["run"]: run_texts(Path(each["folder"])) for each in self.told["models"]}
+        if not self.record.of_runs:
+            return {each.name: asdict(each) for each in self.record.texts}
+        found = {each.run: run_texts(Path(each.folder)) for each in self.record.models}
         found |= {each.name: run_texts(self.runs / each.run) for each in self.trained}
         return {name: texts for name, texts in found.items() if texts}
 
@@ -93,7 +67,7 @@ class Stored:
     def results(self) -> dict[str, dict[str, Any]]:
         """By id, what result.json says of the runs that are there and whole."""
         found = {}
-        for name in dict.fromkeys(self.told["runs"]):
+        for name in dict.fromkeys(self.record.runs):
             path = self.runs / name / RUN
             if path.is_file():
                 found[name] = read_json(path)
@@ -102,29 +76,27 @@ class Stored:
     @cached_property
     def confusions(self) -> dict[str, Any]:
         """What confusions.json says; nothing where there is none."""
-        path = self.folder / "confusions.json"
+        path = self.record.folder / "confusions.json"
         return dict(read_json(path)) if path.is_file() else {}
 
     @cached_property
     def trained(self) -> list[Trained]:
         """What was trained for which measure; empty where the record does not say."""
         found = list(self._trained())
-        ids = self.told["runs"]
-        beside = len(self.told["models"]) if self.of_runs else 0
+        ids = self.record.runs
+        beside = len(self.record.models)
         if len(found) != len(ids) - beside:
             return []
         return [each._replace(run=str(run)) for each, run in zip(found, ids[beside:], strict=True)]
 
     def _trained(self) -> Iterator[Trained]:
         """Every training in the order of the runs, without its id."""
-        names = self.names
-        if self.of_runs:
-            runs = {each["run"] for each in self.told["models"]}
-            names = [name for name in names if name not in runs]
-        for measure in self.told["measures"]:
+        given = {each.run for each in self.record.models}
+        names = [name for name in self.names if name not in given]
+        for measure in self.comparison.measures:
             for variant in range(self._variants(measure)):
-                for fold in self.told["folds"]:
-                    for seed in self.told["seeds"]:
+                for fold in self.comparison.folds:
+                    for seed in self.comparison.seeds:
                         for name in names:
                             yield Trained(measure, variant, name, fold, seed, "")
 
@@ -133,19 +105,17 @@ class Stored:
         if measure in ("zero-shot", "screened"):
             return 0
         if measure == "few-shot":
-            return sum(each != "0" for each in self.told["sets"][0]["few_shot_curve_uar"])
+            return sum(each != "0" for each in self.comparison.sets[0].measures[measure].curves["curve_uar"])
         return len(self.class_names) if measure == "held-out-class" else 1
 
     @property
     def class_names(self) -> list[str]:
         """The classes of the clips that were trained on, in label order."""
-        if self.told.get("texts"):
-            return list(self.told["texts"][0]["class_names"])
-        return list(self.told["models"][0]["recalls"]) if self.of_runs else []
+        return list(self.record.class_names)
 
     def config(self) -> dict[str, Any]:
         """What config.yaml says of the first run that is there; empty where none is."""
-        for name in self.told["runs"]:
+        for name in self.record.runs:
             path = self.runs / name / "config.yaml"
             if path.is_file():
                 return read_config(path)

@@ -12,7 +12,7 @@ NOT_SHOWN = "not shown"
 
 def verdict(of: Stored) -> Section:
     """The section that a report begins with."""
-    sentences = list(of.told["verdicts"])
+    sentences = list(of.comparison.verdicts)
     said = points(sentences)
     return Section(
         "verdict",
@@ -22,7 +22,7 @@ def verdict(of: Stored) -> Section:
             *_matrices(of),
             *([said] if len(sentences) <= MANY else [Folded(f"All {len(sentences)} sentences", (said,))]),
             paragraph("What these figures do not say by themselves:"),
-            points(of.told["caveats"]),
+            points(of.comparison.caveats),
         ),
     )
 
@@ -30,36 +30,34 @@ def verdict(of: Stored) -> Section:
 def headlines(of: Stored) -> list[str]:
     """A sentence on the controls and one on the first set for each measure."""
     said = []
-    for measure in of.told["measures"]:
-        if of.controls:
+    for measure in of.comparison.measures:
+        if of.comparison.controls:
             said.append(f"{measure}: {_against_controls(of, measure)}")
-        if len(of.candidates) > 1:
+        if len(of.comparison.candidates) > 1:
             said.append(f"{measure}: {_against_first(of, measure)}")
     return said
 
 
-def _verdicts(of: Stored, measure: str) -> dict[tuple[str, str], str]:
-    return {(p["first"], p["second"]): p["verdict"] for p in of.told["pairs"] if p["measure"] == measure}
-
-
 def _against_controls(of: Stored, measure: str) -> str:
-    verdicts = _verdicts(of, measure)
+    verdicts = of.comparison.verdicts_of(measure)
     better = [
-        name for name in of.candidates if all(verdicts.get((name, each)) == "better" for each in of.controls)
+        name
+        for name in of.comparison.candidates
+        if all(verdicts.get((name, each)) == "better" for each in of.comparison.controls)
     ]
     if not better:
         return "no set is shown to be better than every control."
-    if len(better) == len(of.candidates):
+    if len(better) == len(of.comparison.candidates):
         alone = len(better) == 1
         return f"{better[0] if alone else 'every set'} is better than every control."
-    rest = len(of.candidates) - len(better)
+    rest = len(of.comparison.candidates) - len(better)
     return f"better than every control: {listed(better)}; of the other {rest} that is not shown."
 
 
 def _against_first(of: Stored, measure: str) -> str:
-    verdicts, first = _verdicts(of, measure), of.candidates[0]
+    verdicts, first = of.comparison.verdicts_of(measure), of.comparison.candidates[0]
     found: dict[str, list[str]] = {}
-    for name in of.candidates[1:]:
+    for name in of.comparison.candidates[1:]:
         found.setdefault(verdicts.get((name, first), NOT_SHOWN), []).append(name)
     worded = {
         "better": "better than {}: {}",
@@ -73,13 +71,17 @@ def _against_first(of: Stored, measure: str) -> str:
 
 def _matrices(of: Stored) -> list[Table]:
     """For each measure every set against the first one and against each control, in a word."""
-    others = [*of.candidates[:1], *of.controls] if len(of.candidates) > 1 else of.controls
+    others = (
+        [*of.comparison.candidates[:1], *of.comparison.controls]
+        if len(of.comparison.candidates) > 1
+        else of.comparison.controls
+    )
     tables = []
-    for measure in of.told["measures"]:
-        verdicts = _verdicts(of, measure)
+    for measure in of.comparison.measures:
+        verdicts = of.comparison.verdicts_of(measure)
         rows = tuple(
             cells(name, *(Cell(verdicts.get((name, other), "–")) for other in others))
-            for name in of.candidates
+            for name in of.comparison.candidates
             if any((name, other) in verdicts for other in others)
         )
         columns = ("set", *(each.replace(":", ": ") for each in others))

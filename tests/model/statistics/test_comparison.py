@@ -39,16 +39,16 @@ def test_figures_are_means_over_folds_with_their_spread_over_seeds() -> None:
     correct = np.stack([one_seed, one_seed | (LABELS == 0)])
     both = answers(v1=correct, control_swapped=NONE)
     result = compared(both, both, ["control:swapped"])
-    figure = result.sets[0].figures["trained_uar"]
+    figure = result.sets[0].measures["trained"].uar
     assert figure.mean == pytest.approx((50 + 75) / 2)
     assert figure.std == pytest.approx(np.sqrt(2) * 12.5)
-    assert result.sets[0].figures["trained_war"] == figure  # equal classes: WAR is UAR
-    assert (result.sets[1].is_control, result.sets[1].figures["trained_uar"].mean) == (True, 0.0)
+    assert result.sets[0].measures["trained"].war == figure  # equal classes: WAR is UAR
+    assert (result.sets[1].is_control, result.sets[1].measures["trained"].uar.mean) == (True, 0.0)
 
 
 def test_one_seed_has_no_spread() -> None:
     one = answers(v1=HALF[:1], v2=HALF[:1])
-    assert compared(one, one, []).sets[0].figures["trained_uar"].std is None
+    assert compared(one, one, []).sets[0].measures["trained"].uar.std is None
 
 
 def test_every_set_meets_every_control_and_the_first_set() -> None:
@@ -181,7 +181,7 @@ def test_several_answers_of_a_measure_count_by_their_mean_and_vote_one_by_one() 
     (pair,) = result.pairs
     assert (pair.uar.value, pair.verdict) == (pytest.approx(50), "better")
     assert (pair.mcnemar.first_only, pair.mcnemar.second_only) == (80, 0)
-    figure = result.sets[0].figures["few_shot_uar"]
+    figure = result.sets[0].measures["few-shot"].uar
     assert (figure.mean, figure.low, figure.high) == (pytest.approx(50), pytest.approx(50), pytest.approx(50))
 
 
@@ -193,7 +193,8 @@ def test_a_figure_has_an_interval_of_both_lucks() -> None:
     (narrow, wide) = (
         compare_measured([Measured("trained", (each,))], ["control:swapped"], (1, 2), (1, 2), "last")
         .sets[0]
-        .figures["trained_uar"]
+        .measures["trained"]
+        .uar
         for each in (one_seed, both)
     )
     assert narrow.low is not None
