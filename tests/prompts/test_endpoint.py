@@ -51,8 +51,8 @@ def test_openai_without_a_key_is_told_before_it_is_asked(workspace: Workspace) -
 def test_the_command_line_wins_over_the_environment_which_wins_over_the_file(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (workspace.root / "dfer.yaml").write_text("base_url: http://file:1/v1\nmodel: of-the-file\n")
-    assert resolve_endpoint(workspace) == Endpoint("http://file:1/v1", "of-the-file")
+    (workspace.root / "dfer.yaml").write_text("base_url: http://localhost:1/v1\nmodel: of-the-file\n")
+    assert resolve_endpoint(workspace) == Endpoint("http://localhost:1/v1", "of-the-file")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://environment:2/v1")
     assert resolve_endpoint(workspace).base_url == "http://environment:2/v1"
     given = resolve_endpoint(workspace, base_url="http://given:3/v1/", model="given")
