@@ -10,6 +10,7 @@ from ..parsing import parse_answer
 from .failures import shortened
 from .refusals import code_of, words_of
 from .response_formats import Form, reading
+from .streams import is_stream
 
 Reason = Literal["truncated", "refused", "empty", "malformed", "failed", "too large"]
 BROKEN_OFF = ("error", "abort")  # finish reasons of an answer that the server did not bring to its end
@@ -149,6 +150,6 @@ def _what_it_is(response: Any) -> str:
         return "JSON, but no chat completion: it has no choices"
     if response.lstrip().startswith("<"):
         return "an HTML page; does --base-url end in /v1?"
-    if response.lstrip().startswith(("data:", "event:")):
+    if is_stream(response):
         return "a stream of events that holds no chat completion"
     return "not JSON" if response.strip() else "nothing at all"

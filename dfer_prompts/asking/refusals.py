@@ -26,8 +26,8 @@ _WORDS = (
     "description",
     "title",
 )
-_HEADINGS = re.compile(r"<(title|h1)\b[^>]*>(.*?)</\1>", re.IGNORECASE | re.DOTALL)
-_READ_OF_A_PAGE = 20_000  # characters
+_HEADINGS = re.compile(r"<(?:title|h1)\b[^<>]*>([^<]*)", re.IGNORECASE)
+_READ_OF_A_PAGE = 4000  # characters
 MOST_CHARACTERS = 2000  # of the words that are read and searched
 
 _KEY_CODES = ("invalid_api_key", "invalid_authentication", "missing_api_key", "no_api_key")
@@ -36,7 +36,7 @@ _KEY_WORDS = re.compile(
     r"provided?|requires?d?|needs?|send|set)\b"
     r"(?:\W+\w+){0,4}?\W+(?:api[ _-]?key|key|token|credentials?|authorization(?: header)?)\b"
     r"|\bapi[ _-]?key\b\W+(?:\w+\W+){0,3}?"
-    r"(?:invalid|incorrect|wrong|missing|malformed|expired|revoked|required)\b",
+    r"(?:invalid|incorrect|wrong|missing|malformed|expired|revoked|required|not\W+valid)\b",
     re.IGNORECASE,
 )
 _NO_REASON = re.compile(  # words that say no more than the status does
@@ -113,7 +113,7 @@ def _names(words: str, parameter: str) -> bool:
 def _page_words(page: str) -> str:
     """The title of an HTML page, else its first heading."""
     found = _HEADINGS.search(page[:_READ_OF_A_PAGE])
-    title = " ".join(html.unescape(re.sub(r"<[^<>]*>", " ", found[2])).split()) if found else ""
+    title = " ".join(html.unescape(found[1]).split()) if found else ""
     return f'an HTML page, "{title}"' if title else ""
 
 

@@ -10,12 +10,17 @@ _EVENTS = re.compile(r"\s*(?:data|event|id|retry)?:")
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
 
 
+def is_stream(text: str) -> bool:
+    """Whether a body looks like server-sent events."""
+    return bool(_EVENTS.match(text))
+
+
 def assembled(text: str) -> dict[str, Any] | None:
     """The chat completion that a body of server-sent events holds; None where the body is none.
 
     A stream that ends before its end is a completion whose choice holds an `error`.
     """
-    if not _EVENTS.match(text):
+    if not is_stream(text):
         return None
     chunks = [chunk for line in text.splitlines() if isinstance(chunk := _data(line), dict)]
     if not chunks:
