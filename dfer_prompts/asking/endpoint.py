@@ -40,11 +40,14 @@ THREE_WAYS = (
     "no language model to ask: set OPENAI_API_KEY, or start a local server such as Ollama (`ollama serve`)\n"
     "and give `--base-url http://localhost:11434/v1`, or use descriptors that need no model: `--source facs`"
 )
+_OR_A_MODEL = "or name the model with --model"
 LISTED_MODELS = 12
 KEPT_OF_GARBAGE = 4000  # characters of a body that is no JSON
 TIMEOUT_S = 300.0  # a small local model on a CPU needs minutes for a long answer
 LISTING_TIMEOUT_S = 15.0
 
+# A host as it is shown, without characters that look like others, and as every reader of addresses takes it.
+_HOST = re.compile(r"(?:.*@)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]*)?")
 # What follows the base URL in the address of a request, and is often copied along with it.
 _REQUEST_PATH = re.compile(r"(/chat)?/completions$|/responses$")
 
@@ -125,12 +128,12 @@ class Endpoint:
         Parsed where it is JSON; a stream of events is put together to the completion that it holds.
         """
         try:
+            value = assembled(text) or json.loads(text)
             # Half of an escaped pair ("\\ud83d") is JSON but no text that a file could hold.
-            whole = json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", "replace")
+            whole = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
             return self.redact(json.loads(whole))
         except (ValueError, RecursionError):
-            stream = assembled(text)
-            return self.redact(stream) if stream else str(self.redact(text))[:KEPT_OF_GARBAGE]
+            return str(self.redact(text))[:KEPT_OF_GARBAGE]
 
 
 def resolve_endpoint(
@@ -210,7 +213,7 @@ def normal_url(text: str) -> str:
     shown = text.rpartition("@")[2].partition("?")[0]
     try:
         parts = urlsplit(text.strip().rstrip("/"))
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = parts.scheme in ("http", "https") and bool(_HOST.fullmatch(parts.netloc)) and parts.port != 0
     except ValueError:  # a port that is no number, a bracket left open
         usable = False
     if not usable:
@@ -331,8 +334,8 @@ def listed_models(endpoint: Endpoint, *, retries: int = 1, timeout: float = LIST
     try:
         return run_blocking(listed())
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-        says = access_refused(endpoint, error)
-        raise WorkError(f"{says}\nor name the model with --model") from None
+        advice = "To send it, give the address in OPENAI_BASE_URL" if endpoint.withheld else _OR_A_MODEL
+        raise WorkError(f"{access_refused(endpoint, error)}\n{advice}") from None
     except openai.APIConnectionError as error:
         says = connection_error(endpoint, error)
         raise WorkError(f"{says}\nStart the server, or check --base-url") from None

@@ -55,7 +55,7 @@ class Proxy:
 
 def is_loopback(url: str) -> bool:
     """Whether the address is `localhost` or a loopback IP address; other names are not looked up."""
-    host = (urlsplit(url).hostname or "").rstrip(".")
+    host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True
     try:

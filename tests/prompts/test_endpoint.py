@@ -108,6 +108,10 @@ def test_a_name_that_is_no_host_is_a_sentence(workspace: Workspace) -> None:
         "http://h/v1?key=secret",
         "http://[::1/v1",
         "http://h:port/v1",
+        "http://127.0.0.1\\.h/v1",
+        "http://[::1]h/v1",
+        "http://g\u200dood/v1",
+        "http://\u0261ood/v1",
     ],
 )
 def test_what_is_no_base_url_is_a_sentence_without_secrets(text: str) -> None:

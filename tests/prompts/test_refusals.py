@@ -455,6 +455,20 @@ def test_a_proxy_that_answers_itself_is_named(
     assert endpoint.paths == ["http://server.invalid/v1/models"]
 
 
+def test_a_page_that_may_come_from_a_proxy_is_said_to_once(
+    endpoint: FakeEndpoint, proxied: pytest.MonkeyPatch
+) -> None:
+    proxy = endpoint.base_url.removesuffix("/v1")
+    proxied.setenv("HTTP_PROXY", proxy)
+    endpoint.script = lambda body, earlier: Reply("<title>Please log in</title>")
+    endpoint.base_url = "http://server.invalid/v1"
+    watcher, lost = watched(endpoint, requests_to(endpoint, 3), concurrency=1)
+    assert lost == []
+    assert watcher.notes == [
+        f"http://server.invalid/v1 answers with an HTML page, asked through the proxy HTTP_PROXY={proxy}"
+    ]
+
+
 def test_a_server_without_tls_is_told_as_that(endpoint: FakeEndpoint, isolated: Path) -> None:
     url = endpoint.base_url.replace("http:", "https:")
     with pytest.raises(DferError) as error:
