@@ -13,6 +13,8 @@ from .errors import InputError, did_you_mean
 if TYPE_CHECKING:
     from .defaults import Defaults
 
+FILE = "dfer.yaml"
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -64,7 +66,7 @@ class Workspace:
         """
         from .defaults import read_defaults
 
-        return read_defaults(self.root / "dfer.yaml")
+        return read_defaults(self.root / FILE)
 
     @property
     def face_model(self) -> Path | None:

@@ -27,8 +27,10 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     """An empty current folder, no key and no endpoint: nothing of the user's leaks into a test."""
     folder = tmp_path_factory.mktemp("workspace")
     monkeypatch.chdir(folder)
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "DFER_PROMPTS_WORKSPACE"):
+    names = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_CUSTOM_HEADERS")
+    for name in (*names, "DFER_PROMPTS_WORKSPACE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DFER_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     return folder

@@ -128,10 +128,27 @@ def wandb_options() -> dict[str, Any]:
     """How W&B is begun: offline unless it has a key and its server answers, and quiet.
 
     Online without a key it would ask for one, and without a network wait. WANDB_MODE wins; what is kept
-    offline goes there later by `wandb sync`.
+    offline goes there later by `wandb sync`. A settings file in the current folder, which may have come with
+    it, cannot send the key to another server: only the environment and the user's own settings can.
     """
+    settings: dict[str, Any] = {"console": "off", "silent": True}
+    if _folder_names_a_server():
+        settings["base_url"] = os.environ.get("WANDB_BASE_URL") or WANDB_URL
     mode = os.environ.get("WANDB_MODE") or ("online" if _wandb_answers() else "offline")
-    return {"mode": mode, "settings": {"console": "off", "silent": True}}
+    return {"mode": mode, "settings": settings}
+
+
+def _folder_names_a_server() -> bool:
+    """Whether the settings that W&B reads in the current folder name its server, or cannot be read."""
+    for path in (Path("wandb", "settings"), Path(".wandb", "settings")):
+        try:
+            if "base_url" in path.read_text(encoding="utf-8").casefold():
+                return True
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError):
+            return True
+    return False
 
 
 def _wandb_answers() -> bool:

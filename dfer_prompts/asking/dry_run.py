@@ -53,8 +53,8 @@ def dry_run(
 ) -> list[DryRun]:
     """What `generate` and `generate_all` would ask with the same parameters, and what it would cost at most.
 
-    Without an endpoint the prompts are shown all the same, and `note` is told why none is known. Raises
-    InputError for what is wrong otherwise.
+    Without an endpoint the prompts are shown all the same, and `note` is told why none is known. An address
+    that only `dfer.yaml` names gets no key. Raises InputError for what is wrong otherwise.
     """
     place = workspace or Workspace.find()
     options = Asking.checked(asking)
@@ -73,7 +73,7 @@ def dry_run(
 
 def _endpoint(workspace: Workspace, asking: Asking, model: str | None, note: Note | None) -> Endpoint:
     try:
-        return resolve_endpoint(workspace, asking.base_url, model)
+        return resolve_endpoint(workspace, asking.base_url, model, probing=True)
     except DferError as error:
         if note:
             note(str(error))

@@ -9,19 +9,25 @@ import asyncio
 import difflib
 import json
 import os
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+import re
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import openai
 
 from ..errors import InputError, WorkError
-from ..workspace import Workspace
+from ..workspace import FILE, Workspace
+from .confirmations import is_confirmed
+from .failures import access_refused, connection_error
+from .network import connection_options, is_loopback, proxy_for
 from .redaction import redact
-from .transport import BoundedClient
+from .streams import assembled
+from .transport import BoundedClient, KeyOnRequest
 
 OPENAI_URL = "https://api.openai.com/v1"
 
@@ -34,22 +40,34 @@ THREE_WAYS = (
     "no language model to ask: set OPENAI_API_KEY, or start a local server such as Ollama (`ollama serve`)\n"
     "and give `--base-url http://localhost:11434/v1`, or use descriptors that need no model: `--source facs`"
 )
+_OR_A_MODEL = "or name the model with --model"
 LISTED_MODELS = 12
-SHOWN_OF_A_MESSAGE = 200  # characters of a server's own words
 KEPT_OF_GARBAGE = 4000  # characters of a body that is no JSON
 TIMEOUT_S = 300.0  # a small local model on a CPU needs minutes for a long answer
 LISTING_TIMEOUT_S = 15.0
+
+# A host as it is shown, without characters that look like others, and as every reader of addresses takes it.
+_HOST = re.compile(r"(?:.*@)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]*)?")
+# What follows the base URL in the address of a request, and is often copied along with it.
+_REQUEST_PATH = re.compile(r"(/chat)?/completions$|/responses$")
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server that speaks OpenAI's chat completions, the model asked there, and the key it is sent."""
+    """A server that speaks OpenAI's chat completions, the model asked there, and the key it is sent.
+
+    `named_by` is the `dfer.yaml` that alone names the address: then the key is sent only after the server
+    has asked for one (401), and of the environment nothing else. `withheld` says that there is a key, which
+    is not sent at all.
+    """
 
     base_url: str
     model: str
     api_key: str | None = field(default=None, repr=False)
+    named_by: Path | None = field(default=None, compare=False)
+    withheld: bool = field(default=False, compare=False)
 
     @property
     def is_openai(self) -> bool:
@@ -67,54 +85,85 @@ class Endpoint:
         return "max_completion_tokens" if self.is_openai else "max_tokens"
 
     def client(
-        self, retries: int, *, timeout: float = TIMEOUT_S, retried: Callable[[], None] = lambda: None
+        self,
+        retries: int,
+        *,
+        timeout: float = TIMEOUT_S,
+        retried: Callable[[], None] = lambda: None,
+        note: Callable[[str], None] = lambda _: None,
     ) -> openai.AsyncOpenAI:
         """The SDK's client; without a key a dummy is sent, because the SDK insists on one.
 
         `timeout` bounds each attempt as a whole, in seconds; `retried` is called before each but the first.
+        `note` is told when a server gets the key because it asked for one. Raises InputError when a proxy or
+        the certificates of the environment cannot be used.
         """
         patience = openai.Timeout(timeout, connect=min(10.0, timeout))
+        guard = None
+        if self.named_by:
+            says = f"{self.base_url}, which {self.named_by} names, asks for a key: sending OPENAI_API_KEY"
+            guard = KeyOnRequest(self.api_key, lambda: note(says))
+        options = connection_options(self.base_url)
         return openai.AsyncOpenAI(
             base_url=self.base_url,
-            api_key=self.api_key or "no-key",
+            api_key=(None if guard else self.api_key) or "no-key",
             max_retries=retries,
             timeout=patience,
-            http_client=BoundedClient(retried, timeout=patience),
+            http_client=BoundedClient(retried, guard, timeout=patience, **options),
         )
+
+    @property
+    def via(self) -> str:
+        """The proxy between here and the server, as the end of a sentence; empty where there is none."""
+        proxy = proxy_for(self.base_url)
+        return f", asked through the proxy {proxy}" if proxy else ""
 
     def redact(self, value: Any) -> Any:
         """A text, or JSON, without the key, should a server have echoed it."""
         return redact(value, self.api_key)
 
     def body(self, text: str) -> Any:
-        """A body as the server sent it, parsed where it is JSON, without the key should it be in there."""
+        """A body as the server sent it, without the key should it be in there.
+
+        Parsed where it is JSON; a stream of events is put together to the completion that it holds.
+        """
         try:
+            value = assembled(text) or json.loads(text)
             # Half of an escaped pair ("\\ud83d") is JSON but no text that a file could hold.
-            whole = json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", "replace")
+            whole = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
             return self.redact(json.loads(whole))
         except (ValueError, RecursionError):
             return str(self.redact(text))[:KEPT_OF_GARBAGE]
 
 
-def resolve_endpoint(workspace: Workspace, base_url: str | None = None, model: str | None = None) -> Endpoint:
+def resolve_endpoint(
+    workspace: Workspace, base_url: str | None = None, model: str | None = None, *, probing: bool = False
+) -> Endpoint:
     """The endpoint to ask: what is given, else the environment, else `dfer.yaml`, else OpenAI with a key.
 
-    Where a base URL but no model is known, the server is asked for its list. Raises InputError when there is
-    neither key nor server, or a choice of models; WorkError when the server does not answer.
+    Where a base URL but no model is known, the server is asked for its list. `probing` is as in
+    `resolve_server`. Raises InputError when there is neither key nor server, when the user has to confirm
+    the address, or for a choice of models; WorkError when the server does not answer.
     """
-    server = resolve_server(workspace, base_url)
+    server = resolve_server(workspace, base_url, probing=probing)
     url = server.base_url
     chosen = model or workspace.defaults.model or (DEFAULT_MODEL if url == OPENAI_URL else "")
     return replace(server, model=chosen or _only_model(server))
 
 
-def resolve_server(workspace: Workspace, base_url: str | None = None) -> Endpoint:
+def resolve_server(workspace: Workspace, base_url: str | None = None, *, probing: bool = False) -> Endpoint:
     """The server to ask, as `resolve_endpoint` finds it, with no model chosen; nothing is asked yet.
 
-    Raises InputError when there is neither key nor server.
+    The key of the environment is for OpenAI and for addresses that the user gives (`base_url`,
+    OPENAI_BASE_URL). An address that only `dfer.yaml` names needs the user's confirmation, unless it is
+    loopback: that server gets the key only when it asks for one. With `probing` no such address needs a
+    confirmation and none gets the key: only the list of models is wanted.
+
+    Raises InputError when there is neither key nor server, and when the address has to be confirmed.
     """
-    url = base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or workspace.defaults.base_url or ""
+    given = _given_url(base_url)
     key = _key_from_environment()
+    url = given or workspace.defaults.base_url or ""
     if not url and not key:
         raise InputError(THREE_WAYS)
     url = normal_url(url or OPENAI_URL)
@@ -124,7 +173,39 @@ def resolve_server(workspace: Workspace, base_url: str | None = None) -> Endpoin
         )
     if url == OPENAI_URL and not key:
         raise InputError(f"{OPENAI_URL} wants a key: set OPENAI_API_KEY\nWithout one: --source facs")
+    if given or url == OPENAI_URL:
+        return Endpoint(url, "", key)
+    file = workspace.root / FILE
+    if probing:
+        return Endpoint(url, "", None, file, withheld=key is not None)
+    if is_loopback(url):
+        return Endpoint(url, "", key, file)
+    if not is_confirmed(workspace.root, url):
+        raise unconfirmed(file, url)
     return Endpoint(url, "", key)
+
+
+def url_to_confirm(workspace: Workspace, base_url: str | None = None) -> str | None:
+    """The address that only `dfer.yaml` names and that the user has not confirmed yet; None for any other."""
+    named = workspace.defaults.base_url
+    if _given_url(base_url) or not named:
+        return None
+    url = normal_url(named)
+    free = url == OPENAI_URL or is_loopback(url) or is_confirmed(workspace.root, url)
+    return None if free else url
+
+
+def unconfirmed(file: Path, url: str) -> InputError:
+    """The error for an address of a `dfer.yaml` that the user has not confirmed."""
+    return InputError(
+        f"{file} names the endpoint {url}, which would get your prompts and OPENAI_API_KEY: not confirmed\n"
+        f"To allow it, pass --base-url {url} or set OPENAI_BASE_URL; on a terminal you are asked once"
+    )
+
+
+def _given_url(base_url: str | None) -> str:
+    """The base URL that the user gives, not a file of the workspace."""
+    return base_url or os.environ.get("OPENAI_BASE_URL", "").strip()
 
 
 def normal_url(text: str) -> str:
@@ -132,11 +213,18 @@ def normal_url(text: str) -> str:
     shown = text.rpartition("@")[2].partition("?")[0]
     try:
         parts = urlsplit(text.strip().rstrip("/"))
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = parts.scheme in ("http", "https") and bool(_HOST.fullmatch(parts.netloc)) and parts.port != 0
     except ValueError:  # a port that is no number, a bracket left open
         usable = False
     if not usable:
         raise InputError(f"{shown!r} is no base URL; one looks like http://localhost:11434/v1")
+    if wrong := _REQUEST_PATH.search(parts.path):
+        base = urlunsplit(
+            (parts.scheme, parts.netloc.rpartition("@")[2], parts.path[: wrong.start()], "", "")
+        )
+        raise InputError(
+            f"the base URL ends in {wrong[0]}, which is added to it for each request\nLeave that out: {base}"
+        )
     if parts.username or parts.password or parts.query or parts.fragment:
         raise InputError(
             "a base URL holds no user, password or query: it is written into manifests\n"
@@ -184,7 +272,7 @@ async def served_models(
     answer = await patience.models.with_raw_response.list()
     try:
         body = json.loads(answer.http_response.text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     listed = body.get("data") if isinstance(body, dict) else None
     entries = listed if isinstance(listed, list) else []
@@ -218,69 +306,12 @@ def choice_of(models: Sequence[str], wanted: str = "") -> str:
     return ", ".join(ordered[:LISTED_MODELS]) + rest
 
 
-def connection_error(endpoint: Endpoint, error: openai.APIConnectionError) -> str:
-    """One line: who did not answer, and why as far as the operating system tells."""
-    if isinstance(error, openai.APITimeoutError):
-        return f"{endpoint.base_url} did not answer in time"
-    if not is_nobody_there(error):
-        return f"{endpoint.base_url} broke off the connection ({_system_words(error)})"
-    return f"nothing answers at {endpoint.base_url} ({_system_words(error)})"
-
-
-def is_nobody_there(error: openai.APIConnectionError) -> bool:
-    """Whether there was no connection at all (refused, no such host, no route), not one that broke off."""
-    if isinstance(error, openai.APITimeoutError):
-        return False
-    broke_off = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
-    return any(isinstance(each, OSError) and not isinstance(each, broke_off) for each in _below(error))
-
-
-def refused_key(endpoint: Endpoint) -> str:
-    """One line for 401 and 403. The server's own words are left out: they may quote the key."""
-    if endpoint.api_key is None:
-        return f"{endpoint.base_url} wants a key: set OPENAI_API_KEY"
-    return f"{endpoint.base_url} does not accept the key in OPENAI_API_KEY"
-
-
-def server_words(endpoint: Endpoint, error: openai.APIStatusError) -> str:
-    """The message inside an error body as one line; nothing of a page that is not JSON, and no key."""
-    body = error.body
-    if isinstance(body, dict):
-        inner = body.get("error") if isinstance(body.get("error"), dict) else body
-        body = inner.get("message") or inner.get("detail") if isinstance(inner, dict) else None
-    text = body if isinstance(body, str) and not body.lstrip().startswith("<") else ""
-    return shortened(endpoint.redact(text))
-
-
-def shortened(text: str) -> str:
-    """The text as one line without control characters, and not more of it than a person reads."""
-    line = "".join(char for char in " ".join(text.split()) if char.isprintable())
-    return line if len(line) <= SHOWN_OF_A_MESSAGE else line[: SHOWN_OF_A_MESSAGE - 3] + "..."
-
-
-def _system_words(error: BaseException) -> str:
-    """What the operating system said, from below the exceptions of the SDK and its HTTP library."""
-    words = "no reason given"
-    for below in _below(error):
-        if isinstance(below, OSError) and below.strerror:
-            number = below.errno or 0  # negative for a failed name lookup; asyncio's own words hide the cause
-            words = os.strerror(number) if number > 0 else below.strerror
-    return words
-
-
-def _below(error: BaseException) -> Iterator[BaseException]:
-    """An exception and those that caused it; of several at once the first."""
-    below: BaseException | None = error
-    while below is not None:
-        yield below
-        causes = below.exceptions if isinstance(below, BaseExceptionGroup) else (None,)
-        below = causes[0] or below.__cause__ or below.__context__
-
-
 def _only_model(endpoint: Endpoint) -> str:
     models = listed_models(endpoint)
     if not models:
-        raise InputError(f"{endpoint.base_url} lists no models\nName the one to ask with --model")
+        raise InputError(
+            f"{endpoint.base_url} lists no models{endpoint.via}\nName the one to ask with --model"
+        )
     if len(models) > 1:
         raise InputError(
             f"{endpoint.base_url} serves {len(models)} models; choose with --model\n"
@@ -302,8 +333,9 @@ def listed_models(endpoint: Endpoint, *, retries: int = 1, timeout: float = LIST
 
     try:
         return run_blocking(listed())
-    except (openai.AuthenticationError, openai.PermissionDeniedError):
-        raise WorkError(f"{refused_key(endpoint)}\nor name the model with --model") from None
+    except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
+        advice = "To send it, give the address in OPENAI_BASE_URL" if endpoint.withheld else _OR_A_MODEL
+        raise WorkError(f"{access_refused(endpoint, error)}\n{advice}") from None
     except openai.APIConnectionError as error:
         says = connection_error(endpoint, error)
         raise WorkError(f"{says}\nStart the server, or check --base-url") from None

@@ -165,6 +165,8 @@ class _Keeper(Watcher):
             "received": datetime.now(UTC).isoformat(timespec="seconds"),
             "response": reply.body,
         }
+        if reply.not_sent:
+            record["not_sent"] = list(reply.not_sent)
         # Bringing a file to the disk takes milliseconds, in which the other requests go on.
         await asyncio.to_thread(self._responses.put, request.key, record)
         self._records[request.key] = Stored(record, read)
@@ -212,7 +214,6 @@ def _draft(plan: Plan, records: Mapping[str, Stored]) -> DescriptionSet:
             )
     ranked = rank_classes(answers, plan.top_k, plan.rank)
     _check_lengths(ranked, plan, failures)
-    drawn = {"samples": plan.samples, "top_k": plan.top_k, "rank": plan.rank}
     manifest = Manifest(
         class_set=plan.class_set.as_manifest(),
         source="llm",
@@ -221,12 +222,27 @@ def _draft(plan: Plan, records: Mapping[str, Stored]) -> DescriptionSet:
         template_text=plan.template.text,
         model=plan.endpoint.model,
         base_url=plan.endpoint.base_url,
-        sampling={**plan.sampling.model_dump(exclude_none=True), **drawn},
+        sampling=_sampling(plan, [records[request.key] for request in plan.requests]),
         readings=dict(sorted(readings.items())),
         failures=failures,
     )
     members = {name: (tuple(descriptors),) for name, descriptors in ranked.items()}
     return DescriptionSet("", plan.class_set.names, members, manifest)
+
+
+def _sampling(plan: Plan, stored: Sequence[Stored]) -> dict[str, Any]:
+    """How the answers were drawn, as the manifest has it.
+
+    `not_sent` counts the answers asked without a parameter that the server refused; a parameter that no
+    answer was asked with has no value.
+    """
+    sampling = plan.sampling.model_dump(exclude_none=True)
+    not_sent = Counter(name for each in stored for name in each.record.get("not_sent", ()))
+    for name, count in not_sent.items():
+        if count == len(stored):
+            sampling.pop(name, None)
+    refused = {"not_sent": dict(sorted(not_sent.items()))} if not_sent else {}
+    return {**sampling, "samples": plan.samples, "top_k": plan.top_k, "rank": plan.rank, **refused}
 
 
 def _check_lengths(

@@ -12,17 +12,16 @@ import openai
 
 from .budget import Budget, Estimate
 from .dialogue import Dialogue, Reply
-from .endpoint import (
-    TIMEOUT_S,
-    Endpoint,
+from .endpoint import TIMEOUT_S, Endpoint, served_models, unknown_model
+from .failures import (
+    access_refused,
+    body_of,
     connection_error,
     is_nobody_there,
-    refused_key,
-    served_models,
-    server_words,
     shortened,
-    unknown_model,
+    status_error,
 )
+from .refusals import ABOUT_THE_QUESTION, words_of
 from .responses import Request
 
 __all__ = ["RETRIES", "Asked", "Lost", "Reply", "Watcher", "ask"]
@@ -95,7 +94,7 @@ async def ask(
         if (request := _UNDER_WAY.get()) is not None:
             watcher.retried(request)
 
-    async with endpoint.client(retries, timeout=timeout, retried=retried) as client:
+    async with endpoint.client(retries, timeout=timeout, retried=retried, note=watcher.note) as client:
         dialogue = Dialogue(client, endpoint, retries, watcher.note)
         asking = _Asking(endpoint, requests, watcher, dialogue, budget or Budget(), estimate or Estimate())
         asking.hopeless = max(HOPELESS, 2 * concurrency)
@@ -192,9 +191,9 @@ def _why_lost(endpoint: Endpoint, request: Request, error: openai.APIError) -> L
         return Lost(request, shortened(endpoint.redact(error.message)))
     status = error.status_code
     if status in (401, 403):
-        return Lost(request, refused_key(endpoint), final=True)
-    words = server_words(endpoint, error)
-    reason = f"{endpoint.base_url} answers {status}" + (f": {words}" if words else "")
+        for_all = not ABOUT_THE_QUESTION.search(words_of(body_of(endpoint, error)))
+        return Lost(request, access_refused(endpoint, error), final=for_all)
+    reason = status_error(endpoint, error)
     if status == 429 and error.code == "insufficient_quota":
         return Lost(request, reason, final=True)
     if status in (404, 405):

@@ -22,7 +22,7 @@ class StoredAnswer:
     model: str
     base_url: str
     prompt: str
-    sampling: dict[str, Any]
+    sampling: dict[str, Any]  # without what the server refused
     sample: int
     received: str
     form: str  # it was asked in: json_schema, json_object, text
@@ -67,6 +67,7 @@ def stored_answer(store: ResponseStore, key: str) -> StoredAnswer:
 
 def _answer(key: str, record: Mapping[str, Any]) -> StoredAnswer:
     request, response = record["request"], record["response"]
+    not_sent = record.get("not_sent", ())
     read = read_record(record)
     answer = read if isinstance(read, Answer) else None
     return StoredAnswer(
@@ -76,7 +77,7 @@ def _answer(key: str, record: Mapping[str, Any]) -> StoredAnswer:
         model=str(request["model"]),
         base_url=str(request["base_url"]),
         prompt="\n".join(str(message["content"]) for message in request["messages"]),
-        sampling=dict(request["sampling"]),
+        sampling={name: value for name, value in request["sampling"].items() if name not in not_sent},
         sample=int(request["sample"]),
         received=str(record.get("received", "")),
         form=str(record.get("form", "text")),

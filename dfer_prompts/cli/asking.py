@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import typer
+
+from ..errors import Interrupted
 from .output import QUIET_S, clean, message
 
 if TYPE_CHECKING:
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 
     from ..asking.generation import Outcome
     from ..asking.progress import Progress, Report, Tally
+    from ..workspace import Workspace
 
 SHOWN_FAILURES = 5
 
@@ -26,6 +31,33 @@ class Watching:
 
     report: Report
     note: Callable[[str], None] = message
+
+
+def confirmed_url(workspace: Workspace, base_url: str | None) -> str | None:
+    """The base URL as given, or that of `dfer.yaml` once the user has confirmed it on a terminal.
+
+    An address is asked about once for each workspace. Raises InputError where the user declines.
+    """
+    from ..asking.confirmations import confirm
+    from ..asking.endpoint import unconfirmed, url_to_confirm
+    from ..workspace import FILE
+
+    url = url_to_confirm(workspace, base_url)
+    if url is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return base_url
+    file = workspace.root / FILE
+    message(f"{file} names the endpoint {url}. It would get your prompts, and OPENAI_API_KEY if that is set.")
+    try:
+        agreed = typer.confirm("Use it, now and for this workspace from now on?", err=True)
+    except typer.Abort:
+        raise Interrupted("Stopped: nothing was sent") from None
+    if not agreed:
+        raise unconfirmed(file, url)
+    try:
+        confirm(workspace.root, url)
+    except OSError as error:
+        message(f"The confirmation cannot be stored, so you will be asked again: {error}")
+    return url
 
 
 @contextmanager

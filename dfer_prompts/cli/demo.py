@@ -103,10 +103,10 @@ def _from_endpoint(outer: Workspace, workspace: Workspace, store: DescriptionSto
     from ..asking.responses import ResponseStore
     from ..classes import load_class_set
     from ..templates import load_template
-    from .asking import watching
+    from .asking import confirmed_url, watching
 
     try:
-        endpoint = resolve_endpoint(outer)
+        endpoint = resolve_endpoint(outer, confirmed_url(outer, None))
         message(f"Asking {endpoint.model} at {endpoint.base_url}, which is configured.")
         plan = plan_for(load_class_set("mafw"), load_template("paper", outer), endpoint, Asking())
         with watching() as watched:

@@ -128,6 +128,9 @@ def generate(
     version is made, and the same command goes on. The tokens of a request are set aside before it is sent,
     its prompt as estimated and its answer at --max-tokens.
 
+    An address that only dfer.yaml names has to be confirmed once on a terminal, unless it is on this machine;
+    elsewhere give it as --base-url.
+
     Example: dfer-prompts generate --classes mafw --template contrastive --samples 3 --version v3
     """
     asking: dict[str, Any] = {
@@ -172,8 +175,9 @@ def _asked(
 ) -> list[Outcome]:
     """What language models answered, told as it comes."""
     from ..making import generate_all
-    from .asking import watching
+    from .asking import confirmed_url, watching
 
+    asking = {**asking, "base_url": confirmed_url(workspace, asking["base_url"])}
     with watching() as watched:
         return generate_all(
             classes,

@@ -29,7 +29,22 @@ def open_dataset(workspace: Workspace, given: PackedClips | Path | str | None) -
         raise InputError(f"which clips? {choice}\nGive --dataset DIR, made by: dfer-prompts data prepare")
     name = str(given) if given is not None else next(iter(named))
     place = named.get(name, name)
+    if name in named and is_url(place):
+        check_named_url("dfer.yaml", place)
     return open_packed(place if is_url(place) else workspace.dataset(name))
+
+
+# Schemes for which the user's own settings, not the URL, say who gets the credentials; or that send none.
+FROM_A_FILE = ("hf", "s3", "s3a", "gs", "gcs", "http", "https", "file", "memory")
+
+
+def check_named_url(file: str, url: str) -> None:
+    """Raise InputError where a file names clips at a host at which the user's credentials would log in."""
+    if not url.casefold().startswith(tuple(f"{scheme}://" for scheme in FROM_A_FILE)):
+        raise InputError(
+            f"{file} names clips at {url}, and reading them may log in there with your credentials\n"
+            f"To allow it, give the URL yourself: --dataset {url}"
+        )
 
 
 def is_url(place: str) -> bool:

@@ -75,17 +75,20 @@ def settings_finding(workspace: Workspace) -> Finding:
 
 
 def endpoint_finding(workspace: Workspace) -> Finding:
-    """Whether a language model is configured and its server answers. A key is never shown."""
+    """Whether a language model is configured and its server answers.
+
+    A key is never shown, and never sent to an address that only `dfer.yaml` names.
+    """
     from dfer_model.machine import Finding
 
-    from ..asking.endpoint import choice_of, listed_models, resolve_server, unknown_model
+    from ..asking.endpoint import choice_of, listed_models, resolve_server, unknown_model, url_to_confirm
 
     subject, defaults = "language model", workspace.defaults
     if not any([os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_KEY"), defaults.base_url]):
         return Finding(subject, "missing", "none is configured", NO_MODEL)
     wanted = defaults.model or ""
     try:
-        server = resolve_server(workspace)
+        server = resolve_server(workspace, probing=True)
         models = listed_models(server, retries=0, timeout=ANSWER_S)
         if wanted and models and wanted not in models:
             raise unknown_model(replace(server, model=wanted), models)
@@ -93,6 +96,8 @@ def endpoint_finding(workspace: Workspace) -> Finding:
         says, _, advice = str(error).partition("\n")
         return Finding(subject, "wrong", says, advice)
     key = "with a key" if server.api_key else "without a key"
+    if server.withheld and url_to_confirm(workspace):
+        key += ", which generate sends only after you confirm the address"
     has = f"it has {choice_of(models, wanted)}" if models else "it lists no models: name one with --model"
     return Finding(subject, "ok", f"{server.base_url} answers {key}; {has}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..workspace import Workspace
-from .clips import is_url, open_dataset, open_packed
+from .clips import check_named_url, is_url, open_dataset, open_packed
 from .progress import Progress, silence
 from .texts import seen_notes
 
@@ -141,6 +141,7 @@ def own_clips(run: Run) -> PackedClips:
             f"{run.id} came from elsewhere and has no clips of its own\nSay which: --dataset DIR"
         )
     if is_url(own):
+        check_named_url(f"the run {run.id}", own)
         return open_packed(own)
     if not Path(own).is_dir():
         raise InputError(f"the clips of {run.id} are no longer in {own}\nSay where they are: --dataset DIR")

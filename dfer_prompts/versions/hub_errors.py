@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 from .. import __version__
+from ..asking.network import certificates, environment_proxies, proxy_for
 from ..asking.redaction import redact_environment
 from ..errors import DferError, InputError, Interrupted, WorkError
 
@@ -23,10 +24,16 @@ _OF_A_WIRE = (ConnectionError, TimeoutError)
 def asking(what: str, when_stopped: str, kind: str = "dataset") -> Iterator[HfApi]:
     """The hub's client; what it raises inside becomes one sentence about `what`, without the token.
 
-    `kind` is the hub's: dataset or model. Raises InputError when it or its revision is not there, WorkError
-    when the hub or the way to it fails, Interrupted on Ctrl-C, and the operating system's own errors as they
-    are.
+    `kind` is the hub's: dataset or model. The hub is that of HF_ENDPOINT, else the public one: nothing in a
+    workspace can name another, which would get the token.
+
+    Raises InputError when it or its revision is not there, or when a proxy or the certificates of the
+    environment cannot be used; WorkError when the hub or the way to it fails, Interrupted on Ctrl-C, and the
+    operating system's own errors as they are.
     """
+    certificates()
+    for proxy in environment_proxies().values():  # the hub's client builds all of them
+        proxy.check()
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -75,7 +82,9 @@ def _on_the_way(error: Exception, endpoint: str) -> str:
 
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set, so the hub is not asked"
-    said = f"{endpoint} cannot be reached, or broke off: {_one_line(error)}"
+    proxy = proxy_for(endpoint)
+    via = f", asked through the proxy {proxy}" if proxy else ""
+    said = f"{endpoint} cannot be reached, or broke off: {_one_line(error)}{via}"
     return f"{said}\nTry again; HF_ENDPOINT names another hub"
 
 

@@ -60,6 +60,7 @@ class FakeEndpoint:
     asked: list[dict[str, Any]] = field(default_factory=list)  # the bodies of all completions asked for
     answered: list[dict[str, Any]] = field(default_factory=list)  # those that were answered in full
     authorizations: list[str | None] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)  # of every request, names in lower case
     paths: list[str] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
@@ -228,6 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
         with self.endpoint.lock:
             self.endpoint.paths.append(self.path)
             self.endpoint.authorizations.append(self.headers.get("authorization"))
+            self.endpoint.headers.append({name.lower(): value for name, value in self.headers.items()})
 
     def _refused(self) -> Reply | None:
         if self.endpoint.api_key in (None, (self.headers.get("authorization") or "").removeprefix("Bearer ")):

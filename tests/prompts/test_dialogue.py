@@ -91,11 +91,11 @@ def test_a_server_that_ignores_the_schema_is_read_as_text_and_said_so_once(endpo
 
 def test_another_reason_for_a_400_is_told_as_it_first_was(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: Reply(
-        {"error": {"message": f"temperature is wrong, try {len(endpoint.asked)}"}}, status=400
+        {"error": {"message": f"the prompt is wrong, try {len(endpoint.asked)}"}}, status=400
     )
     _, lost = watched(endpoint, requests_for_json(endpoint, 1))
     assert forms(endpoint) == ["json_schema", "json_object", "text"]
-    assert lost[0].reason == f"{endpoint.base_url} answers 400: temperature is wrong, try 1"
+    assert lost[0].reason == f"{endpoint.base_url} answers 400: the prompt is wrong, try 1"
 
 
 def test_a_reason_that_was_the_format_gives_way_to_the_one_behind_it(endpoint: FakeEndpoint) -> None:

@@ -51,8 +51,8 @@ def test_openai_without_a_key_is_told_before_it_is_asked(workspace: Workspace) -
 def test_the_command_line_wins_over_the_environment_which_wins_over_the_file(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (workspace.root / "dfer.yaml").write_text("base_url: http://file:1/v1\nmodel: of-the-file\n")
-    assert resolve_endpoint(workspace) == Endpoint("http://file:1/v1", "of-the-file")
+    (workspace.root / "dfer.yaml").write_text("base_url: http://localhost:1/v1\nmodel: of-the-file\n")
+    assert resolve_endpoint(workspace) == Endpoint("http://localhost:1/v1", "of-the-file")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://environment:2/v1")
     assert resolve_endpoint(workspace).base_url == "http://environment:2/v1"
     given = resolve_endpoint(workspace, base_url="http://given:3/v1/", model="given")
@@ -108,6 +108,10 @@ def test_a_name_that_is_no_host_is_a_sentence(workspace: Workspace) -> None:
         "http://h/v1?key=secret",
         "http://[::1/v1",
         "http://h:port/v1",
+        "http://127.0.0.1\\.h/v1",
+        "http://[::1]h/v1",
+        "http://g\u200dood/v1",
+        "http://\u0261ood/v1",
     ],
 )
 def test_what_is_no_base_url_is_a_sentence_without_secrets(text: str) -> None:

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from dfer_model.data.packed import PackedClips
 from dfer_model.errors import InputError
 from dfer_model.runs import Run
-from dfer_model.training.tracking import Tracking, chosen_trackers
+from dfer_model.training.tracking import Tracking, chosen_trackers, wandb_options
 from dfer_model.training.training import train_run
 
 from .. import tiny
@@ -119,6 +119,20 @@ def test_tensorboard_is_the_default_and_none_is_none() -> None:
     assert chosen_trackers(None) == ["tensorboard"]
     assert chosen_trackers(["none"]) == []
     assert chosen_trackers(["tensorboard", "tensorboard"]) == ["tensorboard"]
+
+
+@pytest.mark.parametrize("folder", ["wandb", ".wandb"])
+def test_a_settings_file_of_the_folder_cannot_send_the_key_of_wandb_elsewhere(
+    isolated: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.delenv("WANDB_BASE_URL", raising=False)
+    assert "base_url" not in wandb_options()["settings"]  # then it is the user's own settings that count
+    (isolated / folder).mkdir()
+    (isolated / folder / "settings").write_text("[default]\nbase_url = http://elsewhere.invalid\n")
+    assert wandb_options()["settings"]["base_url"] == "https://api.wandb.ai"
+    monkeypatch.setenv("WANDB_BASE_URL", "https://own.invalid")
+    assert wandb_options()["settings"]["base_url"] == "https://own.invalid"
 
 
 def test_wandb_without_a_key_keeps_the_run_offline(

@@ -1,0 +1,153 @@
+"""What a server says when it refuses a request, in the forms in which servers say it.
+
+OpenAI answers `{"error": {"message", "param", "code"}}`, FastAPI `{"detail": [{"loc", "msg"}]}`, Mistral the
+same inside `message`, Gemini a list of OpenAI's, a router the words of the server behind it as text in
+`metadata.raw`, and a proxy a page.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+MOST_DEPTH = 8
+MOST_ITEMS = 3  # of a list of errors, as many as a person reads
+_WORDS = (
+    "message",
+    "msg",
+    "detail",
+    "details",
+    "errors",
+    "error_message",
+    "error_msg",
+    "description",
+    "title",
+)
+_HEADINGS = re.compile(r"<(?:title|h1)\b[^<>]*>([^<]*)", re.IGNORECASE)
+_READ_OF_A_PAGE = 4000  # characters
+MOST_CHARACTERS = 2000  # of the words that are read and searched
+
+_KEY_CODES = ("invalid_api_key", "invalid_authentication", "missing_api_key", "no_api_key")
+_KEY_WORDS = re.compile(
+    r"\b(?:invalid|incorrect|wrong|bad|missing|malformed|expired|revoked|unknown|no|without|not|"
+    r"provided?|requires?d?|needs?|send|set)\b"
+    r"(?:\W+\w+){0,4}?\W+(?:api[ _-]?key|key|token|credentials?|authorization(?: header)?)\b"
+    r"|\bapi[ _-]?key\b\W+(?:\w+\W+){0,3}?"
+    r"(?:invalid|incorrect|wrong|missing|malformed|expired|revoked|required|not\W+valid)\b",
+    re.IGNORECASE,
+)
+_NO_REASON = re.compile(  # words that say no more than the status does
+    r"\W*(?:(?:an html page|error|http|401)\W*)*"
+    r"(?:unauthori[sz]ed|not authenticated|authentication (?:failed|required|error)|"
+    r"authorization required)?\W*",
+    re.IGNORECASE,
+)
+_OTHER_REASONS = re.compile(
+    r"countr|region|territor|organi[sz]ation|\baccount|deactivat|disabled|suspend|billing|quota|moderat|flagged|"
+    r"permission|access|polic(?:y|ies)|proxy|blocked|\bmodel\b",
+    re.IGNORECASE,
+)
+ABOUT_THE_QUESTION = re.compile(r"moderat|flagged|content polic", re.IGNORECASE)
+
+
+def words_of(body: Any) -> str:
+    """The server's own words in an error body of whatever form; empty where there are none."""
+    return _words(body, 0)[:MOST_CHARACTERS]
+
+
+def _words(body: Any, depth: int) -> str:
+    if depth > MOST_DEPTH:
+        return ""
+    if isinstance(body, str):
+        return _page_words(body) if body.lstrip().startswith("<") else body.strip()[:MOST_CHARACTERS]
+    if isinstance(body, list):
+        return "; ".join(filter(None, (_words(each, depth + 1) for each in body[:MOST_ITEMS])))
+    if not isinstance(body, dict):
+        return ""
+    inner = next((words for key in _WORDS if (words := _words(body.get(key), depth + 1))), "")
+    said = [
+        _words(body.get("error"), depth + 1),
+        _place(body.get("loc")),
+        inner,
+        _words(_raw(body), depth + 1),
+    ]
+    return ": ".join(dict.fromkeys(filter(None, said)))
+
+
+def code_of(body: Any) -> str:
+    """The first error code in a body, as text; empty where there is none."""
+    codes = (each["code"] for each in _objects(body) if isinstance(each.get("code"), str | int))
+    return str(next(codes, ""))
+
+
+def refused_parameters(body: Any, sent: Collection[str], optional: Sequence[str]) -> list[str]:
+    """Those of the `optional` parameters that a refusal names, among all that were `sent`.
+
+    Where the body has a field for the parameter (`param`, `loc`), that counts; else its words.
+    """
+    fields = {part for each in _objects(body) for part in _fields(each) if part in sent}
+    if fields:
+        return [name for name in optional if name in fields]
+    words = words_of(body)
+    return [name for name in optional if _names(words, name)]
+
+
+def is_about_the_key(status: int, body: Any, *, key_sent: bool) -> bool:
+    """Whether a 401 or 403 says that the key is missing or wrong, and not that something else is refused."""
+    words = words_of(body)
+    if code_of(body) in _KEY_CODES or (_KEY_WORDS.search(words) and not _OTHER_REASONS.search(words)):
+        return True
+    if status != 401:
+        return False
+    return bool(_NO_REASON.fullmatch(words)) or not (key_sent or _OTHER_REASONS.search(words))
+
+
+def _names(words: str, parameter: str) -> bool:
+    spelled = parameter.replace("_", "[ _-]?")
+    return bool(re.search(rf"(?<![a-z0-9_]){spelled}(?![a-z0-9_])", words, re.IGNORECASE))
+
+
+def _page_words(page: str) -> str:
+    """The title of an HTML page, else its first heading."""
+    found = _HEADINGS.search(page[:_READ_OF_A_PAGE])
+    title = " ".join(html.unescape(found[1]).split()) if found else ""
+    return f'an HTML page, "{title}"' if title else ""
+
+
+def _place(loc: Any) -> str:
+    """Where in the request the fault is, as FastAPI says it; "body" is the request itself."""
+    parts = loc if isinstance(loc, list) else []
+    return ".".join(str(each) for each in parts if each != "body" and isinstance(each, str | int))
+
+
+def _raw(body: dict[str, Any]) -> Any:
+    """What the server behind a router said."""
+    metadata = body.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    try:
+        return json.loads(raw) if isinstance(raw, str) else raw
+    except (ValueError, RecursionError):
+        return raw
+
+
+def _fields(body: dict[str, Any]) -> Iterator[str]:
+    """The names of request parameters in `param` ("messages[0].content") and `loc` (["body", "seed"])."""
+    param, loc = body.get("param"), body.get("loc")
+    yield from re.split(r"[.\[\]]", param) if isinstance(param, str) else ()
+    yield from (each for each in loc if isinstance(each, str)) if isinstance(loc, list) else ()
+
+
+def _objects(body: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
+    """All objects in a body, the outer ones first."""
+    if depth > MOST_DEPTH:
+        return
+    if isinstance(body, dict):
+        yield body
+        inner: list[Any] = [*body.values(), _raw(body)]
+    else:
+        inner = body if isinstance(body, list) else []
+    for each in inner:
+        yield from _objects(each, depth + 1)
