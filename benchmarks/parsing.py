@@ -94,7 +94,7 @@ def measure_accuracy(cases: Sequence[dict[str, Any]], show_misses: bool) -> None
     """Print precision, recall and the number of harmful descriptors."""
     found = expected = right = harmful = exact = 0
     for case in cases:
-        wanted, got = case["descriptors"], parse_answer(case["answer"])
+        wanted, got = case["descriptors"], parse_answer(case["answer"], case.get("class"))
         unexpected = [each for each in got if each not in wanted]
         bad = [each for each in unexpected if is_harmful(each, wanted)]
         found, expected = found + len(got), expected + len(wanted)

@@ -54,10 +54,17 @@ _BREAK = re.compile(r"<br\s?/?>", re.IGNORECASE)
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _MARKS_STACKED = re.compile(r"([\u0300-\u036f]{3})[\u0300-\u036f]+")
 _SEPARATORS = str.maketrans({"、": ", ", "،": ", ", "؛": "; ", "。": ". ", "।": ". ", "’": "'", "‘": "'"})
-_NEXT_QUESTION = re.compile(r"^[^\S\n]*(?:Q|Question|User|Human)\s*:", re.IGNORECASE | re.MULTILINE)
+_NEXT_QUESTION = re.compile(
+    r"(?:^|(?<=[.!?]))[^\S\n]*[*_#>]{0,4}[^\S\n]*"
+    r"(?:(?:Q|Question|User|Human|Instruction|Input)(?:\s?\d{1,2})?[*_]{0,2}\s*:"
+    r"|(?:What|Which|How)\b[^?\n]{1,200}\?\s{0,3}[*_]{0,2}(?=A(?:nswer)?[*_]{0,2}\s*:))",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ITS_ANSWER = re.compile(r"(?:^|(?<=[?.!\s]))[*_#]{0,4}\s?(?:A|Answer|Response)[*_]{0,2}\s*:[*_]{0,2}")
 _FINAL = re.compile(
-    r"^[^\w\n]{0,10}(?:my |the )?final (?:\w{1,20} ){0,2}?(?:answer|list|response|output|descriptors|features|version)"
-    r"(?: is)?[*_`]{0,3}[ \t]*(?::[ \t]*[*_`]{0,3}|(?=\n))",
+    r"^[^\w\n]{0,10}(?:my |the )?final (?:\w{1,20} ){0,2}?"
+    r"(?:answer|list|response|output|descriptors|features|version)(?: is)?"
+    r"[*_`]{0,3}[ \t]*(?::[ \t]*[*_`]{0,3}|(?=\n))",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -131,9 +138,8 @@ def _without_thinking(text: str) -> str:
 
 def _announced_answer(text: str) -> str:
     """What stands in the marks of an answer or after the words that announce it; all the text without any."""
-    *_, mark = [None, *_ANSWER_MARK.finditer(text)]
-    if mark:
-        return text[mark.end() :]
+    if marks := list(_ANSWER_MARK.finditer(text)):
+        return text[marks[-1].end() :]
     tagged = "\n".join(tag[2] for tag in _ANSWER_TAG.finditer(text))
     if tagged.strip():
         return tagged
@@ -173,8 +179,10 @@ def _plain_characters(text: str) -> str:
 
 def _without_questions(text: str) -> str:
     """What was answered, where the question was said again or a next one invented; what is called final."""
-    question = _NEXT_QUESTION.match(text)
-    text = text[question.end() :].partition("\n")[2] if question else text
+    if question := _NEXT_QUESTION.match(text):
+        asked = text[question.end() :]
+        answer = _ITS_ANSWER.search(asked)
+        text = asked[answer.end() :] if answer else asked.partition("\n")[2]
     following = _NEXT_QUESTION.search(text)
     text = text[: following.start()] if following else text
     before, final, after = text, None, ""

@@ -20,8 +20,17 @@ _AROUND = (  # words that may stand beside a region in a label without making a 
 _STATES = (  # what a part of the face can be, beside participles
     r"open|wide|narrow|closed|shut|tight|tense|loose|soft|hard|blank|dull|watery|teary|moist|downward|upward|"
     r"droopy|puffy|glassy|shiny|straight|flat|still|neutral|dark|bright|low|high|lower|thin|firm|red|pale|agape|"
-    r"ajar|slack|smooth|up|down|\w+ed|\w+ing|\w+wn"
+    r"ajar|slack|smooth|square|round|oval|taut|stiff|rigid|limp|uneven|symmetrical|asymmetrical|up|down|\w+ed|\w+ing|\w+wn"
 )
+_FAMILIES = (  # parts and signs that a heading of one of them covers
+    r"eyes?|eyelids?|lids?|pupils?|gaze|stare|glare|look|squint|lash(?:es)?",
+    r"mouth|lips?|teeth|smiles?|grin|frown|sneer|smirk|pout|grimace",
+    r"eyebrows?|brows?|frown",
+    r"nose|nostrils?",
+    r"cheeks?|cheekbones?|dimples?",
+    r"faces?|facial|expression|look|skin|complexion|head",
+)
+_SHAPES = r"shape|form|line|curve|arch|position|appearance|opening|contour"
 _SIDES = ("upper", "lower", "inner", "outer", "and", "or")
 _PLURALS = {name: f"{name}s" for name in ("eye", "eyebrow", "brow", "lip", "cheek", "nostril", "eyelid")}
 _SPACED = {  # parts of the face in languages that put spaces between words
@@ -58,6 +67,9 @@ _FOREIGN_REGION = re.compile(
 )
 _REGION_WORD = re.compile(rf"(?:{PARTS}|{_AROUND}|gaze|complexion|posture)", re.IGNORECASE)
 _PART_WORD = re.compile(rf"{PARTS}|gaze|complexion|posture", re.IGNORECASE)
+_FAMILY = tuple(re.compile(rf"(?:{family})", re.IGNORECASE) for family in _FAMILIES)
+_SHAPE = re.compile(rf"(?:{_SHAPES})", re.IGNORECASE)
+_ADJECTIVE = re.compile(r"\w{2,}(?:y|ful|less|ous|ish|ive|ic|al|ate)", re.IGNORECASE)
 _STATE = re.compile(rf"(?:{_STATES})", re.IGNORECASE)
 _NOT_WORDS = re.compile(r"[^\w\s/&,:.'-]")
 _CONJUNCTION = re.compile(r"^(?:and|or|as well as|plus)\s+", re.IGNORECASE)
@@ -93,6 +105,19 @@ def names_face(text: str) -> bool:
 def is_state(word: str) -> bool:
     """Whether a word says what a part of the face is: "open", "raised"."""
     return bool(_STATE.fullmatch(word))
+
+
+def is_adjective(word: str) -> bool:
+    """Whether a word that stands alone is a state or ends like an adjective: "sweaty", "symmetrical"."""
+    return is_state(word) or bool(_ADJECTIVE.fullmatch(word))
+
+
+def is_noun_of(word: str, region: str) -> bool:
+    """Whether a noun is the region itself, a part or a sign of it, or a shape: "stare" of "eyes"."""
+    if _SHAPE.fullmatch(word):
+        return True
+    names = region.split()
+    return any(family.fullmatch(word) and any(map(family.fullmatch, names)) for family in _FAMILY)
 
 
 def names_part(text: str) -> bool:
