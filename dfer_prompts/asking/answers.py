@@ -36,11 +36,11 @@ class Failure:
     detail: str
 
 
-def read_answer(response: Any, form: Form = "text") -> Answer | Failure:
+def read_answer(response: Any, form: Form = "text", class_name: str | None = None) -> Answer | Failure:
     """Judge one stored response, the body of a chat completion as the server sent it.
 
-    `form` is what the request was sent in. `usage`, `system_fingerprint` and all else that is optional may be
-    missing.
+    `form` is what the request was sent in, `class_name` the class that was asked about. `usage`,
+    `system_fingerprint` and all else that is optional may be missing.
     """
     if isinstance(response, dict) and isinstance(response.get("error"), dict):
         return _read_error(response["error"])
@@ -55,7 +55,11 @@ def read_answer(response: Any, form: Form = "text") -> Answer | Failure:
         return Failure("refused", shortened(str(refusal or "finish_reason: content_filter")))
     if finish == "length":
         return Failure("truncated", "finish_reason: length; raise --max-tokens")
-    return _read_text(text, form) if isinstance(text, str) else Failure("malformed", "its content is no text")
+    return (
+        _read_text(text, form, class_name)
+        if isinstance(text, str)
+        else Failure("malformed", "its content is no text")
+    )
 
 
 def content_of(response: Any) -> str:
@@ -81,8 +85,8 @@ def _read_error(error: dict[str, Any]) -> Failure:
     return Failure("refused" if code in FILTERED else "malformed", words)
 
 
-def _read_text(text: str, form: Form) -> Answer | Failure:
-    descriptors = parse_answer(text)
+def _read_text(text: str, form: Form, class_name: str | None) -> Answer | Failure:
+    descriptors = parse_answer(text, class_name)
     if descriptors:
         return Answer(descriptors, reading(form, text))
     if DECLINES.search(text):

@@ -167,7 +167,10 @@ def _from_bullets(lines: list[Line], class_name: str | None) -> Iterator[str]:
 
 
 def _from_bullet(text: str, region: str | None, class_name: str | None) -> Iterable[str]:
-    if emotions.is_talk(phrases.without_emphasis(text)):
+    plain = phrases.without_emphasis(text)
+    if emotions.is_sentence_on_another(plain, class_name):
+        return []
+    if emotions.is_talk(plain):
         return _from_sentence(text, class_name) if words.names_part(text) else []
     return phrases.from_item(text, region, class_name)
 

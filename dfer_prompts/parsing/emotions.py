@@ -51,6 +51,12 @@ def is_talk(text: str) -> bool:
     return opening is not None and opening["verb"] is not None
 
 
+def without_opening(text: str) -> str:
+    """ "In fear the brows are flat" -> "the brows are flat"."""
+    opening = _patterns()[1].match(text)
+    return text[opening.end() :] if opening and opening["subject"] is not None else text
+
+
 @cache
 def _classes() -> dict[str, str]:
     """A class by each of its words."""
@@ -67,8 +73,12 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     found = re.compile(rf"\b(?:{words})\b", re.IGNORECASE)
     opening = re.compile(
         r"^(?:(?:in contrast|by contrast|by comparison|however|meanwhile|on the other hand|but|while|whereas|"
-        r"similarly|likewise|and)\b[,\s]*)*(?:(?:in|for|with|during)\s+)?(?:the\s+)?"
-        rf"(?:(?:expression|face)s?\s+of\s+)?(?P<emotion>{words})(?:\s+(?P<verb>{_VERBS})\b|,\s|\s*$)",
+        r"similarly|likewise|and)\b[,\s]*)*"
+        r"(?:(?P<inside>in|for|with|during)\s+)?(?:the\s+)?(?:(?:expression|face)s?\s+of\s+)?"
+        rf"(?P<emotion>{words})"
+        rf"(?:\s+(?P<verb>{_VERBS})\b|(?(inside),\s|,\s+(?:on the other hand|by contrast|"
+        r"in contrast|however)\b)"
+        r"|(?P<subject>(?(inside)\s+(?=(?:the|their|both|an?)\s)|(?!))))",
         re.IGNORECASE,
     )
     return found, opening

@@ -30,10 +30,10 @@ _QUOTE = re.compile(r"^\s{0,3}>\s?")
 _EXPLANATION_BELOW = re.compile(r"^\s*:\s+(?=\S)")
 _LIST_ANNOUNCED = re.compile(r"^([^:]{1,200}:)\s+(\(?1[.)]\s.*)$")
 _SPEAKER = re.compile(r"^\s*(?:A|Answer|Assistant|Response|Output)\s*:\s*", re.IGNORECASE)
-_LETTERS_INSIDE = re.compile(
-    r"(?:^|(?<=[\s,;.:]))(?:and\s+)?\(?(?P<letter>[a-h]|i{1,3}|i?v|vi{1,3}|i?x)\)\s+", re.IGNORECASE
+_MARK_INSIDE = re.compile(
+    r"(?:^|(?<=[\s,;.:]))(?:and\s+)?\(?(?P<mark>\d|[a-h]|i{1,3}|i?v|vi{1,3}|i?x)[.)]\s+", re.IGNORECASE
 )
-_LETTERS = ("abcdefgh", ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x"))
+_MARKS = ("123456789", "abcdefgh", ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x"))
 _COMMENTED = re.compile(r"(?:ya?ml|toml|python|py|sh|bash|ini|conf)\s*$", re.IGNORECASE)
 _NUMBER_INSIDE = re.compile(r"(?:^|(?<=[\s,;.:]))(?:and\s+)?\(?\d{1,2}[.)]\s+")
 _BULLET_INSIDE = re.compile(r"\s+[•‣◦▪●○➤►▶■◆★*]\s+")
@@ -83,23 +83,25 @@ def _without_fences(lines: list[str]) -> Iterator[str]:
             yield line
 
 
-def inside(text: str) -> list[str]:
-    """The items of a list that was written in one line with numbers, letters or bullets between."""
+def inside(text: str, *, begun: bool = False) -> list[str]:
+    """The items of a list that was written in one line with numbers, letters or bullets between.
+
+    `begun` says that the mark of the first item was removed.
+    """
     for pattern in (_BULLET_INSIDE, _NUMBER_INSIDE):
         parts = [part.strip(" ,;") for part in pattern.sub("\0", text).split("\0")]
         if len(parts) > 2 or (len(parts) == 2 and not parts[0]):
             return [part for part in parts if part]
-    return _lettered(text)
+    return _between_marks(text, begun)
 
 
-def _lettered(text: str) -> list[str]:
-    """The items between consecutive letters or Roman numbers; the first may have been read as a bullet."""
-    marks = list(_LETTERS_INSIDE.finditer(text))
-    letters = [mark["letter"].lower() for mark in marks]
-    runs = [tuple(run[start : start + len(letters)]) for run in _LETTERS for start in (0, 1)]
-    if not letters or tuple(letters) not in runs or letters in (["a"], ["i"]):
+def _between_marks(text: str, begun: bool) -> list[str]:
+    """The items between consecutive numbers or letters: "a) smile lines b) raised cheeks"."""
+    found = list(_MARK_INSIDE.finditer(text))
+    marks = [mark["mark"].lower() for mark in found]
+    if len(marks) + begun < 2 or marks not in [list(run[begun : begun + len(marks)]) for run in _MARKS]:
         return [text]
-    starts, ends = [0, *(mark.end() for mark in marks)], [*(mark.start() for mark in marks), len(text)]
+    starts, ends = [0, *(mark.end() for mark in found)], [*(mark.start() for mark in found), len(text)]
     parts = [text[start:end].strip(" ,;") for start, end in zip(starts, ends, strict=True)]
     return [part for part in parts if part]
 
@@ -116,7 +118,7 @@ def _line(line: str) -> Iterator[Line]:
         return
     marked, indent = _unmarked(line)
     if marked is not None:
-        yield from (Line("bullet", part, indent) for part in inside(marked))
+        yield from (Line("bullet", part, indent) for part in inside(marked, begun=True))
     elif line.count("|") > 1 and line.lstrip().startswith("|"):
         yield Line("bullet", ": ".join(tables.split_row(line)[:2]))
     elif line.strip() and not _EMPTY_BULLET.match(line):

@@ -44,7 +44,7 @@ _CIRCUMSTANCE = re.compile(
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(
-    r",?\s+(?:(?:when|whenever|if)\s+|(?:while|whereas|as|once|until)\s+(?=(?:the|their|his|her|its|both)\s))",
+    r",?\s+(?:(?:when|whenever|if|until|while|whereas)\s+|(?:as|once)\s+(?=(?:the|their|his|her|its|both)\s))",
     re.IGNORECASE,
 )
 _OPENING = re.compile(
@@ -81,6 +81,8 @@ _ASIDE = re.compile(  # brackets and braces that no colon comes before hold no l
     r"|(?<=[\w.,;'\")])\s*(?:\[[^\[\]]*(?:\]|$)|\{[^{}]*(?:\}|$))",
     re.IGNORECASE,
 )
+_CLASS_LABEL = re.compile(r"emotion|expression|class|category|label", re.IGNORECASE)
+_BRACKET = re.compile(r"[\[\]{}]")
 _COMMENT = re.compile(r"\s(?:#|//)\s.*$")
 _EMPHASIS = re.compile(r"[*`~]+|(?<!\w)_+|_+(?!\w)")
 _UNWANTED = re.compile(r"[^\w\s,.;:'%/&+!?°-]|[_\d]{5,}|_")
@@ -191,10 +193,11 @@ def _marks_stay(found: re.Match[str]) -> str:
 
 def _bare(text: str) -> str:
     text = _ASIDE.sub(" ", _COMMENT.sub("", without_emphasis(text)))
+    text = _BRACKET.sub(" ", text.replace(" -- ", " – "))
     text = facs.CODE.sub(" ", text).strip(" \t,;:–—-")
     text = _LEFT_OVER.sub("", text)
     text = _COMPARED.sub("", _CONTRAST_BEFORE.sub("", _OPENING.sub("", text)))
-    return _HEDGE.sub("", without_circumstance(text))
+    return _HEDGE.sub("", emotions.without_opening(without_circumstance(text)))
 
 
 def without_circumstance(text: str) -> str:
@@ -213,7 +216,7 @@ def _from_labelled(text: str, under: str | None, *, coded: bool, class_name: str
     if labelled is None:
         return _features(text.rstrip(": "), under)
     label, value = labelled[1].strip(), labelled[2]
-    if _says_nothing_seen(label, class_name):
+    if _says_nothing_seen(label, value, class_name):
         return []
     named = region(label)
     if named is not None:
@@ -235,9 +238,9 @@ def _is_feature_label(label: str, value: str) -> bool:
     return _explains(value) and (" " in label or not names_face(value))
 
 
-def _says_nothing_seen(label: str, class_name: str | None) -> bool:
-    """Whether the label announces a code, a muscle, or another class."""
-    if facs.is_remark(label):
+def _says_nothing_seen(label: str, value: str, class_name: str | None) -> bool:
+    """Whether the label announces a code, a muscle, or another class, or the value is only a class's name."""
+    if facs.is_remark(label) or (_CLASS_LABEL.fullmatch(label) and emotions.is_emotion(value)):
         return True
     return not words.names_part(label) and emotions.is_about_another(label, class_name)
 

@@ -20,7 +20,7 @@ _EXPLANATION_COLUMN = re.compile(
     r"\b(?:descriptions?|explanations?|meanings?|details?|interpretation|examples?)\b", re.IGNORECASE
 )
 _REMARK_COLUMN = re.compile(  # nothing in such a column is seen
-    r"#|no\.?|nr\.?|index|rank|ids?|(?:facs )?(?:aus?|codes?|action units?|names?)|facs.*|.*\bmuscles?\b.*|"
+    r"#|no\.?|nr\.?|index|rank|ids?|(?:facs )?(?:aus?|codes?|action units?)|facs.*|.*\bmuscles?\b.*|"
     r"why\b.*|.*\breasons?\b.*|importance|reliability|strength|intensity|confidence|frequency|notes?|class|emotions?|expressions?",
     re.IGNORECASE,
 )
@@ -123,11 +123,11 @@ def _feature_columns(header: list[str], region: int | None, others: list[int]) -
     feature = next((i for i in others if _FEATURE_COLUMN.search(header[i])), None)
     explained = next((i for i in others if i != feature and _EXPLANATION_COLUMN.search(header[i])), None)
     said = explained if feature is None else feature
+    seen = [i for i in others if not _REMARK_COLUMN.fullmatch(header[i])]
     if region is not None:
-        seen = [i for i in others if not _REMARK_COLUMN.fullmatch(header[i])]
         said = said if said is not None else next(iter(seen), None)
         return [region, said] if said is not None else [region]
-    return [i for i in (feature, explained) if i is not None] or others[:2]
+    return [i for i in (feature, explained) if i is not None] or (seen or others)[:2]
 
 
 def _holds_regions(cells: list[str]) -> bool:

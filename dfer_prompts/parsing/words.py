@@ -146,7 +146,7 @@ def region(label: str) -> str | None:
         return None
     plain = _NOT_WORDS.sub(" ", label).strip(" :.")
     words = re.sub(r"[/&,]", " and ", plain).lower().split()
-    if not words or len(words) > 6:
+    if not words or len(words) > 6 or (words[-1] == "lower" and "(" not in label):  # "the brows lower"
         return None
     if not all(map(_REGION_WORD.fullmatch, words)):
         foreign = _FOREIGN_REGION.fullmatch(plain)
