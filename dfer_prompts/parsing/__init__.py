@@ -268,8 +268,11 @@ def _from_sentence(sentence: str, class_name: str | None) -> Iterator[str]:
     if _is_of_another(preamble, class_name) or emotions.is_sentence_on_another(text, class_name):
         return
     listed = listed[listing.end() :] if listing else _without_opening(listed)
-    for part in inside(listed):
-        if ":" in part:
+    parts = inside(listed)
+    for part in parts:
+        if len(parts) > 1:
+            yield from phrases.from_item(part, class_name=class_name)
+        elif ":" in part:
             yield from _from_labelled_list(part, class_name)
         else:
             yield from phrases.from_list(part)

@@ -14,7 +14,7 @@ _CONTRAST = re.compile(
 )
 _VERBS = (
     r"shows?|has|have|is|are|involves?|includes?|features|displays?|exhibits?|(?:typically|often|usually|generally)|"
-    r"tends?|produces?|brings?|raises?|lowers?|can|may|might|will|would"
+    r"tends?|produces?|brings?|raises?|lowers?|can|may|might|will|would|\w{2,12}s(?=\s+(?:the|a|an|both|its|their)\s)"
 )
 
 

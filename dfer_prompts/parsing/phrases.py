@@ -58,7 +58,7 @@ _HEDGE = re.compile(
     r",?\s+(?=\S+\s+\S)",
     re.IGNORECASE,
 )
-_NOUNS = rf"{words.PARTS}|{words.SIGNS}|corners?|edges?|sides?|ends?"
+_NOUNS = rf"{words.PARTS}|{words.SIGNS}|corners?|edges?|sides?|ends?|parts?|tips?|halves|half|bridge"
 _SUBJECT = re.compile(
     r"^(?:(?:the|their|his|her|its|both|a|an)\s+)?"
     rf"((?:[\w'-]+\s+){{0,2}}?(?:{_NOUNS})"
@@ -71,7 +71,8 @@ _DETERMINER = re.compile(r"^(?:the|their|his|her)\s+(?!(?:face|look|expression) 
 _BELONGS = re.compile(r",\s+(with|showing|revealing|exposing|baring|displaying|looking|but|yet)\s")
 _RELATIVE = re.compile(r"\s+(?:that|which) (?:is|are)\s")
 _EXPLANATION = re.compile(
-    r"(?:,?\s+(?:which|indicating|suggesting|conveying|signal+ing|reflecting|expressing|as if)\b"
+    r"(?:,?\s+(?:which|so that|such that|indicating|suggesting|conveying|signal+ing|reflecting|expressing|"
+    r"as if)\b"
     r"|,\s+(?:often|sometimes|usually|typically|possibly|perhaps|especially|particularly|creating|giving|"
     r"making|forming|resulting|leading|causing|producing|due|because|so|like|may|can)\b).*$",
     re.IGNORECASE,
@@ -82,9 +83,12 @@ _ASIDE = re.compile(  # brackets and braces that no colon comes before hold no l
     re.IGNORECASE,
 )
 _CLASS_LABEL = re.compile(r"emotion|expression|class|category|label", re.IGNORECASE)
+_MAY_BE_ASIDE = frozenset("()[]{}#/")
 _BRACKET = re.compile(r"[\[\]{}]")
 _COMMENT = re.compile(r"\s(?:#|//)\s.*$")
+_MAY_EMPHASISE = frozenset("*`~_")
 _EMPHASIS = re.compile(r"[*`~]+|(?<!\w)_+|_+(?!\w)")
+_SPACE_BEFORE = re.compile(r"\s+([,.;:])")
 _UNWANTED = re.compile(r"[^\w\s,.;:'%/&+!?°-]|[_\d]{5,}|_")
 _ENDS_OPEN = re.compile(
     r"\b(?:a|an|the|and|or|with|of|into|between|his|her|their|its|is|are|that|which|from|for|as)$",
@@ -95,7 +99,9 @@ _OTHER_AND = re.compile(r"\s+(?:y|e|et|und|и)\s+", re.IGNORECASE)
 _UNPLACED = re.compile(  # "wrinkles in the center": of what, only the heading says
     r"^(?:wrinkles|lines|creases|furrows|dimples)\s+(?:in|at|on|across|near|along)\s", re.IGNORECASE
 )
-_QUALIFIES = re.compile(r"\w+ly|upper|inner|outer|both")
+_QUALIFIES = re.compile(r"\w+ly|upper|inner|outer|both|one|single|half|very|quite")
+_PLACE = re.compile(r"corners?|edges?|sides?|ends?|tips?|halves", re.IGNORECASE)
+_PART_END = re.compile(r"[;,]")
 _LIST_SIGN = re.compile(r"[;,]|\s[–—/|]\s")
 
 
@@ -111,7 +117,7 @@ def talks(text: str) -> bool:
 
 def without_emphasis(text: str) -> str:
     """The text without Markdown's bold, italics and code marks."""
-    return _EMPHASIS.sub("", text)
+    return _EMPHASIS.sub("", text) if _MAY_EMPHASISE.intersection(text) else text
 
 
 def from_item(text: str, under: str | None = None, class_name: str | None = None) -> list[str]:
@@ -170,7 +176,7 @@ def tidy(text: str) -> list[str]:
     """The descriptor without markup, control characters and closing punctuation; none if nothing is left."""
     printable = text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
     kept = " ".join(_UNWANTED.sub(_marks_stay, printable).split())
-    kept = re.sub(r"\s+([,.;:])", r"\1", kept).strip(" ,.;:!?'-/&+")
+    kept = _SPACE_BEFORE.sub(r"\1", kept).strip(" ,.;:!?'-/&+")
     letters = sum(map(str.isalpha, kept))
     if len(kept) > LONGEST or letters < (3 if kept.isascii() else 2) or _ENDS_OPEN.search(kept):
         return []
@@ -192,8 +198,10 @@ def _marks_stay(found: re.Match[str]) -> str:
 
 
 def _bare(text: str) -> str:
-    text = _ASIDE.sub(" ", _COMMENT.sub("", without_emphasis(text)))
-    text = _BRACKET.sub(" ", text.replace(" -- ", " – "))
+    text = without_emphasis(text)
+    if _MAY_BE_ASIDE.intersection(text):
+        text = _BRACKET.sub(" ", _ASIDE.sub(" ", _COMMENT.sub("", text)))
+    text = text.replace(" -- ", " – ")
     text = facs.CODE.sub(" ", text).strip(" \t,;:–—-")
     text = _LEFT_OVER.sub("", text)
     text = _COMPARED.sub("", _CONTRAST_BEFORE.sub("", _OPENING.sub("", text)))
@@ -253,7 +261,7 @@ def _said_of(value: str, under: str | None) -> list[str]:
 
 def _features(text: str, under: str | None) -> list[str]:
     text = "; ".join(_clauses(_EXPLANATION.sub("", _glue(text))))
-    parts = [without_conjunction(part.strip()) for part in re.split(r"[;,]", text) if part.strip()]
+    parts = [without_conjunction(part.strip()) for part in _PART_END.split(text) if part.strip()]
     if under is None and not (all(map(names_face, parts)) or is_foreign(text)):
         parts = [text]
     parts = _parted(parts) if under is None else _with_adjectives(parts, under)
@@ -307,7 +315,7 @@ def _with_region(phrase: str, under: str | None) -> str:
     described = next((word for word in spoken if not _QUALIFIES.fullmatch(word)), spoken[0]).strip(",")
     whole = " of " not in phrase or not names_face(phrase)
     alone = len(spoken) == 1 and words.is_adjective(spoken[0])
-    incomplete = alone or is_state(described) or (whole and described in ("corners", "edges", "sides"))
+    incomplete = alone or is_state(described) or (whole and bool(_PLACE.fullmatch(described)))
     return f"{under} {phrase[0].lower()}{phrase[1:]}" if incomplete else phrase
 
 

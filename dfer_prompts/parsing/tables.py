@@ -19,6 +19,7 @@ _FEATURE_COLUMN = re.compile(
 _EXPLANATION_COLUMN = re.compile(
     r"\b(?:descriptions?|explanations?|meanings?|details?|interpretation|examples?)\b", re.IGNORECASE
 )
+_CLASS_COLUMN = re.compile(r"emotions?|class|expressions?", re.IGNORECASE)
 _REMARK_COLUMN = re.compile(  # nothing in such a column is seen
     r"#|no\.?|nr\.?|index|rank|ids?|(?:facs )?(?:aus?|codes?|action units?)|facs.*|.*\bmuscles?\b.*|"
     r"why\b.*|.*\breasons?\b.*|importance|reliability|strength|intensity|confidence|frequency|notes?|class|emotions?|expressions?",
@@ -63,7 +64,8 @@ def _rows(lines: Sequence[str], start: int) -> tuple[list[list[str]], bool]:
     ruled = (
         separator == "|" and start + 1 < len(lines) and "-" in lines[start + 1] and is_rule(lines[start + 1])
     )
-    if not ruled and not (len(header) > 1 and all(map(_is_header, header))):
+    named = any(map(_is_header, header)) and all(_is_header(cell) or words.region(cell) for cell in header)
+    if not ruled and not (len(header) > 1 and named):
         return [], False
     rows = [header]
     for line in lines[start + 1 + ruled :]:
@@ -76,7 +78,8 @@ def _rows(lines: Sequence[str], start: int) -> tuple[list[list[str]], bool]:
 
 def _is_header(cell: str) -> bool:
     name = cell.split()[-1] if cell[:1].isalpha() and len(cell.split()) < 3 else ""
-    return any(column.fullmatch(name) for column in (_REGION_COLUMN, _FEATURE_COLUMN, _EXPLANATION_COLUMN))
+    columns = (_REGION_COLUMN, _FEATURE_COLUMN, _EXPLANATION_COLUMN, _CLASS_COLUMN)
+    return any(column.fullmatch(name) for column in columns)
 
 
 def _of_class(header: list[str], body: list[list[str]], class_name: str | None) -> list[list[str]]:

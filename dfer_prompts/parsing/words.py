@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 PARTS = (
     r"eyes?|eyebrows?|brows?|eyelids?|lids?|eyelash(?:es)?|lash(?:es)?|pupils?|iris|irises|sclera|mouth|lips?|"
@@ -10,7 +11,7 @@ PARTS = (
     r"head|neck|throat|skin|muscles?|temples?|ears?|shoulders?"
 )
 SIGNS = (
-    r"gaze|stare|glare|look|squint|smiles?|grin|frown|sneer|smirk|pout|grimace|tears?|wrinkles?|creases?|lines?|"
+    r"gaze|stare|glare|glances?|look|squint|smiles?|grin|frown|sneer|smirk|pout|grimace|tears?|wrinkles?|creases?|lines?|"
     r"furrows?|crow's|expression|complexion|blush|sweat|dimpling|dilation|posture|blinking"
 )
 _AROUND = (  # words that may stand beside a region in a label without making a feature of it
@@ -23,7 +24,7 @@ _STATES = (  # what a part of the face can be, beside participles
     r"ajar|slack|smooth|square|round|oval|taut|stiff|rigid|limp|uneven|symmetrical|asymmetrical|up|down|\w+ed|\w+ing|\w+wn"
 )
 _FAMILIES = (  # parts and signs that a heading of one of them covers
-    r"eyes?|eyelids?|lids?|pupils?|gaze|stare|glare|look|squint|lash(?:es)?",
+    r"eyes?|eyelids?|lids?|pupils?|gaze|stare|glare|glances?|look|squint|lash(?:es)?",
     r"mouth|lips?|teeth|smiles?|grin|frown|sneer|smirk|pout|grimace",
     r"eyebrows?|brows?|frown",
     r"nose|nostrils?",
@@ -97,6 +98,7 @@ def is_remark(label: str) -> bool:
     return bool(_REMARK.fullmatch(label.strip()))
 
 
+@lru_cache(maxsize=256)  # the strings of one answer are looked at several times
 def names_face(text: str) -> bool:
     """Whether a part of the face, or a sign on it such as tears, is named."""
     return bool(_FACE_WORD.search(text) or _FOREIGN_FACE_WORD.search(text))
@@ -140,12 +142,13 @@ def without_conjunction(text: str) -> str:
     return _CONJUNCTION.sub("", text)
 
 
+@lru_cache(maxsize=256)
 def region(label: str) -> str | None:
     """The facial region that is all a label or heading names: "Eye Position" -> "eyes"; otherwise None."""
     if len(label) > 80:
         return None
     plain = _NOT_WORDS.sub(" ", label).strip(" :.")
-    words = re.sub(r"[/&,]", " and ", plain).lower().split()
+    words = plain.replace("/", " and ").replace("&", " and ").replace(",", " and ").lower().split()
     if not words or len(words) > 6 or (words[-1] == "lower" and "(" not in label):  # "the brows lower"
         return None
     if not all(map(_REGION_WORD.fullmatch, words)):

@@ -63,6 +63,15 @@ WORDS = [
         "फैली हुई",
         "😠",
     ),
+    *(
+        "AU4 (Brow Lowerer)",
+        " by the frontalis",
+        "Fear: ",
+        "| Fear | Anger |\n",
+        "In fear the ",
+        "while the ",
+    ),
+    *("[aside]", "{aside}", " # remark", "<|end_of_thought|>", "<|START_THINKING|>", "Final list:\n", "b) "),
     *("\x1b[31m", "\u200b", "\x00", "&lt;b&gt;", "\u0301" * 9, "\u2028", "<|im_end|>", "http://x.y"),
 ]
 ANY_TEXT = st.lists(st.sampled_from(LAYOUT + DATA + WORDS) | st.text(max_size=12), max_size=25).map("".join)
@@ -110,6 +119,21 @@ HOSTILE = [
             "| a | b |\n",
             "AU1+AU2, ",
             "here is features ",
+            "AU1 + AU2 (",
+            "by the frontalis, ",
+            "as the mouth ",
+            "in fear the ",
+            "fear shows ",
+            "a) b) ",
+            "raised # ",
+            "word [",
+            "word {",
+            "| fear | eyes |\n",
+            "<|begin_of_thought|>",
+            "<answer>",
+            "What is a feature",
+            "final the final ",
+            "analysisA assistant",
         )
     ),
     *(
@@ -135,14 +159,14 @@ def test_answer_is_read_as_a_careful_person_would(case: dict[str, Any]) -> None:
 @settings(max_examples=400, deadline=None)
 @given(ANY_TEXT)
 def test_any_text_gives_clean_descriptors(text: str) -> None:
-    found = parse_answer(text)
+    found = parse_answer(text, "anger")
     for descriptor in found:
         assert 1 <= len(descriptor) <= 120
         assert descriptor == descriptor.strip()
         assert descriptor.isprintable()
         assert not set(descriptor) & set('*`#<>|[]{}_"\\')
     assert len({descriptor.casefold() for descriptor in found}) == len(found)
-    assert parse_answer(text) == found
+    assert parse_answer(text, "anger") == found
 
 
 @settings(max_examples=400, deadline=None)
@@ -183,7 +207,7 @@ def test_a_long_run_of_one_character_does_not_hold_the_parser_up(run: str) -> No
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("text", HOSTILE, ids=[f"{text[:12]!r} x {len(text)}" for text in HOSTILE])
 def test_no_text_holds_the_parser_up(text: str) -> None:
-    assert all(len(descriptor) <= 120 for descriptor in parse_answer(text))
+    assert all(len(descriptor) <= 120 for descriptor in parse_answer(text, "fear"))
 
 
 def test_an_answer_after_long_thinking_is_read() -> None:
