@@ -92,7 +92,7 @@ def inside(text: str, *, begun: bool = False) -> list[str]:
         parts = [part.strip(" ,;") for part in pattern.sub("\0", text).split("\0")]
         if len(parts) > 2 or (len(parts) == 2 and not parts[0]):
             return [part for part in parts if part]
-    return _between_marks(text, begun)
+    return _between_marks(text, begun) if ")" in text or "." in text else [text]
 
 
 def _between_marks(text: str, begun: bool) -> list[str]:

@@ -183,6 +183,42 @@ def test_a_list_of_what_was_read_gives_it_back(case: dict[str, object]) -> None:
     assert parse_answer("\n".join(f"{i}. {each}" for i, each in enumerate(descriptors, 1))) == descriptors
 
 
+OF_TWO_CLASSES = [
+    "| Region | Fear | Anger |\n|---|---|---|\n| Eyes | wide | glaring |",
+    "| Emotion | Eyes | Nose |\n|---|---|---|\n| Fear | wide | |\n| Anger | glaring | |",
+    '{"fear": {"eyes": "wide"}, "anger": {"eyes": "glaring"}}',
+    '[{"emotion": "fear", "features": ["eyes wide"]}, {"emotion": "anger", "features": ["eyes glaring"]}]',
+    "**Fear**\n- Eyes wide\n\n**Anger**\n- Eyes glaring",
+    "- Fear:\n  - Eyes wide\n- Anger:\n  - Eyes glaring",
+    "Fear: eyes wide\nAnger: eyes glaring",
+    "Emotion: fear\nFeatures: eyes wide\n\nEmotion: anger\nFeatures: eyes glaring",
+    "In fear, the eyes are wide. In anger, the eyes are glaring.",
+]
+
+
+@pytest.mark.parametrize("answer", OF_TWO_CLASSES)
+@pytest.mark.parametrize(
+    ("class_name", "descriptor"),
+    [("fear", "eyes wide"), ("Fearful", "eyes wide"), ("anger", "eyes glaring"), ("Angry", "eyes glaring")],
+)
+def test_only_what_is_said_of_the_class_is_read(answer: str, class_name: str, descriptor: str) -> None:
+    assert parse_answer(answer, class_name) == [descriptor]
+
+
+@pytest.mark.parametrize(
+    ("answer", "class_name"),
+    [
+        ("despair, grief, sorrow, misery", "sadness"),
+        ("- a frightened look\n- raised brows\n- a sad mouth", "surprise"),
+        ("**vs. fear:** curved brows\n**vs. joy:** relaxed lips\n", "surprise"),
+        ("- Fear: wide eyes\n- Disgust: a wrinkled nose", "fear_disgust"),
+        ("- Fear: wide eyes", "boredom and fear"),
+    ],
+)
+def test_words_of_other_classes_alone_take_nothing_away(answer: str, class_name: str) -> None:
+    assert parse_answer(answer, class_name) == parse_answer(answer)
+
+
 def test_the_papers_sentences_are_read_back() -> None:
     paper = load("v1")
     for name in paper.class_names:
