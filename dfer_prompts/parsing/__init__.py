@@ -197,6 +197,8 @@ def _is_of_another(title: str, class_name: str | None) -> bool:
 
 def _covers_features(lines: list[Line], index: int, class_name: str | None) -> bool:
     """Whether an item names an action unit or a class, and deeper items say what it looks like."""
+    if index + 1 == len(lines) or lines[index + 1].indent <= lines[index].indent:
+        return False
     text = phrases.without_emphasis(lines[index].text).strip(" :")
     if not phrases.only_names_unit(text) and not emotions.is_emotion(text):
         return False

@@ -160,10 +160,10 @@ def test_what_an_answer_says_of_other_classes_is_not_read(
     table = (
         "| Region | Fear | Anger |\n|---|---|---|\n| Eyes | wide | glaring |\n| Lips | stretched | pressed |"
     )
-    endpoint.script = lambda body, earlier: Reply(completion(table)) if is_about(body, "fear") else None
+    endpoint.script = lambda body, earlier: Reply(completion(table)) if is_about(body, "anger") else None
     for _ in range(2):  # asked, and read again from the store
         outcome = run(endpoint, workspace, samples=1, top_k=2)
-        assert descriptors(outcome, "fear") == [("eyes wide", 1), ("lips stretched", 1)]
+        assert descriptors(outcome, "anger") == [("eyes glaring", 1), ("lips pressed", 1)]
 
 
 def test_a_short_class_is_named_with_what_it_has(endpoint: FakeEndpoint, workspace: Workspace) -> None:
