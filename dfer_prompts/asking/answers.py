@@ -40,11 +40,11 @@ class Failure:
     detail: str
 
 
-def read_answer(response: Any, form: Form = "text") -> Answer | Failure:
+def read_answer(response: Any, form: Form = "text", class_name: str | None = None) -> Answer | Failure:
     """Judge one stored response, the body of a chat completion as the server sent it.
 
-    `form` is what the request was sent in. `usage`, `system_fingerprint` and all else that is optional may be
-    missing.
+    `form` is what the request was sent in, `class_name` the class that was asked about. `usage`,
+    `system_fingerprint` and all else that is optional may be missing.
     """
     if isinstance(response, dict) and response.get("error"):
         return _read_error(response["error"])
@@ -60,7 +60,7 @@ def read_answer(response: Any, form: Form = "text") -> Answer | Failure:
     if refusal or finish == "content_filter":
         return Failure("refused", shortened(str(refusal or "finish_reason: content_filter")))
     text = text_of(content)
-    return _unfinished(message, text, finish) or _read_text(text or "", form)
+    return _unfinished(message, text, finish) or _read_text(text or "", form, class_name)
 
 
 def text_of(content: Any) -> str | None:
@@ -136,8 +136,8 @@ def _longer(message: dict[str, Any], text: str) -> str:
     return "lower --reasoning-effort or raise --max-tokens"
 
 
-def _read_text(text: str, form: Form) -> Answer | Failure:
-    descriptors = parse_answer(text)
+def _read_text(text: str, form: Form, class_name: str | None) -> Answer | Failure:
+    descriptors = parse_answer(text, class_name)
     if descriptors:
         return Answer(descriptors, reading(form, text))
     if DECLINES.search(text):

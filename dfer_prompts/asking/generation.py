@@ -124,14 +124,14 @@ def answered(requests: Sequence[Request], responses: ResponseStore) -> dict[str,
     found = {}
     for request in requests:
         record = responses.get(request.key)
-        if record and isinstance(read := read_record(record), Answer):
+        if record and isinstance(read := read_record(record, request.class_name), Answer):
             found[request.key] = Stored(record, read)
     return found
 
 
-def read_record(record: Mapping[str, Any]) -> Answer | Failure:
-    """What today's parser reads in a stored record."""
-    return read_answer(record["response"], record.get("form", "text"))
+def read_record(record: Mapping[str, Any], class_name: str | None = None) -> Answer | Failure:
+    """What today's parser reads in a stored record; the class is the record's where none is given."""
+    return read_answer(record["response"], record.get("form", "text"), class_name or record.get("class_name"))
 
 
 class _Keeper(Watcher):
@@ -155,7 +155,7 @@ class _Keeper(Watcher):
         self._say()
 
     async def arrived(self, request: Request, reply: Reply) -> None:
-        read = read_answer(reply.body, reply.form)
+        read = read_answer(reply.body, reply.form, request.class_name)
         record = {
             "class_name": request.class_name,
             "template": self._plan.template.name,

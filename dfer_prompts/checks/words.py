@@ -102,6 +102,11 @@ def scripts(of: Subject) -> Iterator[Finding]:
             yield Finding("warning", "script", message, name, number, text)
 
 
+def synonyms() -> dict[str, list[str]]:
+    """Words for the expression of each single class that are neither its name nor an alias."""
+    return _table().synonyms
+
+
 def _names(name: str, of: Subject) -> frozenset[_Stems]:
     """The names of a class, each as the stems of its words; for a compound class those of its parts."""
     words = of.descriptions.manifest.class_set.get("words", {})

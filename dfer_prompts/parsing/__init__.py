@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
 
-from . import phrases, words
+from . import emotions, phrases, words
 from .cleaning import answer_in, without_markup
 from .data import items
 from .lines import Line, inside, lines_of
@@ -61,30 +61,46 @@ _ANSWERS_ALL_THE_SAME = re.compile(
 )
 _ABOUT_THE_ANSWER = re.compile(  # what stands below such a title is no feature
     r"\b(?:considerations?|takeaways?|notes?|references?|sources?|tips?|summary|conclusions?|limitations?|"
-    r"caveats?|disclaimers?|context|applications?|importance|remember|further reading)\b",
+    r"caveats?|disclaimers?|context|applications?|importance|remember|further reading|drafts?|"
+    r"excluded|left out)\b",
     re.IGNORECASE,
 )
+_CLASS_LINE = re.compile(r"^(?:emotion|expression|class|category|label)\s*:", re.IGNORECASE)
 _SHORT = re.compile(r"[^\s:.!?]+(?:\s[^\s:.!?]+){0,5}[,;.]?")
 _PLAIN_WORDS = re.compile(r"[a-z' -]+")  # nothing in them that is markup anywhere
 _ROUNDS = 3  # of reading a descriptor again, until it is read as itself
 
 
-def parse_answer(text: str) -> list[str]:
+def parse_answer(text: str, class_name: str | None = None) -> list[str]:
     """The descriptors of one answer, in its order, each once; none for a refusal or talk that lists nothing.
 
-    Each is a single line of 1 to 120 characters without markup. Never raises, whatever the text. Parsing the
-    descriptors again, as a list, gives them back.
+    `class_name` is the class that was asked about: what the answer says of other classes (a column of a
+    table, a key of JSON, a section, a sentence) is then left out. Each descriptor is a single line of 1 to
+    120 characters without markup. Never raises, whatever the text. Parsing the descriptors again, as a list,
+    gives them back.
     """
     plain = answer_in(text)
     if _REFUSAL.match(plain) and not _ANSWERS_ALL_THE_SAME.search(plain):
         return []
-    data = items(plain)
-    lines = (
-        _blocks(lines_of(without_markup(plain))) if data is None else [Line("bullet", item) for item in data]
-    )
+    data = items(plain, class_name)
+    if data is None:
+        lines = _blocks(lines_of(without_markup(plain), class_name))
+    else:
+        lines = [Line("bullet", item) for item in data]
     bulleted = any(line.kind == "bullet" for line in lines)
-    read = _from_bullets(_without_cut_end(lines)) if bulleted else _from_lines(lines)
-    return list({one.casefold(): one for each in read for one in _settled(each)}.values())
+    read = _from_bullets(_without_cut_end(lines), class_name) if bulleted else _from_lines(lines, class_name)
+    found = list({one.casefold(): one for each in read for one in _settled(each)}.values())
+    return _without_cut_repetition(found)
+
+
+def _without_cut_repetition(found: list[str]) -> list[str]:
+    """Without a last descriptor that was cut off inside a word of an earlier one: "lips tightly cl"."""
+    while found and any(
+        len(each) > len(found[-1]) and each.startswith(found[-1]) and each[len(found[-1])].isalnum()
+        for each in found[:-1]
+    ):
+        found = found[:-1]
+    return found
 
 
 def _blocks(lines: list[Line]) -> list[Line]:
@@ -116,36 +132,82 @@ def _settled(descriptor: str) -> Iterator[str]:
 
 def _as_item(descriptor: str) -> Iterator[str]:
     if _PLAIN_WORDS.fullmatch(descriptor):
-        return _from_bullets([Line("bullet", descriptor)])
-    return _from_bullets(lines_of(without_markup(answer_in(f"- {descriptor}"))))
+        return _from_bullets([Line("bullet", descriptor)], None)
+    return _from_bullets(lines_of(without_markup(answer_in(f"- {descriptor}"))), None)
 
 
-def _from_bullets(lines: list[Line]) -> Iterator[str]:
+def _from_bullets(lines: list[Line], class_name: str | None) -> Iterator[str]:
     """The bulleted features; bullets below a feature explain it, and a region's name covers those below."""
     region: str | None = None
     region_indent = -1
-    feature_indent: int | None = None
-    about_the_answer = False
-    for line in lines:
+    covered: int | None = None  # the indent of an item whose deeper items are not read
+    skipped = False
+    for index, line in enumerate(lines):
         if line.kind != "bullet":
             title = _unnumbered(line.text)
-            if line.kind == "title" or phrases.without_emphasis(line.text).endswith(":"):
-                about_the_answer = bool(_ABOUT_THE_ANSWER.search(title))
-            region, region_indent, feature_indent = words.region(title), -1, None
-            if region is None and phrases.is_labelled(line.text):
-                yield from phrases.from_item(line.text)
+            if _is_section(line):
+                skipped = _says_no_feature(title, class_name)
+            region, region_indent, covered = words.region(title), -1, None
+            if region is None and not skipped and phrases.is_labelled(line.text):
+                yield from phrases.from_item(line.text, class_name=class_name)
             continue
-        if about_the_answer or (feature_indent is not None and line.indent > feature_indent):
+        if skipped or (covered is not None and line.indent > covered):
             continue
-        feature_indent = None
+        covered = None
         if line.indent <= region_indent:
             region, region_indent = None, -1
         named = words.region(phrases.without_emphasis(line.text))
         if named:
             region, region_indent = named, line.indent
-        elif not _is_heading(line.text):
-            feature_indent = line.indent
-            yield from phrases.from_item(line.text, region)
+        elif _is_heading(line.text) or _covers_features(lines, index, class_name):
+            covered = line.indent if _is_of_another(line.text, class_name) else None
+        else:
+            covered = line.indent
+            yield from _from_bullet(line.text, region, class_name)
+
+
+def _from_bullet(text: str, region: str | None, class_name: str | None) -> Iterable[str]:
+    plain = phrases.without_emphasis(text)
+    if emotions.is_sentence_on_another(plain, class_name):
+        return []
+    if emotions.is_talk(plain):
+        return _from_sentence(text, class_name) if words.names_part(text) else []
+    return phrases.from_item(text, region, class_name)
+
+
+def _says_no_feature(title: str, class_name: str | None) -> bool:
+    """Whether what stands below the title is about the answer or about another class."""
+    return bool(_ABOUT_THE_ANSWER.search(title)) or _is_of_another(title, class_name)
+
+
+def _is_section(line: Line) -> bool:
+    """Whether the line is a title, or names the class that the lines below it are about."""
+    text = phrases.without_emphasis(line.text).strip()
+    return (
+        line.kind == "title"
+        or text.endswith(":")
+        or bool(_CLASS_LINE.match(text))
+        or emotions.is_emotion(text)
+    )
+
+
+def _is_of_another(title: str, class_name: str | None) -> bool:
+    return not words.names_part(title) and emotions.is_about_another(title, class_name)
+
+
+def _covers_features(lines: list[Line], index: int, class_name: str | None) -> bool:
+    """Whether an item names an action unit or a class, and deeper items say what it looks like."""
+    if index + 1 == len(lines) or lines[index + 1].indent <= lines[index].indent:
+        return False
+    text = phrases.without_emphasis(lines[index].text).strip(" :")
+    if not phrases.only_names_unit(text) and not emotions.is_emotion(text):
+        return False
+    for line in lines[index + 1 :]:
+        if line.kind != "bullet" or line.indent <= lines[index].indent:
+            return False
+        if any(map(words.names_part, phrases.from_item(line.text, class_name=class_name))):
+            return True
+    return False
 
 
 def _without_cut_end(lines: list[Line]) -> list[Line]:
@@ -164,31 +226,39 @@ def _is_heading(item: str) -> bool:
     return text.endswith(":") and not words.names_face(text)
 
 
-def _from_lines(lines: list[Line]) -> Iterator[str]:
+def _from_lines(lines: list[Line], class_name: str | None) -> Iterator[str]:
     """Features that are titles over paragraphs, or else lines and sentences that list them."""
     titles = [_unnumbered(line.text) for line in lines if line.kind == "title"]
-    features = [title for title in titles if words.names_face(title) and not words.is_title(title)]
+    features = [title for title in titles if _is_feature_title(title)]
     if len(features) > 1 and not any(map(words.region, features)):
         for title in features:
             yield from phrases.from_item(title)
         return
     region: str | None = None
+    skipped = False
     for line in lines:
-        heading = (
-            words.region(_unnumbered(line.text)) if line.kind == "title" or line.text.endswith(":") else None
-        )
+        is_heading = line.kind == "title" or line.text.endswith(":")
+        heading = words.region(_unnumbered(line.text)) if is_heading else None
+        if _is_section(line):
+            skipped = _is_of_another(_unnumbered(line.text), class_name)
+        if skipped:
+            continue
         if line.kind == "title" or heading:
             region = heading
         elif region:
             yield from phrases.from_item(f"{region}: {line.text}")
         elif phrases.is_labelled(line.text):
-            yield from phrases.from_item(line.text)
+            yield from phrases.from_item(line.text, class_name=class_name)
         else:
             for sentence in phrases.SENTENCE_END.split(line.text):
-                yield from _from_sentence(sentence)
+                yield from _from_sentence(sentence, class_name)
 
 
-def _from_sentence(sentence: str) -> Iterator[str]:
+def _is_feature_title(title: str) -> bool:
+    return words.names_face(title) and not words.is_title(title) and not phrases.only_names_unit(title)
+
+
+def _from_sentence(sentence: str, class_name: str | None) -> Iterator[str]:
     text = phrases.without_emphasis(sentence)
     listed = _PREAMBLE.sub("", text)
     listing = _LISTING.match(listed)
@@ -196,21 +266,27 @@ def _from_sentence(sentence: str) -> Iterator[str]:
         listing = None
     if listed == text and _CHATTER.match(text) and not listing:
         return
+    preamble = text.removesuffix(listed) or (listing["before"] if listing else "")
+    if _is_of_another(preamble, class_name) or emotions.is_sentence_on_another(text, class_name):
+        return
     listed = listed[listing.end() :] if listing else _without_opening(listed)
-    for part in inside(listed):
-        if ":" in part:
-            yield from _from_labelled_list(part)
+    parts = inside(listed)
+    for part in parts:
+        if len(parts) > 1:
+            yield from phrases.from_item(part, class_name=class_name)
+        elif ":" in part:
+            yield from _from_labelled_list(part, class_name)
         else:
             yield from phrases.from_list(part)
 
 
-def _from_labelled_list(text: str) -> list[str]:
+def _from_labelled_list(text: str, class_name: str | None) -> list[str]:
     """ "Anger: furrowed brows, a glare" lists features; "Tight lips: The mouth is closed." is one."""
     label, _, value = text.partition(":")
     announced = words.is_title(label) or not words.names_part(label)
     if announced and words.region(label) is None and len(listed := phrases.from_list(value)) > 1:
-        return listed
-    return phrases.from_item(text)
+        return [] if _is_of_another(label, class_name) else listed
+    return phrases.from_item(text, class_name=class_name)
 
 
 def _without_opening(text: str) -> str:

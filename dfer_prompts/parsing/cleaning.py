@@ -12,10 +12,29 @@ _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\
 _LONG_SPACE = re.compile(r"[^\S\n]{41,}")
 _EMPTY_LINES = re.compile(r"\n(?:[^\S\n]*\n){3,}")
 _LONG_RUN = re.compile(r"([\s\S])\1{40,}")
-_THINKING = r"think(?:ing)?|thought|reasoning|analysis|scratchpad"
+_THOUGHT = r"(?:\w{1,20}[:_])?(?:think(?:ing)?|thoughts?)"
+_THINKING = rf"(?:{_THOUGHT}|reasoning|analysis|scratchpad)"
+_BEGIN, _END = r"(?:begin|start)[_▁](?:of[_▁])?", r"(?:/|end[_▁](?:of[_▁])?)"
 _THINKING_MARK = re.compile(
-    rf"(?P<open><(?:{_THINKING})>|\[think\]|◁think▷)|</(?:{_THINKING})>|\[/think\]|◁/think▷", re.IGNORECASE
+    rf"</{_THINKING}>|[\[◁]/{_THOUGHT}[\]▷]|<[|｜]{_END}{_THINKING}[|｜]>|<unused\d+>(?!thought)"
+    rf"|(?P<open><{_THINKING}>|[\[◁]{_THOUGHT}[\]▷]|<[|｜](?:{_BEGIN})?{_THINKING}[|｜]>|<unused\d+>thought)",
+    re.IGNORECASE,
 )
+_ANSWER_NAME = r"(?:final_)?(?:answer|response|solution|output)|final"
+_ANSWER_MARK = re.compile(rf"<[|｜](?:{_BEGIN})(?:{_ANSWER_NAME})[|｜]>", re.IGNORECASE)
+_ANSWER_TAG = re.compile(rf"<({_ANSWER_NAME})>(.*?)(?:</\1>|\Z)", re.IGNORECASE | re.DOTALL)
+# Thinking that is only announced in words, and the words that announce the answer after it.
+_THINKING_WORDS = re.compile(
+    r"^\W{0,10}(?:here(?: is|'s) my (?:thought process|thinking|reasoning)|thinking\.\.\."
+    r"|(?:thinking|reasoning|thought|analysis|chain[ -]of[ -]thought)(?: process)?\W{0,3}:)",
+    re.IGNORECASE,
+)
+_ANSWER_WORDS = re.compile(
+    r"^\W{0,10}(?:\.\.\.)?(?:here(?: is|'s) my (?:response|answer)|done thinking\."
+    r"|(?:my |the )?(?:answer|response|output|list|descriptors))[ \t*_]{0,5}(?::[*_]{0,3}|$)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_CHANNELS_STRIPPED = re.compile(r"^\s*analysis(?=[A-Z])(?P<thinking>.*?)(?:assistant\s?final|\Z)", re.DOTALL)
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]{0,80}<\|message\|>")
 _TURN_MARK = re.compile(
     r"<\|[^|<>\n]{1,40}\|>|<｜[^｜<>\n]{1,40}｜>|</?s>|</?(?:start|end)_of_turn>|\[/?INST\]"
@@ -35,9 +54,18 @@ _BREAK = re.compile(r"<br\s?/?>", re.IGNORECASE)
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _MARKS_STACKED = re.compile(r"([\u0300-\u036f]{3})[\u0300-\u036f]+")
 _SEPARATORS = str.maketrans({"、": ", ", "،": ", ", "؛": "; ", "。": ". ", "।": ". ", "’": "'", "‘": "'"})
-_NEXT_QUESTION = re.compile(r"^[^\S\n]*(?:Q|Question|User|Human)\s*:", re.IGNORECASE | re.MULTILINE)
+_NEXT_QUESTION = re.compile(
+    r"(?:^|(?<=[.!?]))[^\S\n]*[*_#>]{0,4}[^\S\n]*"
+    r"(?:(?:Q|Question|User|Human|Instruction|Input)(?:\s?\d{1,2})?[*_]{0,2}\s*:"
+    r"|(?:What|Which|How)\b[^?\n]{1,200}\?\s{0,3}[*_]{0,2}(?=A(?:nswer)?[*_]{0,2}\s*:))",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ITS_ANSWER = re.compile(r"(?:^|(?<=[?.!\s]))[*_#]{0,4}\s?(?:A|Answer|Response)[*_]{0,2}\s*:[*_]{0,2}")
 _FINAL = re.compile(
-    r"^\W{0,10}final (?:answer|list|response|output|descriptors)(?: is)?\W{0,4}[:\n]\W{0,4}", re.I | re.M
+    r"^[^\w\n]{0,10}(?:my |the )?final (?:\w{1,20} ){0,2}?"
+    r"(?:answer|list|response|output|descriptors|features|version)(?: is)?"
+    r"[*_`]{0,3}[ \t]*(?::[ \t]*[*_`]{0,3}|(?=\n))",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 _LATEX_COMMAND = re.compile(r"\\(?:textbf|textit|emph|text|mathbf|underline|boxed|textsf|texttt)\{([^{}]*)\}")
@@ -88,7 +116,8 @@ def without_markup(text: str) -> str:
 def _last_channel(text: str) -> str:
     channels = list(_CHANNEL.finditer(text))
     if not channels:
-        return text
+        stripped = _CHANNELS_STRIPPED.match(text)
+        return text[stripped.end() :] if stripped else text
     return "" if channels[-1][1] == "analysis" else text[channels[-1].end() :]
 
 
@@ -104,7 +133,19 @@ def _without_thinking(text: str) -> str:
             if not thinking:  # the block lost its start: all before was thinking
                 kept.clear()
             start, thinking = mark.end(), False
-    return "".join(kept) if thinking else "".join(kept) + text[start:]
+    return _announced_answer("".join(kept) if thinking else "".join(kept) + text[start:])
+
+
+def _announced_answer(text: str) -> str:
+    """What stands in the marks of an answer or after the words that announce it; all the text without any."""
+    if marks := list(_ANSWER_MARK.finditer(text)):
+        return text[marks[-1].end() :]
+    tagged = "\n".join(tag[2] for tag in _ANSWER_TAG.finditer(text))
+    if tagged.strip():
+        return tagged
+    thinking = _THINKING_WORDS.match(text)
+    answer = _ANSWER_WORDS.search(text, thinking.end()) if thinking else None
+    return text[answer.end() :] if answer else text
 
 
 def _one_turn(text: str) -> str:
@@ -138,8 +179,10 @@ def _plain_characters(text: str) -> str:
 
 def _without_questions(text: str) -> str:
     """What was answered, where the question was said again or a next one invented; what is called final."""
-    question = _NEXT_QUESTION.match(text)
-    text = text[question.end() :].partition("\n")[2] if question else text
+    if question := _NEXT_QUESTION.match(text):
+        asked = text[question.end() :]
+        answer = _ITS_ANSWER.search(asked)
+        text = asked[answer.end() :] if answer else asked.partition("\n")[2]
     following = _NEXT_QUESTION.search(text)
     text = text[: following.start()] if following else text
     before, final, after = text, None, ""

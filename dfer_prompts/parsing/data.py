@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from . import words
+from . import emotions, words
 
 _START = re.compile(r"\[(?=\s*(?:[\"'\[{]|\]\s*$))|\{(?=\s*[\"'])")
 _COMMENT = re.compile(r"(?<=[,\[{\"'])[ \t]*(?://|#)[^\n]*")
@@ -20,13 +20,15 @@ _ATTEMPTS = 8  # at texts that look like JSON and are not
 _DEEPEST = 5
 _NAMES = ("descriptor", "feature", "name", "text", "visual_feature", "cue", "sign", "visual_cue")
 _REGIONS = ("region", "facial_region", "area", "part", "location", "face_part", "facial_area")
+_CLASS_KEYS = ("emotion", "class", "class_name", "expression", "label", "category", "name")
 _DECODER = json.JSONDecoder()
 
 
-def items(text: str) -> list[str] | None:
+def items(text: str, class_name: str | None = None) -> list[str] | None:
     """The strings of all JSON lists and objects in the text, "label: value" where a key labels one.
 
-    None if there is no such thing; a value that the text's end cuts off is left out.
+    None if there is no such thing; a value that the text's end cuts off is left out, and so is what stands
+    under the key of another class than `class_name`.
     """
     found: list[str] | None = None
     position, failed = 0, 0
@@ -35,7 +37,7 @@ def items(text: str) -> list[str] | None:
         if value is None:
             position, failed = start.end(), failed + 1
             continue
-        found, position = [*(found or []), *_items(value, "", 0)], end
+        found, position = [*(found or []), *_items(_of_class(value, class_name, 0), "", 0)], end
     return found
 
 
@@ -56,6 +58,31 @@ def _read(text: str, start: int) -> tuple[Any, int]:
         if isinstance(value, list | dict):
             return value, start + len(written)
     return None, start
+
+
+def _of_class(value: Any, class_name: str | None, depth: int) -> Any:
+    """The value without keys and objects of other classes; all of it where no class was asked for."""
+    if class_name is None or depth > _DEEPEST:
+        return value
+    if isinstance(value, list):
+        kept = [each for each in value if not _is_object_of_another(each, class_name)]
+        return [_of_class(each, class_name, depth + 1) for each in kept or value]
+    if isinstance(value, dict):
+        return {
+            key: _of_class(each, class_name, depth + 1)
+            for key, each in value.items()
+            if isinstance(each, str)
+            or words.names_part(str(key))
+            or not emotions.is_about_another(str(key), class_name)
+        }
+    return value
+
+
+def _is_object_of_another(value: Any, class_name: str) -> bool:
+    if not isinstance(value, dict):
+        return False
+    named = [each for key, each in value.items() if str(key).lower() in _CLASS_KEYS and isinstance(each, str)]
+    return any(emotions.is_about_another(each, class_name) for each in named)
 
 
 def _python(text: str) -> Any:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from . import tables
+
 _SIGN = "[-*+•‣⁃◦▪▫●○·∙–—・➤➢►▶▸→⇒»✓✔☑■□◆◇★☆‐]"
 _BULLET = re.compile(
     r"^(?P<indent>\s*)(?:\*\*|__)?(?:"
@@ -28,21 +30,14 @@ _QUOTE = re.compile(r"^\s{0,3}>\s?")
 _EXPLANATION_BELOW = re.compile(r"^\s*:\s+(?=\S)")
 _LIST_ANNOUNCED = re.compile(r"^([^:]{1,200}:)\s+(\(?1[.)]\s.*)$")
 _SPEAKER = re.compile(r"^\s*(?:A|Answer|Assistant|Response|Output)\s*:\s*", re.IGNORECASE)
-_LETTERS_INSIDE = re.compile(r"\(([a-h]|i{1,3}|iv|vi{0,3})\)\s+")
+_MARK_INSIDE = re.compile(
+    r"(?:^|(?<=[\s,;.:]))(?:and\s+)?\(?(?P<mark>\d|[a-h]|i{1,3}|i?v|vi{1,3}|i?x)[.)]\s+", re.IGNORECASE
+)
+_MARKS = ("123456789", "abcdefgh", ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x"))
+_COMMENTED = re.compile(r"(?:ya?ml|toml|python|py|sh|bash|ini|conf)\s*$", re.IGNORECASE)
 _NUMBER_INSIDE = re.compile(r"(?:^|(?<=[\s,;.:]))(?:and\s+)?\(?\d{1,2}[.)]\s+")
 _BULLET_INSIDE = re.compile(r"\s+[•‣◦▪●○➤►▶■◆★*]\s+")
-_TABLE_RULE = re.compile(r"^\s*\|?[\s:|-]*-{2,}[\s:|-]*$")
 _LONG_LINE = 60  # characters; a shorter one was ended by its writer, not by the margin
-
-_REGION_COLUMN = re.compile(r"\b(?:regions?|areas?|parts?|locations?|zones?)\b", re.IGNORECASE)
-_FEATURE_COLUMN = re.compile(
-    r"\b(?:features?|cues?|descriptors?|signs?|movements?|appearance|changes?|characteristics?|states?|"
-    r"indicators?|observations?)\b",
-    re.IGNORECASE,
-)
-_EXPLANATION_COLUMN = re.compile(
-    r"\b(?:descriptions?|explanations?|meanings?|details?|interpretation|examples?)\b", re.IGNORECASE
-)
 
 
 Kind = Literal["title", "bullet", "plain"]
@@ -57,34 +52,58 @@ class Line:
     indent: int = 0
 
 
-def lines_of(text: str) -> list[Line]:
-    """All lines that say something, tables as items "first column: second column"."""
-    raw = [_QUOTE.sub("", line).expandtabs(4).rstrip() for line in text.splitlines()]
-    raw = [line for line in raw if not line.lstrip().startswith(("```", "~~~"))]
+def lines_of(text: str, class_name: str | None = None) -> list[Line]:
+    """All lines that say something, tables as items "first column: second column".
+
+    Of a table that compares classes, only what it says of `class_name` is taken.
+    """
+    raw = [_QUOTE.sub("", line).expandtabs(4).rstrip() for line in _without_fences(text.splitlines())]
     found: list[Line] = []
     index = 0
     while index < len(raw):
-        rows = _table(raw, index)
-        if rows:
-            columns = _columns(rows[0])
-            found += [Line("bullet", row) for cells in rows[1:] if (row := _row(columns, cells))]
-            index += len(rows) + (_is_rule(raw, index + 1))
+        table = tables.read(raw, index, class_name)
+        if table:
+            found += [Line("bullet", item) for item in table.items]
+            index += table.length
             continue
         line, follows = raw[index], index > 0 and bool(raw[index - 1].strip())
         index += 1
-        if line.strip() and not _TABLE_RULE.match(line) and not _continues(found, line, follows):
+        if line.strip() and not tables.is_rule(line) and not _continues(found, line, follows):
             found += (item for item in _line(line) if item.text.strip())
     return found
 
 
-def inside(text: str) -> list[str]:
-    """The items of a list that was written in one line with numbers, letters or bullets between."""
-    for pattern in (_BULLET_INSIDE, _NUMBER_INSIDE, _LETTERS_INSIDE):
-        # A capturing pattern would hand its letters over as parts.
+def _without_fences(lines: list[str]) -> Iterator[str]:
+    """The lines without those that open and close code, and without comments in it."""
+    in_code = False
+    for line in lines:
+        if line.lstrip().startswith(("```", "~~~")):
+            in_code = not in_code and _COMMENTED.search(line) is not None
+        elif not (in_code and line.lstrip().startswith("#")):
+            yield line
+
+
+def inside(text: str, *, begun: bool = False) -> list[str]:
+    """The items of a list that was written in one line with numbers, letters or bullets between.
+
+    `begun` says that the mark of the first item was removed.
+    """
+    for pattern in (_BULLET_INSIDE, _NUMBER_INSIDE):
         parts = [part.strip(" ,;") for part in pattern.sub("\0", text).split("\0")]
         if len(parts) > 2 or (len(parts) == 2 and not parts[0]):
             return [part for part in parts if part]
-    return [text]
+    return _between_marks(text, begun) if ")" in text or "." in text else [text]
+
+
+def _between_marks(text: str, begun: bool) -> list[str]:
+    """The items between consecutive numbers or letters: "a) smile lines b) raised cheeks"."""
+    found = list(_MARK_INSIDE.finditer(text))
+    marks = [mark["mark"].lower() for mark in found]
+    if len(marks) + begun < 2 or marks not in [list(run[begun : begun + len(marks)]) for run in _MARKS]:
+        return [text]
+    starts, ends = [0, *(mark.end() for mark in found)], [*(mark.start() for mark in found), len(text)]
+    parts = [text[start:end].strip(" ,;") for start, end in zip(starts, ends, strict=True)]
+    return [part for part in parts if part]
 
 
 def _line(line: str) -> Iterator[Line]:
@@ -99,9 +118,9 @@ def _line(line: str) -> Iterator[Line]:
         return
     marked, indent = _unmarked(line)
     if marked is not None:
-        yield from (Line("bullet", part, indent) for part in inside(marked))
+        yield from (Line("bullet", part, indent) for part in inside(marked, begun=True))
     elif line.count("|") > 1 and line.lstrip().startswith("|"):
-        yield Line("bullet", ": ".join(_cells(line)[:2]))
+        yield Line("bullet", ": ".join(tables.split_row(line)[:2]))
     elif line.strip() and not _EMPTY_BULLET.match(line):
         kind: Kind = "bullet" if _BULLET_INSIDE.search(line) else "plain"
         parts = inside(line.strip()) if kind == "bullet" else [line.strip()]
@@ -141,51 +160,3 @@ def _continues(found: list[Line], line: str, follows: bool) -> bool:
     kind: Kind = "bullet" if joint == ": " else last.kind
     found[-1] = replace(last, kind=kind, text=last.text + joint + _EXPLANATION_BELOW.sub("", line).strip())
     return True
-
-
-def _is_rule(raw: list[str], index: int) -> bool:
-    return index < len(raw) and "-" in raw[index] and bool(_TABLE_RULE.match(raw[index]))
-
-
-def _table(raw: list[str], start: int) -> list[list[str]]:
-    """The cells of the table that begins in this line, its header first; empty if none does."""
-    separator = next((sign for sign in "|\t," if sign in raw[start]), None)
-    if separator is None:
-        return []
-    header = _cells(raw[start], separator)
-    ruled = separator == "|" and _is_rule(raw, start + 1)
-    if not ruled and not (len(header) > 1 and all(map(_is_header, header))):
-        return []
-    rows = [header]
-    for line in raw[start + 1 + ruled :]:
-        cells = _cells(line, separator)
-        if separator not in line or (separator != "|" and len(cells) != len(header)):
-            break
-        rows.append(cells)
-    return rows if len(rows) > 1 else []
-
-
-def _cells(line: str, separator: str = "|") -> list[str]:
-    stripped = line.strip().strip("|") if separator == "|" else line
-    return [cell.strip() for cell in stripped.split(separator)]
-
-
-def _is_header(cell: str) -> bool:
-    name = cell.split()[-1] if cell[:1].isalpha() and len(cell.split()) < 3 else ""
-    return any(column.fullmatch(name) for column in (_REGION_COLUMN, _FEATURE_COLUMN, _EXPLANATION_COLUMN))
-
-
-def _columns(header: list[str]) -> list[int]:
-    """Which columns say a feature: the region's if there is one, then what is said of it."""
-    region = next((i for i, cell in enumerate(header) if _REGION_COLUMN.search(cell)), None)
-    others = [i for i in range(len(header)) if i != region]
-    feature = next((i for i in others if _FEATURE_COLUMN.search(header[i])), None)
-    explained = next((i for i in others if i != feature and _EXPLANATION_COLUMN.search(header[i])), None)
-    said = explained if feature is None else feature
-    if region is not None and said is not None:
-        return [region, said]
-    return [i for i in (feature, explained) if i is not None] or others[:2]
-
-
-def _row(columns: list[int], cells: list[str]) -> str:
-    return ": ".join(cells[i] for i in columns if i < len(cells) and cells[i].strip(" *_-"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from . import words
+from . import emotions, facs, words
 from .words import is_foreign, is_state, names_face, region, without_conjunction
 
 LONGEST = 120  # characters; CLIP reads 77 tokens of a whole description, so a longer descriptor is prose
@@ -29,7 +29,23 @@ _CONTRAST = re.compile(
     re.IGNORECASE,
 )
 _CONTRAST_BEFORE = re.compile(
-    r"^(?:unlike|in contrast (?:to|with)|compared (?:to|with)|as opposed to)\s[^,]{1,60},\s+", re.IGNORECASE
+    r"^(?:unlike|in contrast (?:to|with)|compared (?:to|with)|as opposed to)\s[^,]{1,60}"
+    r"(?:,\s+(?:where|which|whose|in which)\s[^,]{1,80})?,\s+",
+    re.IGNORECASE,
+)
+_COMPARED = re.compile(
+    r",\s+(?:unlike|in contrast (?:to|with)|compared (?:to|with)|as opposed to|whereas|different from)\b.*$"
+    r"|\s+than (?:in|with|for) [\w ]{1,30}$",
+    re.IGNORECASE,
+)
+_CIRCUMSTANCE = re.compile(
+    r"^(?:(?P<when>as|when|while|once|after|if)|in|at|on|during|by|over|throughout|towards?|upon|before|with)"
+    r"\s+(?P<clause>[^,;:]{1,60}),\s+(?=\S+\s+\S)",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(
+    r",?\s+(?:(?:when|whenever|if|until|while|whereas)\s+|(?:as|once)\s+(?=(?:the|their|his|her|its|both)\s))",
+    re.IGNORECASE,
 )
 _OPENING = re.compile(
     r"^(?:(?:first|second|third|last|final|additional)(?:ly)?|fourth|fifth|sixth|next|then|also|in addition|"
@@ -42,7 +58,7 @@ _HEDGE = re.compile(
     r",?\s+(?=\S+\s+\S)",
     re.IGNORECASE,
 )
-_NOUNS = rf"{words.PARTS}|{words.SIGNS}|corners?|edges?|sides?|ends?"
+_NOUNS = rf"{words.PARTS}|{words.SIGNS}|corners?|edges?|sides?|ends?|parts?|tips?|halves|half|bridge"
 _SUBJECT = re.compile(
     r"^(?:(?:the|their|his|her|its|both|a|an)\s+)?"
     rf"((?:[\w'-]+\s+){{0,2}}?(?:{_NOUNS})"
@@ -52,17 +68,27 @@ _SUBJECT = re.compile(
     re.IGNORECASE,
 )
 _DETERMINER = re.compile(r"^(?:the|their|his|her)\s+(?!(?:face|look|expression) of)(?=\S+\s)", re.IGNORECASE)
-_BELONGS = re.compile(r",\s+(with|showing|revealing|exposing|baring|displaying)\s")
+_BELONGS = re.compile(r",\s+(with|showing|revealing|exposing|baring|displaying|looking|but|yet)\s")
 _RELATIVE = re.compile(r"\s+(?:that|which) (?:is|are)\s")
 _EXPLANATION = re.compile(
-    r"(?:,?\s+(?:which|indicating|suggesting|conveying|signal+ing|reflecting|expressing|as if)\b"
+    r"(?:,?\s+(?:which|so that|such that|indicating|suggesting|conveying|signal+ing|reflecting|expressing|"
+    r"as if)\b"
     r"|,\s+(?:often|sometimes|usually|typically|possibly|perhaps|especially|particularly|creating|giving|"
     r"making|forming|resulting|leading|causing|producing|due|because|so|like|may|can)\b).*$",
     re.IGNORECASE,
 )
-_ASIDE = re.compile(r"\([^()]*\)|\[(?:AU)?\s?\d+\]|\([^()]*$", re.IGNORECASE)
-_CODE = re.compile(r"\bAUs?\s?\d{1,2}[A-E]?(?:\s*(?:[+,&/]|and)\s*(?:AU\s?)?\d{1,2}[A-E]?\b)*")
+_ASIDE = re.compile(  # brackets and braces that no colon comes before hold no list
+    r"\([^()]*\)|\([^()]*$|\[(?:AU)?\s?\d+\]"
+    r"|(?<=[\w.,;'\")])\s*(?:\[[^\[\]]*(?:\]|$)|\{[^{}]*(?:\}|$))",
+    re.IGNORECASE,
+)
+_CLASS_LABEL = re.compile(r"emotion|expression|class|category|label", re.IGNORECASE)
+_MAY_BE_ASIDE = frozenset("()[]{}#/")
+_BRACKET = re.compile(r"[\[\]{}]")
+_COMMENT = re.compile(r"\s(?:#|//)\s.*$")
+_MAY_EMPHASISE = frozenset("*`~_")
 _EMPHASIS = re.compile(r"[*`~]+|(?<!\w)_+|_+(?!\w)")
+_SPACE_BEFORE = re.compile(r"\s+([,.;:])")
 _UNWANTED = re.compile(r"[^\w\s,.;:'%/&+!?°-]|[_\d]{5,}|_")
 _ENDS_OPEN = re.compile(
     r"\b(?:a|an|the|and|or|with|of|into|between|his|her|their|its|is|are|that|which|from|for|as)$",
@@ -70,8 +96,18 @@ _ENDS_OPEN = re.compile(
 )
 _LEFT_OVER = re.compile(r"[,;]\s+(?:and|or)$", re.IGNORECASE)
 _OTHER_AND = re.compile(r"\s+(?:y|e|et|und|и)\s+", re.IGNORECASE)
-_QUALIFIES = re.compile(r"\w+ly|upper|inner|outer|both")
+_UNPLACED = re.compile(  # "wrinkles in the center": of what, only the heading says
+    r"^(?:wrinkles|lines|creases|furrows|dimples)\s+(?:in|at|on|across|near|along)\s", re.IGNORECASE
+)
+_QUALIFIES = re.compile(r"\w+ly|upper|inner|outer|both|one|single|half|very|quite")
+_PLACE = re.compile(r"corners?|edges?|sides?|ends?|tips?|halves", re.IGNORECASE)
+_PART_END = re.compile(r"[;,]")
 _LIST_SIGN = re.compile(r"[;,]|\s[–—/|]\s")
+
+
+def is_phase(text: str) -> bool:
+    """Whether the text is the name of a phase of an expression: "Onset", "At the apex"."""
+    return bool(_PHASE.fullmatch(text.strip()))
 
 
 def talks(text: str) -> bool:
@@ -81,31 +117,47 @@ def talks(text: str) -> bool:
 
 def without_emphasis(text: str) -> str:
     """The text without Markdown's bold, italics and code marks."""
-    return _EMPHASIS.sub("", text)
+    return _EMPHASIS.sub("", text) if _MAY_EMPHASISE.intersection(text) else text
 
 
-def from_item(text: str, under: str | None = None) -> list[str]:
+def from_item(text: str, under: str | None = None, class_name: str | None = None) -> list[str]:
     """The descriptors of one list item; `under` is the facial region whose heading it stands below.
 
     A label is the feature when a sentence explains it ("Furrowed brow: The eyebrows are drawn together.");
-    a label that only names a region gives way to the text after it ("Eyes: narrowed" is "eyes narrowed").
+    a label that only names a region gives way to the text after it ("Eyes: narrowed" is "eyes narrowed"), and
+    so does the name of an action unit. What is said of other classes than `class_name` is left out.
     """
+    coded = bool(facs.CODE.search(text))
     text = _bare(text)
+    if facs.names_muscle(text):
+        text = facs.without_muscles(text)
+        if not names_face(text):
+            return []
     pieces = _NEXT_LABEL.split(text) if text.count(":") > 1 else [text]
-    if len(pieces) > 1:
-        return [descriptor for piece in pieces for descriptor in _from_labelled(piece, under)]
-    return _from_labelled(text, under)
+    return [
+        descriptor
+        for piece in pieces
+        for descriptor in _from_labelled(piece, under, coded=coded, class_name=class_name)
+    ]
+
+
+def only_names_unit(text: str) -> bool:
+    """Whether an item holds nothing but codes and names of action units: "**AU4 (Brow Lowerer)**"."""
+    named = facs.CODE.sub(" ", without_emphasis(text))
+    coded = named != without_emphasis(text)
+    name = " ".join(re.sub(r"[^\w\s]", " ", named).split())
+    return (coded and not name) or facs.is_unit_name(name, beside_code=coded)
 
 
 def is_labelled(text: str) -> bool:
     """Whether a facial region, or a phase in time, stands before what is said of it."""
     labelled = _LABEL.match(_bare(text))
-    return bool(labelled and (region(labelled[1]) or _PHASE.fullmatch(labelled[1].strip())))
+    return bool(labelled and (region(labelled[1]) or is_phase(labelled[1])))
 
 
 def from_list(sentence: str) -> list[str]:
     """The descriptors of a sentence that lists them: "a smiling mouth, raised cheeks, and arched brows."."""
-    listed = _EXPLANATION.sub("", _glue(_bare(sentence)))
+    listed = "; ".join(_clauses(_EXPLANATION.sub("", _glue(_bare(sentence)))))
     if listed.count(" - ") > 1:  # one is a dash, more are bullets
         listed = listed.replace(" - ", "; ")
     parts = [part.strip() for part in _LIST_SIGN.split(listed) if part.strip()]
@@ -124,7 +176,7 @@ def tidy(text: str) -> list[str]:
     """The descriptor without markup, control characters and closing punctuation; none if nothing is left."""
     printable = text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
     kept = " ".join(_UNWANTED.sub(_marks_stay, printable).split())
-    kept = re.sub(r"\s+([,.;:])", r"\1", kept).strip(" ,.;:!?'-/&+")
+    kept = _SPACE_BEFORE.sub(r"\1", kept).strip(" ,.;:!?'-/&+")
     letters = sum(map(str.isalpha, kept))
     if len(kept) > LONGEST or letters < (3 if kept.isascii() else 2) or _ENDS_OPEN.search(kept):
         return []
@@ -146,41 +198,86 @@ def _marks_stay(found: re.Match[str]) -> str:
 
 
 def _bare(text: str) -> str:
-    text = _CODE.sub(" ", _ASIDE.sub(" ", without_emphasis(text))).strip(" \t,;:–—-")
+    text = without_emphasis(text)
+    if _MAY_BE_ASIDE.intersection(text):
+        text = _BRACKET.sub(" ", _ASIDE.sub(" ", _COMMENT.sub("", text)))
+    text = text.replace(" -- ", " – ")
+    text = facs.CODE.sub(" ", text).strip(" \t,;:–—-")
     text = _LEFT_OVER.sub("", text)
-    return _HEDGE.sub("", _CONTRAST_BEFORE.sub("", _OPENING.sub("", text)))
+    text = _COMPARED.sub("", _CONTRAST_BEFORE.sub("", _OPENING.sub("", text)))
+    return _HEDGE.sub("", emotions.without_opening(without_circumstance(text)))
 
 
-def _from_labelled(text: str, under: str | None) -> list[str]:
+def without_circumstance(text: str) -> str:
+    """ "In surprise, the jaw drops" -> "the jaw drops"; "As the lips part, ..." shows something and stays."""
+    circumstance = _CIRCUMSTANCE.match(text)
+    if circumstance is None:
+        return text
+    clause, rest = circumstance["clause"], text[circumstance.end() :]
+    if not words.names_part(clause):
+        return rest if names_face(rest) else text
+    return f"{clause}, {rest}" if circumstance["when"] else text
+
+
+def _from_labelled(text: str, under: str | None, *, coded: bool, class_name: str | None) -> list[str]:
     labelled = _LABEL.match(text)
     if labelled is None:
         return _features(text.rstrip(": "), under)
     label, value = labelled[1].strip(), labelled[2]
+    if _says_nothing_seen(label, value, class_name):
+        return []
     named = region(label)
     if named is not None:
-        sentences = [s for i, s in enumerate(SENTENCE_END.split(value)) if not i or names_face(s)]
-        return [descriptor for sentence in sentences for descriptor in _features(sentence, named)]
-    if _PHASE.fullmatch(label) or _CONTRAST.match(label):
+        return _said_of(value, named)
+    if facs.is_unit_name(label, beside_code=coded):
+        if seen := [each for each in _said_of(value, under) if words.names_part(each)]:
+            return seen
+    elif not _is_feature_label(label, value):
         return _features(value, under)
+    return tidy(_with_region(label, under))
+
+
+def _is_feature_label(label: str, value: str) -> bool:
+    """Whether the label is the feature and the value explains it."""
+    if is_phase(label) or _CONTRAST.match(label):
+        return False
     if names_face(label) and not words.is_title(label):
-        return tidy(_with_region(label, under))
-    if _explains(value) and (" " in label or not names_face(value)):
-        return tidy(_with_region(label, under))
-    return _features(value, under)
+        return True
+    return _explains(value) and (" " in label or not names_face(value))
+
+
+def _says_nothing_seen(label: str, value: str, class_name: str | None) -> bool:
+    """Whether the label announces a code, a muscle, or another class, or the value is only a class's name."""
+    if facs.is_remark(label) or (_CLASS_LABEL.fullmatch(label) and emotions.is_emotion(value)):
+        return True
+    return not words.names_part(label) and emotions.is_about_another(label, class_name)
+
+
+def _said_of(value: str, under: str | None) -> list[str]:
+    """The features of the value's first sentence, and of the others that name a part of the face."""
+    sentences = [each for i, each in enumerate(SENTENCE_END.split(value)) if not i or names_face(each)]
+    return [descriptor for sentence in sentences for descriptor in _features(sentence, under)]
 
 
 def _features(text: str, under: str | None) -> list[str]:
-    text = _EXPLANATION.sub("", _glue(text))
-    parts = [without_conjunction(part.strip()) for part in re.split(r"[;,]", text) if part.strip()]
+    text = "; ".join(_clauses(_EXPLANATION.sub("", _glue(text))))
+    parts = [without_conjunction(part.strip()) for part in _PART_END.split(text) if part.strip()]
     if under is None and not (all(map(names_face, parts)) or is_foreign(text)):
         parts = [text]
-    if under is None:
-        parts = _parted(parts)
+    parts = _parted(parts) if under is None else _with_adjectives(parts, under)
     return [
         descriptor
         for part in parts
         for descriptor in tidy(_with_region(_without_subject(part.strip()), under))
     ]
+
+
+def _clauses(text: str) -> list[str]:
+    """ "the eyes narrow while the lids tense" as two, and without "when angry"."""
+    first, *others = _CLAUSE.split(text)
+    if not names_face(first):
+        return [text]
+    return [first, *(clause for clause in others if words.names_part(clause))]
 
 
 def _parted(parts: list[str]) -> list[str]:
@@ -208,13 +305,17 @@ def _is_feature(phrase: str) -> bool:
 def _with_region(phrase: str, under: str | None) -> str:
     """Below "Eyes", "wide open" says what the eyes are, and "intense stare" stands for itself."""
     spoken = phrase.lower().split()
-    if under is None or not spoken or names_face(_PREPOSITION.split(phrase)[0]):
+    if under is None or not spoken:
         return phrase
+    if names_face(_PREPOSITION.split(phrase)[0]):
+        unplaced = _UNPLACED.match(phrase) and not words.names_part(_UNPLACED.sub("", phrase))
+        return f"{under} {phrase[0].lower()}{phrase[1:]}" if unplaced else phrase
     if not words.in_english(under) or is_foreign(phrase):
         return f"{under}{'' if _writes_unspaced(under) else ' '}{phrase}"
     described = next((word for word in spoken if not _QUALIFIES.fullmatch(word)), spoken[0]).strip(",")
     whole = " of " not in phrase or not names_face(phrase)
-    incomplete = is_state(described) or (whole and described in ("corners", "edges", "sides"))
+    alone = len(spoken) == 1 and words.is_adjective(spoken[0])
+    incomplete = alone or is_state(described) or (whole and bool(_PLACE.fullmatch(described)))
     return f"{under} {phrase[0].lower()}{phrase[1:]}" if incomplete else phrase
 
 
@@ -240,6 +341,24 @@ def _join_adjectives(parts: list[str]) -> list[str]:
             joined.append(waiting + part)
             waiting = ""
     return joined
+
+
+def _with_adjectives(parts: list[str], under: str) -> list[str]:
+    """ "Hard", "fixed stare" below "Eyes" are one feature, "Raised", "curved" below "Eyebrows" are two."""
+    joined: list[str] = []
+    for part in parts:
+        spoken = part.split()
+        described = len(spoken) > 1 and words.is_noun_of(spoken[-1].strip("."), under)
+        if joined and described and not names_face(spoken[0]) and _is_lone_adjective(joined[-1]):
+            joined[-1] += f", {part}"
+        else:
+            joined.append(part)
+    return joined
+
+
+def _is_lone_adjective(text: str) -> bool:
+    *lonely, last = text.split(", ")
+    return last.isascii() and last.replace("-", "").isalpha() and not names_face(text) and len(lonely) < 3
 
 
 def _glue(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 PARTS = (
     r"eyes?|eyebrows?|brows?|eyelids?|lids?|eyelash(?:es)?|lash(?:es)?|pupils?|iris|irises|sclera|mouth|lips?|"
@@ -10,7 +11,7 @@ PARTS = (
     r"head|neck|throat|skin|muscles?|temples?|ears?|shoulders?"
 )
 SIGNS = (
-    r"gaze|stare|glare|look|squint|smiles?|grin|frown|sneer|smirk|pout|grimace|tears?|wrinkles?|creases?|lines?|"
+    r"gaze|stare|glare|glances?|look|squint|smiles?|grin|frown|sneer|smirk|pout|grimace|tears?|wrinkles?|creases?|lines?|"
     r"furrows?|crow's|expression|complexion|blush|sweat|dimpling|dilation|posture|blinking"
 )
 _AROUND = (  # words that may stand beside a region in a label without making a feature of it
@@ -20,8 +21,17 @@ _AROUND = (  # words that may stand beside a region in a label without making a 
 _STATES = (  # what a part of the face can be, beside participles
     r"open|wide|narrow|closed|shut|tight|tense|loose|soft|hard|blank|dull|watery|teary|moist|downward|upward|"
     r"droopy|puffy|glassy|shiny|straight|flat|still|neutral|dark|bright|low|high|lower|thin|firm|red|pale|agape|"
-    r"ajar|slack|smooth|up|down|\w+ed|\w+ing|\w+wn"
+    r"ajar|slack|smooth|square|round|oval|taut|stiff|rigid|limp|uneven|symmetrical|asymmetrical|up|down|\w+ed|\w+ing|\w+wn"
 )
+_FAMILIES = (  # parts and signs that a heading of one of them covers
+    r"eyes?|eyelids?|lids?|pupils?|gaze|stare|glare|glances?|look|squint|lash(?:es)?",
+    r"mouth|lips?|teeth|smiles?|grin|frown|sneer|smirk|pout|grimace",
+    r"eyebrows?|brows?|frown",
+    r"nose|nostrils?",
+    r"cheeks?|cheekbones?|dimples?",
+    r"faces?|facial|expression|look|skin|complexion|head",
+)
+_SHAPES = r"shape|form|line|curve|arch|position|appearance|opening|contour"
 _SIDES = ("upper", "lower", "inner", "outer", "and", "or")
 _PLURALS = {name: f"{name}s" for name in ("eye", "eyebrow", "brow", "lip", "cheek", "nostril", "eyelid")}
 _SPACED = {  # parts of the face in languages that put spaces between words
@@ -58,6 +68,9 @@ _FOREIGN_REGION = re.compile(
 )
 _REGION_WORD = re.compile(rf"(?:{PARTS}|{_AROUND}|gaze|complexion|posture)", re.IGNORECASE)
 _PART_WORD = re.compile(rf"{PARTS}|gaze|complexion|posture", re.IGNORECASE)
+_FAMILY = tuple(re.compile(rf"(?:{family})", re.IGNORECASE) for family in _FAMILIES)
+_SHAPE = re.compile(rf"(?:{_SHAPES})", re.IGNORECASE)
+_ADJECTIVE = re.compile(r"\w{2,}(?:y|ful|less|ous|ish|ive|ic|al|ate)", re.IGNORECASE)
 _STATE = re.compile(rf"(?:{_STATES})", re.IGNORECASE)
 _NOT_WORDS = re.compile(r"[^\w\s/&,:.'-]")
 _CONJUNCTION = re.compile(r"^(?:and|or|as well as|plus)\s+", re.IGNORECASE)
@@ -85,6 +98,7 @@ def is_remark(label: str) -> bool:
     return bool(_REMARK.fullmatch(label.strip()))
 
 
+@lru_cache(maxsize=256)  # the strings of one answer are looked at several times
 def names_face(text: str) -> bool:
     """Whether a part of the face, or a sign on it such as tears, is named."""
     return bool(_FACE_WORD.search(text) or _FOREIGN_FACE_WORD.search(text))
@@ -93,6 +107,19 @@ def names_face(text: str) -> bool:
 def is_state(word: str) -> bool:
     """Whether a word says what a part of the face is: "open", "raised"."""
     return bool(_STATE.fullmatch(word))
+
+
+def is_adjective(word: str) -> bool:
+    """Whether a word that stands alone is a state or ends like an adjective: "sweaty", "symmetrical"."""
+    return is_state(word) or bool(_ADJECTIVE.fullmatch(word))
+
+
+def is_noun_of(word: str, region: str) -> bool:
+    """Whether a noun is the region itself, a part or a sign of it, or a shape: "stare" of "eyes"."""
+    if _SHAPE.fullmatch(word):
+        return True
+    names = region.split()
+    return any(family.fullmatch(word) and any(map(family.fullmatch, names)) for family in _FAMILY)
 
 
 def names_part(text: str) -> bool:
@@ -115,13 +142,14 @@ def without_conjunction(text: str) -> str:
     return _CONJUNCTION.sub("", text)
 
 
+@lru_cache(maxsize=256)
 def region(label: str) -> str | None:
     """The facial region that is all a label or heading names: "Eye Position" -> "eyes"; otherwise None."""
     if len(label) > 80:
         return None
     plain = _NOT_WORDS.sub(" ", label).strip(" :.")
-    words = re.sub(r"[/&,]", " and ", plain).lower().split()
-    if not words or len(words) > 6:
+    words = plain.replace("/", " and ").replace("&", " and ").replace(",", " and ").lower().split()
+    if not words or len(words) > 6 or (words[-1] == "lower" and "(" not in label):  # "the brows lower"
         return None
     if not all(map(_REGION_WORD.fullmatch, words)):
         foreign = _FOREIGN_REGION.fullmatch(plain)

@@ -154,6 +154,18 @@ def test_an_answer_without_usage_is_an_answer(endpoint: FakeEndpoint, workspace:
     assert descriptors(outcome, "anger") == [("raised brows", 1)]
 
 
+def test_what_an_answer_says_of_other_classes_is_not_read(
+    endpoint: FakeEndpoint, workspace: Workspace
+) -> None:
+    table = (
+        "| Region | Fear | Anger |\n|---|---|---|\n| Eyes | wide | glaring |\n| Lips | stretched | pressed |"
+    )
+    endpoint.script = lambda body, earlier: Reply(completion(table)) if is_about(body, "anger") else None
+    for _ in range(2):  # asked, and read again from the store
+        outcome = run(endpoint, workspace, samples=1, top_k=2)
+        assert descriptors(outcome, "anger") == [("eyes glaring", 1), ("lips pressed", 1)]
+
+
 def test_a_short_class_is_named_with_what_it_has(endpoint: FakeEndpoint, workspace: Workspace) -> None:
     endpoint.script = lambda body, earlier: (
         Reply(completion("- raised brows\n- wide eyes")) if is_about(body, "fear") else None

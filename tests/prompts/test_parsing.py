@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -62,6 +63,15 @@ WORDS = [
         "फैली हुई",
         "😠",
     ),
+    *(
+        "AU4 (Brow Lowerer)",
+        " by the frontalis",
+        "Fear: ",
+        "| Fear | Anger |\n",
+        "In fear the ",
+        "while the ",
+    ),
+    *("[aside]", "{aside}", " # remark", "<|end_of_thought|>", "<|START_THINKING|>", "Final list:\n", "b) "),
     *("\x1b[31m", "\u200b", "\x00", "&lt;b&gt;", "\u0301" * 9, "\u2028", "<|im_end|>", "http://x.y"),
 ]
 ANY_TEXT = st.lists(st.sampled_from(LAYOUT + DATA + WORDS) | st.text(max_size=12), max_size=25).map("".join)
@@ -109,6 +119,21 @@ HOSTILE = [
             "| a | b |\n",
             "AU1+AU2, ",
             "here is features ",
+            "AU1 + AU2 (",
+            "by the frontalis, ",
+            "as the mouth ",
+            "in fear the ",
+            "fear shows ",
+            "a) b) ",
+            "raised # ",
+            "word [",
+            "word {",
+            "| fear | eyes |\n",
+            "<|begin_of_thought|>",
+            "<answer>",
+            "What is a feature",
+            "final the final ",
+            "analysisA assistant",
         )
     ),
     *(
@@ -127,21 +152,21 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("case", ANSWERS, ids=[case["about"] for case in ANSWERS])
-def test_answer_is_read_as_a_careful_person_would(case: dict[str, object]) -> None:
-    assert parse_answer(str(case["answer"])) == case["descriptors"]
+def test_answer_is_read_as_a_careful_person_would(case: dict[str, Any]) -> None:
+    assert parse_answer(str(case["answer"]), case.get("class")) == case["descriptors"]
 
 
 @settings(max_examples=400, deadline=None)
 @given(ANY_TEXT)
 def test_any_text_gives_clean_descriptors(text: str) -> None:
-    found = parse_answer(text)
+    found = parse_answer(text, "anger")
     for descriptor in found:
         assert 1 <= len(descriptor) <= 120
         assert descriptor == descriptor.strip()
         assert descriptor.isprintable()
         assert not set(descriptor) & set('*`#<>|[]{}_"\\')
     assert len({descriptor.casefold() for descriptor in found}) == len(found)
-    assert parse_answer(text) == found
+    assert parse_answer(text, "anger") == found
 
 
 @settings(max_examples=400, deadline=None)
@@ -156,6 +181,42 @@ def test_a_list_of_what_was_read_gives_it_back(case: dict[str, object]) -> None:
     descriptors = case["descriptors"]
     assert isinstance(descriptors, list)
     assert parse_answer("\n".join(f"{i}. {each}" for i, each in enumerate(descriptors, 1))) == descriptors
+
+
+OF_TWO_CLASSES = [
+    "| Region | Fear | Anger |\n|---|---|---|\n| Eyes | wide | glaring |",
+    "| Emotion | Eyes | Nose |\n|---|---|---|\n| Fear | wide | |\n| Anger | glaring | |",
+    '{"fear": {"eyes": "wide"}, "anger": {"eyes": "glaring"}}',
+    '[{"emotion": "fear", "features": ["eyes wide"]}, {"emotion": "anger", "features": ["eyes glaring"]}]',
+    "**Fear**\n- Eyes wide\n\n**Anger**\n- Eyes glaring",
+    "- Fear:\n  - Eyes wide\n- Anger:\n  - Eyes glaring",
+    "Fear: eyes wide\nAnger: eyes glaring",
+    "Emotion: fear\nFeatures: eyes wide\n\nEmotion: anger\nFeatures: eyes glaring",
+    "In fear, the eyes are wide. In anger, the eyes are glaring.",
+]
+
+
+@pytest.mark.parametrize("answer", OF_TWO_CLASSES)
+@pytest.mark.parametrize(
+    ("class_name", "descriptor"),
+    [("fear", "eyes wide"), ("Fearful", "eyes wide"), ("anger", "eyes glaring"), ("Angry", "eyes glaring")],
+)
+def test_only_what_is_said_of_the_class_is_read(answer: str, class_name: str, descriptor: str) -> None:
+    assert parse_answer(answer, class_name) == [descriptor]
+
+
+@pytest.mark.parametrize(
+    ("answer", "class_name"),
+    [
+        ("despair, grief, sorrow, misery", "sadness"),
+        ("- a frightened look\n- raised brows\n- a sad mouth", "surprise"),
+        ("**vs. fear:** curved brows\n**vs. joy:** relaxed lips\n", "surprise"),
+        ("- Fear: wide eyes\n- Disgust: a wrinkled nose", "fear_disgust"),
+        ("- Fear: wide eyes", "boredom and fear"),
+    ],
+)
+def test_words_of_other_classes_alone_take_nothing_away(answer: str, class_name: str) -> None:
+    assert parse_answer(answer, class_name) == parse_answer(answer)
 
 
 def test_the_papers_sentences_are_read_back() -> None:
@@ -182,7 +243,7 @@ def test_a_long_run_of_one_character_does_not_hold_the_parser_up(run: str) -> No
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("text", HOSTILE, ids=[f"{text[:12]!r} x {len(text)}" for text in HOSTILE])
 def test_no_text_holds_the_parser_up(text: str) -> None:
-    assert all(len(descriptor) <= 120 for descriptor in parse_answer(text))
+    assert all(len(descriptor) <= 120 for descriptor in parse_answer(text, "fear"))
 
 
 def test_an_answer_after_long_thinking_is_read() -> None:

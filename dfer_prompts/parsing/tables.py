@@ -1,0 +1,137 @@
+"""The tables of an answer: which columns and rows say features of the class that was asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from . import emotions, words
+from .phrases import is_phase, without_emphasis
+
+_RULE = re.compile(r"^\s*\|?[\s:|-]*-{2,}[\s:|-]*$")
+_REGION_COLUMN = re.compile(r"\b(?:regions?|areas?|parts?|locations?|zones?)\b", re.IGNORECASE)
+_FEATURE_COLUMN = re.compile(
+    r"\b(?:features?|cues?|descriptors?|signs?|movements?|appearance|changes?|characteristics?|states?|"
+    r"indicators?|observations?)\b",
+    re.IGNORECASE,
+)
+_EXPLANATION_COLUMN = re.compile(
+    r"\b(?:descriptions?|explanations?|meanings?|details?|interpretation|examples?)\b", re.IGNORECASE
+)
+_CLASS_COLUMN = re.compile(r"emotions?|class|expressions?", re.IGNORECASE)
+_REMARK_COLUMN = re.compile(  # nothing in such a column is seen
+    r"#|no\.?|nr\.?|index|rank|ids?|(?:facs )?(?:aus?|codes?|action units?)|facs.*|.*\bmuscles?\b.*|"
+    r"why\b.*|.*\breasons?\b.*|importance|reliability|strength|intensity|confidence|frequency|notes?|class|emotions?|expressions?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The features of a table, "region: feature" where a column has the region, and its number of lines."""
+
+    items: list[str]
+    length: int
+
+
+def is_rule(line: str) -> bool:
+    """Whether the line is the rule below a table's header."""
+    return bool(_RULE.match(line))
+
+
+def split_row(line: str, separator: str = "|") -> list[str]:
+    """The cells of a row."""
+    stripped = line.strip().strip("|") if separator == "|" else line
+    return [cell.strip() for cell in stripped.split(separator)]
+
+
+def read(lines: Sequence[str], start: int, class_name: str | None) -> Table | None:
+    """The table that begins in this line; None if none does."""
+    rows, ruled = _rows(lines, start)
+    if not rows:
+        return None
+    header, *body = [[without_emphasis(cell).strip() for cell in row] for row in rows]
+    return Table(_items(header, _of_class(header, body, class_name), class_name), len(rows) + ruled)
+
+
+def _rows(lines: Sequence[str], start: int) -> tuple[list[list[str]], bool]:
+    """The cells of all rows, the header's first, and whether a rule follows it."""
+    separator = next((sign for sign in "|\t," if sign in lines[start]), None)
+    if separator is None:
+        return [], False
+    header = split_row(lines[start], separator)
+    ruled = (
+        separator == "|" and start + 1 < len(lines) and "-" in lines[start + 1] and is_rule(lines[start + 1])
+    )
+    named = any(map(_is_header, header)) and all(_is_header(cell) or words.region(cell) for cell in header)
+    if not ruled and not (len(header) > 1 and named):
+        return [], False
+    rows = [header]
+    for line in lines[start + 1 + ruled :]:
+        cells = split_row(line, separator)
+        if separator not in line or (separator != "|" and len(cells) != len(header)):
+            break
+        rows.append(cells)
+    return (rows, ruled) if len(rows) > 1 else ([], False)
+
+
+def _is_header(cell: str) -> bool:
+    name = cell.split()[-1] if cell[:1].isalpha() and len(cell.split()) < 3 else ""
+    columns = (_REGION_COLUMN, _FEATURE_COLUMN, _EXPLANATION_COLUMN, _CLASS_COLUMN)
+    return any(column.fullmatch(name) for column in columns)
+
+
+def _of_class(header: list[str], body: list[list[str]], class_name: str | None) -> list[list[str]]:
+    """The rows of the class, where a column names classes and the class is among them."""
+    for column in range(len(header)):
+        cells = [row[column] if column < len(row) else "" for row in body]
+        own = [emotions.names_class(cell, class_name) for cell in cells]
+        others = [emotions.is_about_another(cell, class_name) for cell in cells]
+        if any(own) and all(
+            mine or other or not cell for mine, other, cell in zip(own, others, cells, strict=True)
+        ):
+            return [row for row, other in zip(body, others, strict=True) if not other]
+    return body
+
+
+def _items(header: list[str], body: list[list[str]], class_name: str | None) -> list[str]:
+    """What the rows say, "region: feature" where the table has the region."""
+    of_region = [i for i, cell in enumerate(header) if words.region(cell) and not _REGION_COLUMN.search(cell)]
+    if len(of_region) > 1:  # a column per region
+        pairs = [[header[i], row[i]] for row in body for i in of_region if i < len(row)]
+    else:
+        columns = _columns(header, body, class_name)
+        pairs = [[row[i] for i in each if i < len(row)] for row in body for each in columns]
+    said = ([cell for cell in pair if cell.strip(" *_-–—")] for pair in pairs)
+    return [": ".join(cells) for cells in said if cells]
+
+
+def _columns(header: list[str], body: list[list[str]], class_name: str | None) -> list[list[int]]:
+    """The columns whose cells are joined to an item, for each item of a row."""
+    names = range(len(header))
+    region = next((i for i in names if _REGION_COLUMN.search(header[i])), None)
+    if region is None:
+        region = next((i for i in names if _holds_regions([row[i] for row in body if i < len(row)])), None)
+    others = [i for i in names if i != region]
+    phases = [i for i in others if is_phase(header[i])]
+    own = [i for i in others if emotions.names_class(header[i], class_name)]
+    if region is not None and (len(phases) > 1 or own):
+        return [[region, i] for i in (own or phases)]
+    return [_feature_columns(header, region, others)]
+
+
+def _feature_columns(header: list[str], region: int | None, others: list[int]) -> list[int]:
+    """The region's column if there is one and the feature's, or else the feature's and its explanation's."""
+    feature = next((i for i in others if _FEATURE_COLUMN.search(header[i])), None)
+    explained = next((i for i in others if i != feature and _EXPLANATION_COLUMN.search(header[i])), None)
+    said = explained if feature is None else feature
+    seen = [i for i in others if not _REMARK_COLUMN.fullmatch(header[i])]
+    if region is not None:
+        said = said if said is not None else next(iter(seen), None)
+        return [region, said] if said is not None else [region]
+    return [i for i in (feature, explained) if i is not None] or (seen or others)[:2]
+
+
+def _holds_regions(cells: list[str]) -> bool:
+    return len(cells) > 1 and all(map(words.region, cells))
