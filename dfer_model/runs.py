@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from .errors import InputError, did_you_mean
 from .files import replacing
 from .metrics import Measures, logit_measures
 from .settings import BEFORE, Settings
+from .yaml_loader import YAML_ERRORS, load_yaml, yaml_problem
 
 FORMAT_VERSION = 1
 NOT_DEFINING = {"workers"}
@@ -292,13 +292,12 @@ def read_predictions(path: Path, selection: str) -> Predictions:
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping. Raises InputError."""
+    text = ""
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    except (LookupError, AttributeError, TypeError) as error:
-        # The loader raises these where a tag does not fit its value (`!!bool x`).
-        raise InputError(f"{path} is not valid YAML: a `!!` tag does not fit its value") from error
+        text = path.read_text(encoding="utf-8")
+        loaded = load_yaml(text)
+    except YAML_ERRORS as error:
+        raise InputError(f"{path} is not valid YAML: {yaml_problem(error, text)}") from error
     if not isinstance(loaded, dict):
         raise InputError(f"{path} must hold `key: value` lines")
     return loaded
