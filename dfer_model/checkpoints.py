@@ -23,6 +23,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from .classifiers.classifier import Classifier
 from .errors import InputError, WorkError
+from .file_kinds import refuse_other_kinds
 from .files import replacing
 
 CLASS_WEIGHTS = "class_weights"
@@ -143,6 +144,7 @@ def load_weights(path: Path, model: Classifier) -> Tensor:
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Tensor]:
     """The tensors at `path` by name, and the class weights. Raises InputError as `load_weights` does."""
+    refuse_other_kinds(path)
     try:
         tensors = load_file(path)
     except FileNotFoundError as error:

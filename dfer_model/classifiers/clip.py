@@ -74,8 +74,8 @@ def load_clip(name: str = "ViT-B-32-quickgelu", weights: str | None = None, *, s
     path = download(name, weights, tag) if tag else Path(weights)
     clip = clip_from_config(name, weights, config, mean=tag.get("mean"), std=tag.get("std"))
     file = read_weights(path)
-    if file.openai and not config.get("quick_gelu"):
-        raise _wrong_gelu(name, str(path), True)
+    if file.quick_gelu is not None and file.quick_gelu != bool(config.get("quick_gelu")):
+        raise _wrong_gelu(name, str(path), file.quick_gelu)
     fit(clip.model, in_open_clip_names(clip.model, file.tensors), str(path), name)
     return clip
 

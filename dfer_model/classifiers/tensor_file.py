@@ -1,4 +1,4 @@
-"""Reading what `torch.save` or `torch.jit.save` wrote, running nothing of it, within bounds of the file's size.
+"""Reading what `torch.save` or `torch.jit.save` wrote, running nothing of it, in bounds of its size.
 
 A training script saves more than tensors: its own objects, numpy arrays. torch's weights-only reader refuses
 a file for that. Here every class and function that the file names, and that reader does not know, is the same
@@ -33,13 +33,14 @@ _LEGACY_PICKLES = 5  # before torch 1.6: magic number, version, system, the obje
 _ZIP = b"PK\x03\x04"  # by which torch knows its archives
 _FREE_WORK = 1_000_000  # values
 _WORK_PER_OPCODE = 100  # values
+_MOST_MODULES = 100_000
 _MASK = "attn_mask"  # the causal mask in a TorchScript archive, which is no weight
 
 
 class Inert:
     """Stands for whatever a file names: made of anything, holding its attributes, doing nothing."""
 
-    def __new__(cls, *_args: object, **_named: object) -> Self:
+    def __new__(cls, *_args: object, **_named: object) -> Self:  # noqa: D102
         return super().__new__(cls)
 
     def __init__(self, *_args: object, **_named: object) -> None:
@@ -50,24 +51,38 @@ class Inert:
             self.__dict__.update(state)
 
 
-def read_tensor_file(path: Path) -> Any:
+def read_tensor_file(path: Path, *, torchscript: bool = True) -> Any:
     """What is in the file, objects of other classes than torch's as `Inert`; of TorchScript its tensors.
 
-    Raises InputError, naming the file, where it cannot be read, would run something, or is a bomb.
+    Raises InputError, naming the file, where it cannot be read, would run something, takes far more memory or
+    time than its size, or is TorchScript and that is not expected.
     """
     refuse_other_kinds(path)
     try:
-        if _is_zip(path):
-            with zipfile.ZipFile(path) as archive:
-                if is_torchscript(archive):
-                    _check_entries(archive, path, _data_of(archive))
-                    return _torchscript_tensors(archive, path)
-                _check_entries(archive, path, archive.namelist())
-        return _loaded(path, _named(path))
+        if not _is_zip(path):
+            with path.open("rb") as stream:
+                names = {name for _ in range(_LEGACY_PICKLES) for name in _names_in(stream, path)}
+            return _loaded(path, names)
+        with zipfile.ZipFile(path) as archive:
+            if _is_torchscript(archive):
+                if not torchscript:
+                    raise InputError(f"{path} cannot be read as a checkpoint: it is a TorchScript archive")
+                _check_entries(archive, path, _data_of(archive))
+                return _torchscript_tensors(archive, path)
+            _check_entries(archive, path, archive.namelist())
+            names = _names_in_archive(archive, path)
+        return _loaded(path, names)
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - a damaged or hostile file makes torch raise nearly anything
         raise InputError(_refusal(path, error)) from None
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins as safetensors does, whatever its name: the length of a header, and `{`."""
+    with path.open("rb") as stream:
+        head = stream.read(9)
+    return head[8:] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= path.stat().st_size - 8
 
 
 def check_sizes(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -77,34 +92,30 @@ def check_sizes(tensors: Mapping[str, Tensor], path: Path) -> None:
     """
     for key, value in tensors.items():
         if not _is_plain(value):
-            raise InputError(
-                f"{path} cannot be imported: {key[:80]!r} does not hold all the numbers it claims"
-            )
+            raise InputError(f"{path} cannot be read: {key[:80]!r} does not hold all the numbers it claims")
     claimed = sum(value.numel() * value.element_size() for value in tensors.values())
     if claimed > EXPANDED * path.stat().st_size:
         raise InputError(
-            f"{path} cannot be read: its tensors share their numbers and take {claimed / 2**20:.0f} MiB, more "
-            f"than {EXPANDED} times the file"
+            f"{path} cannot be read: its tensors share their numbers and take {claimed / 2**20:.0f} MiB, "
+            f"more than {EXPANDED} times the file"
         )
 
 
 def in_float32(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors, floating ones in float32; those that are one and the same in the file stay one."""
     made: dict[Any, Tensor] = {}
-    result = {}
-    for key, value in tensors.items():
-        if value.is_floating_point():
-            whole = value.detach()
-            place = (whole.data_ptr(), whole.dtype, whole.storage_offset(), whole.shape, whole.stride())
-            result[key] = made.setdefault(place, whole) if whole.dtype == torch.float32 else made.get(place)
-            if result[key] is None:
-                result[key] = made[place] = whole.float()
-        else:
-            result[key] = value
-    return result
+    for value in tensors.values():
+        if _place(value) not in made:
+            made[_place(value)] = value.detach().float() if value.is_floating_point() else value
+    return {key: made[_place(value)] for key, value in tensors.items()}
 
 
-def is_torchscript(archive: zipfile.ZipFile) -> bool:
+def _place(value: Tensor) -> tuple[Any, ...]:
+    """Equal for tensors that are the same numbers in the same memory."""
+    return (value.data_ptr(), value.dtype, tuple(value.shape), value.stride())
+
+
+def _is_torchscript(archive: zipfile.ZipFile) -> bool:
     """Whether an archive of torch holds a program (`torch.jit.save`) and not only data."""
     return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
@@ -115,7 +126,7 @@ def _is_zip(path: Path) -> bool:
 
 
 def _data_of(archive: zipfile.ZipFile) -> list[str]:
-    """The entries of a TorchScript archive that are read: neither its code, which is compressed, nor its mark."""
+    """The entries of a TorchScript archive that are read: not its code, which is compressed."""
     return [
         name
         for name in archive.namelist()
@@ -142,7 +153,7 @@ def _loaded(source: Path | IO[bytes], names: set[str]) -> Any:
 def _refusal(path: Path, error: Exception) -> str:
     if "is blocked" in str(error):
         return (
-            f"{path} holds Python objects that would run a program, and those are never loaded\n"
+            f"{path} holds Python objects and would run a program of its own: they are never loaded\n"
             "Save its state dict alone, or convert it to safetensors, and give that file"
         )
     return (
@@ -151,16 +162,8 @@ def _refusal(path: Path, error: Exception) -> str:
     )
 
 
-def _named(path: Path) -> set[str]:
-    """The dotted names of all classes and functions that the pickles in `path` mention."""
-    if not _is_zip(path):
-        with path.open("rb") as stream:
-            return {name for _ in range(_LEGACY_PICKLES) for name in _names_in(stream, path)}
-    with zipfile.ZipFile(path) as archive:
-        return _names_in_archive(archive, path)
-
-
 def _names_in_archive(archive: zipfile.ZipFile, path: Path) -> set[str]:
+    """The dotted names of all classes and functions that the pickles of an archive mention."""
     found: set[str] = set()
     for name in archive.namelist():
         if name.rpartition("/")[2] == "data.pkl":
@@ -250,17 +253,18 @@ def _torchscript_tensors(archive: zipfile.ZipFile, path: Path) -> dict[str, Tens
             target.writestr(name, archive.read(name))
     names = _names_in_archive(archive, path)
     copy.seek(0)
-    return dict(_tensors_of(_loaded(copy, names), ""))
-
-
-def _tensors_of(module: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    if not isinstance(module, Inert):
-        return
-    for name, value in vars(module).items():
-        if isinstance(value, Tensor) and name != _MASK:
-            yield prefix + name, value
-        else:
-            yield from _tensors_of(value, f"{prefix}{name}.")
+    found: dict[str, Tensor] = {}
+    left: list[tuple[str, Any]] = [("", _loaded(copy, names))]
+    for _ in range(_MOST_MODULES):
+        if not left:
+            return found
+        prefix, module = left.pop()
+        for name, value in vars(module).items():
+            if isinstance(value, Tensor) and name != _MASK:
+                found[prefix + name] = value
+            elif isinstance(value, Inert):
+                left.append((f"{prefix}{name}.", value))
+    raise InputError(f"{path} cannot be read: its modules hold each other more than {_MOST_MODULES} times")
 
 
 def _is_plain(value: Tensor) -> bool:
