@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -155,6 +155,18 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Tensor]:
     if class_weights is None:
         raise InputError(f"{path} does not fit the model that the run's config.yaml describes")
     return tensors, class_weights
+
+
+def weight_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor at `path`, from its header alone. Raises InputError as `load_weights` does."""
+    refuse_other_kinds(path)
+    try:
+        with safe_open(path, framework="pt") as stream:
+            return {name: tuple(stream.get_slice(name).get_shape()) for name in stream.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing: without it the run cannot predict") from error
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is damaged: {error}") from error
 
 
 def _kept(model: Classifier) -> dict[str, Tensor]:
