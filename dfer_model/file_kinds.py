@@ -44,7 +44,7 @@ def _kind(head: bytes, size: int) -> str | None:
     if start.startswith((b"<?xml", b"<error")):
         return f"is XML ({size} bytes), not weights: perhaps the error of a server\nDownload the file again"
     if not size:
-        return "is empty: cannot be read as weights\nDownload the file again"
+        return "is damaged: it is empty\nFetch the file again"
     if start.startswith((b"{", b"[")) and _is_text(head):
         return f"is JSON text ({size} bytes), not weights: perhaps an index or the error of a server"
     return None

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ...description_set import DescriptionSet, Descriptor
+from ...description_set import MOST, Count, DescriptionSet, Descriptor
 from ...errors import InputError
 from ...validation import first_problem
 from ...yaml_files import parse_yaml
@@ -27,11 +27,11 @@ class _Row(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
     class_name: str
     descriptor: str
-    label: int | None = Field(None, ge=0)
-    member: int | None = Field(None, ge=0)
-    rank: int | None = Field(None, ge=1)
-    support: int = Field(1, ge=0)
-    samples: int = Field(1, ge=0)
+    label: Count | None = None
+    member: Count | None = None
+    rank: int | None = Field(None, ge=1, le=MOST)
+    support: Count = 1
+    samples: Count = 1
     wordings: tuple[str, ...] = ()
 
 

@@ -140,7 +140,7 @@ OTHER_FILES = {
     ),
     "an error": (b"<?xml version='1.0'?><Error>denied</Error>", "is XML .42 bytes., not weights"),
     "an index": (b'{"metadata": {}, "weight_map": {}}', "is JSON text .34 bytes., not weights"),
-    "nothing": (b"", "is empty"),
+    "nothing": (b"", "is damaged: it is empty"),
 }
 
 
