@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .classifiers.classifier import Classifier
 from .errors import InputError, WorkError
+from .file_kinds import refuse_other_kinds
 from .files import replacing
 
 CLASS_WEIGHTS = "class_weights"
@@ -143,6 +144,7 @@ def load_weights(path: Path, model: Classifier) -> Tensor:
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Tensor]:
     """The tensors at `path` by name, and the class weights. Raises InputError as `load_weights` does."""
+    refuse_other_kinds(path)
     try:
         tensors = load_file(path)
     except FileNotFoundError as error:
@@ -153,6 +155,18 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Tensor]:
     if class_weights is None:
         raise InputError(f"{path} does not fit the model that the run's config.yaml describes")
     return tensors, class_weights
+
+
+def weight_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor at `path`, from its header alone. Raises InputError as `load_weights` does."""
+    refuse_other_kinds(path)
+    try:
+        with safe_open(path, framework="pt") as stream:
+            return {name: tuple(stream.get_slice(name).get_shape()) for name in stream.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing: without it the run cannot predict") from error
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is damaged: {error}") from error
 
 
 def _kept(model: Classifier) -> dict[str, Tensor]:

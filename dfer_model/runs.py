@@ -19,12 +19,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from .errors import InputError, did_you_mean
 from .files import replacing
 from .metrics import Measures, logit_measures
+from .run_config import check_config, checked_texts
 from .settings import BEFORE, Settings
+from .yaml_loader import YAML_ERRORS, load_yaml, yaml_problem
 
 FORMAT_VERSION = 1
 NOT_DEFINING = {"workers"}
@@ -138,18 +139,14 @@ class Run:
                 f"{folder} is no run: it has no config.yaml\nTrain one: dfer-prompts train --help"
             )
         config = read_mapping(folder / "config.yaml")
-        class_names = _read_json(folder / "classes.json")
+        names = _read_json(folder / "classes.json")
         texts = _read_json(folder / "texts.json")
         try:
-            known = ClassTexts(
-                name=str(texts["name"]),
-                sha256=str(texts["sha256"]),
-                class_names=tuple(class_names),
-                texts=tuple(tuple(texts["texts"][name]) for name in class_names),
-            )
-            int(config["fold"]), int(config["seed"]), str(config["dataset"]["fingerprint"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"the run {folder} is damaged: its files do not hold {error}") from error
+            check_config(config, folder / "config.yaml")
+            class_names, by_class = checked_texts(names, texts, folder)
+        except InputError as error:
+            raise InputError(f"the run {folder} is damaged: {error}") from error
+        known = ClassTexts(texts["name"], texts["sha256"], class_names, tuple(by_class.values()))
         return cls(folder, config, known)
 
     def named(self, name: str) -> Run:
@@ -292,13 +289,12 @@ def read_predictions(path: Path, selection: str) -> Predictions:
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping. Raises InputError."""
+    text = ""
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    except (LookupError, AttributeError, TypeError) as error:
-        # The loader raises these where a tag does not fit its value (`!!bool x`).
-        raise InputError(f"{path} is not valid YAML: a `!!` tag does not fit its value") from error
+        text = path.read_text(encoding="utf-8")
+        loaded = load_yaml(text)
+    except YAML_ERRORS as error:
+        raise InputError(f"{path} is not valid YAML: {yaml_problem(error, text)}") from error
     if not isinstance(loaded, dict):
         raise InputError(f"{path} must hold `key: value` lines")
     return loaded
@@ -309,5 +305,7 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing: this is no whole run") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise InputError(f"{path} is not valid JSON: it is nested too deep") from error
+    except ValueError as error:  # no JSON, no UTF-8, a number of thousands of digits
         raise InputError(f"{path} is not valid JSON: {error}") from error

@@ -11,12 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 
 from .errors import InputError, unknown
 from .validation import first_problem
 from .yaml_files import read_yaml
+from .yaml_loader import load_yaml
 
 SHIPPED = ("dfew", "ferv39k", "mafw", "mafw-compound")
 _FOLDER = Path(__file__).parent / "class_sets"
@@ -141,7 +141,7 @@ def _key(name: str) -> str:
 
 @cache
 def _aliases() -> dict[str, list[str]]:
-    loaded: dict[str, list[str]] = yaml.safe_load((_FOLDER / "aliases.yaml").read_text(encoding="utf-8"))
+    loaded: dict[str, list[str]] = load_yaml((_FOLDER / "aliases.yaml").read_text(encoding="utf-8"))
     return loaded
 
 

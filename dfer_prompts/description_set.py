@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -18,6 +18,8 @@ from .classes import match_class_name
 from .errors import InputError, listed
 
 FORMAT_VERSION = 1
+MOST = 2**31 - 1  # of a count: what a column of 32 bits holds
+Count = Annotated[int, Field(ge=0, le=MOST)]
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Seen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     dataset: str
     fingerprint: str
-    folds: tuple[int, ...]
+    folds: tuple[Count, ...]
 
 
 class Manifest(BaseModel):
@@ -65,7 +67,7 @@ class Manifest(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    format_version: int = FORMAT_VERSION
+    format_version: Count = FORMAT_VERSION
     class_set: dict[str, Any]
     source: str
     citation: str | None = None
@@ -77,7 +79,7 @@ class Manifest(BaseModel):
     model: str | None = None
     base_url: str | None = None
     sampling: dict[str, Any] = Field(default_factory=dict)
-    readings: dict[str, int] = Field(default_factory=dict)
+    readings: dict[str, Count] = Field(default_factory=dict)
     parents: list[str] = Field(default_factory=list)
     parent_sha256: dict[str, str] = Field(default_factory=dict)
     derivation: dict[str, Any] = Field(default_factory=dict)
@@ -210,6 +212,11 @@ def _check(member: Sequence[Descriptor], where: str) -> None:
             raise InputError(f"{where} has a descriptor that is not one line of text: {each.text!r}")
         if each.rank != rank:
             raise InputError(f"{where} has rank {each.rank} where rank {rank} belongs")
+        if not (0 <= each.support <= MOST and 0 <= each.samples <= MOST):
+            raise InputError(
+                f"{where}: {each.text!r} has support {each.support} of {each.samples} samples; "
+                f"both are counts from 0 to {MOST}"
+            )
 
 
 def join(descriptors: Sequence[str]) -> str:

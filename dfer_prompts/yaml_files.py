@@ -8,11 +8,7 @@ from typing import Any
 import yaml
 
 from .errors import InputError
-from .yaml_loader import LOADER
-
-# Besides its own errors, the loader raises these where a tag does not fit its value (`!!bool x`).
-_MISFITS = (LookupError, AttributeError, TypeError)
-_FAULTS = (yaml.YAMLError, ValueError, RecursionError, *_MISFITS)
+from .yaml_loader import LOADER, YAML_ERRORS, load_yaml, yaml_problem
 
 
 def parse_yaml(text: str, where: str, first_line: int = 1) -> Any:
@@ -22,9 +18,9 @@ def parse_yaml(text: str, where: str, first_line: int = 1) -> Any:
     InputError.
     """
     try:
-        return yaml.load(text, Loader=LOADER)  # noqa: S506 - constructs plain values only
-    except _FAULTS as error:
-        raise InputError(f"{where} is not valid YAML: {_says(error, text, first_line)}") from error
+        return load_yaml(text)
+    except YAML_ERRORS as error:
+        raise InputError(f"{where} is not valid YAML: {yaml_problem(error, text, first_line)}") from error
 
 
 def compose_yaml(text: str, where: str) -> yaml.Node | None:
@@ -34,8 +30,8 @@ def compose_yaml(text: str, where: str) -> yaml.Node | None:
     """
     try:
         node: yaml.Node | None = yaml.compose(text, Loader=LOADER)
-    except _FAULTS as error:
-        raise InputError(f"{where} is not valid YAML: {_says(error, text, 1)}") from error
+    except YAML_ERRORS as error:
+        raise InputError(f"{where} is not valid YAML: {yaml_problem(error, text)}") from error
     return node
 
 
@@ -56,16 +52,6 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
 
 def key_lines(text: str, first_line: int = 1) -> dict[str, int]:
     """The line of each key at the top of a YAML mapping that `parse_yaml` has read."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    node = yaml.compose(text, Loader=LOADER)
     pairs = node.value if isinstance(node, yaml.MappingNode) else []
     return {str(key.value): key.start_mark.line + first_line for key, _ in pairs}
-
-
-def _says(error: Exception, text: str, first_line: int) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        words = " ".join(filter(None, (error.context, error.problem)))
-        last = text.rstrip().count("\n")  # libyaml finds what is missing at the end one line below it
-        return f"line {min(error.problem_mark.line, last) + first_line}: {words}"
-    if isinstance(error, _MISFITS):
-        return "a `!!` tag does not fit its value"
-    return " ".join(str(error).split()) or type(error).__name__

@@ -21,6 +21,10 @@ class Classifier(nn.Module):
     def class_weights(self) -> Tensor:
         """What `forward` needs of the class texts: the same for all clips; empty where there is nothing."""
 
+    def class_weights_shape(self) -> tuple[int, ...]:
+        """The shape of what `class_weights` gives, without the text tower: (0,) where it is empty."""
+        return (0,)
+
     @abstractmethod
     def forward(self, frames: Tensor, class_weights: Tensor | None = None) -> Tensor:
         """Normalised frames (clips, T, 3, H, W) -> logits (clips, classes).

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,8 @@ def load_clip(name: str = "ViT-B-32-quickgelu", weights: str | None = None, *, s
     path = download(name, weights, tag) if tag else Path(weights)
     clip = clip_from_config(name, weights, config, mean=tag.get("mean"), std=tag.get("std"))
     file = read_weights(path)
-    if file.openai and not config.get("quick_gelu"):
-        raise _wrong_gelu(name, str(path), True)
+    if file.quick_gelu is not None and file.quick_gelu != bool(config.get("quick_gelu")):
+        raise _wrong_gelu(name, str(path), file.quick_gelu)
     fit(clip.model, in_open_clip_names(clip.model, file.tensors), str(path), name)
     return clip
 
@@ -95,13 +96,9 @@ def clip_from_config(
     prompts.
     """
     _refuse_other_text_towers(name, config)
-    arguments: dict[str, Any] = deepcopy(dict(config))
-    custom_text = arguments.pop("custom_text", False)
-    if "timm_model_name" in arguments["vision_cfg"]:
-        arguments["vision_cfg"]["timm_model_pretrained"] = False  # or timm would download them
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        model = (open_clip.CustomTextCLIP if custom_text else open_clip.CLIP)(**arguments).float().eval()
+        model = _built(config).float().eval()
     size = model.visual.image_size
     context_length = int(model.context_length)
     return Clip(
@@ -117,6 +114,34 @@ def clip_from_config(
         embed_dim=int(config["embed_dim"]),
         text_width=int(text_part(model).token_embedding.weight.shape[1]),
     )
+
+
+def image_tower_size(name: str) -> int:
+    """How many numbers the image tower of a CLIP has, without taking memory for them.
+
+    Raises InputError for an unknown name.
+    """
+    if name == "demo":
+        return sum(
+            value.numel() for value in load_clip(name, "random").model.get_submodule("visual").parameters()
+        )
+    return _tower_size(json.dumps(_config(name.replace("/", "-"))))
+
+
+@lru_cache(maxsize=8)
+def _tower_size(config: str) -> int:
+    with torch.device("meta"):
+        tower = _built(json.loads(config)).get_submodule("visual")
+    return sum(value.numel() for value in tower.parameters())
+
+
+def _built(config: Mapping[str, Any]) -> Any:
+    """open_clip's model of a configuration, its weights drawn with torch's random state as it is."""
+    arguments: dict[str, Any] = deepcopy(dict(config))
+    custom_text = arguments.pop("custom_text", False)
+    if "timm_model_name" in arguments["vision_cfg"]:
+        arguments["vision_cfg"]["timm_model_pretrained"] = False  # or timm would download them
+    return (open_clip.CustomTextCLIP if custom_text else open_clip.CLIP)(**arguments)
 
 
 def text_part(model: nn.Module) -> Any:

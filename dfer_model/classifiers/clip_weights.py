@@ -1,17 +1,16 @@
 """CLIP's weights: found, read without running anything that a file holds, and fitted.
 
-Three kinds of file are read: safetensors; what `torch.save` wrote of a state dict, plain or under
-`state_dict`; and the TorchScript archives that OpenAI released. `torch.jit.load` would compile, and may run,
-the code inside such an archive, so only its tensors are read, by torch's own weights-only reader.
+Three kinds of file are read: safetensors; what `torch.save` wrote of a state dict, plain or in a wrapper;
+and the TorchScript archives that OpenAI released. `torch.jit.load` would compile, and may run, the code
+inside such an archive, so only its tensors are read (`tensor_file`). The names may be those of OpenAI,
+open_clip or transformers.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
-import pickle
-import zipfile
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +25,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dfer_model.errors import InputError
+from dfer_model.file_kinds import refuse_other_kinds
+
+from .state_names import from_transformers, is_transformers, kind_of, unwrapped
+from .tensor_file import check_sizes, in_float32, is_safetensors, read_tensor_file
 
 # What OpenAI's files say beside the weights; open_clip's files have none of these.
 _OPENAI_KEYS = ("input_resolution", "context_length", "vocab_size")
@@ -34,14 +37,10 @@ _FARL_HEAD = ("visual.mask_token", "visual.lm_transformer.", "visual.ln_lm.", "v
 
 
 class WeightFile(NamedTuple):
-    """The tensors of one file, floating ones in float32, and whether it is of OpenAI's code (QuickGELU)."""
+    """The tensors of one file, floating ones in float32, under names of OpenAI's code where it is a CLIP."""
 
     tensors: dict[str, Tensor]
-    openai: bool
-
-
-class _Inert:
-    """Stands for every module class in a TorchScript archive: it holds attributes and has no behaviour."""
+    quick_gelu: bool | None  # the activation they were trained with: QuickGELU, GELU, or nothing says
 
 
 def read_weights(path: Path) -> WeightFile:
@@ -49,98 +48,52 @@ def read_weights(path: Path) -> WeightFile:
 
     Raises InputError, naming the file, where it cannot be read, holds more than tensors, or no weights.
     """
-    try:
-        content = _read(path)
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" not in str(error):
-            raise InputError(
-                f"{path} is no file of weights: its contents are none that torch wrote"
-            ) from None
-        raise InputError(
-            f"{path} holds Python objects beside its tensors, and those are never loaded\n"
-            "Save its state dict alone, or convert it to safetensors, and give that file"
-        ) from None
-    except (
-        OSError,
-        EOFError,
-        AttributeError,
-        IndexError,
-        KeyError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        SafetensorError,
-        zipfile.BadZipFile,
-    ) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise InputError(f"{path} cannot be read as CLIP weights: {reason[:200]}") from None
-    tensors = _state_dict(content, path)
+    refuse_other_kinds(path)
+    state = unwrapped(_read(path), path)
+    for key, value in state.items():
+        if not (isinstance(value, Tensor) or (key in _OPENAI_KEYS and type(value) is int)):
+            raise InputError(f"{path} holds no state dict: {key[:80]!r} is no tensor")
+    numbers = {
+        key: value if isinstance(value, Tensor) else torch.tensor(value) for key, value in state.items()
+    }
+    check_sizes(numbers, path)
+    tensors = in_float32(numbers)
     weights = {
-        key: value.float() if value.is_floating_point() else value
+        key: value
         for key, value in tensors.items()
         if key not in _OPENAI_KEYS and not key.startswith(_FARL_HEAD)
     }
-    return WeightFile(weights, openai=len(weights) < len(tensors))
+    if is_transformers(weights):
+        return WeightFile(from_transformers(weights, path), _activation_beside(path))
+    return WeightFile(weights, True if len(weights) < len(tensors) else None)
 
 
 def _read(path: Path) -> Any:
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(name.endswith("/constants.pkl") for name in archive.namelist()):
-                return _torchscript_tensors(archive)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        if path.suffix == ".safetensors" or is_safetensors(path):
+            return load_file(path)
+    except (OSError, SafetensorError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise InputError(f"{path} cannot be read as weights: {reason[:200]}") from None
+    return read_tensor_file(path)
 
 
-def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
-    """The state dict in what was read: unwrapped, without a wrapper's `module.`, tensors only."""
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not content:
-        raise InputError(f"{path} holds no state dict: no tensors by name")
-    for key, value in content.items():
-        if not isinstance(key, str) or not (isinstance(value, Tensor) or key in _OPENAI_KEYS):
-            raise InputError(f"{path} holds no state dict: {str(key)[:80]!r} is no tensor")
-    wrapped = all(key.startswith("module.") for key in content)
-    tensors = {key.removeprefix("module.") if wrapped else key: value for key, value in content.items()}
-    return {
-        key: value if isinstance(value, Tensor) else torch.tensor(value) for key, value in tensors.items()
-    }
+def _activation_beside(path: Path) -> bool | None:
+    """Whether transformers' config.json beside the weights says QuickGELU; None where it says nothing.
 
-
-def _torchscript_tensors(archive: zipfile.ZipFile) -> dict[str, Tensor]:
-    """The parameters and buffers of a TorchScript archive under the names that its modules give them.
-
-    Its data is pickled as torch.save's is, but torch refuses to read it where `constants.pkl` marks it as
-    TorchScript. A copy in memory without that mark and without the code is read with weights_only, in which
-    every class of the archive (`__torch__...`) is the same inert one.
+    A CLIP's config gives `hidden_act` only where it is another than QuickGELU.
     """
-    copy = io.BytesIO()
-    with zipfile.ZipFile(copy, "w") as target:
-        for name in archive.namelist():
-            if "/code/" not in name and not name.endswith("/constants.pkl"):
-                target.writestr(name, archive.read(name))
-    copy.seek(0)
-    classes = [
-        name
-        for name in torch.serialization.get_unsafe_globals_in_checkpoint(copy)
-        if name.startswith("__torch__.")
-    ]
-    copy.seek(0)
-    with torch.serialization.safe_globals([(_Inert, name) for name in classes]):
-        module = torch.load(copy, map_location="cpu", weights_only=True)
-    return dict(_tensors_of(module, ""))
-
-
-def _tensors_of(module: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    if not isinstance(module, _Inert):
-        return
-    for name, value in vars(module).items():
-        if isinstance(value, Tensor) and name != "attn_mask":  # the causal mask is no weight
-            yield prefix + name, value
-        else:
-            yield from _tensors_of(value, f"{prefix}{name}.")
+    try:
+        config = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))
+        if config["model_type"] != "clip":
+            return None
+        acts = {
+            config.get(tower, {}).get("hidden_act", "quick_gelu")
+            for tower in ("vision_config", "text_config")
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return True if acts == {"quick_gelu"} else False if acts == {"gelu"} else None
 
 
 def fit(model: nn.Module, tensors: Mapping[str, Tensor], source: str, name: str) -> None:
@@ -148,7 +101,9 @@ def fit(model: nn.Module, tensors: Mapping[str, Tensor], source: str, name: str)
     expected = model.state_dict()
     for key, value in expected.items():
         if key not in tensors:
-            raise InputError(f"{source} does not fit {name}: it has no {key}")
+            kind = kind_of(tensors)
+            says = f"\nThe file holds {kind}" if kind else ""
+            raise InputError(f"{source} does not fit {name}: it has no {key}{says}")
         if tensors[key].shape != value.shape:
             there, here = tuple(tensors[key].shape), tuple(value.shape)
             raise InputError(

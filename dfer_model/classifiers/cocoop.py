@@ -62,6 +62,10 @@ class CoCoOp(DferClip):
         """Empty: no class weights serve all clips."""
         return torch.empty(0)
 
+    def class_weights_shape(self) -> tuple[int, ...]:
+        """(0,): no class weights serve all clips."""
+        return (0,)
+
     def conditioned_logits(self, video: Tensor) -> Tensor:
         """Logits (clips, classes) of video features (clips, width), unit norm, each by its own class weights.
 

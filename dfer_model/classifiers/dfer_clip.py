@@ -40,6 +40,7 @@ class VideoClassifier(Classifier):
 
     def __init__(self, clip: Clip, settings: ModelSettings):
         super().__init__()
+        self.embed_dim = clip.embed_dim
         self.trains_image = settings.lr_image > 0
         self.image_tower: nn.Module = deepcopy(clip.model.get_submodule("visual"))
         self.image_tower.requires_grad_(self.trains_image)
@@ -128,6 +129,11 @@ class DferClip(VideoClassifier):
         Where the members of a class answer each by itself, one for every member: (members, width).
         """
         return self.members.weights(self.prompt_learner.member_weights(self.text_tower))
+
+    def class_weights_shape(self) -> tuple[int, ...]:
+        """(classes, width), or (members, width) where the members of a class answer each by itself."""
+        counts = self.members.counts
+        return (len(counts) if self.members.ensemble == "mean-embedding" else sum(counts), self.embed_dim)
 
     def logits(self, video: Tensor, class_weights: Tensor) -> Tensor:
         """cos(video, w_c) / 0.01, of which the softmax is p(c | x): (clips, width) -> (clips, classes).

@@ -75,7 +75,7 @@ class PackedClips:
             )
         try:
             dataset = datasets.load_from_disk(str(path))
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException) as error:
             raise InputError(
                 f"the packed clips in {path} are damaged: {' '.join(str(error).split())}\n"
                 "Delete the folder and prepare them again"
@@ -99,7 +99,7 @@ class PackedClips:
             return {}
         try:
             loaded = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path} is not valid JSON: {error}\nPrepare the clips again") from error
         return loaded if isinstance(loaded, dict) else {}
 

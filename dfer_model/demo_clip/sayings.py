@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import yaml
+from ..yaml_loader import load_yaml
 
 HELD_OUT: frozenset[str] = frozenset(
     {
@@ -81,5 +81,5 @@ def sayings() -> tuple[Saying, ...]:
                 if phrase not in HELD_OUT
             ),
         )
-        for entry in yaml.safe_load(text)
+        for entry in load_yaml(text)
     )

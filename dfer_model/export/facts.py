@@ -16,6 +16,7 @@ from dfer_model.feeding.batches import pixel_scale
 from dfer_model.inference.calibration import checked_temperature, read_calibration
 
 from ..errors import InputError
+from ..run_config import checked_texts, images_in
 from ..runs import ClassTexts, Run
 
 FORMAT = "dfer-prompts model 1"
@@ -70,9 +71,8 @@ def facts(run: Run) -> dict[str, str]:
 
 def images_of(run: Run) -> dict[str, Any]:
     """What config.yaml says of the images that the model takes. Raises InputError where it does not."""
-    images = run.config.get("clip")
-    if not isinstance(images, dict) or not {"image_size", "mean", "std"} <= set(images):
-        raise InputError(f"{run.folder / 'config.yaml'} does not say what images its CLIP takes")
+    images_in(run.config, run.folder / "config.yaml")
+    images: dict[str, Any] = run.config["clip"]
     return images
 
 
@@ -89,19 +89,18 @@ def described_run(said: Mapping[str, str], path: Path) -> Run:
             "Make such a file: dfer-prompts export RUN --format safetensors"
         )
     try:
-        names, texts = tuple(json.loads(said["class_names"])), json.loads(said["texts"])
-        known = ClassTexts(
-            said["descriptions"],
-            said["descriptions_sha256"],
-            names,
-            tuple(tuple(texts[name]) for name in names),
-        )
+        name, sha256 = said["descriptions"], said["descriptions_sha256"]
+        told = {"name": name, "sha256": sha256, "texts": json.loads(said["texts"])}
+        class_names, by_class = checked_texts(json.loads(said["class_names"]), told, path)
+        known = ClassTexts(name, sha256, class_names, tuple(by_class.values()))
         config = {
             "settings": json.loads(said["settings"]),
             "clip": json.loads(said["clip"]),
             "temperature": checked_temperature(said.get("temperature", 1)),
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except InputError as error:
+        raise InputError(str(error).replace(f"{path}/", f"{path}: ")) from None
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: what it says of its model does not hold {error}") from error
     return Run(path, config, known)
 

@@ -8,6 +8,7 @@ import yaml
 
 from ..report.card import card_of
 from ..runs import Run
+from ..yaml_loader import load_yaml
 from .facts import portable
 
 FIGURES = {"uar": ("recall", "UAR (%)"), "war": ("accuracy", "WAR (%)")}  # the hub's word, and the field's
@@ -30,7 +31,7 @@ def _parts(written: str) -> tuple[dict[str, Any], str]:
     if not written.startswith("---\n"):
         return {"tags": ["dfer-clip", "facial-expression-recognition", "clip"]}, "\n" + written
     header, _, body = written.removeprefix("---\n").partition("\n---\n")
-    return yaml.safe_load(header), body
+    return load_yaml(header), body
 
 
 def _indexed(run: Run, figures: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save
 from dfer_model.inference.trained_model import load_trained
 
 from ..errors import InputError
+from ..file_kinds import refuse_other_kinds
 from ..files import replacing
 from ..runs import Run
 from .facts import described_run, facts
@@ -35,6 +36,7 @@ def read_model_file(path: Path) -> Run:
 
     Raises InputError for a file that is missing, damaged or says nothing of its model.
     """
+    refuse_other_kinds(path)
     try:
         with safe_open(path, framework="pt") as stream:
             said = stream.metadata() or {}

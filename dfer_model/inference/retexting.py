@@ -18,7 +18,7 @@ from dfer_model.hardware.devices import precision
 from dfer_model.runs import ClassTexts, Run
 from dfer_model.settings import Settings
 
-from .trained_model import TrainedModel
+from .trained_model import TrainedModel, check_before_building
 
 # The one tensor of a finished run that is made of its texts: the token embeddings of its prompts.
 OF_THE_TEXTS = "prompt_learner.embeddings"
@@ -48,8 +48,9 @@ def retexted(run: Run, texts: ClassTexts, device: torch.device) -> TrainedModel:
     """
     run.require_finished()
     require_retextable(run.settings)
+    check_before_building(run, run.folder / "model.safetensors")
     base = load_base(run.settings.model_copy(update={"gradient_checkpointing": False}))
-    if base.sha256 != run.config["clip"]["sha256"]:
+    if base.sha256 != run.config.get("clip", {}).get("sha256"):
         raise InputError(
             f"{run.id} began from another CLIP than {run.settings.clip} {run.settings.weights} now is\n"
             "Its texts can be read by that one alone; put its weights back"

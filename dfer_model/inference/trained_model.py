@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from dfer_model.checkpoints import load_weights
+from dfer_model.checkpoints import load_weights, weight_shapes
 from dfer_model.classifiers.classifier import Classifier
+from dfer_model.classifiers.clip import image_tower_size
 from dfer_model.classifiers.strategies import load_base
 from dfer_model.errors import InputError
 from dfer_model.feeding.batches import PixelScale, pixel_scale
+from dfer_model.run_config import images_in
 from dfer_model.runs import Run
 
 from .calibration import read_calibration
@@ -62,20 +65,49 @@ def load_trained(run: Run, device: torch.device) -> TrainedModel:
     return model
 
 
+def check_before_building(run: Run, weights: Path) -> None:
+    """Raises InputError where the header of the weights tells that they are not of the model `run` describes.
+
+    Only the header is read, so that a config that names a CLIP of 20 GB, or a million texts, builds neither.
+    """
+    shapes = weight_shapes(weights)
+    settings = run.settings
+    prompts = shapes.get("prompt_learner.embeddings")
+    if settings.uses_texts and (prompts is None or prompts[0] != sum(map(len, run.texts.texts))):
+        raise InputError(
+            f"{weights} does not fit the model that the run describes: it has other prompts than "
+            "the run has texts"
+        )
+    held = sum(prod(shape) for name, shape in shapes.items() if name.startswith("image_tower."))
+    # LoRA only adds numbers to a tower, and never takes some away.
+    if settings.uses_clip and held < image_tower_size(settings.clip):
+        raise InputError(
+            f"{weights} does not fit the model that the run's config.yaml describes: its image tower "
+            f"has {held} numbers, and that of {settings.clip} more"
+        )
+
+
 def load_model(run: Run, weights: Path, device: torch.device) -> TrainedModel:
     """The model that `run` describes with the weights in the file, whether or not the run's folder is here.
 
     Raises InputError when the file is missing or damaged, or does not fit what the run says.
     """
-    try:
-        recorded = run.config["clip"]
-        mean, std, image_size = (recorded[key] for key in ("mean", "std", "image_size"))
-        scale = pixel_scale(run.settings.normalize, tuple(mean), tuple(std))
-    except (KeyError, TypeError, IndexError) as error:
-        raise InputError(f"{run.folder / 'config.yaml'} does not say what images its CLIP takes") from error
+    where = run.folder if run.folder == weights else run.folder / "config.yaml"
+    images = images_in(run.config, where)
+    scale = pixel_scale(run.settings.normalize, images.mean, images.std)
+    check_before_building(run, weights)
     base = load_base(run.settings.model_copy(update={"weights": "random", "gradient_checkpointing": False}))
+    if base.image_size != images.image_size:
+        raise InputError(
+            f"{where} says image_size {images.image_size}, and {run.settings.clip} takes {base.image_size}"
+        )
     model = base.build(run.texts.texts, run.class_names)
     class_weights = load_weights(weights, model)
+    if tuple(class_weights.shape) != model.class_weights_shape():
+        raise InputError(
+            f"{weights}: class_weights is {tuple(class_weights.shape)}, and the run's model has "
+            f"{model.class_weights_shape()}"
+        )
     for name in model.left_out:
         model.add_module(name, _NoTextTower())
-    return TrainedModel(model, class_weights, scale, int(image_size)).to(device).eval()
+    return TrainedModel(model, class_weights, scale, images.image_size).to(device).eval()

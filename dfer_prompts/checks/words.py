@@ -9,12 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..classes import aliases, compound_parts
 from ..errors import listed
 from ..wording import stems
+from ..yaml_loader import load_yaml
 from .findings import Finding, Subject
 
 _FACE = re.compile(
@@ -43,7 +43,7 @@ class _Words(BaseModel):
 @cache
 def _table() -> _Words:
     text = Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
-    return _Words.model_validate(yaml.safe_load(text))
+    return _Words.model_validate(load_yaml(text))
 
 
 def class_names(of: Subject) -> Iterator[Finding]:

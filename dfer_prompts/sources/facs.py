@@ -11,13 +11,13 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from ..classes import ClassSet, ExpressionClass, compound_parts
 from ..description_set import DescriptionSet, Descriptor, Manifest
 from ..errors import InputError
 from ..wording import normal_form
+from ..yaml_loader import load_yaml
 
 MOST = 8  # looks of a class unless more are asked for: with 8 context vectors they fit CLIP's 77 tokens
 
@@ -53,7 +53,7 @@ class Table(BaseModel):
 def facs_table() -> Table:
     """The table as shipped."""
     text = Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
-    return Table.model_validate(yaml.safe_load(text))
+    return Table.model_validate(load_yaml(text))
 
 
 def facs_set(class_set: ClassSet, top_k: int | None = None) -> DescriptionSet:

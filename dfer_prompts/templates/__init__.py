@@ -27,6 +27,7 @@ from .sandbox import Sandbox
 
 SUFFIX = ".md"
 FRONT_MATTER_LINE = 2  # of the file, below the first `---`
+LARGEST_FILE = 500_000  # bytes; a prompt has at most 50,000 characters
 LONGEST_FAULT = 300  # characters
 VARIABLES = ("expression", "class_name", "expressions", "class_set")
 SHAPE = "A template is `---`, YAML lines, `---`, then the prompt"
@@ -131,6 +132,8 @@ def load_template(name: str, workspace: Workspace) -> Template:
 
 def read_template(path: Path) -> Template:
     """The template in one file. Raises TemplateFault as `load_template` does."""
+    if path.stat().st_size > LARGEST_FILE:
+        raise TemplateFault(path, f"a template of more than {LARGEST_FILE} bytes")
     try:
         whole = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -3,15 +3,18 @@
 Jinja2 keeps a template from reaching Python; it does not keep `{{ 'a' * 10**13 }}` from taking all memory,
 nor four nested loops from never ending. Here a value that is kept, looped over or passed on has at most
 `LONGEST` characters and items, a prompt at most `LONGEST_PROMPT` characters, and all loops and calls of one
-rendering take at most `STEPS` steps together.
+rendering take at most `STEPS` steps together. What makes text longer (`replace`, `join`, `expandtabs`) is
+refused before it allocates, and one rendering works on at most `WORK` characters and takes `SECONDS` of CPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sized
-from functools import cache, wraps
+from functools import wraps
+from inspect import signature
 from itertools import islice
 from math import prod
+from time import thread_time
 from typing import Any
 
 from jinja2 import StrictUndefined, nodes, pass_context
@@ -23,11 +26,16 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 LONGEST_PROMPT = 50_000  # characters
 LONGEST = 20_000  # characters and items of a value
 STEPS = 20_000  # turns of all loops, and calls
+WORK = 1_000_000  # characters and items that all filters, calls and operators are given together
+SECONDS = 3.0  # CPU time of one rendering; the shipped templates take milliseconds
 WIDEST_INTEGER = 256  # bits
 TOO_LONG = f"the prompt is longer than {LONGEST_PROMPT} characters"
 
 # What pads to any width or makes up text, and what differs from one rendering to the next.
-LEFT_OUT = ("batch", "center", "format", "indent", "pprint", "random", "round", "slice", "tojson", "xmlattr")
+LEFT_OUT = (
+    "batch", "center", "format", "indent", "pprint", "random", "round", "slice", "tojson",
+    "urlize", "xmlattr",
+)  # fmt: skip
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -40,11 +48,16 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def __init__(self) -> None:
         # Not HTML but plain text for a language model: escaping would change the words.
-        super().__init__(undefined=StrictUndefined, autoescape=False, finalize=self._printed)
-        self.filters = {**_bounded_filters(), "bounded": _bounded, "counted": self._counted}
+        # Jinja2's optimizer takes time that grows with the cube of a chain of filters.
+        super().__init__(undefined=StrictUndefined, autoescape=False, finalize=self._printed, optimized=False)
+        known = {name: each for name, each in FILTERS.items() if name not in LEFT_OUT}
+        self.filters = {name: self._bounded_filter(name, each) for name, each in known.items()}
+        self.filters |= {"bounded": _bounded, "counted": self._counted, "concatenated": self._concatenated}
         del self.globals["lipsum"]
         self.steps = 0
         self.printed = 0
+        self.work = 0
+        self._ends = thread_time() + SECONDS
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         return _bind(super()._parse(source, name, filename))
@@ -61,6 +74,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """The result of an operator, refused before it is worked out where it would be too large."""
+        self._spend(left, right)
         if operator == "%" and isinstance(left, str):
             raise SecurityError("text % values is not for templates: write {{ }} where a value belongs")
         if operator in ("+", "*", "**"):
@@ -76,7 +90,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
             if isinstance(argument, int) and abs(argument) > LONGEST and not _counts(called):
                 raise SecurityError(f"a call with {argument}, where {LONGEST} is the most")
             _bounded(argument)
-        return _bounded(super().call(context, called, *args, **kwargs))
+        owner, name = getattr(called, "__self__", None), getattr(called, "__name__", "")
+        self._spend(owner, *args, *kwargs.values())
+        if isinstance(owner, str):
+            _check_growth(name, [owner, *args], kwargs)
+        made = super().call(context, called, *args, **kwargs)
+        if isinstance(made, bytes):  # `%` and the methods of bytes have no bounds here
+            raise SecurityError(f"{name} makes bytes, and a prompt is text")
+        return _bounded(made)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         """Nothing for any value but the `.format` of a text, which is refused: it pads to any width."""
@@ -93,6 +114,36 @@ class Sandbox(ImmutableSandboxedEnvironment):
             items.append(item)
         return items
 
+    def _concatenated(self, values: list[Any]) -> str:
+        """The texts of the operands of `~`, whose lengths are added before they are put together."""
+        texts = [str(value) for value in values]
+        _check_size("~", sum(map(len, texts)))
+        self._spend(*texts)
+        return "".join(texts)
+
+    def _bounded_filter(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A filter of Jinja2 whose arguments are counted; it is refused where it would make too much."""
+        takes_context = hasattr(function, "jinja_pass_arg")
+
+        @wraps(function)  # which keeps the mark of those that Jinja2 gives its context
+        def bounded(*args: Any, **kwargs: Any) -> Any:
+            values = list(args[takes_context:])
+            self._spend(*values, *kwargs.values())
+            if name in ("replace", "join", "wordwrap"):
+                given = dict(signature(function).bind(*args, **kwargs).arguments)
+                _check_growth(f"|{name}", list(given.values())[takes_context:], given)
+            return _bounded(function(*args, **kwargs))
+
+        return bounded
+
+    def _spend(self, *values: Any) -> None:
+        """Count what is worked on. Raises SecurityError where it is too much, or takes too long."""
+        self.work += 1 + sum(len(each) for each in values if isinstance(each, Sized))
+        if self.work > WORK:
+            raise SecurityError(f"the template works on more than {WORK} characters and items")
+        if thread_time() > self._ends:
+            raise SecurityError(f"the template takes more than {SECONDS:g} s")
+
     def _printed(self, value: Any) -> Any:
         if not isinstance(value, str | int | float | Macro | Undefined) and value is not None:
             raise SecurityError(
@@ -104,31 +155,70 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return value
 
     def _step(self) -> None:
+        self._spend()
         self.steps += 1
         if self.steps > STEPS:
             raise SecurityError(f"the template takes more than {STEPS} turns of loops and calls")
 
 
-@cache
-def _bounded_filters() -> dict[str, Callable[..., Any]]:
-    return {name: _with_bounded_result(each) for name, each in FILTERS.items() if name not in LEFT_OUT}
+def _check_growth(name: str, values: list[Any], named: Mapping[str, Any]) -> None:
+    """Raises SecurityError where a method of a text, or a filter (`|join`), would make too much.
+
+    `values` are the text, or the list, and the arguments in their order; `named` those given by name.
+    """
+    length = _GROWTH.get(name)
+    if length is not None:
+        _check_size(name.strip("|"), length(values, named))
 
 
-def _with_bounded_result(function: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(function)  # which keeps the mark of those that Jinja2 gives its context
-    def bounded(*args: Any, **kwargs: Any) -> Any:
-        return _bounded(function(*args, **kwargs))
+def _replaced(values: list[Any], named: Mapping[str, Any]) -> int:
+    text, old, new = (str(each) for each in (*values, named.get("old", ""), named.get("new", ""))[:3])
+    return len(text) + text.count(old) * max(0, len(new) - len(old))
 
-    return bounded
+
+def _joined(values: list[Any], _: Mapping[str, Any]) -> int:
+    between, items = str(values[0]), values[1]
+    return _size(items, LONGEST) + len(items) * len(between) if isinstance(items, Sized) else 0
+
+
+def _joined_by_filter(values: list[Any], named: Mapping[str, Any]) -> int:
+    return _joined([named.get("d", ""), values[0]], named)
+
+
+def _without_tabs(values: list[Any], named: Mapping[str, Any]) -> int:
+    width = values[1] if len(values) > 1 else named.get("tabsize", 8)
+    return int(len(values[0]) + values[0].count("\t") * abs(int(width)))
+
+
+def _translated(values: list[Any], _: Mapping[str, Any]) -> int:
+    table = values[1] if len(values) > 1 and isinstance(values[1], Mapping) else {}
+    return len(values[0]) * max((len(each) for each in table.values() if isinstance(each, str)), default=1)
+
+
+def _wrapped(values: list[Any], named: Mapping[str, Any]) -> int:
+    return len(str(values[0])) * (1 + len(str(named.get("wrapstring") or "")))
+
+
+_GROWTH: Mapping[str, Callable[[list[Any], Mapping[str, Any]], int]] = {
+    "replace": _replaced, "join": _joined, "expandtabs": _without_tabs, "translate": _translated,
+    "|replace": _replaced, "|join": _joined_by_filter, "|wordwrap": _wrapped,
+}  # fmt: skip
+
+
+def _check_size(name: str, size: int) -> None:
+    if size > LONGEST:
+        raise SecurityError(f"{name} makes a value of more than {LONGEST} characters or items")
 
 
 def _bind(parsed: nodes.Template) -> nodes.Template:
-    """Sends what is kept in a variable or looped over through the filters that bound it."""
-    for node in list(parsed.find_all((nodes.Assign, nodes.With, nodes.For))):
+    """Sends what is kept in a variable, looped over or joined by `~` through the filters that bound it."""
+    for node in list(parsed.find_all((nodes.Assign, nodes.With, nodes.For, nodes.Concat))):
         if isinstance(node, nodes.Assign):
             node.node = _filtered(node.node, "bounded")
         elif isinstance(node, nodes.With):
             node.values = [_filtered(value, "bounded") for value in node.values]
+        elif isinstance(node, nodes.Concat):
+            node.nodes = [_filtered(nodes.List(node.nodes, lineno=node.lineno), "concatenated")]
         elif isinstance(node, nodes.For):
             node.iter = _filtered(node.iter, "counted")
     return parsed
@@ -167,7 +257,7 @@ def _bounded(value: Any) -> Any:
 
 def _size(value: Any, most: int) -> int:
     """Characters and items in a value and in all it holds, as often as it holds them; counted past `most`."""
-    if isinstance(value, str):
+    if isinstance(value, str | bytes):
         return len(value)
     if isinstance(value, Mapping):
         value = [part for pair in value.items() for part in pair]

@@ -7,7 +7,6 @@ auth login`). What comes back is read as any file of another person: bounded, ch
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import tempfile
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from ..asking.redaction import redact_environment
 from ..classes import class_set_of
 from ..description_set import DescriptionSet, Manifest
 from ..errors import InputError
+from ..json_files import parse_json
 from ..workspace import Workspace
 from .hub_errors import asking
 from .store import DescriptionStore
@@ -198,10 +198,7 @@ def _draft(folder: Path, manifest: Manifest, derivation: dict[str, Any]) -> Desc
 def _responses(path: Path) -> list[Mapping[str, Any]]:
     rows: list[Mapping[str, Any]] = []
     for number, line in enumerate(path.read_bytes().decode("utf-8", "replace").split("\n")[:-1], start=1):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}, line {number} is not a JSON object: {error}") from error
+        row = parse_json(line, f"{path}, line {number}")
         if not isinstance(row, dict):
             raise InputError(f"{path}, line {number} is not a JSON object")
         rows.append(row)

@@ -11,9 +11,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..description_set import FORMAT_VERSION, DescriptionSet, Descriptor, Manifest
+from ..description_set import FORMAT_VERSION, Count, DescriptionSet, Descriptor, Manifest
 from ..errors import InputError
 from ..files import write_flushed
+from ..json_files import parse_json
 from ..validation import first_problem
 from ..wording import normal_form
 from ..yaml_files import read_yaml
@@ -27,12 +28,12 @@ _ZEROS = "0" * 64
 class _Row(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     class_name: str
-    label: int
-    member: int
-    rank: int
+    label: Count
+    member: Count
+    rank: Count
     descriptor: str
-    support: int
-    samples: int
+    support: Count
+    samples: Count
     wordings: list[str] = []
     normal_form: str = ""
 
@@ -109,11 +110,9 @@ def read_version(folder: Path, name: str) -> DescriptionSet:
 
 def _row(line: str, where: str) -> _Row:
     try:
-        return _Row.model_validate(json.loads(line))
+        return _Row.model_validate(parse_json(line, where))
     except ValidationError as error:
         raise InputError(f"{where}: {first_problem(error)}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} is not a JSON object: {error}") from error
 
 
 def _place(

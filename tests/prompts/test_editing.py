@@ -121,7 +121,7 @@ def test_an_edited_control_is_a_control_no_more() -> None:
         ("joy:\n- a\xa0b\nfear: [b]\n", "E, line 2: under 'joy', a hidden character (U+00A0, no-break"),
         ("joy:\n- |\n  a\n  b\nfear: [b]\n", "E, line 2: under 'joy', a hidden character (U+000A"),
         ("? [x]\n: [a]\n", "E, line 1: no class '?'"),
-        ("joy: &x [*x]\nfear: [b]\n", "E, line 1: under 'joy', a list among texts"),
+        ("joy: &x [*x]\nfear: [b]\n", "E is not valid YAML: line 1: the alias *x is part of"),
         ("[" * 100_000, "E is not valid YAML"),
     ],
 )  # fmt: skip

@@ -59,7 +59,7 @@ BAD = [
     ("x.csv", "class_name,descriptor,label\na,b,0\na,c,1\n", "'a' has more than one label"),
     ("x.csv", "class_name,descriptor,label\na,b,0\nc,d,0\n", "two classes have the same label"),
     ("x.yaml", "a: [x", "not valid YAML: line "),
-    ("x.yaml", "a: [x]\nb: [y]\na: [z]\n", "line 1 has 'a' twice"),
+    ("x.yaml", "a: [x]\nb: [y]\na: [z]\n", "line 3: the key 'a' is there a second time"),
     ("x.yaml", "yes: [x]\nb: [y]\n", "the class True is no text"),
     ("x.yaml", "a: [x]\nb: [no]\n", "text 1 of the class 'b' is true or false"),
     ("x.yaml", "a: x\n", "has no list"),

@@ -8,7 +8,7 @@ import pytest
 
 from dfer_prompts.classes import load_class_set
 from dfer_prompts.errors import InputError
-from dfer_prompts.templates import read_template
+from dfer_prompts.templates import read_template, sandbox
 
 MAFW = load_class_set("mafw")
 HEAD = "---\nname: mine\npurpose: A test.\n---\n"
@@ -72,7 +72,39 @@ BOMBS = {
     "static text in a loop": ("{% for i in range(9000) %}0123456789{% endfor %}", "longer than 50000"),
     "a long range as text": ("{{ range(99999) | list | string }}", "a value of more than"),
     "replacements": ("{% set a = 'a' * 9999 %}{{ (a | replace('', a)) and 1 }}", "a value of more than"),
-    "joins": ("{% set a = 'a' * 9999 %}{{ a.join(a) and 1 }}", "a value of more than"),
+    "joins": ("{% set a = 'a' * 9999 %}{{ a.join(a) and 1 }}", "join makes a value of more"),
+    "a replacing method": ("{% set a = 'a' * 9999 %}{{ a.replace('', a) }}", "replace makes a value of more"),
+    "a replacement of all": (
+        "{% set a = 'a' * 9999 %}{{ (a | replace(new=a, old='a')) and 1 }}", "replace makes a value of more",
+    ),
+    "a mapped replacement": (
+        "{% set a = 'a' * 9999 %}{{ [a] | map('replace', 'a', a) | first }}", "replace makes a value of more",
+    ),
+    "a joining filter": ("{% set a = 'a' * 9999 %}{{ a | join(a) }}", "join makes a value of more"),
+    "a joined range": ("{% set a = 'a' * 9999 %}{{ range(99999) | join(a) }}", "join makes a value of more"),
+    "a range in a joining method": ("{{ ('a' * 9999).join(range(99999)) }}", "join makes a value of more"),
+    "wide tabs": (r"{{ ('\t' * 9999).expandtabs(9999) }}", "expandtabs makes a value of more"),
+    "wide tabs by name": (r"{{ ('\t' * 999).expandtabs(tabsize=999) }}", "expandtabs makes a value of more"),
+    "a translation": ("{{ ('a' * 9999).translate({97: 'b' * 9999}) }}", "translate makes a value of more"),
+    "wrapped lines": (
+        "{{ ('a ' * 4999) | wordwrap(1, wrapstring='b' * 9999) }}", "wordwrap makes a value of more",
+    ),
+    "links": ("{{ ('http://a.b ' * 999) | urlize(target='b' * 9999) }}", "no filter named 'urlize'"),
+    "bytes": ("{{ 'a'.encode() }}", "encode makes bytes"),
+    "a format of bytes": ("{{ '%9999999999d'.encode() % 1 }}", "encode makes bytes"),
+    "many operands": ("{% set a = 'a' * 9999 %}{{ (" + "a ~ " * 90 + "a)[0] }}", "~ makes a value of more"),
+    "chained case filters": (
+        "{% set a = 'a' * 9999 %}{% for i in range(99) %}{{ (a" + "|upper|lower" * 40 + ")[0] }}{% endfor %}",
+        "works on more than 1000000 characters",
+    ),
+    "chained methods": (
+        "{% set a = 'a' * 9999 %}{% for i in range(999) %}{{ (a" + ".upper()" * 40 + ")[0] }}{% endfor %}",
+        "works on more than 1000000 characters",
+    ),
+    "split in a loop": (
+        "{% set a = 'a ' * 4999 %}{% for i in range(9999) %}{{ a.split() | length }}{% endfor %}",
+        "works on more than 1000000 characters",
+    ),
     "deep parentheses": ("{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}", "recursion"),
     "a list printed": ("{{ [1] }}", "a list is printed"),
     "chance": ("{{ expressions | random }}", "no filter named 'random'"),
@@ -87,6 +119,23 @@ def test_what_takes_too_much_is_a_sentence_with_its_line(body: str, says: str) -
     assert str(error.value).startswith("mine.md, line ")
     assert says in str(error.value).lower()
     assert len(str(error.value)) < 300
+
+
+def test_a_rendering_has_a_bound_on_its_cpu_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "SECONDS", 0.05)  # 3 s are right for users and long for a test
+    compared = "{% if a == b %}1{% endif %}" * 30
+    body = (
+        "{% set a = 'a' * 9999 %}{% set b = a[1:] ~ 'b' %}{% for i in range(19000) %}"
+        + compared
+        + "{% endfor %}"
+    )
+    with pytest.raises(InputError, match=r"^mine\.md, line 5: the template takes more than 0\.05 s$"):
+        rendered(body)
+
+
+def test_a_file_of_megabytes_is_no_template() -> None:
+    with pytest.raises(InputError, match=r"^mine\.md: a template of more than 500000 bytes"):
+        rendered("{# " + "x" * 500_000 + " #}x")
 
 
 @pytest.mark.parametrize(
@@ -107,6 +156,9 @@ def test_what_takes_too_much_is_a_sentence_with_its_line(body: str, says: str) -
         ("{% with a = 1, b = 2 %}{{ a + b }}{% endwith %}", "3"),
         ("{% set block %}<b>{% endset %}{{ block }}", "<b>"),
         ("{{ expressions | reject('equalto', expression) | map('title') | first }}", "Sadness"),
+        ("{{ 'a b' | replace('a', 'longer') }} {{ 'a\\tb'.expandtabs(4) }}", "longer b a   b"),
+        ("{{ ', '.join(expressions[:2]) }} {{ 'n' ~ 1 ~ none }}", "happiness, sadness n1None"),
+        ("{{ 'one two' | wordwrap(4) }}", "one\ntwo"),
         ("{{ expressions | length }} {{ 'x' if expression is defined }} {{ none }}", "11 x None"),
     ],
 )  # fmt: skip

@@ -9,6 +9,14 @@ import pytest
 from dfer_prompts.errors import InputError
 from dfer_prompts.yaml_files import key_lines, parse_yaml, read_yaml
 
+TOO_MANY = "aliases stand for more than 100000 values and characters"
+# Each list (or mapping) stands for seven (or three) of the one before it: 7^12 values at the end.
+DOUBLED = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 7)}]\n" for n in range(1, 13))
+MERGED = "a0: &a0 {k: v}\n" + "".join(
+    f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 3)}]}}\n" for n in range(1, 13)
+)
+LONG = f"a: &a {'x' * 20_000}\nb: [{', '.join(['*a'] * 6)}]\n"
+
 
 def read(text: str) -> dict[str, object]:
     Path("a.yaml").write_text(text, encoding="utf-8")
@@ -17,6 +25,11 @@ def read(text: str) -> dict[str, object]:
 
 def test_a_mapping_is_read() -> None:
     assert read("a: 1\nb: [x, é]\n") == {"a": 1, "b": ["x", "é"]}
+
+
+def test_aliases_and_merged_keys_are_read_as_usual() -> None:
+    text = "a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: [*a, *a]\n"
+    assert read(text) == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}, "c": [{"x": 1, "y": 2}] * 2}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +56,26 @@ def test_what_is_no_mapping_is_one_sentence(text: str, says: str) -> None:
         read(text)
     assert str(error.value).startswith(says)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: 1\nb: {c: 1, d: 2,\n  c: 3}", "line 3: the key 'c' is there a second time"),
+        ("a: &x [b, *x]", "line 1: the alias *x is part of what it stands for"),
+        (DOUBLED, f"line 7: {TOO_MANY}"),
+        (MERGED, f"line 10: {TOO_MANY}"),
+        (LONG, f"line 2: {TOO_MANY}"),
+        ("a: 1" + ":59" * 60, "line 1: a number of more than 100 characters"),
+        ("a: 1" + ":59" * 60 + ".5", "line 1: a number of more than 100 characters"),
+        ("a: .inf\nb: !!int 0x" + "f" * 200, "line 2: a number of more than 100 characters"),
+        ("\n".join("  " * depth + "a:" for depth in range(1500)), "it is nested too deep"),
+    ],
+)
+def test_what_would_cost_much_or_hide_something_is_one_sentence(text: str, says: str) -> None:
+    with pytest.raises(InputError) as error:
+        read(text)
+    assert str(error.value) == f"a.yaml is not valid YAML: {says}"
 
 
 def test_bytes_that_are_no_text_are_a_sentence_and_no_file_is_its_own_error() -> None:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ...description_set import DescriptionSet, Descriptor
+from ...description_set import MOST, Count, DescriptionSet, Descriptor
 from ...errors import InputError
 from ...validation import first_problem
 from ...yaml_files import parse_yaml
-from ...yaml_loader import LOADER
 from .content import LARGEST, Content, Members, decoded, one_line, ranked
 from .mappings import class_lists, ordered
 
@@ -29,11 +27,11 @@ class _Row(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
     class_name: str
     descriptor: str
-    label: int | None = Field(None, ge=0)
-    member: int | None = Field(None, ge=0)
-    rank: int | None = Field(None, ge=1)
-    support: int = Field(1, ge=0)
-    samples: int = Field(1, ge=0)
+    label: Count | None = None
+    member: Count | None = None
+    rank: int | None = Field(None, ge=1, le=MOST)
+    support: Count = 1
+    samples: Count = 1
     wordings: tuple[str, ...] = ()
 
 
@@ -123,7 +121,6 @@ def read_yaml(data: bytes, where: str) -> Content:
     """A list of rows, or a mapping of classes to lists of descriptors. Raises InputError."""
     text = decoded(data, where)
     value = parse_yaml(text, where)
-    _check_keys(text, where)
     if not isinstance(value, list):
         return Content({name: [ranked(texts)] for name, texts in class_lists(value, where).items()})
     if not all(isinstance(each, dict) for each in value):
@@ -231,19 +228,6 @@ def _descriptor(row: _Row, rank: int) -> Descriptor:
 def _numbers(found: Iterable[int]) -> str:
     listed = sorted(found)
     return ", ".join(map(str, listed[:12])) + (", ..." if len(listed) > 12 else "")
-
-
-def _check_keys(text: str, where: str) -> None:
-    """YAML's loader keeps the last of two equal keys, and what the first says would be lost."""
-    root = yaml.compose(text, Loader=LOADER)
-    for node in [root, *(root.value if isinstance(root, yaml.SequenceNode) else [])]:
-        keys = (
-            Counter(key.value for key, _ in node.value) if isinstance(node, yaml.MappingNode) else Counter()
-        )
-        twice = next((key for key, count in keys.items() if count > 1), None)
-        if twice is not None:
-            line = node.start_mark.line + 1
-            raise InputError(f"{where}: the mapping at line {line} has {twice!r} twice")
 
 
 def _schema() -> Any:

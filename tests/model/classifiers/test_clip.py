@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import subprocess
@@ -99,6 +100,55 @@ def open_clip_checkpoint(model: nn.Module, path: Path) -> None:
     torch.save({"epoch": 3, "name": "x", "state_dict": state, "optimizer": {"step": 1}}, path)
 
 
+def in_transformers_names(model: nn.Module) -> dict[str, Tensor]:
+    """The weights as transformers' CLIPModel names them, written down from its documentation."""
+    ours = model.state_dict()
+    names = {
+        "logit_scale": "logit_scale",
+        "vision_model.embeddings.class_embedding": "visual.class_embedding",
+        "vision_model.embeddings.patch_embedding.weight": "visual.conv1.weight",
+        "vision_model.embeddings.position_embedding.weight": "visual.positional_embedding",
+        "text_model.embeddings.token_embedding.weight": "token_embedding.weight",
+        "text_model.embeddings.position_embedding.weight": "positional_embedding",
+    }
+    for kind in ("weight", "bias"):
+        names[f"vision_model.pre_layrnorm.{kind}"] = f"visual.ln_pre.{kind}"
+        names[f"vision_model.post_layernorm.{kind}"] = f"visual.ln_post.{kind}"
+        names[f"text_model.final_layer_norm.{kind}"] = f"ln_final.{kind}"
+    theirs = {name: ours[own] for name, own in names.items()}
+    theirs["visual_projection.weight"] = ours["visual.proj"].T.contiguous()
+    theirs["text_projection.weight"] = ours["text_projection"].T.contiguous()
+    theirs["text_model.embeddings.position_ids"] = torch.arange(77)[None]
+    parts = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj",
+             "self_attn.out_proj": "attn.out_proj"}  # fmt: skip
+    for tower, own in (("vision", "visual.transformer"), ("text", "transformer")):
+        for layer in range(2):
+            block, layers = f"{own}.resblocks.{layer}", f"{tower}_model.encoder.layers.{layer}"
+            for kind in ("weight", "bias"):
+                for part, name in parts.items():
+                    theirs[f"{layers}.{part}.{kind}"] = ours[f"{block}.{name}.{kind}"]
+                chunks = ours[f"{block}.attn.in_proj_{kind}"].chunk(3)
+                for part, chunk in zip("qkv", chunks, strict=True):
+                    theirs[f"{layers}.self_attn.{part}_proj.{kind}"] = chunk.clone()
+    return theirs
+
+
+def prefixed(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+class Settings:
+    """An object of a training script, which stands beside the weights."""
+
+    def __init__(self) -> None:
+        self.lr = 1e-5
+
+
+def lightning(model: nn.Module, path: Path) -> None:
+    state = prefixed("model.", model.state_dict())
+    torch.save({"state_dict": state, "hyper_parameters": Settings(), "epoch": 3}, path)
+
+
 FORMATS: dict[str, Callable[[Any, Path], None]] = {
     "archive.pt": openai_archive,
     "state.pt": openai_state_dict,
@@ -113,6 +163,14 @@ FORMATS: dict[str, Callable[[Any, Path], None]] = {
     ),
     "old.pt": lambda model, path: torch.save(model.state_dict(), path, _use_new_zipfile_serialization=False),
     "FaRL-ep16.pth": farl_checkpoint,
+    "lightning.ckpt": lightning,
+    "compiled.pt": lambda model, path: torch.save(
+        {"model": prefixed("_orig_mod.module.", model.state_dict()), "args": Settings()}, path
+    ),
+    "nested.pt": lambda model, path: torch.save({"model": {"state_dict": model.state_dict()}}, path),
+    "transformers.safetensors": lambda model, path: save_file(in_transformers_names(model), path),
+    "pytorch_model.bin": lambda model, path: torch.save(in_transformers_names(model), path),
+    "safetensors.bin": lambda model, path: save_file(model.state_dict(), path),
 }
 
 
@@ -145,6 +203,45 @@ def test_openai_weights_under_a_gelu_name_are_refused(
     with pytest.raises(InputError, match="were trained with QuickGELU, and tiny computes GELU") as caught:
         load_clip("tiny", str(tmp_path / file))
     assert str(caught.value).endswith("Use --set clip=tiny-quickgelu")
+
+
+@pytest.mark.parametrize(
+    ("act", "wrong", "better"), [("quick_gelu", "tiny", "tiny-quickgelu"), ("gelu", "tiny-quickgelu", "tiny")]
+)
+def test_the_activation_in_the_config_beside_transformers_weights_counts(
+    named: str, saved: Any, act: str, wrong: str, better: str, tmp_path: Path
+) -> None:
+    save_file(in_transformers_names(saved), tmp_path / "model.safetensors")
+    towers = {
+        tower: {} if act == "quick_gelu" else {"hidden_act": act}
+        for tower in ("vision_config", "text_config")
+    }
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip", **towers}), encoding="utf-8")
+    with pytest.raises(InputError, match=f"Use --set clip={better}$"):
+        load_clip(wrong, str(tmp_path / "model.safetensors"))
+    assert load_clip(better, str(tmp_path / "model.safetensors")).image_size == 32
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (
+            ["prompt_learner.ctx", "image_encoder.proj"],
+            "a released DFER-CLIP checkpoint: use import-checkpoint",
+        ),
+        (["class_weights", "image_tower.proj"], "the model of a run of this project: give its folder"),
+        (["cls_token", "blocks.0.attn.qkv.weight"], "a vision transformer of timm, which has no text tower"),
+        (["conv1.weight", "layer1.0.conv1.weight"], "a convolutional network, which has no text tower"),
+        (["a.lora_A.weight", "a.lora_B.weight"], "LoRA adapters without the model that they change"),
+        (["visual.conv1.weight"], "the weights of a CLIP"),
+    ],
+)
+def test_weights_of_another_model_are_named(named: str, names: list[str], kind: str, tmp_path: Path) -> None:
+    torch.save({name: torch.ones(1) for name in names}, tmp_path / "other.pt")
+    with pytest.raises(
+        InputError, match=f"other.pt does not fit {named}: it has no .*\nThe file holds {kind}$"
+    ):
+        load_clip(named, str(tmp_path / "other.pt"))
 
 
 @pytest.mark.parametrize(

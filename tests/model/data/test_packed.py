@@ -146,3 +146,10 @@ def test_a_damaged_folder(clips: PackedClips) -> None:
     shard.unlink()
     with pytest.raises(InputError, match="damaged"):
         PackedClips.open(clips.path)
+
+
+def test_a_deeply_nested_description_of_the_dataset_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "dataset_info.json").write_text('{"features": ' + "[" * 100_000, encoding="utf-8")
+    with pytest.raises(InputError, match=r"the packed clips in .* are damaged: "):
+        PackedClips.open(tmp_path)
