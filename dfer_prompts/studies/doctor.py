@@ -78,11 +78,11 @@ def endpoint_finding(workspace: Workspace) -> Finding:
     """Whether a language model is configured and its server answers. A key is never shown."""
     from dfer_model.machine import Finding
 
-    from ..asking.endpoint import choice_of, listed_models, resolve_server, unknown_model
-
     subject, defaults = "language model", workspace.defaults
     if not any([os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_KEY"), defaults.base_url]):
         return Finding(subject, "missing", "none is configured", NO_MODEL)
+    from ..asking.endpoint import choice_of, listed_models, resolve_server, unknown_model
+
     wanted = defaults.model or ""
     try:
         server = resolve_server(workspace)
