@@ -67,7 +67,7 @@ OFFICIAL = {
     "frame-list": Official(
         ELEVEN,
         ("", *_DFEW_FRAMES, *_FERV39K_FRAMES, *_MAFW_FRAMES),
-        ("*t*_*.txt", "annotation/*t*_*.txt", "*.txt", "annotation/*.txt"),
+        ("*_*.txt", "annotation/*_*.txt", "*.txt", "annotation/*.txt"),
         columns=3,
     ),
 }

@@ -189,10 +189,11 @@ class TestFoldersOfLists:
 
     @pytest.fixture
     def root(self, tmp_path: Path) -> Path:
-        """DFER-CLIP's folder of lists of two datasets with a README, and the clips of one of them."""
+        """DFER-CLIP's folder of lists of three datasets with a README, and the clips of one of them."""
         for role, number in (("train", 2), ("test", 1)):
             write(tmp_path / f"annotation/DFEW_set_1_{role}.txt", f"/x/DFEW_Frame_Face/0000{number} 2 3\n")
             write(tmp_path / f"annotation/MAFW_set_1_{role}.txt", f"/x/data/faces/0000{number} 2 10\n")
+            write(tmp_path / f"annotation/FERV39K_{role}.txt", f"/x/War/Angry/000{number} 2 3\n")
             write_clip(tmp_path / f"DFEW/Clip/clip_224x224/0000{number}", 2)
         write(tmp_path / "annotation/README.txt", "read me\n")
         return tmp_path
@@ -219,9 +220,14 @@ class TestFoldersOfLists:
             (
                 "annotation",
                 None,
-                r"are of several datasets: dfew, mafw\n.*--dataset-name dfew, or --labels '",
+                r"are of several datasets: dfew, ferv39k, mafw\n.*--dataset-name dfew, or --labels '",
             ),
-            ("annotation", "ferv39k", "are of several datasets"),
+            (
+                "annotation",
+                "ferv39k",
+                r"none of the 2 clips of frame-list .*\n.*War/Angry/0001; .*--frames DIR",
+            ),
+            ("annotation", "ours", "are of several datasets"),
             ("annotation/DFEW_*", "mafw", r"--dataset-name mafw contradicts the name of \S+DFEW_set_1"),
             ("annotation/FERV*", None, r"no file matches --labels \S+FERV\*"),
             ("DFEW", None, r"no label files in \S+DFEW: .*\n.*--labels FILE"),
