@@ -229,7 +229,7 @@ class TestFoldersOfLists:
             ),
             ("annotation", "ours", "are of several datasets"),
             ("annotation/DFEW_*", "mafw", r"--dataset-name mafw contradicts the name of \S+DFEW_set_1"),
-            ("annotation/FERV*", None, r"no file matches --labels \S+FERV\*"),
+            ("annotation/CK*", None, r"no file matches --labels \S+CK\*"),
             ("DFEW", None, r"no label files in \S+DFEW: .*\n.*--labels FILE"),
         ],
     )
