@@ -1,7 +1,9 @@
 """What this machine has for the model's work: what is there, what is not, and what to do about that.
 
-Nothing is downloaded or changed. Libraries are imported as the work would import them, one after the other,
-so that a broken one is named and the others are looked at all the same. Imports no torch by itself.
+Nothing is downloaded or changed. Libraries are tried one after the other, so that a broken one is named and
+the others are looked at all the same. torch is imported as the work would import it. Of torchvision, which
+takes as long again to import, the compiled operators are loaded, which is where it fails beside a torch that
+does not fit; open_clip, all Python, is only found. Imports no torch by itself.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 from packaging.requirements import Requirement
@@ -24,6 +29,7 @@ PACKAGE = "dfer-prompts"
 OLDEST_PYTHON = (3, 11)
 # Distribution and the module that it brings, in the order in which they need each other.
 SHOWN = {"torch": "torch", "torchvision": "torchvision", "open_clip_torch": "open_clip"}
+OPERATORS = ("_C*.so", "_C*.pyd", "_C*.dylib")  # torchvision's compiled file, by the system's suffix
 DEFAULT_CLIP = ("ViT-B-32-quickgelu", "openai")
 CODECS = ("h264", "hevc", "mpeg4", "mjpeg", "vp9", "av1")  # what cameras, phones and data sets write
 GIB = 2**30
@@ -135,7 +141,7 @@ def _applies(wanted: Requirement, extra: str) -> bool:
 def _imported(name: str, module: str, problems: list[str]) -> Finding:
     try:
         there = version(name)
-        import_module(module)
+        TRIED[module]()
     except PackageNotFoundError:
         return Finding(name, "missing", "not installed", f"pip install {name}", needed=True)
     except Exception as error:  # noqa: BLE001 - a library that is broken raises whatever it happens to
@@ -145,6 +151,34 @@ def _imported(name: str, module: str, problems: list[str]) -> Finding:
         fit = f"pip install {' '.join(repr(each.partition(' but ')[0]) for each in problems)}"
         return Finding(name, "wrong", f"{there} requires {'; '.join(problems)}", fit, needed=True)
     return Finding(name, "ok", there)
+
+
+def _folder_of(module: str) -> Path:
+    """The folder of an installed package, which is not imported. Raises ImportError where it is not there."""
+    spec = find_spec(module)
+    if spec is None or not spec.submodule_search_locations or spec.origin is None:
+        raise ImportError(f"its package {module} is not there")
+    return Path(spec.submodule_search_locations[0])
+
+
+def _load_operators() -> None:
+    """Load torchvision's compiled operators into torch. Raises OSError where they do not fit it."""
+    import torch
+
+    if "torchvision" in sys.modules:
+        return
+    folder = _folder_of("torchvision")
+    found = [path for pattern in OPERATORS for path in sorted(folder.glob(pattern))]
+    if not found:
+        raise ImportError(f"{folder} has no compiled operators")
+    torch.ops.load_library(str(found[0]))  # type: ignore[no-untyped-call]
+
+
+TRIED: Mapping[str, Callable[[], object]] = {
+    "torch": lambda: import_module("torch"),
+    "torchvision": _load_operators,
+    "open_clip": lambda: _folder_of("open_clip"),
+}
 
 
 def extra_findings() -> Iterator[Finding]:
@@ -218,13 +252,12 @@ def codec_findings() -> Iterator[Finding]:
 
 def clip_findings() -> Iterator[Finding]:
     """Weights of CLIPs in the cache of the HuggingFace hub: those used by default, and others."""
-    import open_clip
-    from open_clip.pretrained import get_pretrained_cfg
+    from .classifiers.hub_cache import cached
 
-    from .classifiers.clip_weights import cached
-
+    table = _pretrained_table()
+    usual = (table.HF_SAFE_WEIGHTS_NAME, table.HF_WEIGHTS_NAME)
     name, tag = DEFAULT_CLIP
-    if path := cached(get_pretrained_cfg(name, tag)):
+    if path := cached(table.get_pretrained_cfg(name, tag), usual):
         yield Finding("CLIP weights", "ok", f"{name} {tag}: {path}")
     else:
         advice = (
@@ -233,10 +266,23 @@ def clip_findings() -> Iterator[Finding]:
         yield Finding(
             "CLIP weights", "missing", f"{name} {tag} are in no cache; the demo's are shipped", advice
         )
-    others = [pair for pair in open_clip.list_pretrained() if pair != DEFAULT_CLIP]
-    found = [f"{each} {of}" for each, of in others if cached(get_pretrained_cfg(each, of))]
+    others = [pair for pair in table.list_pretrained() if pair != DEFAULT_CLIP]
+    found = [f"{each} {of}" for each, of in others if cached(table.get_pretrained_cfg(each, of), usual)]
     if found:
         yield Finding("other CLIPs", "ok", ", ".join(found))
+
+
+def _pretrained_table() -> Any:
+    """open_clip's module `pretrained`, without the import of all its models, which takes seconds.
+
+    Its package is stood for by an empty one of another name with the same folder.
+    """
+    if "open_clip" in sys.modules:
+        return import_module("open_clip.pretrained")
+    package = ModuleType("open_clip_tables")
+    package.__path__ = [str(_folder_of("open_clip"))]
+    sys.modules.setdefault(package.__name__, package)
+    return import_module(f"{package.__name__}.pretrained")
 
 
 def _name(problem: str) -> str:

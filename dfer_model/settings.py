@@ -234,6 +234,7 @@ _RELEASED_AUGMENTATION: Mapping[str, Mapping[str, Any]] = {
     "dfew": {"brightness_jitter": 0.5},
     "ferv39k": {"rotation": 4.0},
 }
+_DATASETS = ("dfew", "ferv39k", "mafw", "mafw-compound")  # those whose augmentation is known
 
 
 # A whole network is trained, by the optimizer and at the rates that suit it, and reads pixels as its own
@@ -287,8 +288,37 @@ def preset(name: str, dataset_name: str | None = None) -> Settings:
         raise unknown("preset", name, PRESETS)
     settings = PRESETS[name]
     if name == "paper" and dataset_name is not None:
-        return settings.model_copy(update=_RELEASED_AUGMENTATION.get(dataset_name.lower(), {}))
+        return settings.model_copy(update=_released(dataset_name))
     return settings
+
+
+def augmentation_words(settings: Settings) -> str:
+    """What is done to a training clip: "random crop and flip, brightness jitter 0.5"."""
+    words = ["random crop and flip"]
+    if settings.brightness_jitter:
+        words.append(f"brightness jitter {settings.brightness_jitter:g}")
+    if settings.rotation:
+        words.append(f"rotation up to {settings.rotation:g} degrees")
+    return ", ".join(words)
+
+
+def augmentation_reason(name: str, dataset_name: str, settings: Settings) -> str | None:
+    """Why preset `name` augments clips of this dataset as `settings` do, None where it does so everywhere."""
+    if name != "paper":
+        return None
+    added = {"brightness_jitter": 0.0, "rotation": 0.0, **_released(dataset_name)}
+    if any(getattr(settings, key) != value for key, value in added.items()):
+        return "settings of your own take the place of preset paper's"
+    if dataset_name.lower() in _DATASETS:
+        return f"preset paper does on {dataset_name} what the released code does"
+    return (
+        "preset paper adds brightness jitter on dfew and rotation on ferv39k, and the dataset of these clips "
+        f"is named {dataset_name}; if they are of one of the two, pack them with data prepare --dataset-name"
+    )
+
+
+def _released(dataset_name: str) -> Mapping[str, Any]:
+    return _RELEASED_AUGMENTATION.get(dataset_name.lower(), {})
 
 
 def strategy(name: str) -> Mapping[str, Any]:

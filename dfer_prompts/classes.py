@@ -5,6 +5,7 @@ Classes are matched by name, never by number: other code bases number the same c
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -112,7 +113,7 @@ def aliases(name: str) -> tuple[str, ...]:
 
 
 def match_class_name(text: str, names: Sequence[str]) -> str | None:
-    """Which of the names means the same class: the same name first, then case, then aliases on both sides."""
+    """Which of the names means the same class: the same one, else by case and Unicode form, then aliases."""
     for form in (str, _key, lambda name: _key(canonical_class_name(name))):
         found = [name for name in names if form(name) == form(text)]
         if len(found) == 1:
@@ -136,7 +137,8 @@ def default_words(name: str) -> str:
 
 
 def _key(name: str) -> str:
-    return "_".join(name.replace("_", " ").replace("-", " ").casefold().split())
+    composed = unicodedata.normalize("NFC", name)  # macOS hands out names of folders in the other form
+    return "_".join(composed.replace("_", " ").replace("-", " ").casefold().split())
 
 
 @cache

@@ -118,9 +118,11 @@ def _texts(text: str, where: str, class_names: Sequence[str]) -> dict[str, list[
             f"{where} must hold each class with its list of descriptors (`fear:`, `- wide eyes`)"
         )
     found: dict[str, list[list[str]]] = {}
+    by_form = {unicodedata.normalize("NFC", name): name for name in class_names}
     for key, value in root.value:
         at = _line(key, where)
-        name = key.value if isinstance(key, yaml.ScalarNode) else "?"
+        written = key.value if isinstance(key, yaml.ScalarNode) else "?"
+        name = by_form.get(unicodedata.normalize("NFC", written), written)
         if name not in class_names:
             raise InputError(f"{at}: {unknown('class', name, class_names)}")
         if name in found:

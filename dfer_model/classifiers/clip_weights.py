@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from dfer_model.classifiers import hub_cache
 from dfer_model.errors import InputError
 from dfer_model.file_kinds import refuse_other_kinds
 
@@ -32,6 +33,8 @@ from .tensor_file import check_sizes, in_float32, is_safetensors, read_tensor_fi
 
 # What OpenAI's files say beside the weights; open_clip's files have none of these.
 _OPENAI_KEYS = ("input_resolution", "context_length", "vocab_size")
+# What open_clip calls files of weights on the hub.
+_USUAL_NAMES = (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME)
 # FaRL (arXiv 2112.03109) is a CLIP of OpenAI's code; its files keep the head that restored masked patches.
 _FARL_HEAD = ("visual.mask_token", "visual.lm_transformer.", "visual.ln_lm.", "visual.lm_head.")
 
@@ -131,7 +134,7 @@ def download(name: str, tag: str, record: Mapping[str, Any]) -> Path:
     `record` is open_clip's entry for the tag. Raises InputError in two lines where it is neither here nor to
     be had; one request finds that out, since the hub's client would go on trying for most of a minute.
     """
-    repository, candidates = _on_the_hub(record)
+    repository, candidates = hub_cache.on_the_hub(record, _USUAL_NAMES)
     try:
         if path := cached(record):
             return path
@@ -150,18 +153,7 @@ def download(name: str, tag: str, record: Mapping[str, Any]) -> Path:
 
 def cached(record: Mapping[str, Any]) -> Path | None:
     """The file of a pretrained tag in the hub's local cache; `record` is open_clip's entry. Asks nobody."""
-    repository, candidates = _on_the_hub(record)
-    for candidate in candidates if repository else ():
-        path = huggingface_hub.try_to_load_from_cache(repository, candidate)
-        if isinstance(path, str):
-            return Path(path)
-    return None
-
-
-def _on_the_hub(record: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """The repository of a pretrained tag, "" where it has none, and the names that its file may have."""
-    repository, _, file_name = record.get("hf_hub", "").rpartition("/")
-    return repository, [file_name] if file_name else [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME]
+    return hub_cache.cached(record, _USUAL_NAMES)
 
 
 def _reach(repository: str, file_name: str) -> None:

@@ -6,13 +6,15 @@ GBK). What can be told from a file is told from it; what cannot is asked for, ne
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
-from dfer_model.data.class_names import COMPOUND, ELEVEN, SEVEN, canonical_name
+from dfer_model.data.class_names import COMPOUND, ELEVEN, SEVEN, canonical_name, composed
 from dfer_model.errors import InputError
 
 HEADER_WORDS = frozenset(
@@ -35,14 +37,32 @@ class Labelled:
     listed_frames: int | None = None
 
 
+Role = Literal["train", "val", "test"]
+Rows = tuple[tuple[int, tuple[str, ...]], ...]  # (line number, fields)
+THREE_FIELDS = (
+    "A frame list has rows `path number_of_frames label`; give lists of `path label` (as MAE-DFER's) to the "
+    "layout dfew, ferv39k or mafw: --labels FILE"
+)
+DELIMITERS = ("\t", ";", ",")
+# A whole number that a table program saved as a float: "12.0".
+_WHOLE = re.compile(r"(-?[0-9]+)\.0+")
+_VALIDATION = re.compile(r"(?<![a-z])(?:val|valid|validation|dev)(?![a-z])")
+_SET_NUMBER = re.compile(r"(?:set|split|fold)[ _-]?([0-9]+)")
+
+
 @dataclass(frozen=True)
 class LabelFile:
-    """One file, the training or the test list of a set (fold), and its rows as (line number, fields)."""
+    """One file: the training, validation or test list of a set (fold), and its rows."""
 
     path: Path
-    is_test: bool
+    role: Role
     number: int
-    rows: tuple[tuple[int, tuple[str, ...]], ...]
+    rows: Rows
+
+    @property
+    def is_test(self) -> bool:
+        """Whether it is a test list."""
+        return self.role == "test"
 
     def where(self, line: int) -> str:
         """The words that point to a line of this file."""
@@ -50,24 +70,35 @@ class LabelFile:
 
 
 def read_label_file(path: Path, columns: int = 2) -> LabelFile:
-    """Read a label file whose rows have at least `columns` fields, between tabs, commas or spaces.
+    """Read a label file whose rows have at least `columns` fields, between tabs, `;`, commas or spaces.
 
-    Whether it is a training or a test list, and of which set, is told by its name, else by its folder's.
-    Raises InputError when the file is missing, no text, has a short row, or is called neither or both.
+    Its name, else its folder's, says whether it is a training, validation or test list, and of which set.
+    Raises InputError when the file is missing, is not text, has a short row, or its role cannot be told.
     """
-    is_test, number = _role(path)
-    return LabelFile(path, is_test, number, read_rows(path, columns))
+    role = role_of(path)
+    if role is None:
+        raise InputError(
+            f"cannot tell whether {path} lists training or test clips\n"
+            "Its name, or its folder's, must have `train`, `val` or `test` in it, and `set_N` for fold N"
+        )
+    return LabelFile(path, role, _set_number(path), read_rows(path, columns))
 
 
-def read_rows(path: Path, columns: int) -> tuple[tuple[int, tuple[str, ...]], ...]:
-    """The rows of a text file as (line number, fields), without blank lines and the header."""
+def read_rows(path: Path, columns: int) -> Rows:
+    """The rows of a text file as (line number, fields), without blank lines and the header.
+
+    Whole numbers saved as floats ("12.0") come back as whole numbers.
+    """
     rows: list[tuple[int, tuple[str, ...]]] = []
     for line, text in enumerate(_read_text(path).split("\n"), start=1):
         if not text.strip():
             continue
         fields = _fields(text, columns)
         if len(fields) < columns:
-            raise InputError(f"{path}, line {line}: expected {columns} fields, found {text.strip()[:80]!r}")
+            advice = "\n" + THREE_FIELDS if columns == 3 else ""
+            raise InputError(
+                f"{path}, line {line}: expected {columns} fields, found {text.strip()[:80]!r}{advice}"
+            )
         if not rows and fields[columns - 1].casefold() in HEADER_WORDS:
             continue
         rows.append((line, fields))
@@ -77,59 +108,72 @@ def read_rows(path: Path, columns: int) -> tuple[tuple[int, tuple[str, ...]], ..
 
 
 def _read_text(path: Path) -> str:
-    """The file's text: UTF-8 with or without a byte order mark, else GB 18030, which GBK is a part of."""
+    """The file's text: UTF-16 with a byte order mark, UTF-8, or GB 18030, which GBK is a part of."""
     if not path.is_file():
         raise InputError(f"no label file {path}")
     raw = path.read_bytes()
-    for encoding in ("utf-8-sig", "gb18030"):
+    marked = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for encoding in ("utf-16",) if marked else ("utf-8-sig", "gb18030"):
         try:
             text = raw.decode(encoding)
         except UnicodeDecodeError:
             continue
         if "\0" not in text:
             return text.replace("\r\n", "\n").replace("\r", "\n")
-    raise InputError(f"{path} is not a text file of labels")
+    raise InputError(f"{path} is not a text file of labels\nSave it as text in UTF-8")
 
 
 def _fields(text: str, columns: int) -> tuple[str, ...]:
-    if "\t" in text:
-        found = text.split("\t")
-    elif "," in text and columns == 2:
-        found = next(csv.reader([text]))
-    else:
-        found = text.strip().rsplit(None, columns - 1)  # a path may have spaces in it, what follows it not
-    return tuple(field.strip() for field in found)
-
-
-def _role(path: Path) -> tuple[bool, int]:
-    """Whether the file is a test list, and its set's number (1 where none is said)."""
-    names = (path.stem.casefold(), path.parent.name.casefold())
-    for name in names:
-        roles = {word for word in ("train", "test") if word in name}
-        if len(roles) == 1:
+    for delimiter in DELIMITERS:
+        found = text.split(delimiter) if delimiter == "\t" else next(csv.reader([text], delimiter=delimiter))
+        # A frame list's path may have a comma in it, and its rows have three fields exactly.
+        if len(found) == columns or (len(found) > columns == 2):
             break
     else:
-        raise InputError(
-            f"cannot tell whether {path} lists training or test clips\n"
-            "Its name, or its folder's, must have `train` or `test` in it, and `set_N` for fold N"
-        )
-    numbers = [int(found[1]) for name in names if (found := re.search(r"set[ _-]?([0-9]+)", name))]
-    if numbers and numbers[0] < 1:
-        raise InputError(f"{path}: sets are numbered from 1")
-    return roles == {"test"}, numbers[0] if numbers else 1
+        found = text.strip().rsplit(None, columns - 1)  # a path may have spaces in it, what follows it not
+    return tuple(whole_number(field.strip()) for field in found)
+
+
+def whole_number(text: str) -> str:
+    """ "12" for "12.0", any other text as it is."""
+    found = _WHOLE.fullmatch(text)
+    return found[1] if found else text
+
+
+def role_of(path: Path) -> Role | None:
+    """What the file lists by its name, else by its folder's; None where neither tells, or one tells two."""
+    for name in (path.stem.casefold(), path.parent.name.casefold()):
+        roles: set[Role] = {role for role in ("train", "test") if role in name}
+        if _VALIDATION.search(name):
+            roles.add("val")
+        if len(roles) == 1:
+            return roles.pop()
+    return None
+
+
+def _set_number(path: Path) -> int:
+    """The number of the file's set by its name, else by its folder's; 1 where none is said."""
+    for name in (path.stem.casefold(), path.parent.name.casefold()):
+        if found := _SET_NUMBER.search(name):
+            if int(found[1]) < 1:
+                raise InputError(f"{path}: sets are numbered from 1")
+            return int(found[1])
+    return 1
 
 
 def clip_parts(text: str, where: str) -> tuple[str, ...]:
     """The names in a path written in a label file, the clip's without a video's suffix.
 
-    They are only ever compared with names found on the disk. Raises InputError when there is none.
+    They are in Unicode's composed form (NFC), and only ever compared with names found on the disk. Raises
+    InputError when there is none.
     """
-    parts = [part for part in PurePosixPath(text.replace("\\", "/")).parts if part not in ("/", ".")]
+    parts = [
+        part for part in PurePosixPath(composed(text).replace("\\", "/")).parts if part not in ("/", ".")
+    ]
     if not parts or ".." in parts:
         raise InputError(f"{where}: {text[:80]!r} names no clip")
     last = PurePosixPath(parts[-1])
-    if last.suffix.casefold() in VIDEO_SUFFIXES:
-        parts[-1] = last.stem
+    parts[-1] = whole_number(last.stem if last.suffix.casefold() in VIDEO_SUFFIXES else last.name)
     return tuple(parts)
 
 
@@ -144,6 +188,15 @@ def _class_name(text: str, known: Sequence[str], where: str) -> str:
         return str(name)
     hint = "; compound labels are those of mafw-compound" if name in COMPOUND else ""
     raise InputError(f"{where}: {text[:60]!r} is none of the classes {', '.join(known[:11])}{hint}")
+
+
+def _meant(index: Rows, known: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Label number -> (class name, the line that says so), from the rows (class name, number) of an index."""
+    meaning: dict[str, tuple[str, str]] = {}
+    for line, (name, number, *_) in index:
+        where = f"the label index, line {line}"
+        meaning[number] = (_class_name(name, known, where), where)
+    return meaning
 
 
 def read_dfew(files: Sequence[LabelFile], label_base: int | None = None) -> list[list[Labelled]]:
@@ -197,18 +250,13 @@ def _label_base(labels: Sequence[tuple[int, str]], given: int | None) -> int:
     return 0 if zero else 1
 
 
-def read_ferv39k(
-    files: Sequence[LabelFile], index: Sequence[tuple[int, tuple[str, ...]]] = ()
-) -> list[list[Labelled]]:
+def read_ferv39k(files: Sequence[LabelFile], index: Rows = ()) -> list[list[Labelled]]:
     """FERV39k: `Action/Sad/0010 Sad`, or with a label number in whatever order, which the paths resolve.
 
     `index` holds the rows (class name, number) of a label index file. Raises InputError when a number and
     the emotion in its path, or a number and the index, do not agree.
     """
-    meaning: dict[str, tuple[str, str]] = {}
-    for line, (name, number, *_) in index:
-        where = f"the label index, line {line}"
-        meaning[number] = (_class_name(name, SEVEN, where), where)
+    meaning = _meant(index, SEVEN)
     read = []
     for file in files:
         clips = []
@@ -241,17 +289,36 @@ def _check_one_number_a_class(meaning: dict[str, tuple[str, str]]) -> None:
         seen[class_name] = number
 
 
-def read_mafw(files: Sequence[LabelFile], classes: Sequence[str]) -> list[list[Labelled]]:
-    """MAFW: `00025.mp4 anger`, or four fields between tabs (file, label, Chinese, English)."""
+def read_mafw(files: Sequence[LabelFile], classes: Sequence[str], index: Rows = ()) -> list[list[Labelled]]:
+    """MAFW: `00025.mp4 anger`, or four fields between tabs (file, label, Chinese, English).
+
+    Labels may be numbers whose meaning `index`, rows of (class name, number), says. Raises InputError for a
+    number that it does not have, and for an unknown class.
+    """
+    meaning = _meant(index, classes)
+    _check_one_number_a_class(meaning)
     read = []
     for file in files:
         clips = []
         for line, (name, label, *_) in file.rows:
             where = file.where(line)
             clip_id = _padded(clip_parts(name, where)[-1], 5)
-            clips.append(Labelled((clip_id,), _class_name(label, classes, where), where, clip_id))
+            class_name = _meaning_of(label, meaning, where) or _class_name(label, classes, where)
+            clips.append(Labelled((clip_id,), class_name, where, clip_id))
         read.append(clips)
     return read
+
+
+def _meaning_of(label: str, meaning: Mapping[str, tuple[str, str]], where: str) -> str | None:
+    """The class that a label number means, None for a label that is no number."""
+    if not label.isdigit():
+        return None
+    if label not in meaning:
+        raise InputError(
+            f"{where}: label {label} is a number, and MAFW's classes are numbered in several orders\n"
+            "Say which is meant in one more file of rows such as `anger 0`: --labels FILE, beside the lists"
+        )
+    return meaning[label][0]
 
 
 def read_frame_lists(files: Sequence[LabelFile]) -> list[list[Labelled]]:

@@ -6,6 +6,8 @@ Patras 2023). The 32 compound classes are those of MAFW's split files (Liu et al
 
 from __future__ import annotations
 
+import unicodedata
+
 SEVEN = ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear")
 ELEVEN = (*SEVEN, "contempt", "anxiety", "helplessness", "disappointment")
 COMPOUND = (
@@ -60,11 +62,16 @@ _CANONICAL = {alias: name for name, aliases in _ALIASES.items() for alias in (na
 _BY_PARTS = {frozenset(name.split("_")): name for name in COMPOUND}
 
 
+def composed(name: str) -> str:
+    """The name in Unicode's composed form (NFC): macOS hands out names of folders in the other one."""
+    return unicodedata.normalize("NFC", name)
+
+
 def canonical_name(text: str) -> str | None:
     """The canonical name of a class, None for a stranger: "Happy" is "happiness".
 
     A compound class may name its parts in any order, joined by `_`: "Disgust_Angry" is "anger_disgust".
     """
-    parts = [_CANONICAL.get(part) for part in text.strip().casefold().split("_")]
+    parts = [_CANONICAL.get(part) for part in composed(text).strip().casefold().split("_")]
     known = frozenset(part for part in parts if part is not None)
     return _BY_PARTS.get(known) if len(known) == len(parts) else None

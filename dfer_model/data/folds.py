@@ -10,6 +10,9 @@ import numpy as np
 from dfer_model.data.annotations import LabelFile, Labelled
 from dfer_model.errors import InputError
 
+# What a list of each role is for; the test lists are read last.
+USES = {"train": "trains on it", "val": "validates on it", "test": "tests on it"}
+
 
 def assign_folds(
     files: Sequence[LabelFile], read: Sequence[Sequence[Labelled]]
@@ -17,12 +20,12 @@ def assign_folds(
     """Clip id -> (its row, its fold): N for a test clip of set N, 0 for one that no given file tests.
 
     Raises InputError, naming the clip, when it has two labels, stands in the test lists of two sets, or in
-    the training and the test list of one; and when two files are the same list of the same set.
+    two lists of one set; and when two files are the same list of the same set.
     """
     _check_distinct(files)
     found: dict[str, tuple[Labelled, int]] = {}
-    trained: dict[tuple[str, int], str] = {}
-    for file, clips in sorted(zip(files, read, strict=True), key=lambda pair: pair[0].is_test):
+    used: dict[tuple[str, int], tuple[LabelFile, str]] = {}
+    for file, clips in sorted(zip(files, read, strict=True), key=lambda pair: list(USES).index(pair[0].role)):
         for clip in clips:
             known, fold = found.get(clip.clip_id, (clip, 0))
             if known.class_name != clip.class_name:
@@ -30,14 +33,13 @@ def assign_folds(
                     f"clip {clip.clip_id} has two labels: {known.class_name} ({known.where}) "
                     f"and {clip.class_name} ({clip.where})"
                 )
-            if not file.is_test:
-                trained[clip.clip_id, file.number] = clip.where
-            elif (clip.clip_id, file.number) in trained:
+            other, where = used.setdefault((clip.clip_id, file.number), (file, clip.where))
+            if other.role != file.role:
                 raise InputError(
-                    f"clip {clip.clip_id} leaks: set {file.number} both trains on it "
-                    f"({trained[clip.clip_id, file.number]}) and tests on it ({clip.where})"
+                    f"clip {clip.clip_id} leaks: set {file.number} both {USES[other.role]} ({where}) "
+                    f"and {USES[file.role]} ({clip.where})"
                 )
-            elif fold not in (0, file.number):
+            if file.is_test and fold not in (0, file.number):
                 raise InputError(
                     f"clip {clip.clip_id} is tested twice: in set {fold} ({known.where}) "
                     f"and in set {file.number} ({clip.where})"
@@ -47,14 +49,14 @@ def assign_folds(
 
 
 def _check_distinct(files: Sequence[LabelFile]) -> None:
-    seen: dict[tuple[bool, int], LabelFile] = {}
+    seen: dict[tuple[str, int], LabelFile] = {}
     for file in files:
-        other = seen.setdefault((file.is_test, file.number), file)
+        other = seen.setdefault((file.role, file.number), file)
         if other is not file:
-            kind = "test" if file.is_test else "training"
+            kind = {"train": "training", "val": "validation", "test": "test"}[file.role]
             raise InputError(
                 f"two {kind} lists of set {file.number}: {other.path} and {file.path}\n"
-                "Name the set in each file's name (set_1, set_2 ...), or give one of them"
+                "Name the set in each file's name (set_1, set_2 ...), or give one of them: --labels FILE"
             )
 
 

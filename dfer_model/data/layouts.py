@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dfer_model.data.annotations import (
-    VIDEO_SUFFIXES,
     LabelFile,
     Labelled,
+    Rows,
     read_dfew,
     read_ferv39k,
     read_frame_lists,
@@ -20,8 +20,12 @@ from dfer_model.data.annotations import (
     read_mafw,
     read_rows,
 )
-from dfer_model.data.class_names import COMPOUND, ELEVEN, SEVEN, canonical_name
+from dfer_model.data.class_names import SEVEN, canonical_name
+from dfer_model.data.clip_places import locate
 from dfer_model.data.folds import assign_folds
+from dfer_model.data.given_lists import FoldLists, fold_lists, notes_on, without_test_lists_again
+from dfer_model.data.label_files import find_files, given_files, visible
+from dfer_model.data.official_folders import OFFICIAL, OWN_LABELS, Official
 from dfer_model.errors import InputError, unknown
 
 FRAME_SUFFIXES = frozenset((".jpg", ".jpeg", ".png"))
@@ -31,7 +35,8 @@ FRAME_SUFFIXES = frozenset((".jpg", ".jpeg", ".png"))
 class ClipSource:
     """One clip to pack: `path` is its folder of frames or its video, None where nothing was found.
 
-    `listed_frames` is the number a frame list gives, None elsewhere.
+    `listed_frames` is the number a frame list gives, None elsewhere. `elsewhere` is where a clip that was not
+    found lies among other pictures than those that are packed.
     """
 
     clip_id: str
@@ -39,11 +44,15 @@ class ClipSource:
     fold: int
     path: Path | None
     listed_frames: int | None = None
+    elsewhere: Path | None = None
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A dataset as found: its clips in natural order of their ids, and what was read to find them."""
+    """A dataset as found: its clips in natural order of their ids, and what was read to find them.
+
+    `lists` are those of the folds whose training or validation lists say more than the folds do.
+    """
 
     dataset: str
     class_names: tuple[str, ...]
@@ -51,59 +60,24 @@ class Layout:
     frames_root: Path
     label_files: tuple[Path, ...]
     notes: tuple[str, ...]
+    lists: Mapping[int, FoldLists] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Official:
-    """Where a published dataset keeps its things: patterns below its root, the best first."""
-
-    class_names: tuple[str, ...]
-    frames: tuple[str, ...]
-    labels: tuple[str, ...]
-    columns: int = 2
-
-
-def _mafw_labels(kind: str) -> tuple[str, ...]:
-    bases = ("Train & Test Set/", "split/", "Train_Test_Set/", "anno/", "")
-    middles = (f"{kind}/no_caption/", f"{kind}/with_caption/", f"{kind}/")
-    return tuple(f"{base}{middle}set_*/t*.txt" for middle in middles for base in bases)
-
-
-_MAFW_FRAMES = ("data/faces", "data/frames", "data/clips", "faces", "frames", "clips", "")
-OFFICIAL = {
-    "dfew": Official(
-        SEVEN,
-        (
-            "Clip/clip_224x224",
-            "clip_224x224",
-            "Clip/clip_224x224_16f",
-            "clip_224x224_16f",
-            "DFEW_Frame_Face",
-            "Clip/original",
-            "original",
-            "Clip/clip_224x224_avi",
-            "clip_224x224_avi",
-            "Clip",
-            "",
-        ),
-        (
-            "EmoLabel_DataSplit/*single*/*set_*.csv",
-            "EmoLabel_DataSplit/t*/*set_*.csv",
-            "*single*/*set_*.csv",
-            "*set_*.csv",
-        ),
-    ),
-    "ferv39k": Official(
-        SEVEN,
-        ("2_ClipsforFaceCrop", "2_ClipsForFaceCrop", "0_7_LabelClips", ""),
-        ("4_setups/All_scenes/*_All.csv", "4_setups/All_scenes/*.csv", "All_scenes/*.csv", "*_*.csv"),
-    ),
-    "mafw": Official(ELEVEN, _MAFW_FRAMES, _mafw_labels("single")),
-    "mafw-compound": Official(COMPOUND, _MAFW_FRAMES, _mafw_labels("compound")),
-    "frame-list": Official(ELEVEN, ("",), ("*t*_*.txt", "annotation/*t*_*.txt", "*.txt"), columns=3),
-}
 FOLDER = "folder"
+LONGEST_NAME = 80  # of a dataset, in characters
 NAMES = (*OFFICIAL, FOLDER)
+
+
+def check_dataset_name(name: str) -> str:
+    """A dataset's name, that of a known dataset in its usual form. Raises InputError for what is no name."""
+    if name.strip().casefold() in OFFICIAL:
+        return name.strip().casefold()
+    if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
+        raise InputError(
+            f"--dataset-name {name[:LONGEST_NAME]!r} is no name\n"
+            f"Give one line of at most {LONGEST_NAME} characters"
+        )
+    return name.strip()
 
 
 def check_name(name: str) -> None:
@@ -119,65 +93,16 @@ def natural_key(name: str) -> tuple[tuple[int | str, ...], str]:
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """The JPEG and PNG files of a clip's folder in natural order."""
+    """The JPEG and PNG files of a clip's folder in natural order.
+
+    A folder that holds nothing but one folder is that folder, as some archives unpack.
+    """
     with os.scandir(folder) as entries:
-        names = [
-            e.name for e in entries if _visible(e.name) and Path(e.name).suffix.casefold() in FRAME_SUFFIXES
-        ]
+        found = [entry for entry in entries if visible(entry.name)]
+    if len(found) == 1 and found[0].is_dir():
+        return frame_files(Path(found[0].path))
+    names = [entry.name for entry in found if Path(entry.name).suffix.casefold() in FRAME_SUFFIXES]
     return [folder / name for name in sorted(names, key=natural_key)]
-
-
-def _visible(name: str) -> bool:
-    """Not what desktops leave behind (.DS_Store, ._1.jpg, __MACOSX)."""
-    return not name.startswith((".", "__"))
-
-
-class ClipTree:
-    """Finds clips by names from a label file among the names on the disk, which alone become paths."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._listings: dict[Path, dict[str, list[Path]]] = {}
-
-    def find(self, parts: Sequence[str]) -> Path | None:
-        """The folder or video those names lead to, None where there is none; a folder wins over a video.
-
-        Case, a video's suffix and leading zeros of a number do not matter. Raises InputError when that makes
-        two folders the same.
-        """
-        place: Path | None = self.root
-        for part in parts:
-            found = self._listing(place).get(_name_key(part), []) if place else []
-            folders = [path for path in found if path.is_dir()] if len(found) > 1 else []
-            if len(folders) > 1:
-                raise InputError(f"{folders[0]} and {folders[1]} may both be clip {part}: take one away")
-            place = next(iter(folders or found), None)
-        return place
-
-    def _listing(self, folder: Path) -> dict[str, list[Path]]:
-        if folder not in self._listings:
-            found: dict[str, list[Path]] = {}
-            if folder.is_dir():
-                with os.scandir(folder) as entries:
-                    for entry in entries:
-                        key = _entry_key(entry)
-                        if key is not None:
-                            found.setdefault(key, []).append(folder / entry.name)
-            self._listings[folder] = found
-        return self._listings[folder]
-
-
-def _name_key(name: str) -> str:
-    return str(int(name)) if name.isascii() and name.isdigit() else name.casefold()
-
-
-def _entry_key(entry: os.DirEntry[str]) -> str | None:
-    if not _visible(entry.name):
-        return None
-    if entry.is_dir():
-        return _name_key(entry.name)
-    path = Path(entry.name)
-    return _name_key(path.stem) if path.suffix.casefold() in VIDEO_SUFFIXES else None
 
 
 def read_official(
@@ -187,63 +112,112 @@ def read_official(
     frames: Path | None = None,
     labels: Sequence[Path] = (),
     label_base: int | None = None,
+    dataset_name: str | None = None,
 ) -> Layout:
     """Read a published dataset under `root`; `frames` and `labels` say where they lie if not where expected.
 
-    Raises InputError when label files or clips are not found, and as the readers of `annotations` and
+    `labels` are files, folders of lists or glob patterns. `dataset_name` says which dataset frame lists are
+    of. Raises InputError when label files or clips are not found, and as the readers of `annotations` and
     `assign_folds` do.
     """
     official = OFFICIAL[name]
-    paths = tuple(labels) or _find_labels(official, root, name)
-    files, index = _split_index(name, paths, official.columns)
-    readers: dict[str, Callable[[], list[list[Labelled]]]] = {
-        "dfew": lambda: read_dfew(files, label_base),
-        "ferv39k": lambda: read_ferv39k(files, index),
-        "frame-list": lambda: read_frame_lists(files),
-    }
     if label_base is not None and name != "dfew":
         raise InputError(f"--label-base is for dfew; the labels of {name} say themselves what they are")
-    read = readers.get(name, lambda: read_mafw(files, official.class_names))()
-    found = assign_folds(files, read)
+    if dataset_name is not None and name != "frame-list":
+        raise InputError(f"--dataset-name is for frame-list and folder; the dataset of {name} is {name}")
+    paths = given_files(labels, official.labels) or _find_labels(official, root, name)
+    if name == "frame-list":
+        paths = _of_one_dataset(paths, dataset_name)
+    given, index = _split_index(name, paths, official.columns)
+    readers: dict[str, Callable[[], list[list[Labelled]]]] = {
+        "dfew": lambda: read_dfew(given, label_base),
+        "ferv39k": lambda: read_ferv39k(given, index),
+        "frame-list": lambda: read_frame_lists(given),
+    }
+    read = readers.get(name, lambda: read_mafw(given, official.class_names, index))()
+    files, used, repeated = without_test_lists_again(given, read)
+    found = assign_folds(files, used)
+    lists = fold_lists(files, used, {clip_id: fold for clip_id, (_, fold) in found.items()})
     rows = [found[clip_id] for clip_id in sorted(found, key=natural_key)]
-    frames_root, places = _locate(official, name, root, frames, [row for row, _ in rows])
+    places = locate(official, name, root, frames, [row for row, _ in rows])
     class_names = official.class_names
     if name == "frame-list" and all(row.class_name in SEVEN for row, _ in rows):
         class_names = SEVEN
     clips = tuple(
-        ClipSource(row.clip_id, row.class_name, fold, place, row.listed_frames)
-        for (row, fold), place in zip(rows, places, strict=True)
+        ClipSource(row.clip_id, row.class_name, fold, place, row.listed_frames, elsewhere)
+        for (row, fold), place, elsewhere in zip(rows, places.found, places.elsewhere, strict=True)
     )
-    dataset = _listed_dataset(paths) if name == "frame-list" else name
-    return Layout(dataset, class_names, clips, frames_root, paths, _notes(name, class_names, files, clips))
+    dataset = _dataset(paths, dataset_name) if name == "frame-list" else name
+    notes = (
+        *_notes(name, class_names, files, clips), *repeated, *notes_on(lists), *places.notes,
+        *([UNNAMED] if dataset == "frame-list" else []),
+    )  # fmt: skip
+    return Layout(dataset, class_names, clips, places.root, paths, notes, lists)
 
 
-def _listed_dataset(paths: Sequence[Path]) -> str:
+UNNAMED = (
+    "the lists do not say which dataset they are of: --dataset-name dfew, ferv39k or mafw says it, and "
+    "--preset paper then augments as the released code does"
+)
+
+
+def _named_in(path: Path) -> list[str]:
+    return [known for known in ("dfew", "ferv39k", "mafw") if known in path.name.casefold()]
+
+
+def listed_dataset(paths: Sequence[Path]) -> str:
     """The dataset that frame lists are of by their names (`DFEW_set_1_test.txt`), else "frame-list"."""
-    named = {known for known in ("dfew", "ferv39k", "mafw") if all(known in p.name.casefold() for p in paths)}
+    named = {known for known in ("dfew", "ferv39k", "mafw") if all(known in _named_in(p) for p in paths)}
     return named.pop() if len(named) == 1 else "frame-list"
 
 
-def _find_labels(official: Official, root: Path, name: str) -> tuple[Path, ...]:
-    for pattern in official.labels:
-        found = sorted(path for path in root.glob(pattern) if path.is_file() and _visible(path.name))
-        if found:
-            return tuple(found)
+def _dataset(paths: Sequence[Path], dataset_name: str | None) -> str:
+    """The dataset of frame lists: as given, else by their names. Raises InputError where these disagree."""
+    by_names = listed_dataset(paths)
+    if dataset_name in (None, by_names):
+        return by_names
+    given = check_dataset_name(str(dataset_name))
+    if by_names != "frame-list" and given in OFFICIAL and given != by_names:
+        raise InputError(
+            f"--dataset-name {given} contradicts the name of {paths[0]}\nRename the lists, or leave it out"
+        )
+    return given
+
+
+def _of_one_dataset(paths: Sequence[Path], dataset_name: str | None) -> tuple[Path, ...]:
+    """The frame lists of one dataset, by their names; DFER-CLIP keeps those of all three in one folder."""
+    named = sorted({known for path in paths for known in _named_in(path)})
+    if len(named) < 2:
+        return tuple(paths)
+    wanted = (dataset_name or "").casefold()
+    if wanted in named:
+        return tuple(path for path in paths if wanted in _named_in(path))
     raise InputError(
-        f"no label files of {name} under {root} (looked for {official.labels[0]} and the like)\n"
-        "Say where they are: --labels FILE, once for each file"
+        f"the lists in {paths[0].parent} are of several datasets: {', '.join(named)}\n"
+        f"Choose one: --dataset-name {named[0]}, or --labels '{paths[0].parent / named[0].upper()}*'"
     )
 
 
-def _split_index(
-    name: str, paths: Sequence[Path], columns: int
-) -> tuple[list[LabelFile], tuple[tuple[int, tuple[str, ...]], ...]]:
-    """The label files, and the rows of a label index (`Angry 0`) where one is among FERV39k's."""
-    index: tuple[tuple[int, tuple[str, ...]], ...] = ()
+def _find_labels(official: Official, root: Path, name: str) -> tuple[Path, ...]:
+    found = find_files(root, official.labels)
+    if found:
+        return tuple(found)
+    advice = "Say where they are: --labels FILE, a folder or a pattern"
+    for other, patterns in OWN_LABELS.items():
+        if other != name and find_files(root, patterns):
+            advice = f"Those of {other} are there: dfer-prompts data prepare {other}; else --labels FILE"
+    raise InputError(
+        f"no label files of {name} under {root} (looked for {official.labels[0]} and the like)\n{advice}"
+    )
+
+
+def _split_index(name: str, paths: Sequence[Path], columns: int) -> tuple[list[LabelFile], Rows]:
+    """The label files, and the rows of a label index (`Angry 0`) where one is among FERV39k's or MAFW's."""
+    index: Rows = ()
     files = []
     for path in paths:
         rows = read_rows(path, columns)
-        if name == "ferv39k" and all(canonical_name(r[0]) and r[1].isdigit() for _, r in rows):
+        if columns == 2 and name != "dfew" and all(canonical_name(r[0]) and r[1].isdigit() for _, r in rows):
             index = rows
         else:
             files.append(read_label_file(path, columns))
@@ -252,39 +226,15 @@ def _split_index(
     return files, index
 
 
-def _locate(
-    official: Official, name: str, root: Path, frames: Path | None, rows: Sequence[Labelled]
-) -> tuple[Path, list[Path | None]]:
-    """The folder the clips lie in, and each clip's place: the first candidate that holds any of them."""
-    candidates = [frames] if frames else [root / place for place in official.frames]
-    for candidate in candidates:
-        if not candidate.is_dir():
-            continue
-        tree = ClipTree(candidate)
-        # In a frame list, somebody's own root stands before the names that count: the longest tail of a
-        # path that leads somewhere is taken, and never less than what tells one clip from another.
-        longest = max(len(row.parts) for row in rows)
-        shortest = max(row.clip_id.count("/") + 1 for row in rows)
-        for length in range(longest, shortest - 1, -1):
-            places = [tree.find(row.parts[-length:]) for row in rows]
-            if any(places):
-                return candidate, places
-    looked = ", ".join(str(candidate) for candidate in candidates[:3])
-    raise InputError(
-        f"none of the {len(rows)} clips of {name} was found (looked in {looked})\n"
-        f"The first one is {'/'.join(rows[0].parts)}; say where they lie: --frames DIR"
-    )
-
-
 def _notes(
     name: str, class_names: Sequence[str], files: Sequence[LabelFile], clips: Sequence[ClipSource]
 ) -> tuple[str, ...]:
     """What a person should know of what was found: which lists there were, and what they leave out."""
     notes = []
-    for kind, wanted in (("test", True), ("training", False)):
-        numbers = sorted(file.number for file in files if file.is_test == wanted)
-        sets = ", ".join(map(str, numbers)) or "none"
-        notes.append(f"{kind} lists read: {sets}")
+    for kind, role in (("test", "test"), ("training", "train"), ("validation", "val")):
+        numbers = sorted(file.number for file in files if file.role == role)
+        if numbers or role != "val":
+            notes.append(f"{kind} lists read: {', '.join(map(str, numbers)) or 'none'}")
     counts = Counter(clip.class_name for clip in clips)
     empty = [each for each in class_names if not counts[each]]
     if name.startswith("mafw") and "neutral" in empty:

@@ -6,21 +6,23 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dfer_model.data.annotations import VIDEO_SUFFIXES, read_rows
-from dfer_model.data.class_names import COMPOUND, canonical_name
+from dfer_model.data.annotations import VIDEO_SUFFIXES, read_rows, whole_number
+from dfer_model.data.class_names import COMPOUND, canonical_name, composed
 from dfer_model.data.folds import deal_folds
-from dfer_model.data.layouts import FOLDER, ClipSource, Layout, natural_key
+from dfer_model.data.layouts import FOLDER, ClipSource, Layout, check_dataset_name, natural_key
 from dfer_model.errors import InputError
 
 FOLDS_NAME = "folds.csv"
 
 
-def read_folder(root: Path, *, folds: int | None = None, seed: int = 0) -> Layout:
+def read_folder(
+    root: Path, *, folds: int | None = None, seed: int = 0, dataset_name: str | None = None
+) -> Layout:
     """Read one's own folder; `folds` deals that many folds where there is no folds.csv.
 
-    Folders named as a known class ("Happy") are that class ("happiness"), others keep their name. The known
-    ones come first, in their usual order. A clip's id is its name, or `<class folder>/<name>` for all clips
-    where two classes share a name. Without folds.csv and `folds`, every fold is 0.
+    Folders named as a known class ("Happy") are that class ("happiness"), others keep their name, in NFC. The
+    known ones come first, in their usual order. A clip's id is its name, or `<class folder>/<name>` for all
+    clips where two classes share a name. Without folds.csv and `folds`, every fold is 0.
     Raises InputError when there is no clip, or folds.csv and the clips do not agree.
     """
     places = [
@@ -32,7 +34,7 @@ def read_folder(root: Path, *, folds: int | None = None, seed: int = 0) -> Layou
         )
     repeated = max(Counter(_clip_name(clip) for _, clip, _ in places).values()) > 1
     named = {
-        f"{folder.name}/{_clip_name(clip)}" if repeated else _clip_name(clip): (clip, class_name)
+        f"{composed(folder.name)}/{_clip_name(clip)}" if repeated else _clip_name(clip): (clip, class_name)
         for folder, clip, class_name in places
     }
     if len(named) < len(places):
@@ -45,7 +47,8 @@ def read_folder(root: Path, *, folds: int | None = None, seed: int = 0) -> Layou
     listed = (root / FOLDS_NAME,) if (root / FOLDS_NAME).is_file() else ()
     notes = () if any(fold_of.values()) else ("no folds: every clip is in fold 0, which is never tested",)
     class_names = tuple(dict.fromkeys(class_name for _, _, class_name in places))
-    return Layout(FOLDER, class_names, clips, root, listed, notes)
+    dataset = FOLDER if dataset_name is None else check_dataset_name(dataset_name)
+    return Layout(dataset, class_names, clips, root, listed, notes)
 
 
 def _class_folders(root: Path) -> dict[str, Path]:
@@ -54,7 +57,7 @@ def _class_folders(root: Path) -> dict[str, Path]:
     for folder in sorted(
         path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))
     ):
-        name = canonical_name(folder.name) or folder.name
+        name = canonical_name(folder.name) or composed(folder.name)
         if name in found:
             raise InputError(f"{found[name]} and {folder} are the same class, {name}\nPut them together")
         found[name] = folder
@@ -73,7 +76,7 @@ def _clips_in(folder: Path) -> list[Path]:
 
 
 def _clip_name(clip: Path) -> str:
-    return clip.name if clip.is_dir() else clip.stem
+    return composed(clip.name if clip.is_dir() else clip.stem)
 
 
 def _twice(places: Sequence[tuple[Path, Path, str]]) -> str:
@@ -90,8 +93,10 @@ def _folds(root: Path, classes: Mapping[str, str], folds: int | None, seed: int)
     if folds is not None:
         raise InputError(f"{listed} says the folds already\nLeave --folds out, or take the file away")
     fold_of: dict[str, int] = {}
-    for line, (clip_id, fold, *_) in read_rows(listed, 2):
+    written = {whole_number(clip_id): clip_id for clip_id in classes}  # rows have whole numbers alone
+    for line, (name, fold, *_) in read_rows(listed, 2):
         where = f"{listed}, line {line}"
+        clip_id = composed(name) if composed(name) in classes else written.get(composed(name), name)
         if clip_id not in classes:
             raise InputError(f"{where}: no clip {clip_id!r} in {root} (ids are like {next(iter(classes))})")
         if not (fold.isascii() and fold.isdigit()):

@@ -1,7 +1,8 @@
 """Packed clips on disk: a HuggingFace dataset whose frames stay encoded until asked for.
 
-The fold rule everywhere: the test clips of fold f are those with `fold == f`, its training clips all others.
-Fold 0 is never tested (FERV39k's training split, a dataset without folds).
+The fold rule everywhere: the test clips of fold f are those with `fold == f`, its training clips all others
+but those that the dataset's own lists leave out of fold f's training (`given_lists.py`). Fold 0 is never
+tested (FERV39k's training split, a dataset without folds).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dfer_model.data.given_lists import FoldLists, as_report, from_report
 from dfer_model.data.index import read_index, write_index
 from dfer_model.data.shard_file import SCHEMA, write_shard
 from dfer_model.errors import InputError
@@ -137,12 +139,31 @@ class PackedClips:
     def train_indices(self, fold: int) -> Integers:
         """The clips that may be learned from for `fold`. Raises InputError when there are none."""
         self._check_fold(fold)
-        indices = np.flatnonzero(self.folds != fold)
+        indices = np.flatnonzero(self.learnable(fold))
         if not len(indices):
             raise InputError(
                 f"fold {fold} of {self.path} leaves no clip to train on: every clip is a test clip of it"
             )
         return indices
+
+    def val_indices(self, fold: int) -> Integers:
+        """The clips of `fold`'s own validation list; empty where the dataset gives none."""
+        return np.flatnonzero(self._among(self.lists.get(fold, FoldLists()).validation))
+
+    def learnable(self, fold: int) -> npt.NDArray[np.bool_]:
+        """Per clip whether `fold` trains on it: not a test clip, nor left out by the fold's own lists."""
+        own = self.lists.get(fold, FoldLists())
+        usable: npt.NDArray[np.bool_] = (self.folds != fold) & ~self._among(own.left_out + own.validation)
+        return usable
+
+    def _among(self, clip_ids: Sequence[str]) -> npt.NDArray[np.bool_]:
+        wanted = set(clip_ids)
+        return np.array([clip_id in wanted for clip_id in self.clip_ids], dtype=np.bool_)
+
+    @cached_property
+    def lists(self) -> dict[int, FoldLists]:
+        """The folds whose own lists leave clips out of training. Raises InputError for a damaged report."""
+        return from_report(self.report, self.path)
 
     def _check_fold(self, fold: int) -> None:
         known = self.fold_names()
@@ -156,7 +177,7 @@ class PackedClips:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A sha256 of what the clips are: ids, classes, folds, and the byte length of every frame.
+        """A sha256 of what the clips are: ids, classes, folds, lists, and the byte length of every frame.
 
         The folder's place and the clips' sources are left out, so moving either changes nothing.
         """
@@ -165,6 +186,8 @@ class PackedClips:
             digest.update(column.astype("<i8").tobytes())
         for lists in self._frames.data.column("frames").chunks:
             digest.update(_byte_lengths(lists.flatten()).astype("<i8").tobytes())
+        if self.lists:
+            digest.update(json.dumps(as_report(self.lists), ensure_ascii=False, sort_keys=True).encode())
         return digest.hexdigest()
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from dfer_model.data.given_lists import as_report
 from dfer_model.data.layouts import FOLDER, Layout, check_name, read_official
 from dfer_model.data.own_folder import read_folder
 from dfer_model.data.packed import PackedClips, assemble
@@ -63,7 +64,8 @@ class Request:
     def digest(self) -> str:
         """The same for requests that give the same clips, wherever they are put."""
         shards = [shard.name for shard in self._groups(SHARD_CLIPS)]
-        return hashlib.sha256(json.dumps([self.layout.dataset, *shards]).encode()).hexdigest()
+        facts = [self.layout.dataset, *shards, *as_report(self.layout.lists).values()]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def shards(self) -> list[Shard]:
         """The clips in groups of 10 to 100, in order."""
@@ -110,8 +112,11 @@ def read_request(
     seed: int = 0,
     skip_broken: bool = False,
     faces: Cropping | None = None,
+    dataset_name: str | None = None,
 ) -> Request:
     """Find the clips of the layout `name` under `root`; nothing is packed yet.
+
+    `dataset_name` names the dataset where the layout does not: for frame-list and folder.
 
     Raises InputError when the layout is unknown, an option is not for it, or as its reader does.
     """
@@ -124,14 +129,17 @@ def read_request(
             raise InputError(
                 f"--frames, --labels and --label-base are not for {FOLDER}: its folders say it all"
             )
-        return Request(read_folder(root, folds=folds, seed=seed), out, skip_broken, faces)
+        own = read_folder(root, folds=folds, seed=seed, dataset_name=dataset_name)
+        return Request(own, out, skip_broken, faces)
     if faces is not None:
         raise InputError(
             f"faces are looked for in one's own videos ({FOLDER}), not in {name}\nLeave --faces out"
         )
     if folds is not None:
         raise InputError(f"--folds is for {FOLDER}; the folds of {name} are those of its lists")
-    layout = read_official(name, root, frames=frames, labels=labels, label_base=label_base)
+    layout = read_official(
+        name, root, frames=frames, labels=labels, label_base=label_base, dataset_name=dataset_name
+    )
     return Request(layout, out, skip_broken)
 
 
@@ -302,6 +310,7 @@ def _finish(request: Request, shards: Sequence[Shard], outcomes: Sequence[Mappin
         "frames_root": str(layout.frames_root),
         "label_files": [str(path) for path in layout.label_files],
         "notes": list(layout.notes),
+        **as_report(layout.lists),
     }
     names = {f"{shard.name}.arrow" for shard in shards}
     for stale in partial.iterdir():

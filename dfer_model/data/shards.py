@@ -112,7 +112,8 @@ def read_frames(clip: ClipSource, frames_root: Path, faces: Cropping | None = No
     faces are asked for and there is none.
     """
     if clip.path is None:
-        raise InputError(f"not found under {frames_root}")
+        there = f", but at {clip.elsewhere}: bring it there, or choose one folder with --frames DIR"
+        raise InputError(f"not found under {frames_root}{there if clip.elsewhere else ''}")
     if faces is not None:
         return [encode_jpeg(pixels) for pixels in faces.frames(clip.path)]
     if clip.path.is_file():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dfer_model.data.class_names import composed
 from dfer_model.data.packed import PackedClips
 from dfer_model.errors import InputError
 from dfer_model.settings import Settings
@@ -27,7 +28,10 @@ class TrainingClips:
 
 
 def training_clips(clips: PackedClips, settings: Settings, fold: int, seed: int) -> TrainingClips:
-    """The clips of `fold`'s training folds that `settings` leave, and a stratified part of them for `val`.
+    """The clips of `fold`'s training folds that `settings` leave, and those that choose the epoch for `val`.
+
+    For `val` these are the clips of the fold's own validation list, else a stratified part of the training
+    clips.
 
     `shots` are drawn by (seed, fold) alone, fewer of them the first of more: every set learns from the same
     clips, and a curve over shots adds to them. Raises InputError for a class held out that is not there, or
@@ -45,13 +49,18 @@ def training_clips(clips: PackedClips, settings: Settings, fold: int, seed: int)
         train = _first_of_each_class(train, clips.labels, settings.shots, rng)
     if settings.select != "val":
         return TrainingClips(train, train[:0], learned)
+    given = clips.val_indices(fold)
+    given = given[np.isin(clips.labels[given], learned)]
+    if len(given):
+        return TrainingClips(train, given, learned)
     rest, val = _stratified(train, clips, settings.val_share, seed)
     return TrainingClips(rest, val, learned)
 
 
 def _held_out(clips: PackedClips, settings: Settings) -> int:
-    name = settings.held_out
-    if name not in clips.class_names:
+    name = composed(settings.held_out)
+    known = [composed(each) for each in clips.class_names]
+    if name not in known:
         raise InputError(f"held_out={name} is no class of {clips.path}: {', '.join(clips.class_names)}")
     if not settings.uses_texts:
         raise InputError(
@@ -63,7 +72,7 @@ def _held_out(clips: PackedClips, settings: Settings) -> int:
             f"held_out={name}: the contexts of a class that is left out would never be trained\n"
             "Share them with --set context_kind=unified, or leave them off with --set contexts=0"
         )
-    return clips.class_names.index(name)
+    return known.index(name)
 
 
 def _first_of_each_class(train: Integers, labels: Integers, shots: int, rng: np.random.Generator) -> Integers:

@@ -156,7 +156,7 @@ def untrained_clips(run: Run, clips: PackedClips) -> npt.NDArray[np.int64]:
         raise InputError(
             f"{clips.path} no longer has the clips that {run.id} was trained on\nGive others: --dataset DIR"
         )
-    training = clips.train_indices(run.fold)
+    training = np.union1d(clips.train_indices(run.fold), clips.val_indices(run.fold))
     settings = run.settings
     if not settings.epochs:
         return training

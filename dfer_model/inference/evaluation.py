@@ -16,6 +16,7 @@ from dfer_model.classifiers.clip import Clip
 from dfer_model.classifiers.dfer_clip import TEMPERATURE
 from dfer_model.classifiers.members import Ensemble, Members
 from dfer_model.classifiers.prompt_learner import PromptLearner, TextTower
+from dfer_model.data.class_names import composed
 from dfer_model.data.loading import ClipDataset
 from dfer_model.data.packed import PackedClips
 from dfer_model.errors import InputError, WorkError
@@ -148,15 +149,16 @@ def matched_labels(run: Run, clips: PackedClips, indices: Indices) -> Indices:
 
     Raises InputError that names the classes the run does not know.
     """
-    known = {name: label for label, name in enumerate(run.class_names)}
+    known = {composed(name): label for label, name in enumerate(run.class_names)}
     occurring = np.unique(clips.labels[indices])
-    strangers = [clips.class_names[label] for label in occurring if clips.class_names[label] not in known]
+    names = [clips.class_names[label] for label in occurring]
+    strangers = [name for name in names if composed(name) not in known]
     if strangers:
         raise InputError(
             f"{clips.path} has clips of {', '.join(strangers)}, which {run.id} was not trained on\n"
             f"It knows {', '.join(run.class_names)}"
         )
-    return np.array([known[clips.class_name_of(index)] for index in indices], dtype=np.int64)
+    return np.array([known[composed(clips.class_name_of(index))] for index in indices], dtype=np.int64)
 
 
 def evaluate_run(

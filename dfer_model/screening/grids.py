@@ -49,7 +49,10 @@ def choosing_splits(clips: PackedClips, judging: Sequence[int], share: float) ->
     or all are of fold 0, about `share` of each class's clips judges, the same for every seed. Raises
     InputError where every fold judges already, or the classes are too small.
     """
-    left = np.flatnonzero(~np.isin(clips.folds, judging))
+    usable = np.ones(len(clips), dtype=np.bool_)
+    for fold in judging:
+        usable &= clips.learnable(fold)
+    left = np.flatnonzero(usable)
     if not len(left):
         raise InputError(
             f"every fold of {clips.path} judges, and no clip is left to choose sets by\n"
@@ -57,7 +60,7 @@ def choosing_splits(clips: PackedClips, judging: Sequence[int], share: float) ->
         )
     folds = [fold for fold in clips.fold_names() if fold not in judging]
     splits = tuple(
-        Split(fold, left[clips.folds[left] != fold], left[clips.folds[left] == fold]) for fold in folds
+        Split(fold, left[clips.learnable(fold)[left]], left[clips.folds[left] == fold]) for fold in folds
     )
     if splits and all(len(each.learn) for each in splits):
         return splits

@@ -41,11 +41,23 @@ def prepare(
     ] = None,
     labels: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="A label file, if not where the dataset has it; repeat it."),
+        typer.Option(
+            metavar="FILE",
+            help="Label files, if not where the dataset has them: a file, a folder of lists, or a glob in "
+            "quotes; repeat it.",
+        ),
     ] = None,
     label_base: Annotated[
         int | None,
         typer.Option(min=0, max=1, help="First label number of DFEW's files, if they do not tell."),
+    ] = None,
+    dataset_name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="For frame-list and folder: the dataset's name, such as dfew; preset paper augments by it.",
+            show_default="by the lists' names",
+        ),
     ] = None,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Leave missing, empty and broken clips out.")
@@ -86,6 +98,7 @@ def prepare(
         frames=frames,
         labels=labels or (),
         label_base=label_base,
+        dataset_name=dataset_name,
         folds=folds,
         seed=seed,
         skip_broken=skip_broken,

@@ -10,6 +10,7 @@ from ..errors import unknown
 from ..workspace import Workspace
 
 if TYPE_CHECKING:
+    from dfer_model.data.packed import PackedClips
     from dfer_model.settings import Settings
 
 
@@ -64,6 +65,24 @@ def settings_for(
         if file.is_file():  # a run is taken up again from any folder
             return settings.model_copy(update={"weights": str(file.resolve())})
     return settings
+
+
+def training_notes(
+    workspace: Workspace, clips: PackedClips, settings: Settings, preset: str | None, folds: Sequence[int]
+) -> tuple[str, ...]:
+    """Which augmentation trainings on `folds` use and why, and which clips the folds' own lists leave out.
+
+    Nothing where the preset augments every dataset alike, and the folds have no lists of their own.
+    """
+    from dfer_model.data.given_lists import notes_on
+    from dfer_model.settings import augmentation_reason, augmentation_words
+
+    name = preset or workspace.defaults.preset or "default"
+    own = workspace.defaults.presets.get(name)
+    base = str(own.get("base", "default")) if own is not None else name
+    reason = augmentation_reason(base, clips.name, settings) if settings.epochs else None
+    augmented = [f"augmentation: {augmentation_words(settings)}; {reason}"] if reason else []
+    return (*augmented, *notes_on({fold: clips.lists[fold] for fold in folds if fold in clips.lists}))
 
 
 def _preset(workspace: Workspace, name: str, dataset_name: str) -> Settings:

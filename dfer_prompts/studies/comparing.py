@@ -15,7 +15,7 @@ from ..files import write_atomically
 from ..seen import require_unseen
 from ..sources.controls import control_set
 from ..workspace import Workspace
-from .choices import Choices, settings_for
+from .choices import Choices, settings_for, training_notes
 from .clips import each_once, judging_folds, open_dataset
 from .comparing_runs import compare_runs, names_run
 from .engines import EngineName, engine_for
@@ -107,6 +107,8 @@ def compare(
     )
     where = engine_for(place, engine, jobs, runs_per_gpu, retries, device)
     work = _Work(place, device, progress, note, where, followed)
+    for each in training_notes(place, clips, question.settings, choices.get("preset"), question.folds):
+        note(each)
     given = loaded(named, place)
     study, screening = _narrowed(question, given, work)
     return _kept(place, study, *_run(study, work), screening, question.request(given, study))

@@ -12,7 +12,7 @@ from ..errors import InputError, Interrupted
 from ..seen import require_unseen
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
-from .choices import Choices, settings_for
+from .choices import Choices, settings_for, training_notes
 from .clips import each_once, open_dataset
 from .progress import Progress, silence
 from .texts import class_texts, seen_notes
@@ -181,6 +181,8 @@ def _trained(
         return []
     texts = tuple(class_texts(each, clips.class_names) for each in sets)
     settings = settings_for(place, clips.name, **choices)
+    for each in training_notes(place, clips, settings, choices.get("preset"), [fold]):
+        note(each)
     grid = Grid(settings, texts, (fold,), each_once(seeds, "seed"))
     with progress("training") as report:
         specs = list(grid.specs(clips))

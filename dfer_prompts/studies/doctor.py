@@ -81,11 +81,11 @@ def endpoint_finding(workspace: Workspace) -> Finding:
     """
     from dfer_model.machine import Finding
 
-    from ..asking.endpoint import choice_of, listed_models, resolve_server, unknown_model, url_to_confirm
-
     subject, defaults = "language model", workspace.defaults
     if not any([os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_KEY"), defaults.base_url]):
         return Finding(subject, "missing", "none is configured", NO_MODEL)
+    from ..asking.endpoint import choice_of, listed_models, resolve_server, unknown_model, url_to_confirm
+
     wanted = defaults.model or ""
     try:
         server = resolve_server(workspace, probing=True)

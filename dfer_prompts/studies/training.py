@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..seen import seen_note
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
-from .choices import Choices, settings_for
+from .choices import Choices, settings_for, training_notes
 from .clips import open_dataset
 from .progress import Progress, silence
 from .texts import class_texts, no_texts
@@ -66,7 +66,10 @@ def train(
     else:
         texts = _texts(described, clips, classes)
         seen = seen_note(described, clips.name, clips.fingerprint, [fold])
-    notes = (f"{seen}: the figures flatter it",) if seen else ()
+    notes = (
+        *((f"{seen}: the figures flatter it",) if seen else ()),
+        *training_notes(place, clips, settings, choices.get("preset"), [fold]),
+    )
     for each in notes:
         note(each)
 

@@ -118,6 +118,21 @@ def test_broken_clips_are_named_and_skipped_on_demand(own: Path, command: Any) -
     assert "Left out as missing, empty or broken: 2 (named in prepare.json)." in out
 
 
+def test_the_dataset_of_frame_lists_is_named(own: Path, command: Any) -> None:
+    lists = own.parent / "lists" / "set_1"
+    lists.mkdir(parents=True)
+    (lists / "test.txt").write_text("/x/clip0 14 0\n")
+    (lists / "train.txt").write_text("/x/clip3 17 0\n")
+    words = ("data", "prepare", "frame-list", "--root", own / "Happy")
+    words += ("--labels", lists.parent / "*" / "t*.txt")
+    status, out, _ = command(*words, "--out", "clips", "--dataset-name", "DFEW", "--jobs", 1)
+    assert status == 0
+    assert "Clips of dfew" in out
+    assert PackedClips.open(Path("clips")).name == "dfew"
+    status, _, err = command(*words, "--out", "clips", "--dataset-name", "mafw", "--jobs", 1)
+    assert (status, "holds other clips already" in err) == (2, True)
+
+
 def test_draw(command: Any) -> None:
     words = ("data", "draw", "--out", "drawn", "--clips", 110, "--seed", 2, "--size", 32, "--json")
     status, out, _ = command(*words)

@@ -176,16 +176,62 @@ def test_a_workspace_that_cannot_be_written_to(run: Terminal) -> None:
     assert "does not work as it is: workspace" in err
 
 
+def in_a_process(site: Path, status: int, **environment: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """What doctor finds with the packages in `site` before all others, and the modules it imported."""
+    path = os.pathsep.join([str(site), str(Path(__file__).parents[2])])
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path, **environment},
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    findings = {each["subject"]: each for each in json.loads(done.stdout)["findings"]}
+    return findings, done.stderr.splitlines()[-1].split()
+
+
+PROGRAM = """
+import sys
+from dfer_prompts.cli import main
+sys.argv = ["dfer-prompts", "doctor", "--json"]
+try:
+    main()
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+
+
+def test_what_takes_long_to_import_is_not_imported(isolated: Path) -> None:
+    """The pretrained tag of a CLIP is found in the cache all the same, and torchvision is tried."""
+    hub = isolated / "hub"
+    for name in ("vit_base_patch32_clip_224.openai", "vit_base_patch16_clip_224.openai"):
+        folder = hub / f"models--timm--{name}"
+        (folder / "refs").mkdir(parents=True)
+        (folder / "refs/main").write_text("abc")
+        (folder / "snapshots/abc").mkdir(parents=True)
+        (folder / "snapshots/abc/open_clip_model.safetensors").touch()
+    findings, modules = in_a_process(isolated, 0, HF_HUB_CACHE=str(hub))
+    assert not {"torchvision", "open_clip", "timm", "transformers", "openai", "datasets"} & {*modules}
+    assert "torch" in modules
+    assert findings["torchvision"]["state"] == "ok"
+    assert findings["CLIP weights"]["says"].startswith(f"ViT-B-32-quickgelu openai: {hub}")
+    assert "ViT-B-16 openai" in findings["other CLIPs"]["says"]
+
+
+def test_compiled_operators_that_torch_cannot_load_are_named(isolated: Path) -> None:
+    (isolated / "site/torchvision").mkdir(parents=True)
+    (isolated / "site/torchvision/__init__.py").touch()
+    (isolated / "site/torchvision/_C.so").write_bytes(b"no library")
+    findings, _ = in_a_process(isolated / "site", 1)
+    assert findings["torchvision"]["state"] == "wrong"
+    assert "cannot be imported" in findings["torchvision"]["says"]
+    assert "_C.so" in findings["torchvision"]["says"]
+    assert findings["open_clip_torch"]["state"] == "ok"
+
+
 def test_a_library_that_is_broken_is_named_and_the_rest_looked_at(isolated: Path) -> None:
     (isolated / "site" / "torch").mkdir(parents=True)
     (isolated / "site" / "torch" / "__init__.py").write_text("raise OSError('libcudart.so.99: not found')\n")
-    path = os.pathsep.join([str(isolated / "site"), str(Path(__file__).parents[2])])
-    command = [sys.executable, "-m", "dfer_prompts", "doctor", "--json"]
-    environment = {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    findings = {each["subject"]: each for each in json.loads(done.stdout)["findings"]}
+    findings, _ = in_a_process(isolated / "site", 1)
     assert findings["torch"]["state"] == "wrong"
     assert "libcudart.so.99" in findings["torch"]["says"]
     assert findings["video"]["state"] == "ok"

@@ -304,3 +304,27 @@ def test_predict_prints_the_good_ones_and_ends_with_2(run: Terminal, workspace: 
 def test_names_from_outside_are_never_printed_raw(run: Terminal, workspace: Path) -> None:
     _, err = run("predict", "v1", "\x1b[31mred.mp4", "--device", "cpu", status=2)
     assert "\x1b" not in err
+
+
+def test_a_run_says_which_augmentation_it_uses_and_why(run: Terminal, isolated: Path) -> None:
+    clips = tiny.pack(isolated / "packed", name="dfew", per_class=2)
+    out, err = run(*train_words(clips), "--preset", "paper", "--epochs", "1", "--json")
+    note = (
+        "augmentation: random crop and flip, brightness jitter 0.5; "
+        "preset paper does on dfew what the released code does"
+    )
+    assert f"Note: {note}\n" in err
+    told = json.loads(out)
+    assert note in told["notes"]
+    card = (Path(told["folder"]) / "README.md").read_text(encoding="utf-8")
+    assert f"| note | {note} |" in card
+
+
+def test_a_fold_with_lists_of_its_own_says_which_clips_it_leaves_out(run: Terminal, isolated: Path) -> None:
+    clips = tiny.pack(isolated / "packed")
+    lists = {"1": {"left_out": ["fear-1"], "validation": ["happiness-1", "sadness-1"]}}
+    report = Path(clips.path) / "prepare.json"
+    report.write_text(json.dumps({"dataset": "tiny", "lists": lists}), encoding="utf-8")
+    out, err = run(*train_words(clips), "--epochs", "1", "--select", "val", "--json")
+    assert "leaves out 1 clip that the fold does not test: fear-1" in err
+    assert json.loads(out)["clips"] == {"train": 3, "val": 2, "test": 6}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,15 @@ import pytest
 from pydantic import ValidationError
 
 from dfer_model.errors import InputError
-from dfer_model.settings import BEFORE, PRESETS, Settings, preset, with_overrides
+from dfer_model.settings import (
+    BEFORE,
+    PRESETS,
+    Settings,
+    augmentation_reason,
+    augmentation_words,
+    preset,
+    with_overrides,
+)
 
 # The options of the released train_DFEW.sh and train_FERV39k.sh, and what Generate_Model.py fixes.
 RELEASED = {
@@ -159,3 +168,33 @@ def test_settings_do_not_import_torch() -> None:
     code = "import sys, dfer_model.settings; print('torch' in sys.modules)"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "overrides", "words", "reason"),
+    [
+        (
+            "dfew",
+            [],
+            "random crop and flip, brightness jitter 0.5",
+            "does on dfew what the released code does",
+        ),
+        ("FERV39k", [], "random crop and flip, rotation up to 4 degrees", "does on FERV39k what the"),
+        ("mafw", [], "random crop and flip", "does on mafw what the released code does"),
+        ("frame-list", [], "random crop and flip", "is named frame-list; if .* data prepare --dataset-name"),
+        ("dfew", ["brightness_jitter=0"], "random crop and flip", "settings of your own"),
+        (
+            "frame-list",
+            ["rotation=2"],
+            "random crop and flip, rotation up to 2 degrees",
+            "settings of your own",
+        ),
+    ],
+)
+def test_the_augmentation_of_the_paper_and_its_reason(
+    dataset: str, overrides: list[str], words: str, reason: str
+) -> None:
+    settings = with_overrides(preset("paper", dataset), overrides)
+    assert augmentation_words(settings) == words
+    assert re.search(reason, augmentation_reason("paper", dataset, settings) or "")
+    assert augmentation_reason("default", dataset, settings) is None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 from dfer_prompts import InputError, class_set_names, load_class_set
-from dfer_prompts.classes import canonical_class_name
+from dfer_prompts.classes import canonical_class_name, class_set_of, match_class_name
 
 SEVEN = ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear")
 ELEVEN = (*SEVEN, "contempt", "anxiety", "helplessness", "disappointment")
@@ -116,3 +117,14 @@ def test_unknown_sets_name_those_that_exist() -> None:
         load_class_set("mawf")
     with pytest.raises(InputError, match=r"no class set file other\.yaml"):
         load_class_set("other.yaml")
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_in_both_forms_of_unicode_are_one(forms: tuple[str, str]) -> None:
+    """macOS hands out names of folders in NFD, keyboards write NFC."""
+    one, other = (unicodedata.normalize(form, "gêné") for form in forms)
+    assert one != other
+    assert match_class_name(one, ["joy", other]) == other
+    assert class_set_of("own", ["joy", other]).resolve(one.title()).name == other
+    with pytest.raises(InputError, match="stands for both"):
+        class_set_of("own", [one, other])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 
 import pytest
@@ -136,3 +137,10 @@ def test_what_yaml_takes_for_something_else_is_text() -> None:
     made = edited(draft({"joy": [["a"]]}), "joy:\n- no\n- 12:30\n- ~\n- 2001-13-45\n- !!int x\n")
     assert [each.text for each in made.members["joy"][0]] == ["no", "12:30", "~", "2001-13-45", "x"]
     assert yaml.safe_load("- no") == [False]  # which is why
+
+
+def test_a_class_name_in_the_other_form_of_unicode_is_the_same_class() -> None:
+    parent = draft({unicodedata.normalize("NFD", "gêné"): [["a blush"]]})
+    again = edited(parent, unicodedata.normalize("NFC", "gêné:\n- averted eyes\n"))
+    assert again.class_names == parent.class_names
+    assert [each.text for each in again.members[parent.class_names[0]][0]] == ["averted eyes"]

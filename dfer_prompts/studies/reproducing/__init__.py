@@ -11,6 +11,7 @@ from ...description_set import DescriptionSet
 from ...errors import InputError, Interrupted
 from ...versions.store import DescriptionStore
 from ...workspace import Workspace
+from ..choices import settings_for, training_notes
 from ..clips import each_once, judging_folds, open_dataset
 from ..engines import EngineName, engine_for
 from ..progress import Progress, silence
@@ -85,6 +86,9 @@ def reproduce(
         overrides=overrides,
     )
     planned = [plan(study, table, *each) for table, listed in chosen_rows.items() for each in listed]
+    settings = settings_for(place, clips.name, **study.chosen, overrides=overrides)
+    for each in training_notes(place, clips, settings, preset, study.folds):
+        note(each)
     where = engine_for(place, engine, jobs, runs_per_gpu, retries, device)
     runs = _run(planned, study, device, progress, note, where, followed)
     result = _result(planned, runs, known, study, out)

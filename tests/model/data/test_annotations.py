@@ -61,6 +61,8 @@ def test_there_are_43_compound_classes() -> None:
         ("zero_based_test_set_1.csv", (True, 1)),
         ("test_All.csv", (True, 1)),
         ("set_4/train.txt", (False, 4)),
+        ("split03/train.csv", (False, 3)),
+        ("fold_2/test.csv", (True, 2)),
         ("Train & Test Set/set_2/test.txt", (True, 2)),
     ],
 )
@@ -69,7 +71,15 @@ def test_role_is_told_by_the_names(tmp_path: Path, name: str, role: tuple[bool, 
     assert (file.is_test, file.number) == role
 
 
-@pytest.mark.parametrize("name", ["lists/all.csv", "lists/train_test.csv"])
+@pytest.mark.parametrize(
+    "name", ["val(single-labeled)/set_3.csv", "MAFW_set_3_val.txt", "set_3/validation.txt", "set_3/dev.csv"]
+)
+def test_validation_lists_are_told_by_their_names(tmp_path: Path, name: str) -> None:
+    file = label_file(tmp_path, name, "00001,1\n")
+    assert (file.role, file.number) == ("val", 3)
+
+
+@pytest.mark.parametrize("name", ["lists/all.csv", "lists/train_test.csv", "lists/train_val.csv"])
 def test_role_that_cannot_be_told(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="training or test"):
         label_file(tmp_path, name, "00001,1\n")
@@ -83,12 +93,29 @@ def test_role_that_cannot_be_told(tmp_path: Path, name: str) -> None:
         ("my clips/1.mp4 anger\n", [("my clips/1.mp4", "anger")]),
         ('"a,b",2\n', [("a,b", "2")]),
         ("1.mp4\tanger\t中\tHe shouts, loud.\n", [("1.mp4", "anger", "中", "He shouts, loud.")]),
+        ("video_name;label\n00001;1\n", [("00001", "1")]),
+        ("video_name,label\n12.0,3.0\n1.5,2\n", [("12", "3"), ("1.5", "2")]),
     ],
 )
 def test_rows(tmp_path: Path, text: str, rows: list[tuple[str, ...]]) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes(text.encode())
     assert [fields for _, fields in read_rows(path, 2)] == rows
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_read_by_its_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    text = "1.mp4\tanger\t一位男士\ta man\n"
+    mark = "" if encoding == "utf-16" else "\ufeff"
+    (tmp_path / "list.txt").write_bytes((mark + text).encode(encoding))
+    assert read_rows(tmp_path / "list.txt", 2) == ((1, ("1.mp4", "anger", "一位男士", "a man")),)
+
+
+@pytest.mark.parametrize("text", ['"a,b/25.0",12.0,3', "a,b/25 12 3", "a,b/25;12;3", "a,b/25\t12\t3"])
+def test_frame_lists_between_any_separators(tmp_path: Path, text: str) -> None:
+    (clips,) = read_frame_lists([label_file(tmp_path, "test.txt", text + "\n", 3)])
+    expected = (("a,b", "25"), 12, "anger")
+    assert [(clip.parts, clip.listed_frames, clip.class_name) for clip in clips] == [expected]
 
 
 def test_gbk_is_read_where_utf8_fails(tmp_path: Path) -> None:

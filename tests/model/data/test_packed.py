@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +154,11 @@ def test_a_deeply_nested_description_of_the_dataset_is_a_sentence(tmp_path: Path
     (tmp_path / "dataset_info.json").write_text('{"features": ' + "[" * 100_000, encoding="utf-8")
     with pytest.raises(InputError, match=r"the packed clips in .* are damaged: "):
         PackedClips.open(tmp_path)
+
+
+def test_class_names_in_both_forms_of_unicode_are_one(tmp_path: Path) -> None:
+    name = unicodedata.normalize("NFC", "gêné")
+    rows = [row(0, class_name=unicodedata.normalize("NFD", name)), row(1, class_name=name)]
+    clips = write_packed(rows, (name, "zu"), tmp_path / "out", {})
+    assert clips.labels.tolist() == [0, 0]
+    assert datasets.load_from_disk(str(clips.path))["class_name"][:] == [name, name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -181,6 +182,13 @@ def test_a_class_that_is_held_out_gives_no_clip(many: PackedClips) -> None:
     assert found.learned.tolist() == [0, 1]
     assert per_class(many, chosen(many, **UNIFIED, select="val").val) == [2, 2, 0]
     assert 2 in many.labels[many.test_indices(1)]  # and it is judged
+
+
+def test_the_class_may_be_named_in_the_other_form_of_unicode(tmp_path: Path) -> None:
+    names = ("happiness", unicodedata.normalize("NFC", "gêné"))
+    clips = tiny.pack(tmp_path / "packed", classes=names)
+    held_out = UNIFIED | {"held_out": unicodedata.normalize("NFD", "gêné")}
+    assert chosen(clips, **held_out).learned.tolist() == [0]
 
 
 def trained_without(texts: ClassTexts, clips: PackedClips, runs: Path) -> Run:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import shutil
+import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +182,15 @@ def test_classes_are_matched_by_name(run: Run, tmp_path: Path) -> None:
     answers = evaluate_run(run, clips, indices, device="cpu")
     assert answers.logits.shape == (4, 3)
     assert run.measured(answers).recalls["sadness"] is None
+
+
+def test_classes_are_matched_in_both_forms_of_unicode(run: Run, tmp_path: Path) -> None:
+    known = ("happiness", unicodedata.normalize("NFD", "gêné"), "fear")
+    clips = tiny.pack(
+        tmp_path / "other", classes=(unicodedata.normalize("NFC", "gêné"),), folds=0, per_class=2
+    )
+    other = replace(run, texts=replace(run.texts, class_names=known))
+    assert matched_labels(other, clips, np.arange(2)).tolist() == [1, 1]
 
 
 def test_a_class_the_run_does_not_know(run: Run, tmp_path: Path) -> None:

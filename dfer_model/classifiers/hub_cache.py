@@ -1,0 +1,28 @@
+"""Which file of a pretrained CLIP is in the HuggingFace hub's local cache, without open_clip or torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+
+
+def on_the_hub(record: Mapping[str, Any], usual_names: Sequence[str]) -> tuple[str, list[str]]:
+    """The repository of a pretrained tag, "" where it has none, and the names that its file may have.
+
+    `record` is open_clip's entry for the tag, `usual_names` what open_clip calls files of weights.
+    """
+    repository, _, file_name = record.get("hf_hub", "").rpartition("/")
+    return repository, [file_name] if file_name else list(usual_names)
+
+
+def cached(record: Mapping[str, Any], usual_names: Sequence[str]) -> Path | None:
+    """The file of a pretrained tag in the cache, None where it is not there. Asks nobody."""
+    repository, candidates = on_the_hub(record, usual_names)
+    for candidate in candidates if repository else ():
+        path = huggingface_hub.try_to_load_from_cache(repository, candidate)
+        if isinstance(path, str):
+            return Path(path)
+    return None
