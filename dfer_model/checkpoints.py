@@ -42,8 +42,9 @@ class Best:
 class Progress:
     """How far a training has come."""
 
-    epoch: int = 0  # the last one that is whole
+    epoch: int = 0  # the last one whose training is done
     best: Best | None = None
+    row: Mapping[str, Any] | None = None  # of that epoch for metrics.jsonl, where it is not yet evaluated
 
 
 class Stateful(Protocol):
@@ -65,6 +66,7 @@ def save_state(path: Path, progress: Progress, model: nn.Module, parts: Mapping[
     state = {
         "epoch": progress.epoch,
         "best": best and {"epoch": best.epoch, "war": best.war, "logits": best.logits},
+        "row": progress.row and dict(progress.row),
         "model": {name: value.detach() for name, value in trained_state(model).items()},
         "parts": {name: part.state_dict() for name, part in parts.items()},
     }
@@ -100,7 +102,8 @@ def load_state(path: Path, model: nn.Module, parts: Mapping[str, Stateful]) -> P
                 value.copy_(state["model"][name])
         for name, part in parts.items():
             part.load_state_dict(state["parts"][name])
-        return Progress(int(state["epoch"]), Best(**state["best"]) if state["best"] else None)
+        best = Best(**state["best"]) if state["best"] else None
+        return Progress(int(state["epoch"]), best, state.get("row"))  # older checkpoints have no row
     except Exception as error:  # a damaged file makes torch.load raise nearly anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise WorkError(

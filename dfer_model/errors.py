@@ -34,6 +34,10 @@ class LostError(WorkError):
     """The system ended a process that the work needs; begun again, it may well succeed. Exit status 1."""
 
 
+class OutOfMemory(WorkError):
+    """The memory of the CPU or the GPU ran out; begun again, it would run out again. Exit status 1."""
+
+
 class BusyError(WorkError):
     """Another process does this work now. Exit status 1."""
 

@@ -12,7 +12,7 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
@@ -224,15 +224,11 @@ def bfloat16_findings() -> Iterator[Finding]:
     """Whether the device that would be chosen multiplies in bfloat16 by itself."""
     import torch
 
-    if torch.cuda.is_available():
-        has = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        able: Mapping[str, Any] = (
-            torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        )
-        has = any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    where = "the GPU" if torch.cuda.is_available() else "the processor"
-    if has:
+    from .hardware.devices import multiplies_bfloat16
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    where = "the GPU" if device.type == "cuda" else "the processor"
+    if multiplies_bfloat16(device):
         yield Finding("bfloat16", "ok", f"{where} has it: --set precision=bf16 is faster")
     else:
         yield Finding("bfloat16", "missing", f"{where} does not have it", "Leave precision at fp32")

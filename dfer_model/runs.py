@@ -2,8 +2,8 @@
 
 Two runs are the same when everything that shapes their result is equal: the settings, the class texts, the
 clips, the fold and the seed. The *name* of a description set is no part of that: `v2@4` and a `v3` of equal
-texts are one run, found under whichever name it was first trained. Neither are the number of workers and the
-device, which change only how long it takes.
+texts are one run, found under whichever name it was first trained. Neither are the number of workers, the
+device, and `accumulate`, which change time and memory, and the result by no more than rounding.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .settings import BEFORE, Settings
 from .yaml_loader import YAML_ERRORS, load_yaml, yaml_problem
 
 FORMAT_VERSION = 1
-NOT_DEFINING = {"workers"}
+NOT_DEFINING = {"workers", "accumulate"}
 DEMO_CLIP = Path(__file__).parent / "demo_clip" / "model.safetensors"
 
 

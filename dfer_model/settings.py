@@ -114,6 +114,11 @@ class Settings(ModelSettings):
     )
     epochs: int = Field(default=50, ge=0, description="passes over the training clips; 0: nothing is trained")
     batch_size: int = Field(default=48, ge=1, description="clips in a training step")
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        description="parts in which a batch is computed one after another: less memory, the same gradient",
+    )
     lr_temporal: Rate = Field(default=1e-2, description="learning rate of the temporal model")
     lr_context: Rate = Field(default=1e-3, description="learning rate of the contexts")
     lr_head: Rate = Field(default=1e-2, description="learning rate of a linear head")

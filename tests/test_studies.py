@@ -98,7 +98,9 @@ def test_measures_have_the_same_words_in_python(packed: PackedClips, told: Any) 
     compared = compare(
         "v1@2", "v1@4", measure=["zero-shot", "few-shot"], shots=[0, 1], note=said.append, **options
     )
-    assert said == ["few-shot: 2 trainings (2 sets x 1 fold x 1 seed x 1 number of shots)"]
+    trainings, memory = said  # the memory of two trainings that differ by texts alone is told once
+    assert trainings == "few-shot: 2 trainings (2 sets x 1 fold x 1 seed x 1 number of shots)"
+    assert memory.startswith("training takes about ")
     assert compared.comparison.measures == ("zero-shot", "few-shot")
     words = "compare v1@2 v1@4 --measure zero-shot --measure few-shot --shots 0,1 --folds 1 --seeds 1"
     assert told(words, packed) == as_json(compared.as_dict())

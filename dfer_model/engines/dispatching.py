@@ -23,9 +23,11 @@ from .engine import Engine, Task
 from .signals import unbroken
 from .work import Attempts, Outcome, Work
 
-Report = Callable[[int, int, str], None]
+Report = Callable[[float, int, str], None]
 Note = Callable[[str], None]
 LISTED = 10  # failed runs
+OUT_OF_MEMORY = "OUT_OF_MEMORY"  # Slurm's word for a job that its limit of memory ended
+PARTS_S = 10.0  # seconds between two looks at the epochs of the runs at work
 
 
 def train_by(
@@ -108,6 +110,7 @@ class Dispatching:
         self.failed: dict[str, str] = {}  # why, by definition
         self.refusal = ""  # of the last submission
         self.not_before = 0.0  # when more is submitted
+        self._parts, self._looked = 0.0, -PARTS_S
 
     def run(self, report: Report) -> None:
         """Hand out and collect until nothing is left; what is at work ends with this call, in any case."""
@@ -126,15 +129,24 @@ class Dispatching:
         """The jobs at work."""
         return list({task.job.job_id: task.job for task in self.at_work}.values())
 
-    def state(self) -> tuple[int, int, str]:
-        """Runs that are settled, runs in all, and where the others are."""
+    def parts(self) -> float:
+        """How many runs the epochs of those at work make up together, as last looked at."""
+        if time.monotonic() - self._looked >= PARTS_S:
+            self._looked = time.monotonic()
+            epochs = [(trial.epoch(), trial.spec.settings.epochs) for trial in self.at_work.values()]
+            self._parts = sum(done / (whole + 1) for done, whole in epochs)
+        return self._parts
+
+    def state(self) -> tuple[float, int, str]:
+        """Runs that are settled, with the part that is done of those at work; runs in all; where they are."""
         left = len(self.waiting) + len(self.at_work) + len(self.elsewhere)
         parts = {
             "at work": len(self.at_work),
             "at work elsewhere": len(self.elsewhere),
             "waiting": len(self.waiting),
         }
-        return self.total - left, self.total, ", ".join(f"{n} {what}" for what, n in parts.items() if n)
+        done = min(self.total - left + self.parts(), self.total - bool(left))
+        return done, self.total, ", ".join(f"{n} {what}" for what, n in parts.items() if n)
 
     def hand_out(self) -> None:
         """Submit of what waits as much as there is room for; what is refused is submitted again later.
@@ -195,7 +207,7 @@ class Dispatching:
         for task, trial in list(self.at_work.items()):
             outcome = task.outcome(written)
             if outcome is None and task.job.job_id in over:
-                outcome = Outcome("lost", over[task.job.job_id] or task.last_words() or "its process died")
+                outcome = _ended(over[task.job.job_id] or task.last_words() or "its process died")
             if outcome is not None:
                 del self.at_work[task]
                 self.settle(trial, outcome)
@@ -249,6 +261,15 @@ class Dispatching:
             elif not taken(trial.folder):
                 self.elsewhere.remove(trial)
                 self.waiting.append(trial)
+
+
+def _ended(why: str) -> Outcome:
+    """A job that left no answer: lost, or where the cluster says that its memory ran out, failed."""
+    if why == OUT_OF_MEMORY:
+        return Outcome(
+            "failed", f"{why}: give its jobs more memory (`slurm:` in dfer.yaml), or fewer workers"
+        )
+    return Outcome("lost", why)
 
 
 def _failed(failed: Sequence[tuple[str, str]], total: int, folder: Path) -> str:

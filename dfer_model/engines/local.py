@@ -72,7 +72,11 @@ class LocalEngine:
         for work in works:
             gpu = self._next_gpu()
             try:
-                job = executor.submit(replace(work, gpus=gpu, threads=self._threads()))
+                job = executor.submit(
+                    replace(
+                        work, gpus=gpu, threads=self._threads(), shared=bool(gpu) and self.runs_per_gpu > 1
+                    )
+                )
             except OSError as error:
                 if error.errno not in NOT_BEGUN:
                     raise

@@ -87,10 +87,11 @@ class SlurmEngine:
         executor = SlurmExecutor(folder, max_num_timeout=self.retries)
         executor.update_parameters(**self._parameters())
         threads = int(self.options["cpus-per-task"]) if "cpus-per-task" in self.options else None
+        shared = self.runs_per_job > 1
         try:
             # submitit repeats on standard error what it raises.
             with redirect_stderr(io.StringIO()), _of_no_job(), executor.batch():
-                jobs = [executor.submit(replace(work, threads=threads)) for work in works]
+                jobs = [executor.submit(replace(work, threads=threads, shared=shared)) for work in works]
         except (FailedJobError, FailedSubmissionError, OSError) as error:
             for left in [*folder.glob(f"{'?' * 32}.pkl"), *folder.glob(".submission_file_*.sh")]:
                 left.unlink(missing_ok=True)

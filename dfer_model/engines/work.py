@@ -20,7 +20,7 @@ from submitit.core.utils import DelayedSubmission
 
 from dfer_model.training.claims import taken
 
-from ..errors import BusyError, DferError, InputError, Interrupted, LostError
+from ..errors import BusyError, DferError, InputError, Interrupted, LostError, OutOfMemory
 from ..runs import RunSpec
 
 # A task of Slurm is no part of a computation over several processes, which these would say it is.
@@ -77,7 +77,8 @@ class Work:
 
     A run is begun at most `retries` times again. `gpus` is what the job sees of the machine's (as
     CUDA_VISIBLE_DEVICES), None for what the cluster gives; `threads` are the CPU threads of each task, and
-    `trackers` follow their epochs.
+    `trackers` follow their epochs. Where a GPU is `shared` with other runs, one
+    that is out of memory is begun again; else it has failed.
     """
 
     specs: tuple[RunSpec, ...]
@@ -88,6 +89,7 @@ class Work:
     gpus: str | None = None
     threads: int | None = None
     trackers: tuple[str, ...] = ()
+    shared: bool = False
 
     def __call__(self) -> Outcome:
         """Train the run of this task."""
@@ -126,7 +128,9 @@ class Work:
             time.sleep(MOMENT_S)
             return Outcome("lost", str(error).splitlines()[0])
         except DferError as error:
-            return Outcome("failed", str(error))
+            # Where other runs share the GPU, there may be room once one of them has ended.
+            again = self.shared and isinstance(error, OutOfMemory)
+            return Outcome("lost" if again else "failed", str(error))
 
     def _trained(self, spec: RunSpec) -> Outcome:
         from dfer_model.training.tracking import Tracking
@@ -142,7 +146,7 @@ class Work:
                 f"{spec.dataset} does not hold the clips of the grid any more\nGive the command again"
             )
         tracking = Tracking(self.trackers, _say)
-        train_run(spec, clips, self.runs, report=_told(), device=self.device, tracking=tracking)
+        train_run(spec, clips, self.runs, report=_told(), device=self.device, tracking=tracking, note=_say)
         return Outcome("trained")
 
     def checkpoint(self) -> DelayedSubmission:
@@ -171,8 +175,9 @@ def _told() -> Callable[[int, int, str], None]:
     """A line in the job's log for each epoch."""
     last = -1
 
-    def report(epoch: int, epochs: int, note: str = "") -> None:
+    def report(done: float, epochs: int, note: str = "") -> None:
         nonlocal last
+        epoch = int(done)
         if epoch != last:
             last = epoch
             _say(f"epoch {epoch} of {epochs} {note}")

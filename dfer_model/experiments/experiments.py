@@ -21,7 +21,7 @@ from dfer_model.training.claims import taken
 from dfer_model.training.tracking import Tracking
 from dfer_model.training.training import train_run
 
-Report = Callable[[int, int, str], None]
+Report = Callable[[float, int, str], None]
 WAIT_S = 1.0  # between looks at runs that other processes train
 
 
@@ -85,10 +85,18 @@ def train_all(
             "Give the same command without torchrun, and several runs at a time by an engine's jobs"
         )
     names = names or [spec.title for spec in specs]
+    note = _each_once(note)
     if engine is not None:
         train_by(engine, specs, names, runs, report, note, trackers)
         return [Run.open(spec.folder(runs)).named(spec.texts.name) for spec in specs]
-    done: dict[int, Run] = {}
+    # Those that are finished first: the time that they do not take says nothing of the others.
+    found = {number: spec.folder(runs) for number, spec in enumerate(specs)}
+    done = {
+        number: Run.open(folder).named(specs[number].texts.name)
+        for number, folder in found.items()
+        if (folder / "result.json").is_file()
+    }
+    announced: set[Settings] = set()
     while len(done) < len(specs):
         before = len(done)
         for number, spec in enumerate(specs):
@@ -96,8 +104,11 @@ def train_all(
                 within = _within(report, names[number], len(done), len(specs))
                 with suppress(BusyError):
                     tracking = Tracking(trackers, note)
+                    # One training of a kind says what the others need, too.
+                    tell = None if spec.settings in announced else note
+                    announced.add(spec.settings)
                     done[number] = train_run(
-                        spec, clips, runs, report=within, device=device, tracking=tracking
+                        spec, clips, runs, report=within, device=device, tracking=tracking, note=tell
                     )
         if len(done) == before:
             first = next(name for number, name in enumerate(names) if number not in done)
@@ -107,11 +118,24 @@ def train_all(
     return [done[number] for number in range(len(specs))]
 
 
+def _each_once(note: Callable[[str], None]) -> Callable[[str], None]:
+    """As `note`, which is not told the same twice."""
+    told: set[str] = set()
+
+    def once(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            note(text)
+
+    return once
+
+
 def _within(report: Report, name: str, done: int, total: int) -> Report:
     """A run's own report, as a part of the grid's."""
     report(done, total, name)
 
-    def within(epoch: int, epochs: int, note: str = "") -> None:
-        report(done, total, f"{name}: epoch {epoch} of {epochs} {note}".rstrip())
+    def within(epoch: float, epochs: int, note: str = "") -> None:
+        place = done + (epoch / epochs if epochs else 0)
+        report(place, total, f"{name}: epoch {int(epoch)} of {epochs} {note}".rstrip())
 
     return within

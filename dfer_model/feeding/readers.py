@@ -17,7 +17,9 @@ from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data._utils import signal_handling
 
 from dfer_model.data.loading import ClipDataset
-from dfer_model.errors import LostError
+from dfer_model.errors import LostError, WorkError
+
+from .shared_memory import is_shared_memory_error, shared_memory_error
 
 # A process's connections are closed by the system a moment before it is known to have ended.
 SECONDS_TO_END = 2
@@ -50,6 +52,8 @@ class Readers:
             self.processes = set(active_children()) - before or self.processes
             yield from batches
         except (RuntimeError, OSError, EOFError) as error:
+            if is_shared_memory_error(error):
+                raise WorkError(shared_memory_error()) from error
             ended = self._ended()
             if not ended:
                 raise
@@ -68,6 +72,8 @@ class Readers:
         of = self.dataset
         rows = [(int(process), int(position)) for process, position in self.taken]
         clips = [of.clips.clip_ids[of.indices[position]] for process, position in rows if process in ended]
+        if any(process.exitcode == -signal.SIGBUS for process in self.processes):
+            return shared_memory_error()
         return (
             f"a process that reads clips was ended by the system, at clip {' and '.join(clips) or 'none'}\n"
             "Memory may have run out: give it fewer processes, --set workers=N, or look at that clip"

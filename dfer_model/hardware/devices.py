@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -36,6 +38,25 @@ def device_name(device: torch.device) -> str:
 def precision(name: str, device: torch.device) -> torch.autocast:
     """The context in which a model is asked under the setting `precision` (`fp32` or `bf16`)."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=name == "bf16")
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for products in bfloat16."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    able: Mapping[str, object] = torch.cpu.get_capabilities()
+    return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def slow_precision(name: str, device: torch.device) -> str:
+    """What to say before work under a setting `precision` that the device is slow at, else ""."""
+    if name != "bf16" or multiplies_bfloat16(device):
+        return ""
+    where = "this processor" if device.type == "cpu" else device_name(device)
+    return (
+        f"precision=bf16: {where} has no bfloat16 instructions and computes many times more slowly in it "
+        "than in float32; --set precision=fp32 is faster here"
+    )
 
 
 def accelerator(device: torch.device, name: str) -> Accelerator:

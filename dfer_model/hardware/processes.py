@@ -11,7 +11,7 @@ from __future__ import annotations
 import atexit
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -88,16 +88,11 @@ class Processes:
                 f"a batch of {batch_size} clips cannot be shared among {self.count} processes\n"
                 "Start fewer with --nproc_per_node, or give a larger batch with --set batch_size=..."
             )
-        model.train()
-        for each in model.modules():
-            normalises = isinstance(each, _BatchNorm) and each.training
-            drops = isinstance(each, _DropoutNd) and each.p > 0
-            if normalises or drops:
-                why = "BatchNorm learns the statistics" if normalises else "dropout is drawn for the clips"
-                raise InputError(
-                    f"this classifier's {why} of a whole batch: its run is trained in one process\n"
-                    "Give the same command without torchrun"
-                )
+        if why := needs_whole_batch(model):
+            raise InputError(
+                f"this classifier's {why} of a whole batch: its run is trained in one process\n"
+                "Give the same command without torchrun"
+            )
 
     def together(self, model: nn.Module) -> nn.Module:
         """`model`, whose gradients are after each backward pass the mean of those of all processes.
@@ -113,8 +108,16 @@ class Processes:
             return DistributedDataParallel(model, broadcast_buffers=False)
 
     def weighted(self, mean: Tensor, clips: int, total: int) -> Tensor:
-        """A mean over this process's `clips`, so that the mean over processes is that over all `total`."""
-        return mean if self.count == 1 else mean * (clips * self.count / total)
+        """A mean over `clips` of a batch, as its part of the mean over all `total`.
+
+        The sum over the parts of each process, averaged over the processes, is the mean over the batch.
+        """
+        share = clips * self.count / total
+        return mean if share == 1 else mean * share
+
+    def unsynchronised(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Within it a backward pass of a model from `together` leaves the gradients of this process alone."""
+        return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean over processes of a value of the same shape in each."""
@@ -132,6 +135,20 @@ class Processes:
         whole[self.share(total)] = torch.from_numpy(rows)
         dist.all_reduce(whole)  # of each row all terms but one are 0
         return whole.numpy()
+
+
+def needs_whole_batch(model: nn.Module) -> str:
+    """What of `model`, put into training mode, is computed over a whole batch; "" where nothing is.
+
+    BatchNorm that learns its statistics, and dropout, whose random numbers are drawn for a batch.
+    """
+    model.train()
+    for each in model.modules():
+        if isinstance(each, _BatchNorm) and each.training:
+            return "BatchNorm learns the statistics"
+        if isinstance(each, _DropoutNd) and each.p > 0:
+            return "dropout is drawn for the clips"
+    return ""
 
 
 ALONE = Processes()

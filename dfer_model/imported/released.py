@@ -28,7 +28,7 @@ from ..checkpoints import save_weights
 from ..errors import InputError
 from ..files import write_text
 from ..report.card import imported_card
-from ..runs import FORMAT_VERSION, ClassTexts, Run
+from ..runs import FORMAT_VERSION, NOT_DEFINING, ClassTexts, Run
 from ..settings import PRESETS, Settings, with_overrides
 from .parts import Parts, parts_of
 from .reading import read_checkpoint
@@ -145,7 +145,8 @@ def _config(path: Path, settings: Settings, texts: ClassTexts, clip: Clip, fold:
     with path.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     chosen = settings.model_dump(mode="json")
-    defining = [FORMAT_VERSION, sha256, chosen | {"workers": 0}, texts.class_names, texts.texts, fold]
+    shaping = {key: value for key, value in chosen.items() if key not in NOT_DEFINING} | {"workers": 0}
+    defining = [FORMAT_VERSION, sha256, shaping, texts.class_names, texts.texts, fold]
     return {
         "format_version": FORMAT_VERSION,
         "definition": hashlib.sha256(json.dumps(defining, sort_keys=True).encode()).hexdigest(),

@@ -24,6 +24,7 @@ from dfer_model.feeding.batches import pixel_scale
 from dfer_model.feeding.streamed_batches import batches_of
 from dfer_model.hardware.bfloat16 import ImageTower
 from dfer_model.hardware.devices import choose_device, precision
+from dfer_model.hardware.memory import telling_of_memory
 from dfer_model.runs import ClassTexts, Predictions, Run
 from dfer_model.settings import Settings
 
@@ -32,6 +33,7 @@ from .trained_model import TrainedModel, load_trained
 Indices = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
 Report = Callable[..., None]
+SMALLER = "Give --device cpu, or of a training --set batch_size=... or --set accumulate=..."
 
 
 def silent(done: int, total: int, note: str = "") -> None:
@@ -93,13 +95,14 @@ def _over_clips(
 ) -> Tensor:
     """`module` on the uint8 frames of every clip, batch by batch, gathered in float32 on the CPU.
 
-    With several views of a clip a batch has fewer clips, so that it takes no more memory.
+    With several views of a clip, or `accumulate`, a batch has fewer clips, so that it takes no more memory.
     """
-    batch_size = max(1, settings.batch_size // views)
+    batch_size = max(1, settings.batch_size // (views * settings.accumulate))
     gathered: list[Tensor] = []
     read: list[int] = []
     module.eval()
-    with torch.inference_mode(), precision(settings.precision, device):
+    short = telling_of_memory(device, f"a batch of {batch_size} clips did not fit", SMALLER)
+    with short, torch.inference_mode(), precision(settings.precision, device):
         batches = batches_of(dataset, batch_size, workers=settings.workers)
         for batch in batches:
             gathered.append(module(batch["frames"].to(device, non_blocking=True)).float().cpu())

@@ -14,6 +14,7 @@ from dfer_model.data.augmentation import crop_views
 from dfer_model.data.video import read_sampled_frames
 from dfer_model.errors import WorkError
 from dfer_model.hardware.devices import choose_device, precision
+from dfer_model.hardware.memory import telling_of_memory
 from dfer_model.runs import Run
 from dfer_model.settings import Settings
 
@@ -97,7 +98,8 @@ def class_probabilities(
     `what` was asked of, when the answer is not finite.
     """
     views = crop_views(samples, model.image_size, settings.test_crops)  # (views, T, 3, S, S)
-    with torch.inference_mode(), precision(settings.precision, device):
+    short = telling_of_memory(device, f"the frames of {what} did not fit", "Give --device cpu")
+    with short, torch.inference_mode(), precision(settings.precision, device):
         logits = [model(view[None].to(device))[0].float() for view in views]
         probabilities: list[float] = model.probabilities(torch.stack(logits).mean(dim=0)).tolist()
     if not all(0 <= value <= 1 for value in probabilities):

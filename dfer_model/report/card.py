@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from dfer_model.inference.calibration import read_calibration
-from dfer_model.runs import Run
+from dfer_model.runs import NOT_DEFINING, Run
 from dfer_model.settings import PRESETS, STRATEGIES, Settings, preset, strategy
 
 CHOICE = {
@@ -219,7 +219,7 @@ def nearest_preset(settings: Settings, dataset_name: str) -> tuple[str, str, dic
 
     Of equals the first; a strategy other than DFER-CLIP's own counts as one difference.
     """
-    chosen = settings.model_dump(exclude={"workers"})
+    chosen = settings.model_dump(exclude=NOT_DEFINING)
     differences = {}
     for name, laid_over in itertools.product(PRESETS, STRATEGIES):
         base = preset(name, dataset_name).model_dump() | dict(strategy(laid_over))

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from dfer_model.classifiers.clip import Clip, load_clip
 from dfer_model.hardware.devices import choose_device
+from dfer_model.hardware.memory import telling_of_memory
 from dfer_model.inference.evaluation import Report, silent
 
 from ..data.packed import PackedClips
@@ -34,7 +35,7 @@ MOST_BYTES = 4 * 2**30  # of what a step of all models together keeps for its gr
 # What says how runs are fine-tuned, chosen or read, and means nothing here.
 WITHOUT_EFFECT = {
     "workers", "clip", "weights", "lr_image", "lora_rank", "gradient_checkpointing", "lr_head", "mixup",
-    "cutmix", "shots", "select", "val_share",
+    "cutmix", "shots", "select", "val_share", "accumulate",
 }  # fmt: skip
 
 
@@ -115,8 +116,8 @@ def _train(
     epochs = max(settings.epochs, 1)
     total = len(missing) * epochs
 
-    def reading(_: int, __: int, note: str = "") -> None:
-        report(0, total, note)
+    def reading(clips_done: int, clips_total: int, note: str = "") -> None:
+        report(clips_done, clips_total, note)
 
     features = KeptFeatures(clip, clips, settings, kept, device)
     features.make(screening.judge, range(TEST, TEST + 1), reading)
@@ -131,7 +132,9 @@ def _train(
         together = Together(
             clip, group, settings, features, screening.learn, screening.views, choose_device(device)
         )
-        together.train(training)
+        short = "Screen fewer sets or seeds at once, or give --device cpu"
+        with telling_of_memory(together.device, f"{len(group)} models at once did not fit", short):
+            together.train(training)
         for pair, logits in zip(group, together.answers(screening.judge), strict=True):
             with replacing(paths[pair]) as temporary:
                 save_file({"logits": np.ascontiguousarray(logits)}, temporary)

@@ -73,7 +73,7 @@ class Together:
             losses: list[Tensor] = []
             for number, (features, labels) in enumerate(self._batches(epoch), 1):
                 losses.append(self.step(features, labels))
-                report(epoch - 1, epochs, f"epoch {epoch}, step {number} of {steps}")
+                report(epoch - 1 + number / (steps + 1), epochs, f"epoch {epoch}, step {number} of {steps}")
             self._check(torch.stack(losses), epoch)
             self.scheduler.step()
             report(epoch, epochs, f"epoch {epoch} of {epochs}")

@@ -29,6 +29,11 @@ class Mixing:
     seed: int
     ahead: int = 0  # clips at the beginning that are there for the next one's sake
 
+    @property
+    def on(self) -> bool:
+        """Whether clips are mixed at all."""
+        return bool(self.mixup or self.cutmix)
+
     def __call__(self, frames: Tensor, labels: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Frames (clips, T, 3, H, W) and labels (clips,) -> mixed frames and targets (clips, classes).
 
@@ -36,7 +41,7 @@ class Mixing:
         alpha); with cutmix it is then what the box, cut at the picture's edge, leaves. Targets are the two
         labels in that share. The clips `ahead` are not among the mixed ones.
         """
-        if not (self.mixup or self.cutmix):
+        if not self.on:
             return frames, labels
         rng = np.random.default_rng([self.seed, epoch, step])
         cut = rng.random() < (0.5 if self.mixup else 1) if self.cutmix else False

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,15 @@ from dfer_model.data.lanes import Streamed
 from dfer_model.data.loading import ClipDataset, DecodedClips
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.resampling import finished
-from dfer_model.errors import InputError, Interrupted, WorkError
+from dfer_model.errors import InputError, Interrupted, OutOfMemory, WorkError
 from dfer_model.feeding.ahead import Loss, on_device, read_late
 from dfer_model.feeding.batches import ClassBalanced, Order, Shuffled, epoch_seed, pixel_scale
+from dfer_model.feeding.shared_memory import shared_memory_note
 from dfer_model.feeding.streamed_batches import batches_of
 from dfer_model.feeding.training_clips import training_clips
 from dfer_model.files import replacing
-from dfer_model.hardware.devices import accelerator, device_name, precision
+from dfer_model.hardware.devices import accelerator, device_name, precision, slow_precision
+from dfer_model.hardware.memory import device_memory, ran_out, telling_of_memory
 from dfer_model.hardware.processes import ALONE, Processes, ending_together, join
 from dfer_model.inference.evaluation import Report, predict_logits, silent
 from dfer_model.inference.trained_model import TrainedModel
@@ -41,12 +44,14 @@ from dfer_model.settings import Settings
 
 from .averaging import Average
 from .claims import claimed
+from .memory import Need, lower_memory, state_need, training_need
 from .not_finite import not_finite
 from .optimisation import make_optimizer
-from .run_writer import Outcome, begin_run, finish_run, record_epoch
+from .run_writer import Outcome, begin_run, finish_run, record_epoch, recorded_epochs
 from .steps import Step
 from .tracking import Tracking
 
+Note = Callable[[str], object]
 CHOOSING = {"val": "the validation clips", "test-best": "the test fold"}
 DIFFERENT = (
     "the processes were not given the same training: other settings, texts, clips, fold or seed\n"
@@ -65,15 +70,18 @@ def train_run(
     report: Report = silent,
     device: str | None = None,
     tracking: Tracking | None = None,
+    note: Note | None = None,
 ) -> Run:
     """Train what `spec` defines in its folder under `runs`, and return the finished run.
 
     A finished run is returned as it is; one that was cut off goes on after its last whole epoch. `report` is
-    told (epochs done, epochs, where it is). Processes that torchrun started train it together: the first of
-    them writes and reports, and all return the run. `tracking` is told each epoch's figures, too.
+    told (epochs done, with a fraction within one; epochs; where it is). Processes that torchrun started train
+    it together: the first of them writes and reports, and all return the run. `tracking` is told each epoch's
+    figures, too, and `note`, before the first step, the memory that training needs and what will be slow.
 
-    Raises InputError for clips, texts or settings that do not fit, WorkError for a loss that is not finite or
-    a disk that is full, BusyError for a run at work elsewhere, Interrupted on Ctrl-C.
+    Raises InputError for clips, texts or settings that do not fit, or a machine whose memory is too small,
+    WorkError for a loss that is not finite or a disk that is full, OutOfMemory, BusyError for a run at work
+    elsewhere, Interrupted on Ctrl-C.
     """
     processes, where = join(device)
     with ending_together(processes):
@@ -83,25 +91,41 @@ def train_run(
             if spec.texts.class_names != clips.class_names:
                 raise InputError(f"the class texts are not for the classes of {clips.path}, in their order")
             tell = report if processes.first else silent
-            tell(0, spec.settings.epochs, f"reading {_starting_from(spec.settings)}")
-            training = Training(spec, clips, folder, where, processes)
+            # Not from 0 where a run is resumed: a jump would spoil the estimate of the remaining time.
+            done = len(recorded_epochs(folder))
+            tell(done, spec.settings.epochs, f"reading {_starting_from(spec.settings)}")
+            with telling_of_memory(where, "the model does not fit", "Take a smaller CLIP, or --device cpu"):
+                training = Training(spec, clips, folder, where, processes)
             if processes.first and tracking is not None:
                 training.tracking = tracking
+            if note is not None:
+                training.announce(note if processes.first else lambda _: None)
             with claimed(spec, runs, folder) if processes.first else nullcontext():
                 # Another process may have finished it while the CLIP was read.
                 if not processes.agreed((folder / "result.json").is_file):
-                    try:
+                    with _saying_what_is_kept(training):
                         training.run(tell)
-                    except KeyboardInterrupt as error:
-                        raise Interrupted(training.kept()) from error
-                    except OSError as error:
-                        # What is cut off may fail in its turn.
-                        if isinstance(error.__context__, KeyboardInterrupt):
-                            raise Interrupted(training.kept()) from error
-                        raise WorkError(training.unwritten(error)) from error
-                    finally:
-                        training.tracking.end()
     return Run.open(folder).named(spec.texts.name)
+
+
+@contextmanager
+def _saying_what_is_kept(training: Training) -> Iterator[None]:
+    """Word an interruption, a lack of memory and a full disk as errors that say what is kept."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(training.kept()) from error
+    except (RuntimeError, MemoryError, OSError) as error:
+        if ran_out(error) or isinstance(error, OutOfMemory):
+            raise OutOfMemory(training.out_of_memory()) from error
+        if not isinstance(error, OSError):
+            raise
+        # What is cut off may fail in its turn.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise Interrupted(training.kept()) from error
+        raise WorkError(training.unwritten(error)) from error
+    finally:
+        training.tracking.end()
 
 
 def _starting_from(settings: Settings) -> str:
@@ -180,37 +204,77 @@ class Training:
         self.progress = Progress()
         self.tracking = Tracking()
 
+    def announce(self, note: Note) -> None:
+        """Say what will be slow and what memory is needed. Raises InputError where there is too little."""
+        settings = self.settings
+        if slow := slow_precision(settings.precision, self.device):
+            note(slow)
+        batch = self.batch_size * settings.frames * 3 * self.base.image_size**2
+        workers = self.processes.workers(settings.workers) * self.processes.on_this_machine
+        if shared := shared_memory_note(batch // self.processes.count, workers):
+            note(shared)
+        if not settings.epochs or (need := self.need()) is None:
+            return
+        note(state_need(need, device_memory(self.device), self.model, settings, self.device))
+
+    def need(self) -> Need | None:
+        """The memory that training takes; None for a model that cannot be measured."""
+        clips = len(range(self.batch_size)[self.processes.share(self.batch_size)])
+        workers = self.processes.workers(self.settings.workers)
+        self.model.train()
+        try:
+            return training_need(self.model, self.settings, self.base.image_size, clips, self.device, workers)
+        except Exception:  # noqa: BLE001 - an estimate must not keep a training from starting
+            return None
+
     def run(self, report: Report) -> None:
         """Go back to where an earlier process left the run, train what is left, judge the last epoch."""
         if self.processes.first:
             begin_run(self.folder, self.spec, self.clips, self.base)
         self.progress = load_state(self.checkpoint, self.model, self.parts)
-        self.processes.require_same(self.progress.epoch, UNSEEN)
+        trained, begun = self.progress.epoch, self.progress.row
+        self.processes.require_same((trained, begun is not None), UNSEEN)
         epochs = self.settings.epochs
-        self.tracking.begin(self.spec, self.folder, self.progress.epoch)
-        for epoch in range(self.progress.epoch + 1, epochs + 1):
+        self.tracking.begin(self.spec, self.folder, trained - (begun is not None))
+        if begun is not None:  # interrupted while this epoch was evaluated
+            self.end_epoch(begun, report)
+        for epoch in range(trained + 1, epochs + 1):
             started = time.monotonic()
-            row: dict[str, Any] = {"epoch": epoch, "lr": self.learning_rates()}
-            row["loss"] = self.train_epoch(epoch, report)
+            rates, loss = self.learning_rates(), self.train_epoch(epoch, report)
             self.scheduler.step()
-            best = self.progress.best
+            row = {"epoch": epoch, "lr": rates, "loss": loss, "seconds": time.monotonic() - started}
             if self.settings.select != "last":
-                report(epoch - 1, epochs, f"epoch {epoch}: judging {CHOOSING[self.settings.select]}")
-                with self.average.in_place():
-                    row[self.settings.select.removesuffix("-best")], best = self.keep_best(epoch, best)
-            row["seconds"] = round(time.monotonic() - started, 2)
-            progress = Progress(epoch, best)
-            if self.processes.first:
-                record_epoch(self.folder, row)
-                save_state(self.checkpoint, progress, self.model, self.parts)
-                self.forget_but(best)
-                self.tracking.epoch(row)
-            self.progress = progress
-            report(epoch, epochs, f"loss {row['loss']:.3f}")
+                # An interruption of the evaluation must not cost the epoch's training.
+                self.save(Progress(epoch, self.progress.best, row))
+            self.end_epoch(row, report)
         report(epochs, epochs, "judging the test fold")
         with self.average.in_place():
-            self.finish()
+            self.finish(report)
         self.processes.agreed(lambda: "the first has written it")
+
+    def end_epoch(self, row: Mapping[str, Any], report: Report) -> None:
+        """Evaluate the trained epoch of `row` where epochs are chosen, record it and save the state."""
+        started = time.monotonic()
+        epoch, best, select = row["epoch"], self.progress.best, self.settings.select
+        chosen_by: dict[str, Any] = {}
+        if select != "last":
+            with self.average.in_place():
+                chosen_by[select.removesuffix("-best")], best = self.keep_best(epoch, best, report)
+        seconds = round(row["seconds"] + time.monotonic() - started, 2)
+        row = {**row, **chosen_by, "seconds": seconds}
+        if self.processes.first:
+            record_epoch(self.folder, row)
+        self.save(Progress(epoch, best))
+        if self.processes.first:
+            self.forget_but(best)
+            self.tracking.epoch(row)
+        report(epoch, self.settings.epochs, f"loss {row['loss']:.3f}")
+
+    def save(self, progress: Progress) -> None:
+        """Write the checkpoint from which this run can be resumed."""
+        if self.processes.first:
+            save_state(self.checkpoint, progress, self.model, self.parts)
+        self.progress = progress
 
     def train_epoch(self, epoch: int, report: Report) -> float:
         """One pass over the training clips; the mean loss. Raises WorkError where one is not finite."""
@@ -229,7 +293,7 @@ class Training:
                 raise WorkError(self.not_finite(loss, epoch))
             losses.append(loss.value)
             told = f"epoch {epoch}, step {loss.step} of {len(self.batches)}, loss {loss.value:.3f}"
-            report(epoch - 1, self.settings.epochs, told)
+            report(self.epochs_done(epoch, loss.step), self.settings.epochs, told)
         return sum(losses) / len(losses)
 
     def answering(self) -> TrainedModel:
@@ -239,27 +303,48 @@ class Training:
             class_weights = self.model.class_weights()
         return TrainedModel(self.model, class_weights, self.scale, self.base.image_size)
 
-    def judge(self, model: TrainedModel, indices: npt.NDArray[np.int64]) -> Predictions:
+    def epochs_done(self, epoch: int, steps: int, evaluated: float = 0.0) -> float:
+        """How many epochs are done after `steps` of `epoch` and a share `evaluated` of the clips that choose.
+
+        A clip takes about a third of the time to evaluate that it takes to train on. Only an epoch that is
+        saved counts as a whole one.
+        """
+        choosing = {"last": 0, "val": len(self.learning.val), "test-best": len(self.test)}
+        evaluation = choosing[self.settings.select] / self.batch_size / 3
+        return epoch - 1 + (steps + evaluated * evaluation) / (len(self.batches) + evaluation + 1)
+
+    def judge(
+        self, model: TrainedModel, indices: npt.NDArray[np.int64], report: Report = silent
+    ) -> Predictions:
         """What `model` answers for the clips at `indices`, of which several processes ask it their shares."""
         own = indices[self.processes.share(len(indices))]
         logits = np.zeros((0, len(self.clips.class_names)), np.float32)
         if len(own):
             workers = self.processes.workers(self.settings.workers)
             settings = self.settings.model_copy(update={"workers": workers})
-            logits = predict_logits(model, self.clips, own, settings, self.device)
+            logits = predict_logits(model, self.clips, own, settings, self.device, report)
         logits = self.processes.gathered(logits, len(indices))
         return Predictions(
             [self.clips.clip_ids[index] for index in indices], self.clips.labels[indices], logits
         )
 
-    def keep_best(self, epoch: int, best: Best | None) -> tuple[dict[str, float], Best]:
+    def keep_best(
+        self, epoch: int, best: Best | None, report: Report = silent
+    ) -> tuple[dict[str, float], Best]:
         """The figures by which epochs are chosen, and the best one with this; its weights are kept if it is.
 
         The best is by WAR, of equals the first: so chooses the released code, on the test fold.
         """
         model = self.answering()
         by_test = self.settings.select == "test-best"
-        choosing = self.judge(model, self.test if by_test else self.learning.val)
+        judging = f"epoch {epoch}: judging {CHOOSING[self.settings.select]}"
+
+        def evaluating(done: int, total: int, _: str = "") -> None:
+            place = self.epochs_done(epoch, len(self.batches), done / total)
+            report(place, self.settings.epochs, f"{judging}, clip {done} of {total}" if done else judging)
+
+        evaluating(0, 1)
+        choosing = self.judge(model, self.test if by_test else self.learning.val, evaluating)
         measured = measures(choosing.labels, choosing.logits.argmax(axis=1), self.clips.class_names)
         if best is None or measured.war > best.war:
             judged = choosing if by_test else self.judge(model, self.test)
@@ -282,10 +367,15 @@ class Training:
             if best is None or path != self.best_weights(best.epoch):
                 path.unlink()
 
-    def finish(self) -> None:
+    def finish(self, report: Report = silent) -> None:
         """Judge the last epoch and write weights, predictions, figures and card; the marker comes last."""
         trained = self.answering()
-        last = self.judge(trained, self.test)
+        epochs = self.settings.epochs
+
+        def evaluating(done: int, total: int, _: str = "") -> None:
+            report(epochs, epochs, f"judging the test fold, clip {done} of {total}")
+
+        last = self.judge(trained, self.test, evaluating)
         if not self.processes.first:
             return
         weights = self.folder / "model.safetensors"
@@ -329,6 +419,14 @@ class Training:
     def kept(self) -> str:
         """What remains of a training that is stopped now, in two lines."""
         return f"Stopped; {self._whole()}\nGive the same command again to go on"
+
+    def out_of_memory(self) -> str:
+        """What to say when memory ran out, in two lines."""
+        ways = lower_memory(self.model, self.settings)
+        return (
+            f"memory ran out on {device_name(self.device)}; {self._whole()}\n"
+            f"Give the same command again with {ways or 'a smaller model'}"
+        )
 
     def unwritten(self, error: OSError) -> str:
         """What to say when the disk takes no more, in two lines."""

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
 
 import typer
 
+from .pace import Pace
+
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import ProgressColumn, Task
     from rich.text import Text
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
@@ -40,9 +43,9 @@ class Branch(NamedTuple):
 
 
 class Report(Protocol):
-    """How long work says where it is: units done, units in all, and a word on the current one."""
+    """How long work says where it is: units done, with a part of the current one; in all; where it is."""
 
-    def __call__(self, done: int, total: int, note: str = "") -> None:
+    def __call__(self, done: float, total: int, note: str = "") -> None:
         """Say it."""
 
 
@@ -163,37 +166,54 @@ def _widths(columns: Sequence[Sequence[Text]], room: int) -> list[int]:
 def progress(label: str) -> Iterator[Report]:
     """A progress bar on a terminal; elsewhere a line for each tenth of the work, and every half minute.
 
-    Both on standard error.
+    Both on standard error, with the time elapsed and an estimate of the time remaining.
     """
     from rich.console import Console
 
-    console = Console(stderr=True, highlight=False)
+    console, pace = Console(stderr=True, highlight=False), Pace(time.monotonic())
     if console.is_terminal:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
         said = TextColumn("{task.description}", markup=False)
-        columns = (said, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (said, BarColumn(), MofNCompleteColumn(), _time_column(pace))
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task(clean(label), total=None)
+
+            def report(done: float, total: int, note: str = "") -> None:
+                pace.told(time.monotonic(), done, total)
+                bar.update(task, completed=done, total=total, description=clean(f"{label} {note}".strip()))
+
             _bars.append(console)
             try:
-                yield lambda done, total, note="": bar.update(
-                    task, completed=done, total=total, description=clean(f"{label} {note}".strip())
-                )
+                yield report
             finally:
                 _bars.pop()
     else:
-        yield _plain_lines(label)
+        yield _plain_lines(label, pace)
 
 
-def _plain_lines(label: str) -> Callable[..., None]:
+def _time_column(pace: Pace) -> ProgressColumn:
+    """The time elapsed and remaining. Rich's own forgets what was reported more than 30 s ago."""
+    from rich.progress import ProgressColumn
+    from rich.text import Text
+
+    class Times(ProgressColumn):
+        def render(self, task: Task) -> Text:  # noqa: ARG002 - it is the work's, as told to `pace`
+            return Text(pace.says(time.monotonic()), style="progress.remaining")
+
+    return Times()
+
+
+def _plain_lines(label: str, pace: Pace) -> Callable[..., None]:
     last_tenth, last_time = -1, 0.0
 
-    def report(done: int, total: int, note: str = "") -> None:
+    def report(done: float, total: int, note: str = "") -> None:
         nonlocal last_tenth, last_time
-        tenth, now = 10 * done // max(total, 1), time.monotonic()
+        tenth, now = int(10 * done // max(total, 1)), time.monotonic()
+        pace.told(now, done, total)
         if tenth != last_tenth or now - last_time > QUIET_S:
             last_tenth, last_time = tenth, now
-            message(f"{label}: {done}/{total} {note}".rstrip())
+            line = f"{label}: {int(done)}/{total} {note}".rstrip()
+            message("; ".join(each for each in (line, pace.says(now)) if each))
 
     return report

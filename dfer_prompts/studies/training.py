@@ -87,7 +87,13 @@ def train(
     spec = RunSpec(settings, texts, clips.path, clips.fingerprint, fold, seed, notes)
     with progress(f"{texts.name}, fold {fold}, seed {seed}: epochs") as report:
         return train_run(
-            spec, clips, place.runs, report=report, device=device, tracking=Tracking(followed, note)
+            spec,
+            clips,
+            place.runs,
+            report=report,
+            device=device,
+            tracking=Tracking(followed, note),
+            note=note,
         )
 
 

@@ -58,7 +58,7 @@ def test_the_best_weights_stay_until_a_checkpoint_says_that_others_are_better(
     kept: dict[Path, bytes] = {}
 
     def save(path: Path, progress: Progress, *rest: Any) -> None:
-        if progress.epoch == better:
+        if progress.epoch == better and progress.row is None:
             raise Stop
         save_state(path, progress, *rest)
         kept.update({each: each.read_bytes() for each in state.glob("best*")})
@@ -70,6 +70,27 @@ def test_the_best_weights_stay_until_a_checkpoint_says_that_others_are_better(
     assert kept
     assert all(path.read_bytes() == content for path, content in kept.items())
     assert same_result(train_run(spec, clips, tmp_path / "cut", device="cpu"), whole)
+
+
+@pytest.mark.parametrize("select", ["val", "test-best"])
+def test_an_interrupted_evaluation_does_not_cost_the_epoch(
+    clips: PackedClips, tmp_path: Path, select: str
+) -> None:
+    """The state is saved before the clips that choose the epoch are evaluated."""
+    spec = tiny.spec(clips, epochs=4, batch_size=3, select=select, val_share=0.5, ema=0.9, **LEARNING)
+    whole = train_run(spec, clips, tmp_path / "whole", device="cpu")
+    runs = tmp_path / "cut"
+    at = "epoch 3: judging the " + ("validation clips" if select == "val" else "test fold")
+    with pytest.raises(Interrupted, match="3 of 4 epochs are kept"):
+        train_run(spec, clips, runs, device="cpu", report=stopping(at, KeyboardInterrupt))
+    rows = (spec.folder(runs) / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["epoch"] for row in rows] == [1, 2]
+    told: list[str] = []
+    again = train_run(spec, clips, runs, device="cpu", report=lambda *what: told.append(what[-1]))
+    assert not any(note.startswith("epoch 3, step") for note in told)
+    assert any(note.startswith("epoch 4, step") for note in told)
+    assert same_result(again, whole)
+    assert again.result["epochs"] == whole.result["epochs"]
 
 
 def test_ctrl_c_says_what_is_kept(clips: PackedClips, tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def test_what_shapes_a_result_changes_the_run(changed: RunSpec) -> None:
     [
         replace(SPEC, dataset=Path("/elsewhere")),
         replace(SPEC, settings=Settings(workers=0)),
+        replace(SPEC, settings=Settings(accumulate=4)),
         replace(SPEC, notes=("it was chosen by fold 2",)),
         replace(SPEC, texts=replace(TEXTS, name="v3", sha256="cd" * 32)),
     ],

@@ -26,6 +26,10 @@ TRAININGS: dict[str, dict[str, Any]] = {
         "mixup": 0.4, "cutmix": 1.0, "ema": 0.9, "select": "test-best", "learned_temperature": True,
         "sampling": "class-balanced",
     },
+    "in parts": {
+        "batch_size": 8, "epochs": 2, "mixup": 0.4, "cutmix": 1.0, "label_smoothing": 0.1, "lr_image": 1e-3,
+        "accumulate": 3,
+    },
     "prompts of each clip": {"classifier": "cocoop", "context_kind": "unified", "batch_size": 4, "epochs": 1},
     "gone on with": {"batch_size": 4, "epochs": 4, "seed": 2},
 }  # fmt: skip
