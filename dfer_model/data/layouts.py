@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dfer_model.data.animation import is_animated_webp
 from dfer_model.data.annotations import (
     VIDEO_SUFFIXES,
     LabelFile,
@@ -24,7 +25,9 @@ from dfer_model.data.class_names import COMPOUND, ELEVEN, SEVEN, canonical_name
 from dfer_model.data.folds import assign_folds
 from dfer_model.errors import InputError, unknown
 
-FRAME_SUFFIXES = frozenset((".jpg", ".jpeg", ".png"))
+# Frames that are neither JPEG nor PNG are packed as PNG.
+FRAME_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"))
+NAMED = 3  # of the files that are left out
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def natural_key(name: str) -> tuple[tuple[int | str, ...], str]:
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """The JPEG and PNG files of a clip's folder in natural order."""
+    """The picture files of a clip's folder in natural order."""
     with os.scandir(folder) as entries:
         names = [
             e.name for e in entries if _visible(e.name) and Path(e.name).suffix.casefold() in FRAME_SUFFIXES
@@ -128,8 +131,27 @@ def frame_files(folder: Path) -> list[Path]:
 
 
 def _visible(name: str) -> bool:
-    """Not what desktops leave behind (.DS_Store, ._1.jpg, __MACOSX)."""
-    return not name.startswith((".", "__"))
+    """Not what desktops leave behind (.DS_Store, ._1.jpg, __MACOSX, Thumbs.db)."""
+    return not name.startswith((".", "__")) and name not in ("Thumbs.db", "desktop.ini")
+
+
+def is_video_name(path: Path) -> bool:
+    """Whether a file is a video by its name; a WebP must be an animated one, else it is a picture."""
+    suffix = path.suffix.casefold()
+    return suffix in VIDEO_SUFFIXES and (suffix != ".webp" or is_animated_webp(path))
+
+
+def other_files(folder: Path, is_wanted: Callable[[Path], bool]) -> list[Path]:
+    """The visible files and folders in `folder` that are not wanted, in natural order."""
+    found = [path for path in folder.iterdir() if _visible(path.name) and not is_wanted(path)]
+    return sorted(found, key=lambda path: natural_key(path.name))
+
+
+def in_words(paths: Sequence[Path], root: Path) -> str:
+    """The first three of the paths below `root` by name, and how many more there are."""
+    named = ", ".join(path.relative_to(root).as_posix() for path in paths[:NAMED])
+    more = len(paths) - NAMED
+    return f"{named} and {more} more" if more > 0 else named
 
 
 class ClipTree:
@@ -176,8 +198,8 @@ def _entry_key(entry: os.DirEntry[str]) -> str | None:
         return None
     if entry.is_dir():
         return _name_key(entry.name)
-    path = Path(entry.name)
-    return _name_key(path.stem) if path.suffix.casefold() in VIDEO_SUFFIXES else None
+    path = Path(entry.path)
+    return _name_key(path.stem) if is_video_name(path) else None
 
 
 def read_official(

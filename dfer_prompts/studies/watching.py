@@ -170,6 +170,17 @@ def given_videos(places: Sequence[Path], frames_are: str = "faces") -> list[Path
     return found
 
 
+def left_out_notes(places: Sequence[Path], frames_are: str = "faces") -> list[str]:
+    """For each folder of `given_videos`, how many files it leaves out, and which."""
+    from dfer_model.data.layouts import frame_files
+    from dfer_model.faces.footage import left_out
+
+    folders = [place for place in places if place.is_dir()]
+    if frames_are == "given":
+        folders = [folder for folder in folders if not frame_files(folder)]
+    return [note for folder in folders if (note := left_out(folder)) is not None]
+
+
 def predict(
     run: Run | PretrainedModel | Path | str,
     videos: Sequence[Path | str],

@@ -104,7 +104,13 @@ def test_a_folder_and_standard_input(
     for name in ("10.mp4", "2.mp4"):
         write(isolated / "videos" / name, [portrait] * 3)
     (isolated / "videos" / "notes.txt").write_text("not a video")
-    out, _ = run("predict", "v1", "videos", "--json", "--device", "cpu")
+    for name in ("cover.jpg", "scan.pdf", "talk.docx", ".hidden"):
+        (isolated / "videos" / name).touch()
+    out, err = run("predict", "v1", "videos", "--json", "--device", "cpu")
+    assert (
+        "left out of videos, 4 that are no videos by their names: cover.jpg, notes.txt, scan.pdf and 1 more"
+        in err
+    )
     videos = json.loads(out)["videos"]
     assert [each["video"] for each in videos] == ["videos/2.mp4", "videos/10.mp4"]
     piped = io.TextIOWrapper(io.BytesIO((isolated / "videos" / "2.mp4").read_bytes()))
