@@ -101,7 +101,7 @@ def video_facts(path: Path) -> VideoFacts:
     if is_animated_webp(path):
         count, lasts = animation_length(path)
         return VideoFacts(count / lasts if lasts else 0.0, count, 0.0)
-    with _open(path) as container:
+    with open_container(path) as container:
         stream = _stream(container, path)
         rate = _rate(container, stream)
         seconds = (container.duration or 0) / av.time_base
@@ -206,7 +206,8 @@ def local_address(path: Path) -> str:
     return f"file:{path}"
 
 
-def _open(path: Path) -> InputContainer:
+def open_container(path: Path) -> InputContainer:
+    """The file, opened by FFmpeg as a local file of video. Raises InputError when it is none."""
     if not path.exists():
         raise InputError(f"no video {path}")
     if not path.is_file():
@@ -244,7 +245,7 @@ def _frames(path: Path) -> Iterator[_Frame]:
         for seconds, pixels in animation(path):
             yield _Frame(seconds, partial(np.copy, pixels))
         return
-    with _open(path) as container:
+    with open_container(path) as container:
         stream = _stream(container, path)
         state = _Progress(path, container, stream)
         decoded = _demuxed(container, stream, state)
