@@ -20,7 +20,27 @@ from dfer_model.errors import InputError
 HEADER_WORDS = frozenset(
     ("label", "labels", "id", "class", "class_name", "emotion", "expression", "annotation", "fold")
 )
-VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv"))
+VIDEO_SUFFIXES = frozenset(
+    (
+        *(".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv"),
+        *(
+            ".ts",
+            ".mts",
+            ".m2ts",
+            ".vob",
+            ".mxf",
+            ".dv",
+            ".3gp",
+            ".3g2",
+            ".ogv",
+            ".gif",
+            ".webp",
+            ".asf",
+            ".f4v",
+        ),
+        *(".mpe", ".m2v", ".qt", ".divx", ".rm", ".rmvb", ".ivf", ".nut", ".h264", ".264", ".hevc", ".265"),
+    )
+)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dfer_model.data.annotations import VIDEO_SUFFIXES, Labelled, whole_number
+from dfer_model.data.animation import is_video_name
+from dfer_model.data.annotations import Labelled, whole_number
 from dfer_model.data.class_names import composed
 from dfer_model.data.label_files import inner_folders, visible
 from dfer_model.data.official_folders import Official
@@ -73,8 +74,8 @@ def _entry_key(entry: os.DirEntry[str]) -> str | None:
         return None
     if entry.is_dir():
         return _name_key(entry.name)
-    path = Path(entry.name)
-    return _name_key(path.stem) if path.suffix.casefold() in VIDEO_SUFFIXES else None
+    path = Path(entry.path)
+    return _name_key(path.stem) if is_video_name(path) else None
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ def write_clip_video(clips: PackedClips, index: int, path: Path, *, frame_rate: 
     """
     encoded = clips.encoded_frames(index, range(int(clips.num_frames[index])))
     frames = [np.asarray(Image.open(io.BytesIO(each)).convert("RGB")) for each in encoded]
-    with replacing(path) as temporary, av.open(str(temporary), mode="w", format="mp4") as container:
+    with replacing(path) as temporary, av.open(f"file:{temporary}", mode="w", format="mp4") as container:
         stream = container.add_stream("mpeg4", rate=frame_rate)
         # The codec's chroma planes have half the size: an odd edge is cut off.
         stream.height, stream.width = (edge // 2 * 2 for edge in frames[0].shape[:2])

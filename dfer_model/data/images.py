@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import io
+import struct
+import warnings
 
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from dfer_model.errors import InputError
 
 Pixels = npt.NDArray[np.uint8]
 # Frames that a video's decoder gave have no file of their own; at 95 the loss is below the video's own.
 JPEG_QUALITY = 95
+HEAD_BYTES = 1 << 17  # of a JPEG file, in which its EXIF data are
+_OTHERS = (b"RIFF", b"BM", b"II*\0", b"MM\0*")
+_OTHER_FORMATS = ("WEBP", "BMP", "TIFF")
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def decode_pixels(encoded: bytes, room: Pixels | None = None) -> Pixels:
-    """The uint8 RGB pixels (H, W, 3) of a JPEG or PNG file's bytes.
+    """The uint8 RGB pixels (H, W, 3) of a JPEG or PNG file's bytes, upright as its EXIF orientation says.
 
     A JPEG of just its size may be decoded into `room` (H, W, 3), which is then what is returned.
     Raises InputError, a predicate without the file's name, when they are neither, are cut off, or have more
@@ -31,6 +45,8 @@ def _decode_whole_jpeg(encoded: bytes, room: Pixels | None) -> Pixels | None:
     """The pixels by libjpeg-turbo itself, or None for whatever it is not wholly content with."""
     if not encoded.startswith(b"\xff\xd8"):
         return None
+    if _is_turned(encoded):
+        return None
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(encoded)
         if colours in ("CMYK", "YCCK") or height * width > (Image.MAX_IMAGE_PIXELS or 0):
@@ -43,12 +59,62 @@ def _decode_whole_jpeg(encoded: bytes, room: Pixels | None) -> Pixels | None:
     return room
 
 
+def _is_turned(encoded: bytes) -> bool:
+    """Whether a JPEG file's EXIF data say that it is not upright."""
+    if encoded.find(b"Exif\0\0", 0, HEAD_BYTES) < 0:
+        return False
+    try:
+        with Image.open(io.BytesIO(encoded), formats=("JPEG",)) as image:
+            return orientation(image) != 1
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False  # what is wrong with it is found when it is decoded
+
+
+def orientation(image: Image.Image) -> int:
+    """The image's EXIF orientation, 1 (upright) to 8; 1 where it has none or it cannot be read."""
+    try:
+        said = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error):
+        return 1
+    return said if isinstance(said, int) and 1 <= said <= 8 else 1
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image turned and mirrored as its EXIF orientation says."""
+    turn = _TURNS.get(orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def as_jpeg_or_png(encoded: bytes) -> bytes:
+    """The same bytes where they are a JPEG or PNG file; a WebP, BMP or TIFF picture becomes a PNG file.
+
+    Bytes of another kind are returned too: `decode_pixels` says what is wrong with them. Raises InputError, a
+    predicate without the file's name, for a WebP, BMP or TIFF file that is damaged, an animation, or has more
+    than 8 bits a channel.
+    """
+    if not encoded.startswith(_OTHERS):
+        return encoded
+    try:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(encoded), formats=_OTHER_FORMATS) as image:
+            warnings.simplefilter("ignore")  # what is wrong is said in the error
+            image.load()
+            if getattr(image, "n_frames", 1) > 1:
+                raise InputError("has more than one picture in it")
+            if image.mode.startswith(("I", "F")):
+                raise InputError("has more than 8 bits a channel")
+            stream = io.BytesIO()
+            upright(image).convert("RGB").save(stream, "PNG")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError("is damaged or cut off") from error
+    return stream.getvalue()
+
+
 def _decode_any(encoded: bytes) -> Pixels:
     try:
         with Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG")) as image:
             image.load()
             too_deep = image.mode.startswith(("I", "F"))
-            pixels = np.array(image.convert("RGB"))
+            pixels = np.array(upright(image).convert("RGB"))
     except UnidentifiedImageError as error:
         raise InputError("is neither JPEG nor PNG" if encoded else "is empty") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

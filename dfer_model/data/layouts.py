@@ -28,7 +28,9 @@ from dfer_model.data.label_files import find_files, given_files, visible
 from dfer_model.data.official_folders import OFFICIAL, OWN_LABELS, Official
 from dfer_model.errors import InputError, unknown
 
-FRAME_SUFFIXES = frozenset((".jpg", ".jpeg", ".png"))
+# Frames that are neither JPEG nor PNG are packed as PNG.
+FRAME_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"))
+NAMED = 3  # of the files that are left out
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def natural_key(name: str) -> tuple[tuple[int | str, ...], str]:
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """The JPEG and PNG files of a clip's folder in natural order.
+    """The picture files of a clip's folder in natural order.
 
     A folder that holds nothing but one folder is that folder, as some archives unpack.
     """
@@ -103,6 +105,19 @@ def frame_files(folder: Path) -> list[Path]:
         return frame_files(Path(found[0].path))
     names = [entry.name for entry in found if Path(entry.name).suffix.casefold() in FRAME_SUFFIXES]
     return [folder / name for name in sorted(names, key=natural_key)]
+
+
+def other_files(folder: Path, is_wanted: Callable[[Path], bool]) -> list[Path]:
+    """The visible files and folders in `folder` that are not wanted, in natural order."""
+    found = [path for path in folder.iterdir() if visible(path.name) and not is_wanted(path)]
+    return sorted(found, key=lambda path: natural_key(path.name))
+
+
+def in_words(paths: Sequence[Path], root: Path) -> str:
+    """The first three of the paths below `root` by name, and how many more there are."""
+    named = ", ".join(path.relative_to(root).as_posix() for path in paths[:NAMED])
+    more = len(paths) - NAMED
+    return f"{named} and {more} more" if more > 0 else named
 
 
 def read_official(

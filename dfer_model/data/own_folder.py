@@ -6,10 +6,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dfer_model.data.annotations import VIDEO_SUFFIXES, read_rows, whole_number
+from dfer_model.data.animation import is_video_name
+from dfer_model.data.annotations import read_rows, whole_number
 from dfer_model.data.class_names import COMPOUND, canonical_name, composed
 from dfer_model.data.folds import deal_folds
-from dfer_model.data.layouts import FOLDER, ClipSource, Layout, check_dataset_name, natural_key
+from dfer_model.data.layouts import (
+    FOLDER,
+    FRAME_SUFFIXES,
+    ClipSource,
+    Layout,
+    check_dataset_name,
+    in_words,
+    natural_key,
+    other_files,
+)
 from dfer_model.errors import InputError
 
 FOLDS_NAME = "folds.csv"
@@ -45,10 +55,10 @@ def read_folder(
         for clip_id in sorted(named, key=natural_key)
     )
     listed = (root / FOLDS_NAME,) if (root / FOLDS_NAME).is_file() else ()
-    notes = () if any(fold_of.values()) else ("no folds: every clip is in fold 0, which is never tested",)
+    notes = [] if any(fold_of.values()) else ["no folds: every clip is in fold 0, which is never tested"]
     class_names = tuple(dict.fromkeys(class_name for _, _, class_name in places))
     dataset = FOLDER if dataset_name is None else check_dataset_name(dataset_name)
-    return Layout(dataset, class_names, clips, root, listed, notes)
+    return Layout(dataset, class_names, clips, root, listed, (*notes, *_left_out(root)))
 
 
 def _class_folders(root: Path) -> dict[str, Path]:
@@ -70,9 +80,35 @@ def _clips_in(folder: Path) -> list[Path]:
     return [
         path
         for path in folder.iterdir()
-        if not path.name.startswith((".", "__"))
-        and (path.is_dir() or path.suffix.casefold() in VIDEO_SUFFIXES)
+        if not path.name.startswith((".", "__")) and (path.is_dir() or is_video_name(path))
     ]
+
+
+def _left_out(root: Path) -> list[str]:
+    """Notes that name and count the files that belong to no clip."""
+    classes = list(_class_folders(root).values())
+    beside = [path for path in other_files(root, lambda path: path.is_dir()) if _is_media(path)]
+    beside += [
+        path
+        for folder in classes
+        for path in other_files(folder, lambda path: path.is_dir() or is_video_name(path))
+    ]
+    inside = [
+        path
+        for folder in classes
+        for clip in _clips_in(folder)
+        if clip.is_dir()
+        for path in other_files(clip, lambda path: path.is_dir() or path.suffix.casefold() in FRAME_SUFFIXES)
+    ]
+    told = (
+        (beside, "that are neither a clip's video nor its folder"),
+        (inside, "in clip folders that are no frames"),
+    )
+    return [f"left out {len(paths)} files {why}: {in_words(paths, root)}" for paths, why in told if paths]
+
+
+def _is_media(path: Path) -> bool:
+    return is_video_name(path) or path.suffix.casefold() in FRAME_SUFFIXES
 
 
 def _clip_name(clip: Path) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfer_model.data.frame_check import check_frame
-from dfer_model.data.images import JPEG_QUALITY, encode_jpeg
+from dfer_model.data.images import JPEG_QUALITY, as_jpeg_or_png, encode_jpeg
 from dfer_model.data.layouts import ClipSource, frame_files
 from dfer_model.data.shard_file import write_shard
 from dfer_model.errors import InputError, NoFace
@@ -126,11 +126,11 @@ def read_frames(clip: ClipSource, frames_root: Path, faces: Cropping | None = No
     except OSError as error:
         raise InputError(f"{clip.path} cannot be read: {error.strerror}") from error
     if not files:
-        raise InputError(f"{clip.path} holds no .jpg, .jpeg or .png file")
+        raise InputError(f"{clip.path} holds no picture (.jpg, .png, .webp, .bmp or .tif)")
     encoded = []
     for path in files:
         try:
-            encoded.append(path.read_bytes())
+            encoded.append(as_jpeg_or_png(path.read_bytes()))
             check_frame(encoded[-1])
         except InputError as error:
             raise InputError(f"{path} {error}") from error

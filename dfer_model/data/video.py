@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
 import numpy as np
 import torch
 from av.container import InputContainer
+from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from torch import Tensor
 
+from dfer_model.data.animation import animation, animation_length, is_animated_webp
 from dfer_model.data.images import Pixels
+from dfer_model.data.matroska import find_damage
 from dfer_model.data.sampling import sample_test_segments
 from dfer_model.errors import InputError
 
@@ -29,65 +34,89 @@ MISSING_SHARE = 0.05
 MISSING_SECONDS = 0.1
 # Of a video that does not say how fast it is.
 ASSUMED_RATE = 25.0
+# Streams without a container have no timestamps; FFmpeg makes some up.
+ELEMENTARY = ("h264", "hevc", "m4v", "mpegvideo")
+# Transport and program streams, whose timestamps begin anywhere.
+FREE_CLOCKS = ("mpegts", "mpeg")
+MOST_ASPECT = 4  # width by height of a pixel, or the reverse; video standards have up to 2
 
 
 @dataclass(frozen=True)
 class SampledVideo:
     """The frames of a whole video that a test would take.
 
-    `frames` is uint8 RGB (T, 3, H, W); `indices` their 0-based places among the video's `count` frames; `fps`
-    the video's own average frames per second, 0.0 where it does not say.
+    `frames` is uint8 RGB (T, 3, H, W); `indices` their 0-based places among the video's `count` frames;
+    `seconds` their file times, None where the file gives neither times nor a rate; `fps` the video's average
+    frames per second, 0.0 where it is not known.
     """
 
     frames: Tensor
     indices: list[int]
+    seconds: list[float | None]
     count: int
     fps: float
 
 
 @dataclass(frozen=True)
 class TimedFrame:
-    """A frame as uint8 RGB (H, W, 3), its 0-based place, and its seconds since the first frame."""
+    """A frame as uint8 RGB (H, W, 3), its 0-based place, and its file time in seconds."""
 
     index: int
     seconds: float
     pixels: Pixels
 
 
+@dataclass(frozen=True)
+class VideoFacts:
+    """What a video file says of itself: frames a second and number of frames, 0 where it does not say.
+
+    `origin` is the timestamp in seconds that counts as 0, see `decode_timed`.
+    """
+
+    rate: float
+    frames: int
+    origin: float
+
+
 def decode_timed(path: Path) -> Iterator[TimedFrame]:
     """The frames of `decode_video` with the times that the file gives them, always ascending.
 
+    Times are the file's own timestamps, so the first frame may be later than 0. In transport and program
+    streams (.ts, .mts, .vob, .mpg), whose clock starts anywhere, they count from the file's first timestamp.
     A frame without a time, or with one that is not after the last, comes a usual frame's length after it; at
     25 a second where the file does not say how fast it is. Raises as `decode_video`.
     """
-    step = 1 / (frame_rate(path) or ASSUMED_RATE)
-    size: tuple[int, int] | None = None
-    first, last = 0.0, -step
-    for index, frame in enumerate(_frames(path)):
-        size = size or (frame.width, frame.height)
-        if index == 0:
-            first = frame.time or 0.0
-        said = last if frame.time is None else frame.time - first
-        last = said if said > last else last + step
-        yield TimedFrame(index, last, _pixels(frame, size))
+    for index, (seconds, frame) in enumerate(_clocked(path)):
+        yield TimedFrame(index, seconds, frame.pixels())
 
 
 def frame_rate(path: Path) -> float:
     """Average frames a second as the file has it, 0.0 where it does not say. Raises as `decode_video`."""
-    with _open(Path(path)) as container:
-        return float(_stream(container, path).average_rate or 0)
+    return video_facts(path).rate
+
+
+def video_facts(path: Path) -> VideoFacts:
+    """What the file says of its rate and length. Raises as `decode_video`."""
+    path = Path(path)
+    if is_animated_webp(path):
+        count, lasts = animation_length(path)
+        return VideoFacts(count / lasts if lasts else 0.0, count, 0.0)
+    with open_container(path) as container:
+        stream = _stream(container, path)
+        rate = _rate(container, stream)
+        seconds = (container.duration or 0) / av.time_base
+        return VideoFacts(rate, int(stream.frames or seconds * rate), _origin(container))
 
 
 def decode_video(path: Path) -> Iterator[Pixels]:
     """The frames of a video in order, as uint8 RGB (H, W, 3), upright, all of the first one's size.
 
-    One frame is held at a time. Raises InputError when the file is missing, empty, no video, has no frame, or
-    is cut off or damaged; in the last case after the frames before the damage were given.
+    Pixels are square: a video whose pixels are not is enlarged along one side. One frame is held at a time.
+    Raises InputError when the file is missing, empty, no video, has no frame, or is cut off or damaged; in
+    the last case after the frames before the damage were given.
     """
-    size: tuple[int, int] | None = None
     for frame in _frames(path):
-        size = size or (frame.width, frame.height)
-        yield _pixels(frame, size)
+        yield frame.pixels()
 
 
 def read_sampled_frames(path: Path, frames: int = 16, segments: int = 1) -> SampledVideo:
@@ -101,22 +130,84 @@ def read_sampled_frames(path: Path, frames: int = 16, segments: int = 1) -> Samp
     count = sum(1 for _ in _frames(path))
     indices = [index for sample in sample_test_segments(count, frames, segments) for index in sample]
     wanted = set(indices)
-    size: tuple[int, int] | None = None
-    taken: dict[int, Tensor] = {}
-    for index, frame in enumerate(_frames(path)):
-        size = size or (frame.width, frame.height)
+    rate = frame_rate(path)
+    taken: dict[int, tuple[float | None, Tensor]] = {}
+    for index, (seconds, frame) in enumerate(_clocked(path)):
         if index in wanted:
-            taken[index] = torch.from_numpy(_pixels(frame, size)).permute(2, 0, 1)
-    return SampledVideo(torch.stack([taken[i] for i in indices]), indices, count, frame_rate(path))
+            told = None if frame.seconds is None and not rate else seconds
+            taken[index] = told, torch.from_numpy(frame.pixels()).permute(2, 0, 1)
+    pixels = torch.stack([taken[index][1] for index in indices])
+    return SampledVideo(pixels, indices, [taken[index][0] for index in indices], count, rate)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A decoded frame whose pixels are made when they are asked for; `seconds` None where none are given."""
+
+    seconds: float | None
+    pixels: Callable[[], Pixels]
+
+
+def _clocked(path: Path) -> Iterator[tuple[float, _Frame]]:
+    """The frames with their file times, as `decode_timed` says."""
+    step = 1 / (frame_rate(path) or ASSUMED_RATE)
+    last: float | None = None
+    for frame in _frames(path):
+        said = frame.seconds
+        if said is None or (last is not None and said <= last):
+            said = 0.0 if last is None else last + step
+        last = said
+        yield said, frame
+
+
+def _rate(container: InputContainer, stream: VideoStream) -> float:
+    if container.format.name in ELEMENTARY:  # their average is FFmpeg's assumption
+        return float(stream.guessed_rate or 0)
+    return float(stream.average_rate or stream.guessed_rate or 0)
+
+
+def _origin(container: InputContainer) -> float:
+    return (container.start_time or 0) / av.time_base if container.format.name in FREE_CLOCKS else 0.0
+
+
+def _display_size(frame: VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
+    """Width and height with square pixels; `aspect` is a pixel's width by its height."""
+    if not aspect or not 1 / MOST_ASPECT <= aspect <= MOST_ASPECT:
+        return frame.width, frame.height
+    if aspect > 1:
+        return round(frame.width * aspect), frame.height
+    return frame.width, round(frame.height / aspect)
 
 
 def _pixels(frame: VideoFrame, size: tuple[int, int]) -> Pixels:
-    """RGB pixels at `size`, turned upright as the file says (a telephone films sideways)."""
-    pixels = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
-    return np.ascontiguousarray(np.rot90(pixels, k=round(frame.rotation / 90)))
+    """RGB pixels at `size`, turned and mirrored as the file's display matrix says."""
+    pixels = np.asarray(frame.to_ndarray(format="rgb24", width=size[0], height=size[1]), np.uint8)
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if not isinstance(matrix, SideData):
+        return pixels
+    return np.ascontiguousarray(_displayed(pixels, bytes(matrix)))
 
 
-def _open(path: Path) -> InputContainer:
+def _displayed(pixels: Pixels, matrix: bytes) -> Pixels:
+    """The pixels as a display matrix places them, to the nearest quarter turn.
+
+    The matrix takes (x, y) to (a x + c y, b x + d y), y downwards.
+    """
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        columns, rows = a, d
+    else:
+        pixels, columns, rows = pixels.swapaxes(0, 1), c, b
+    return pixels[:: -1 if rows < 0 else 1, :: -1 if columns < 0 else 1]
+
+
+def local_address(path: Path) -> str:
+    """What FFmpeg takes for a file whatever its name: of "12:30.mp4" it would take "12" for a protocol."""
+    return f"file:{path}"
+
+
+def open_container(path: Path) -> InputContainer:
+    """The file, opened by FFmpeg as a local file of video. Raises InputError when it is none."""
     if not path.exists():
         raise InputError(f"no video {path}")
     if not path.is_file():
@@ -125,7 +216,7 @@ def _open(path: Path) -> InputContainer:
         raise InputError(f"{path} is empty: zero bytes")
     try:
         options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
-        container: InputContainer = av.open(str(path), options=options)
+        container: InputContainer = av.open(local_address(path), options=options)
     except av.FFmpegError as error:
         with path.open("rb") as stream:
             is_mp4 = stream.read(12)[4:8] == b"ftyp"
@@ -139,49 +230,100 @@ def _open(path: Path) -> InputContainer:
 
 
 def _stream(container: InputContainer, path: Path) -> VideoStream:
-    """The first moving picture of the file; the cover picture of a song is none."""
-    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    """The file's default moving picture, else its first; the cover picture of a song is none."""
+    kinds = av.stream.Disposition
+    streams = [s for s in container.streams.video if not s.disposition & kinds.attached_pic]
     if not streams:
         raise InputError(f"{path} has no moving picture in it")
-    return streams[0]
+    return next((s for s in streams if s.disposition & kinds.default), streams[0])
 
 
-def _frames(path: Path) -> Iterator[VideoFrame]:
+def _frames(path: Path) -> Iterator[_Frame]:
     """The decoded frames of the file. Raises InputError as `decode_video` says."""
-    with _open(Path(path)) as container:
+    path = Path(path)
+    if is_animated_webp(path):
+        for seconds, pixels in animation(path):
+            yield _Frame(seconds, partial(np.copy, pixels))
+        return
+    with open_container(path) as container:
         stream = _stream(container, path)
-        count, seconds, end = 0, 0.0, 0.0
-        last_is_partial = False
+        state = _Progress(path, container, stream)
+        decoded = _demuxed(container, stream, state)
+        size: tuple[int, int] | None = None
         try:
-            # Every stream is read: sound may go on for longer than pictures, and both end in a cut file.
-            for packet in container.demux():
-                if packet.pts is not None and packet.time_base is not None:
-                    end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-                if packet.stream.index != stream.index:
-                    continue
-                if packet.size:
-                    last_is_partial = packet.is_corrupt
-                for frame in stream.decode(packet):
-                    yield frame
-                    count, seconds = count + 1, frame.time or seconds
+            for frame in decoded:
+                if size is None:
+                    size = _display_size(frame, stream.sample_aspect_ratio)
+                yield state.count_in(frame, _rate(container, stream), size)
         except av.FFmpegError as error:
-            raise _broken(path, count, seconds) from error
-        if last_is_partial or (count and _ends_early(container, end)):
-            raise _broken(path, count, seconds)
-        if count == 0:
+            raise state.broken() from error
+        if state.is_broken:
+            raise state.broken()
+        if state.count == 0:
             raise InputError(f"{path} has no frame that can be decoded")
 
 
-def _ends_early(container: InputContainer, end: float) -> bool:
-    if not container.duration:
-        return False
-    duration = container.duration / av.time_base
-    lasted = end - (container.start_time or 0) / av.time_base
-    return duration - lasted > max(MISSING_SECONDS, MISSING_SHARE * duration)
+class _Progress:
+    """How far a file was read, and whether anything is wrong with it."""
+
+    def __init__(self, path: Path, container: InputContainer, stream: VideoStream) -> None:
+        self.path, self.container, self.time_base = path, container, stream.time_base or Fraction(0)
+        self.is_matroska = "matroska" in container.format.name
+        self.damage = find_damage(path) if self.is_matroska else None  # offset in bytes
+        self.origin, self.is_elementary = _origin(container), container.format.name in ELEMENTARY
+        self.count, self.seconds, self.end = 0, 0.0, 0.0
+        self.last_is_partial = self.has_hole = False
+
+    def count_in(self, frame: VideoFrame, rate: float, size: tuple[int, int]) -> _Frame:
+        """The next frame, with its file time; an elementary stream has no clock but its rate."""
+        if self.is_elementary:
+            seconds = self.count / rate if rate else None
+        else:
+            seconds = None if frame.pts is None else float(frame.pts * self.time_base) - self.origin
+        self.count, self.seconds = self.count + 1, self.seconds if seconds is None else seconds
+        return _Frame(seconds, partial(_pixels, frame, size))
+
+    def note(self, packet: av.Packet) -> None:
+        """Take note of where a packet of any stream ends, and whether it comes after the file's damage."""
+        if packet.pts is not None and packet.time_base is not None:
+            self.end = max(self.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        if self.damage is not None and packet.pos is not None and packet.pos >= self.damage:
+            self.has_hole = True
+
+    @property
+    def is_broken(self) -> bool:
+        """Once all was read: whether some of it was missing."""
+        lost = self.damage is not None and self.damage >= self.path.stat().st_size
+        return self.last_is_partial or self.has_hole or lost or bool(self.count and self._ends_early())
+
+    def _ends_early(self) -> bool:
+        duration = (self.container.duration or 0) / av.time_base
+        start = (self.container.start_time or 0) / av.time_base
+        if duration <= 0:
+            return False
+        # Of a piece of a longer recording, Matroska's duration may be the time at which it ends.
+        is_end = self.is_matroska and start > 0 and self.end <= duration + MISSING_SECONDS
+        missing = duration - (self.end if is_end else self.end - start)
+        return missing > max(MISSING_SECONDS, MISSING_SHARE * (duration - start if is_end else duration))
+
+    def broken(self) -> InputError:
+        """What to raise, with the place up to which frames were given."""
+        where = f"after frame {self.count} ({self.seconds:.2f} s)" if self.count else "before its first frame"
+        return InputError(
+            f"{self.path} is cut off or damaged {where}\nCopy or download it again, or cut the video there"
+        )
 
 
-def _broken(path: Path, count: int, seconds: float) -> InputError:
-    where = f"after frame {count} ({seconds:.2f} s)" if count else "before its first frame"
-    return InputError(
-        f"{path} is cut off or damaged {where}\nCopy or download it again, or cut the video there"
-    )
+def _demuxed(container: InputContainer, stream: VideoStream, state: _Progress) -> Iterator[VideoFrame]:
+    """The frames up to a hole in the file; `state` takes note of the packets."""
+    # Every stream is read: sound may go on for longer than pictures, and both end in a cut file.
+    for packet in container.demux():
+        state.note(packet)
+        if state.has_hole:
+            yield from stream.decode(None)
+            return
+        if packet.stream.index != stream.index:
+            continue
+        if packet.size:
+            state.last_is_partial = packet.is_corrupt
+        yield from stream.decode(packet)

@@ -24,6 +24,7 @@ class PretrainedModel:
         self.class_names = run.class_names  # in the order of the logits
         self.descriptions = run.texts  # what it was given of each class
         self.settings: Settings = run.settings
+        self.trained_on = str((run.config.get("dataset") or {}).get("name", ""))
         self.image_size = model.image_size  # pixels, both sides
         self.temperature = model.temperature  # softmax(logits / temperature) are its probabilities
         self.model, self.device = model, device

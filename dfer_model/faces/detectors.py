@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -41,6 +41,14 @@ class Face:
     score: float
     landmarks: tuple[Point, Point, Point, Point, Point] | None = None
 
+    def scaled(self, by: float) -> Face:
+        """The same face in a frame whose sides are `by` times as long."""
+        if by == 1:
+            return self
+        left, top, right, bottom = (value * by for value in self.box)
+        points: Any = self.landmarks and tuple((x * by, y * by) for x, y in self.landmarks)
+        return Face((left, top, right, bottom), self.score, points)
+
 
 class Detector(Protocol):
     """Finds the faces of one frame."""
@@ -74,7 +82,7 @@ class YuNet:
 
     def __call__(self, pixels: Pixels) -> list[Face]:
         """As `Detector` says, the highest score first."""
-        small, scale = _looked_at(pixels, YUNET_SIDE)
+        small, scale = reduced(pixels, YUNET_SIDE)
         self._network.setInputSize((small.shape[1], small.shape[0]))
         _, found = self._network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         rows = np.empty((0, 15)) if found is None else np.asarray(found, float)
@@ -91,7 +99,7 @@ class Haar:
 
     def __call__(self, pixels: Pixels) -> list[Face]:
         """As `Detector` says; no landmarks."""
-        small, scale = _looked_at(pixels, HAAR_SIDE)
+        small, scale = reduced(pixels, HAAR_SIDE)
         grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
         least = max(24, round(min(grey.shape) * HAAR_LEAST_SHARE))
         boxes, _, weights = self._cascade.detectMultiScale3(
@@ -103,7 +111,7 @@ class Haar:
         ]
 
 
-def _looked_at(pixels: Pixels, side: int) -> tuple[Pixels, float]:
+def reduced(pixels: Pixels, side: int) -> tuple[Pixels, float]:
     """The frame with `side` pixels at most, and how many of its own make one of these."""
     scale = max(pixels.shape[:2]) / side
     if scale <= 1:

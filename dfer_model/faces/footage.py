@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from dfer_model.data.annotations import VIDEO_SUFFIXES
-from dfer_model.data.images import Pixels, decode_pixels
-from dfer_model.data.layouts import frame_files, natural_key
-from dfer_model.data.video import ASSUMED_RATE, TimedFrame, decode_timed, frame_rate
+from dfer_model.data.animation import is_animated_webp, is_video_name
+from dfer_model.data.images import Pixels, as_jpeg_or_png, decode_pixels, upright
+from dfer_model.data.layouts import frame_files, in_words, natural_key, other_files
+from dfer_model.data.video import ASSUMED_RATE, TimedFrame, decode_timed, video_facts
 from dfer_model.errors import InputError
 
 PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
@@ -26,7 +25,8 @@ class Footage:
     """Frames that can be read again and again, one at a time.
 
     `name` is how the person calls it, `file` the file or folder it is in; `expected` the number of frames
-    that it says it has, for a progress bar, 0 where it does not say.
+    that it says it has, for a progress bar, 0 where it does not say. `origin` is the file's timestamp in
+    seconds that counts as second 0.
     """
 
     name: Path
@@ -35,6 +35,7 @@ class Footage:
     rate: float
     expected: int
     notes: tuple[str, ...] = ()
+    origin: float = 0.0
 
 
 def open_footage(file: Path, name: Path | None = None) -> Footage:
@@ -47,23 +48,21 @@ def open_footage(file: Path, name: Path | None = None) -> Footage:
     if file.is_dir():
         files = frame_files(file)
         if not files:
-            raise InputError(f"{file} holds no .jpg, .jpeg or .png file")
+            raise InputError(f"{file} holds no picture (.jpg, .png, .webp, .bmp or .tif)")
         note = f"{name} {NO_RATE}"
         return Footage(name, file, lambda: _pictures(files), ASSUMED_RATE, len(files), (note,))
     if _is_picture(file):
         return Footage(name, file, lambda: _picture(file), ASSUMED_RATE, 1, (f"{name} {A_PICTURE}",))
-    rate = frame_rate(file)
-    notes = () if rate else (f"{name} {NO_RATE}",)
-    return Footage(name, file, lambda: decode_timed(file), rate or ASSUMED_RATE, _expected(file), notes)
+    facts = video_facts(file)
+    notes = () if facts.rate else (f"{name} {NO_RATE}",)
+    return Footage(
+        name, file, lambda: decode_timed(file), facts.rate or ASSUMED_RATE, facts.frames, notes, facts.origin
+    )
 
 
 def videos_in(folder: Path) -> list[Path]:
     """The video files of a folder in natural order. Raises InputError when there is none."""
-    found = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.casefold() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    ]
+    found = [path for path in folder.iterdir() if not path.name.startswith(".") and _is_video(path)]
     if not found:
         raise InputError(
             f"no video in the folder {folder}\nPictures in it that are one clip's faces go with --faces given"
@@ -71,34 +70,42 @@ def videos_in(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: natural_key(path.name))
 
 
+def left_out(folder: Path) -> str | None:
+    """A note that counts and names what `videos_in` leaves out of a folder, None where that is nothing."""
+    others = other_files(folder, _is_video)
+    if not others:
+        return None
+    return (
+        f"left out of {folder}, {len(others)} that are no videos by their names: {in_words(others, folder)}"
+    )
+
+
+def _is_video(path: Path) -> bool:
+    return path.is_file() and is_video_name(path)
+
+
 def _is_picture(file: Path) -> bool:
     if not file.is_file():
         return False
     with file.open("rb") as stream:
-        return stream.read(8).startswith(PICTURES)
+        head = stream.read(12)
+    is_webp = head[:4] + head[8:] == b"RIFFWEBP" and not is_animated_webp(file)
+    return head.startswith(PICTURES) or is_webp
 
 
 def _picture(file: Path) -> Iterator[TimedFrame]:
     try:
-        with Image.open(file, formats=("JPEG", "PNG")) as image:
-            upright = ImageOps.exif_transpose(image)
-            yield TimedFrame(0, 0.0, np.array(upright.convert("RGB")))
+        with Image.open(file, formats=("JPEG", "PNG", "WEBP")) as image:
+            pixels = np.array(upright(image).convert("RGB"))
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{file} is damaged or cut off\nCopy or download it again") from error
+    yield TimedFrame(0, 0.0, pixels)
 
 
 def _pictures(files: Sequence[Path]) -> Iterator[TimedFrame]:
     for index, file in enumerate(files):
         try:
-            pixels: Pixels = decode_pixels(file.read_bytes())
+            pixels: Pixels = decode_pixels(as_jpeg_or_png(file.read_bytes()))
         except InputError as error:
             raise InputError(f"{file} {error}") from error
         yield TimedFrame(index, index / ASSUMED_RATE, pixels)
-
-
-def _expected(file: Path) -> int:
-    """How many frames a video says it has, or as many as its length and rate make."""
-    with av.open(str(file)) as container:
-        stream = container.streams.video[0]
-        seconds = (container.duration or 0) / av.time_base
-        return int(stream.frames or seconds * float(stream.average_rate or 0))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
-import matplotlib
 import numpy as np
 from av.codec.codec import UnknownCodecError
 from av.container import OutputContainer
@@ -15,12 +15,15 @@ from av.video.stream import VideoStream
 from PIL import Image, ImageDraw, ImageFont
 
 from dfer_model.data.images import Pixels
+from dfer_model.data.video import local_address
 from dfer_model.errors import InputError
 from dfer_model.files import replacing
 from dfer_model.inference.prediction import Prediction
+from dfer_model.report.fonts import bold_file
 
 from .moments import Moments, by_track, class_colours, moments
 from .predicting import Watched
+from .sound import Sound
 from .watching import Report, say_nothing
 
 TICKS = 1000  # a second; videos of changing rates keep their times
@@ -29,7 +32,7 @@ LEAST_TEXT = 11  # pixels
 
 
 def write_overlay(path: Path, watched: Watched, report: Report = say_nothing) -> None:
-    """Write the video with what was said of it, without its sound, as MP4.
+    """Write the video with what was said of it and its sound as MP4, at the times of the video.
 
     Between the windows of a track its box is drawn without a word. Raises InputError when the name does not
     end in .mp4, OSError where the file cannot be written.
@@ -38,21 +41,25 @@ def write_overlay(path: Path, watched: Watched, report: Report = say_nothing) ->
         raise InputError(f"--overlay {path}: end its name in .mp4")
     drawing = _Drawing(watched)
     width, height = (max(2, side // 2 * 2) for side in watched.followed.size)
-    with replacing(path) as temporary, av.open(str(temporary), mode="w", format="mp4") as container:
+    with replacing(path) as temporary, av.open(local_address(temporary), mode="w", format="mp4") as container:
         stream = _stream(container, watched.footage.rate, width, height)
+        sound = Sound(watched.footage.file, container, watched.footage.origin)
         last = -1
         for timed in watched.footage.frames():
             frame = av.VideoFrame.from_ndarray(
                 np.ascontiguousarray(drawing(timed.pixels, timed.index, timed.seconds)[:height, :width]),
                 format="rgb24",
             )
-            last = frame.pts = max(last + 1, round(timed.seconds * TICKS))
+            seconds = timed.seconds + watched.footage.origin - sound.start
+            last = frame.pts = max(last + 1, round(seconds * TICKS))
             frame.time_base = stream.codec_context.time_base
             container.mux(stream.encode(frame))
+            sound.write_until(seconds)
             report(timed.index + 1, watched.followed.frames, "drawing")
             if timed.index + 1 == watched.followed.frames:
                 break
         container.mux(stream.encode())
+        sound.finish(None if watched.problem else math.inf)
 
 
 def _stream(container: OutputContainer, rate: float, width: int, height: int) -> VideoStream:
@@ -82,7 +89,7 @@ class _Drawing:
         self._colours = class_colours(self._names)
         self._frame = watched.followed.size
         self._size = max(LEAST_TEXT, round(min(self._frame) * TEXT_SHARE))
-        font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
+        font = bold_file(self._names)
         self._fonts = {
             size: ImageFont.truetype(str(font), size) for size in range(LEAST_TEXT, self._size + 1)
         }

@@ -16,6 +16,7 @@ from dfer_model.inference.trained_model import TrainedModel, load_trained
 from dfer_model.runs import Run
 from dfer_model.settings import Settings
 
+from .detectors import Face
 from .footage import Footage
 from .tracking import FacePath
 from .watching import Followed, Report, Watching, follow, say_nothing, shown
@@ -93,14 +94,16 @@ class Judge:
         *,
         keep: Keep = keep_nothing,
         report: Report = say_nothing,
+        known: dict[int, list[Face]] | None = None,
     ) -> Watched:
         """What it says of each window of the chosen tracks of a video.
 
-        `keep` is shown every window's answer and the crops that it answers to, as the video goes on.
+        `keep` is shown every window's answer and the crops that it answers to, as the video goes on; `known`
+        is that of `follow`.
 
         Raises InputError when not one frame of the video can be read.
         """
-        followed = follow(footage, watching, report)
+        followed = follow(footage, watching, report, known)
         paths = tuple(followed.chosen(watching.track))
         planned = [window for path in paths for window in self._windows(path, watching)]
         predictions = []

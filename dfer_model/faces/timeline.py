@@ -13,6 +13,7 @@ from dfer_model.errors import InputError
 from dfer_model.files import replacing
 from dfer_model.inference.prediction import Prediction
 from dfer_model.report.figures import check_picture
+from dfer_model.report.fonts import with_fonts
 
 from .moments import COLOURS, MOMENT, by_track, class_colours, moments
 
@@ -30,9 +31,10 @@ _SVG: Any = {"svg.fonttype": "none", "svg.hashsalt": "dfer"}
 def draw_timeline(path: Path, predictions: Sequence[Prediction], class_names: Sequence[str]) -> int:
     """Draw the probability of each class over the seconds of each track, as PNG or SVG by the name's ending.
 
-    Where windows overlap, their mean is drawn. Of more than 11 classes the 10 that are most probable have a
-    layer each, the others one together. Returns how many tracks were drawn; of more than 40 those that
-    last longest. Raises InputError for another ending, and when there is nothing to draw.
+    The tracks of a video share their time axis. Where windows overlap, their mean is drawn. Of more than 11
+    classes the 10 that are most probable have a layer each, the others one together. Returns how many tracks
+    were drawn; of more than 40 those that last longest. Raises InputError for another ending, and when there
+    is nothing to draw.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -47,15 +49,16 @@ def draw_timeline(path: Path, predictions: Sequence[Prediction], class_names: Se
         FigureCanvasAgg(figure)
         rows = figure.subplots(len(panels), squeeze=False)[:, 0]
         layers = _layers(predictions, class_names)
+        spans = _spans(panels)
         for axes, said in zip(rows, panels, strict=True):
-            _panel(axes, said, layers)
+            _panel(axes, said, layers, spans[said[0].video])
         rows[-1].set_xlabel("seconds")
         handles, labels = rows[0].get_legend_handles_labels()
         legend = figure.legend(handles[::-1], labels[::-1], loc="outside right upper", fontsize=8)
         for text in legend.get_texts():
             text.set_parse_math(False)
         metadata = {"Date": None} if path.suffix.casefold() == ".svg" else {}
-        with replacing(path) as temporary:
+        with with_fonts(figure), replacing(path) as temporary:
             figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=120, metadata=metadata)
     return len(panels)
 
@@ -72,6 +75,16 @@ def _panels(predictions: Sequence[Prediction]) -> list[list[Prediction]]:
         return found
     longest = sorted(range(len(found)), key=lambda index: -_length(found[index]))[:MOST_PANELS]
     return [found[index] for index in sorted(longest)]
+
+
+def _spans(panels: Sequence[Sequence[Prediction]]) -> dict[Path, tuple[float, float]]:
+    """For each video the seconds from its first window to its last: the axis that its tracks share."""
+    found: dict[Path, tuple[float, float]] = {}
+    for said in panels:
+        edges = moments(said).edges
+        first, last = found.get(said[0].video, (edges[0], edges[-1]))
+        found[said[0].video] = min(first, float(edges[0])), max(last, float(edges[-1]))
+    return found
 
 
 def _length(said: Sequence[Prediction]) -> float:
@@ -99,7 +112,9 @@ def _layers(predictions: Sequence[Prediction], class_names: Sequence[str]) -> li
     return layers + ([_Layer(f"{len(others)} others", OTHERS, others)] if others else [])
 
 
-def _panel(axes: Axes, said: Sequence[Prediction], layers: Sequence[_Layer]) -> None:
+def _panel(
+    axes: Axes, said: Sequence[Prediction], layers: Sequence[_Layer], span: tuple[float, float]
+) -> None:
     told = moments(said)
     # Each span twice, at its beginning and its end: steps, for between two answers nothing is known.
     seconds = np.repeat(told.edges, 2)[1:-1]
@@ -107,8 +122,8 @@ def _panel(axes: Axes, said: Sequence[Prediction], layers: Sequence[_Layer]) -> 
     shares = [known[:, layer.classes].sum(axis=1) for layer in layers]
     colours, labels = [layer.colour for layer in layers], [layer.label for layer in layers]
     axes.stackplot(seconds, shares, colors=colours, labels=labels, linewidth=0)
-    axes.set_xlim(seconds[0], seconds[-1])
-    if told.edges[-1] - told.edges[0] < 2 * MOMENT:  # one frame has no time
+    axes.set_xlim(*span)
+    if span[1] - span[0] < 2 * MOMENT:  # one frame has no time
         axes.set_xticks([])
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1])

@@ -1,7 +1,9 @@
 """Faces of single frames become tracks: one face followed through the video, a few missed frames filled.
 
-A face goes on a track where their boxes overlap most (Hungarian assignment on intersection over union). What
-a track knows of its frames is one row of numbers each, so that an hour of video is some megabytes.
+A face goes on a track where their boxes overlap most (Hungarian assignment on intersection over union), with
+the track's box where it was last or where its motion takes it. A box that suddenly shows another face begins
+a new track. What a track knows of its frames is one row of numbers each, so that an hour of video is some
+megabytes.
 """
 
 from __future__ import annotations
@@ -17,10 +19,15 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import linear_sum_assignment
 
 from .detectors import Box, Face
+from .shots import Changes, Thumbnail
 
 Values = npt.NDArray[np.float64]
 
 LEAST_OVERLAP = 0.3
+MOTION_ROWS = 5  # of a track, from which its motion is told
+# A video's clock leaps where two frames are further apart than this, and than so many usual steps.
+LEAP_SECONDS = 2.0
+LEAP_STEPS = 5
 # A track waits for its face as long as either of these.
 MISSED_FRAMES = 5
 MISSED_SECONDS = 0.5
@@ -73,6 +80,17 @@ class Track:
         left, top, right, bottom = self._rows[-_COLUMNS + 2 : -_COLUMNS + 6]
         return left, top, right, bottom
 
+    def box_at(self, seconds: float) -> Box:
+        """Where it is at a later second if it goes on as in its last frames, without a change of size."""
+        rows = np.array(self._rows[-_COLUMNS * MOTION_ROWS :]).reshape(-1, _COLUMNS)
+        lasted = rows[-1, 1] - rows[0, 1]
+        if lasted <= 0:
+            return self.box
+        centres = rows[:, 2:4] + rows[:, 4:6]  # twice the centres
+        moved = (centres[-1] - centres[0]) / 2 * (seconds - rows[-1, 1]) / lasted
+        left, top, right, bottom = (rows[-1, 2:6] + np.tile(moved, 2)).tolist()
+        return left, top, right, bottom
+
     def __len__(self) -> int:
         return len(self._rows) // _COLUMNS
 
@@ -111,8 +129,12 @@ class FacePath:
     @property
     def end(self) -> float:
         """The second at which its last frame gives way, all frames taken to last as long as the usual one."""
-        step = float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else 0.0
-        return float(self.seconds[-1]) + step
+        return float(self.seconds[-1]) + self.step
+
+    @property
+    def step(self) -> float:
+        """The usual seconds from one frame to the next, 0 of a single one."""
+        return float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else 0.0
 
 
 def _eyes(face: Face) -> list[float]:
@@ -123,6 +145,7 @@ class Tracker:
     """Takes the faces of one frame after the other."""
 
     def __init__(self) -> None:
+        self._looks: dict[int, Changes] = {}
         self._alive: list[Track] = []
         self._done: list[Track] = []
         self._missed: dict[int, list[tuple[int, float]]] = {}
@@ -134,17 +157,42 @@ class Tracker:
         """Take note of the next frame, in which no face is looked for."""
         self._skipped.append((index, seconds))
 
-    def update(self, index: int, seconds: float, faces: Sequence[Face]) -> list[Track]:
-        """Follow the faces of the next frame. Returns the tracks that have one in it."""
+    def explains(self, seconds: float, faces: Sequence[Face], thumbnails: Sequence[Thumbnail] = ()) -> bool:
+        """Whether these are the faces of the frame before, none more and none less."""
+        pairs = self._pairs(seconds, faces, thumbnails)
+        return not self._missed and len(pairs) == len(faces) == len(self._alive)
+
+    def end_shot(self) -> None:
+        """End all tracks: what comes next is another shot."""
+        for track in self._alive:
+            if track.number not in self._missed:
+                track.hold(self._skipped)
+        self._done += self._alive
+        self._alive, self._skipped = [], []
+        self._missed.clear()
+
+    def update(
+        self, index: int, seconds: float, faces: Sequence[Face], thumbnails: Sequence[Thumbnail] = ()
+    ) -> list[Track]:
+        """Follow the faces of the next frame. Returns the tracks that have one in it.
+
+        `thumbnails` show the faces, in their order; without them, boxes alone tell who is who.
+        """
         self._frames += 1
+        skipped = len(self._skipped)
         if self._skipped:
             for track in self._alive:
                 self._missed.setdefault(track.number, []).extend(self._skipped)
             self._skipped = []
         seen = []
-        pairs = _assigned(self._alive, faces)
+        pairs = self._pairs(seconds, faces, thumbnails)
+        shown = dict(zip(map(id, faces), thumbnails, strict=False))
         for track, face in pairs:
-            track.fill(self._missed.pop(track.number, []), face)
+            filled = self._missed.pop(track.number, [])
+            track.fill(filled, face)
+            if len(filled) == skipped:  # it was there before and after, so in between too
+                self._detections[track.number] += skipped
+            self._look(track, shown.get(id(face)))
             self._note(track, index, seconds, face)
             seen.append(track)
         for track in [each for each in self._alive if all(each is not pair[0] for pair in pairs)]:
@@ -153,19 +201,33 @@ class Tracker:
             if all(face is not pair[1] for pair in pairs):
                 track = Track(len(self._detections) + 1)
                 self._note(track, index, seconds, face)
+                self._look(track, shown.get(id(face)))
                 self._alive.append(track)
                 seen.append(track)
         return seen
 
     def finish(self) -> list[Track]:
         """All tracks but those of too few detections, numbered from 1 in the order of their first frames."""
-        for track in self._alive:
-            if track.number not in self._missed:
-                track.hold(self._skipped)
+        self.end_shot()
         least = min(LEAST_DETECTIONS, self._frames)
-        tracks = sorted(self._done + self._alive, key=lambda track: track.number)
+        tracks = sorted(self._done, key=lambda track: track.number)
         kept = [track for track in tracks if self._detections[track.number] >= least]
         return [Track(number, track._rows) for number, track in enumerate(kept, start=1)]
+
+    def _pairs(
+        self, seconds: float, faces: Sequence[Face], thumbnails: Sequence[Thumbnail]
+    ) -> list[tuple[Track, Face]]:
+        """Each track that goes on with its face; none whose face is suddenly another."""
+        shown = dict(zip(map(id, faces), thumbnails, strict=False))
+        return [
+            (track, face)
+            for track, face in _assigned(self._alive, faces, seconds)
+            if id(face) not in shown or not self._looks[track.number].is_sudden(shown[id(face)])
+        ]
+
+    def _look(self, track: Track, thumbnail: Thumbnail | None) -> None:
+        if thumbnail is not None:
+            self._looks.setdefault(track.number, Changes()).take(thumbnail)
 
     def _note(self, track: Track, index: int, seconds: float, face: Face) -> None:
         track.append(index, seconds, face)
@@ -190,10 +252,18 @@ def overlap(one: Box, other: Box) -> float:
     return width * height / (sum(areas) - width * height)
 
 
-def _assigned(tracks: Sequence[Track], faces: Sequence[Face]) -> list[tuple[Track, Face]]:
+def is_leap(step: float, usual: float) -> bool:
+    """Whether the clock leaps between two frames that are `step` seconds apart; `usual` is the usual step."""
+    return step > max(LEAP_SECONDS, LEAP_STEPS * usual)
+
+
+def _assigned(tracks: Sequence[Track], faces: Sequence[Face], seconds: float) -> list[tuple[Track, Face]]:
     if not tracks or not faces:
         return []
-    overlaps = np.array([[overlap(track.box, face.box) for face in faces] for track in tracks])
+    places = [(track.box, track.box_at(seconds)) for track in tracks]
+    overlaps = np.array(
+        [[max(overlap(box, face.box) for box in boxes) for face in faces] for boxes in places]
+    )
     chosen: Any = linear_sum_assignment(overlaps, maximize=True)
     return [(tracks[i], faces[j]) for i, j in zip(*chosen, strict=True) if overlaps[i, j] >= LEAST_OVERLAP]
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 from dfer_model.data.images import Pixels
+from dfer_model.data.video import TimedFrame
 from dfer_model.errors import InputError, NoFace
 
 from .crops import MARGIN, cut, face_square
-from .detectors import Detector, Face
+from .detectors import YUNET_SIDE, Detector, Face, reduced
 from .footage import Footage
-from .tracking import FacePath, Track, Tracker, largest_at_a_time
+from .shots import REMEMBERED, Changes, Thumbnail, face_thumbnail, thumbnail
+from .tracking import FacePath, Track, Tracker, is_leap, largest_at_a_time, largest_first
 from .windows import Spacing, Window
 
 Report = Callable[[int, int, str], None]
@@ -33,7 +36,8 @@ class Watching:
 
     `detector` None takes frames whole, as the one track 1. `track` is "largest" (the largest face at a time),
     "all", or a track's number. `margin` is of the crops, see `face_square`. Faces are looked for in the first
-    frame and `every` so many, and are on a straight line in between.
+    frame and `every` so many. Between two of these frames a face is on a straight line; where they do not
+    show the same faces, the frames in between are looked at too.
     """
 
     detector: Detector | None
@@ -75,33 +79,117 @@ class Followed:
         return [path for path in self.tracks if track in ("all", path.number)]
 
 
-def follow(footage: Footage, watching: Watching, report: Report = say_nothing) -> Followed:
-    """The first pass: every face of every frame, as tracks.
+def follow(
+    footage: Footage,
+    watching: Watching,
+    report: Report = say_nothing,
+    known: dict[int, list[Face]] | None = None,
+) -> Followed:
+    """The first pass: every face of every frame, as tracks, which end where a shot ends or the clock leaps.
 
+    `known` are the faces of frames that were looked at before, by their index; those found now are added.
     Raises InputError when not one frame can be read; after that, what is wrong becomes `problem`.
     """
-    tracker, whole, detector = Tracker(), Track(1), watching.detector
-    count, seconds, size, problem = 0, 0.0, (0, 0), None
+    detector = watching.detector
+    following = _Following(watching, detector, footage.rate, known) if detector else None
+    whole = Track(1)
+    count, first, seconds, size, problem = 0, 0.0, 0.0, (0, 0), None
     try:
         for timed in footage.frames():
+            first = timed.seconds if not count else first
             count, seconds = timed.index + 1, timed.seconds
             size = (timed.pixels.shape[1], timed.pixels.shape[0])
-            if detector is None:
-                whole.append(
-                    timed.index, timed.seconds, Face((0.0, 0.0, float(size[0]), float(size[1])), 1.0)
-                )
-            elif watching.looks_at(timed.index):
-                tracker.update(timed.index, timed.seconds, detector(timed.pixels))
+            if following:
+                following.take(timed)
             else:
-                tracker.skip(timed.index, timed.seconds)
+                box = (0.0, 0.0, float(size[0]), float(size[1]))
+                whole.append(timed.index, timed.seconds, Face(box, 1.0))
             report(count, max(count, footage.expected), LOOKING if detector else "reading")
     except InputError as error:
         if not count:
             raise
         problem = str(error)
-    tracks = tracker.finish() if detector else [whole]
+    tracks = following.finish() if following else [whole]
     paths = tuple(track.path() for track in tracks)
-    return Followed(paths, count, seconds + 1 / footage.rate, size, problem)
+    return Followed(paths, count, seconds - first + 1 / footage.rate, size, problem)
+
+
+@dataclass(frozen=True)
+class _Small:
+    """A frame that nobody looked at yet, in small: `scale` of the video's pixels make one of its own."""
+
+    index: int
+    seconds: float
+    pixels: Pixels
+    scale: float
+
+
+class _Following:
+    """Finds the faces of one frame after the other and makes tracks of them."""
+
+    def __init__(
+        self, watching: Watching, detector: Detector, rate: float, known: dict[int, list[Face]] | None
+    ) -> None:
+        self._watching, self._detector = watching, detector
+        self._known = known
+        self._tracker, self._shots = Tracker(), Changes()
+        self._between: list[_Small] = []  # frames since the last one that was looked at
+        self._steps: deque[float] = deque([1 / rate], maxlen=REMEMBERED)
+        self._last: float | None = None
+
+    def take(self, timed: TimedFrame) -> None:
+        """Look for the faces of the next frame, or keep it until it is known whether that is needed."""
+        leaps = self._leaps(timed.seconds)
+        if self._shots.take(thumbnail(timed.pixels)) or leaps:
+            self._look_between()
+            self._tracker.end_shot()
+            self._update(_Small(timed.index, timed.seconds, timed.pixels, 1.0))
+        elif self._watching.looks_at(timed.index):
+            self._look(_Small(timed.index, timed.seconds, timed.pixels, 1.0))
+        else:
+            self._between.append(_Small(timed.index, timed.seconds, *reduced(timed.pixels, YUNET_SIDE)))
+
+    def finish(self) -> list[Track]:
+        """The tracks; faces stay where they were in the frames after the last that was looked at."""
+        for each in self._between:
+            self._tracker.skip(each.index, each.seconds)
+        return self._tracker.finish()
+
+    def _leaps(self, seconds: float) -> bool:
+        step = 0.0 if self._last is None else seconds - self._last
+        leaps = is_leap(step, median(self._steps))
+        if self._last is not None and not leaps:
+            self._steps.append(step)
+        self._last = seconds
+        return leaps
+
+    def _look(self, frame: _Small) -> None:
+        """Go on with this frame; if it does not show the faces of before, with those in between first."""
+        faces, thumbnails = self._faces(frame)
+        if self._between and not self._tracker.explains(frame.seconds, faces, thumbnails):
+            self._look_between()
+        for each in self._between:
+            self._tracker.skip(each.index, each.seconds)
+        self._between.clear()
+        self._tracker.update(frame.index, frame.seconds, faces, thumbnails)
+
+    def _look_between(self) -> None:
+        for each in self._between:
+            self._update(each)
+        self._between.clear()
+
+    def _update(self, frame: _Small) -> None:
+        self._tracker.update(frame.index, frame.seconds, *self._faces(frame))
+
+    def _faces(self, frame: _Small) -> tuple[list[Face], list[Thumbnail]]:
+        """The faces of a frame, in the video's pixels, and what they look like."""
+        faces = None if self._known is None else self._known.get(frame.index)
+        if faces is None:
+            faces = [face.scaled(frame.scale) for face in self._detector(frame.pixels)]
+        if self._known is not None:
+            self._known[frame.index] = faces
+        boxes = [face.scaled(1 / frame.scale).box for face in faces]
+        return faces, [face_thumbnail(frame.pixels, box) for box in boxes]
 
 
 def shown(
@@ -148,17 +236,21 @@ def _let_go(held: dict[tuple[int, int], Pixels], uses: Counter[tuple[int, int]],
 
 
 def face_frames(footage: Footage, watching: Watching, report: Report = say_nothing) -> Iterator[Pixels]:
-    """Every frame's crop of the track with the most face in it, in order.
+    """The crops of the largest face at a time, of each frame that shows it, in order.
 
-    Raises InputError when no face is found, and when the footage is damaged anywhere.
+    These are the tracks that `Watching.track` "largest" means; in a frame that two of them share, the larger
+    one is cut out. Raises InputError when no face is found, and when the footage is damaged anywhere.
     """
     followed = follow(footage, watching, report)
     if followed.problem:
         raise InputError(followed.problem)
     if not followed.tracks:
         raise NoFace(f"no face was found in {footage.name}")
-    path = max(followed.tracks, key=lambda each: each.size)
-    row_of = {int(frame): row for row, frame in enumerate(path.frames)}
+    place_of = {
+        int(frame): (path, row)
+        for path in reversed(largest_first(followed.chosen("largest")))
+        for row, frame in enumerate(path.frames)
+    }
     for timed in footage.frames():
-        if timed.index in row_of:
-            yield _crop(timed.pixels, path, row_of[timed.index], watching)
+        if timed.index in place_of:
+            yield _crop(timed.pixels, *place_of[timed.index], watching)

@@ -7,17 +7,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from dfer_model.data.sampling import sample_test_segments
 from dfer_model.errors import InputError
 
 from .detectors import Box
-from .tracking import FacePath
+from .tracking import FacePath, Values, is_leap
+
+Rows = npt.NDArray[np.int64]
 
 WHOLE_SECONDS = 6.0  # a track that is no longer is one window
 USUAL_WINDOW = 4.0  # seconds, of a longer one
 LEAST_SECONDS = 0.1
-_ROUNDING = 1e-6
+LEAST_REST = 0.1  # of a window; a shorter rest at the end of a track is no window of its own
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Spacing:
 
     def lengths(self, seconds: float) -> tuple[float, float]:
         """Window and stride for a track that is `seconds` long."""
-        if self.window is None and self.stride is None and seconds <= WHOLE_SECONDS + _ROUNDING:
+        if self.window is None and self.stride is None and seconds <= WHOLE_SECONDS + ROUNDING:
             return seconds, seconds
         window = USUAL_WINDOW if self.window is None else self.window
         return window, window / 2 if self.stride is None else self.stride
@@ -68,37 +72,55 @@ def windows(path: FacePath, spacing: Spacing, frames: int = 16, segments: int = 
     """The windows of a track in order, each with the frames that a test takes of it.
 
     They begin a stride after each other as long as the track fills them; the last one ends where the track
-    ends. A track shorter than a window is one by itself.
+    ends, and a rest of less than a tenth of a window belongs to the window before. A track shorter than a
+    window is one by itself. Where the video's clock leaps, a window ends and the next one begins.
     """
-    first, end = float(path.seconds[0]), path.end
-    for start, stop in _spans(path, first, end, spacing):
-        inside = np.flatnonzero((path.seconds >= start - _ROUNDING) & (path.seconds < stop - _ROUNDING))
-        rows = inside if len(inside) else np.array([np.searchsorted(path.seconds, start + _ROUNDING) - 1])
-        taken = [
-            int(rows[index])
-            for sample in sample_test_segments(len(rows), frames, segments)
-            for index in sample
-        ]
-        left, top, right, bottom = (float(value) for value in np.median(path.boxes[rows], axis=0))
-        yield Window(
-            path.number,
-            round(start, 3),
-            round(stop, 3),
-            (left, top, right, bottom),
-            tuple(int(path.frames[row]) for row in taken),
-            tuple(round(float(path.seconds[row]), 3) for row in taken),
-            tuple(taken),
-        )
+    for first, last in _pieces(path, spacing):
+        times = path.seconds[first:last]
+        for start, stop in _spans(times, float(times[-1]) + path.step, spacing):
+            inside = np.flatnonzero((times >= start - ROUNDING) & (times < stop - ROUNDING))
+            rows = first + (inside if len(inside) else np.searchsorted(times, [start + ROUNDING]) - 1)
+            yield _window(path, start, stop, rows, frames, segments)
 
 
-def _spans(path: FacePath, first: float, end: float, spacing: Spacing) -> list[tuple[float, float]]:
-    """Start and end of each window; where the video's own clock leaps, none lies in the leap."""
+def _window(path: FacePath, start: float, stop: float, rows: Rows, frames: int, segments: int) -> Window:
+    taken = [
+        int(rows[index]) for sample in sample_test_segments(len(rows), frames, segments) for index in sample
+    ]
+    left, top, right, bottom = (float(value) for value in np.median(path.boxes[rows], axis=0))
+    return Window(
+        path.number,
+        round(start, 3),
+        round(stop, 3),
+        (left, top, right, bottom),
+        tuple(int(path.frames[row]) for row in taken),
+        tuple(round(float(path.seconds[row]), 3) for row in taken),
+        tuple(taken),
+    )
+
+
+def _pieces(path: FacePath, spacing: Spacing) -> list[tuple[int, int]]:
+    """First row and the row after the last of each piece of a track between leaps; of the whole, one."""
+    steps = np.diff(path.seconds)
+    leaps = (
+        [] if spacing == WHOLE else [row + 1 for row, step in enumerate(steps) if is_leap(step, path.step)]
+    )
+    return list(zip([0, *leaps], [*leaps, len(path.seconds)], strict=True))
+
+
+def _spans(times: Values, end: float, spacing: Spacing) -> list[tuple[float, float]]:
+    """Start and end of each window of the frames at these times, the last of which lasts to `end`."""
+    first = float(times[0])
     window, stride = spacing.lengths(end - first)
-    if end - first <= window + _ROUNDING:
+    if end - first <= window + ROUNDING:
         return [(first, end)]
-    steps = np.unique(np.floor((path.seconds - first + _ROUNDING) / stride))
+    steps = np.unique(np.floor((times - first + ROUNDING) / stride))
     starts = first + stride * steps
-    spans = [(float(start), float(start + window)) for start in starts if start + window <= end + _ROUNDING]
-    if stride <= window and (not spans or spans[-1][1] < end - _ROUNDING):
-        spans.append((end - window, end))
+    spans = [(float(start), float(start + window)) for start in starts if start + window <= end + ROUNDING]
+    rest = end - spans[-1][1]
+    if stride <= window and rest > ROUNDING:
+        if rest < LEAST_REST * window:
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((end - window, end))
     return spans

@@ -81,7 +81,7 @@ def predict_video(
         video,
         dict(zip(class_names, probabilities, strict=True)),
         tuple(sampled.indices),
-        tuple(round(index / sampled.fps, 3) if sampled.fps else None for index in sampled.indices),
+        tuple(None if each is None else round(each, 3) for each in sampled.seconds),
     )
 
 

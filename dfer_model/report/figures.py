@@ -14,6 +14,8 @@ from dfer_model.errors import InputError
 from dfer_model.files import replacing
 from dfer_model.metrics import Measures
 
+from .fonts import with_fonts
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -121,7 +123,7 @@ def drawn(path: Path, inches: tuple[float, float]) -> Iterator[Figure]:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with replacing(path) as temporary:
+    with with_fonts(figure), replacing(path) as temporary:
         metadata = {"Date": None} if path.suffix == ".svg" else {}
         figure.savefig(temporary, format=path.suffix[1:], dpi=120, metadata=metadata)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from dfer_model.files import replacing
 from dfer_model.statistics.comparison import Comparison, Figure, SetFigures
 
+from .fonts import with_fonts
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -138,7 +140,7 @@ def _drawn(path: Path, height: float, draw: Any) -> list[str]:
         draw(canvas.add_subplot())
         names = []
         for kind, metadata in (("png", {}), ("svg", {"Date": None})):
-            with replacing(path.with_name(f"{path.name}.{kind}")) as temporary:
+            with with_fonts(canvas), replacing(path.with_name(f"{path.name}.{kind}")) as temporary:
                 canvas.savefig(temporary, format=kind, dpi=120, metadata=metadata)
             names.append(f"{path.name}.{kind}")
     return names

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
 from dfer_model.hardware.launch import first_to_say, launched
+from dfer_model.report.fonts import FontWarning
 
 from .. import __version__
 from ..asking.redaction import redact_environment
@@ -105,7 +107,28 @@ def root(
             f"{launched().count} processes were started, and {context.invoked_subcommand} is work for one\n"
             "Give the same command without torchrun; compare and reproduce share out their runs with --jobs"
         )
+    _say_font_warnings()
     context.obj = Workspace.find(workspace)
+
+
+def _say_font_warnings() -> None:
+    """Have figures' missing characters told as other notes are."""
+    usual, tell = warnings.showwarning, message
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, FontWarning):
+            tell(f"Note: {message}")
+        else:
+            usual(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
 
 
 def main() -> None:

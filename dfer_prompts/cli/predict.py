@@ -118,6 +118,8 @@ def predict(
     )
     if watching.note:
         message(watching.note)
+    if watching.warning:
+        message(f"Note: {watching.warning}")
     if calibrated := watching.calibrated:
         message(
             f"Probabilities are calibrated: logits are divided by {calibrated.temperature:.3g}, fitted on "

@@ -29,11 +29,13 @@ def watch_videos(watching: Audience, videos: Sequence[Path], wanted: Wanted) -> 
     """Print what is said of each video, and write what is wanted of it."""
     from dfer_model.faces.outputs import FaceFolder, write_csv, write_parquet
 
-    from ..studies.watching import given_videos, watch_each
+    from ..studies.watching import given_videos, left_out_notes, watch_each
 
     answers: list[Watched | Refused] = []
     with _spooled(videos) as (places, names):
         found = given_videos(places, watching.frames_are)
+        for note in left_out_notes(places, watching.frames_are):
+            message(f"Note: {note}")
         if wanted.overlay and len(found) != 1:
             raise InputError(f"--overlay is of one video, and there are {len(found)}\nGive one at a time")
         keep = FaceFolder(wanted.save_faces) if wanted.save_faces else None

@@ -98,7 +98,8 @@ def explain(
     if plot is not None:
         title = f"{called(chosen.prediction)} ({found.id}, descriptors of {described.name})"
         explanation_figure(plot, explained, [frames[each] for each in explained.order], title)
-    notes = (*([listening.note] if listening.note else []), *chosen.notes, *_notes(found, explainer))
+    told = [each for each in (listening.note, listening.warning) if each]
+    notes = (*told, *chosen.notes, *_notes(found, explainer))
     return ExplainedVideo(found.id, Path(video), described.name, chosen.prediction, explained, notes)
 
 

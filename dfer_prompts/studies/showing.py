@@ -94,7 +94,7 @@ class Audiences:
         )
         if isinstance(answer, Refused):
             raise InputError(answer.reason)
-        notes = (*answer.notes, *([note] if note else []), *_calibrated(kept))
+        notes = (*answer.notes, *[each for each in (note, kept.warning) if each], *_calibrated(kept))
         return ShownVideo(
             run,
             kept.judge.class_names,

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from dfer_model.runs import Run
 
 LONG_FRAMES = 900  # of a shorter video nobody need be told how far it is
+DRAWN_ONLY = (
+    "the model was trained on drawn faces: of real footage its answers mean nothing, however sure they are"
+)
 FACES = ("auto", "yunet", "haar", "none", "given")
 
 
@@ -45,6 +48,7 @@ class Audience:
     watching: Watching
     frames_are: str  # faces, whole or given
     note: str | None = None
+    warning: str | None = None  # what speaks against its answers
     calibrated: Calibration | None = None
 
 
@@ -88,8 +92,14 @@ def audience(
     frames_are = {"none": "whole", "given": "given"}.get(how.get("faces", "auto"), "faces")
     if isinstance(found, PretrainedModel):
         judge = Judge(found.model, tuple(found.class_names), found.settings, found.device)
-        return Audience("", judge, watching, frames_are, note)
-    return Audience(found.id, Judge.of(found, device), watching, frames_are, note, read_calibration(found))
+        return Audience("", judge, watching, frames_are, note, _warning(found.trained_on))
+    warning = _warning(str(found.config["dataset"].get("name", "")))
+    judge = Judge.of(found, device)
+    return Audience(found.id, judge, watching, frames_are, note, warning, read_calibration(found))
+
+
+def _warning(dataset: str) -> str | None:
+    return DRAWN_ONLY if dataset == "drawn" else None
 
 
 def how_to_watch(
@@ -168,6 +178,17 @@ def given_videos(places: Sequence[Path], frames_are: str = "faces") -> list[Path
         is_clip = place.is_dir() and frames_are == "given" and bool(frame_files(place))
         found += videos_in(place) if place.is_dir() and not is_clip else [place]
     return found
+
+
+def left_out_notes(places: Sequence[Path], frames_are: str = "faces") -> list[str]:
+    """For each folder of `given_videos`, how many files it leaves out, and which."""
+    from dfer_model.data.layouts import frame_files
+    from dfer_model.faces.footage import left_out
+
+    folders = [place for place in places if place.is_dir()]
+    if frames_are == "given":
+        folders = [folder for folder in folders if not frame_files(folder)]
+    return [note for folder in folders if (note := left_out(folder)) is not None]
 
 
 def predict(

@@ -14,6 +14,7 @@ import av
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
+import yaml
 from PIL import Image
 
 from dfer_model.data.images import Pixels, decode_pixels
@@ -104,7 +105,13 @@ def test_a_folder_and_standard_input(
     for name in ("10.mp4", "2.mp4"):
         write(isolated / "videos" / name, [portrait] * 3)
     (isolated / "videos" / "notes.txt").write_text("not a video")
-    out, _ = run("predict", "v1", "videos", "--json", "--device", "cpu")
+    for name in ("cover.jpg", "scan.pdf", "talk.docx", ".hidden"):
+        (isolated / "videos" / name).touch()
+    out, err = run("predict", "v1", "videos", "--json", "--device", "cpu")
+    assert (
+        "left out of videos, 4 that are no videos by their names: cover.jpg, notes.txt, scan.pdf and 1 more"
+        in err
+    )
     videos = json.loads(out)["videos"]
     assert [each["video"] for each in videos] == ["videos/2.mp4", "videos/10.mp4"]
     piped = io.TextIOWrapper(io.BytesIO((isolated / "videos" / "2.mp4").read_bytes()))
@@ -270,3 +277,23 @@ def test_the_same_from_python(run: Terminal, portrait: Pixels, isolated: Path) -
         found = predict(each, [video], faces="haar", window=1, device="cpu")
         assert [said.as_dict() for said in found] == only(out)["windows"]
         assert [(said.start, said.end) for said in found] == [(0, 1), (0.5, 1.5)]
+
+
+def test_answers_of_a_model_of_drawn_faces_are_warned_of(
+    run: Terminal, portrait: Pixels, isolated: Path
+) -> None:
+    video = write(isolated / "clip.mp4", [portrait] * 3)
+    _, err = run("predict", "v1", video, "--device", "cpu")
+    assert "drawn faces" not in err
+    config = next((isolated / "runs").iterdir()) / "config.yaml"
+    said = yaml.safe_load(config.read_text())
+    said["dataset"]["name"] = "drawn"
+    config.write_text(yaml.safe_dump(said))
+    _, err = run("predict", "v1", video, "--device", "cpu")
+    assert "Note: the model was trained on drawn faces: of real footage its answers mean nothing" in err
+    _, err = run("predict", "v1", "--camera", video, "--device", "cpu")
+    assert "trained on drawn faces" in err
+    (isolated / "12:30.mp4").write_bytes(video.read_bytes())
+    run("predict", "v1", "12:30.mp4", "--overlay", "13:45.mp4", "--device", "cpu")
+    with av.open(f"file:{isolated / '13:45.mp4'}") as container:
+        assert len(list(container.decode(video=0))) == 3

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
-from dfer_model.data.images import decode_pixels
+from dfer_model.data.images import as_jpeg_or_png, decode_pixels
 from dfer_model.errors import InputError
 
 
@@ -73,3 +73,53 @@ def test_damaged_files_are_judged_as_pillow_judges_them() -> None:
             verdicts.add("read")
             assert np.array_equal(decode_pixels(damaged), expected)
     assert verdicts == {"refused", "read"}
+
+
+ARROW = np.zeros((24, 40, 3), np.uint8)
+ARROW[:12, :20] = 220  # bright at the top left
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_exif_orientation_is_obeyed(form: str, turn: int) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = turn
+    stream = io.BytesIO()
+    Image.fromarray(ARROW).save(stream, form, exif=exif, quality=95)
+    with Image.open(stream) as image:
+        expected = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    for room in (None, np.zeros_like(ARROW)):
+        found = decode_pixels(stream.getvalue(), room)
+        assert found.shape == expected.shape
+        assert np.abs(found.astype(int) - expected).max() <= 2
+    # Orientation 1: the first row is the picture's top; 6: the first column; 3: the last row.
+    place = {
+        1: (6, 10),
+        2: (6, 30),
+        3: (18, 30),
+        4: (18, 10),
+        5: (10, 6),
+        6: (10, 18),
+        7: (30, 18),
+        8: (30, 6),
+    }
+    assert found[place[turn]].min() > 200
+
+
+def test_exif_data_that_cannot_be_read_leave_the_picture_as_it_is() -> None:
+    stream = io.BytesIO()
+    Image.fromarray(ARROW).save(stream, "JPEG", exif=b"Exif\0\0nonsense" * 3, quality=95)
+    assert decode_pixels(stream.getvalue())[6, 10].min() > 200
+
+
+@pytest.mark.parametrize(("form", "options"), [("WEBP", {"lossless": True}), ("BMP", {}), ("TIFF", {})])
+def test_other_pictures_become_png(form: str, options: dict[str, Any]) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(ARROW).save(stream, form, **options)
+    stored = as_jpeg_or_png(stream.getvalue())
+    assert stored.startswith(b"\x89PNG")
+    assert np.array_equal(decode_pixels(stored), ARROW)
+    with pytest.raises(InputError, match="damaged or cut off"):
+        as_jpeg_or_png(stream.getvalue()[: len(stream.getvalue()) // 2])
+    jpeg = encoded()
+    assert as_jpeg_or_png(jpeg) is jpeg

@@ -6,6 +6,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from dfer_model.data.class_names import COMPOUND, ELEVEN, SEVEN
 from dfer_model.data.clip_places import ClipTree
@@ -416,6 +417,26 @@ class TestOwnFolder:
             "carl": ("anger", 0, "angry/carl.mp4"),
         }
         assert "never tested" in layout.notes[0]
+
+    def test_other_videos_and_pictures_are_clips_and_what_is_left_out_is_named(self, tmp_path: Path) -> None:
+        for name in ("a.ts", "b.MTS", "c.m2ts", "d.gif", "e.3gp", "f.ogv", "g.vob", "h.mxf", "i.avi"):
+            write(tmp_path / "Happy" / name, "video")
+        still, moving = Image.new("RGB", (8, 8)), Image.new("RGB", (8, 8), "red")
+        still.save(tmp_path / "Happy/still.webp")
+        still.save(tmp_path / "Happy/moving.webp", save_all=True, append_images=[moving])
+        write(tmp_path / "Happy/notes.txt", "")
+        clip = write_clip(tmp_path / "Sad/half", 2)
+        for name in ("3.webp", "4.bmp", "5.tif", "6.json", ".DS_Store"):
+            write(clip / name, "")
+        write(tmp_path / "loose.mp4", "")
+        layout = read_folder(tmp_path)
+        assert {each.clip_id for each in layout.clips} == {*"abcdefghi", "half", "moving"}
+        assert [path.name for path in frame_files(clip)] == ["1.jpg", "2.jpg", "3.webp", "4.bmp", "5.tif"]
+        assert layout.notes[1:] == (
+            "left out 3 files that are neither a clip's video nor its folder: loose.mp4, Happy/notes.txt, "
+            "Happy/still.webp",
+            "left out 1 files in clip folders that are no frames: Sad/half/6.json",
+        )
 
     def test_names_in_two_classes_become_paths(self, tmp_path: Path) -> None:
         write_clip(tmp_path / "Happy/1", 1)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
+from PIL import Image
 
 from dfer_model.data.images import decode_pixels
 from dfer_model.data.info import info
@@ -101,7 +102,7 @@ class TestBrokenClips:
             prepare("mafw", root, tmp_path / "out", jobs=1)
         text = str(caught.value)
         assert text.startswith("4 of 5 clips cannot be packed: 00002: not found under ")
-        assert re.search(r"00003: \S+ holds no \.jpg, \.jpeg or \.png file; ", text)
+        assert re.search(r"00003: \S+ holds no picture \(\.jpg, \.png, \.webp, \.bmp or \.tif\); ", text)
         assert re.search(r"00004: \S+2\.jpg is damaged or cut off; ", text)
         assert re.search(r"00005: \S+00005\.mp4 is not a video that can be read\n", text)
         assert "--skip-broken" in text.split("\n")[1]
@@ -358,3 +359,14 @@ def test_dfew_set_1_whole(tmp_path: Path, test_data: Path) -> None:
     assert [each["folds"]["1"] for each in told["classes"]] == [489, 379, 534, 435, 294, 29, 181]
     assert told["frames"]["short"] == 2341
     assert np.array_equal(clips.test_indices(1), np.arange(2341))
+
+
+def test_frames_of_other_formats_are_packed_as_png(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "root" / "Happy" / "half", 1)
+    Image.new("RGB", (16, 12), (60, 70, 80)).save(clip / "2.webp", lossless=True)
+    Image.new("RGB", (16, 12), (90, 70, 80)).save(clip / "3.bmp")
+    clips = prepare("folder", tmp_path / "root", tmp_path / "out", jobs=1)
+    jpeg, webp, bmp = clips.encoded_frames(0, range(3))
+    assert jpeg == (clip / "1.jpg").read_bytes()
+    assert [tuple(decode_pixels(each)[0, 0]) for each in (webp, bmp)] == [(60, 70, 80), (90, 70, 80)]
+    assert webp.startswith(b"\x89PNG")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -13,13 +14,13 @@ from dfer_model.data.images import Pixels
 from dfer_model.data.video import TimedFrame
 from dfer_model.errors import InputError
 from dfer_model.faces.detectors import Face
-from dfer_model.faces.footage import Footage
+from dfer_model.faces.footage import Footage, open_footage
 from dfer_model.faces.moments import COLOURS, moments
 from dfer_model.faces.overlay import write_overlay
 from dfer_model.faces.predicting import Watched
 from dfer_model.faces.timeline import draw_timeline
 from dfer_model.faces.tracking import Track
-from dfer_model.faces.watching import Followed
+from dfer_model.faces.watching import Followed, Watching, follow
 from dfer_model.inference.prediction import Prediction
 
 NAMES = ("joy", "anger")
@@ -151,3 +152,77 @@ def _plate(pixels: Pixels) -> np.ndarray:
 def test_an_overlay_is_an_mp4(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"end its name in \.mp4"):
         write_overlay(tmp_path / "o.avi", watched(1))
+
+
+def test_the_tracks_of_a_video_share_their_time_axis(tmp_path: Path) -> None:
+    early, late = said(0, 2, 1.0, 1), said(6, 8, 1.0, 2)
+    draw_timeline(tmp_path / "t.png", [early, late], NAMES)
+    pixels = colour(np.asarray(Image.open(tmp_path / "t.png").convert("RGB")), COLOURS[0])
+    upper, lower = pixels[: len(pixels) // 2], pixels[len(pixels) // 2 :]
+    first, second = (np.flatnonzero(half.sum(axis=0) > 40) for half in (upper, lower))
+    width = second.max() - first.min()  # 8 seconds
+    assert [first.max() - first.min(), second.min() - first.min()] == pytest.approx(
+        [width / 4, width * 3 / 4], abs=4
+    )
+
+
+def film(path: Path, start: float, codec: str, silent: bool = False) -> Path:
+    """A second of grey at 10 frames a second, and a tone from 0.3 to 0.6 s; all begins at `start`."""
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("mpeg4", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.codec_context.time_base = Fraction(1, 100)
+        sound = None if silent else out.add_stream(codec, rate=16000)
+        if sound is not None:
+            sound.layout = "mono"
+            times = np.arange(16000) / 16000
+            tone = np.where((times >= 0.3) & (times < 0.6), np.sin(2 * np.pi * 440 * times), 0)
+            wave = (12000 * tone).astype(np.int16)[None]
+            frame = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")
+            frame.sample_rate, frame.pts = 16000, round(start * 16000)
+            frame.time_base = Fraction(1, 16000)
+            resampler = av.AudioResampler(sound.codec_context.format, "mono", 16000, sound.frame_size or None)
+            pieces = [each for ready in (frame, None) for each in resampler.resample(ready)]
+            for piece in pieces:
+                out.mux(sound.encode(piece))
+            out.mux(sound.encode(None))
+        for index in range(10):
+            picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), format="rgb24")
+            picture.pts, picture.time_base = round(100 * start) + 10 * index, Fraction(1, 100)
+            out.mux(video.encode(picture))
+        out.mux(video.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "codec", "first"),
+    [
+        ("a.mp4", 0, "aac", 0),
+        ("a.mkv", 0.5, "pcm_s16le", 0.5),
+        ("a.mkv", 300, "libopus", 0),
+        ("a.mp4", 0, "", 0),
+    ],
+)
+def test_an_overlay_keeps_the_sound_in_its_place(
+    tmp_path: Path, name: str, start: float, codec: str, first: float
+) -> None:
+    footage = open_footage(film(tmp_path / name, start, codec, silent=not codec))
+    followed = follow(footage, Watching(None))
+    write_overlay(tmp_path / "12:30.mp4", Watched(footage, followed, followed.tracks, (), ()))
+    with av.open(f"file:{tmp_path / '12:30.mp4'}") as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    assert times == pytest.approx([first + 0.1 * index for index in range(10)], abs=0.03)
+    with av.open(f"file:{tmp_path / '12:30.mp4'}") as container:
+        assert len(container.streams.audio) == bool(codec)
+        if not codec:
+            return
+        heard = [
+            (
+                frame.time + np.arange(frame.samples) / frame.sample_rate,
+                np.abs(frame.to_ndarray()).max(axis=0),
+            )
+            for frame in container.decode(audio=0)
+        ]
+    seconds, loud = (np.concatenate(part) for part in zip(*heard, strict=True))
+    found = seconds[loud > loud.max() / 3]
+    assert [found.min(), found.max()] == pytest.approx([first + 0.3, first + 0.6], abs=0.05)

@@ -201,11 +201,75 @@ def test_between_the_frames_that_are_looked_at_a_face_is_on_a_straight_line(ever
 def test_a_face_that_is_gone_when_it_is_looked_for_is_gone() -> None:
     reel = Reel(60, gap=range(22, 60))
     paths = [follow(reel.footage(), Watching(Bright(), every=each)).tracks for each in (1, 4)]
-    assert [path.frames.tolist() for (path,) in paths] == [list(range(22)), list(range(21))]
+    assert [path.frames.tolist() for (path,) in paths] == [list(range(22))] * 2
     short = Reel(60, gap=range(22, 38))
-    (one,), two = (follow(short.footage(), Watching(Bright(), every=each)).tracks for each in (10, 4))
-    assert one.frames.tolist() == list(range(60))  # found at 20, missed at 30, found at 40
-    assert [path.number for path in two] == [1, 2]
+    for every in (1, 4, 10):  # missed for longer than half a second
+        tracks = follow(short.footage(), Watching(Bright(), every=every)).tracks
+        assert [(path.frames[0], path.frames[-1]) for path in tracks] == [(0, 21), (38, 59)]
+
+
+class Fast(Reel):
+    """Its square moves by two pixels a frame, and turns back every 20 frames."""
+
+    def frames(self) -> Iterator[TimedFrame]:
+        for timed in super().frames():
+            place = 2 * (timed.index % 20 if timed.index // 20 % 2 == 0 else 20 - timed.index % 20)
+            yield replace(timed, pixels=np.roll(timed.pixels, place - 20, axis=1))
+
+
+@pytest.mark.parametrize("every", [2, 5, 9])
+def test_a_fast_face_is_followed_whatever_frames_are_looked_at(every: int) -> None:
+    (plain,) = follow(Fast(100).footage(), Watching(Bright())).tracks
+    detector = Asked()
+    (path,) = follow(Fast(100).footage(), Watching(detector, every=every)).tracks
+    assert path.frames.tolist() == plain.frames.tolist() == list(range(100))
+    looked = (100 - 1) // every * every  # after it nobody looks
+    assert np.abs(path.boxes[:looked, 0] - plain.boxes[:looked, 0]).max() < 6
+    assert detector.times <= 100
+
+
+class People(Reel):
+    """Somebody at one place of one background: who it is, changes at frame 30, and there is a cut at 60."""
+
+    def frames(self) -> Iterator[TimedFrame]:
+        rng = np.random.default_rng(0)
+        people = rng.integers(0, 255, (3, 5, 5, 3), dtype=np.uint8).repeat(4, 1).repeat(4, 2)
+        rooms = rng.integers(0, 190, (2, 12, 16, 3), dtype=np.uint8).repeat(4, 1).repeat(4, 2)
+        people[..., 0] = 255
+        for timed in super().frames():
+            pixels = rooms[timed.index // 60].copy()
+            pixels[10:30, 20:40] = people[timed.index // 30 % 3]
+            brightness = 0.8 + 0.2 * (timed.index % 2)  # it flickers
+            pixels[..., 1:] = pixels[..., 1:] * brightness
+            yield replace(timed, pixels=pixels)
+
+
+@pytest.mark.parametrize("every", [1, 4, 7])
+def test_a_track_ends_where_another_person_is_in_its_place(every: int) -> None:
+    tracks = follow(People(90).footage(), Watching(Bright(), every=every)).tracks
+    assert [(path.frames[0], path.frames[-1]) for path in tracks] == [(0, 29), (30, 59), (60, 89)]
+
+
+def test_a_track_ends_where_the_clock_leaps(run: Run) -> None:
+    def frames() -> Iterator[TimedFrame]:
+        for timed in Reel(100).frames():
+            yield replace(timed, seconds=timed.seconds + (60 if timed.index >= 50 else 0))
+
+    footage = replace(Reel(100).footage(), frames=frames)
+    judge = Judge.of(run, "cpu")
+    for watching in (Watching(Bright(), spacing=Spacing(4)), Watching(None, spacing=Spacing(4))):
+        said = judge.watch(footage, watching).predictions
+        assert [(each.start, each.end) for each in said] == [(0, 2), (62, 64)]
+        assert [max(each.frames) < 50 for each in said] == [True, False]
+
+
+def test_a_clip_of_two_shots_is_packed_with_the_faces_of_both() -> None:
+    footage = People(90).footage()
+    assert len(follow(footage, Watching(Bright())).tracks) == 3
+    crops = list(face_frames(footage, Watching(Bright(), margin=0.0)))
+    assert len(crops) == 90
+    first, second = crops[10][..., 1:].astype(int), crops[40][..., 1:].astype(int)
+    assert np.abs(first - second).mean() > 30
 
 
 def test_every_face_or_one_of_a_picture(run: Run, test_data: Path) -> None:

@@ -32,6 +32,9 @@ def spans(seconds: np.ndarray, spacing: Spacing) -> list[tuple[float, float]]:
         (25, Spacing(1, 1), [(0, 1), (1, 2), (1.5, 2.5)]),
         (30, Spacing(1, 2), [(0, 1), (2, 3)]),
         (25, Spacing(1, 2), [(0, 1)]),
+        (81, Spacing(4, 2), [(0, 4), (2, 6), (4, 8.1)]),  # 0.1 s are no window of their own
+        (42, Spacing(4, 4), [(0, 4.2)]),
+        (44, Spacing(4, 4), [(0, 4), (0.4, 4.4)]),
         (5, Spacing(4), [(0, 0.5)]),
         (1, Spacing(), [(0, 0)]),
     ],
@@ -79,3 +82,11 @@ def test_a_leap_of_the_clock_makes_no_empty_windows() -> None:
 def test_lengths_that_are_none(spacing: tuple[float, float | None]) -> None:
     with pytest.raises(InputError, match=r"Give 0\.1 seconds or more"):
         Spacing(*spacing)
+
+
+def test_no_window_lies_over_a_leap() -> None:
+    seconds = np.concatenate([np.arange(35) / 10, 30 + np.arange(52) / 10])
+    assert spans(seconds, Spacing(4, 2)) == [(0, 3.5), (30, 34), (31.2, 35.2)]
+    assert spans(seconds, Spacing(1e9)) == [(0, 35.2)]  # asked for as a whole
+    slow = np.arange(20) * 10.0  # a frame in ten seconds is no leap
+    assert len(spans(slow, Spacing(40, 40))) == 5

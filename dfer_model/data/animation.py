@@ -1,0 +1,72 @@
+"""Animated WebP as frames, through Pillow: not every FFmpeg decodes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dfer_model.data.annotations import VIDEO_SUFFIXES
+from dfer_model.data.images import Pixels
+from dfer_model.errors import InputError
+
+_ANIMATED = 0x02  # of the flags in the extended header
+
+
+def is_animated_webp(path: Path) -> bool:
+    """Whether the file begins as an animated WebP does; False where there is no such file."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        head = stream.read(21)
+    return len(head) == 21 and head[:4] + head[8:16] == b"RIFFWEBPVP8X" and bool(head[20] & _ANIMATED)
+
+
+def is_video_name(path: Path) -> bool:
+    """Whether a file is a video by its name; a WebP must be an animated one, else it is a picture."""
+    suffix = path.suffix.casefold()
+    return suffix in VIDEO_SUFFIXES and (suffix != ".webp" or is_animated_webp(path))
+
+
+def animation_length(path: Path) -> tuple[int, float]:
+    """The number of frames and the seconds they last together. Raises InputError when it cannot be read."""
+    count, seconds = 0, 0.0
+    with _opened(path) as image:
+        for count, (start, length) in enumerate(_times(path, image), 1):  # noqa: B007
+            seconds = start + length
+    return count, seconds
+
+
+def animation(path: Path) -> Iterator[tuple[float, Pixels]]:
+    """The seconds at which each frame begins, and its pixels, uint8 RGB (H, W, 3).
+
+    Raises InputError when it cannot be read, after the frames before the damage.
+    """
+    with _opened(path) as image:
+        for start, _ in _times(path, image):
+            yield start, np.array(image.convert("RGB"))
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        return Image.open(path, formats=("WEBP",))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} is not a video that can be read") from error
+
+
+def _times(path: Path, image: Image.Image) -> Iterator[tuple[float, float]]:
+    """Move the image from frame to frame: when each begins, and how long it lasts, in seconds."""
+    start = 0.0
+    for index in range(getattr(image, "n_frames", 1)):
+        try:
+            image.seek(index)
+            image.load()
+        except (OSError, EOFError, SyntaxError, ValueError) as error:
+            raise InputError(
+                f"{path} is cut off or damaged after frame {index} ({start:.2f} s)\nCopy or download it again"
+            ) from error
+        length = float(image.info.get("duration") or 0) / 1000
+        yield start, length
+        start += length
