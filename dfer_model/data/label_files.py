@@ -17,7 +17,7 @@ MOST_FOLDERS = 50
 
 
 def visible(name: str) -> bool:
-    """Whether a name is none of those that desktops leave behind (.DS_Store, ._1.jpg, __MACOSX, Thumbs.db)."""
+    """Whether a name is not one that desktops leave behind (.DS_Store, ._1.jpg, __MACOSX, Thumbs.db)."""
     return not name.startswith((".", "__")) and name not in ("Thumbs.db", "desktop.ini")
 
 
