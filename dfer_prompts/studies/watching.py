@@ -129,10 +129,12 @@ def watch_each(
     names: dict[Path, Path] | None = None,
     keep: Callable[..., None] | None = None,
     progress: Progress = silence,
+    long_frames: int = LONG_FRAMES,
 ) -> Iterator[Watched | Refused]:
     """What it says of each video; one that cannot be read does not stop the others.
 
-    `names` are what to call files by; `keep` is shown every window's answer and the crops that it is about.
+    `names` are what to call files by; `keep` is shown every window's answer and the crops that it is about;
+    `progress` is told of videos of `long_frames` frames and more.
     """
     from dfer_model.faces.footage import open_footage
     from dfer_model.faces.predicting import keep_nothing
@@ -143,7 +145,7 @@ def watch_each(
             if video.is_dir() and audience.frames_are != "given":
                 raise InputError(f"{video} is a folder, not a video")
             footage = open_footage(video, name)
-            shown = progress if footage.expected >= LONG_FRAMES else silence
+            shown = progress if footage.expected >= long_frames else silence
             with shown(str(name)) as report:
                 watched = audience.judge.watch(
                     footage, audience.watching, keep=keep or keep_nothing, report=report
