@@ -14,6 +14,7 @@ from ...files import write_atomically
 from . import mappings, sentences, tables
 from .content import LARGEST, Content, Members
 from .losses import losses
+from .marks import unmarked
 
 _PARQUET = b"PAR1"
 
@@ -102,12 +103,14 @@ def import_file(
     """The draft of a description set that a file of one of `FORMATS` holds.
 
     With a class set, the file's class names are matched with its names and aliases, and each of its classes
-    must be there; without, the set has the file's own classes in their order. Nothing is filled in. Raises
-    InputError that names the file and what is not right in it.
+    must be there; without, the set has the file's own classes in their order. Nothing is filled in. Marks of
+    a list before a text ("1. ", "- ", "happiness: ") are taken off. Raises InputError that names the file and
+    what is not right in it.
     """
     data = _bytes(path)
     chosen, notes = _format_of(path, data, format)
-    content = _format(chosen).read(data, str(path), class_set.names if class_set else None)
+    names = class_set.names if class_set else None
+    content = unmarked(_format(chosen).read(data, str(path), names), str(path))
     if class_set is None:
         class_set = _own_classes(path, content)
         members = content.members
