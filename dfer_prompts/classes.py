@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 
-from .errors import InputError, unknown
+from .errors import InputError, system_errors, unknown
 from .list_marks import without_mark
 from .validation import first_problem
 from .yaml_files import read_yaml
@@ -67,6 +67,7 @@ def class_set_names() -> list[str]:
     return list(SHIPPED)
 
 
+@system_errors()
 def load_class_set(name_or_path: str) -> ClassSet:
     """A shipped class set by its name, or the one that a YAML file defines.
 

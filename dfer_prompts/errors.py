@@ -3,6 +3,8 @@
 from dfer_model.errors import (
     BusyError,
     DferError,
+    DiskError,
+    FileError,
     InputError,
     Interrupted,
     LostError,
@@ -10,6 +12,7 @@ from dfer_model.errors import (
     WorkError,
     did_you_mean,
     listed,
+    system_errors,
     system_words,
     unknown,
 )
@@ -17,6 +20,8 @@ from dfer_model.errors import (
 __all__ = [
     "BusyError",
     "DferError",
+    "DiskError",
+    "FileError",
     "InputError",
     "Interrupted",
     "LostError",
@@ -24,6 +29,7 @@ __all__ = [
     "WorkError",
     "did_you_mean",
     "listed",
+    "system_errors",
     "system_words",
     "unknown",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ..description_set import DescriptionSet
-from ..errors import InputError
+from ..errors import InputError, system_errors
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
 from .judging import finished_run, own_clips
@@ -53,6 +53,7 @@ class ExplainedVideo:
         }
 
 
+@system_errors()
 def explain(
     run: Run | Path | str,
     video: Path | str,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from ..errors import InputError
+from ..errors import InputError, system_errors
 from ..workspace import Workspace
 from .judging import finished_run
 from .progress import Progress, silence
@@ -172,6 +172,7 @@ def given_videos(places: Sequence[Path], frames_are: str = "faces") -> list[Path
     return found
 
 
+@system_errors()
 def predict(
     run: Run | PretrainedModel | Path | str,
     videos: Sequence[Path | str],
