@@ -7,7 +7,9 @@ An error is one or two lines: what is wrong, where, and what to do. This module 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import errno
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 
 class DferError(Exception):
@@ -42,6 +44,16 @@ class BusyError(WorkError):
     """Another process does this work now. Exit status 1."""
 
 
+class FileError(InputError, OSError):
+    """A file or folder is missing, or may not be read or written. Exit status 1, as of all OSErrors."""
+
+    exit_status = 1
+
+
+class DiskError(WorkError, OSError):
+    """The operating system failed at valid work: a full disk, a read error. Exit status 1."""
+
+
 class Interrupted(DferError):
     """Ctrl-C (exit status 130) or SIGTERM (143) stopped the work; says what is kept and how to go on."""
 
@@ -57,6 +69,32 @@ def system_words(error: OSError) -> str:
     """What the operating system says went wrong, and with which file."""
     said = error.strerror or str(error)
     return f"{said}: {error.filename}" if error.filename else said
+
+
+_OF_INPUT = {
+    errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP,
+    errno.ENAMETOOLONG, errno.EROFS, errno.EINVAL,
+}  # fmt: skip
+
+
+@contextmanager
+def system_errors() -> Iterator[None]:
+    """Turn an OSError within the block, or the function that this decorates, into one of this hierarchy.
+
+    What concerns the name of a file or its permissions becomes FileError, which is an InputError, all else
+    DiskError, which is a WorkError. Both remain OSErrors. BrokenPipeError passes: it concerns who prints.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, DferError | BrokenPipeError):
+            raise
+        kind = FileError if error.errno in _OF_INPUT else DiskError
+        raise kind(system_words(error)) from error
+    except ValueError as error:
+        if str(error) != "embedded null byte":
+            raise
+        raise FileError("the name of a file has a NUL character in it") from error
 
 
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 1) -> str:

@@ -14,7 +14,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 
-from .errors import InputError, unknown
+from .errors import InputError, system_errors, unknown
+from .list_marks import without_mark
 from .validation import first_problem
 from .yaml_files import read_yaml
 from .yaml_loader import load_yaml
@@ -67,6 +68,7 @@ def class_set_names() -> list[str]:
     return list(SHIPPED)
 
 
+@system_errors()
 def load_class_set(name_or_path: str) -> ClassSet:
     """A shipped class set by its name, or the one that a YAML file defines.
 
@@ -178,6 +180,8 @@ class _ClassEntry(BaseModel):
         for text in (self.name, self.words or "", *self.aliases):
             if not text.isprintable():
                 raise ValueError(f"{text!r} has a line break or control character in it")
+            if text != without_mark(text):
+                raise ValueError(f"{text!r} begins with the mark of a list: write the name without it")
         if not _key(self.name) or "/" in self.name or "\\" in self.name or self.name.startswith("."):
             raise ValueError(f"{self.name!r} cannot be the name of a folder, so no class can have it")
         return self

@@ -232,7 +232,11 @@ def join(descriptors: Sequence[str]) -> str:
 
     >>> join(["a smiling mouth", "raised cheeks", "wrinkled eyes"])
     'a smiling mouth, raised cheeks, and wrinkled eyes.'
+
+    Raises InputError when there is none.
     """
+    if not descriptors:
+        raise InputError("there is no descriptor to make a sentence of")
     if len(descriptors) == 1 and descriptors[0].endswith((".", "!", "?")):
         return descriptors[0]
     *first, last = map(_as_item, descriptors)

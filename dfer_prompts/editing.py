@@ -19,9 +19,11 @@ from typing import Any
 
 import yaml
 
+from .classes import match_class_name
 from .description_set import DescriptionSet, Descriptor, Manifest, lineage
 from .difference import diff
 from .errors import InputError, unknown
+from .list_marks import titled, without_mark
 from .wording import normal_form
 from .yaml_files import compose_yaml
 
@@ -68,9 +70,11 @@ def edited(
     why, for the log. An edited control is a control no more.
 
     Raises InputError, with the line, for what is no such YAML: a class that is missing, unknown, empty or
-    there twice, an item that is not one line of printable text. `where` names the text in it.
+    there twice, an item that is not one line of printable text, or a new one that keeps the mark of another
+    list ("1. ", "- "). `where` names the text in it.
     """
     texts = _texts(text, where, parent.class_names)
+    _require_unmarked(parent, texts, where)
     members = {name: _members(parent.members[name], texts[name]) for name in parent.class_names}
     kept = {name: getattr(parent.manifest, name) for name in _KEPT}
     if parent.manifest.control:
@@ -82,6 +86,19 @@ def edited(
     derivation = {"command": "edit", **counts, **({"message": message} if message else {})}
     manifest = Manifest(**kept, derivation=derivation, **lineage([parent]))
     return DescriptionSet("", parent.class_names, members, manifest)
+
+
+def _require_unmarked(parent: DescriptionSet, texts: dict[str, list[list[str]]], where: str) -> None:
+    """Raises InputError for a text that the parent does not have and that is an item of some list."""
+    known = {each.text for members in parent.members.values() for member in members for each in member}
+    for name, listed in texts.items():
+        for text in (text for member in listed for text in member if text not in known):
+            title, _ = titled(text.strip()) or ("", "")
+            if without_mark(text.strip()) != text.strip() or match_class_name(title, [name]):
+                raise InputError(
+                    f"{where}: under {name!r}, a list's mark or the class's name stands before a text: "
+                    f"{text[:60]!r}\nTake it out"
+                )
 
 
 def _members(parents: Members, texts: Sequence[Sequence[str]]) -> Members:

@@ -3,6 +3,8 @@
 from dfer_model.errors import (
     BusyError,
     DferError,
+    DiskError,
+    FileError,
     InputError,
     Interrupted,
     LostError,
@@ -11,6 +13,7 @@ from dfer_model.errors import (
     WorkError,
     did_you_mean,
     listed,
+    system_errors,
     system_words,
     unknown,
 )
@@ -18,6 +21,8 @@ from dfer_model.errors import (
 __all__ = [
     "BusyError",
     "DferError",
+    "DiskError",
+    "FileError",
     "InputError",
     "Interrupted",
     "LostError",
@@ -26,6 +31,7 @@ __all__ = [
     "WorkError",
     "did_you_mean",
     "listed",
+    "system_errors",
     "system_words",
     "unknown",
 ]

@@ -18,7 +18,7 @@ from .asking.progress import Report
 from .asking.responses import ResponseStore
 from .classes import ClassSet, match_class_name
 from .description_set import DescriptionSet, lineage
-from .errors import DferError, InputError, WorkError, system_words, unknown
+from .errors import DferError, FileError, InputError, WorkError, system_errors, system_words, unknown
 from .files import require_writable
 from .sources.controls import CONTROLS, control_set
 from .sources.facs import facs_set
@@ -30,6 +30,7 @@ from .workspace import Workspace
 SOURCES = ("llm", "facs", "sentence:an expression of {class}", *(f"control:{name}" for name in CONTROLS))
 
 
+@system_errors()
 def generate(
     classes: Classes | None = None,
     *,
@@ -80,6 +81,7 @@ def generate(
     return _saved(Outcome(made), version, store, workspace or Workspace.find())
 
 
+@system_errors()
 def generate_all(
     classes: Classes | None,
     *,
@@ -179,7 +181,8 @@ def _saved(outcome: Outcome, version: str | None, store: DescriptionStore, works
         return replace(outcome, descriptions=store.save(draft, version, outcome.responses))
     except OSError as error:
         kept = "\nThe answers are stored; run the same command again" if outcome.responses else ""
-        raise WorkError(f"{system_words(error)}{kept}") from error
+        kind = FileError if isinstance(error, FileError) else WorkError
+        raise kind(f"{system_words(error)}{kept}") from error
 
 
 def _so_far(plans: Sequence[Plan], saved: Sequence[Outcome]) -> str:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import InputError, did_you_mean
+from .errors import InputError, did_you_mean, system_errors
 
 if TYPE_CHECKING:
     from .defaults import Defaults
@@ -23,6 +23,7 @@ class Workspace:
     root: Path = field(default_factory=Path.cwd)
 
     @classmethod
+    @system_errors()
     def find(cls, given: Path | None = None) -> Workspace:
         """The folder given, else `DFER_PROMPTS_WORKSPACE`, else the current folder.
 
@@ -59,6 +60,7 @@ class Workspace:
         return self.root / "runs"
 
     @cached_property
+    @system_errors()
     def defaults(self) -> Defaults:
         """What `dfer.yaml` sets; the command line and the environment win over it.
 
@@ -74,6 +76,7 @@ class Workspace:
         named = self.defaults.face_model
         return self.root / Path(named).expanduser() if named else None
 
+    @system_errors()
     def dataset(self, name_or_path: str) -> Path:
         """The packed-clips folder that a name in `dfer.yaml` or a path means. Raises InputError."""
         named = self.defaults.datasets

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 
 from dfer_model.data.images import decode_pixels
 from dfer_model.training.training import train_run
-from dfer_prompts import InputError, Workspace, predict
+from dfer_prompts import InputError, Interrupted, Workspace, explain, predict, train
 from dfer_prompts.studies import showing
 from dfer_prompts.studies.finished import comparisons, finished, finished_run_named, finished_runs
 from dfer_prompts.studies.showing import Audiences
@@ -59,6 +62,43 @@ def test_a_shown_video_is_what_predict_says_and_a_face_for_each_window(
         assert shown.timeline
         assert "two" in shown.timeline
         assert shown.problem is None
+
+
+def test_a_shown_video_is_explained_without_being_watched_again(tmp_path: Path, video: Path) -> None:
+    workspace, clips = Workspace(tmp_path), tiny.pack(tmp_path / "packed")
+    small = ["frames=4", "contexts=2", "batch_size=4", "workers=0"]
+    clip = {"clip": tiny.register(), "weights": "random", "epochs": 1, "overrides": small}
+    run = train("v1@2", dataset=clips, workspace=workspace, device="cpu", **clip)
+    upload = shutil.copy(video, tmp_path / "upload.mkv")
+    how = {"faces": "none", "window": 1.0, "stride": 0.5}
+    wanted = explain(run, upload, workspace=workspace, device="cpu", **how)
+    audiences = Audiences(workspace, "cpu")
+    shown = audiences.show(run.id, upload, **how)
+    upload.unlink()
+    found = audiences.explain(shown, tmp_path / "why.svg")
+    assert found is not None
+    assert found.prediction == wanted.prediction
+    assert found.explanation.as_dict() == wanted.explanation.as_dict()
+    assert found.notes[0] == "of 7 windows this is the surest answer"
+    assert (tmp_path / "why.svg").stat().st_size > 1000
+    assert audiences.explain(audiences.show(run.id, video, faces="haar")) is None
+
+
+def test_work_on_a_video_ends_where_its_progress_raises(workspace: Workspace, video: Path) -> None:
+    told: list[int] = []
+
+    @contextmanager
+    def stop(_stage: str) -> Iterator[Callable[..., None]]:
+        def report(done: int, _total: int, _note: str = "") -> None:
+            told.append(done)
+            if done == 3:
+                raise Interrupted("stopped")
+
+        yield report
+
+    with pytest.raises(Interrupted, match="stopped"):
+        Audiences(workspace, "cpu").show(finished_runs(workspace)[0].id, video, faces="none", progress=stop)
+    assert told == [1, 2, 3]
 
 
 def test_no_more_models_are_kept_than_there_is_room_for(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..defaults import Price
-from ..errors import DferError
+from ..errors import DferError, system_errors
 from ..templates import Template
 from ..workspace import Workspace
 from .budget import Estimate
@@ -42,6 +42,7 @@ class DryRun:
         return self.requests - (self.answered or 0)
 
 
+@system_errors()
 def dry_run(
     classes: Classes | None,
     *,

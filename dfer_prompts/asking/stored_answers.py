@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, system_errors
 from .answers import Answer, content_of, usage_of
 from .generation import read_record
 from .responses import ResponseStore
@@ -34,6 +34,7 @@ class StoredAnswer:
     completion_tokens: int | None
 
 
+@system_errors()
 def stored_answers(
     store: ResponseStore, *, model: str | None = None, containing: str | None = None
 ) -> tuple[list[StoredAnswer], list[str]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ..classes import ClassSet, match_class_name
 from ..description_set import DescriptionSet
+from ..errors import InputError
 from .findings import Finding, Subject
 from .grammar import GRAMMAR
 from .sets import SETS
@@ -24,7 +25,10 @@ def check(
 
     `contexts` is the number of learnable vectors that share CLIP's 77 positions with a description. With
     `class_set`, its classes are those checked, and each must be there; by default all of the set's own.
+    Raises InputError for a negative number of contexts.
     """
+    if contexts < 0:
+        raise InputError(f"{contexts} contexts\nGive 0 or more")
     named = descriptions.class_names if class_set is None else class_set.names
     found = [match_class_name(name, descriptions.class_names) for name in named]
     subject = Subject(

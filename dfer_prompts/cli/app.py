@@ -41,7 +41,7 @@ from . import (
     run,
     serve,
 )
-from .output import clean, message
+from .output import clean, keep_writable, message
 from .stopping import ending_on_sigterm
 
 app = typer.Typer(
@@ -137,6 +137,8 @@ def main() -> None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
     if launched().rank:  # of several processes the first speaks for all
         sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        keep_writable(stream)
     with ending_on_sigterm():
         _run()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
@@ -61,6 +62,15 @@ def clean(text: object) -> str:
         for char in _UNSEEN.sub("", str(text))
         if char.isprintable() or char.isspace()
     )
+
+
+def keep_writable(stream: object) -> None:
+    """Have a stream write what its encoding lacks as \\uXXXX; a console in cp1252 would end the command.
+
+    What a person chose by PYTHONIOENCODING, such as cp1252:replace, stays.
+    """
+    if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _text(text: object) -> Text:

@@ -74,6 +74,23 @@ def _warn(address: Address, *, guarded: bool) -> None:
     message(f"Safer: stay on 127.0.0.1, and from the other computer: ssh -L {port}:127.0.0.1:{port} COMPUTER")
 
 
+def _read(accounts: Path) -> str:
+    try:
+        return accounts.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"--auth {accounts} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"--auth {accounts} is not text in UTF-8\nSave it as UTF-8") from error
+
+
+def _warn_of_readers(accounts: Path) -> None:
+    if os.name != "nt" and accounts.stat().st_mode & 0o077:
+        message(
+            f"Warning: other users of this computer may read or change {accounts}, which has passwords\n"
+            f"Keep it to yourself: chmod 600 {accounts}"
+        )
+
+
 def _accounts(given: Path | None) -> dict[str, str] | None:
     """Names and passwords, from a file or the environment; never from the command line, which others see."""
     if given is None:
@@ -81,7 +98,7 @@ def _accounts(given: Path | None) -> dict[str, str] | None:
         if not text:
             return None
     elif given.is_file():
-        text, where = given.read_text(encoding="utf-8-sig"), f"--auth {given}"
+        text, where = _read(given), f"--auth {given}"
     else:
         raise InputError(
             "--auth is a file, and there is none of this name\n"
@@ -96,6 +113,8 @@ def _accounts(given: Path | None) -> dict[str, str] | None:
             found[name.strip()] = password
     if not found:
         raise InputError(f"{where} names nobody\nWrite NAME:PASSWORD into it")
+    if given is not None:
+        _warn_of_readers(given)
     return found
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, system_errors
 from ..files import write_atomically
 from ..workspace import Workspace
 from .clips import open_dataset
@@ -62,6 +62,7 @@ class CalibratedRun:
         }
 
 
+@system_errors()
 def calibrate(
     run: Run | Path | str,
     dataset: PackedClips | Path | str | None = None,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ..description_set import DescriptionSet
-from ..errors import InputError, Interrupted
+from ..errors import InputError, Interrupted, system_errors
 from ..files import write_atomically
 from ..seen import require_unseen
 from ..sources.controls import control_set
@@ -37,6 +37,7 @@ USUAL_CONTROLS = ("class-name", "swapped", "scrambled")
 SCREENING = Asked(("zero-shot", "screened"), (), None)
 
 
+@system_errors()
 def compare(
     *sets: DescriptionSet | Run | Path | str,
     dataset: PackedClips | Path | str | None = None,

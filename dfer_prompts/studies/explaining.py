@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ..description_set import DescriptionSet
-from ..errors import InputError
+from ..errors import InputError, system_errors
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
 from .judging import finished_run, own_clips
@@ -53,6 +53,7 @@ class ExplainedVideo:
         }
 
 
+@system_errors()
 def explain(
     run: Run | Path | str,
     video: Path | str,
@@ -77,9 +78,6 @@ def explain(
     face, for what is no finished run, for descriptors that are not here, and for a text tower that cannot be
     had.
     """
-    from dfer_model.faces.predicting import as_frames
-    from dfer_model.inference.explanation import Explainer
-    from dfer_model.report.explained import explanation_figure
     from dfer_model.report.figures import check_picture
 
     if plot is not None:
@@ -87,20 +85,55 @@ def explain(
     place = workspace or Workspace.find()
     found = finished_run(run, place)
     described = _described(found, descriptions, place)
-    listed = dict(zip(found.class_names, descriptor_texts(described, found.class_names), strict=True))
     listening = audience(found, workspace=place, device=device, **how)
-    explainer = Explainer(
-        found, listed, _clips(found), weights=weights, model=listening.judge.model, device=device
-    )
+    explainer = _explainer(found, described, listening, weights, device)
     chosen = _window(listening, Path(video), at, progress)
-    frames = as_frames(chosen.crops)
+    told = [each for each in (listening.note, listening.warning) if each]
+    chosen = replace(chosen, notes=(*told, *chosen.notes))
+    return _explained(described, explainer, chosen, plot)
+
+
+def explain_window(
+    listening: Audience,
+    chosen: ChosenWindow,
+    *,
+    plot: Path | None = None,
+    workspace: Workspace | None = None,
+    device: str = "auto",
+) -> ExplainedVideo:
+    """As `explain`, for a window of a video that was watched already by the model of a run.
+
+    Raises InputError for descriptors that are not here, and for a text tower that cannot be had.
+    """
+    place = workspace or Workspace.find()
+    found = finished_run(listening.run, place)
+    described = _described(found, None, place)
+    return _explained(described, _explainer(found, described, listening, None, device), chosen, plot)
+
+
+def _explainer(
+    run: Run, described: DescriptionSet, listening: Audience, weights: str | None, device: str
+) -> Explainer:
+    from dfer_model.inference.explanation import Explainer
+
+    listed = dict(zip(run.class_names, descriptor_texts(described, run.class_names), strict=True))
+    return Explainer(run, listed, _clips(run), weights=weights, model=listening.judge.model, device=device)
+
+
+def _explained(
+    described: DescriptionSet, explainer: Explainer, chosen: ChosenWindow, plot: Path | None
+) -> ExplainedVideo:
+    from dfer_model.faces.predicting import as_frames
+    from dfer_model.report.explained import explanation_figure
+
+    run, frames = explainer.run, as_frames(chosen.crops)
     explained = explainer(frames, chosen.prediction.seconds)
     if plot is not None:
-        title = f"{called(chosen.prediction)} ({found.id}, descriptors of {described.name})"
+        title = f"{called(chosen.prediction)} ({run.id}, descriptors of {described.name})"
         explanation_figure(plot, explained, [frames[each] for each in explained.order], title)
-    told = [each for each in (listening.note, listening.warning) if each]
-    notes = (*told, *chosen.notes, *_notes(found, explainer))
-    return ExplainedVideo(found.id, Path(video), described.name, chosen.prediction, explained, notes)
+    notes = (*chosen.notes, *_notes(run, explainer))
+    video = chosen.prediction.video
+    return ExplainedVideo(run.id, video, described.name, chosen.prediction, explained, notes)
 
 
 def called(prediction: Prediction) -> str:
@@ -113,7 +146,7 @@ def _span(prediction: Prediction) -> str:
     return f"{prediction.start or 0:.1f} to {prediction.end or 0:.1f} s"
 
 
-class _Choice:
+class WindowChoice:
     """Keeps the window to explain, and its crops, while all are watched: one at a second, else the surest."""
 
     def __init__(self, at: float | None) -> None:
@@ -135,7 +168,7 @@ class _Choice:
 
 
 @dataclass(frozen=True)
-class _Window:
+class ChosenWindow:
     """A window to explain: what is said of it, its crops, and notes on the choice and the video."""
 
     prediction: Prediction
@@ -143,9 +176,9 @@ class _Window:
     notes: tuple[str, ...]
 
 
-def _window(listening: Audience, video: Path, at: float | None, progress: Progress) -> _Window:
+def _window(listening: Audience, video: Path, at: float | None, progress: Progress) -> ChosenWindow:
     """The window of a video to explain. Raises InputError where there is none."""
-    choice = _Choice(at)
+    choice = WindowChoice(at)
     (watched,) = watch_each(listening, [video], keep=choice, progress=progress)
     if isinstance(watched, Refused):
         raise InputError(watched.reason)
@@ -162,7 +195,7 @@ def _window(listening: Audience, video: Path, at: float | None, progress: Progre
         notes.append(f"{watched.problem.splitlines()[0]}; what is before that is explained")
     if at is None and len(said) > 1:
         notes.append(f"of {len(said)} windows this is the surest answer; choose another one by --at SECONDS")
-    return _Window(*choice.kept, tuple(notes))
+    return ChosenWindow(*choice.kept, tuple(notes))
 
 
 def _described(run: Run, given: DescriptionSet | str | None, workspace: Workspace) -> DescriptionSet:

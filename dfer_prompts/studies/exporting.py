@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from ..errors import InputError, unknown
+from ..errors import InputError, system_errors, unknown
 from ..workspace import Workspace
 from .judging import finished_run
 
@@ -30,6 +30,7 @@ class Exported:
     difference: float | None
 
 
+@system_errors()
 def export_model(
     run: Run | Path | str,
     format: Format = "onnx",  # noqa: A002 - the word of the command line

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..classes import load_class_set
+from ..errors import system_errors
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
 from .texts import class_texts
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from dfer_model.runs import Run
 
 
+@system_errors()
 def import_checkpoint(
     file: Path | str,
     classes: str,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import InputError, system_errors
 from ..workspace import Workspace
 from .clips import check_named_url, is_url, open_dataset, open_packed
 from .progress import Progress, silence
@@ -58,6 +58,7 @@ class Evaluated:
         }
 
 
+@system_errors()
 def evaluate(
     run: Run | Path | str,
     dataset: PackedClips | Path | str | None = None,

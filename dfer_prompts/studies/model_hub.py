@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..asking.redaction import redact_environment
-from ..errors import InputError
+from ..errors import InputError, system_errors
 from ..versions.hub import HubFile, Pushed, check_repo
 from ..versions.hub_errors import asking
 from ..workspace import Workspace
@@ -39,6 +39,7 @@ def model_files(run: Run | Path | str, repo: str, *, workspace: Workspace | None
         return _listed(_written(finished_run(run, workspace or Workspace.find()), repo, Path(temporary)))
 
 
+@system_errors()
 def push_model(
     run: Run | Path | str, repo: str, *, private: bool = False, workspace: Workspace | None = None
 ) -> Pushed:
@@ -72,6 +73,7 @@ def push_model(
         return Pushed(repo, url, revision, _listed(paths))
 
 
+@system_errors()
 def from_pretrained(
     source: Path | str, *, device: str = "auto", workspace: Workspace | None = None
 ) -> PretrainedModel:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from ..clip_tokens import count_tokens, room
 from ..description_set import DescriptionSet
-from ..errors import InputError
+from ..errors import InputError, system_errors
 from ..seen import require_unseen
 from ..sources.controls import CONTROLS, control_set
 from ..workspace import Workspace
@@ -77,6 +77,7 @@ class Scores:
         return {**told, "zero_shot": {"note": READING, "rows": self.zero_shot}}
 
 
+@system_errors()
 def score(
     *sets: DescriptionSet | str,
     dataset: PackedClips | Path | str | None = None,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ..description_set import DescriptionSet, Seen, join
+from ..errors import system_errors
 from ..seen import chosen_set
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
@@ -61,6 +62,7 @@ class Searched:
         }
 
 
+@system_errors()
 def search(
     of: DescriptionSet | str,
     *,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..workspace import Workspace
+from .explaining import ChosenWindow, ExplainedVideo, WindowChoice, explain_window
 from .finished import finished_run_named
 from .progress import Progress, silence
 from .watching import Audience, Refused, audience, how_to_watch, watch_each
@@ -37,7 +38,8 @@ class Moment:
 class ShownVideo:
     """What a run says of a video. `timeline` is an SVG, None where no face was found.
 
-    `moments` are at most 24, evenly over what was said.
+    `moments` are at most 24, evenly over what was said; `surest` is the window that `Audiences.explain` is
+    about, None where no face was found.
     """
 
     run: str
@@ -47,6 +49,7 @@ class ShownVideo:
     timeline: str | None
     notes: tuple[str, ...]
     problem: str | None
+    surest: ChosenWindow | None = None
 
     @property
     def means(self) -> list[tuple[str, float]]:
@@ -84,13 +87,19 @@ class Audiences:
 
         kept = self._audience(run)
         watching, note = how_to_watch(self._workspace, faces=faces, track=track, window=window, stride=stride)
-        middles = _Middles()
+        middles, surest = _Middles(), WindowChoice(None)
+
+        def keep(footage: Footage, prediction: Prediction, crops: Sequence[Pixels]) -> None:
+            middles(footage, prediction, crops)
+            surest(footage, prediction, crops)
+
         (answer,) = watch_each(
             replace(kept, watching=watching),
             [video],
             names={video: Path(name)} if name else None,
-            keep=middles,
+            keep=keep,
             progress=progress,
+            long_frames=0,
         )
         if isinstance(answer, Refused):
             raise InputError(answer.reason)
@@ -103,7 +112,18 @@ class Audiences:
             _timeline(answer.predictions, kept.judge.class_names),
             notes,
             answer.problem,
+            ChosenWindow(*surest.kept, _surest_of(len(answer.predictions))) if surest.kept else None,
         )
+
+    def explain(self, shown: ShownVideo, plot: Path | None = None) -> ExplainedVideo | None:
+        """What speaks for the surest answer in a video that was shown, without watching it again.
+
+        None where no face was found. `plot` is a .png or .svg to draw. Raises InputError as `explain` does.
+        """
+        if shown.surest is None:
+            return None
+        kept = self._audience(shown.run)
+        return explain_window(kept, shown.surest, plot=plot, workspace=self._workspace, device=self._device)
 
     def _audience(self, run: str) -> Audience:
         """The run's model, from before or loaded now; an id alone names a run, never a path."""
@@ -145,6 +165,10 @@ def _spread(predictions: Sequence[Prediction]) -> list[Prediction]:
     count = min(len(predictions), MOST_MOMENTS)
     last = max(count - 1, 1)
     return [predictions[round(place * (len(predictions) - 1) / last)] for place in range(count)]
+
+
+def _surest_of(windows: int) -> tuple[str, ...]:
+    return (f"of {windows} windows this is the surest answer",) if windows > 1 else ()
 
 
 def _calibrated(kept: Audience) -> list[str]:

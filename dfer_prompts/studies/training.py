@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from ..classes import load_class_set
 from ..description_set import DescriptionSet
-from ..errors import InputError
+from ..errors import InputError, system_errors
 from ..seen import seen_note
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dfer_model.runs import ClassTexts, Run
 
 
+@system_errors()
 def train(
     descriptions: DescriptionSet | str | None = None,
     *,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from ..errors import InputError
+from ..errors import InputError, system_errors
 from ..workspace import Workspace
 from .judging import finished_run
 from .progress import Progress, silence
@@ -139,10 +139,12 @@ def watch_each(
     names: dict[Path, Path] | None = None,
     keep: Callable[..., None] | None = None,
     progress: Progress = silence,
+    long_frames: int = LONG_FRAMES,
 ) -> Iterator[Watched | Refused]:
     """What it says of each video; one that cannot be read does not stop the others.
 
-    `names` are what to call files by; `keep` is shown every window's answer and the crops that it is about.
+    `names` are what to call files by; `keep` is shown every window's answer and the crops that it is about;
+    `progress` is told of videos of `long_frames` frames and more.
     """
     from dfer_model.faces.footage import open_footage
     from dfer_model.faces.predicting import keep_nothing
@@ -153,7 +155,7 @@ def watch_each(
             if video.is_dir() and audience.frames_are != "given":
                 raise InputError(f"{video} is a folder, not a video")
             footage = open_footage(video, name)
-            shown = progress if footage.expected >= LONG_FRAMES else silence
+            shown = progress if footage.expected >= long_frames else silence
             with shown(str(name)) as report:
                 watched = audience.judge.watch(
                     footage, audience.watching, keep=keep or keep_nothing, report=report
@@ -191,6 +193,7 @@ def left_out_notes(places: Sequence[Path], frames_are: str = "faces") -> list[st
     return [note for folder in folders if (note := left_out(folder)) is not None]
 
 
+@system_errors()
 def predict(
     run: Run | PretrainedModel | Path | str,
     videos: Sequence[Path | str],

@@ -17,7 +17,7 @@ from jinja2 import TemplateError, TemplateSyntaxError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..classes import ClassSet, ExpressionClass
-from ..errors import InputError, unknown
+from ..errors import InputError, system_errors, unknown
 from ..resources import SHIPPED_TEMPLATES, shipped
 from ..sampling import ResponseFormat, Sampling
 from ..validation import first_problem
@@ -118,6 +118,7 @@ def template_names(workspace: Workspace) -> list[str]:
     return sorted({*SHIPPED_TEMPLATES, *(path.stem for path in own if NAME.fullmatch(path.stem))})
 
 
+@system_errors()
 def load_template(name: str, workspace: Workspace) -> Template:
     """The template called `name`, from the workspace's `prompts/` or else the shipped ones.
 

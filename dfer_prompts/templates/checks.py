@@ -10,6 +10,7 @@ from typing import Literal
 from jinja2 import meta, nodes
 
 from ..classes import ClassSet
+from ..errors import system_errors
 from ..workspace import Workspace
 from . import VARIABLES, Template, TemplateFault, load_template
 from .sandbox import Sandbox
@@ -36,6 +37,7 @@ class TemplateFinding:
     class_names: tuple[str, ...] = ()  # those it concerns; none: all
 
 
+@system_errors()
 def check_template(name: str, workspace: Workspace, class_set: ClassSet) -> list[TemplateFinding]:
     """All findings on a template, errors first. Raises InputError where there is no template of the name."""
     try:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..asking.redaction import redact_environment
 from ..classes import class_set_of
 from ..description_set import DescriptionSet, Manifest
-from ..errors import InputError
+from ..errors import InputError, system_errors
 from ..json_files import parse_json
 from ..workspace import Workspace
 from .hub_errors import asking
@@ -59,6 +59,7 @@ def hub_files(name: str, workspace: Workspace | None = None) -> list[HubFile]:
     return _listed(contents)
 
 
+@system_errors()
 def push(name: str, repo: str, workspace: Workspace | None = None, *, private: bool = False) -> Pushed:
     """Send a version's files to the dataset `repo` ("user/name") in one commit, and make it if need be.
 
@@ -92,6 +93,7 @@ def push(name: str, repo: str, workspace: Workspace | None = None, *, private: b
     return Pushed(repo, url, revision, _listed(contents))
 
 
+@system_errors()
 def pull(source: str, version: str | None = None, workspace: Workspace | None = None) -> DescriptionSet:
     """Bring the version in the dataset `source`, "user/name" or "user/name@revision", into the workspace.
 

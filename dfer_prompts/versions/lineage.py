@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..description_set import Manifest
-from ..errors import InputError
+from ..errors import InputError, system_errors
 from .store import DescriptionStore
 from .version_files import read_manifest
 
@@ -52,6 +52,7 @@ class Entry:
         return asdict(self)
 
 
+@system_errors()
 def log(store: DescriptionStore, ref: str | None = None) -> list[Entry]:
     """The version `ref`, or the one it is a view of, and all it came from, each once and before its parents.
 

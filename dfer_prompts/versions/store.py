@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..description_set import DescriptionSet, Manifest
-from ..errors import InputError, unknown
+from ..errors import InputError, system_errors, unknown
 from ..files import sweep, temporary_beside
 from ..resources import SHIPPED_VERSIONS, shipped
 from ..workspace import Workspace
@@ -29,10 +29,12 @@ class DescriptionStore:
     def __init__(self, workspace: Workspace) -> None:
         self._folder = workspace.descriptions
 
+    @system_errors()
     def list(self) -> list[str]:
         """The names of all versions in natural order: v2 before v10."""
         return sorted(self._found(), key=_natural)
 
+    @system_errors()
     def load(self, ref: str) -> DescriptionSet:
         """The version, or the view of one: "v2", or "v2@4" for the top 4 of each class.
 
@@ -46,6 +48,7 @@ class DescriptionStore:
         whole = read_version(self.path(name), name)
         return whole.top(int(k)) if at else whole
 
+    @system_errors()
     def path(self, name: str) -> Path:
         """The folder of a version; the workspace wins. Raises InputError when there is none."""
         homes = [self._folder, shipped("descriptions")] if name in SHIPPED_VERSIONS else [self._folder]
@@ -60,6 +63,7 @@ class DescriptionStore:
         ours = [path for path in _versions(shipped("descriptions")) if path.name in SHIPPED_VERSIONS]
         return {path.name: path for path in ours} | own
 
+    @system_errors()
     def next_name(self) -> str:
         """The name after the last of v1, v2, ...; a folder that has such a name but is no version counts."""
         own = [path.name for path in self._folder.iterdir()] if self._folder.is_dir() else []
@@ -67,6 +71,7 @@ class DescriptionStore:
         numbers = [int(match[1]) for name in taken if (match := re.fullmatch(r"[vV](\d{1,9})", name))]
         return f"v{max(numbers, default=0) + 1}"
 
+    @system_errors()
     def check_name(self, name: str) -> None:
         """Whether a new version may have this name. Raises InputError when it is taken or cannot be one."""
         if not _NAME.fullmatch(name) or name.endswith("."):
@@ -84,13 +89,15 @@ class DescriptionStore:
         if os.path.lexists(self._folder / name):  # also a link that leads nowhere
             raise _taken(name)
 
+    @system_errors()
     def save(
         self, draft: DescriptionSet, name: str | None = None, responses: Sequence[Mapping[str, Any]] = ()
     ) -> DescriptionSet:
         """Write the draft as a new version, named `name` or the next number, and return it.
 
         `responses` is what the source answered, verbatim, a row each. Raises InputError when the name is
-        taken or cannot be one; OSError when the disk refuses, and then nothing is left behind.
+        taken or cannot be one, or the folder may not be written, WorkError when the disk fails; nothing is
+        left behind then.
         """
         if name is not None:
             self.check_name(name)
@@ -101,6 +108,7 @@ class DescriptionStore:
             chosen = self.next_name()
         return replace(draft, name=chosen, manifest=manifest)
 
+    @system_errors()
     def verify(self, name: str) -> Sequence[str]:
         """Sentences about the files that changed, are missing or do not belong; none when all is as written.
 
@@ -155,6 +163,7 @@ class DescriptionStore:
         return manifest
 
 
+@system_errors()
 def load(ref: str, workspace: Workspace | None = None) -> DescriptionSet:
     """The description set `ref` ("v1", "v2@4") of the workspace, by default the current one, or as shipped.
 

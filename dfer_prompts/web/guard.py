@@ -6,29 +6,28 @@ links to files); what is not listed here is not there. The browser is told to lo
 
 from __future__ import annotations
 
-import json
+import asyncio
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Collection
+from contextlib import suppress
+from math import ceil
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+from .bodies import Application, Body, Message, Receive, Refusal, Scope, Send, read_form, read_json
+from .logins import DELAY_S, Logins
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-FILE, UPLOAD = "/gradio_api/file=", "/gradio_api/upload"
+FILE, UPLOAD, LOGIN = "/gradio_api/file=", "/gradio_api/upload", "/login"
 MOST_WORDS = 4 * 2**20  # bytes of a request that is no upload
 AROUND_FILE = 2**16  # bytes of a form beside the file that it sends
+MOST_UPLOADS = 5  # of the largest size, together on the disk at a time
 _READ = re.compile(
     r"/|/config|/theme\.css|/favicon\.ico|/manifest\.json|/logout|/(assets|static)/.*"
     rf"|/gradio_api/(heartbeat/\w+|queue/data|upload_progress)|{FILE}.*"
 )
-_WRITTEN = re.compile(rf"/login|/gradio_api/(queue/join|cancel|reset)|{UPLOAD}")
+_WRITTEN = re.compile(rf"{LOGIN}|/gradio_api/(queue/join|cancel|reset)|{UPLOAD}")
 _HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -47,25 +46,25 @@ _POLICY = (
 )
 
 
-class Refusal(Exception):
-    """A request that goes no further: its HTTP status and a sentence."""
-
-    def __init__(self, status: int, says: str) -> None:
-        super().__init__(says)
-        self.status = status
+# Gradio puts the names and arguments of all functions into the page, also before a password was given.
+_LOGIN_PAGE = re.compile(rb'[{,]\s*"auth_required":\s*true')
+_ENDPOINTS = re.compile(rb"(window\.gradio_api_info\s*=\s*).*?(;?</script>)", re.DOTALL)
 
 
 class Guard:
     """An ASGI application around Gradio's.
 
     `hosts` are the names by which a browser may call the server, None for any; `files` is the one folder
-    whose files it may read; `most_bytes` bounds an upload. A page of another site can neither ask nor read.
+    whose files it may read; `most_bytes` bounds an upload, and `MOST_UPLOADS` times as much all uploads that
+    are on the disk. A page of another site can neither ask nor read.
     """
 
     def __init__(
         self, app: Application, *, hosts: Collection[str] | None, files: Path, most_bytes: int
     ) -> None:
         self._app, self._hosts, self._files, self._most = app, hosts, files.resolve(), most_bytes
+        self._coming = 0  # bytes of the uploads that are being received
+        self._logins = Logins()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what is refused, and pass on the rest."""
@@ -75,23 +74,67 @@ class Guard:
         if scope["type"] != "http":  # the page opens no other connection
             await send({"type": "websocket.close"})
             return
+        body, outgoing = Body(receive), _Outgoing(send, scope["path"] == "/")
         try:
             headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
             self._check(scope, headers)
-            if scope["method"] == "POST" and scope["path"] != UPLOAD:
-                receive = await _read(receive)
+            await self._pass_on(scope, body, outgoing)
         except Refusal as refusal:
             await _answer(send, refusal)
-            return
-        if scope["path"] == "/":  # plain, for it is changed on its way out
-            scope["headers"] = [each for each in scope["headers"] if each[0] != b"accept-encoding"]
-        await self._app(scope, receive, _Outgoing(send, scope["path"] == "/"))
+        except Exception:
+            if not body.broke_off:  # what the application makes of a client that left is no fault
+                raise
+            if not outgoing.has_begun:
+                await _answer(send, Refusal(408, "the request did not arrive"))
+
+    async def _pass_on(self, scope: Scope, body: Body, outgoing: _Outgoing) -> None:
+        path, method = scope["path"], scope["method"]
+        if method != "POST":
+            if path == "/":  # plain, for it is changed on its way out
+                scope["headers"] = [each for each in scope["headers"] if each[0] != b"accept-encoding"]
+            await self._app(scope, body.receive, outgoing)
+        elif path == UPLOAD:
+            await self._upload(scope, body, outgoing)
+        elif path == LOGIN:
+            await self._login(scope, await read_form(body), outgoing)
+        else:
+            await self._app(scope, await read_json(scope, body), outgoing)
+
+    async def _upload(self, scope: Scope, body: Body, send: _Outgoing) -> None:
+        size = int(dict(scope["headers"])[b"content-length"])
+        self._coming += size
+        try:
+            if await asyncio.to_thread(_size, self._files) + self._coming > MOST_UPLOADS * self._most:
+                raise Refusal(507, "too many uploads wait for an answer: try again later")
+            await self._app(scope, body.receive, send)
+        finally:
+            self._coming -= size
+
+    async def _login(self, scope: Scope, receive: Receive, send: _Outgoing) -> None:
+        """Let a password be tried, unless too many were wrong; a wrong one is answered late, and logged."""
+        address = (scope.get("client") or ("unknown",))[0]
+        wait = self._logins.wait_s(address)
+        if wait:
+            raise Refusal(429, f"too many wrong passwords: wait {wait:.0f} s", retry_after_s=wait)
+        attempt = self._logins.begin(address)
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                if message["status"] == 400:  # as Gradio answers a wrong one
+                    self._logins.log_wrong(address)
+                    await asyncio.sleep(DELAY_S)
+                else:
+                    self._logins.right(attempt)
+            await send(message)
+
+        await self._app(scope, receive, answer)
 
     def _check(self, scope: Scope, headers: dict[str, str]) -> None:
         """Raises Refusal."""
         path, method = scope["path"], scope["method"]
         host = headers.get("host", "")
-        if self._hosts is not None and urlsplit(f"//{host}").hostname not in self._hosts:
+        name = _host_name(f"//{host}")
+        if self._hosts is not None and name not in self._hosts:
             raise Refusal(421, f"this server is not {host}")
         if not _is_own(headers, host, is_visit=method == "GET" and path == "/"):
             raise Refusal(403, "this was asked by a page of another site")
@@ -105,7 +148,7 @@ class Guard:
 
     def _check_size(self, path: str, headers: dict[str, str]) -> None:
         size = headers.get("content-length", "")
-        if not size.isdecimal():
+        if not (size.isascii() and size.isdecimal() and len(size) <= 18):
             raise Refusal(411, "say how long it is")
         if int(size) > (self._most + AROUND_FILE if path == UPLOAD else MOST_WORDS):
             raise Refusal(413, "it is larger than this server takes")
@@ -118,53 +161,32 @@ class Guard:
         return Path(path).is_absolute() and found.is_relative_to(self._files) and found.is_file()
 
 
+def _host_name(url: str) -> str | None:
+    """The host that an address names. Raises Refusal for what is no address, such as "//["."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        raise Refusal(400, "the Host or Origin header is no address") from None
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files in a folder; one that is removed meanwhile counts nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            total += path.lstat().st_size
+    return total
+
+
 def _is_own(headers: dict[str, str], host: str, *, is_visit: bool) -> bool:
     """Whether the request comes from this page, from no page, or is a person's who follows a link to it."""
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != host:
-        return False
+    if origin is not None:
+        _host_name(origin)
+        if urlsplit(origin).netloc != host:
+            return False
     is_visit = is_visit and headers.get("sec-fetch-mode", "navigate") == "navigate"
     return is_visit or headers.get("sec-fetch-site", "none") in ("same-origin", "none")
-
-
-async def _read(receive: Receive) -> Receive:
-    """The body read, and a `receive` that gives it again.
-
-    Raises Refusal where it is no JSON or form, or where it names an address for Gradio to fetch.
-    """
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    if body.lstrip()[:1] in (b"{", b"["):
-        try:
-            told = json.loads(body)
-        except (ValueError, RecursionError):
-            raise Refusal(400, "this is no JSON") from None
-        if _names_an_address(told):
-            raise Refusal(403, "this server fetches nothing from elsewhere")
-    whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def again() -> Message:
-        return whole.pop() if whole else await receive()
-
-    return again
-
-
-def _names_an_address(told: Any) -> bool:
-    """Whether there is a file in it that lies on another server."""
-    waiting = [told]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, dict):
-            path = each.get("path")
-            if isinstance(path, str) and re.match(r"\s*[a-z][a-z0-9+.-]+:", path, re.IGNORECASE):
-                return True
-            waiting += each.values()
-        elif isinstance(each, list):
-            waiting += each
-    return False
 
 
 class _Outgoing:
@@ -175,6 +197,11 @@ class _Outgoing:
         self._nonce = secrets.token_urlsafe(16)
         self._start: Message = {}
         self._body = b""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the application has begun to answer."""
+        return bool(self._start)
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -192,7 +219,8 @@ class _Outgoing:
             await self._send(message)
 
     async def _send_page(self) -> None:
-        body = self._body.replace(b"<script", f'<script nonce="{self._nonce}"'.encode())
+        page = _ENDPOINTS.sub(rb"\1{}\2", self._body) if _LOGIN_PAGE.search(self._body) else self._body
+        body = page.replace(b"<script", f'<script nonce="{self._nonce}"'.encode())
         headers = [each for each in self._start["headers"] if each[0].lower() != b"content-length"]
         length = (b"content-length", str(len(body)).encode())
         await self._send({**self._start, "headers": [*headers, length]})
@@ -202,5 +230,7 @@ class _Outgoing:
 async def _answer(send: Send, refusal: Refusal) -> None:
     body = f"{refusal}\n".encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    if refusal.retry_after_s:
+        headers.append((b"retry-after", str(ceil(refusal.retry_after_s)).encode()))
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from gradio.context import LocalContext
 
-from ..errors import InputError
-from ..studies.explaining import ExplainedVideo, called, explain
+from ..errors import InputError, Interrupted
+from ..studies.explaining import ExplainedVideo, called
 from ..studies.finished import finished_runs
 from ..studies.problems import PROBLEMS
 from ..studies.showing import Audiences, ShownVideo
@@ -109,14 +110,27 @@ def answering(workspace: Workspace, files: Path) -> Callable[..., Iterator[tuple
             evidence = evidence and bool(shown.predictions)
             waiting = fragment("said", lines=["Looking for what speaks for it."]) if evidence else ""
             yield answer, waiting, gr.skip()
-            speaks = _evidence(run, path, shown.notes, workspace, watching, how) if evidence else ""
-            yield answer, speaks, None
+            yield answer, _evidence(audiences, shown) if evidence else "", None
+        except Interrupted:
+            return
         except PROBLEMS as error:
             yield problem(error), "", None
         finally:
-            path.unlink(missing_ok=True)
+            _delete(path, files)
 
     return answers
+
+
+def _delete(upload: Path, files: Path) -> None:
+    """Delete an upload and the folders of its own that it lies in."""
+    upload.unlink(missing_ok=True)
+    for folder in upload.parents:
+        if folder == files.resolve():
+            return
+        try:
+            folder.rmdir()
+        except OSError:  # something else is in it
+            return
 
 
 def _require_no_list(path: Path) -> None:
@@ -127,13 +141,25 @@ def _require_no_list(path: Path) -> None:
 
 
 def _reported(bar: gr.Progress) -> Progress:
-    """Progress of the work as Gradio draws it."""
+    """Progress of the work as Gradio draws it; ends the work by Interrupted once the browser has left."""
+
+    def report(done: int, total: int, note: str = "") -> None:
+        if _has_left():
+            raise Interrupted("The browser left before the answer")
+        bar((done, total), desc=note)
 
     @contextmanager
     def stage(_name: str) -> Iterator[Callable[..., None]]:
-        yield lambda done, total, note="": bar((done, total), desc=note)
+        yield report
 
     return stage
+
+
+def _has_left() -> bool:
+    """Whether the browser that asked for what this thread does has closed its connection."""
+    blocks, event = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
+    jobs = blocks._queue.active_jobs if isinstance(blocks, gr.Blocks) else []
+    return any(not job.alive for each in jobs for job in each or () if job._id == event)
 
 
 def answer_shown(of: ShownVideo) -> str:
@@ -169,17 +195,15 @@ def _over(of: ShownVideo) -> str:
     return f"on the mean of {windows} windows" + (f" of {tracks} faces" if tracks > 1 else "")
 
 
-def _evidence(
-    run: str, video: Path, said: Sequence[str], workspace: Workspace, progress: Progress, how: dict[str, Any]
-) -> str:
+def _evidence(audiences: Audiences, shown: ShownVideo) -> str:
     """What speaks for the answer; where there is no saying, why."""
     with tempfile.TemporaryDirectory(prefix="dfer-prompts-") as folder:
         plot = Path(folder) / "evidence.svg"
         try:
-            explained = explain(run, video, plot=plot, workspace=workspace, progress=progress, **how)
+            explained = audiences.explain(shown, plot)
         except PROBLEMS as error:
             return problem(error)
-        return evidence_shown(explained, plot, said)
+        return evidence_shown(explained, plot, shown.notes) if explained else ""
 
 
 def evidence_shown(of: ExplainedVideo, plot: Path, said: Sequence[str]) -> str:

@@ -302,6 +302,7 @@ def test_a_port_that_is_taken_is_a_sentence_with_one_that_is_free(
         (("--auth", "ada:sesame"), "--auth is a file, and there is none of this name"),
         (("--auth", "empty"), "--auth empty names nobody"),
         (("--auth", "wrong"), "--auth wrong, line 2 is not NAME:PASSWORD"),
+        (("--auth", "latin"), "--auth latin is not text in UTF-8"),
     ],
 )
 def test_what_cannot_be_is_said_in_two_lines(
@@ -309,6 +310,7 @@ def test_what_cannot_be_is_said_in_two_lines(
 ) -> None:
     Path("empty").write_text("\n")
     Path("wrong").write_text("ada:x\nsesame\n")
+    Path("latin").write_bytes(b"ada:sesam\xe9\n")
     said = serve(*options)
     assert said.startswith(f"Error: {says}")
     assert len(said.splitlines()) <= 2
@@ -327,6 +329,17 @@ def test_another_address_than_this_computer_is_warned_of(
     said = serve(*where)
     assert "Warning: 0.0.0.0 is open to other computers" in said
     assert "NO PASSWORD" not in said
+
+
+@pytest.mark.parametrize(("mode", "warns"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True)])
+def test_passwords_that_others_can_read_are_warned_of(
+    server: Server, serve: Callable[..., str], mode: int, warns: bool
+) -> None:
+    Path("accounts").write_text("ada:sesame\n")
+    Path("accounts").chmod(mode)
+    said = serve("--auth", "accounts", "--port", server.port)  # which is taken
+    assert ("Warning: other users of this computer may read or change accounts" in said) == warns
+    assert ("chmod 600 accounts" in said) == warns
 
 
 @pytest.mark.parametrize(

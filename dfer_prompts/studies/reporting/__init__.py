@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ...errors import InputError, unknown
+from ...errors import InputError, system_errors, unknown
 from ...files import write_atomically
 from ...workspace import Workspace
 from .blocks import Content
@@ -32,6 +32,7 @@ class Report:
         return {"path": str(self.path), "format": self.format, "of": str(self.of)}
 
 
+@system_errors()
 def report(
     of: Path | str | None = None,
     *,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...description_set import DescriptionSet
-from ...errors import InputError, Interrupted
+from ...errors import InputError, Interrupted, system_errors
 from ...versions.store import DescriptionStore
 from ...workspace import Workspace
 from ..choices import settings_for, training_notes
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Reproduced", "reproduce"]
 
 
+@system_errors()
 def reproduce(
     *tables: str,
     dataset: PackedClips | Path | str | None = None,

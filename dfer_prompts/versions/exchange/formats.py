@@ -9,11 +9,12 @@ from pathlib import Path
 
 from ...classes import ClassSet, canonical_class_name, class_set_of
 from ...description_set import DescriptionSet, Manifest
-from ...errors import InputError, unknown
+from ...errors import InputError, system_errors, unknown
 from ...files import write_atomically
 from . import mappings, sentences, tables
 from .content import LARGEST, Content, Members
 from .losses import losses
+from .marks import unmarked
 
 _PARQUET = b"PAR1"
 
@@ -75,15 +76,18 @@ def export(descriptions: DescriptionSet, format: str) -> Exported:  # noqa: A002
     return Exported(format, chosen.write(descriptions), losses(descriptions, chosen.lacks))
 
 
+@system_errors()
 def export_file(
     descriptions: DescriptionSet,
-    path: Path,
+    path: Path | str,
     format: str | None = None,  # noqa: A002
 ) -> Exported:
     """Write the set to a new file, in the format of the name's end unless one is given.
 
-    Raises InputError when the format is unknown or the file exists, OSError when the disk refuses.
+    Raises InputError when the format is unknown, or when the file exists or cannot be written, WorkError when
+    the disk fails.
     """
+    path = Path(path)
     exported = export(descriptions, format or _by_suffix(path))
     if path.exists():
         raise InputError(
@@ -93,8 +97,9 @@ def export_file(
     return exported
 
 
+@system_errors()
 def import_file(
-    path: Path,
+    path: Path | str,
     class_set: ClassSet | None = None,
     format: str | None = None,  # noqa: A002
     license: str = "unknown",  # noqa: A002
@@ -102,12 +107,15 @@ def import_file(
     """The draft of a description set that a file of one of `FORMATS` holds.
 
     With a class set, the file's class names are matched with its names and aliases, and each of its classes
-    must be there; without, the set has the file's own classes in their order. Nothing is filled in. Raises
-    InputError that names the file and what is not right in it.
+    must be there; without, the set has the file's own classes in their order. Nothing is filled in. Marks of
+    a list before a text ("1. ", "- ", "happiness: ") are taken off. Raises InputError that names the file and
+    what is not right in it.
     """
+    path = Path(path)
     data = _bytes(path)
     chosen, notes = _format_of(path, data, format)
-    content = _format(chosen).read(data, str(path), class_set.names if class_set else None)
+    names = class_set.names if class_set else None
+    content = unmarked(_format(chosen).read(data, str(path), names), str(path))
     if class_set is None:
         class_set = _own_classes(path, content)
         members = content.members

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ...description_set import DescriptionSet, join
 from ...errors import InputError
 from .content import Content, decoded, one_line, ranked
+from .marks import require_order, text_of_class
 
 _QUOTED = re.compile(r"""(['"])(?P<text>.+)\1,?""")  # as in the released Python file
 
@@ -15,7 +16,8 @@ _QUOTED = re.compile(r"""(['"])(?P<text>.+)\1,?""")  # as in the released Python
 def read_text(data: bytes, where: str, class_names: Sequence[str] | None = None) -> Content:
     """Line by line the sentence of each class, taken apart into its descriptors where it is a list of them.
 
-    Raises InputError when the lines are not one for each of `class_names`, or no classes are given.
+    Marks of a list and the class's own name before a sentence are taken off. Raises InputError when the lines
+    are not one for each of `class_names`, or no classes are given.
     """
     if class_names is None:
         raise InputError(
@@ -32,10 +34,13 @@ def read_text(data: bytes, where: str, class_names: Sequence[str] | None = None)
             f"{where} has {len(lines)} lines for {len(class_names)} classes: {', '.join(class_names)}\n"
             "Each line is the sentence of one class, in this order"
         )
+    require_order(lines, where)
     members, whole = {}, []
     for name, (number, line) in zip(class_names, lines, strict=True):
-        quoted = _QUOTED.fullmatch(line)
-        descriptors = split(one_line(quoted["text"] if quoted else line, f"{where}, line {number}"))
+        place = f"{where}, line {number}"
+        bare = text_of_class(one_line(line, place), name, class_names, place)
+        quoted = _QUOTED.fullmatch(bare)
+        descriptors = split(text_of_class(quoted["text"] if quoted else bare, name, class_names, place))
         members[name] = [ranked(descriptors)]
         if len(descriptors) == 1:
             whole.append(str(number))
