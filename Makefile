@@ -7,14 +7,16 @@ DFER_TEST_DATA ?= $(wildcard $(abspath ../shared/data))
 export DFER_TEST_DATA
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test slurm-test browser-test check docs docs-test pictures clean
+.PHONY: help venv demo test slurm-test browser-test lowest-test check dist docs docs-test pictures clean
 
 help:
 	@echo "make demo      the whole story on this machine: no key, no GPU, no download of weights (under 4 minutes)"
 	@echo "make test      the tests"
 	@echo "make slurm-test   a grid on a Slurm of this machine, installed where missing (Debian or Ubuntu, as root)"
 	@echo "make browser-test  the page in Chromium, installed where missing (Debian or Ubuntu, as root)"
+	@echo "make lowest-test  install the declared lower bounds of the dependencies and import every module"
 	@echo "make check     style, types, the direction of imports, dependencies"
+	@echo "make dist      the sdist and the wheel, in dist/, with their metadata checked"
 	@echo "make docs      the documentation as a site, in site/; any broken link or warning fails"
 	@echo "make docs-test   the commands of its pages are run, and that it loads nothing from elsewhere"
 	@echo "make venv      only the environment .venv"
@@ -51,6 +53,18 @@ browser-test: venv
 		{ apt-get update && apt-get install --yes --no-install-recommends chromium; }
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser -m browser $(PYTEST_ARGS)
 
+# An environment of its own: the lower bounds do not fit beside the versions that the tests run with.
+lowest-test: venv
+	$(PYTHON) -m venv --clear .lowest
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --python .lowest/bin/python --resolution lowest-direct --editable .
+	.lowest/bin/python tests/lowest.py
+
+dist: venv
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+
 check: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -68,4 +82,4 @@ pictures: venv
 	$(BIN)/python benchmarks/pictures.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .lowest dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
