@@ -8,10 +8,10 @@ from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ImageOps, UnidentifiedImageError
 
 from dfer_model.data.annotations import VIDEO_SUFFIXES
-from dfer_model.data.images import Pixels, decode_pixels
+from dfer_model.data.images import Pixels, decode_pixels, open_image
 from dfer_model.data.layouts import frame_files, natural_key
 from dfer_model.data.video import ASSUMED_RATE, TimedFrame, decode_timed, frame_rate
 from dfer_model.errors import InputError
@@ -80,10 +80,12 @@ def _is_picture(file: Path) -> bool:
 
 def _picture(file: Path) -> Iterator[TimedFrame]:
     try:
-        with Image.open(file, formats=("JPEG", "PNG")) as image:
+        with open_image(file) as image:
             upright = ImageOps.exif_transpose(image)
             yield TimedFrame(0, 0.0, np.array(upright.convert("RGB")))
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except InputError as error:
+        raise InputError(f"{file} {error}") from error
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise InputError(f"{file} is damaged or cut off\nCopy or download it again") from error
 
 
