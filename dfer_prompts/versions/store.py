@@ -139,8 +139,8 @@ class DescriptionStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         sweep(self._folder)
         temporary = temporary_beside(self._folder / name)
-        temporary.mkdir()
         try:
+            temporary.mkdir()
             manifest = write_version(temporary, name, draft, responses)
             _flush(temporary)
             temporary.rename(self._folder / name)  # never replaces a folder that has files in it
