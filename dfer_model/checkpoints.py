@@ -10,6 +10,8 @@ is left out: a run works without the CLIP it began from, and one of a ViT-B/32 t
 
 from __future__ import annotations
 
+import shutil
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .classifiers.classifier import Classifier
+from .digests import check_tensors, write_tensors
 from .errors import InputError, WorkError
 from .file_kinds import refuse_other_kinds
 from .files import replacing
@@ -93,6 +96,7 @@ def load_state(path: Path, model: nn.Module, parts: Mapping[str, Stateful]) -> P
     if not path.is_file():
         return Progress()
     try:
+        _check_archive(path)
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         trained = trained_state(model)
         if set(state["model"]) != set(trained):
@@ -111,6 +115,13 @@ def load_state(path: Path, model: nn.Module, parts: Mapping[str, Stateful]) -> P
         ) from error
 
 
+def _check_archive(path: Path) -> None:
+    """Raise ValueError or BadZipFile for a damaged file: torch writes checksums and does not read them."""
+    with zipfile.ZipFile(path) as archive:
+        if damaged := archive.testzip():
+            raise ValueError(f"the checksum of its part {damaged} is wrong")
+
+
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
     """The parameters that are trained, and the running statistics of every BatchNorm among their modules."""
     trained: dict[str, Tensor] = {
@@ -126,9 +137,20 @@ def save_weights(path: Path, model: Classifier, class_weights: Tensor) -> None:
     """Write what a prediction needs of `model` (see the module's first lines) to `path`, as safetensors."""
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in _kept(model).items()}
     tensors[CLASS_WEIGHTS] = class_weights.detach().float().cpu().contiguous()
+    write_tensors(path, save(tensors, metadata={"format": "pt"}))
+
+
+def copy_weights(source: Path, path: Path) -> None:
+    """Replace `path` by the weights at `source`. Raises WorkError when these are missing or damaged."""
+    try:
+        check_tensors(source)
+    except (InputError, FileNotFoundError) as error:
+        raise WorkError(
+            f"the weights {source} of the best epoch are missing or damaged\n"
+            f"Delete {source.parent} to train from the start"
+        ) from error
     with replacing(path) as temporary:
-        # Through bytes, for safetensors' own files are readable by their owner alone.
-        temporary.write_bytes(save(tensors, metadata={"format": "pt"}))
+        shutil.copyfile(source, temporary)
 
 
 def load_weights(path: Path, model: Classifier) -> Tensor:
@@ -149,6 +171,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Tensor]:
     """The tensors at `path` by name, and the class weights. Raises InputError as `load_weights` does."""
     refuse_other_kinds(path)
     try:
+        check_tensors(path)
         tensors = load_file(path)
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing: without it the run cannot predict") from error

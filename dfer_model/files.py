@@ -18,17 +18,25 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        yield temporary
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        # Of a full disk the operating system does not say which file it was.
-        if error.filename in (None, str(temporary), temporary):
-            error.filename = str(path)
-        raise
+        with named_as(path, temporary):
+            yield temporary
+            with temporary.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def named_as(path: Path, temporary: Path) -> Iterator[None]:
+    """Make an OSError about the hidden file or folder `temporary`, or about none, one about `path`."""
+    try:
+        yield
+    except OSError as error:
+        # Of a full disk the operating system does not say which file it was.
+        if error.filename is None or Path(os.fsdecode(error.filename)).is_relative_to(temporary):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .digests import file_sha256, json_sha256, read_table, write_table
 from .errors import InputError, did_you_mean
-from .files import replacing
+from .files import write_text
 from .metrics import Measures, logit_measures
 from .run_config import check_config, checked_texts
 from .settings import BEFORE, Settings
@@ -29,6 +30,10 @@ from .yaml_loader import YAML_ERRORS, load_yaml, yaml_problem
 
 FORMAT_VERSION = 1
 NOT_DEFINING = {"workers", "accumulate"}
+RESULT = "result.json"
+DIGESTS = "sha256"  # the key of result.json under which the digests of the run's files are
+DESCRIBING = ("config.yaml", "classes.json", "texts.json")
+RESULTING = ("predictions.parquet", "model.safetensors")
 DEMO_CLIP = Path(__file__).parent / "demo_clip" / "model.safetensors"
 
 
@@ -110,8 +115,17 @@ def weights_identity(settings: Settings) -> str:
 @lru_cache(maxsize=8)
 def _file_sha256(path: Path, _size: int, _modified: int) -> str:
     """The sha256 of a file; size and time are in the key so that a rewritten file is read again."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_sha256(path)
+
+
+@lru_cache(maxsize=4096)
+def _config_sha256(path: Path, _size: int, _modified: int) -> str:
+    """The sha256 of what a config.yaml says but for the path of the clips; a result is read many times."""
+    config = read_mapping(path)
+    dataset = config.get("dataset")
+    if isinstance(dataset, dict):
+        config["dataset"] = {key: value for key, value in dataset.items() if key != "path"}
+    return json_sha256(config)
 
 
 class Predictions(NamedTuple):
@@ -193,12 +207,57 @@ class Run:
 
     @property
     def result(self) -> dict[str, Any]:
-        """What result.json says: measures, time, device, notes. Raises InputError for an unfinished run."""
+        """What result.json says: measures, time, device, notes.
+
+        Raises InputError for an unfinished run, and when result.json, config.yaml, classes.json or texts.json
+        is not what it was when the run was finished.
+        """
         self.require_finished()
-        result = _read_json(self.folder / "result.json")
-        if not isinstance(result, dict):
-            raise InputError(f"{self.folder / 'result.json'} is damaged: it must hold one object")
+        result = _read_json(self.folder / RESULT)
+        if not isinstance(result, dict) or not isinstance(result.get(DIGESTS, {}), dict):
+            raise InputError(f"{self.folder / RESULT} is damaged: it must hold one object")
+        for name in (RESULT, *DESCRIBING):
+            self._check(name, result)
         return result
+
+    def checked(self, name: str) -> Path:
+        """The path of a file of the finished run, such as `model.safetensors`.
+
+        Raises InputError when its sha256 is not the one in result.json. Runs of earlier versions have none
+        there, and imported runs have no predictions.
+        """
+        self._check(name, self.result)
+        return self.folder / name
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Write result.json, which makes the run finished, with the sha256 of each of the run's files."""
+        result = {key: value for key, value in result.items() if key != DIGESTS}
+        names = [name for name in (*DESCRIBING, *RESULTING) if (self.folder / name).is_file()]
+        digests = {name: self._sha256(name, result) for name in (*names, RESULT)}
+        recorded = result | {DIGESTS: digests}
+        write_text(self.folder / RESULT, json.dumps(recorded, ensure_ascii=False, indent=2) + "\n")
+
+    def _check(self, name: str, result: dict[str, Any]) -> None:
+        recorded = result.get(DIGESTS, {}).get(name)
+        path = self.folder / name
+        if recorded is None or (path.is_file() and self._sha256(name, result) == recorded):
+            return
+        wrong = "is not what it was when the run was finished" if path.is_file() else "is missing"
+        raise InputError(f"{path} {wrong}\nRestore it from a copy, or delete {self.folder} and train again")
+
+    def _sha256(self, name: str, result: dict[str, Any]) -> str:
+        """The digest of a file of the run.
+
+        result.json is taken without the digests in it, and config.yaml without the path of the clips, which
+        may be moved.
+        """
+        if name == RESULT:
+            return json_sha256({key: value for key, value in result.items() if key != DIGESTS})
+        path = self.folder / name
+        if name == "config.yaml":
+            stat = path.stat()
+            return _config_sha256(path.resolve(), stat.st_size, stat.st_mtime_ns)
+        return file_sha256(path)
 
     @property
     def selections(self) -> tuple[str, ...]:
@@ -215,7 +274,7 @@ class Run:
         if selection not in self.selections:
             have = ", ".join(self.selections)
             raise InputError(f"the run {self.id} has no selection {selection!r}; it has {have or 'none'}")
-        return read_predictions(self.folder / "predictions.parquet", selection)
+        return read_predictions(self.checked("predictions.parquet"), selection)
 
     def measures(self, selection: str) -> Measures:
         """What the run's predictions for its test clips are worth."""
@@ -252,7 +311,6 @@ def _listed(ids: Sequence[str]) -> str:
 def write_predictions(path: Path, class_names: Sequence[str], parts: dict[str, Predictions]) -> None:
     """Write a row per clip and selection to `path`, whole or not at all."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     tables = [
         pa.table(
@@ -266,21 +324,21 @@ def write_predictions(path: Path, class_names: Sequence[str], parts: dict[str, P
         )
         for selection, part in parts.items()
     ]
-    with replacing(path) as temporary:
-        pq.write_table(pa.concat_tables(tables), temporary)
+    write_table(path, pa.concat_tables(tables))
 
 
 def read_predictions(path: Path, selection: str) -> Predictions:
     """The rows of one selection. Raises InputError when the file is missing, damaged or has no such row."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
+    import pyarrow.compute as pc
 
     try:
-        table = pq.read_table(path, filters=[("selection", "=", selection)])
+        table = read_table(path)
+        table = table.filter(pc.equal(table["selection"], selection))
         clip_ids, labels, logits = (table[name].to_pylist() for name in ("clip_id", "label", "logits"))
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing") from error
-    except (OSError, KeyError, pa.ArrowException) as error:
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise InputError(f"{path} is no table of predictions: {' '.join(str(error).split())}") from error
     if not clip_ids:
         raise InputError(f"{path} has no predictions of the selection {selection!r}")

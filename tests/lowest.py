@@ -12,7 +12,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-OPTIONAL = ("onnx", "onnxruntime", "onnxscript", "gradio", "fastapi", "uvicorn", "peft", "tensorboard", "wandb")
+OPTIONAL = (
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "gradio",
+    "fastapi",
+    "uvicorn",
+    "peft",
+    "tensorboard",
+    "wandb",
+)
 DRAWN = ["--dataset", "faces", "--preset", "demo", "--epochs", "1", "--set", "workers=0", "--device", "cpu"]
 COMMANDS = (
     ["--help"],

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from dfer_model.data.annotations import VIDEO_SUFFIXES
-from dfer_model.data.images import Pixels
+from dfer_model.data.images import Pixels, open_image
 from dfer_model.errors import InputError
 
 _ANIMATED = 0x02  # of the flags in the extended header
@@ -51,8 +51,10 @@ def animation(path: Path) -> Iterator[tuple[float, Pixels]]:
 
 def _opened(path: Path) -> Image.Image:
     try:
-        return Image.open(path, formats=("WEBP",))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        return open_image(path, ("WEBP",))
+    except InputError as error:
+        raise InputError(f"{path} {error}") from error
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} is not a video that can be read") from error
 
 

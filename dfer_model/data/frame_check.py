@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 
-from PIL import Image
-
-from dfer_model.data.images import decode_pixels
+from dfer_model.data.images import decode_pixels, open_image
 
 
 def check_frame(encoded: bytes) -> None:
@@ -22,9 +20,9 @@ def check_frame(encoded: bytes) -> None:
 def _reads_small(encoded: bytes) -> bool:
     """Whether it is a JPEG file that decodes in small; what is not is for the whole decoder to judge."""
     try:
-        with Image.open(io.BytesIO(encoded), formats=("JPEG",)) as image:
+        with open_image(io.BytesIO(encoded), ("JPEG",)) as image:
             image.draft("L", (1, 1))
             image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except (OSError, SyntaxError, ValueError):  # InputError is a ValueError
         return False
     return True

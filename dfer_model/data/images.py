@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +30,11 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Of one frame: an 8K video has 33 million. A file of 20 kB may say that it has 30,000 x 30,000.
+MOST_PIXELS = 50_000_000
+
+
+_TOO_LARGE = f"has more than {MOST_PIXELS // 10**6} million pixels"
 
 
 def decode_pixels(encoded: bytes, room: Pixels | None = None) -> Pixels:
@@ -35,7 +42,7 @@ def decode_pixels(encoded: bytes, room: Pixels | None = None) -> Pixels:
 
     A JPEG of just its size may be decoded into `room` (H, W, 3), which is then what is returned.
     Raises InputError, a predicate without the file's name, when they are neither, are cut off, or have more
-    than 8 bits a channel.
+    than 8 bits a channel or 50 million pixels.
     """
     pixels = _decode_whole_jpeg(encoded, room)
     return _decode_any(encoded) if pixels is None else pixels
@@ -49,7 +56,7 @@ def _decode_whole_jpeg(encoded: bytes, room: Pixels | None) -> Pixels | None:
         return None
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(encoded)
-        if colours in ("CMYK", "YCCK") or height * width > (Image.MAX_IMAGE_PIXELS or 0):
+        if colours in ("CMYK", "YCCK") or height * width > MOST_PIXELS:
             return None
         if room is None or room.shape != (height, width, 3):
             room = np.empty((height, width, 3), np.uint8)
@@ -95,7 +102,7 @@ def as_jpeg_or_png(encoded: bytes) -> bytes:
     if not encoded.startswith(_OTHERS):
         return encoded
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(encoded), formats=_OTHER_FORMATS) as image:
+        with warnings.catch_warnings(), open_image(io.BytesIO(encoded), _OTHER_FORMATS) as image:
             warnings.simplefilter("ignore")  # what is wrong is said in the error
             image.load()
             if getattr(image, "n_frames", 1) > 1:
@@ -104,24 +111,45 @@ def as_jpeg_or_png(encoded: bytes) -> bytes:
                 raise InputError("has more than 8 bits a channel")
             stream = io.BytesIO()
             upright(image).convert("RGB").save(stream, "PNG")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except InputError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:
         raise InputError("is damaged or cut off") from error
     return stream.getvalue()
 
 
 def _decode_any(encoded: bytes) -> Pixels:
     try:
-        with Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG")) as image:
+        with open_image(io.BytesIO(encoded)) as image:
             image.load()
             too_deep = image.mode.startswith(("I", "F"))
             pixels = np.array(upright(image).convert("RGB"))
     except UnidentifiedImageError as error:
         raise InputError("is neither JPEG nor PNG" if encoded else "is empty") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except InputError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:
         raise InputError("is damaged or cut off") from error
     if too_deep:
         raise InputError("has more than 8 bits a channel")
     return pixels
+
+
+def open_image(file: Path | BinaryIO, formats: tuple[str, ...] = ("JPEG", "PNG")) -> Image.Image:
+    """A picture file, opened by Pillow and not yet decoded.
+
+    Raises InputError, a predicate without the file's name, when it has more than 50 million pixels, and what
+    `PIL.Image.open` raises.
+    """
+    try:
+        with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
+            image = Image.open(file, formats=formats)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise InputError(_TOO_LARGE) from error
+    if image.width * image.height > MOST_PIXELS:
+        image.close()
+        raise InputError(_TOO_LARGE)
+    return image
 
 
 def encode_jpeg(pixels: Pixels) -> bytes:

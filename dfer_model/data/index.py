@@ -10,19 +10,15 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import fsspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from ..digests import read_table, write_table
 from ..errors import InputError
-from ..files import replacing
-
-if TYPE_CHECKING:
-    from .packed import PackedClips
+from .clip_checks import check_clips, check_report, check_shard_name, integers
 
 INDEX_NAME = "index.parquet"
 _KEY = b"packed_clips"
@@ -46,32 +42,25 @@ class Index:
     report: dict[str, Any]
 
 
-def write_index(clips: PackedClips) -> Path:
-    """Write the index of packed clips on this machine into their folder, and return its path."""
-    folder = Path(clips.path)
-    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    names = [each["filename"] for each in state["_data_files"]]
-    counts = [_rows(folder / name) for name in names]
+def write_index_file(path: Path, index: Index) -> None:
+    """Replace `path` by the index. Raises OSError where it cannot be written."""
     shaping = {
-        "class_names": clips.class_names,
-        "shard_names": names,
-        "fingerprint": clips.fingerprint,
-        "report": clips.report,
+        "class_names": index.class_names,
+        "shard_names": index.shard_names,
+        "fingerprint": index.fingerprint,
+        "report": index.report,
     }
     table = pa.table(
         {
-            "clip_id": pa.array(clips.clip_ids, pa.string()),
-            "source": pa.array(clips.sources, pa.string()),
-            "label": pa.array(clips.labels, pa.int64()),
-            "fold": pa.array(clips.folds, pa.int64()),
-            "num_frames": pa.array(clips.num_frames, pa.int64()),
-            "shard": pa.array(np.repeat(np.arange(len(names)), counts), pa.int64()),
+            "clip_id": pa.array(index.clip_ids, pa.string()),
+            "source": pa.array(index.sources, pa.string()),
+            "label": pa.array(index.labels, pa.int64()),
+            "fold": pa.array(index.folds, pa.int64()),
+            "num_frames": pa.array(index.num_frames, pa.int64()),
+            "shard": pa.array(index.shards, pa.int64()),
         }
     ).replace_schema_metadata({_KEY: json.dumps(shaping, ensure_ascii=False).encode()})
-    path = folder / INDEX_NAME
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary)
-    return path
+    write_table(path, table)
 
 
 def read_index(place: Path | str) -> Index:
@@ -82,10 +71,12 @@ def read_index(place: Path | str) -> Index:
     path = f"{place}/{INDEX_NAME}"
     content = _content(path)
     try:
-        table = pq.read_table(io.BytesIO(content), columns=list(_COLUMNS))
+        table = read_table(io.BytesIO(content))
+        if any(table[name].null_count for name in _COLUMNS):
+            raise ValueError("a value is missing")
         shaping = json.loads(table.schema.metadata[_KEY])
-        columns = {name: table[name].to_numpy().astype(np.int64) for name in _COLUMNS[2:]}
-        return Index(
+        columns = {name: integers(table[name]) for name in _COLUMNS[2:]}
+        index = Index(
             class_names=tuple(shaping["class_names"]),
             clip_ids=table["clip_id"].to_pylist(),
             sources=table["source"].to_pylist(),
@@ -95,16 +86,30 @@ def read_index(place: Path | str) -> Index:
             shards=columns["shard"],
             shard_names=tuple(shaping["shard_names"]),
             fingerprint=str(shaping["fingerprint"]),
-            report=dict(shaping["report"]),
+            report=check_report(shaping["report"]),
         )
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        check_clips(index.class_names, index.clip_ids, index.labels, index.folds, index.num_frames)
+        _check_shards(index)
+        return index
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is no index of packed clips: {_line(error)}\n"
             "Make it again where they are: dfer-prompts data index DIR"
         ) from error
 
 
+def _check_shards(index: Index) -> None:
+    """Raise ValueError for names that lead out of the folder, and for numbers without a name."""
+    for name in index.shard_names:
+        check_shard_name(name)
+    shards = index.shards
+    if shards[0] < 0 or shards[-1] >= len(index.shard_names) or bool((np.diff(shards) < 0).any()):
+        raise ValueError("its shards are not those of its clips")
+
+
 def _content(path: str) -> bytes:
+    import fsspec
+
     try:
         with fsspec.open(path) as stream:
             content: bytes = stream.read()
@@ -117,11 +122,6 @@ def _content(path: str) -> bytes:
             f"{path} cannot be read: {_line(error)}\nLook at the address, the network and your credentials"
         ) from error
     return content
-
-
-def _rows(shard: Path) -> int:
-    with pa.memory_map(str(shard)) as source:
-        return sum(batch.num_rows for batch in pa.ipc.open_stream(source))
 
 
 def _line(error: Exception) -> str:

@@ -11,29 +11,51 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from dfer_model.data.clip_checks import (
+    check_report,
+    check_table,
+    integers,
+    missing_columns,
+    read_batches,
+    read_class_names,
+    read_json,
+    read_shard_names,
+)
 from dfer_model.data.given_lists import FoldLists, as_report, from_report
-from dfer_model.data.index import read_index, write_index
-from dfer_model.data.shard_file import SCHEMA, write_shard
-from dfer_model.errors import InputError
+from dfer_model.data.index import INDEX_NAME, Index, read_index, write_index_file
+from dfer_model.data.shard_file import write_shard
+from dfer_model.digests import file_sha256
+from dfer_model.errors import InputError, listed
+from dfer_model.files import named_as
+from dfer_model.hardware.cores import cores
+
+if TYPE_CHECKING:
+    import datasets
 
 REPORT_NAME = "prepare.json"
+DIGESTS = "shards"  # the key of prepare.json under which the sha256 of each file of clips is
 SHARD_CLIPS = 200
 Integers = npt.NDArray[np.int64]
 
 
 def features(class_names: Sequence[str]) -> datasets.Features:
     """The columns of packed clips; the class names in label order."""
+    # Imported here: reading clips needs Arrow alone, and datasets takes a second to import.
+    import datasets
+
     return datasets.Features(
         {
             "clip_id": datasets.Value("string"),
@@ -50,24 +72,23 @@ def features(class_names: Sequence[str]) -> datasets.Features:
 class PackedClips:
     """A folder of packed clips, memory-mapped; clips are addressed by their position 0..len-1."""
 
-    def __init__(self, path: Path, dataset: datasets.Dataset) -> None:
+    def __init__(self, path: Path, class_names: Sequence[str], table: pa.Table) -> None:
         self.path: Path | str = path  # a URL where they are streamed
-        self.class_names: tuple[str, ...] = tuple(dataset.features["label"].names)
-        small = dataset.select_columns([name for name in SCHEMA.names if name != "frames"]).with_format(
-            "arrow"
-        )[:]
-        self.clip_ids: list[str] = small["clip_id"].to_pylist()
-        self.sources: list[str] = small["source"].to_pylist()
-        self.labels: Integers = _integers(small["label"])
-        self.folds: Integers = _integers(small["fold"])
-        self.num_frames: Integers = _integers(small["num_frames"])
-        self._frames = dataset.select_columns(["frames"]).with_format("arrow")
+        self.class_names: tuple[str, ...] = tuple(class_names)
+        self.clip_ids: list[str] = table["clip_id"].to_pylist()
+        self.sources: list[str] = table["source"].to_pylist()
+        self.labels: Integers = integers(table["label"])
+        self.folds: Integers = integers(table["fold"])
+        self.num_frames: Integers = integers(table["num_frames"])
+        self.__dict__["_frames"] = table["frames"]
 
     @classmethod
     def open(cls, path: Path | str) -> PackedClips:
         """Open a folder that `data prepare`, `data draw` or `write_packed` made.
 
-        Raises InputError when it is no such folder, or is one with missing or damaged files.
+        The clips are checked: labels, ids, numbers of frames, and that no frame lies outside its file. Frames
+        are not read; `verify` does. Raises InputError when it is no such folder, or is one with missing or
+        damaged files.
         """
         path = Path(path)
         if not (path / "state.json").is_file():
@@ -75,20 +96,27 @@ class PackedClips:
                 f"{path} holds no packed clips\n"
                 "Make them: dfer-prompts data prepare NAME --root DIR --out DIR (or data draw --out DIR)"
             )
-        try:
-            dataset = datasets.load_from_disk(str(path))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException) as error:
-            raise InputError(
-                f"the packed clips in {path} are damaged: {' '.join(str(error).split())}\n"
-                "Delete the folder and prepare them again"
-            ) from error
-        missing = [name for name in SCHEMA.names if name not in dataset.column_names]
-        if missing or not isinstance(dataset.features["label"], datasets.ClassLabel):
+        with _telling_of_damage(path):
+            class_names, table = read_class_names(path), _read_table(path)
+            missing = missing_columns(table)
+            if class_names and not missing:
+                check_table(table, class_names)
+        if missing or not class_names:
             raise InputError(
                 f"{path} is a dataset, but not of packed clips: no {', '.join(missing) or 'class names'}\n"
                 "Make one: dfer-prompts data prepare NAME --root DIR --out DIR"
             )
-        return cls(path, dataset)
+        return cls(path, class_names, table)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the frames, which the process that takes the clips maps into its own memory."""
+        return {key: value for key, value in self.__dict__.items() if key != "_frames"}
+
+    @cached_property
+    def _frames(self) -> pa.ChunkedArray:
+        """A list of encoded frames per clip, mapped into memory; opened anew in another process."""
+        with _telling_of_damage(self.path):
+            return _read_table(Path(self.path))["frames"]
 
     def __len__(self) -> int:
         return len(self.clip_ids)
@@ -100,10 +128,9 @@ class PackedClips:
         if not path.is_file():
             return {}
         try:
-            loaded = json.loads(path.read_text(encoding="utf-8"))
+            return check_report(read_json(path))
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{path} is not valid JSON: {error}\nPrepare the clips again") from error
-        return loaded if isinstance(loaded, dict) else {}
+            raise InputError(f"{path} is damaged: {error}\nPrepare the clips again") from error
 
     @property
     def name(self) -> str:
@@ -113,7 +140,43 @@ class PackedClips:
     @cached_property
     def shards(self) -> Integers:
         """The number of the file that holds each clip, ascending. Raises InputError without an index."""
-        return read_index(self.path).shards
+        index = read_index(self.path)
+        if index.fingerprint != self.fingerprint:
+            raise InputError(
+                f"{self.path}/{INDEX_NAME} is of other clips\nMake it again: dfer-prompts data index DIR"
+            )
+        return index.shards
+
+    def verify(self, report: Callable[[int, int, str], None]) -> int:
+        """Compare every file of clips with its sha256 in prepare.json; the number of files compared.
+
+        0 where prepare.json has none: an earlier version packed the clips. `report` is told (files done,
+        files, the file's name). Raises InputError that names the files which are damaged or missing.
+        """
+        recorded = dict(self.report.get(DIGESTS) or {})
+        with ThreadPoolExecutor(cores()) as pool:
+            compared = zip(recorded, pool.map(self._sha256, recorded), strict=True)
+            damaged = []
+            for done, (name, digest) in enumerate(compared, start=1):
+                report(done, len(recorded), name)
+                if digest != recorded[name]:
+                    damaged.append(name)
+        unlisted = sorted(set(self._shard_names()) - set(recorded)) if recorded else []
+        if damaged or unlisted:
+            raise InputError(
+                f"{self.path} is damaged: {listed([*damaged, *unlisted])} "
+                f"differ from the sha256 in {REPORT_NAME}\n"
+                "Copy the folder again, or delete it and prepare the clips again"
+            )
+        return len(recorded)
+
+    def _shard_names(self) -> Sequence[str]:
+        return read_shard_names(Path(self.path))
+
+    def _sha256(self, name: str) -> str:
+        """The digest of a file of clips, "" where there is none."""
+        path = Path(self.path) / Path(name).name
+        return file_sha256(path) if path.is_file() else ""
 
     def class_name_of(self, index: int) -> str:
         """The class name of one clip."""
@@ -124,7 +187,7 @@ class PackedClips:
 
         Raises IndexError for a frame the clip does not have.
         """
-        values = self._frames[int(index)]["frames"][0].values
+        values = self._frames[int(index)].values
         return [values[int(frame)].as_py() for frame in indices]
 
     def fold_names(self) -> list[int]:
@@ -184,21 +247,54 @@ class PackedClips:
         digest = hashlib.sha256(json.dumps([self.class_names, self.clip_ids], ensure_ascii=False).encode())
         for column in (self.labels, self.folds, self.num_frames):
             digest.update(column.astype("<i8").tobytes())
-        for lists in self._frames.data.column("frames").chunks:
-            digest.update(_byte_lengths(lists.flatten()).astype("<i8").tobytes())
+        for lists in self._frames.chunks:
+            digest.update(
+                integers(pa.chunked_array([pc.binary_length(lists.flatten())])).astype("<i8").tobytes()
+            )
         if self.lists:
             digest.update(json.dumps(as_report(self.lists), ensure_ascii=False, sort_keys=True).encode())
         return digest.hexdigest()
 
 
-def _integers(column: pa.ChunkedArray) -> Integers:
-    return np.asarray(column.to_numpy(), dtype=np.int64)
+@contextmanager
+def _telling_of_damage(path: Path | str) -> Iterator[None]:
+    """Make what is wrong with the files of packed clips an InputError."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise InputError(
+            f"the packed clips in {path} are damaged: {' '.join(str(error).split())}\n"
+            "Delete the folder and prepare them again"
+        ) from error
 
 
-def _byte_lengths(values: pa.BinaryArray) -> Integers:
-    """Bytes of each value from Arrow's offsets alone, so that no frame is read."""
-    offsets = np.frombuffer(values.buffers()[1], dtype=np.int32)
-    return np.diff(offsets[values.offset : values.offset + len(values) + 1]).astype(np.int64)
+def _read_table(folder: Path) -> pa.Table:
+    """All files of clips as one table, mapped into memory. Raises as `read_batches`."""
+    batches = [batch for name in read_shard_names(folder) for batch in read_batches(folder / name)]
+    if not batches:
+        raise ValueError("it holds no clip")
+    return pa.Table.from_batches(batches)
+
+
+def write_index(clips: PackedClips) -> Path:
+    """Write the index of packed clips on this machine into their folder, and return its path."""
+    folder = Path(clips.path)
+    names = read_shard_names(folder)
+    counts = [sum(batch.num_rows for batch in read_batches(folder / name)) for name in names]
+    index = Index(
+        class_names=clips.class_names,
+        clip_ids=clips.clip_ids,
+        sources=clips.sources,
+        labels=clips.labels,
+        folds=clips.folds,
+        num_frames=clips.num_frames,
+        shards=np.repeat(np.arange(len(names)), counts),
+        shard_names=tuple(names),
+        fingerprint=clips.fingerprint,
+        report=clips.report,
+    )
+    write_index_file(folder / INDEX_NAME, index)
+    return folder / INDEX_NAME
 
 
 def write_packed(
@@ -217,16 +313,17 @@ def write_packed(
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
     try:
-        stream = iter(rows)
-        shards: list[Path] = []
-        while first := list(islice(stream, 1)):
-            path = temporary / f"clips-{len(shards):05d}.arrow"
-            write_shard(path, chain(first, islice(stream, SHARD_CLIPS - 1)), class_names)
-            shards.append(path)
-        assemble(temporary, shards, class_names, report)
-        temporary.rename(out)
+        with named_as(out, temporary):
+            temporary.mkdir()
+            stream = iter(rows)
+            shards: list[Path] = []
+            while first := list(islice(stream, 1)):
+                path = temporary / f"clips-{len(shards):05d}.arrow"
+                write_shard(path, chain(first, islice(stream, SHARD_CLIPS - 1)), class_names)
+                shards.append(path)
+            assemble(temporary, shards, class_names, report)
+            temporary.rename(out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return PackedClips.open(out)
@@ -251,6 +348,8 @@ def assemble(
             digest.update(clip_id.encode() + b"\0")
     if not seen:
         raise InputError("there is no clip to pack")
+    import datasets
+
     datasets.DatasetInfo(features=features(class_names)).write_to_directory(str(folder))
     state: dict[str, Any] = {
         "_data_files": [{"filename": path.name} for path in shards],
@@ -261,7 +360,9 @@ def assemble(
         "_output_all_columns": False,
         "_split": None,
     }
-    _write_json(folder / REPORT_NAME, report)
+    with ThreadPoolExecutor(cores()) as pool:
+        digests = dict(zip((path.name for path in shards), pool.map(file_sha256, shards), strict=True))
+    _write_json(folder / REPORT_NAME, {**report, DIGESTS: digests})
     _write_json(folder / "state.json", state)
     write_index(PackedClips.open(folder))
 

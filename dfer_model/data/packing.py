@@ -26,6 +26,7 @@ from dfer_model.data.own_folder import read_folder
 from dfer_model.data.packed import PackedClips, assemble
 from dfer_model.data.shards import Shard, finished_outcome, pack_shard, start_process
 from dfer_model.errors import InputError, Interrupted, WorkError
+from dfer_model.files import named_as
 from dfer_model.hardware.cores import cores
 
 if TYPE_CHECKING:
@@ -180,10 +181,11 @@ def pack(request: Request, *, jobs: int | None = None, progress: Progress = no_p
 @contextmanager
 def _alone_in(request: Request) -> Iterator[None]:
     """Hold the lock of the folder of unfinished work, which a killed process loses."""
-    request.partial.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(request.partial / LOCK_NAME, timeout=0):
-            yield
+        with named_as(request.out, request.partial):
+            request.partial.mkdir(parents=True, exist_ok=True)
+            with FileLock(request.partial / LOCK_NAME, timeout=0):
+                yield
     except Timeout as error:
         raise WorkError(
             f"another process is packing into {request.out}\nWait for it, then give the same command again"

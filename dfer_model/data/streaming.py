@@ -6,6 +6,7 @@ through `datasets` streaming, in the order of `lanes.py`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby, islice
@@ -50,6 +51,22 @@ class StreamedClips(PackedClips):
         """The dataset's name as it was prepared, else the last part of the URL."""
         return str(self.report.get("dataset") or self.url.rpartition("/")[2])
 
+    def _shard_names(self) -> Sequence[str]:
+        return self.index.shard_names
+
+    def _sha256(self, name: str) -> str:
+        """The digest of a file of clips, read from where it is. Raises WorkError when it cannot be read."""
+        import fsspec
+
+        url = f"{self.url}/{name}"
+        try:
+            with fsspec.open(url) as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        except FileNotFoundError:
+            return ""
+        except Exception as error:  # every kind of store has errors of its own
+            raise _unreadable(url, error) from error
+
     def encoded_frames(self, index: int, indices: Sequence[int]) -> list[bytes]:
         """The frames asked for of the clip whose turn it is. Raises InputError for another."""
         if self._turn is None or self._turn[0] != index:
@@ -87,17 +104,33 @@ class StreamedClips(PackedClips):
             first = int(np.searchsorted(self.shards, shard))
             wanted = {int(indices[position]) - first: position for position in within}
             for row, frames in enumerate(self._shard(shard, max(wanted) + 1)):
-                if row in wanted:
-                    yield wanted[row], frames
+                if row not in wanted:
+                    continue
+                if frames.values is None or len(frames.values) != self.num_frames[first + row]:
+                    raise InputError(
+                        f"clip {self.clip_ids[first + row]} at {self.url} has another number of frames than "
+                        "the index says\nPack the clips again and copy the whole folder"
+                    )
+                yield wanted[row], frames
 
     def _shard(self, shard: int, rows: int) -> Iterator[pa.ListScalar]:
         url = f"{self.url}/{self.index.shard_names[shard]}"
         try:
             stream = datasets.load_dataset("arrow", data_files=url, split="train", streaming=True)
             tables = stream.select_columns(["frames"]).with_format("arrow").iter(batch_size=READ_CLIPS)
-            yield from islice((frames for table in tables for frames in table["frames"]), rows)
+            yield from islice((frames for table in tables for frames in _checked(table["frames"])), rows)
         except Exception as error:  # every kind of store has errors of its own
-            raise WorkError(
-                f"{url} cannot be read: {' '.join(str(error).split())}\n"
-                "Give the same command again to go on when the network is back and the shard is whole"
-            ) from error
+            raise _unreadable(url, error) from error
+
+
+def _checked(frames: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The frames of some clips, none of which lies out of bounds. Raises ArrowException where one does."""
+    frames.validate(full=True)
+    return frames
+
+
+def _unreadable(url: str, error: Exception) -> WorkError:
+    return WorkError(
+        f"{url} cannot be read: {' '.join(str(error).split())}\n"
+        "Give the same command again to go on when the network is back and the shard is whole"
+    )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from dfer_model.data.packed import PackedClips
+from dfer_model.errors import InputError
 from dfer_model.hardware.devices import choose_device
 from dfer_model.inference.evaluation import predict_logits
 from dfer_model.inference.retexting import retexted
@@ -286,7 +288,7 @@ def _retexted_predictions(
     """What a run answers for the target's clips by `texts`, from `kept` where it was asked before."""
     shaping = [run.config["definition"], run.selected, texts.class_names, texts.texts, target.fingerprint]
     path = kept / f"{hashlib.sha256(json.dumps(shaping).encode()).hexdigest()}.parquet"
-    if path.is_file():
+    with suppress(InputError):  # missing or damaged: asked again
         return read_predictions(path, run.selected)
     where = choose_device(device)
     logits = predict_logits(retexted(run, texts, where), target, indices, run.settings, where)

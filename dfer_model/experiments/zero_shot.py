@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from dfer_model.classifiers.clip import Clip, clip_identity
 from dfer_model.data.packed import PackedClips
-from dfer_model.files import replacing
+from dfer_model.digests import tensors_are_whole, write_tensors
 from dfer_model.inference.evaluation import frame_features, zero_shot_logits
 from dfer_model.settings import Settings
 from dfer_model.statistics.comparison import Answers
@@ -167,9 +167,8 @@ def _kept_features(
         settings.precision,
     ]
     path = kept / f"{hashlib.sha256(json.dumps(shaping).encode()).hexdigest()}.safetensors"
-    if path.is_file():
+    if tensors_are_whole(path):
         return load_file(path)["video"]
     features = frame_features(clip, clips, indices, settings, device, report).mean(dim=1, keepdim=True)
-    with replacing(path) as temporary:
-        save_file({"video": features.contiguous()}, temporary)
+    write_tensors(path, save({"video": features.contiguous()}))
     return features

@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save
 
 from dfer_model.inference.trained_model import load_trained
 
+from ..digests import check_tensors, write_tensors
 from ..errors import InputError
 from ..file_kinds import refuse_other_kinds
-from ..files import replacing
 from ..runs import Run
 from .facts import described_run, facts
 
@@ -26,9 +26,7 @@ def export_safetensors(run: Run, path: Path) -> None:
     """
     load_trained(run, torch.device("cpu"))
     tensors = load_file(run.folder / WEIGHTS)
-    with replacing(path) as temporary:
-        # Through bytes, for safetensors' own files are readable by their owner alone.
-        temporary.write_bytes(save(tensors, metadata={"format": "pt", **facts(run)}))
+    write_tensors(path, save(tensors, metadata={"format": "pt", **facts(run)}))
 
 
 def read_model_file(path: Path) -> Run:
@@ -40,6 +38,7 @@ def read_model_file(path: Path) -> Run:
     try:
         with safe_open(path, framework="pt") as stream:
             said = stream.metadata() or {}
+        check_tensors(path)
     except FileNotFoundError as error:
         raise InputError(f"no model file {path}") from error
     except (SafetensorError, OSError) as error:

@@ -59,12 +59,16 @@ def export_onnx(run: Run, path: Path) -> float:
     program = _graph(model, shape, run)
     program.model.metadata_props.update(facts(run))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        temporary = Path(folder) / path.name
-        program.save(temporary)
-        difference = _checked(temporary, model, shape)
-        for each in sorted(Path(folder).iterdir(), reverse=True):  # the weights before what names them
-            shutil.move(each, path.parent / each.name)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            temporary = Path(folder) / path.name
+            program.save(temporary)
+            difference = _checked(temporary, model, shape)
+            for each in sorted(Path(folder).iterdir(), reverse=True):  # the weights before what names them
+                shutil.move(each, path.parent / each.name)
+    except OSError as error:
+        error.filename = str(path)  # and not the temporary folder, which is hidden and gone
+        raise
     return difference
 
 

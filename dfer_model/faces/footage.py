@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from dfer_model.data.animation import is_animated_webp, is_video_name
-from dfer_model.data.images import Pixels, as_jpeg_or_png, decode_pixels, upright
+from dfer_model.data.images import Pixels, as_jpeg_or_png, decode_pixels, open_image, upright
 from dfer_model.data.layouts import frame_files, in_words, natural_key, other_files
 from dfer_model.data.video import ASSUMED_RATE, TimedFrame, decode_timed, video_facts
 from dfer_model.errors import InputError
@@ -95,9 +95,11 @@ def _is_picture(file: Path) -> bool:
 
 def _picture(file: Path) -> Iterator[TimedFrame]:
     try:
-        with Image.open(file, formats=("JPEG", "PNG", "WEBP")) as image:
+        with open_image(file, ("JPEG", "PNG", "WEBP")) as image:
             pixels = np.array(upright(image).convert("RGB"))
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except InputError as error:
+        raise InputError(f"{file} {error}") from error
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise InputError(f"{file} is damaged or cut off\nCopy or download it again") from error
     yield TimedFrame(0, 0.0, pixels)
 

@@ -79,7 +79,7 @@ def write_parquet(path: Path, predictions: Iterable[Prediction], class_names: Se
     """Replace `path` by a Parquet file of the rows; of nothing it has the columns alone."""
     table = arrow.Table.from_pylist(rows(predictions), schema=columns(class_names))
     with replacing(path) as temporary:
-        parquet.write_table(table, temporary)
+        parquet.write_table(table, temporary, write_page_checksum=True)
 
 
 class FaceFolder:

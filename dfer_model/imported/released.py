@@ -182,5 +182,6 @@ def _write(
         "notes": notes,
         "versions": versions(),
     }
-    write_text(folder / "README.md", imported_card(Run.open(folder), result))
-    write_json(folder / "result.json", result)
+    run = Run.open(folder)
+    write_text(folder / "README.md", imported_card(run, result))
+    run.finish(result)

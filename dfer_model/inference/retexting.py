@@ -66,7 +66,7 @@ def retexted(run: Run, texts: ClassTexts, device: torch.device) -> TrainedModel:
 
 def _load_trained_parts(run: Run, model: Classifier) -> None:
     """Put all that the run learned into `model`; what is made of its texts stays as it is."""
-    path = run.folder / "model.safetensors"
+    path = run.checked("model.safetensors")
     tensors, _ = read_weights(path)
     learned: dict[str, Tensor] = {name: value for name, value in tensors.items() if name != OF_THE_TEXTS}
     own = model.state_dict()

@@ -58,7 +58,7 @@ def load_trained(run: Run, device: torch.device) -> TrainedModel:
     Raises InputError when the run is not finished, or its files are damaged or do not fit each other.
     """
     run.require_finished()
-    model = load_model(run, run.folder / "model.safetensors", device)
+    model = load_model(run, run.checked("model.safetensors"), device)
     calibrated = read_calibration(run)
     if calibrated is not None:
         model.temperature = calibrated.temperature

@@ -8,6 +8,7 @@ fold: what was computed before an interruption is found, and a fold that is not 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import time
@@ -23,11 +24,12 @@ from torch import Tensor
 
 from dfer_model.classifiers.clip import Clip, clip_identity
 from dfer_model.hardware.devices import choose_device
-from dfer_model.inference.evaluation import Report, tower_features
+from dfer_model.inference.evaluation import Report, silent, tower_features
 
 from ..data.augmentation import Augmentation
 from ..data.loading import ClipDataset
 from ..data.packed import PackedClips
+from ..errors import WorkError
 from ..files import replacing
 from ..settings import Settings
 
@@ -66,6 +68,22 @@ class _Block(NamedTuple):
     path: Path
     offset: int  # bytes before the first clip's
     shape: tuple[int, ...]  # of one clip's
+
+
+def _whole_block(path: Path) -> _Block | None:
+    """The block of features at `path`, None where it is missing or damaged.
+
+    The sha256 of what NumPy wrote follows it; blocks of earlier versions have none.
+    """
+    try:
+        features = np.load(path, mmap_mode="r")
+        content = memoryview(path.read_bytes())
+    except (OSError, ValueError, EOFError, SyntaxError):
+        return None
+    end = features.offset + features.nbytes
+    if content[end:] not in (b"", hashlib.sha256(content[:end]).digest()):
+        return None
+    return _Block(path, features.offset, features.shape[1:])
 
 
 class KeptFeatures:
@@ -148,8 +166,13 @@ class KeptFeatures:
     def _block(self, view: int, block: int) -> _Block:
         if (view, block) not in self._found:
             path = self._path(view, block)
-            features = np.load(path, mmap_mode="r")
-            self._found[view, block] = _Block(path, features.offset, features.shape[1:])
+            found = _whole_block(path)
+            if found is None:  # damaged since it was written
+                self._make(view, block, silent)
+                found = _whole_block(path)
+            if found is None:
+                raise WorkError(f"{path} is damaged again as soon as it is written\nCheck the disk")
+            self._found[view, block] = found
         return self._found[view, block]
 
     def _path(self, view: int, block: int) -> Path:
@@ -176,4 +199,7 @@ class KeptFeatures:
         dataset.set_epoch(view)
         features = tower_features(self.clip, dataset, settings, choose_device(self.device), report)
         with replacing(self._path(view, block)) as temporary, temporary.open("wb") as stream:
-            np.save(stream, features.contiguous().numpy())  # clip after clip, as `_row` reads them
+            held = io.BytesIO()
+            np.save(held, features.contiguous().numpy())  # clip after clip, as `_row` reads them
+            stream.write(held.getbuffer())
+            stream.write(hashlib.sha256(held.getbuffer()).digest())

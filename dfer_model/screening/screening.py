@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from dfer_model.classifiers.clip import Clip, load_clip
 from dfer_model.hardware.devices import choose_device
@@ -19,8 +19,8 @@ from dfer_model.hardware.memory import telling_of_memory
 from dfer_model.inference.evaluation import Report, silent
 
 from ..data.packed import PackedClips
+from ..digests import tensors_are_whole, write_tensors
 from ..errors import InputError
-from ..files import replacing
 from ..runs import ClassTexts, Predictions
 from ..settings import Settings
 from .features import TEST, Indices, KeptFeatures, tower_facts
@@ -90,7 +90,7 @@ def screen(
         (texts, seed): _path(kept, screening, clips, tower, texts, seed)
         for texts, seed in itertools.product(screening.texts, screening.seeds)
     }
-    missing = [pair for pair, path in paths.items() if not path.is_file()]
+    missing = [pair for pair, path in paths.items() if not tensors_are_whole(path)]
     if missing:
         _train(missing, paths, screening, clip, clips, kept, report, device)
     ids = [clips.clip_ids[index] for index in screening.judge]
@@ -136,8 +136,7 @@ def _train(
         with telling_of_memory(together.device, f"{len(group)} models at once did not fit", short):
             together.train(training)
         for pair, logits in zip(group, together.answers(screening.judge), strict=True):
-            with replacing(paths[pair]) as temporary:
-                save_file({"logits": np.ascontiguousarray(logits)}, temporary)
+            write_tensors(paths[pair], save({"logits": np.ascontiguousarray(logits)}))
         done += len(group)
     report(total, total, "")
 

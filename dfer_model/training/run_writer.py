@@ -99,7 +99,7 @@ def finish_run(folder: Path, outcomes: dict[str, Outcome], facts: dict[str, Any]
         "versions": versions(),
     }
     write_text(folder / "README.md", card(run, result))
-    write_json(folder / "result.json", result)
+    run.finish(result)
     shutil.rmtree(folder / "state", ignore_errors=True)
 
 

@@ -8,7 +8,6 @@ change a result, on a CPU not by one bit.
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -19,7 +18,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dfer_model.checkpoints import Best, Progress, Stateful, load_state, save_state, save_weights
+from dfer_model.checkpoints import (
+    Best,
+    Progress,
+    Stateful,
+    copy_weights,
+    load_state,
+    save_state,
+    save_weights,
+)
 from dfer_model.classifiers.strategies import load_base
 from dfer_model.data.augmentation import Augmentation
 from dfer_model.data.lanes import Streamed
@@ -32,7 +39,6 @@ from dfer_model.feeding.batches import ClassBalanced, Order, Shuffled, epoch_see
 from dfer_model.feeding.shared_memory import shared_memory_note
 from dfer_model.feeding.streamed_batches import batches_of
 from dfer_model.feeding.training_clips import training_clips
-from dfer_model.files import replacing
 from dfer_model.hardware.devices import accelerator, device_name, precision, slow_precision
 from dfer_model.hardware.memory import device_memory, ran_out, telling_of_memory
 from dfer_model.hardware.processes import ALONE, Processes, ending_together, join
@@ -384,8 +390,7 @@ class Training:
         if best is None:
             save_weights(weights, self.model, trained.class_weights)
         else:
-            with replacing(weights) as temporary:
-                shutil.copyfile(self.best_weights(best.epoch), temporary)
+            copy_weights(self.best_weights(best.epoch), weights)
             chosen = Outcome(best.epoch, last._replace(logits=best.logits.numpy()))
             outcomes = {self.settings.select: chosen, **outcomes}
         finish_run(self.folder, outcomes, self.facts())

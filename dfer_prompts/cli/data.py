@@ -118,15 +118,26 @@ def info_(
         str,
         typer.Argument(metavar="FOLDER", help="A folder or URL of packed clips, or a name in dfer.yaml."),
     ],
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Read every file of clips and compare its sha256 with the one in prepare.json."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Count the clips by class and fold, and their frames.
 
-    Example: dfer-prompts data info packed/mafw
+    Example: dfer-prompts data info packed/mafw --verify
     """
     from ..studies.clips import open_dataset
 
-    _show(open_dataset(context.obj, folder), as_json)
+    clips = open_dataset(context.obj, folder)
+    verified = None
+    if verify:
+        with progress("verifying") as report:
+            verified = clips.verify(report)
+    _show(clips, as_json, verified)
 
 
 @commands.command(short_help="Write the index that streaming needs.")
@@ -140,8 +151,7 @@ def index(
 
     Example: dfer-prompts data index packed/mafw
     """
-    from dfer_model.data.index import write_index
-    from dfer_model.data.packed import PackedClips
+    from dfer_model.data.packed import PackedClips, write_index
 
     message(f"The index is in {write_index(PackedClips.open(context.obj.dataset(folder)))}")
 
@@ -182,10 +192,10 @@ def _cropping(workspace: Workspace, faces: str, face_model: Path | None, margin:
     return cropping
 
 
-def _show(clips: PackedClips, as_json: bool) -> None:
+def _show(clips: PackedClips, as_json: bool, verified: int | None = None) -> None:
     from dfer_model.data.info import info
 
-    told = info(clips)
+    told = info(clips) | ({} if verified is None else {"verified_files": verified})
     if as_json:
         print_json(told)
         return
@@ -218,4 +228,8 @@ def _remarks(told: dict[str, Any]) -> list[str]:
             f"The list gives another number of frames for {told['frame_count_disagreements']} clips; "
             "the folders' numbers are used."
         )
+    if told.get("verified_files") == 0:
+        lines.append("Not verified: prepare.json has no sha256 of the files; an earlier version packed them.")
+    elif "verified_files" in told:
+        lines.append(f"Verified: the sha256 of {told['verified_files']} files is the one in prepare.json.")
     return lines + [f"Note: {note}." for note in told["notes"]]

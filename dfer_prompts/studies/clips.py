@@ -54,10 +54,13 @@ def is_url(place: str) -> bool:
 
 def open_packed(place: Path | str) -> PackedClips:
     """The packed clips in a folder, or at a URL. Raises InputError when there are none."""
-    from dfer_model.data.packed import PackedClips
-    from dfer_model.data.streaming import StreamedClips
+    if isinstance(place, Path):
+        from dfer_model.data.packed import PackedClips
 
-    return StreamedClips.open(place) if isinstance(place, str) else PackedClips.open(place)
+        return PackedClips.open(place)
+    from dfer_model.data.streaming import StreamedClips  # which loads torch
+
+    return StreamedClips.open(place)
 
 
 def judging_folds(clips: PackedClips, given: Iterable[int] | None) -> tuple[int, ...]:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from dfer_model.runs import Run
 
 CARD, CONFIG, WEIGHTS = "README.md", "config.yaml", "model.safetensors"
-AS_THEY_ARE = ("classes.json", "texts.json", "result.json", "metrics.jsonl", "confusion.png")
+RESULT = "result.json"
+AS_THEY_ARE = ("classes.json", "texts.json", "metrics.jsonl", "confusion.png")
 LARGEST = 16 * 2**30  # bytes of weights; CLIP's largest towers have a tenth of it
 _SOURCE = re.compile(r"([^/@\s]+/[^/@\s]+)(?:@([A-Za-z0-9][A-Za-z0-9._/-]{0,199}))?")
 
@@ -104,6 +105,7 @@ def _written(run: Run, repo: str, folder: Path) -> list[Path]:
     from dfer_model.export.model_file import export_safetensors
     from dfer_model.inference.calibration import FILE as CALIBRATION
     from dfer_model.inference.calibration import read_calibration
+    from dfer_model.runs import Run
 
     card, config = folder / CARD, folder / CONFIG
     card.write_text(hub_card(run, repo), encoding="utf-8")
@@ -112,14 +114,18 @@ def _written(run: Run, repo: str, folder: Path) -> list[Path]:
     copied = [name for name in AS_THEY_ARE if (run.folder / name).is_file()]
     for name in copied:
         shutil.copyfile(run.folder / name, folder / name)
-    for path in (card, config, *(folder / name for name in copied if not name.endswith(".png"))):
+    shutil.copyfile(run.folder / RESULT, folder / RESULT)
+    texts = [name for name in (*copied, RESULT) if not name.endswith(".png")]
+    for path in (card, config, *(folder / name for name in texts)):
         text = path.read_text(encoding="utf-8", errors="replace")
         if redact_environment(text) != text:
             raise InputError(
                 f"{path.name} of {run.id} holds a key that is set in the environment; nothing goes"
             )
     export_safetensors(run, folder / WEIGHTS)
-    files = [card, config, *(folder / name for name in copied)]
+    # The digests in it are of the files that go, which are not those of the run.
+    Run.open(folder).finish(run.result)
+    files = [card, config, *(folder / name for name in (*copied, RESULT))]
     if calibrated := read_calibration(run):
         files.append(folder / CALIBRATION)
         files[-1].write_text(replace(calibrated, clip_ids=()).as_json(), encoding="utf-8")

@@ -64,6 +64,29 @@ def test_prepare_and_info(own: Path, command: Any) -> None:
     assert told["frames"] == {"total": 186, "min": 14, "median": 15.5, "max": 17, "short": 6}
 
 
+def test_info_verifies_every_file(own: Path, command: Any) -> None:
+    command("data", "prepare", "folder", "--root", own, "--out", "clips", "--jobs", 1)
+    status, out, _ = command("data", "info", "clips", "--verify")
+    assert (status, "Verified: the sha256 of 2 files is the one in prepare.json." in out) == (0, True)
+    assert json.loads(command("data", "info", "clips", "--verify", "--json")[1])["verified_files"] == 2
+    shard = sorted(Path("clips").glob("*.arrow"))[1]
+    content = bytearray(shard.read_bytes())
+    content[content.rindex(b"\xff\xd9") - 1] ^= 1  # in the last frame's picture
+    shard.write_bytes(content)
+    assert command("data", "info", "clips")[0] == 0
+    status, out, err = command("data", "info", "clips", "--verify", "--json")
+    assert (status, out) == (2, "")
+    assert f"{shard.name} differ from the sha256 in prepare.json" in err
+
+
+def test_a_folder_that_cannot_be_made_is_named_and_not_a_hidden_one(own: Path, command: Any) -> None:
+    out = "c" * 250  # the hidden folder beside it has a longer name, which no file system takes
+    for words in (("prepare", "folder", "--root", own, "--jobs", 1), ("draw", "--clips", 55)):
+        status, _, err = command("data", *words, "--out", out)
+        assert status == 1
+        assert err.splitlines()[-1] == f"Error: File name too long: {Path(out).resolve()}"
+
+
 def test_prepare_prints_json_alone_and_does_nothing_twice(own: Path, command: Any) -> None:
     words = ("data", "prepare", "folder", "--root", own, "--out", "clips", "--jobs", 1, "--json")
     first = command(*words)

@@ -14,10 +14,10 @@ import torch
 
 from dfer_model.data import packed
 from dfer_model.data.augmentation import Augmentation
-from dfer_model.data.index import INDEX_NAME, write_index
+from dfer_model.data.index import INDEX_NAME
 from dfer_model.data.lanes import Streamed
 from dfer_model.data.loading import ClipDataset
-from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed import PackedClips, write_index
 from dfer_model.data.streaming import StreamedClips
 from dfer_model.errors import InputError, WorkError
 from dfer_model.feeding.batches import Shuffled

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dfer_model.data.images import decode_pixels
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.errors import InputError
 from dfer_model.files import replacing
@@ -144,7 +145,7 @@ def draw_contact_sheet(clips: PackedClips, path: Path, columns: int = 8) -> None
     for label in range(len(clips.class_names)):
         chosen = np.flatnonzero(clips.labels == label)[:columns]
         frames = [clips.encoded_frames(int(i), [int(clips.num_frames[i]) // 2])[0] for i in chosen]
-        rows.append([Image.open(io.BytesIO(frame)).convert("RGB") for frame in frames])
+        rows.append([Image.fromarray(decode_pixels(frame)) for frame in frames])
     width, height = next(frame for row in rows for frame in row).size
     sheet = Image.new("RGB", (width * columns, height * len(rows)), "white")
     for y, row in enumerate(rows):

@@ -81,7 +81,8 @@ def write_parquet(descriptions: DescriptionSet) -> bytes:
     from pyarrow import parquet
 
     stream = io.BytesIO()
-    parquet.write_table(pyarrow.Table.from_pylist(rows(descriptions), schema=_schema()), stream)
+    table = pyarrow.Table.from_pylist(rows(descriptions), schema=_schema())
+    parquet.write_table(table, stream, write_page_checksum=True)
     return stream.getvalue()
 
 
@@ -139,7 +140,7 @@ def read_parquet(data: bytes, where: str) -> Content:
     from pyarrow import parquet
 
     try:
-        file = parquet.ParquetFile(pyarrow.BufferReader(data))
+        file = parquet.ParquetFile(pyarrow.BufferReader(data), page_checksum_verification=True)
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
         size = sum(group.total_byte_size for group in groups)
         if file.metadata.num_rows > _MOST_ROWS or size > 4 * LARGEST:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
+from dfer_model.data.frame_check import check_frame
 from dfer_model.data.images import as_jpeg_or_png, decode_pixels
 from dfer_model.errors import InputError
 
@@ -51,6 +54,23 @@ def test_a_jpeg_is_decoded_into_room_of_its_size_alone() -> None:
     assert np.array_equal(room, by_pillow(data))
     assert np.array_equal(decode_pixels(data, other), by_pillow(data))
     assert not other.any()
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+@pytest.mark.parametrize("size", [(10_000, 5_001), (10_000, 10_000), (20_000, 10_000)])
+def test_a_frame_of_too_many_pixels_is_not_decoded(form: str, size: tuple[int, int]) -> None:
+    stream = io.BytesIO()
+    Image.new("1" if form == "PNG" else "L", (8, 8)).save(stream, form)
+    data = bytearray(stream.getvalue())
+    if form == "PNG":  # width and height stand at the beginning of the header, which has a checksum
+        data[16:24] = struct.pack(">II", *size)
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    else:
+        place = data.index(b"\xff\xc0") + 5
+        data[place : place + 4] = struct.pack(">HH", *reversed(size))
+    for read in (decode_pixels, check_frame):
+        with pytest.raises(InputError, match="has more than 50 million pixels"):
+            read(bytes(data))
 
 
 def test_damaged_files_are_judged_as_pillow_judges_them() -> None:

@@ -103,6 +103,22 @@ def test_nothing_is_computed_twice_and_no_other_fold(clip: Clip, clips: PackedCl
     assert told[-1] == (9, 9)
 
 
+def test_damaged_features_are_computed_again(clip: Clip, clips: PackedClips, tmp_path: Path) -> None:
+    settings, one, test = tiny.settings(), np.array([1]), np.array([TEST])
+    found = kept(clip, clips, tmp_path, settings)
+    found.make(one, range(1), silent)
+    whole = found.batch(one, test)
+    (path,) = tmp_path.iterdir()
+    content = path.read_bytes()
+    for damaged in (content[:-40] + bytes([content[-40] ^ 1]) + content[-39:], content[:-50], b""):
+        path.write_bytes(damaged)
+        assert torch.equal(kept(clip, clips, tmp_path, settings).batch(one, test), whole)
+        assert path.read_bytes() == content
+    path.write_bytes(content[:-32])  # as versions without a digest wrote it
+    assert torch.equal(kept(clip, clips, tmp_path, settings).batch(one, test), whole)
+    assert path.read_bytes() == content[:-32]
+
+
 def test_a_view_of_training_knows_its_augmentation_and_a_test_its_crops(
     clip: Clip, clips: PackedClips, tmp_path: Path
 ) -> None:
