@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dfer_model.classifiers.clip import Clip, load_clip, load_demo_clip
-from dfer_model.data.drawn import CLASS_NAMES
-from dfer_model.demo_clip.judging import (
+from dfer_model.models.clip import Clip, load_clip, load_demo_clip
+from dfer_model.synthetic.demo_clip.benchmark import (
     JUDGING,
     TUNING,
     Faces,
@@ -26,10 +25,11 @@ from dfer_model.demo_clip.judging import (
     video_features,
     zero_shot_recalls,
 )
+from dfer_model.synthetic.drawn_faces import CLASS_NAMES
 from dfer_prompts.classes import load_class_set
 from dfer_prompts.description_set import DescriptionSet
-from dfer_prompts.sources.controls import control_set
-from dfer_prompts.sources.facs import facs_set
+from dfer_prompts.generation.sources.controls import control_set
+from dfer_prompts.generation.sources.facs import facs_set
 from dfer_prompts.versions.store import load
 
 CONTROL_SEEDS = range(10)

@@ -30,18 +30,18 @@ from results import record
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from dfer_model.data.drawn.dataset import clip_track, draw_dataset, plan_clips
-from dfer_model.data.drawn.units import UNIT_INDEX
-from dfer_model.data.loading import ClipDataset
+from dfer_model.config import preset
+from dfer_model.data.dataset import ClipDataset
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.sampling import sample_test
-from dfer_model.demo_clip.captions import AT_REST, SEEN
-from dfer_model.inference.explanation import Explainer
+from dfer_model.evaluation.explanation import Explainer
 from dfer_model.runs import Run, RunSpec
-from dfer_model.settings import preset
-from dfer_model.training.training import train_run
+from dfer_model.synthetic.demo_clip.captions import AT_REST, SEEN
+from dfer_model.synthetic.drawn_faces.dataset import clip_track, draw_dataset, plan_clips
+from dfer_model.synthetic.drawn_faces.units import UNIT_INDEX
+from dfer_model.training.loop import train_run
 from dfer_prompts import load
-from dfer_prompts.studies.texts import class_texts, descriptor_texts
+from dfer_prompts.api.inputs import class_texts, descriptor_texts
 
 FOLD, SEED, FACES = 1, 1, 21  # the demo's faces are drawn from another seed
 TOWERS = {"as it was": 0.0, "fine-tuned": 1e-5}  # lr_image

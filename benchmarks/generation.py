@@ -26,7 +26,7 @@ from typing import Any
 import openai
 
 from dfer_prompts import Workspace, generate, load_class_set
-from dfer_prompts.asking.planning import prompts
+from dfer_prompts.generation.plan import prompts
 from dfer_prompts.templates import load_template
 
 LATENCY_S = 0.2

@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 from results import record
 
-from dfer_model.faces.detectors import choose_detector
-from dfer_model.faces.footage import Footage, open_footage
-from dfer_model.faces.predicting import Judge
-from dfer_model.faces.tracking import overlap
-from dfer_model.faces.watching import Followed, Watching, follow
-from dfer_model.faces.windows import Spacing
 from dfer_model.runs import Run
+from dfer_model.video.detect import choose_detector
+from dfer_model.video.footage import Footage, open_footage
+from dfer_model.video.passes import Followed, Watching, follow
+from dfer_model.video.predict_video import Judge
+from dfer_model.video.track import overlap
+from dfer_model.video.windows import Spacing
 
 STEPS = (1, 2, 5, 10)
 ROUNDS = 3

@@ -17,14 +17,14 @@ import sys
 import time
 from pathlib import Path
 
-from dfer_model.data.drawn import draw_dataset
+from dfer_model.comparison.record import ComparisonRecord
 from dfer_model.data.packed import PackedClips
-from dfer_model.hardware.devices import use_one_thread
-from dfer_model.statistics.record import ComparisonRecord
+from dfer_model.devices import use_one_thread
+from dfer_model.synthetic.drawn_faces import draw_dataset
 from dfer_prompts import DescriptionStore, Workspace, compare, facs_set, load_class_set
-from dfer_prompts.cli.configuration import numbers
+from dfer_prompts.cli.options import numbers
 from dfer_prompts.cli.output import progress
-from dfer_prompts.sources.controls import CONTROLS
+from dfer_prompts.generation.sources.controls import CONTROLS
 
 FOLD = 1
 SHOTS = (0, 1, 2, 4)

@@ -17,16 +17,16 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dfer_model.data.drawn.dataset import person
-from dfer_model.data.drawn.face import render
-from dfer_model.data.drawn.motion import Track, draw_track
-from dfer_model.data.drawn.units import CLASS_NAMES
 from dfer_model.data.packed import PackedClips
-from dfer_model.faces.moments import class_colours, moments
-from dfer_model.inference.explanation import Explainer
+from dfer_model.evaluation.explanation import Explainer
 from dfer_model.runs import Run
+from dfer_model.synthetic.drawn_faces.dataset import person
+from dfer_model.synthetic.drawn_faces.face import render
+from dfer_model.synthetic.drawn_faces.people import Track, draw_track
+from dfer_model.synthetic.drawn_faces.units import CLASS_NAMES
+from dfer_model.video.windows import class_colours, moments
 from dfer_prompts import load, predict
-from dfer_prompts.studies.texts import descriptor_texts
+from dfer_prompts.api.inputs import descriptor_texts
 
 SHOWN = ("happiness", "surprise", "sadness")
 SEED, PERSON = 11, 5  # the demo's; the person is of fold 1

@@ -19,15 +19,15 @@ from pathlib import Path
 import numpy as np
 from results import record
 
-from dfer_model.data.drawn import draw_dataset
+from dfer_model.config import Settings, preset
 from dfer_model.data.packed import PackedClips
-from dfer_model.hardware.devices import use_one_thread
+from dfer_model.devices import use_one_thread
 from dfer_model.runs import ClassTexts, RunSpec
-from dfer_model.settings import Settings, preset
-from dfer_model.training.training import train_run
+from dfer_model.synthetic.drawn_faces import draw_dataset
+from dfer_model.training.loop import train_run
 from dfer_prompts import load_class_set
+from dfer_prompts.api.inputs import class_texts
 from dfer_prompts.cli.output import progress
-from dfer_prompts.studies.texts import class_texts
 from dfer_prompts.versions.store import load
 
 # Batches of a few frames would spoil the batch norms of the demo CLIP's tower.

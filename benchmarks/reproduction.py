@@ -16,12 +16,12 @@ import time
 from pathlib import Path
 from statistics import fmean
 
-from dfer_model.data.drawn import draw_dataset
 from dfer_model.data.packed import PackedClips
 from dfer_model.runs import Run
+from dfer_model.synthetic.drawn_faces import draw_dataset
 from dfer_prompts import Workspace, reproduce
+from dfer_prompts.api.reproduce import Reproduced
 from dfer_prompts.cli.output import progress
-from dfer_prompts.studies.reproducing import Reproduced
 
 PAGE = Path(__file__).parent.parent / "docs" / "reproduction.md"
 BETWEEN = re.compile(r"(?<=<!-- drawn: begin -->\n).*?(?=<!-- drawn: end -->)", re.DOTALL)

@@ -21,18 +21,18 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from PIL import Image
 from typer.testing import CliRunner
 
-from dfer_model.classifiers.strategies import load_base
+from dfer_model.comparison.grid import Grid, train_all
+from dfer_model.comparison.results import Answers, Measured, compare
+from dfer_model.comparison.screening.screen import Screening, screen
+from dfer_model.config import Settings, preset
 from dfer_model.data.augmentation import Augmentation
-from dfer_model.data.drawn.dataset import draw_dataset
-from dfer_model.data.info import info
-from dfer_model.data.loading import ClipDataset
+from dfer_model.data.dataset import ClipDataset
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.packing import prepare
-from dfer_model.experiments.experiments import Grid, train_all
+from dfer_model.data.summary import info
+from dfer_model.models.strategies import load_base
 from dfer_model.runs import ClassTexts, RunSpec
-from dfer_model.screening.screening import Screening, screen
-from dfer_model.settings import Settings, preset
-from dfer_model.statistics.comparison import Answers, Measured, compare
+from dfer_model.synthetic.drawn_faces.dataset import draw_dataset
 from dfer_prompts import DescriptionSet, DescriptionStore, Descriptor, Manifest, Workspace, load_class_set
 from dfer_prompts.cli.app import app
 

@@ -30,16 +30,16 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from results import record
 from torch import Tensor
 
-from dfer_model.classifiers.clip import Clip, load_clip
-from dfer_model.classifiers.dfer_clip import DferClip
-from dfer_model.data.drawn import CLASS_NAMES, draw_dataset
+from dfer_model.comparison.screening.feature_training import Together
+from dfer_model.comparison.screening.features import KeptFeatures
+from dfer_model.comparison.screening.screen import MOST_BYTES, VIEWS
+from dfer_model.comparison.screening.stacked import groups
+from dfer_model.config import Settings
 from dfer_model.data.packed import PackedClips
+from dfer_model.models.clip import Clip, load_clip
+from dfer_model.models.dfer_clip import DferClip
 from dfer_model.runs import ClassTexts
-from dfer_model.screening.features import KeptFeatures
-from dfer_model.screening.grouping import groups
-from dfer_model.screening.screening import MOST_BYTES, VIEWS
-from dfer_model.screening.training import Together
-from dfer_model.settings import Settings
+from dfer_model.synthetic.drawn_faces import CLASS_NAMES, draw_dataset
 
 GOAL = 50
 SETS, SEEDS, EPOCHS = 8, 3, 10

@@ -28,13 +28,13 @@ import numpy as np
 from results import record
 from scipy.stats import kendalltau, spearmanr
 
-from dfer_model.data.drawn import draw_dataset
+from dfer_model.comparison.record import ComparisonRecord
 from dfer_model.data.packed import PackedClips
-from dfer_model.hardware.devices import use_one_thread
+from dfer_model.devices import use_one_thread
 from dfer_model.runs import Run
-from dfer_model.statistics.record import ComparisonRecord
+from dfer_model.synthetic.drawn_faces import draw_dataset
 from dfer_prompts import DescriptionStore, Workspace, compare, facs_set, load_class_set
-from dfer_prompts.cli.configuration import numbers
+from dfer_prompts.cli.options import numbers
 from dfer_prompts.cli.output import progress
 
 FOLD, BEST, GOAL = 1, 3, 0.5

@@ -32,17 +32,17 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfer_model.classifiers.clip import Clip, load_clip
-from dfer_model.classifiers.dfer_clip import TEMPERATURE, DferClip
-from dfer_model.classifiers.strategies import load_base
-from dfer_model.feeding.batches import PixelScale, pixel_scale
-from dfer_model.hardware.devices import accelerator, choose_device, precision
-from dfer_model.hardware.processes import ALONE
-from dfer_model.inference.trained_model import TrainedModel
-from dfer_model.settings import Settings, with_overrides
-from dfer_model.training.averaging import Average
-from dfer_model.training.optimisation import make_optimizer
-from dfer_model.training.steps import Step
+from dfer_model.config import Settings, with_overrides
+from dfer_model.data.loaders import PixelScale, pixel_scale
+from dfer_model.devices import accelerator, choose_device, precision
+from dfer_model.distributed import ALONE
+from dfer_model.evaluation.trained_model import TrainedModel
+from dfer_model.models.clip import Clip, load_clip
+from dfer_model.models.dfer_clip import TEMPERATURE, DferClip
+from dfer_model.models.strategies import load_base
+from dfer_model.training.ema import Average
+from dfer_model.training.optim import make_optimizer
+from dfer_model.training.step import Step
 from dfer_prompts.versions.store import load
 
 TRAINING_GOAL, EVALUATION_GOAL = (

@@ -19,7 +19,7 @@ from functools import partial
 import numpy as np
 from scipy.stats import nct, norm, t
 
-from dfer_model.statistics.statistics import LEVEL, holm, mcnemar, paired_difference, uar_weights
+from dfer_model.comparison.statistics import LEVEL, holm, mcnemar, paired_difference, uar_weights
 
 CLASSES, CLIPS = 3, 60  # clips of each class, over all folds
 EFFECT = 3.0  # standard errors

@@ -23,11 +23,11 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .classifiers.classifier import Classifier
 from .digests import check_tensors, write_tensors
 from .errors import InputError, WorkError
 from .file_kinds import refuse_other_kinds
-from .files import replacing
+from .io import replacing
+from .models.classifier import Classifier
 
 CLASS_WEIGHTS = "class_weights"
 

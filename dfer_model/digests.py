@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .errors import InputError
-from .files import replacing
+from .io import replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa

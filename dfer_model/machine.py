@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
-from .hardware.cores import cores
+from .devices import cores
 
 PACKAGE = "dfer-prompts"
 OLDEST_PYTHON = (3, 11)
@@ -224,7 +224,7 @@ def bfloat16_findings() -> Iterator[Finding]:
     """Whether the device that would be chosen multiplies in bfloat16 by itself."""
     import torch
 
-    from .hardware.devices import multiplies_bfloat16
+    from .devices import multiplies_bfloat16
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     where = "the GPU" if device.type == "cuda" else "the processor"
@@ -248,7 +248,7 @@ def codec_findings() -> Iterator[Finding]:
 
 def clip_findings() -> Iterator[Finding]:
     """Weights of CLIPs in the cache of the HuggingFace hub: those used by default, and others."""
-    from .classifiers.hub_cache import cached
+    from .models.hub_cache import cached
 
     table = _pretrained_table()
     usual = (table.HF_SAFE_WEIGHTS_NAME, table.HF_WEIGHTS_NAME)

@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .config import BEFORE, Settings
 from .digests import file_sha256, json_sha256, read_table, write_table
 from .errors import InputError, did_you_mean
-from .files import write_text
+from .io import write_text
 from .metrics import Measures, logit_measures
 from .run_config import check_config, checked_texts
-from .settings import BEFORE, Settings
 from .yaml_loader import YAML_ERRORS, load_yaml, yaml_problem
 
 FORMAT_VERSION = 1

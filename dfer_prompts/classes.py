@@ -16,9 +16,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, 
 
 from .errors import InputError, system_errors, unknown
 from .list_marks import without_mark
-from .validation import first_problem
-from .yaml_files import read_yaml
-from .yaml_loader import load_yaml
+from .yaml_files import first_problem, load_yaml, read_yaml
 
 SHIPPED = ("dfew", "ferv39k", "mafw", "mafw-compound")
 _FOLDER = Path(__file__).parent / "class_sets"

@@ -17,7 +17,7 @@ from typing import Any
 from .classes import match_class_name
 from .description_set import DescriptionSet, Descriptor, Manifest, lineage
 from .errors import InputError
-from .wording import normal_form
+from .normalize import normal_form
 
 LARGEST_WEIGHT = 100  # of a member; each repetition is one more prompt for the text tower
 

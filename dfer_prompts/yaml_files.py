@@ -1,4 +1,9 @@
-"""YAML that a person wrote: read safely, and what is wrong with it said with its line."""
+"""YAML that a person wrote: read safely, and what is wrong with it said with its line.
+
+The bounded YAML loader of both packages, which is written in `dfer_model.yaml_loader`.
+
+What pydantic found wrong, as one sentence for the person who wrote the file.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
+
+from dfer_model.yaml_loader import LOADER, YAML_ERRORS, load_yaml, yaml_problem
 
 from .errors import InputError
-from .yaml_loader import LOADER, YAML_ERRORS, load_yaml, yaml_problem
 
 
 def parse_yaml(text: str, where: str, first_line: int = 1) -> Any:
@@ -55,3 +62,17 @@ def key_lines(text: str, first_line: int = 1) -> dict[str, int]:
     node = yaml.compose(text, Loader=LOADER)
     pairs = node.value if isinstance(node, yaml.MappingNode) else []
     return {str(key.value): key.start_mark.line + first_line for key, _ in pairs}
+
+
+__all__ = ["LOADER", "YAML_ERRORS", "load_yaml", "yaml_problem"]
+
+
+def first_problem(error: ValidationError) -> str:
+    """The place and kind of the first problem: "classes, item 2, words: Input should be a valid string"."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    parts = problem["loc"]
+    if parts[-1:] == ("[key]",):  # the last but one is then a key, a number perhaps, and no place in a list
+        parts = (*parts[:-2], f"the key {parts[-2]}")
+    place = ", ".join(f"item {part + 1}" if isinstance(part, int) else str(part) for part in parts)
+    text = problem["msg"].removeprefix("Value error, ")
+    return f"{place}: {text}" if place else text

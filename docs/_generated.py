@@ -5,6 +5,7 @@ Run by mkdocs-gen-files. Nothing of it is committed, so it cannot fall behind wh
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,20 @@ import mkdocs_gen_files
 import typer
 
 import dfer_prompts
-from dfer_model.settings import PRESETS, Settings
+from dfer_model.config import PRESETS, Settings
 from dfer_prompts.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 WIDTH = 80  # columns of a help text
-DEMO = "dfer_model/demo_clip/README.md"
+DEMO = "dfer_model/synthetic/demo_clip/README.md"
 MODEL = (
-    "classifiers.dfer_clip",
-    "classifiers.prompt_learner",
-    "classifiers.temporal",
-    "classifiers.strategies",
-    "training.training",
+    "models.dfer_clip",
+    "models.prompt_learner",
+    "models.temporal",
+    "models.strategies",
+    "training.loop",
     "metrics",
-    "statistics.statistics",
+    "comparison.statistics",
 )
 
 
@@ -40,6 +41,8 @@ def from_readme(text: str) -> str:
     """The README as a page: links from where the page is, no badges, which come from other servers."""
     text = "\n".join(line for line in text.splitlines() if not line.startswith("[![")) + "\n"
     text = text.replace(f"]({DEMO})", "](demo.md)").replace("](LICENSE)", "](licence.md)")
+    for page in ("CONTRIBUTING", "CHANGELOG"):
+        text = text.replace(f"]({page}.md)", f"]({page.lower()}.md)")
     return text.replace("](CITATION.cff)", "](citation.md)").replace("](docs/", "](")
 
 
@@ -67,15 +70,19 @@ def settings() -> Iterator[str]:
 
 
 def python() -> Iterator[str]:
-    """What the package's own `__init__` lists."""
+    """Every name in `dfer_prompts/__init__.pyi`."""
     yield "# Python\n\nImported from `dfer_prompts`. How it goes together: [In Python](../python.md).\n"
-    for module, names in dfer_prompts._HOMES.items():
-        for name in names:
-            yield f"::: dfer_prompts.{module}.{name}\n"
+    stub = ast.parse(Path(dfer_prompts.__file__).with_suffix(".pyi").read_text("utf-8"))
+    for node in stub.body:
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield f"::: dfer_prompts.{node.module}.{alias.name}\n"
 
 
 write("index.md", from_readme((ROOT / "README.md").read_text("utf-8")))
 write("demo.md", (ROOT / DEMO).read_text("utf-8"))
+for name in ("CONTRIBUTING", "CHANGELOG"):
+    write(f"{name.lower()}.md", from_readme((ROOT / f"{name}.md").read_text("utf-8")))
 write("licence.md", f"# Licence\n\n```text\n{(ROOT / 'LICENSE').read_text('utf-8')}```\n")
 write("citation.md", f"# Citation\n\n```yaml\n{(ROOT / 'CITATION.cff').read_text('utf-8')}```\n")
 write("reference/commands.md", "\n".join(commands(typer.main.get_command(app), ("dfer-prompts",))))

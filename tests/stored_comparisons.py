@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import yaml
 
+from dfer_model.comparison.record import ComparisonRecord, ControlOrigin
+from dfer_model.comparison.results import Answers, Measured, compare
+from dfer_model.config import preset
 from dfer_model.metrics import measures
 from dfer_model.runs import ClassTexts
-from dfer_model.settings import preset
-from dfer_model.statistics.comparison import Answers, Measured, compare
-from dfer_model.statistics.record import ComparisonRecord, ControlOrigin
 from dfer_prompts import load
 
 FACES = load("v1").class_names

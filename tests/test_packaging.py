@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dfer_prompts.resources import SHIPPED_TEMPLATES
+from dfer_prompts.workspace import SHIPPED_TEMPLATES
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -78,7 +78,7 @@ def test_wheel_holds_every_file_of_the_packages(installed_wheel: Path) -> None:
     assert {path.suffix for path in ours} >= {".py", ".j2", ".css", ".yaml", ".txt", ".safetensors"}
     lacking = [str(path) for path in sorted(ours) if not (installed_wheel / path).is_file()]
     assert lacking == []
-    page = Path("dfer_prompts/studies/reporting/templates/page.html.j2")
+    page = Path("dfer_prompts/api/report/templates/page.html.j2")
     assert (installed_wheel / page).read_bytes() == (CHECKOUT / page).read_bytes()
 
 
@@ -86,5 +86,5 @@ def test_wheel_holds_what_the_demo_needs(installed_wheel: Path) -> None:
     (wheel,) = installed_wheel.parent.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "dfer_prompts/shipped/descriptions/v1/descriptors.jsonl" in names
-    assert "dfer_model/demo_clip/model.safetensors" in names
+    assert "dfer_model/synthetic/demo_clip/model.safetensors" in names
     assert [name for name in names if name.startswith(("tests/", "benchmarks/"))] == []

@@ -54,9 +54,9 @@ from dfer_prompts import (
     stored_answers,
     train,
 )
-from dfer_prompts.asking.responses import ResponseStore
 from dfer_prompts.description_set import Seen
 from dfer_prompts.errors import DferError, DiskError, FileError, system_errors
+from dfer_prompts.llm.response_cache import ResponseStore
 
 from .prompts.drafts import draft
 

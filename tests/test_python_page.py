@@ -11,7 +11,7 @@ import pytest
 
 from dfer_prompts.cli import main
 
-from .model.inference.test_prediction import encode
+from .model.evaluation.test_classify import encode
 from .test_readme import blocks
 
 PAGE = Path(__file__).parent.parent / "docs" / "python.md"

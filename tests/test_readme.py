@@ -42,7 +42,7 @@ def workspace(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Forks]:
     """Where the commands run: torch, which takes seconds to import, is imported once for all of them."""
-    with forks(modules=("dfer_model.training.training", "dfer_model.experiments.search")) as started:
+    with forks(modules=("dfer_model.training.loop", "dfer_model.comparison.descriptor_search")) as started:
         yield started
 
 

@@ -36,11 +36,11 @@ from dfer_model.data.clip_checks import (
 )
 from dfer_model.data.given_lists import FoldLists, as_report, from_report
 from dfer_model.data.index import INDEX_NAME, Index, read_index, write_index_file
-from dfer_model.data.shard_file import write_shard
+from dfer_model.data.shards import write_shard
+from dfer_model.devices import cores
 from dfer_model.digests import file_sha256
 from dfer_model.errors import InputError, listed
-from dfer_model.files import named_as
-from dfer_model.hardware.cores import cores
+from dfer_model.io import named_as
 
 if TYPE_CHECKING:
     import datasets

@@ -25,12 +25,12 @@ from dfer_model.data.layouts import FOLDER, Layout, check_name, read_official
 from dfer_model.data.own_folder import read_folder
 from dfer_model.data.packed import PackedClips, assemble
 from dfer_model.data.shards import Shard, finished_outcome, pack_shard, start_process
+from dfer_model.devices import cores
 from dfer_model.errors import InputError, Interrupted, WorkError
-from dfer_model.files import named_as
-from dfer_model.hardware.cores import cores
+from dfer_model.io import named_as
 
 if TYPE_CHECKING:
-    from dfer_model.faces.cropping import Cropping
+    from dfer_model.video.clip_cropping import Cropping
 
 # At most, and of few clips fewer, so that a small dataset is work for many processes too.
 SHARD_CLIPS = 100

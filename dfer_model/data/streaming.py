@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from ..errors import InputError, WorkError
 from .index import Index, read_index
-from .lanes import WINDOW, Integers, Lane
 from .packed import PackedClips
+from .stream_sampler import WINDOW, Integers, Lane
 
 # `iter` with a batch size, unlike plain iteration, leaves it to its caller which worker reads what.
 READ_CLIPS = 16

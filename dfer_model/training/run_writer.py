@@ -13,11 +13,11 @@ from typing import Any
 
 import yaml
 
-from dfer_model.classifiers.classifier import Base
 from dfer_model.data.packed import PackedClips
-from dfer_model.files import write_text
-from dfer_model.report.card import card
-from dfer_model.report.figures import confusion_figure
+from dfer_model.io import write_text
+from dfer_model.models.classifier import Base
+from dfer_model.reports.run_card import card
+from dfer_model.reports.run_figures import confusion_figure
 from dfer_model.runs import FORMAT_VERSION, Predictions, Run, RunSpec, write_predictions
 
 VERSIONED = ("dfer-prompts", "torch", "torchvision", "open_clip_torch", "accelerate")

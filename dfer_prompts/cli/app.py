@@ -12,12 +12,12 @@ from typing import Annotated, TextIO
 
 import typer
 
-from dfer_model.hardware.launch import first_to_say, launched
-from dfer_model.report.fonts import FontWarning
+from dfer_model.launch import first_to_say, launched
+from dfer_model.reports.fonts import FontWarning
 
 from .. import __version__
-from ..asking.redaction import redact_environment
 from ..errors import DferError, InputError, system_words
+from ..llm.redaction import redact_environment
 from ..workspace import Workspace
 from . import (
     calibrate,
@@ -38,11 +38,11 @@ from . import (
     report,
     reproduce,
     responses,
-    run,
     serve,
+    train,
 )
 from .output import clean, keep_writable, message
-from .stopping import ending_on_sigterm
+from .sigterm import ending_on_sigterm
 
 app = typer.Typer(
     name="dfer-prompts",
@@ -64,7 +64,7 @@ for module in (
     descriptions,
     ensemble,
     data,
-    run,
+    train,
     calibrate,
     explain,
     predict,

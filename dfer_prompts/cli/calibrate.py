@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .configuration import DeviceOption
+from .options import DeviceOption
 from .output import JsonOption, message, print_json, print_table, progress
-from .run import RunArgument
+from .train import RunArgument
 
 if TYPE_CHECKING:
-    from ..studies.calibrating import CalibratedRun
+    from ..api.calibrate import CalibratedRun
 
 
 def calibrate(
@@ -37,7 +37,7 @@ def calibrate(
 
     Example: dfer-prompts calibrate v2-fold1
     """
-    from ..studies.calibrating import calibrate as calibrate_run
+    from ..api.calibrate import calibrate as calibrate_run
 
     calibrated = calibrate_run(
         run,

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-    from dfer_model.faces.rolling import Glance, Rolled
-    from dfer_model.inference.prediction import Prediction
+    from dfer_model.evaluation.classify import Prediction
+    from dfer_model.video.rolling import Glance, Rolled
 
-    from ..studies.watching import Audience
+    from ..api.predict import Audience
     from .predict import Wanted
 
     Show = Callable[[Glance], None]
@@ -56,10 +56,10 @@ class _SoFar:
 
 def watch_camera(watching: Audience, camera: str, wanted: Wanted) -> None:
     """Show and save what is said of each window, until the source ends or the person ends it."""
-    from dfer_model.faces.camera import open_source
-    from dfer_model.faces.outputs import FaceFolder
-    from dfer_model.faces.predicting import keep_nothing
-    from dfer_model.faces.rolling import rolling
+    from dfer_model.video.camera import open_source
+    from dfer_model.video.export_predictions import FaceFolder
+    from dfer_model.video.predict_video import keep_nothing
+    from dfer_model.video.rolling import rolling
 
     source = open_source(camera)
     for note in source.footage.notes:
@@ -85,7 +85,7 @@ def watch_camera(watching: Audience, camera: str, wanted: Wanted) -> None:
 @contextmanager
 def _saving(wanted: Wanted, class_names: tuple[str, ...]) -> Iterator[Save]:
     """Rows of a CSV file as they come; of a Parquet file once no more come, for whatever reason."""
-    from dfer_model.faces.outputs import CsvRows, write_parquet
+    from dfer_model.video.export_predictions import CsvRows, write_parquet
 
     rows = CsvRows(wanted.csv, class_names) if wanted.csv else None
     said: list[Prediction] = []

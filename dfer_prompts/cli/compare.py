@@ -9,28 +9,31 @@ import typer
 
 from ..workspace import Workspace
 from .completion import versions
-from .configuration import (
+from .options import (
     ClipOption,
     DatasetOption,
     DeviceOption,
+    EngineOption,
     EnsembleOption,
     EpochsOption,
     FreezeOption,
+    JobsOption,
     PresetOption,
+    RetriesOption,
+    RunsPerGpuOption,
     SelectOption,
     SetOption,
     StrategyOption,
     WeightsOption,
     numbers,
 )
-from .engines import EngineOption, JobsOption, RetriesOption, RunsPerGpuOption
 from .output import JsonOption, message, print_json, print_line, print_table, progress
-from .run import TrackOption
+from .train import TrackOption
 
 if TYPE_CHECKING:
-    from dfer_model.statistics.comparison import Figure, Pair, SetFigures
-    from dfer_model.statistics.record import ComparisonRecord, ControlOrigin, Screening
-    from dfer_model.statistics.statistics import Difference
+    from dfer_model.comparison.record import ComparisonRecord, ControlOrigin, Screening
+    from dfer_model.comparison.results import Figure, Pair, SetFigures
+    from dfer_model.comparison.statistics import Difference
 
 SetsArgument = Annotated[
     list[str],
@@ -147,7 +150,7 @@ def compare(
 
     Finished runs, imported ones too, are judged as they are: dfer-prompts compare RUN RUN --dataset DIR
     """
-    from ..studies import comparing
+    from ..api import compare as comparing
 
     workspace: Workspace = context.obj
     result = comparing.compare(

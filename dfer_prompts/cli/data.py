@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..workspace import Workspace
-from .configuration import FaceModelOption, MarginOption
+from .options import FaceModelOption, MarginOption
 from .output import JsonOption, clean, message, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
-    from dfer_model.faces.cropping import Cropping
+    from dfer_model.video.clip_cropping import Cropping
 
 commands = typer.Typer(no_args_is_help=True, help="Clips: prepare, info, index, draw.")
 
@@ -130,7 +130,7 @@ def info_(
 
     Example: dfer-prompts data info packed/mafw --verify
     """
-    from ..studies.clips import open_dataset
+    from ..api.inputs import open_dataset
 
     clips = open_dataset(context.obj, folder)
     verified = None
@@ -169,7 +169,7 @@ def draw(
 
     Example: dfer-prompts data draw --out packed/drawn --clips 110
     """
-    from dfer_model.data.drawn.dataset import draw_dataset
+    from dfer_model.synthetic.drawn_faces.dataset import draw_dataset
 
     with progress("drawing") as report:
         drawn = draw_dataset(_below(context.obj, out), clips=clips, seed=seed, image_size=size, report=report)
@@ -184,7 +184,7 @@ def _below(workspace: Workspace, out: Path) -> Path:
 def _cropping(workspace: Workspace, faces: str, face_model: Path | None, margin: float) -> Cropping | None:
     if faces == "none":
         return None
-    from dfer_model.faces.cropping import Cropping
+    from dfer_model.video.clip_cropping import Cropping
 
     cropping, note = Cropping.choose(faces, face_model or workspace.face_model, margin)
     if note:
@@ -193,7 +193,7 @@ def _cropping(workspace: Workspace, faces: str, face_model: Path | None, margin:
 
 
 def _show(clips: PackedClips, as_json: bool, verified: int | None = None) -> None:
-    from dfer_model.data.info import info
+    from dfer_model.data.summary import info
 
     told = info(clips) | ({} if verified is None else {"verified_files": verified})
     if as_json:

@@ -12,9 +12,9 @@ from ..workspace import Workspace
 from .output import message, print_table, progress
 
 if TYPE_CHECKING:
+    from dfer_model.comparison.record import ComparisonRecord
     from dfer_model.data.packed import PackedClips
     from dfer_model.runs import Run
-    from dfer_model.statistics.record import ComparisonRecord
 
     from ..description_set import DescriptionSet
     from ..versions.store import DescriptionStore
@@ -34,7 +34,7 @@ def demo(context: typer.Context, out: OutOption = Path("demo")) -> None:
 
     Example: dfer-prompts demo --out demo
     """
-    from dfer_model.hardware.devices import use_one_thread
+    from dfer_model.devices import use_one_thread
 
     from ..versions.store import DescriptionStore
 
@@ -97,13 +97,13 @@ def second_version(outer: Workspace, workspace: Workspace, store: DescriptionSto
 
 
 def _from_endpoint(outer: Workspace, workspace: Workspace, store: DescriptionStore) -> DescriptionSet | None:
-    from ..asking.endpoint import resolve_endpoint
-    from ..asking.generation import ask_and_rank
-    from ..asking.planning import Asking, plan_for
-    from ..asking.responses import ResponseStore
     from ..classes import load_class_set
+    from ..generation.plan import Asking, plan_for
+    from ..generation.run import ask_and_rank
+    from ..llm.endpoint import resolve_endpoint
+    from ..llm.response_cache import ResponseStore
     from ..templates import load_template
-    from .asking import confirmed_url, watching
+    from .llm_progress import confirmed_url, watching
 
     try:
         endpoint = resolve_endpoint(outer, confirmed_url(outer, None))
@@ -123,7 +123,7 @@ def _from_endpoint(outer: Workspace, workspace: Workspace, store: DescriptionSto
 
 def _from_facs(store: DescriptionStore) -> DescriptionSet:
     from ..classes import load_class_set
-    from ..sources.facs import facs_set
+    from ..generation.sources.facs import facs_set
 
     message("So the second version comes from FACS, a table of action units that needs no model.")
     return store.save(facs_set(load_class_set("mafw")), "v2")
@@ -131,8 +131,8 @@ def _from_facs(store: DescriptionStore) -> DescriptionSet:
 
 def drawn_clips(folder: Path) -> PackedClips:
     """The demo's clips, drawn once; a contact sheet of them beside."""
-    from dfer_model.data.drawn import draw_contact_sheet, draw_dataset
     from dfer_model.data.packed import PackedClips
+    from dfer_model.synthetic.drawn_faces import draw_contact_sheet, draw_dataset
 
     path = folder / "clips"
     if path.is_dir():
@@ -148,7 +148,7 @@ def drawn_clips(folder: Path) -> PackedClips:
 
 def compared(workspace: Workspace, clips: PackedClips, refs: list[str]) -> ComparisonRecord:
     """`dfer-prompts compare v1@2 v1@4 v2@4 --controls` on two folds, with one seed."""
-    from ..studies.comparing import compare
+    from ..api.compare import compare
     from .compare import show
 
     result = compare(
@@ -173,8 +173,8 @@ descriptions train as well as right ones is to be expected, and why trained figu
 
 def predicted(workspace: Workspace, clips: PackedClips, descriptions: DescriptionSet, run_id: str) -> None:
     """Predict a clip that the run of `descriptions` never saw, from a video file."""
-    from dfer_model.data.export import write_clip_video
-    from dfer_model.inference.prediction import predict
+    from dfer_model.data.summary import write_clip_video
+    from dfer_model.evaluation.classify import predict
     from dfer_model.runs import Run
 
     run = Run.open(workspace.runs / run_id)
@@ -198,10 +198,10 @@ def show_evidence(
     """
     import numpy as np
 
-    from dfer_model.classifiers.clip import load_clip
     from dfer_model.data.sampling import sample_test
-    from dfer_model.inference.evaluation import frame_features
-    from dfer_model.inference.evidence import descriptor_evidence
+    from dfer_model.evaluation.evaluate import frame_features
+    from dfer_model.evaluation.explanation import descriptor_evidence
+    from dfer_model.models.clip import load_clip
 
     clip = load_clip(run.settings.clip, run.settings.weights)
     test = clips.test_indices(run.fold)

@@ -26,7 +26,7 @@ def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
 
     Example: dfer-prompts doctor
     """
-    from ..studies.doctor import look
+    from ..api.doctor import look
 
     findings = list(look(context.obj))
     broken = [each.subject for each in findings if each.broken]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .configuration import DeviceOption, FaceModelOption, MarginOption
+from .options import DeviceOption, FaceModelOption, MarginOption
 from .output import JsonOption, message, print_json, print_line, print_table, progress
 from .predict import EveryOption, FacesOption, FaceTrackOption, StrideOption, WindowOption, track_named
-from .run import RunArgument
+from .train import RunArgument
 
 if TYPE_CHECKING:
-    from ..studies.explaining import ExplainedVideo
+    from ..api.explain import ExplainedVideo
 
 STRONGEST = 5
 
@@ -58,7 +58,7 @@ def explain(
 
     Example: dfer-prompts explain v2-fold1 clip.mp4 --at 12.5 --plot why.png
     """
-    from ..studies.explaining import explain as explain_video
+    from ..api.explain import explain as explain_video
 
     explained = explain_video(
         run,
@@ -89,9 +89,9 @@ def explain(
 
 
 def _show(explained: ExplainedVideo) -> None:
-    from dfer_model.inference.explanation import WHAT_IT_IS
+    from dfer_model.evaluation.explanation import WHAT_IT_IS
 
-    from ..studies.explaining import called
+    from ..api.explain import called
 
     told = explained.explanation
     ranked = sorted(told.probabilities.items(), key=lambda item: -item[1])[:3]

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from .output import JsonOption, message, print_json, print_table
-from .run import RunArgument
+from .train import RunArgument
 
 
 def export(
@@ -31,7 +31,7 @@ def export(
 
     Example: dfer-prompts export v2-fold1 --format onnx --out faces.onnx
     """
-    from ..studies.exporting import export_model
+    from ..api.model_exchange import export_model
 
     exported = export_model(run, format, out, workspace=context.obj)
     if as_json:

@@ -12,8 +12,8 @@ from .completion import class_sets
 from .output import JsonOption, clean, message, print_json, print_table
 
 if TYPE_CHECKING:
-    from ..asking.dry_run import DryRun
-    from ..asking.generation import Outcome
+    from ..generation.dry_run import DryRun
+    from ..generation.run import Outcome
 
 TemplateOption = Annotated[
     list[str] | None,
@@ -158,7 +158,7 @@ def generate(
     if source == "llm":
         made = _asked(workspace, classes, templates, models, ensemble, version, asking)
     else:
-        from ..making import generate as make
+        from ..generation.generate import generate as make
 
         made = [make(classes, source=source, of=of or "v1", version=version, workspace=workspace, **asking)]
     _print(made, workspace, as_json)
@@ -174,8 +174,8 @@ def _asked(
     asking: dict[str, Any],
 ) -> list[Outcome]:
     """What language models answered, told as it comes."""
-    from ..making import generate_all
-    from .asking import confirmed_url, watching
+    from ..generation.generate import generate_all
+    from .llm_progress import confirmed_url, watching
 
     asking = {**asking, "base_url": confirmed_url(workspace, asking["base_url"])}
     with watching() as watched:
@@ -204,7 +204,7 @@ def _check_source(source: str, of: str | None, *, asks_a_model: bool) -> None:
 
 def _print(made: list[Outcome], workspace: Workspace, as_json: bool) -> None:
     from ..versions.store import DescriptionStore
-    from .asking import summary, told
+    from .llm_progress import summary, told
 
     store = DescriptionStore(workspace)
     shown = []
@@ -236,7 +236,7 @@ def _dry_run(
 ) -> None:
     from dataclasses import asdict
 
-    from ..asking.dry_run import dry_run
+    from ..generation.dry_run import dry_run
 
     if source != "llm":
         raise InputError(f"--dry-run shows what a language model would be asked; {source} asks nothing")
@@ -256,7 +256,7 @@ def _dry_run(
 
 def _expected(run: DryRun) -> list[str]:
     """The lines below the prompts: how many requests, tokens and dollars."""
-    from .asking import dollars
+    from .llm_progress import dollars
 
     known = "unknown: no model to ask" if run.answered is None else str(run.answered)
     lines = [

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .configuration import ClipOption
+from .options import ClipOption
 from .output import JsonOption, message, print_json, print_table
 
 
@@ -34,7 +34,7 @@ def import_checkpoint(
 
     Example: dfer-prompts import-checkpoint model_best.pth --classes mafw --fold 1
     """
-    from ..studies.importing import import_checkpoint as imported
+    from ..api.model_exchange import import_checkpoint as imported
 
     run = imported(
         file,

@@ -10,9 +10,9 @@ import typer
 
 from ..errors import InputError
 from .camera import watch_camera
-from .configuration import DeviceOption, FaceModelOption, MarginOption
+from .options import DeviceOption, FaceModelOption, MarginOption
 from .output import JsonOption, message
-from .run import RunArgument
+from .train import RunArgument
 from .videos import watch_videos
 
 FacesOption = Annotated[
@@ -100,7 +100,7 @@ def predict(
 
     Example: dfer-prompts predict v2-fold1 interview.mp4 --track all --window 4 --csv interview.csv
     """
-    from ..studies.watching import audience
+    from ..api.predict import audience
 
     _check_outputs({"--csv": csv, "--parquet": parquet, "--plot": plot, "--overlay": overlay})
     _check_source(videos, camera, plot or overlay)

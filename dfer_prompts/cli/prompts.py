@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
-from ..resources import is_shipped
-from ..workspace import Workspace
+from ..workspace import Workspace, is_shipped
 from .completion import templates
 from .output import JsonOption, clean, message, print_json, print_table
 
 if TYPE_CHECKING:
-    from ..templates.checks import TemplateFinding
+    from ..templates.lint import TemplateFinding
 
 NameArgument = Annotated[
     str, typer.Argument(autocompletion=templates, metavar="NAME", help="The template's name.")
@@ -123,7 +122,7 @@ def check(
     """
     from ..classes import load_class_set
     from ..templates import template_names
-    from ..templates.checks import LEVELS, check_template
+    from ..templates.lint import LEVELS, check_template
 
     class_set = load_class_set(classes)
     findings = {

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .output import JsonOption, message, print_json, print_table
-from .run import RunArgument
+from .train import RunArgument
 
 
 def push_model(
@@ -28,8 +28,8 @@ def push_model(
 
     Example: dfer-prompts push-model v2-fold1 me/faces --private
     """
-    from ..studies.model_hub import model_files
-    from ..studies.model_hub import push_model as push
+    from ..api.model_exchange import model_files
+    from ..api.model_exchange import push_model as push
 
     pushed = None if dry_run else push(run, repo, private=private, workspace=context.obj)
     files = pushed.files if pushed else model_files(run, repo, workspace=context.obj)

@@ -47,7 +47,7 @@ def report(
 
     For a paper, tables for booktabs: dfer-prompts report 0ed617a0 --out tables.tex
     """
-    from ..studies.reporting import report as make
+    from ..api.report import report as make
 
     chosen: Any = format
     made = make(of, out=out, format=chosen, workspace=context.obj)

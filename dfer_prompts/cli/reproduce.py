@@ -9,21 +9,24 @@ import typer
 
 from ..workspace import Workspace
 from .compare import FoldsOption, SeedsOption
-from .configuration import (
+from .options import (
     ClipOption,
     DatasetOption,
     DeviceOption,
+    EngineOption,
     EpochsOption,
+    JobsOption,
+    RetriesOption,
+    RunsPerGpuOption,
     SetOption,
     WeightsOption,
     numbers,
 )
-from .engines import EngineOption, JobsOption, RetriesOption, RunsPerGpuOption
 from .output import JsonOption, message, print_json, print_line, print_table, progress
-from .run import TrackOption
+from .train import TrackOption
 
 if TYPE_CHECKING:
-    from ..studies.reproducing import Reproduced
+    from ..api.reproduce import Reproduced
 
 TablesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="TABLE...", help="table1 to table5, tableA, tableB.")
@@ -97,7 +100,7 @@ def reproduce(
 
     Example: dfer-prompts reproduce table2 table3 --dataset packed/dfew --folds 1-5 --seeds 1-3
     """
-    from ..studies.reproducing import reproduce as reproduced
+    from ..api.reproduce import reproduce as reproduced
 
     if not tables:
         _list_tables(as_json)
@@ -136,7 +139,7 @@ def reproduce(
 
 
 def _list_tables(as_json: bool) -> None:
-    from ..studies.reproducing.tables import paper
+    from ..api.reproduce.paper_tables import paper
 
     tables = paper().tables
     if as_json:
@@ -152,7 +155,7 @@ def _list_tables(as_json: bool) -> None:
 
 
 def _show(result: Reproduced) -> None:
-    from ..studies.reproducing.results import cells, columns, sources
+    from ..api.reproduce.results import cells, columns, sources
 
     print_line(f"{result.dataset}: {result.protocol}")
     for table, title in result.titles.items():

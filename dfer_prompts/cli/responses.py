@@ -10,7 +10,7 @@ from ..workspace import Workspace
 from .output import JsonOption, message, print_json, print_line, print_table
 
 if TYPE_CHECKING:
-    from ..asking.stored_answers import StoredAnswer
+    from ..generation.stored_responses import StoredAnswer
 
 SHOWN_OF_A_PROMPT = 40
 
@@ -35,8 +35,8 @@ def list_(
 
     Example: dfer-prompts responses list --containing contempt
     """
-    from ..asking.responses import SHOWN_OF_A_KEY, ResponseStore
-    from ..asking.stored_answers import stored_answers
+    from ..generation.stored_responses import stored_answers
+    from ..llm.response_cache import SHOWN_OF_A_KEY, ResponseStore
 
     workspace: Workspace = context.obj
     answers, damaged = stored_answers(ResponseStore(workspace.responses), model=model, containing=containing)
@@ -70,8 +70,8 @@ def show(
 
     Example: dfer-prompts responses show 3f2a
     """
-    from ..asking.responses import ResponseStore
-    from ..asking.stored_answers import stored_answer
+    from ..generation.stored_responses import stored_answer
+    from ..llm.response_cache import ResponseStore
 
     workspace: Workspace = context.obj
     shown = stored_answer(ResponseStore(workspace.responses), key)

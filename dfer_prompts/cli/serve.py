@@ -13,7 +13,7 @@ from ..errors import InputError
 from .output import message
 
 if TYPE_CHECKING:
-    from ..web.serving import Address
+    from ..web.server import Address
 
 ACCOUNTS = "DFER_PROMPTS_AUTH"
 
@@ -45,8 +45,8 @@ def serve(
         raise InputError(
             "the page needs Gradio, which is not installed\nInstall it: pip install 'dfer-prompts[web]'"
         )
-    from ..web.serving import Address
-    from ..web.serving import serve as serve_page
+    from ..web.server import Address
+    from ..web.server import serve as serve_page
 
     accounts = _accounts(auth)
     address = Address(host, port)

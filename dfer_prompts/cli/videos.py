@@ -16,10 +16,10 @@ from ..errors import InputError, WorkError
 from .output import message, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from dfer_model.faces.predicting import Watched
-    from dfer_model.inference.prediction import Prediction
+    from dfer_model.evaluation.classify import Prediction
+    from dfer_model.video.predict_video import Watched
 
-    from ..studies.watching import Audience, Refused
+    from ..api.predict import Audience, Refused
     from .predict import Wanted
 
 STANDARD_INPUT = Path("-")
@@ -27,9 +27,9 @@ STANDARD_INPUT = Path("-")
 
 def watch_videos(watching: Audience, videos: Sequence[Path], wanted: Wanted) -> None:
     """Print what is said of each video, and write what is wanted of it."""
-    from dfer_model.faces.outputs import FaceFolder, write_csv, write_parquet
+    from dfer_model.video.export_predictions import FaceFolder, write_csv, write_parquet
 
-    from ..studies.watching import given_videos, left_out_notes, watch_each
+    from ..api.predict import given_videos, left_out_notes, watch_each
 
     answers: list[Watched | Refused] = []
     with _spooled(videos) as (places, names):
@@ -71,7 +71,7 @@ def _spooled(videos: Sequence[Path]) -> Iterator[tuple[list[Path], dict[Path, Pa
 
 def _tell(answer: Watched | Refused, as_json: bool) -> None:
     """The notes of one video on standard error, and unless they are printed as JSON, its predictions."""
-    from dfer_model.faces.predicting import Watched
+    from dfer_model.video.predict_video import Watched
 
     if not isinstance(answer, Watched):
         message(f"Error: {answer.reason}")
@@ -116,11 +116,11 @@ def _show_prediction(prediction: Prediction) -> None:
 
 
 def _write_overlay(path: Path, answer: Watched | Refused) -> None:
-    from dfer_model.faces.overlay import write_overlay
-    from dfer_model.faces.predicting import Watched
+    from dfer_model.progress import silence
+    from dfer_model.video.overlay import write_overlay
+    from dfer_model.video.predict_video import Watched
 
-    from ..studies.progress import silence
-    from ..studies.watching import LONG_FRAMES
+    from ..api.predict import LONG_FRAMES
 
     if isinstance(answer, Watched):
         shown = progress if answer.followed.frames >= LONG_FRAMES else silence
@@ -129,7 +129,7 @@ def _write_overlay(path: Path, answer: Watched | Refused) -> None:
 
 
 def _draw_timeline(path: Path, said: Sequence[Prediction], watching: Audience) -> None:
-    from dfer_model.faces.timeline import draw_timeline
+    from dfer_model.video.timeline import draw_timeline
 
     if not said:
         message(f"Note: {path} is not drawn, for there is nothing on it")
@@ -153,7 +153,7 @@ def _as_json(watching: Audience, answers: Sequence[Watched | Refused]) -> dict[s
 
 def _end(answers: Sequence[Watched | Refused], require_face: bool) -> None:
     """The exit status: 2 where a video could not be read, 1 where a face was required and there was none."""
-    from dfer_model.faces.predicting import Watched
+    from dfer_model.video.predict_video import Watched
 
     if any(not isinstance(answer, Watched) or answer.problem for answer in answers):
         raise typer.Exit(InputError.exit_status)

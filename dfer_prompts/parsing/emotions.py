@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from functools import cache, lru_cache
 
-from ..checks.words import synonyms
 from ..classes import aliases, compound_parts
+from ..lint.word_checks import synonyms
 
 _CONTRAST = re.compile(
     r"\b(?:vs|versus|unlike|from|than|compared|contrast|distinguish\w*|differ\w*|opposed|not)\b",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from . import emotions, facs, words
+from . import action_units as facs
+from . import emotions, words
 from .words import is_foreign, is_state, names_face, region, without_conjunction
 
 LONGEST = 120  # characters; CLIP reads 77 tokens of a whole description, so a longer descriptor is prose

@@ -18,11 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..classes import ClassSet, ExpressionClass
 from ..errors import InputError, system_errors, unknown
-from ..resources import SHIPPED_TEMPLATES, shipped
-from ..sampling import ResponseFormat, Sampling
-from ..validation import first_problem
-from ..workspace import Workspace
-from ..yaml_files import key_lines, parse_yaml
+from ..llm.sampling import ResponseFormat, Sampling
+from ..workspace import SHIPPED_TEMPLATES, Workspace, shipped
+from ..yaml_files import first_problem, key_lines, parse_yaml
 from .sandbox import Sandbox
 
 SUFFIX = ".md"

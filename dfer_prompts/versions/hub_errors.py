@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 from .. import __version__
-from ..asking.network import certificates, environment_proxies, proxy_for
-from ..asking.redaction import redact_environment
 from ..errors import DferError, InputError, Interrupted, WorkError
+from ..llm.network import certificates, environment_proxies, proxy_for
+from ..llm.redaction import redact_environment
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dfer_model.io import sweep, temporary_beside
+
 from ..description_set import DescriptionSet, Manifest
 from ..errors import InputError, system_errors, unknown
-from ..files import sweep, temporary_beside
-from ..resources import SHIPPED_VERSIONS, shipped
-from ..workspace import Workspace
+from ..workspace import SHIPPED_VERSIONS, Workspace, shipped
 from .version_files import MANIFEST, ROWS, manifest_is_as_written, read_manifest, read_version, write_version
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -11,13 +11,13 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from dfer_model.io import write_flushed
+
 from ..description_set import FORMAT_VERSION, Count, DescriptionSet, Descriptor, Manifest
 from ..errors import InputError
-from ..files import write_flushed
 from ..json_files import parse_json
-from ..validation import first_problem
-from ..wording import normal_form
-from ..yaml_files import read_yaml
+from ..normalize import normal_form
+from ..yaml_files import first_problem, read_yaml
 from .card import card
 
 ROWS, RESPONSES, MANIFEST, CARD = "descriptors.jsonl", "responses.jsonl", "manifest.yaml", "README.md"

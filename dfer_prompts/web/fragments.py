@@ -1,4 +1,7 @@
-"""Pieces of the page as HTML, in which all that a model, a file or a person wrote stays text."""
+"""Pieces of the page as HTML, in which all that a model, a file or a person wrote stays text.
+
+Parts of the page that look the same wherever they stand.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,15 @@ from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
+import gradio as gr
+
+from ..llm.redaction import PROBLEMS, sentence
 from ..markdown import html_environment, shows
-from ..studies.problems import PROBLEMS, sentence
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
+
 
 TEMPLATES = Path(__file__).parent / "templates"
 Given = ParamSpec("Given")
@@ -72,3 +78,8 @@ def _whole(text: str) -> object:
     from markupsafe import Markup, escape
 
     return Markup(escape(text))  # noqa: S704 - escaped
+
+
+def piece(value: str = "", name: str | None = None) -> gr.HTML:
+    """A place for a fragment of HTML, without Gradio's own style; `name` is its id in the page."""
+    return gr.HTML(value, js_on_load=None, apply_default_css=False, elem_classes="piece", elem_id=name)

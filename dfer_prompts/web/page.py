@@ -7,11 +7,10 @@ from pathlib import Path
 import gradio as gr
 
 from ..workspace import Workspace
-from .comparisons import comparisons_tab
-from .descriptions import descriptions_tab
-from .fragments import fragment
-from .parts import piece
-from .predicting import predict_tab
+from .comparisons_tab import comparisons_tab
+from .descriptions_tab import descriptions_tab
+from .fragments import fragment, piece
+from .predict_tab import predict_tab
 
 STYLE = Path(__file__).with_name("page.css")
 # As in the reports.

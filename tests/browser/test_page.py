@@ -13,7 +13,7 @@ import pytest
 import dfer_prompts
 from dfer_model.errors import InputError
 from dfer_prompts import load
-from dfer_prompts.studies.finished import finished_runs
+from dfer_prompts.api.run_index import finished_runs
 from dfer_prompts.workspace import Workspace
 
 from ..model import tiny

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dfer_model.training.training import train_run
+from dfer_model.training.loop import train_run
 
 from ..model import tiny
-from .test_run import Terminal
+from .test_train import Terminal
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from dfer_model.data.packed import PackedClips
-from dfer_model.inference.calibration import fit_temperature
+from dfer_model.evaluation.calibration import fit_temperature
 from dfer_model.runs import Run
-from dfer_model.training.training import train_run
+from dfer_model.training.loop import train_run
 
 from ..model import tiny
-from ..model.inference.test_prediction import encode
-from .test_run import Terminal
+from ..model.evaluation.test_classify import encode
+from .test_train import Terminal
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import pyarrow.parquet as parquet
 import pytest
 
 from ..model import tiny
-from ..model.inference.test_prediction import encode
+from ..model.evaluation.test_classify import encode
 from .test_predict import write
-from .test_run import Terminal
-from .test_stopping import terminated_when
+from .test_sigterm import terminated_when
+from .test_train import Terminal
 
 WHOLE = ("--faces", "none", "--window", "1", "--device", "cpu")
 

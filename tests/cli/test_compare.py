@@ -14,12 +14,12 @@ import pytest
 from dfer_model.data.packed import PackedClips
 from dfer_prompts import DescriptionStore, Workspace, control_set, load, report
 from dfer_prompts.cli import main
-from dfer_prompts.cli.configuration import numbers
+from dfer_prompts.cli.options import numbers
 from dfer_prompts.description_set import Seen
 from dfer_prompts.errors import InputError
 
 from ..model import tiny
-from ..model.training.test_tracking import events as curves
+from ..model.training.test_loggers import events as curves
 
 
 @pytest.fixture(scope="module")

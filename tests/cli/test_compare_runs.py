@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from dfer_model.comparison.statistics import paired_difference, uar_weights
 from dfer_model.data.packed import PackedClips
 from dfer_model.errors import InputError
-from dfer_model.inference.evaluation import evaluate_run
+from dfer_model.evaluation.evaluate import evaluate_run
 from dfer_model.runs import Run
-from dfer_model.statistics.statistics import paired_difference, uar_weights
 from dfer_prompts import Workspace, compare
 from dfer_prompts.cli import main
 
 from ..model import released, tiny
-from .test_run import Terminal, train_words
+from .test_train import Terminal, train_words
 
 MAFW = ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear", "contempt", "anxiety")
 MAFW += ("helplessness", "disappointment")

@@ -14,7 +14,7 @@ from dfer_model.data.images import Pixels, decode_pixels
 from dfer_model.data.packed import PackedClips
 
 from .test_predict import write
-from .test_run import Terminal
+from .test_train import Terminal
 
 WALL = np.full((120, 160, 3), 90, np.uint8)
 

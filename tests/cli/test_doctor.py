@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from dfer_model.faces.yunet_file import NAME, cache_folder
 from dfer_model.machine import library_findings, unfit
-from dfer_prompts.studies import doctor
+from dfer_model.video.detect import NAME, cache_folder
+from dfer_prompts.api import doctor
 
 from ..model import tiny
 from ..prompts.endpoint import FakeEndpoint, endless, serve
-from .test_run import Terminal
+from .test_train import Terminal
 
 KEY = "sk-a-key-that-must-not-be-shown"
 

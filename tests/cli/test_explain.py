@@ -11,17 +11,17 @@ import pytest
 from dfer_model.data.images import encode_jpeg
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.video import decode_video
-from dfer_model.faces.detectors import YuNet
-from dfer_model.faces.footage import open_footage
-from dfer_model.faces.watching import Watching, face_frames
-from dfer_model.inference.calibration import Calibration, write_calibration
-from dfer_model.training.training import train_run
+from dfer_model.evaluation.calibration import Calibration, write_calibration
+from dfer_model.training.loop import train_run
+from dfer_model.video.detect import YuNet
+from dfer_model.video.footage import open_footage
+from dfer_model.video.passes import Watching, face_frames
 from dfer_prompts import load
 
 from ..model import tiny
-from ..model.inference.test_prediction import encode
+from ..model.evaluation.test_classify import encode
 from .test_predict import write
-from .test_run import Terminal, only_run, train_words
+from .test_train import Terminal, only_run, train_words
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ import pytest
 
 from dfer_model.data.packed import PackedClips
 from dfer_model.runs import Run
-from dfer_model.training.training import train_run
+from dfer_model.training.loop import train_run
 
 from ..model import tiny
 from ..prompts.hub import TOKEN, FakeHub, serve
-from .test_run import Terminal
+from .test_train import Terminal
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import torch
 from dfer_model.data.packed import PackedClips
 
 from ..model import released, tiny
-from ..model.inference.test_prediction import encode
-from .test_run import Terminal
+from ..model.evaluation.test_classify import encode
+from .test_train import Terminal
 
 MAFW = ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear", "contempt", "anxiety")
 MAFW += ("helplessness", "disappointment")

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from dfer_prompts.asking.confirmations import confirm, confirmations_file, is_confirmed
+from dfer_prompts.api.inputs import open_dataset
 from dfer_prompts.errors import InputError
-from dfer_prompts.studies.clips import open_dataset
+from dfer_prompts.llm.confirmations import confirm, confirmations_file, is_confirmed
 from dfer_prompts.workspace import Workspace
 
 from ..prompts.endpoint import FakeEndpoint, serve
-from .test_run import Terminal
+from .test_train import Terminal
 
 KEY = "sk-verysecret-0123456789"
 TOKEN = "hf_abcdefghijklmnopqrstuvwxyz"

@@ -20,7 +20,7 @@ from PIL import Image
 from dfer_model.data.images import Pixels, decode_pixels
 
 from ..model import tiny
-from .test_run import Terminal
+from .test_train import Terminal
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from dfer_prompts.cli.app import app
 from dfer_prompts.errors import InputError
-from dfer_prompts.resources import SHIPPED_TEMPLATES
+from dfer_prompts.workspace import SHIPPED_TEMPLATES
 
 PAPER = (
     "Q: What are useful visual features for the facial expression of anger?\n"

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from dfer_model.data.packed import PackedClips
-from dfer_model.inference.calibration import Calibration, write_calibration
+from dfer_model.evaluation.calibration import Calibration, write_calibration
 from dfer_model.runs import Run
 from dfer_prompts import InputError, Workspace, report
+from dfer_prompts.api.report.set_texts import parts
 from dfer_prompts.classes import load_class_set
 from dfer_prompts.cli import main
-from dfer_prompts.studies.reporting.wordings import parts
 
 from ..model import tiny
 from ..stored_comparisons import store

@@ -13,7 +13,7 @@ from dfer_model.data.packed import PackedClips
 from dfer_prompts.cli import main
 
 from ..model import tiny
-from ..model.training.test_tracking import events as curves
+from ..model.training.test_loggers import events as curves
 
 ROWS = (
     "--rows",

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dfer_prompts.asking.endpoint import Endpoint
-from dfer_prompts.asking.generation import ask_and_rank
-from dfer_prompts.asking.planning import Asking, plan_for
-from dfer_prompts.asking.responses import ResponseStore
 from dfer_prompts.classes import load_class_set
 from dfer_prompts.cli.app import app
 from dfer_prompts.errors import InputError
+from dfer_prompts.generation.plan import Asking, plan_for
+from dfer_prompts.generation.run import ask_and_rank
+from dfer_prompts.llm.endpoint import Endpoint
+from dfer_prompts.llm.response_cache import ResponseStore
 from dfer_prompts.templates import load_template
 from dfer_prompts.workspace import Workspace
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dfer_model.classifiers.clip import Clip, clip_from_config
+from dfer_model.models.clip import Clip, clip_from_config
 
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 2}
 VIT = {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8, "head_width": 16}

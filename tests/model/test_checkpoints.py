@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from dfer_model.checkpoints import Best, Progress, load_state, load_weights, save_state, save_weights
-from dfer_model.classifiers.clip import Clip
-from dfer_model.classifiers.dfer_clip import DferClip
 from dfer_model.errors import InputError, WorkError
-from dfer_model.training.optimisation import make_optimizer
+from dfer_model.models.clip import Clip
+from dfer_model.models.dfer_clip import DferClip
+from dfer_model.training.optim import make_optimizer
 
 from . import tiny
 

@@ -12,14 +12,14 @@ import pytest
 from matplotlib import font_manager
 from PIL import Image
 
-from dfer_model.faces.overlay import write_overlay
-from dfer_model.faces.timeline import draw_timeline
-from dfer_model.inference.prediction import Prediction
+from dfer_model.evaluation.classify import Prediction
 from dfer_model.metrics import logit_measures
-from dfer_model.report.figures import confusion_figure
-from dfer_model.report.fonts import FontWarning, bold_file, font_for, lacking
+from dfer_model.reports.fonts import FontWarning, bold_file, font_for, lacking
+from dfer_model.reports.run_figures import confusion_figure
+from dfer_model.video.overlay import write_overlay
+from dfer_model.video.timeline import draw_timeline
 
-from .faces.test_pictures import watched
+from .video.test_pictures import watched
 
 NAMES = ("喜", "怒")
 

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dfer_model.data.packed import PackedClips, write_packed
-from dfer_model.inference.evaluation import evaluate_run
+from dfer_model.evaluation.evaluate import evaluate_run
 from dfer_model.runs import Run
-from dfer_model.training.mixing import Mixing
-from dfer_model.training.training import Training, train_run
+from dfer_model.training.loop import Training, train_run
+from dfer_model.training.mixup import Mixing
 
 from . import tiny
 from .resuming import killed_at, same_result

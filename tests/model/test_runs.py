@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from dfer_model.config import Settings
 from dfer_model.errors import InputError
 from dfer_model.runs import (
     ClassTexts,
@@ -20,7 +21,6 @@ from dfer_model.runs import (
     read_predictions,
     write_predictions,
 )
-from dfer_model.settings import Settings
 
 TEXTS = ClassTexts("v2@4", "ab" * 32, ("happiness", "sadness"), (("a smile.",), ("tears.", "a frown.")))
 SPEC = RunSpec(Settings(), TEXTS, Path("/data/dfew"), "fingerprint", fold=1, seed=2)

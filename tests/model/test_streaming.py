@@ -14,17 +14,17 @@ import torch
 
 from dfer_model.data import packed
 from dfer_model.data.augmentation import Augmentation
+from dfer_model.data.dataset import ClipDataset
 from dfer_model.data.index import INDEX_NAME
-from dfer_model.data.lanes import Streamed
-from dfer_model.data.loading import ClipDataset
+from dfer_model.data.loaders import Shuffled
 from dfer_model.data.packed import PackedClips, write_index
+from dfer_model.data.stream_loaders import batches_of
+from dfer_model.data.stream_sampler import Streamed
 from dfer_model.data.streaming import StreamedClips
+from dfer_model.distributed import Processes
 from dfer_model.errors import InputError, WorkError
-from dfer_model.feeding.batches import Shuffled
-from dfer_model.feeding.streamed_batches import batches_of
-from dfer_model.hardware.processes import Processes
-from dfer_model.inference.evaluation import evaluate_run
-from dfer_model.training.training import train_run
+from dfer_model.evaluation.evaluate import evaluate_run
+from dfer_model.training.loop import train_run
 
 from . import tiny
 

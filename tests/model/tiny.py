@@ -19,9 +19,9 @@ import numpy as np
 import open_clip
 from PIL import Image
 
+from dfer_model.config import Settings
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.runs import ClassTexts, RunSpec
-from dfer_model.settings import Settings
 
 NAME = "tiny-vit-for-tests"
 CONFIG = {
@@ -99,7 +99,7 @@ def spec(clips: PackedClips, fold: int = 1, seed: int = 1, **changed: Any) -> Ru
 
 def main() -> None:
     """Train in this process, with a line on standard output for each report."""
-    from dfer_model.training.training import train_run
+    from dfer_model.training.loop import train_run
 
     def tell(done: int, total: int, note: str = "") -> None:
         sys.stdout.write(f"{done} {total} {note}\n")

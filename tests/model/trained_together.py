@@ -48,8 +48,8 @@ def commands(dataset: str, folder: Path) -> list[list[str]]:
 def main() -> None:
     """Do it all, as the one or the other process."""
     from dfer_model.data.packed import PackedClips
-    from dfer_model.hardware.processes import join
-    from dfer_model.training.training import Training, train_run
+    from dfer_model.distributed import join
+    from dfer_model.training.loop import Training, train_run
     from dfer_prompts.cli import main as command_line
 
     dataset, out = sys.argv[1], Path(sys.argv[2])

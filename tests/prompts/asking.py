@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from dfer_prompts.asking.dialogue import Reply as Arrived
-from dfer_prompts.asking.endpoint import Endpoint
-from dfer_prompts.asking.llm import Lost, Watcher, ask
-from dfer_prompts.asking.responses import Request
-from dfer_prompts.sampling import ResponseFormat, Sampling
+from dfer_prompts.llm.client import Lost, Watcher, ask
+from dfer_prompts.llm.endpoint import Endpoint
+from dfer_prompts.llm.negotiation import Reply as Arrived
+from dfer_prompts.llm.response_cache import Request
+from dfer_prompts.llm.sampling import ResponseFormat, Sampling
 
 from .endpoint import FakeEndpoint
 

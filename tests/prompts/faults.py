@@ -1,7 +1,7 @@
 """What goes wrong between `generate` and a server, as a table: the fault, how it ends, what a person is told.
 
-The faults meet the questions about one class of seven. `tests/prompts/test_faults.py` runs the table inside
-its process, `benchmarks/faults.py` with the program itself.
+The faults meet the questions about one class of seven. `tests/prompts/llm/test_faults.py` runs the table
+inside its process, `benchmarks/faults.py` with the program itself.
 """
 
 from __future__ import annotations

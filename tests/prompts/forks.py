@@ -130,8 +130,8 @@ def _serve_orders() -> None:
     import openai.resources.chat  # noqa: F401
     import rich.table  # noqa: F401
 
-    import dfer_prompts.cli.asking
-    import dfer_prompts.making  # noqa: F401
+    import dfer_prompts.cli.llm_progress
+    import dfer_prompts.generation.generate  # noqa: F401
 
     for module in sys.argv[1:]:
         importlib.import_module(module)

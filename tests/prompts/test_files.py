@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dfer_prompts.files import require_writable, sweep, temporary_beside, write_atomically, write_flushed
+from dfer_model.io import require_writable, sweep, temporary_beside, write_atomically, write_flushed
 
 
 def names(folder: Path) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 
 import dfer_prompts
 from dfer_prompts import DescriptionStore, Workspace, load, load_class_set
-from dfer_prompts.resources import shipped
+from dfer_prompts.workspace import shipped
 
 APPENDIX_A = {  # Zhao & Patras, BMVC 2023
     "happiness": "a smiling mouth, raised cheeks, wrinkled eyes, and arched eyebrows.",

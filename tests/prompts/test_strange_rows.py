@@ -14,9 +14,8 @@ import pytest
 import dfer_prompts
 from dfer_prompts.description_set import DescriptionSet, Descriptor
 from dfer_prompts.errors import InputError
-from dfer_prompts.resources import shipped
 from dfer_prompts.versions.store import DescriptionStore
-from dfer_prompts.workspace import Workspace
+from dfer_prompts.workspace import Workspace, shipped
 
 
 @pytest.fixture

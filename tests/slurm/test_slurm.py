@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from dfer_model.comparison.grid import train_all
+from dfer_model.comparison.record import ComparisonRecord
+from dfer_model.config import preset
 from dfer_model.data.packed import PackedClips
-from dfer_model.engines.slurm import SlurmEngine
 from dfer_model.errors import WorkError
-from dfer_model.experiments.experiments import train_all
+from dfer_model.launchers.slurm import SlurmEngine
 from dfer_model.runs import Run, RunSpec
-from dfer_model.settings import preset
-from dfer_model.statistics.record import ComparisonRecord
 from dfer_prompts import Workspace
-from dfer_prompts.studies.comparing import compare
+from dfer_prompts.api.compare import compare
 
 from ..model import tiny
 from ..model.resuming import same_result

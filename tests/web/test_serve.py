@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from dfer_prompts import Workspace, load
-from dfer_prompts.editing import as_text
-from dfer_prompts.web.serving import Address
+from dfer_prompts.versions.edit import as_text
+from dfer_prompts.web.server import Address
 
-from ..cli.test_run import Terminal
+from ..cli.test_train import Terminal
 from .server import Server, fill, serving
 
 pytest.importorskip("gradio")
@@ -210,7 +210,7 @@ def test_a_file_that_was_not_uploaded_is_not_watched(server: Server, session: st
 
 
 def test_a_file_elsewhere_is_neither_watched_nor_deleted(tmp_path: Path) -> None:
-    from dfer_prompts.web.predicting import answering
+    from dfer_prompts.web.predict_tab import answering
 
     files, mine = tmp_path / "files", tmp_path / "mine.mp4"
     files.mkdir()

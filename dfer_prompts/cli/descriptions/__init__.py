@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from . import checking, difference, editing, exchange, hub, listing, log, scoring, searching
+from . import diff, edit, exchange, hub, lint, log, score, search, show
 
 commands = typer.Typer(no_args_is_help=True, help="Description sets: the versions, and all done with them.")
-for module in (listing, difference, editing, log, checking, scoring, searching, exchange, hub):
+for module in (show, diff, edit, log, lint, score, search, exchange, hub):
     module.register(commands)
 
 

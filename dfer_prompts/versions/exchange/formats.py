@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dfer_model.io import write_atomically
+
 from ...classes import ClassSet, canonical_class_name, class_set_of
 from ...description_set import DescriptionSet, Manifest
 from ...errors import InputError, system_errors, unknown
-from ...files import write_atomically
-from . import mappings, sentences, tables
-from .content import LARGEST, Content, Members
+from . import mappings, tables
+from . import sentence_lists as sentences
+from .file_content import LARGEST, Content, Members
 from .losses import losses
 from .marks import unmarked
 

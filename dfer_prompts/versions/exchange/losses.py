@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from ...description_set import DescriptionSet, Descriptor
-from .sentences import unsplittable
+from .sentence_lists import unsplittable
 from .tables import formulas
 
 

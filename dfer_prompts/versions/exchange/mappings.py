@@ -12,7 +12,7 @@ from typing import Any
 
 from ...description_set import DescriptionSet
 from ...errors import InputError
-from .content import Content, decoded, one_line, ranked
+from .file_content import Content, decoded, one_line, ranked
 
 _SHAPE = "DCLIP's and CuPL's files are {class: [text, ...]}"
 

@@ -9,7 +9,7 @@ from ...classes import match_class_name
 from ...description_set import Descriptor
 from ...errors import InputError
 from ...list_marks import list_number, titled, without_mark
-from .content import Content, Members
+from .file_content import Content, Members
 
 
 def unmarked(content: Content, where: str) -> Content:

@@ -12,9 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...description_set import MOST, Count, DescriptionSet, Descriptor
 from ...errors import InputError
-from ...validation import first_problem
-from ...yaml_files import parse_yaml
-from .content import LARGEST, Content, Members, decoded, one_line, ranked
+from ...yaml_files import first_problem, parse_yaml
+from .file_content import LARGEST, Content, Members, decoded, one_line, ranked
 from .mappings import class_lists, ordered
 
 COLUMNS = ("class_name", "label", "member", "rank", "descriptor", "support", "samples", "wordings")

@@ -15,7 +15,7 @@ import pytest
 
 from dfer_model.data.index import read_index
 from dfer_model.data.packed import PackedClips, write_index, write_packed
-from dfer_model.data.shard_file import SCHEMA
+from dfer_model.data.shards import SCHEMA
 from dfer_model.errors import InputError
 
 NAMES = ("happiness", "sadness", "fear")

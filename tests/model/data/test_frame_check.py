@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dfer_model.data.frame_check import check_frame
-from dfer_model.data.images import decode_pixels
+from dfer_model.data.images import check_frame, decode_pixels
 from dfer_model.errors import InputError
 
 

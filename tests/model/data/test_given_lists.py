@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dfer_model.comparison.screening.grids import choosing_splits
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.packing import prepare
+from dfer_model.data.splits import training_clips
 from dfer_model.data.streaming import StreamedClips
 from dfer_model.errors import InputError
-from dfer_model.feeding.training_clips import training_clips
-from dfer_model.screening.grids import choosing_splits
 
 from .. import tiny
 from .images import write_clip

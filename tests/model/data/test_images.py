@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from dfer_model.data.frame_check import check_frame
-from dfer_model.data.images import as_jpeg_or_png, decode_pixels
+from dfer_model.data.images import as_jpeg_or_png, check_frame, decode_pixels
 from dfer_model.errors import InputError
 
 

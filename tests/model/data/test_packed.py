@@ -10,7 +10,8 @@ from typing import Any
 import datasets
 import pytest
 
-from dfer_model.data import packed, shard_file
+from dfer_model.data import packed
+from dfer_model.data import shards as shard_file
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.errors import InputError
 

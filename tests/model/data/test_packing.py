@@ -17,10 +17,10 @@ from filelock import FileLock
 from PIL import Image
 
 from dfer_model.data.images import decode_pixels
-from dfer_model.data.info import info
 from dfer_model.data.layouts import ClipSource, Layout
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.packing import Request, pack, prepare, read_request
+from dfer_model.data.summary import info
 from dfer_model.errors import InputError, Interrupted, WorkError
 
 from .images import encoded, write_clip, write_video

@@ -13,10 +13,10 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from dfer_model.data.augmentation import Augmentation, Draw
-from dfer_model.data.loading import ClipDataset, DecodedClips
+from dfer_model.data.dataset import ClipDataset, DecodedClips
+from dfer_model.data.loaders import Batches, Shuffled
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.data.resampling import as_numbers, finished, one_behind_another, squares
-from dfer_model.feeding.batches import Batches, Shuffled
 
 from .. import tiny
 

@@ -14,7 +14,7 @@ from PIL import Image
 from dfer_model.data.images import Pixels
 from dfer_model.data.video import decode_timed, decode_video, frame_rate, read_sampled_frames, video_facts
 from dfer_model.errors import InputError
-from dfer_model.faces.footage import open_footage
+from dfer_model.video.footage import open_footage
 
 from .images import write_video
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dfer_model.config import strategy
 from dfer_model.data.packed import PackedClips
 from dfer_model.errors import InputError
 from dfer_model.runs import Run
-from dfer_model.settings import strategy
-from dfer_model.training.training import Training, train_run
+from dfer_model.training.loop import Training, train_run
 
 from .. import tiny
 from ..resuming import Stop, stopping

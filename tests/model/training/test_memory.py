@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import torch
 
-from dfer_model.classifiers.strategies import load_base
+from dfer_model.data import shared_memory
 from dfer_model.data.packed import PackedClips
+from dfer_model.data.shared_memory import shared_memory_note
+from dfer_model.devices import precision
 from dfer_model.errors import InputError, OutOfMemory, WorkError
-from dfer_model.feeding import shared_memory
-from dfer_model.feeding.shared_memory import shared_memory_note
-from dfer_model.hardware.devices import precision
-from dfer_model.hardware.memory import Memory, machine_memory
-from dfer_model.training.memory import Need, peak_bytes, state_need, training_need
-from dfer_model.training.training import train_run
+from dfer_model.memory import Memory, machine_memory
+from dfer_model.models.strategies import load_base
+from dfer_model.training.loop import train_run
+from dfer_model.training.memory_need import Need, peak_bytes, state_need, training_need
 
 from .. import tiny
 
@@ -235,8 +235,8 @@ def test_shared_memory_that_cannot_be_had_is_one_sentence(clips: PackedClips, tm
 def test_a_job_without_memory_is_begun_again_only_where_runs_share_a_gpu(
     clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dfer_model.engines.work import Attempts, Work
-    from dfer_model.training import training
+    from dfer_model.launchers.job import Attempts, Work
+    from dfer_model.training import loop as training
 
     def hungry(*_: Any, **__: Any) -> None:
         raise OutOfMemory("memory ran out on cpu")
@@ -250,7 +250,7 @@ def test_a_job_without_memory_is_begun_again_only_where_runs_share_a_gpu(
 
 
 def test_a_job_that_slurm_ended_for_its_memory_is_not_begun_again(clips: PackedClips, tmp_path: Path) -> None:
-    from dfer_model.engines.dispatching import train_by
+    from dfer_model.launchers.dispatch import train_by
 
     submitted: list[int] = []
 

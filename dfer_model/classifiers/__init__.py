@@ -1,1 +1,0 @@
-"""What answers: CLIP with class texts and learnable contexts, and what it is compared with."""

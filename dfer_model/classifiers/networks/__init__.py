@@ -1,5 +1,0 @@
-"""Video networks without text: the other kind of classifier, as in the paper's table of earlier methods."""
-
-from .building import network_base
-
-__all__ = ["network_base"]

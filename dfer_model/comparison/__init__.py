@@ -1,0 +1,1 @@
+"""Grids of runs under several protocols, their statistics, and the verdict."""

@@ -1,0 +1,328 @@
+"""What a grid of runs says: figures with their spread, paired differences, and a verdict in words.
+
+Supervised figures never stand alone. Trained long enough on enough clips a classifier learns any distinct
+class weights, right or swapped; so each set is shown zero-shot beside trained, and against its controls.
+Which answers a measure is made of is the subject of measuring.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfer_model.runs import ClassTexts, Predictions, Run
+
+from .statistics import Difference, McNemar, holm, mcnemar, paired_difference, uar_weights, war_weights
+from .verdict import NOT_SHOWN, Against, luck_caveats, sentences
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measure in percent: mean over folds and seeds, standard deviation over seeds (None for one).
+
+    `low` and `high` are the ends of its 95% interval, None where none is made.
+    """
+
+    mean: float
+    std: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+def figure(by_seed: NDArray[np.float64]) -> Figure:
+    """The mean and spread of a measure (seeds,)."""
+    return Figure(float(by_seed.mean()), float(by_seed.std(ddof=1)) if len(by_seed) > 1 else None)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Which clips each set answered rightly: `correct[name]` is (seeds, clips), clips as in `labels`.
+
+    Where every clip is judged by several trainings of a seed, it is the share of them that answered rightly.
+    `said[name]` (seeds, clips) are the labels answered, where every clip has one answer a seed.
+    """
+
+    labels: NDArray[np.int64]
+    folds: NDArray[np.int64]
+    correct: Mapping[str, NDArray[Any]]
+    said: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    @property
+    def uar(self) -> NDArray[np.float64]:
+        """The weights (clips,) that make the UAR of answers."""
+        return uar_weights(self.labels, self.folds)
+
+    @property
+    def war(self) -> NDArray[np.float64]:
+        """The weights (clips,) that make the WAR of answers."""
+        return war_weights(self.folds)
+
+    def confusion(self, name: str, classes: int) -> NDArray[np.int64]:
+        """What the set said of the clips of each class: (seeds, true classes, classes answered)."""
+        cells = self.labels * classes + self.said[name]
+        counts = [np.bincount(each, minlength=classes * classes) for each in cells]
+        return np.stack(counts).reshape(-1, classes, classes)
+
+    def figure(self, name: str, weights: NDArray[np.float64]) -> Figure:
+        """The set's measure under `uar` or `war`, with an interval that holds both kinds of luck."""
+        correct = self.correct[name]
+        # The figure is its difference from a set that answers nothing.
+        whole = paired_difference(correct, np.zeros_like(correct), weights, self.labels, self.folds)
+        return replace(figure(correct @ weights), low=max(0.0, whole.low), high=whole.high)
+
+
+Figures = Mapping[str, Figure]  # by set, or by what a curve is over
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One measure of what a text is worth: every set's answers, and what else is known of them.
+
+    The answers may be several, to the same clips in the same order (few-shot: one for each number of
+    shots); figures and verdicts are of their mean. `beside` are further figures by the name of what they are
+    ("seen_uar"), then by set; `curves` likewise, each over something ("recalls" over classes).
+    """
+
+    name: str
+    parts: tuple[Answers, ...]
+    trained: bool = True  # whether the luck of training is in it
+    beside: Mapping[str, Figures] = field(default_factory=dict)
+    curves: Mapping[str, Mapping[str, Figures]] = field(default_factory=dict)
+    caveats: tuple[str, ...] = ()
+
+    @property
+    def mean(self) -> Answers:
+        """The mean of the answers."""
+        first = self.parts[0]
+        if len(self.parts) == 1:
+            return first
+        correct = {
+            name: np.mean([each.correct[name] for each in self.parts], axis=0) for name in first.correct
+        }
+        return replace(first, correct=correct, said={})
+
+    def votes(self, name: str) -> NDArray[np.bool_]:
+        """Every single answer of a set, as (seeds x parts, clips)."""
+        return np.concatenate([each.correct[name] for each in self.parts])
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One set against another under one measure of what a text is worth."""
+
+    measure: str
+    first: str
+    second: str
+    uar: Difference
+    war: Difference
+    mcnemar: McNemar  # for WAR, all folds pooled
+    # By the UAR, as corrected for all pairs of the measure: `better`, `worse`, `indistinguishable`, or
+    # `not shown` where one seed was trained and the luck of the clips alone does not explain the difference.
+    verdict: str
+
+
+@dataclass(frozen=True)
+class MeasureFigures:
+    """The figures of one set under one measure, in percent.
+
+    `beside` holds further figures by name ("seen_uar", "last_uar"), `curves` figures over something:
+    "curve_uar" over the number of shots, "recalls" over the classes.
+    """
+
+    uar: Figure
+    war: Figure
+    beside: Figures = field(default_factory=dict)
+    curves: Mapping[str, Figures] = field(default_factory=dict)
+
+    @property
+    def named(self) -> Figures:
+        """All single figures by name: "uar", "war", then those of `beside`."""
+        return {"uar": self.uar, "war": self.war, **self.beside}
+
+
+@dataclass(frozen=True)
+class SetFigures:
+    """The figures of one set, by the name of the measure."""
+
+    name: str
+    is_control: bool
+    measures: Mapping[str, MeasureFigures]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The result of a comparison; `selection` says which epoch the trained figures come from."""
+
+    selection: str
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    measures: tuple[str, ...]
+    sets: tuple[SetFigures, ...]
+    pairs: tuple[Pair, ...]
+    verdicts: tuple[str, ...]
+    caveats: tuple[str, ...]  # what the intervals do not include, and what a measure does not show
+
+    @property
+    def rows(self) -> tuple[SetFigures, ...]:
+        """The sets in the order of the tables: controls last."""
+        return tuple(sorted(self.sets, key=lambda each: each.is_control))
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The names of the sets that are not controls."""
+        return tuple(each.name for each in self.sets if not each.is_control)
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The names of the controls."""
+        return tuple(each.name for each in self.sets if each.is_control)
+
+    def pairs_of(self, measure: str) -> tuple[Pair, ...]:
+        """The pairs of one measure."""
+        return tuple(pair for pair in self.pairs if pair.measure == measure)
+
+    def verdicts_of(self, measure: str) -> dict[tuple[str, str], str]:
+        """The verdict word of each pair of a measure, by (first, second)."""
+        return {(pair.first, pair.second): pair.verdict for pair in self.pairs_of(measure)}
+
+
+def trained_answers(runs: Sequence[Run], texts: Sequence[ClassTexts], selection: str) -> Answers:
+    """Gather the test predictions of a grid's runs, in the order of `Grid.specs` (fold, seed, set).
+
+    Every clip is judged once per seed: by the run whose test fold it is in.
+    """
+    return gathered_answers(
+        {(run.texts.name, run.fold, run.seed): run.predictions(selection) for run in runs}, texts
+    )
+
+
+def gathered_answers(
+    by_key: Mapping[tuple[str, int, int], Predictions], texts: Sequence[ClassTexts]
+) -> Answers:
+    """Gather predictions of every set, by (its name, fold, seed); those of a fold are of the same clips."""
+    folds = sorted({fold for _, fold, _ in by_key})
+    seeds = sorted({seed for _, _, seed in by_key})
+    labels = {fold: by_key[texts[0].name, fold, seeds[0]].labels for fold in folds}
+    said = {
+        text.name: np.stack(
+            [
+                np.concatenate([by_key[text.name, fold, seed].logits.argmax(axis=1) for fold in folds])
+                for seed in seeds
+            ]
+        )
+        for text in texts
+    }
+    every = np.concatenate([labels[fold] for fold in folds])
+    return Answers(
+        every,
+        np.concatenate([np.full(len(labels[fold]), fold) for fold in folds]),
+        {name: each == every for name, each in said.items()},
+        said,
+    )
+
+
+def compare(
+    measured: Sequence[Measured],
+    controls: Sequence[str],
+    folds: Sequence[int],
+    seeds: Sequence[int],
+    selection: str,
+) -> Comparison:
+    """Put figures, paired differences and verdicts together.
+
+    Each set is paired with every control and with the first set named; controls are paired with nothing else.
+    """
+    names = list(measured[0].parts[0].correct)
+    candidates = [name for name in names if name not in controls]
+    pairings = _pairings(candidates, controls)
+    pairs = tuple(pair for each in measured for pair in _pairs(each, pairings))
+    trainings = {each.name: len(each.parts[0].correct[names[0]]) for each in measured if each.trained}
+    return Comparison(
+        selection=selection,
+        folds=tuple(folds),
+        seeds=tuple(seeds) if trainings else (),
+        measures=tuple(each.name for each in measured),
+        sets=tuple(_figures(name, name in controls, measured) for name in names),
+        pairs=pairs,
+        verdicts=tuple(
+            itertools.chain.from_iterable(
+                sentences(
+                    name, each.name, [_against(pair) for pair in pairs if _is_of(pair, name, each)], controls
+                )
+                for name in candidates
+                for each in measured
+            )
+        ),
+        caveats=(
+            *luck_caveats(trainings, selection, len(pairings)),
+            *itertools.chain.from_iterable(each.caveats for each in measured),
+        ),
+    )
+
+
+def _pairings(candidates: Sequence[str], controls: Sequence[str]) -> list[tuple[str, str]]:
+    against_first = [(name, candidates[0]) for name in candidates[1:]]
+    return against_first + list(itertools.product(candidates, controls))
+
+
+def _is_of(pair: Pair, name: str, measured: Measured) -> bool:
+    return (pair.first, pair.measure) == (name, measured.name)
+
+
+def _against(pair: Pair) -> Against:
+    return Against(pair.second, pair.verdict, pair.uar)
+
+
+def _pairs(measured: Measured, pairings: Sequence[tuple[str, str]]) -> list[Pair]:
+    """All pairs of one measure, each p-value corrected for the others; UAR and WAR each by themselves."""
+    answers = measured.mean
+
+    def differences(weights: NDArray[np.float64]) -> list[Difference]:
+        found = [
+            paired_difference(
+                answers.correct[first], answers.correct[second], weights, answers.labels, answers.folds
+            )
+            for first, second in pairings
+        ]
+        corrected = holm([each.p for each in found])
+        return [replace(each, p_holm=p) for each, p in zip(found, corrected, strict=True)]
+
+    return [
+        Pair(
+            measured.name,
+            first,
+            second,
+            by_uar,
+            by_war,
+            mcnemar(measured.votes(first), measured.votes(second)),
+            _verdict(measured, by_uar, len(answers.correct[first])),
+        )
+        for (first, second), by_uar, by_war in zip(
+            pairings, differences(answers.uar), differences(answers.war), strict=True
+        )
+    ]
+
+
+def _verdict(measured: Measured, difference: Difference, seeds: int) -> str:
+    """The verdict in a word; nothing is shown by a difference that may be one training's luck."""
+    told_apart = difference.verdict != "indistinguishable"
+    return NOT_SHOWN if told_apart and measured.trained and seeds == 1 else difference.verdict
+
+
+def _figures(name: str, is_control: bool, measured: Sequence[Measured]) -> SetFigures:
+    return SetFigures(name, is_control, {each.name: _measure_figures(name, each) for each in measured})
+
+
+def _measure_figures(name: str, measured: Measured) -> MeasureFigures:
+    answers = measured.mean
+    return MeasureFigures(
+        uar=answers.figure(name, answers.uar),
+        war=answers.figure(name, answers.war),
+        beside={what: by_set[name] for what, by_set in measured.beside.items()},
+        curves={what: by_set[name] for what, by_set in measured.curves.items()},
+    )

@@ -1,0 +1,172 @@
+"""Training on kept features: the recipe of DFER-CLIP for many models at once, each as if it were alone.
+
+A model's loss depends on its own parameters only, so the gradient of the sum of all losses is each one's own,
+and an optimiser that works number by number changes each as it would alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from torch import Tensor
+
+from dfer_model.data.loaders import ClassBalanced, Order, Shuffled
+from dfer_model.devices import precision
+from dfer_model.evaluation.evaluate import Report
+from dfer_model.models.clip import Clip
+from dfer_model.training.ema import Average
+from dfer_model.training.optim import make_optimizer
+from dfer_model.training.step import not_finite
+
+from ...config import Settings
+from ...data.stream_sampler import Streamed
+from ...errors import WorkError
+from ...runs import ClassTexts
+from .features import Indices, KeptFeatures
+from .stacked import Pair, Stacked
+
+Logits = npt.NDArray[np.float32]
+
+
+class Together:
+    """The training of the models of `pairs` on the clips at `learn`, whose features are kept in `views`.
+
+    Epoch e of seed s sees all clips in view 1 + (e - 1 + s) mod views, a clip that a class-balanced epoch
+    repeats in the next ones. The order of clips is that of a training with that seed.
+    """
+
+    def __init__(
+        self,
+        clip: Clip,
+        pairs: Sequence[Pair],
+        settings: Settings,
+        features: KeptFeatures,
+        learn: Indices,
+        views: int,
+        device: torch.device,
+    ) -> None:
+        self.pairs, self.settings, self.features, self.views = pairs, settings, features, views
+        self.learn, self.device = learn, device
+        self.labels = features.clips.labels
+        self.model = Stacked(clip, pairs, settings).to(device)
+        self.seeds = sorted({seed for _, seed in pairs})
+        self.seed_of = torch.tensor([self.seeds.index(seed) for _, seed in pairs], device=device)
+        self.batch_size = min(settings.batch_size, len(learn))
+        if settings.epochs:
+            self.optimizer, self.scheduler = make_optimizer(self.model, settings)
+        # After the optimizer, which freezes what has no learning rate.
+        self.average = Average(self.model, settings.ema)
+
+    def train(self, report: Report) -> None:
+        """All epochs; `report` is told (epochs done, epochs, where it is) after each step.
+
+        Raises WorkError for a loss that is not finite.
+        """
+        epochs = self.settings.epochs
+        steps = len(self.learn) // self.batch_size
+        for epoch in range(1, epochs + 1):
+            self.model.train()
+            losses: list[Tensor] = []
+            for number, (features, labels) in enumerate(self._batches(epoch), 1):
+                losses.append(self.step(features, labels))
+                report(epoch - 1 + number / (steps + 1), epochs, f"epoch {epoch}, step {number} of {steps}")
+            self._check(torch.stack(losses), epoch)
+            self.scheduler.step()
+            report(epoch, epochs, f"epoch {epoch} of {epochs}")
+
+    def step(self, features: Tensor, labels: Tensor) -> Tensor:
+        """One step on features (seeds, clips, T, width) and labels (seeds, clips): the losses (models,)."""
+        with precision(self.settings.precision, self.device):
+            logits = self.model(features[self.seed_of])  # (models, clips, classes)
+        each = F.cross_entropy(
+            logits.flatten(0, 1).float(),
+            labels[self.seed_of].flatten(),
+            label_smoothing=self.settings.label_smoothing,
+            reduction="none",
+        )
+        losses = each.view(logits.shape[:2]).mean(dim=1)
+        self.optimizer.zero_grad()
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.average.update()
+        return losses.detach()
+
+    def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Features (seeds, clips, T, width) and labels (seeds, clips), on the device; a last smaller batch is
+        left out, as a training leaves it out."""
+        orders = [self._order(seed, epoch) for seed in self.seeds]
+        for start in range(0, len(self.learn) - self.batch_size + 1, self.batch_size):
+            parts = [order[start : start + self.batch_size] for order in orders]  # (clips, 2) each
+            features = torch.stack([self.features.batch(part[:, 0], part[:, 1]) for part in parts])
+            labels = torch.from_numpy(np.stack([self.labels[part[:, 0]] for part in parts]))
+            yield features.to(self.device), labels.to(self.device)
+
+    def _order(self, seed: int, epoch: int) -> Indices:
+        """The clips of an epoch in their order and the view of each: (clips, 2)."""
+        order = self._sampler(seed)
+        order.epoch = epoch
+        draws = np.array([draw if isinstance(draw, tuple) else (draw, 0) for draw in order])
+        view = 1 + (epoch - 1 + seed + draws[:, 1]) % self.views
+        return np.stack([self.learn[draws[:, 0]], view], axis=1)
+
+    def _sampler(self, seed: int) -> Order:
+        """The order that a training with that seed takes."""
+        if self.settings.sampling == "class-balanced":
+            return ClassBalanced(self.labels[self.learn], seed)
+        if self.settings.sampling == "streamed":
+            return Streamed(self.features.clips.shards[self.learn], self.batch_size, seed)
+        return Shuffled(self.learn, seed)
+
+    def _check(self, losses: Tensor, epoch: int) -> None:
+        """Raise WorkError when one of `losses` (steps, models) is not finite."""
+        bad = (~losses.isfinite()).nonzero()
+        if len(bad):
+            step, number = bad[0].tolist()
+            raise WorkError(self._not_finite(losses[step, number].item(), epoch, step, *self.pairs[number]))
+
+    def _not_finite(self, loss: float, epoch: int, step: int, texts: ClassTexts, seed: int) -> str:
+        """What to say about such a loss in a step, the first being 0: two lines, as those of a training."""
+        first = step * self.batch_size
+        indices = self._order(seed, epoch)[first : first + self.batch_size, 0]
+        return not_finite(
+            f"the loss of {texts.name}, seed {seed}, is {loss}",
+            f"epoch {epoch}, step {step + 1} of the screening",
+            [self.features.clips.clip_ids[index] for index in indices],
+            {f"lr_{group['name']}": float(group["lr"]) for group in self.optimizer.param_groups},
+            self.settings.precision,
+        )
+
+    def answers(self, judge: Indices) -> Logits:
+        """The logits (models, clips, classes) for the clips at `judge`, as `predict_logits` gives them.
+
+        Raises WorkError for logits that are not finite.
+        """
+        with self.average.in_place():
+            logits = self._answers(judge)
+        bad = np.argwhere(~np.isfinite(logits))
+        if len(bad):
+            texts, seed = self.pairs[bad[0][0]]
+            raise WorkError(
+                f"the answer of {texts.name}, seed {seed}, to clip "
+                f"{self.features.clips.clip_ids[judge[bad[0][1]]]} is not finite\n"
+                "Screen again with lower learning rates or --set precision=fp32"
+            )
+        return logits
+
+    def _answers(self, judge: Indices) -> Logits:
+        settings, gathered = self.settings, []
+        views = settings.test_segments * settings.test_crops
+        self.model.eval()
+        with torch.inference_mode(), precision(settings.precision, self.device):
+            weights = self.model.class_weights()
+            for kept in self.features.batches(judge, max(1, settings.batch_size // views)):
+                clips = len(kept)
+                seen = kept.to(self.device).view(clips * views, *kept.shape[-2:])
+                logits = self.model(seen.expand(len(self.pairs), -1, -1, -1), weights)
+                gathered.append(logits.view(len(logits), clips, views, -1).mean(dim=2).cpu())
+        answered: Logits = torch.cat(gathered, dim=1).numpy()
+        return answered

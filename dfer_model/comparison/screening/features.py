@@ -1,0 +1,205 @@
+"""What a frozen image tower says of clips, computed once per tower and dataset and kept on disk.
+
+A clip is kept as a test sees it and in a few augmented views, which training takes in turn. View v of a clip
+is drawn as a training of seed 0 draws the clip in its epoch v. Features are kept in blocks of clips of one
+fold: what was computed before an interruption is found, and a fold that is not asked for is not read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dfer_model.devices import choose_device
+from dfer_model.evaluation.evaluate import Report, silent, tower_features
+from dfer_model.models.clip import Clip, clip_identity
+
+from ...config import Settings
+from ...data.augmentation import Augmentation
+from ...data.dataset import ClipDataset
+from ...data.packed import PackedClips
+from ...errors import WorkError
+from ...io import replacing
+
+# Raise it when the same clips, tower and settings would give other features: kept ones are then not found.
+FORMAT = 1
+BLOCK = 128  # clips
+STALE = 24 * 3600  # seconds; no write takes as long
+TEST = 0  # the view that judges; views of training are counted from 1
+
+Indices = npt.NDArray[np.int64]
+Features = npt.NDArray[np.float32]
+
+
+def tower_facts(clip: Clip) -> list[Any]:
+    """What shapes the features of `clip`, for JSON.
+
+    Equal weights are not enough: they say something else with another activation, or other heads.
+    """
+    return [FORMAT, clip_identity(clip), clip.config, clip.mean, clip.std]
+
+
+def remove_unfinished(kept: Path) -> None:
+    """Remove what killed processes have left half written, under the names of `replacing`.
+
+    Told by its age: another process, perhaps on another machine, may be writing now.
+    """
+    for path in kept.rglob(".*.*.*"):
+        with suppress(FileNotFoundError):  # another process may remove it as well
+            if time.time() - path.stat().st_mtime > STALE:
+                path.unlink()
+
+
+class _Block(NamedTuple):
+    """A file of features, and where in it they are."""
+
+    path: Path
+    offset: int  # bytes before the first clip's
+    shape: tuple[int, ...]  # of one clip's
+
+
+def _whole_block(path: Path) -> _Block | None:
+    """The block of features at `path`, None where it is missing or damaged.
+
+    The sha256 of what NumPy wrote follows it; blocks of earlier versions have none.
+    """
+    try:
+        features = np.load(path, mmap_mode="r")
+        content = memoryview(path.read_bytes())
+    except (OSError, ValueError, EOFError, SyntaxError):
+        return None
+    end = features.offset + features.nbytes
+    if content[end:] not in (b"", hashlib.sha256(content[:end]).digest()):
+        return None
+    return _Block(path, features.offset, features.shape[1:])
+
+
+class KeptFeatures:
+    """Frame features of `clips` by `clip`'s image tower as `settings` read frames, under the folder `kept`.
+
+    They are the tower's own, before any norm, and stay on disk until they are asked for.
+    """
+
+    def __init__(
+        self, clip: Clip, clips: PackedClips, settings: Settings, kept: Path, device: str | None = None
+    ) -> None:
+        self.clip, self.clips, self.settings = clip, clips, settings
+        self.kept, self.device = kept, device
+        self.identity = [
+            *tower_facts(clip),
+            clips.fingerprint,
+            settings.frames,
+            settings.normalize,
+            settings.precision,
+        ]
+        # Where a clip is kept: the clips of a fold in their order, in blocks.
+        self.block_of = np.zeros(len(clips), dtype=np.int64)
+        self.row_of = np.zeros(len(clips), dtype=np.int64)
+        self.blocks: list[Indices] = []
+        for fold in np.unique(clips.folds):
+            of_fold = np.flatnonzero(clips.folds == fold)
+            for block in np.split(of_fold, range(BLOCK, len(of_fold), BLOCK)):
+                self.block_of[block], self.row_of[block] = len(self.blocks), np.arange(len(block))
+                self.blocks.append(block)
+        self._found: dict[tuple[int, int], _Block] = {}
+
+    def make(self, indices: Indices, views: range, report: Report) -> None:
+        """Compute what of the clips at `indices` is not yet kept in one of `views`.
+
+        `report` is told (clips done, clips, what they are), each clip once a view. Raises InputError for a
+        clip that cannot be read, OSError as `replacing`.
+        """
+        wanted = [
+            (view, int(block))
+            for view in views
+            for block in np.unique(self.block_of[indices])
+            if not self._path(view, int(block)).is_file()
+        ]
+        if wanted:
+            remove_unfinished(self.kept)
+        total = sum(len(self.blocks[block]) for _, block in wanted)
+        done = 0
+        for view, block in wanted:
+            name = "as a test sees them" if view == TEST else f"in view {view} of {views[-1]}"
+
+            def within(part: int, _: int, note: str = "", name: str = name, before: int = done) -> None:
+                report(before + part, total, f"{note} {name}")
+
+            self._make(view, block, within)
+            done += len(self.blocks[block])
+
+    def batch(self, indices: Indices, views: Indices) -> Tensor:
+        """The features (clips, T, width) of the clips at `indices`, each in its own view of `views` (clips,).
+
+        Of several segments or crops of a test, (clips, segments * crops, T, width). `make` comes first.
+        """
+        rows = [self._row(int(index), int(view)) for index, view in zip(indices, views, strict=True)]
+        return torch.from_numpy(np.stack(rows))
+
+    def batches(self, indices: Indices, size: int) -> Iterator[Tensor]:
+        """The features of the clips at `indices` as a test sees them, `size` clips at a time."""
+        for part in np.split(indices, range(size, len(indices), size)):
+            yield self.batch(part, np.full(len(part), TEST))
+
+    def _row(self, index: int, view: int) -> Features:
+        """One clip's features, from a file that is closed again.
+
+        A batch takes clips from everywhere, and a large dataset has more files than a process may have open.
+        """
+        block = self._block(view, int(self.block_of[index]))
+        count = math.prod(block.shape)
+        start = block.offset + int(self.row_of[index]) * count * np.dtype(np.float32).itemsize
+        return np.fromfile(block.path, np.float32, count, offset=start).reshape(block.shape)
+
+    def _block(self, view: int, block: int) -> _Block:
+        if (view, block) not in self._found:
+            path = self._path(view, block)
+            found = _whole_block(path)
+            if found is None:  # damaged since it was written
+                self._make(view, block, silent)
+                found = _whole_block(path)
+            if found is None:
+                raise WorkError(f"{path} is damaged again as soon as it is written\nCheck the disk")
+            self._found[view, block] = found
+        return self._found[view, block]
+
+    def _path(self, view: int, block: int) -> Path:
+        """The file of a block, named by all that shapes what is in it."""
+        settings = self.settings
+        reading: list[Any] = [settings.brightness_jitter, settings.rotation]
+        if view == TEST:
+            reading = [settings.test_segments, settings.test_crops]
+        shaping = [self.identity, reading, view, self.blocks[block].tolist()]
+        return self.kept / f"{hashlib.sha256(json.dumps(shaping).encode()).hexdigest()}.npy"
+
+    def _make(self, view: int, block: int, report: Report) -> None:
+        settings = self.settings
+        reading: dict[str, Any] = {"segments": settings.test_segments, "crops": settings.test_crops}
+        if view != TEST:
+            reading = {"train": Augmentation(settings.brightness_jitter, settings.rotation), "seed": 0}
+        dataset = ClipDataset(
+            self.clips,
+            self.blocks[block],
+            frames=settings.frames,
+            image_size=self.clip.image_size,
+            **reading,
+        )
+        dataset.set_epoch(view)
+        features = tower_features(self.clip, dataset, settings, choose_device(self.device), report)
+        with replacing(self._path(view, block)) as temporary, temporary.open("wb") as stream:
+            held = io.BytesIO()
+            np.save(held, features.contiguous().numpy())  # clip after clip, as `_row` reads them
+            stream.write(held.getbuffer())
+            stream.write(hashlib.sha256(held.getbuffer()).digest())

@@ -1,0 +1,110 @@
+"""Which clips train a run, which choose its epoch, and which classes it learns to tell apart.
+
+None of them is ever a clip of the fold that judges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dfer_model.config import Settings
+from dfer_model.data.class_names import composed
+from dfer_model.data.packed import PackedClips
+from dfer_model.errors import InputError
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TrainingClips:
+    """Positions in the packed clips, and the labels that are learned, ascending."""
+
+    train: Integers
+    val: Integers  # empty where the epoch is not chosen by them
+    learned: Integers
+
+
+def training_clips(clips: PackedClips, settings: Settings, fold: int, seed: int) -> TrainingClips:
+    """The clips of `fold`'s training folds that `settings` leave, and those that choose the epoch for `val`.
+
+    For `val` these are the clips of the fold's own validation list, else a stratified part of the training
+    clips.
+
+    `shots` are drawn by (seed, fold) alone, fewer of them the first of more: every set learns from the same
+    clips, and a curve over shots adds to them. Raises InputError for a class held out that is not there, or
+    whose contexts would never be trained, and for classes too small to choose from.
+    """
+    train = clips.train_indices(fold)
+    learned = np.arange(len(clips.class_names))
+    if settings.held_out:
+        label = _held_out(clips, settings)
+        train, learned = train[clips.labels[train] != label], learned[learned != label]
+        if not len(train):
+            raise InputError(f"without {settings.held_out} fold {fold} of {clips.path} has no training clips")
+    rng = np.random.default_rng([seed, fold])
+    if settings.shots:
+        train = _first_of_each_class(train, clips.labels, settings.shots, rng)
+    if settings.select != "val":
+        return TrainingClips(train, train[:0], learned)
+    given = clips.val_indices(fold)
+    given = given[np.isin(clips.labels[given], learned)]
+    if len(given):
+        return TrainingClips(train, given, learned)
+    rest, val = _stratified(train, clips, settings.val_share, seed)
+    return TrainingClips(rest, val, learned)
+
+
+def _held_out(clips: PackedClips, settings: Settings) -> int:
+    name = composed(settings.held_out)
+    known = [composed(each) for each in clips.class_names]
+    if name not in known:
+        raise InputError(f"held_out={name} is no class of {clips.path}: {', '.join(clips.class_names)}")
+    if not settings.uses_texts:
+        raise InputError(
+            f"held_out={name}: a {settings.classifier} classifier has no text to tell the class by\n"
+            "Take --strategy dfer-clip, coop or cocoop"
+        )
+    if settings.contexts and settings.context_kind == "class-specific":
+        raise InputError(
+            f"held_out={name}: the contexts of a class that is left out would never be trained\n"
+            "Share them with --set context_kind=unified, or leave them off with --set contexts=0"
+        )
+    return known.index(name)
+
+
+def _first_of_each_class(train: Integers, labels: Integers, shots: int, rng: np.random.Generator) -> Integers:
+    shuffled = rng.permutation(train)
+    chosen = [shuffled[labels[shuffled] == label][:shots] for label in np.unique(labels[train])]
+    return np.sort(np.concatenate(chosen))
+
+
+def split_by_class(indices: Integers, labels: Integers, share: float, seed: int) -> tuple[Integers, Integers]:
+    """All but about `share` of each class's clips, and that share; each ascending.
+
+    `labels` are those of the clips at `indices`. Raises ValueError for classes too small to be in both.
+    """
+    from sklearn.model_selection import train_test_split
+
+    rest, part = train_test_split(indices, test_size=share, random_state=seed, stratify=labels)
+    return np.sort(rest), np.sort(part)
+
+
+def _stratified(train: Integers, clips: PackedClips, share: float, seed: int) -> tuple[Integers, Integers]:
+    labels = clips.labels[train]
+    for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
+        if count < 2:
+            raise InputError(
+                f"--select val: {clips.class_names[label]} has 1 training clip, and cannot both be learned "
+                "and choose the epoch\nGive it more clips, or --select last"
+            )
+    try:
+        return split_by_class(train, labels, share, seed)
+    except ValueError:
+        raise InputError(
+            f"--select val: a share of {share:g} of {len(train)} training clips leaves some of the "
+            f"{len(np.unique(labels))} classes without a clip to choose by, or to learn from\n"
+            "Give another with --set val_share=..., or --select last"
+        ) from None

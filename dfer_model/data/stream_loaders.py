@@ -1,0 +1,155 @@
+"""Batches of clips that are read in a stream: as `Batches`, but each worker reads lanes of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
+
+from dfer_model.data.dataset import ClipDataset
+from dfer_model.data.stream_sampler import InOrder, Lane, Streamed
+from dfer_model.data.streaming import StreamedClips
+from dfer_model.distributed import ALONE, Processes
+from dfer_model.errors import DferError, InputError
+
+from .loaders import Batches, Order
+from .worker_monitor import Readers
+
+Part = list[tuple[int, dict[str, Any]]]  # clips of one batch, each with its place in it
+
+
+def batches_of(
+    dataset: ClipDataset,
+    batch_size: int,
+    *,
+    workers: int,
+    sampler: Order | None = None,
+    processes: Processes = ALONE,
+    mixed: bool = False,
+) -> Batches | StreamedBatches:
+    """The batches of clips, as `Batches` describes them, from the disk or from a stream.
+
+    Raises InputError for an order in which clips of a stream cannot come.
+    """
+    if not isinstance(dataset.clips, StreamedClips):
+        return Batches(
+            dataset, batch_size, workers=workers, sampler=sampler, processes=processes, mixed=mixed
+        )
+    if not isinstance(sampler, Streamed | None):
+        raise InputError(
+            f"{dataset.clips.path} is read in a stream, and its clips come in the order of one\n"
+            "Train on them with --set sampling=streamed, or copy them to this machine"
+        )
+    places = range(batch_size)[processes.share(batch_size)] if sampler else range(batch_size)
+    ahead = [(places.start - 1) % batch_size] if mixed and len(places) < batch_size else []
+    return StreamedBatches(
+        dataset, dataset.clips, batch_size, workers=workers, order=sampler, places=[*ahead, *places]
+    )
+
+
+class StreamedBatches:
+    """Batches of a ClipDataset over StreamedClips: {"frames": uint8, "label", "index"}.
+
+    In the order of `order`, or without one all clips in an order of their own, which "index" tells. Of each
+    batch the clips at `places`, in this order; lanes that hold none of them are not read. Iterating raises
+    InputError for a clip that cannot be decoded, WorkError for a shard that cannot be read, LostError where
+    the system ended a worker.
+    """
+
+    def __init__(
+        self,
+        dataset: ClipDataset,
+        clips: StreamedClips,
+        batch_size: int,
+        *,
+        workers: int,
+        order: Streamed | None,
+        places: Sequence[int],
+    ) -> None:
+        lanes = order or InOrder(np.argsort(dataset.indices), batch_size)
+        # Full batches alone where clips are learned from, all clips where they are judged.
+        self.steps = len(lanes) // batch_size if order else -(-len(lanes) // batch_size)
+        self.rank = {place: rank for rank, place in enumerate(places)}
+        self.readers = Readers(dataset, workers)
+        reading = _Reading(dataset, clips, lanes, frozenset(places), self.steps, self.readers)
+        self.parts = max(1, min(workers, len(reading.own(0))))
+        self.loader: DataLoader[Any] = DataLoader(
+            reading,
+            batch_size=None,
+            num_workers=min(workers, self.parts),
+            persistent_workers=workers > 0 and order is not None,
+        )
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        parts = self.readers.given(self.loader)
+        # A DataLoader asks its workers in turn, so these are one part from each of them, of one batch.
+        while together := list(islice(parts, self.parts)):
+            clips: Part = []
+            for part in together:
+                if isinstance(part, DferError):
+                    raise part
+                clips += part
+            clips.sort(key=self._in_order)
+            batch: dict[str, Tensor] = default_collate([sample for _, sample in clips])
+            pinned = torch.cuda.is_available()
+            yield {key: value.pin_memory() for key, value in batch.items()} if pinned else batch
+
+    def _in_order(self, clip: tuple[int, dict[str, Any]]) -> int:
+        return self.rank[clip[0]]
+
+
+class _Reading(IterableDataset[Part | DferError]):
+    """What a worker reads: of each batch the clips of its lanes, an error as a value (see `Batches`)."""
+
+    def __init__(
+        self,
+        dataset: ClipDataset,
+        clips: StreamedClips,
+        lanes: Streamed | InOrder,
+        places: frozenset[int],
+        steps: int,
+        readers: Readers,
+    ) -> None:
+        self.dataset, self.clips, self.lanes, self.steps = dataset, clips, lanes, steps
+        self.readers = readers
+        self.places = places
+
+    def own(self, epoch: int) -> list[tuple[Lane, int]]:
+        """The lanes that hold some of the places, each with its first place in a batch."""
+        lanes = self.lanes.lanes(epoch)
+        ends = np.cumsum([lane.share for lane in lanes]).tolist()
+        return [
+            (lane, end - lane.share)
+            for lane, end in zip(lanes, ends, strict=True)
+            if not self.places.isdisjoint(range(end - lane.share, end))
+        ]
+
+    def __iter__(self) -> Iterator[Part | DferError]:
+        worker = get_worker_info()
+        first, every = (worker.id, worker.num_workers) if worker else (0, 1)
+        parts = [self._parts(lane, place) for lane, place in self.own(self.dataset.epoch)[first::every]]
+        try:
+            for _ in range(self.steps):
+                yield [clip for part in parts for clip in next(part)]
+        except DferError as error:
+            yield error
+
+    def _parts(self, lane: Lane, first: int) -> Iterator[Part]:
+        """What the lane gives to each batch, from place `first` on; but for places of other processes."""
+        stream = self.clips.stream(lane, np.asarray(self.dataset.indices))
+        for _ in range(self.steps):
+            part: Part = []
+            for place, (position, frames) in enumerate(islice(stream, lane.share), first):
+                if place in self.places:
+                    self.readers.take(position)
+                    with self.clips.turn_of(self.dataset.indices[position], frames):
+                        part.append((place, self.dataset[position]))
+            yield part

@@ -1,0 +1,1 @@
+"""Predictions of models on clips: metrics, zero-shot, calibration and explanation."""

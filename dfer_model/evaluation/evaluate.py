@@ -1,0 +1,236 @@
+"""Asking a model about clips: a trained one, or CLIP as it is (zero-shot)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from torch import Tensor, nn
+
+from dfer_model.config import Settings
+from dfer_model.data.class_names import composed
+from dfer_model.data.dataset import ClipDataset
+from dfer_model.data.loaders import pixel_scale
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.stream_loaders import batches_of
+from dfer_model.devices import choose_device, precision
+from dfer_model.errors import InputError, WorkError
+from dfer_model.memory import telling_of_memory
+from dfer_model.models.bf16 import ImageTower
+from dfer_model.models.clip import Clip
+from dfer_model.models.dfer_clip import TEMPERATURE
+from dfer_model.models.prompt_learner import Ensemble, Members, PromptLearner, TextTower
+from dfer_model.runs import ClassTexts, Predictions, Run
+
+from .trained_model import TrainedModel, load_trained
+
+Indices = npt.NDArray[np.int64]
+Logits = npt.NDArray[np.float32]
+Report = Callable[..., None]
+SMALLER = "Give --device cpu, or of a training --set batch_size=... or --set accumulate=..."
+
+
+def silent(done: int, total: int, note: str = "") -> None:
+    """Report to nobody."""
+
+
+def predict_logits(
+    model: TrainedModel,
+    clips: PackedClips,
+    indices: Indices,
+    settings: Settings,
+    device: torch.device,
+    report: Report = silent,
+) -> Logits:
+    """The model's logits (clips, classes) for the clips at `indices`, in that order, frames as in a test.
+
+    Of several `test_segments` or `test_crops` of a clip, the mean of the logits.
+    Raises InputError for a clip that cannot be read, WorkError for logits that are not finite.
+    """
+    dataset = ClipDataset(
+        clips,
+        indices,
+        frames=settings.frames,
+        image_size=model.image_size,
+        segments=settings.test_segments,
+        crops=settings.test_crops,
+    )
+    views = settings.test_segments * settings.test_crops
+    module = _MeanOverViews(model) if views > 1 else model
+    logits = _over_clips(module, dataset, settings, device, report, views).numpy()
+    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if len(bad):
+        raise WorkError(
+            f"the model's answer to clip {clips.clip_ids[indices[bad[0]]]} is not finite\n"
+            "Its weights are spoiled: train again with lower learning rates or --set precision=fp32"
+        )
+    return np.asarray(logits, dtype=np.float32)
+
+
+class _MeanOverViews(nn.Module):
+    """The mean over its views of what a model answers: (clips, views, T, 3, S, S) -> (clips, classes)."""
+
+    def __init__(self, model: TrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, frames: Tensor) -> Tensor:
+        logits: Tensor = self.model(frames.flatten(0, 1)).float()  # (clips * views, classes)
+        return logits.view(*frames.shape[:2], -1).mean(dim=1)
+
+
+def _over_clips(
+    module: nn.Module,
+    dataset: ClipDataset,
+    settings: Settings,
+    device: torch.device,
+    report: Report,
+    views: int = 1,
+) -> Tensor:
+    """`module` on the uint8 frames of every clip, batch by batch, gathered in float32 on the CPU.
+
+    With several views of a clip, or `accumulate`, a batch has fewer clips, so that it takes no more memory.
+    """
+    batch_size = max(1, settings.batch_size // (views * settings.accumulate))
+    gathered: list[Tensor] = []
+    read: list[int] = []
+    module.eval()
+    short = telling_of_memory(device, f"a batch of {batch_size} clips did not fit", SMALLER)
+    with short, torch.inference_mode(), precision(settings.precision, device):
+        batches = batches_of(dataset, batch_size, workers=settings.workers)
+        for batch in batches:
+            gathered.append(module(batch["frames"].to(device, non_blocking=True)).float().cpu())
+            read += batch["index"].tolist()
+            report(len(read), len(dataset), "clips")
+    return _in_order_of(dataset.indices, read, torch.cat(gathered))
+
+
+def _in_order_of(wanted: list[int], read: list[int], answers: Tensor) -> Tensor:
+    """The answers for the clips that were `read`, in the order of those `wanted`: a stream has its own."""
+    ordered = torch.empty_like(answers)
+    ordered[torch.tensor(wanted).argsort(stable=True)] = answers[torch.tensor(read).argsort(stable=True)]
+    return ordered
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The clips that an evaluation is about, and what to know about them."""
+
+    indices: Indices
+    which: str  # "the 40 clips of test fold 1 of drawn"
+    notes: tuple[str, ...] = ()
+
+
+def judged_clips(run: Run, clips: PackedClips, *, every: bool = False) -> Judged:
+    """The clips to judge `run` on: its test fold, or all of them with `every` or where there are no folds.
+
+    On another dataset with folds it is that dataset's fold of the run's number.
+    Raises InputError when it has no such fold, or a class that the run does not know.
+    """
+    own = clips.fingerprint == run.config["dataset"]["fingerprint"]
+    notes = []
+    if not own and clips.name == run.config["dataset"].get("name"):
+        notes.append(f"these are not the clips that {run.id} was trained with, though the name is the same")
+    if every or (not clips.fold_names() and not own):
+        indices, which = np.arange(len(clips)), f"all {len(clips)} clips of {clips.name}"
+        if own:
+            notes.append(f"{which} include those {run.id} was trained on: this is no test")
+    else:
+        indices = clips.test_indices(run.fold)
+        which = f"the {len(indices)} clips of test fold {run.fold} of {clips.name}"
+    return Judged(indices, which, tuple(notes))
+
+
+def matched_labels(run: Run, clips: PackedClips, indices: Indices) -> Indices:
+    """The labels of clips as positions in the run's class order, matched by class name.
+
+    Raises InputError that names the classes the run does not know.
+    """
+    known = {composed(name): label for label, name in enumerate(run.class_names)}
+    occurring = np.unique(clips.labels[indices])
+    names = [clips.class_names[label] for label in occurring]
+    strangers = [name for name in names if composed(name) not in known]
+    if strangers:
+        raise InputError(
+            f"{clips.path} has clips of {', '.join(strangers)}, which {run.id} was not trained on\n"
+            f"It knows {', '.join(run.class_names)}"
+        )
+    return np.array([known[composed(clips.class_name_of(index))] for index in indices], dtype=np.int64)
+
+
+def evaluate_run(
+    run: Run,
+    clips: PackedClips,
+    indices: Indices,
+    *,
+    device: str | None = None,
+    report: Report = silent,
+) -> Predictions:
+    """What a finished run answers for the clips at `indices`; labels and logits in the run's class order.
+
+    Raises InputError for a run that is not finished, or clips of classes that it does not know.
+    """
+    labels = matched_labels(run, clips, indices)
+    where = choose_device(device)
+    logits = predict_logits(load_trained(run, where), clips, indices, run.settings, where, report)
+    return Predictions([clips.clip_ids[index] for index in indices], labels, logits)
+
+
+class _FrameFeatures(nn.Module):
+    """CLIP's image tower on uint8 frames: (..., 3, H, W) -> (..., width)."""
+
+    def __init__(self, clip: Clip, settings: Settings) -> None:
+        super().__init__()
+        self.tower: nn.Module = deepcopy(clip.model.get_submodule("visual"))
+        self.image_features = ImageTower(self.tower)
+        self.scale = pixel_scale(settings.normalize, clip.mean, clip.std)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        features = self.image_features(self.scale(frames.flatten(0, -4)))  # (frames of all clips, width)
+        return features.view(*frames.shape[:-3], -1)
+
+
+def tower_features(
+    clip: Clip, dataset: ClipDataset, settings: Settings, device: torch.device, report: Report = silent
+) -> Tensor:
+    """What CLIP's image tower says of the frames of `dataset`: (clips, T, width), on the CPU.
+
+    Of several segments or crops of a test, (clips, segments * crops, T, width).
+    """
+    module = _FrameFeatures(clip, settings).to(device)
+    return _over_clips(module, dataset, settings, device, report, dataset.segments * dataset.crops)
+
+
+def frame_features(
+    clip: Clip,
+    clips: PackedClips,
+    indices: Indices,
+    settings: Settings,
+    device: str | None = None,
+    report: Report = silent,
+) -> Tensor:
+    """CLIP's features of the clips at `indices`: (clips, T, width), unit norm, on the CPU."""
+    dataset = ClipDataset(clips, indices, frames=settings.frames, image_size=clip.image_size)
+    return F.normalize(tower_features(clip, dataset, settings, choose_device(device), report), dim=-1)
+
+
+def zero_shot_logits(
+    features: Tensor, clip: Clip, texts: ClassTexts, ensemble: Ensemble = "mean-embedding"
+) -> Logits:
+    """What CLIP answers untrained: cos(mean of the frame features, text features) / 0.01.
+
+    `features` are (clips, T, width) of unit norm as `frame_features` gives them; the logits are (clips,
+    classes). The texts of a class with several answer together as `ensemble` says.
+    """
+    with torch.inference_mode():
+        prompts = PromptLearner(clip, texts.texts, contexts=0, class_names=texts.class_names)
+        members = Members(tuple(map(len, texts.texts)), ensemble)
+        weights = members.weights(prompts.member_weights(TextTower(clip)))  # (classes or members, width)
+        video = F.normalize(features.float().mean(dim=1), dim=-1)  # (clips, width)
+        cosines = members.cosines(video @ weights.T)  # (clips, classes)
+        return np.asarray((cosines / TEMPERATURE).numpy(), dtype=np.float32)

@@ -1,0 +1,75 @@
+"""A trained model for other classes: the same image tower, temporal model and contexts, other texts.
+
+What CLIP's text tower makes of a description needs no training on its class. So a run that was trained on
+seven classes answers for eleven, once their descriptions stand behind the contexts that all classes share.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dfer_model.checkpoints import read_weights
+from dfer_model.config import Settings
+from dfer_model.data.loaders import pixel_scale
+from dfer_model.devices import precision
+from dfer_model.errors import InputError
+from dfer_model.models.classifier import Classifier
+from dfer_model.models.strategies import load_base
+from dfer_model.runs import ClassTexts, Run
+
+from .trained_model import TrainedModel, check_before_building
+
+# The one tensor of a finished run that is made of its texts: the token embeddings of its prompts.
+OF_THE_TEXTS = "prompt_learner.embeddings"
+READ_TEXTS = ("dfer-clip", "cocoop")
+
+
+def require_retextable(settings: Settings) -> None:
+    """Raise InputError for settings whose trained model cannot be given other classes by their texts."""
+    if settings.classifier not in READ_TEXTS:
+        raise InputError(
+            f"a {settings.classifier} classifier reads no texts, so it cannot answer for other classes\n"
+            "Take --strategy dfer-clip, coop or cocoop"
+        )
+    if settings.contexts and settings.context_kind == "class-specific":
+        raise InputError(
+            "contexts that each class has to itself say nothing of other classes\n"
+            "Train with --set context_kind=unified, or leave them off with --set contexts=0"
+        )
+
+
+def retexted(run: Run, texts: ClassTexts, device: torch.device) -> TrainedModel:
+    """The model of a finished run, answering for the classes of `texts`, on `device` and in eval mode.
+
+    The run's CLIP is read again, for a run keeps no text tower. Raises InputError for a run whose settings
+    do not allow it (see `require_retextable`) or whose files are damaged, for texts that do not fit, and for
+    a CLIP that is no longer the one the run began from.
+    """
+    run.require_finished()
+    require_retextable(run.settings)
+    check_before_building(run, run.folder / "model.safetensors")
+    base = load_base(run.settings.model_copy(update={"gradient_checkpointing": False}))
+    if base.sha256 != run.config.get("clip", {}).get("sha256"):
+        raise InputError(
+            f"{run.id} began from another CLIP than {run.settings.clip} {run.settings.weights} now is\n"
+            "Its texts can be read by that one alone; put its weights back"
+        )
+    model = base.build(texts.texts, texts.class_names)
+    _load_trained_parts(run, model)
+    model.to(device).eval()
+    with torch.no_grad(), precision(run.settings.precision, device):
+        class_weights = model.class_weights()
+    scale = pixel_scale(run.settings.normalize, base.mean, base.std)
+    return TrainedModel(model, class_weights, scale, base.image_size).to(device).eval()
+
+
+def _load_trained_parts(run: Run, model: Classifier) -> None:
+    """Put all that the run learned into `model`; what is made of its texts stays as it is."""
+    path = run.checked("model.safetensors")
+    tensors, _ = read_weights(path)
+    learned: dict[str, Tensor] = {name: value for name, value in tensors.items() if name != OF_THE_TEXTS}
+    own = model.state_dict()
+    if any(name not in own or own[name].shape != value.shape for name, value in learned.items()):
+        raise InputError(f"{path} does not fit the model that the run's config.yaml describes")
+    model.load_state_dict(learned, strict=False)

@@ -1,0 +1,194 @@
+"""What a CLIP's text tower makes of a description set, before any clip is seen: diagnostics, not accuracy.
+
+Texts far apart for the tower need not look apart to the image tower, and random texts are far apart too. The
+figures find what is wrong with a set (two classes said alike, a descriptor said twice); they do not say that
+it is good.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dfer_model.errors import InputError
+from dfer_model.models.clip import Clip
+from dfer_model.models.prompt_learner import PromptLearner, TextTower
+from dfer_model.runs import ClassTexts
+
+NEAR_IDENTICAL = 0.95  # cosine from which two descriptors of a class say the same to the tower
+AT_ONCE = 256  # texts
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """Two classes, or two descriptors of one, and the cosine of their embeddings."""
+
+    first: str
+    second: str
+    cosine: float
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """The descriptors of one class, all members together; None where there are too few for the figure.
+
+    `spread` is 1 minus their mean pairwise cosine. `strays` is the share of them that are nearer to a
+    descriptor of another class than to any other of their own, `shared` the share another class has word by
+    word. `near_identical` are the pairs with a cosine of NEAR_IDENTICAL or more.
+    """
+
+    class_name: str
+    descriptors: int
+    spread: float | None
+    strays: float | None
+    shared: float
+    near_identical: tuple[Likeness, ...]
+
+
+@dataclass(frozen=True)
+class TextScores:
+    """A set as one CLIP reads it, without contexts.
+
+    `cosines` (classes, classes) are between class weights, as a model is given them: of several members the
+    unit mean. `controls` says for each control how like it the set is: the mean over classes of the cosine
+    between the set's weight and the control's.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    cosines: NDArray[np.float64]
+    classes: tuple[ClassScores, ...]
+    controls: Mapping[str, float]
+
+    @property
+    def closest(self) -> Likeness:
+        """The two classes most alike; the set's smallest margin is 1 minus their cosine."""
+        pairs = itertools.combinations(range(len(self.class_names)), 2)
+        first, second = max(pairs, key=lambda pair: self.cosines[pair])
+        cosine = float(self.cosines[first, second])
+        return Likeness(self.class_names[first], self.class_names[second], cosine)
+
+    @property
+    def margin(self) -> float:
+        """1 minus the largest cosine between two classes."""
+        return 1 - self.closest.cosine
+
+    @property
+    def spread(self) -> float | None:
+        """The mean over classes of their spread; None where no class has two descriptors."""
+        return _mean([each.spread for each in self.classes])
+
+    @property
+    def overlap(self) -> float | None:
+        """The mean over classes of the share of descriptors that stray to another class."""
+        return _mean([each.strays for each in self.classes])
+
+    @property
+    def redundancy(self) -> float:
+        """The share of all descriptors that are near-identical to one before them in their class."""
+        repeated = sum(len({pair.second for pair in each.near_identical}) for each in self.classes)
+        return repeated / sum(each.descriptors for each in self.classes)
+
+    @property
+    def nearest_control(self) -> str | None:
+        """The control whose class texts are most like the set's."""
+        return max(self.controls, key=lambda name: self.controls[name]) if self.controls else None
+
+
+def text_features(clip: Clip, texts: Sequence[str], owners: Sequence[str]) -> Tensor:
+    """The embeddings of texts, (texts, width), unit norm, without contexts.
+
+    Raises InputError naming the owner (the class) of a text that does not fit the text tower.
+    """
+    tower = TextTower(clip)
+    parts = []
+    with torch.inference_mode():
+        for first in range(0, len(texts), AT_ONCE):
+            part = slice(first, first + AT_ONCE)
+            prompts = PromptLearner(
+                clip, [[text] for text in texts[part]], contexts=0, class_names=owners[part]
+            )
+            parts.append(prompts.class_weights(tower))
+    return torch.cat(parts)
+
+
+def class_features(clip: Clip, texts: Sequence[Sequence[str]], class_names: Sequence[str]) -> list[Tensor]:
+    """For each class the embeddings of its texts, (texts, width), unit norm. Raises InputError as above."""
+    owners = [name for name, own in zip(class_names, texts, strict=True) for _ in own]
+    features = text_features(clip, [text for own in texts for text in own], owners)
+    return list(torch.split(features, [len(own) for own in texts]))
+
+
+def text_scores(
+    clip: Clip,
+    texts: ClassTexts,
+    descriptors: Sequence[Sequence[str]],
+    controls: Sequence[ClassTexts] = (),
+) -> TextScores:
+    """What `clip` makes of a set: of its class texts, and of the descriptors of each class, in label order.
+
+    The controls' texts are of the same classes. Raises InputError for a text that does not fit, and for one
+    class alone.
+    """
+    if len(texts.class_names) < 2:
+        raise InputError(f"{texts.name} has one class alone, which there is nothing to tell from")
+    weights = _weights(clip, texts)
+    likeness = {
+        control.name: float((weights * _weights(clip, control)).sum(dim=-1).mean()) for control in controls
+    }
+    listed = [list(dict.fromkeys(own)) for own in descriptors]
+    return TextScores(
+        name=texts.name,
+        class_names=texts.class_names,
+        cosines=(weights @ weights.T).double().numpy(),
+        classes=tuple(_class_scores(clip, texts.class_names, listed)),
+        controls=likeness,
+    )
+
+
+def _weights(clip: Clip, texts: ClassTexts) -> Tensor:
+    """(classes, width), unit norm: what zero-shot uses."""
+    means = [each.mean(dim=0) for each in class_features(clip, texts.texts, texts.class_names)]
+    return F.normalize(torch.stack(means), dim=-1)
+
+
+def _class_scores(
+    clip: Clip, class_names: Sequence[str], descriptors: Sequence[Sequence[str]]
+) -> list[ClassScores]:
+    features = class_features(clip, descriptors, class_names)
+    cosines = [[(own @ other.T).double().numpy() for other in features] for own in features]
+    users = Counter(text for own in descriptors for text in {each.casefold() for each in own})
+    scores = []
+    for label, (name, own) in enumerate(zip(class_names, descriptors, strict=True)):
+        within = cosines[label][label]
+        others = np.concatenate([each for at, each in enumerate(cosines[label]) if at != label], axis=1)
+        pairs = list(itertools.combinations(range(len(own)), 2))
+        alone = np.where(np.eye(len(own), dtype=bool), -np.inf, within)
+        scores.append(
+            ClassScores(
+                class_name=name,
+                descriptors=len(own),
+                spread=float(1 - np.mean([within[pair] for pair in pairs])) if pairs else None,
+                strays=float((others.max(axis=1) > alone.max(axis=1)).mean()) if pairs else None,
+                shared=sum(users[each.casefold()] > 1 for each in own) / len(own),
+                near_identical=tuple(
+                    Likeness(own[first], own[second], float(within[first, second]))
+                    for first, second in pairs
+                    if within[first, second] >= NEAR_IDENTICAL
+                ),
+            )
+        )
+    return scores
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

@@ -1,0 +1,113 @@
+"""A model that answers: its class weights are fixed, and uint8 frames go in as they come."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dfer_model.checkpoints import load_weights, weight_shapes
+from dfer_model.data.loaders import PixelScale, pixel_scale
+from dfer_model.errors import InputError
+from dfer_model.models.classifier import Classifier
+from dfer_model.models.clip import image_tower_size
+from dfer_model.models.strategies import load_base
+from dfer_model.run_config import images_in
+from dfer_model.runs import Run
+
+from .calibration import read_calibration
+
+
+class TrainedModel(nn.Module):
+    """A classifier with its class weights read once, for DFER-CLIP in place of its text tower."""
+
+    class_weights: Tensor
+
+    def __init__(self, model: Classifier, class_weights: Tensor, scale: PixelScale, image_size: int) -> None:
+        super().__init__()
+        self.model = model
+        self.scale = scale
+        self.image_size = image_size  # pixels, both sides
+        self.temperature = 1.0  # what logits are divided by for probabilities; 1 where nothing was calibrated
+        self.register_buffer("class_weights", class_weights.detach())
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """uint8 frames (clips, T, 3, H, W) -> logits (clips, classes)."""
+        logits: Tensor = self.model(self.scale(frames), self.class_weights)
+        return logits
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Logits (..., classes) -> probabilities, calibrated where the run is; their order is the same."""
+        return (logits / self.temperature).softmax(dim=-1)
+
+
+class _NoTextTower(nn.Module):
+    """Stands where the run kept no text tower: better no class weights from it than wrong ones."""
+
+    def forward(self, *_: Tensor) -> Tensor:
+        raise RuntimeError("a finished run keeps its class weights in place of a text tower")
+
+
+def load_trained(run: Run, device: torch.device) -> TrainedModel:
+    """The model of a finished run, on `device` and in eval mode; no CLIP weights are needed beside the run's.
+
+    Its probabilities are calibrated where the run is (`calibration.json`); its logits never are.
+
+    Raises InputError when the run is not finished, or its files are damaged or do not fit each other.
+    """
+    run.require_finished()
+    model = load_model(run, run.checked("model.safetensors"), device)
+    calibrated = read_calibration(run)
+    if calibrated is not None:
+        model.temperature = calibrated.temperature
+    return model
+
+
+def check_before_building(run: Run, weights: Path) -> None:
+    """Raises InputError where the header of the weights tells that they are not of the model `run` describes.
+
+    Only the header is read, so that a config that names a CLIP of 20 GB, or a million texts, builds neither.
+    """
+    shapes = weight_shapes(weights)
+    settings = run.settings
+    prompts = shapes.get("prompt_learner.embeddings")
+    if settings.uses_texts and (prompts is None or prompts[0] != sum(map(len, run.texts.texts))):
+        raise InputError(
+            f"{weights} does not fit the model that the run describes: it has other prompts than "
+            "the run has texts"
+        )
+    held = sum(prod(shape) for name, shape in shapes.items() if name.startswith("image_tower."))
+    # LoRA only adds numbers to a tower, and never takes some away.
+    if settings.uses_clip and held < image_tower_size(settings.clip):
+        raise InputError(
+            f"{weights} does not fit the model that the run's config.yaml describes: its image tower "
+            f"has {held} numbers, and that of {settings.clip} more"
+        )
+
+
+def load_model(run: Run, weights: Path, device: torch.device) -> TrainedModel:
+    """The model that `run` describes with the weights in the file, whether or not the run's folder is here.
+
+    Raises InputError when the file is missing or damaged, or does not fit what the run says.
+    """
+    where = run.folder if run.folder == weights else run.folder / "config.yaml"
+    images = images_in(run.config, where)
+    scale = pixel_scale(run.settings.normalize, images.mean, images.std)
+    check_before_building(run, weights)
+    base = load_base(run.settings.model_copy(update={"weights": "random", "gradient_checkpointing": False}))
+    if base.image_size != images.image_size:
+        raise InputError(
+            f"{where} says image_size {images.image_size}, and {run.settings.clip} takes {base.image_size}"
+        )
+    model = base.build(run.texts.texts, run.class_names)
+    class_weights = load_weights(weights, model)
+    if tuple(class_weights.shape) != model.class_weights_shape():
+        raise InputError(
+            f"{weights}: class_weights is {tuple(class_weights.shape)}, and the run's model has "
+            f"{model.class_weights_shape()}"
+        )
+    for name in model.left_out:
+        model.add_module(name, _NoTextTower())
+    return TrainedModel(model, class_weights, scale, images.image_size).to(device).eval()

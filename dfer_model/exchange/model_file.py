@@ -1,0 +1,196 @@
+"""One safetensors file that is all of a model: weights, class names, settings, preprocessing.
+
+What a model file says of itself, so that it can be used without the run's folder or this package.
+
+A model that answers, from a run's folder or from one file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from dfer_model.data.loaders import pixel_scale
+from dfer_model.devices import choose_device, precision
+from dfer_model.evaluation.calibration import checked_temperature, read_calibration
+from dfer_model.evaluation.classify import Prediction, predict_video
+from dfer_model.evaluation.trained_model import TrainedModel, load_model, load_trained
+
+from ..config import Settings
+from ..digests import check_tensors, write_tensors
+from ..errors import InputError
+from ..file_kinds import refuse_other_kinds
+from ..run_config import checked_texts, images_in
+from ..runs import ClassTexts, Run
+
+WEIGHTS = "model.safetensors"
+
+
+def export_safetensors(run: Run, path: Path) -> None:
+    """Write the run's weights to `path`, with `facts` as their metadata.
+
+    Raises InputError for a run that is not finished, or whose files are damaged or do not fit each other.
+    """
+    load_trained(run, torch.device("cpu"))
+    tensors = load_file(run.folder / WEIGHTS)
+    write_tensors(path, save(tensors, metadata={"format": "pt", **facts(run)}))
+
+
+def read_model_file(path: Path) -> Run:
+    """The run that the safetensors file at `path` describes; its folder is the file.
+
+    Raises InputError for a file that is missing, damaged or says nothing of its model.
+    """
+    refuse_other_kinds(path)
+    try:
+        with safe_open(path, framework="pt") as stream:
+            said = stream.metadata() or {}
+        check_tensors(path)
+    except FileNotFoundError as error:
+        raise InputError(f"no model file {path}") from error
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is no safetensors file: {error}") from error
+    return described_run(said, path)
+
+
+FORMAT = "dfer-prompts model 1"
+INPUT = "frames: uint8 RGB in 0..255, (clips, T, 3, image_size, image_size), T frames in order"
+SAMPLING = (
+    "of n > T frames, frame int(t/2 + t*i) for i = 0..T-1 where t = n/T; of fewer all, the last one repeated"
+)
+RESIZING = "bilinear, antialiased, to image_size x image_size without regard to the aspect ratio"
+
+
+def portable(run: Run) -> Run:
+    """The run as others may see it: nothing in its config says where files lie on this machine."""
+    config = deepcopy(run.config)
+    config["dataset"]["path"] = ""
+    settings = config["settings"]
+    settings["weights"] = PureWindowsPath(settings["weights"]).name  # which knows both kinds of slashes
+    return replace(run, config=config)
+
+
+def facts(run: Run) -> dict[str, str]:
+    """The metadata of the run's model, with the temperature of `calibrate`.
+
+    Raises InputError where its config does not say what it takes, and for a damaged calibration.
+    """
+    shown = portable(run)
+    images = images_of(run)
+    scale = pixel_scale(run.settings.normalize, tuple(images["mean"]), tuple(images["std"]))
+    calibrated = read_calibration(run)
+    texts = dict(zip(run.class_names, run.texts.texts, strict=True))
+    said: dict[str, Any] = {
+        "made_by": FORMAT,
+        "run": run.id,
+        "class_names": run.class_names,
+        "input": INPUT,
+        "frames": run.settings.frames,
+        "image_size": images["image_size"],
+        "sampling": SAMPLING,
+        "resizing": RESIZING,
+        "scaling": "inside the model: (frames / 255 - mean) / std",
+        "mean": scale.mean,
+        "std": scale.std,
+        "temperature": calibrated.temperature if calibrated else 1.0,
+        "probabilities": "softmax(logits / temperature), which is 1 where nothing was calibrated",
+        "descriptions": run.texts.name,
+        "descriptions_sha256": run.texts.sha256,
+        "texts": texts,
+        "settings": shown.config["settings"],
+        "clip": images,
+    }
+    return {key: each if isinstance(each, str) else _json(each) for key, each in said.items()}
+
+
+def images_of(run: Run) -> dict[str, Any]:
+    """What config.yaml says of the images that the model takes. Raises InputError where it does not."""
+    images_in(run.config, run.folder / "config.yaml")
+    images: dict[str, Any] = run.config["clip"]
+    return images
+
+
+def described_run(said: Mapping[str, str], path: Path) -> Run:
+    """The run that the metadata of the model file at `path` describes; its folder is the file.
+
+    Its config has the `temperature` of its probabilities, 1 in files that know of none.
+
+    Raises InputError for metadata that `facts` did not write.
+    """
+    if said.get("made_by") != FORMAT:
+        raise InputError(
+            f"{path} does not say what model it is\n"
+            "Make such a file: dfer-prompts export RUN --format safetensors"
+        )
+    try:
+        name, sha256 = said["descriptions"], said["descriptions_sha256"]
+        told = {"name": name, "sha256": sha256, "texts": json.loads(said["texts"])}
+        class_names, by_class = checked_texts(json.loads(said["class_names"]), told, path)
+        known = ClassTexts(name, sha256, class_names, tuple(by_class.values()))
+        config = {
+            "settings": json.loads(said["settings"]),
+            "clip": json.loads(said["clip"]),
+            "temperature": checked_temperature(said.get("temperature", 1)),
+        }
+    except InputError as error:
+        raise InputError(str(error).replace(f"{path}/", f"{path}: ")) from None
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged: what it says of its model does not hold {error}") from error
+    return Run(path, config, known)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+class PretrainedModel:
+    """A model in eval mode on its device, with the names of its classes."""
+
+    def __init__(self, run: Run, model: TrainedModel, device: torch.device) -> None:
+        self.class_names = run.class_names  # in the order of the logits
+        self.descriptions = run.texts  # what it was given of each class
+        self.settings: Settings = run.settings
+        self.trained_on = str((run.config.get("dataset") or {}).get("name", ""))
+        self.image_size = model.image_size  # pixels, both sides
+        self.temperature = model.temperature  # softmax(logits / temperature) are its probabilities
+        self.model, self.device = model, device
+
+    def predict(self, video: Path | str) -> Prediction:
+        """What it says of a video file, whose frames are taken as in a test.
+
+        Raises InputError when the video cannot be read.
+        """
+        return predict_video(self.model, self.class_names, Path(video), self.settings, self.device)
+
+    def logits(self, frames: Tensor) -> Tensor:
+        """uint8 frames (clips, T, 3, image_size, image_size) -> logits (clips, classes), on the CPU."""
+        with torch.inference_mode(), precision(self.settings.precision, self.device):
+            answer: Tensor = self.model(frames.to(self.device)).float().cpu()
+        return answer
+
+
+def load_pretrained(place: Path, device: str | None = None) -> PretrainedModel:
+    """The model in a run's folder, in an exported safetensors file, or in a folder that holds such a file.
+
+    Raises InputError when there is none, or it is not finished, damaged, or does not fit what it says it is.
+    """
+    where = choose_device(device)
+    if (place / "config.yaml").is_file():
+        run = Run.open(place)
+        return PretrainedModel(run, load_trained(run, where), where)
+    if place.is_dir() and not (place / WEIGHTS).is_file():
+        raise InputError(f"{place} holds no model: neither a run's config.yaml nor {WEIGHTS}")
+    path = place / WEIGHTS if place.is_dir() else place
+    run = read_model_file(path)
+    model = load_model(run, path, where)
+    model.temperature = run.config["temperature"]
+    return PretrainedModel(run, model, where)

@@ -1,1 +1,0 @@
-"""Description sets on clips: what is trained and measured, and how sets are searched."""

@@ -1,1 +1,0 @@
-"""The machine that computes: devices, cores, bfloat16, and several processes as one."""

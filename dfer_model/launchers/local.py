@@ -1,0 +1,134 @@
+"""Jobs on this machine: some at a time, with the GPUs dealt out among them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from submitit.core.core import Job
+from submitit.local.local import LocalExecutor
+
+from dfer_model.devices import cores
+
+from ..errors import InputError, WorkError
+from .job import Work
+from .launcher import unbroken
+
+FOREVER_MIN = 60 * 24 * 365
+STOPPING_S = 60.0  # a step on a slow CPU may take that long
+# What says that the system can begin no process; a disk that is full is another matter.
+NOT_BEGUN = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOENT}
+ASKING_S = 1.0  # a process that only just begins may not hear the first time
+
+
+@dataclass
+class LocalEngine:
+    """Up to `jobs` runs at a time, each on one of `gpus` (as CUDA_VISIBLE_DEVICES names them) or on the CPU.
+
+    `jobs` is by default as many as the GPUs take with `runs_per_gpu` on each, on the CPU one. Raises
+    InputError for more than that on GPUs.
+    """
+
+    folder: Path
+    jobs: int = 0
+    retries: int = 2
+    runs_per_gpu: int = 1
+    gpus: tuple[str, ...] = ()
+    device: str = "auto"
+    poll_s: float = 0.2
+    pause_s: float = 30.0
+    _dealt: list[tuple[Job[Any], str]] = field(init=False, default_factory=list)  # jobs and their GPU
+
+    def __post_init__(self) -> None:
+        most = len(self.gpus) * self.runs_per_gpu
+        self.jobs = self.jobs or most or 1
+        if self.gpus and self.jobs > most:
+            raise InputError(
+                f"{self.jobs} runs at a time are more than {self.runs_per_gpu} on each of "
+                f"{len(self.gpus)} GPUs\nGive --runs-per-gpu {-(-self.jobs // len(self.gpus))}, "
+                f"or --jobs {most}"
+            )
+
+    @property
+    def runs_per_job(self) -> int:
+        """One: runs that share a GPU are jobs that see the same."""
+        return 1
+
+    def room(self, at_work: int) -> int:
+        """How many more of `jobs` may begin."""
+        return self.jobs - at_work
+
+    def submit(self, works: Sequence[Work], folder: Path) -> Iterator[Job[Any]]:
+        """Begin a process for each. Raises WorkError where the system has no room for another."""
+        executor = LocalExecutor(folder)
+        executor.update_parameters(timeout_min=FOREVER_MIN)
+        for work in works:
+            gpu = self._next_gpu()
+            try:
+                job = executor.submit(
+                    replace(
+                        work, gpus=gpu, threads=self._threads(), shared=bool(gpu) and self.runs_per_gpu > 1
+                    )
+                )
+            except OSError as error:
+                if error.errno not in NOT_BEGUN:
+                    raise
+                raise WorkError(
+                    f"no process can be begun: {error}\nEnd other work on this machine, or lower --jobs"
+                ) from error
+            self._dealt.append((job, gpu))
+            yield job
+
+    def over(self, jobs: Sequence[Job[Any]]) -> Mapping[str, str]:
+        """Those whose process has ended."""
+        return {job.job_id: "" for job in jobs if job.done()}
+
+    def cancel(self, jobs: Sequence[Job[Any]]) -> None:
+        """Ask the processes to end, as the system does before it switches off."""
+        until = time.monotonic() + STOPPING_S
+        while time.monotonic() < until and (left := [job for job in jobs if not job.done()]):
+            with unbroken():
+                for job in left:
+                    os.kill(int(job.job_id), signal.SIGTERM)
+            self._wait_for(left)
+
+    def _wait_for(self, jobs: Sequence[Job[Any]]) -> None:
+        """Until all have ended, but no longer than they are to be asked again."""
+        until = time.monotonic() + ASKING_S
+        while time.monotonic() < until and not all(job.done() for job in jobs):
+            time.sleep(self.poll_s)
+
+    def _next_gpu(self) -> str:
+        """The GPU with the fewest runs, "" where there is none; a run that has answered uses none."""
+        self._dealt = [
+            (job, gpu) for job, gpu in self._dealt if not job.done() and not job.paths.result_pickle.exists()
+        ]
+        used = Counter(gpu for _, gpu in self._dealt)
+        return min(self.gpus, key=used.__getitem__, default="")
+
+    def _threads(self) -> int:
+        """An equal share of the processors: with all of them each, runs would stand in each other's way."""
+        return max(1, cores() // self.jobs)
+
+
+def visible_gpus(device: str) -> tuple[str, ...]:
+    """The GPUs that `device` may mean, as CUDA_VISIBLE_DEVICES names them; none for the CPU.
+
+    Raises InputError for "cuda" where there is none.
+    """
+    import torch
+
+    from dfer_model.devices import choose_device
+
+    if choose_device(device).type == "cpu":
+        return ()
+    named = [each.strip() for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each.strip()]
+    count = torch.cuda.device_count()
+    return tuple(named[:count]) or tuple(map(str, range(count)))

@@ -1,0 +1,1 @@
+"""Classifiers built on CLIP: DFER-CLIP, the other strategies, and video networks as baselines."""

@@ -1,0 +1,165 @@
+"""CLIP's weights: found, read without running anything that a file holds, and fitted.
+
+Three kinds of file are read: safetensors; what `torch.save` wrote of a state dict, plain or in a wrapper;
+and the TorchScript archives that OpenAI released. `torch.jit.load` would compile, and may run, the code
+inside such an archive, so only its tensors are read (`tensor_file`). The names may be those of OpenAI,
+open_clip or transformers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import huggingface_hub
+import torch
+from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
+from open_clip.convert import convert_state_dict
+from open_clip.model import convert_to_custom_text_state_dict
+from open_clip.pretrained import download_pretrained
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from dfer_model.errors import InputError
+from dfer_model.file_kinds import refuse_other_kinds
+from dfer_model.models import hub_cache
+
+from .state_names import from_transformers, is_transformers, kind_of, unwrapped
+from .tensor_file import check_sizes, in_float32, is_safetensors, read_tensor_file
+
+# What OpenAI's files say beside the weights; open_clip's files have none of these.
+_OPENAI_KEYS = ("input_resolution", "context_length", "vocab_size")
+# What open_clip calls files of weights on the hub.
+_USUAL_NAMES = (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME)
+# FaRL (arXiv 2112.03109) is a CLIP of OpenAI's code; its files keep the head that restored masked patches.
+_FARL_HEAD = ("visual.mask_token", "visual.lm_transformer.", "visual.ln_lm.", "visual.lm_head.")
+
+
+class WeightFile(NamedTuple):
+    """The tensors of one file, floating ones in float32, under names of OpenAI's code where it is a CLIP."""
+
+    tensors: dict[str, Tensor]
+    quick_gelu: bool | None  # the activation they were trained with: QuickGELU, GELU, or nothing says
+
+
+def read_weights(path: Path) -> WeightFile:
+    """The weights in `path`.
+
+    Raises InputError, naming the file, where it cannot be read, holds more than tensors, or no weights.
+    """
+    refuse_other_kinds(path)
+    state = unwrapped(_read(path), path)
+    for key, value in state.items():
+        if not (isinstance(value, Tensor) or (key in _OPENAI_KEYS and type(value) is int)):
+            raise InputError(f"{path} holds no state dict: {key[:80]!r} is no tensor")
+    numbers = {
+        key: value if isinstance(value, Tensor) else torch.tensor(value) for key, value in state.items()
+    }
+    check_sizes(numbers, path)
+    tensors = in_float32(numbers)
+    weights = {
+        key: value
+        for key, value in tensors.items()
+        if key not in _OPENAI_KEYS and not key.startswith(_FARL_HEAD)
+    }
+    if is_transformers(weights):
+        return WeightFile(from_transformers(weights, path), _activation_beside(path))
+    return WeightFile(weights, True if len(weights) < len(tensors) else None)
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.suffix == ".safetensors" or is_safetensors(path):
+            return load_file(path)
+    except (OSError, SafetensorError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise InputError(f"{path} cannot be read as weights: {reason[:200]}") from None
+    return read_tensor_file(path)
+
+
+def _activation_beside(path: Path) -> bool | None:
+    """Whether transformers' config.json beside the weights says QuickGELU; None where it says nothing.
+
+    A CLIP's config gives `hidden_act` only where it is another than QuickGELU.
+    """
+    try:
+        config = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))
+        if config["model_type"] != "clip":
+            return None
+        acts = {
+            config.get(tower, {}).get("hidden_act", "quick_gelu")
+            for tower in ("vision_config", "text_config")
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return True if acts == {"quick_gelu"} else False if acts == {"gelu"} else None
+
+
+def fit(model: nn.Module, tensors: Mapping[str, Tensor], source: str, name: str) -> None:
+    """Load `tensors`, all of them and no others, into `model`; InputError names the first misfit."""
+    expected = model.state_dict()
+    for key, value in expected.items():
+        if key not in tensors:
+            kind = kind_of(tensors)
+            says = f"\nThe file holds {kind}" if kind else ""
+            raise InputError(f"{source} does not fit {name}: it has no {key}{says}")
+        if tensors[key].shape != value.shape:
+            there, here = tuple(tensors[key].shape), tuple(value.shape)
+            raise InputError(
+                f"{source} does not fit {name}: {key} is {there} in the file and {here} in {name}"
+            )
+    for key in tensors:
+        if key not in expected:
+            raise InputError(f"{source} does not fit {name}: {name} has no {key[:120]}")
+    model.load_state_dict(dict(tensors))
+
+
+def in_open_clip_names(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`tensors` under the names that open_clip's class of `model` uses, whichever project they come from."""
+    named: dict[str, Tensor] = convert_state_dict(model, dict(tensors))
+    if "positional_embedding" in named and not hasattr(model, "positional_embedding"):
+        named = convert_to_custom_text_state_dict(named)  # older files of models that now keep the text apart
+    if "logit_scale" in named:  # some releases store the one number as a vector of one
+        named["logit_scale"] = named["logit_scale"].reshape(model.state_dict()["logit_scale"].shape)
+    return named
+
+
+def download(name: str, tag: str, record: Mapping[str, Any]) -> Path:
+    """The file of a pretrained tag: from the local cache, which needs no network, or else downloaded.
+
+    `record` is open_clip's entry for the tag. Raises InputError in two lines where it is neither here nor to
+    be had; one request finds that out, since the hub's client would go on trying for most of a minute.
+    """
+    repository, candidates = hub_cache.on_the_hub(record, _USUAL_NAMES)
+    try:
+        if path := cached(record):
+            return path
+        if repository:
+            _reach(repository, candidates[0])
+        return Path(download_pretrained(dict(record)))
+    except Exception as error:  # noqa: BLE001 - the hub's client lets through the errors of whichever HTTP library
+        reason = str(error).partition("\n")[0][:160] or type(error).__name__
+        original = record.get("url", "").rpartition("/")[2]
+        raise InputError(
+            f"the weights {tag!r} of {name} are not on this machine and cannot be downloaded: {reason}\n"
+            f"Bring {original or 'the file'} from a machine with a network and give it: --weights FILE "
+            "(--weights random tries everything out without it)"
+        ) from None
+
+
+def cached(record: Mapping[str, Any]) -> Path | None:
+    """The file of a pretrained tag in the hub's local cache; `record` is open_clip's entry. Asks nobody."""
+    return hub_cache.cached(record, _USUAL_NAMES)
+
+
+def _reach(repository: str, file_name: str) -> None:
+    """One request to the hub: raises where no answer comes, be it `not found`."""
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        raise ConnectionError("HF_HUB_OFFLINE is set")
+    url = huggingface_hub.hf_hub_url(repository, file_name)
+    with contextlib.suppress(huggingface_hub.errors.HfHubHTTPError):
+        huggingface_hub.get_hf_file_metadata(url, timeout=10)

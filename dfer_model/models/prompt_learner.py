@@ -1,0 +1,229 @@
+"""Class weights from text: learnable contexts around a description, read by CLIP's frozen text tower.
+
+DFER-CLIP (arXiv 2308.13382), after CoOp (arXiv 2109.01134): with position `end` the prompt of class c is
+
+    P_c = [SOS] [V_c]_1 [V_c]_2 ... [V_c]_M [tokens of the description of c] [EOS]
+
+in which the M vectors V are learned and all else is frozen. The class weight is the text tower's output at
+EOS.
+
+Members, the several descriptions of a class, as one answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from torch import Tensor, nn
+
+from dfer_model.errors import InputError
+from dfer_model.models.bf16 import Blocks, in_bfloat16, text_features
+
+from .clip import Clip, text_part, token_ids
+
+Position = Literal["end", "middle", "front"]
+CONTEXT = -1  # stands for a context vector in a layout
+
+
+def layout(ids: Sequence[int], contexts: int, position: Position, *, start: int, end: int) -> list[int]:
+    """The prompt's tokens in order, CONTEXT where a context vector stands.
+
+    `position` is where the description `ids` stands: at the end (contexts before it), in the middle (half of
+    them, the smaller half where odd, before it) or at the front (all of them after it).
+    """
+    before = {"end": contexts, "middle": contexts // 2, "front": 0}[position]
+    return [start, *[CONTEXT] * before, *ids, *[CONTEXT] * (contexts - before), end]
+
+
+class TextTower(nn.Module):
+    """CLIP's text tower from token embeddings on, frozen: gradients pass through it to the contexts."""
+
+    attn_mask: Tensor
+
+    def __init__(self, clip: Clip):
+        super().__init__()
+        source = text_part(clip.model)
+        self.transformer: nn.Module = deepcopy(source.transformer)
+        self.positional_embedding: nn.Parameter = deepcopy(source.positional_embedding)
+        self.ln_final: nn.Module = deepcopy(source.ln_final)
+        self.text_projection: Any = deepcopy(source.text_projection)
+        self.register_buffer("attn_mask", source.attn_mask.clone(), persistent=False)
+        self.requires_grad_(False)
+        self.blocks = Blocks(self.transformer)
+
+    def forward(self, prompts: Tensor, ends: Tensor) -> Tensor:
+        """(prompts, length, text width) and the index of EOS in each (prompts,) -> (prompts, embed width)."""
+        if in_bfloat16(prompts.device) and self.blocks.fit():
+            return text_features(self, self.blocks, prompts, ends)
+        length = prompts.shape[1]
+        x: Tensor = prompts + self.positional_embedding[:length]
+        x = self.transformer(x, attn_mask=self.attn_mask[:length, :length])
+        x = self.ln_final(x[torch.arange(x.shape[0], device=x.device), ends])  # (prompts, text width)
+        if isinstance(self.text_projection, nn.Linear):
+            x = self.text_projection(x)
+        elif self.text_projection is not None:
+            x = x @ self.text_projection
+        return x
+
+
+class PromptLearner(nn.Module):
+    """Contexts (classes, M, text width), or (M, text width) when unified, and the prompts that they complete.
+
+    A class with several descriptions (members of an ensembled set) has a prompt for each, with the same
+    contexts; or, where `member_contexts` is "own", with contexts of its own, (prompts, M, text width).
+    Contexts are drawn from N(0, 0.02^2) with torch's random state as it is. Raises InputError for a class
+    without a description or with one that does not fit the text tower.
+    """
+
+    embeddings: Tensor  # (prompts, length, text width); contexts replace what stands in their places
+    context_at: Tensor  # (prompts, M, text width), the position of each context
+    ends: Tensor  # (prompts,), the position of EOS
+    owner: Tensor  # (prompts,), whose contexts a prompt has: its class's, or its own
+    first: Tensor  # (different prompts,), the first of each
+    same_as: Tensor  # (prompts,), which of the different ones each is
+
+    def __init__(
+        self,
+        clip: Clip,
+        class_texts: Sequence[Sequence[str]],
+        *,
+        contexts: int = 8,
+        position: Position = "end",
+        context_kind: Literal["class-specific", "unified"] = "class-specific",
+        member_contexts: Literal["shared", "own"] = "shared",
+        class_names: Sequence[str] | None = None,
+    ):
+        super().__init__()
+        prompts, classes = _layouts(clip, class_texts, contexts, position, class_names)
+        self.members = tuple(len(texts) for texts in class_texts)  # prompts stand class by class
+        ends = torch.tensor([len(prompt) - 1 for prompt in prompts])
+        # Nothing after EOS reaches it through the causal mask: nothing past the longest prompt is computed.
+        tokens = torch.zeros(len(prompts), int(ends.max()) + 1, dtype=torch.int64)
+        is_context = torch.zeros_like(tokens, dtype=torch.bool)
+        for row, prompt in enumerate(prompts):
+            tokens[row, : len(prompt)] = torch.tensor([max(token, 0) for token in prompt])
+            is_context[row, : len(prompt)] = torch.tensor([token == CONTEXT for token in prompt])
+        with torch.no_grad():
+            embeddings = text_part(clip.model).token_embedding(tokens)  # (prompts, length, text width)
+        at = is_context.nonzero()[:, 1].view(len(prompts), contexts, 1)
+        self.register_buffer("embeddings", embeddings.detach().clone())
+        self.register_buffer("context_at", at.expand(-1, -1, clip.text_width).clone(), persistent=False)
+        self.register_buffer("ends", ends, persistent=False)
+        owner = torch.tensor(classes) if member_contexts == "shared" else torch.arange(len(prompts))
+        self.register_buffer("owner", owner, persistent=False)
+        owners = [int(owner.max()) + 1] if context_kind == "class-specific" else []
+        first, same_as = _different(prompts, owner.tolist() if owners and contexts else None)
+        self.register_buffer("first", torch.tensor(first), persistent=False)
+        self.register_buffer("same_as", torch.tensor(same_as), persistent=False)
+        self.contexts = nn.Parameter(0.02 * torch.randn(*owners, contexts, clip.text_width))
+
+    def forward(self, shifts: Tensor | None = None) -> Tensor:
+        """All prompts, as (prompts, length, text width).
+
+        `shifts` (clips, text width) are added to every context vector, each for the prompts of a clip of its
+        own: (clips * prompts, length, text width), clip by clip.
+        """
+        if self.contexts.ndim == 3:
+            contexts = self.contexts[self.owner]  # (prompts, M, width)
+        else:
+            contexts = self.contexts.expand(len(self.ends), -1, -1)
+        if shifts is None:
+            return self.embeddings.scatter(1, self.context_at, contexts)
+        shifted = contexts + shifts[:, None, None]  # (clips, prompts, M, width)
+        embeddings, places = (
+            each.repeat(shifts.shape[0], 1, 1) for each in (self.embeddings, self.context_at)
+        )
+        return embeddings.scatter(1, places, shifted.flatten(0, 1))
+
+    def member_weights(self, text_tower: TextTower, shifts: Tensor | None = None) -> Tensor:
+        """The text tower's output for every prompt, unit norm: (prompts, embed width).
+
+        Of prompts that are the same one is read. With `shifts` as of `forward`, for each of its clips:
+        (clips, prompts, embed width).
+        """
+        if shifts is None:
+            if len(self.first) == len(self.ends):
+                return F.normalize(text_tower(self(), self.ends).float(), dim=-1)
+            read = text_tower(self()[self.first], self.ends[self.first])
+            return F.normalize(read.float(), dim=-1)[self.same_as]
+        ends = self.ends.repeat(shifts.shape[0])
+        weights = F.normalize(text_tower(self(shifts), ends).float(), dim=-1)
+        return weights.view(shifts.shape[0], len(self.ends), -1)
+
+    def class_weights(self, text_tower: TextTower) -> Tensor:
+        """(classes, embed width), unit norm: of several members of a class, the unit mean of unit weights."""
+        return Members(self.members).weights(self.member_weights(text_tower))
+
+
+def _different(prompts: list[list[int]], owner: list[int] | None) -> tuple[list[int], list[int]]:
+    """The first of each group of same prompts, and the group of each; owners differ by contexts."""
+    groups: dict[tuple[Any, ...], int] = {}
+    first, same_as = [], []
+    for number, prompt in enumerate(prompts):
+        key = (*prompt, owner and owner[number])
+        if key not in groups:
+            groups[key] = len(groups)
+            first.append(number)
+        same_as.append(groups[key])
+    return first, same_as
+
+
+def _layouts(
+    clip: Clip,
+    class_texts: Sequence[Sequence[str]],
+    contexts: int,
+    position: Position,
+    class_names: Sequence[str] | None,
+) -> tuple[list[list[int]], list[int]]:
+    """The layout of each prompt and the number of its class, class by class and member by member."""
+    start, end = clip.tokenizer.sot_token_id, clip.tokenizer.eot_token_id
+    if class_names is not None and len(class_names) != len(class_texts):
+        raise InputError(f"{len(class_names)} class names and the texts of {len(class_texts)} classes")
+    prompts, classes = [], []
+    for number, texts in enumerate(class_texts):
+        owner = repr(class_names[number]) if class_names is not None else f"class {number + 1}"
+        if not texts:
+            raise InputError(f"{owner} has no description")
+        for text in texts:
+            ids = token_ids(clip, text, owner=owner, contexts=contexts)
+            prompts.append(layout(ids, contexts, position, start=start, end=end))
+            classes.append(number)
+    return prompts, classes
+
+
+Ensemble = Literal["mean-embedding", "mean-similarity", "max"]
+
+
+@dataclass(frozen=True)
+class Members:
+    """How many members each class has, in label order, and how they answer together.
+
+    Weights and cosines stand class by class, within a class member by member.
+    """
+
+    counts: tuple[int, ...]
+    ensemble: Ensemble = "mean-embedding"
+
+    def weights(self, of_members: Tensor) -> Tensor:
+        """What a clip is compared with: (..., members of all classes, width), unit norm, both ways.
+
+        With `mean-embedding` it is one per class, (..., classes, width), else the members' own.
+        """
+        if self.ensemble != "mean-embedding":
+            return of_members
+        parts = torch.split(of_members, list(self.counts), dim=-2)
+        return F.normalize(torch.stack([part.mean(dim=-2) for part in parts], dim=-2), dim=-1)
+
+    def cosines(self, with_weights: Tensor) -> Tensor:
+        """The classes' cosines (..., classes) from those with what `weights` gave."""
+        if self.ensemble == "mean-embedding":
+            return with_weights
+        parts = torch.split(with_weights, list(self.counts), dim=-1)
+        if self.ensemble == "mean-similarity":
+            return torch.stack([part.mean(dim=-1) for part in parts], dim=-1)
+        return torch.stack([part.amax(dim=-1) for part in parts], dim=-1)

@@ -1,0 +1,1 @@
+"""Figures and cards of runs, comparisons and explanations."""

@@ -1,0 +1,239 @@
+"""The model card of a run: its README.md, with the header that HuggingFace's hub reads."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from dfer_model.config import PRESETS, STRATEGIES, Settings, preset, strategy
+from dfer_model.evaluation.calibration import read_calibration
+from dfer_model.runs import NOT_DEFINING, Run
+
+CHOICE = {
+    "last": "the last epoch; nothing that chose it has seen the test fold",
+    "val": "the epoch with the highest WAR on validation clips, a part of the training folds; nothing that "
+    "chose it has seen the test fold",
+    "test-best": "the epoch with the highest WAR **on the test fold itself**, as in the released code of "
+    "DFER-CLIP: this flatters the figures",
+}
+KINDS = {
+    "dfer-clip": "DFER-CLIP ([arXiv 2308.13382](https://arxiv.org/abs/2308.13382)) trained by dfer-prompts "
+    "to tell facial expressions in video apart by their descriptions.",
+    "cocoop": "Co-CoOp ([arXiv 2203.05557](https://arxiv.org/abs/2203.05557)), whose contexts follow the "
+    "clip, trained by dfer-prompts to tell facial expressions in video apart by their texts.",
+    "linear": "A linear head on CLIP's image tower, trained by dfer-prompts to tell facial expressions in "
+    "video apart; it is given no texts.",
+}
+FIGURES = ("uar", "war", "macro_f1", "calibration_error")
+USUAL_STRATEGY = "dfer-clip"
+
+
+def card_of(run: Run) -> str:
+    """The card of a finished run, imported or trained here, as Markdown."""
+    return (imported_card if "imported" in run.config else card)(run, run.result)
+
+
+def card(run: Run, result: dict[str, Any]) -> str:
+    """The card of `run` with what result.json will hold, as Markdown."""
+    settings = run.settings
+    header = {
+        "library_name": "dfer-prompts",
+        "pipeline_tag": "video-classification",
+        "tags": [
+            settings.classifier,
+            "facial-expression-recognition",
+            *(["clip"] if settings.uses_clip else []),
+        ],
+    }
+    named = run.texts.name if settings.uses_texts else settings.classifier
+    network = (
+        f"The network {settings.classifier}, trained by dfer-prompts to tell facial expressions in video "
+        "apart; it is given no texts."
+    )
+    sections = [
+        f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n",
+        f"# {_text(named)} on {_text(run.config['dataset']['name'])}, fold {run.fold}, seed {run.seed}\n",
+        f"{KINDS.get(settings.classifier, network)}\n",
+        _facts(run, result),
+        _figures(result),
+        "![Confusion matrix](confusion.png)\n",
+    ]
+    if settings.uses_texts:
+        sections += [
+            _texts(run),
+            "Figures of one run do not show that one description set is better than another: trained on "
+            "enough clips, a classifier learns any distinct class weights. `dfer-prompts compare` sets them "
+            "against noise and controls.\n",
+        ]
+    return "\n".join([*sections, _use(run)])
+
+
+def _facts(run: Run, result: dict[str, Any]) -> str:
+    settings, selected = run.settings, result["selected"]
+    rows = {
+        "clips": _clips(run, result["clips"]),
+        "fold, seed": f"{run.fold} judges, {run.seed}",
+        **_made_of(run),
+        "settings": settings_in_words(settings, str(run.config["dataset"]["name"])),
+        **_calibrated(run),
+        "epoch": f"{result['epochs'][selected]} of {settings.epochs}: {CHOICE[selected]}"
+        if settings.epochs
+        else "none: nothing was trained",
+        "device, precision": f"{_text(result['device'])}, {result['precision']}",
+        "training time": f"{result['seconds']:.0f} s",
+        "versions": ", ".join(f"{package} {number}" for package, number in result["versions"].items()),
+    }
+    notes = [("note", _text(note)) for note in result["notes"]]
+    return _table(("what", "value"), [*rows.items(), *notes])
+
+
+def _clips(run: Run, counts: dict[str, int]) -> str:
+    dataset, settings = run.config["dataset"], run.settings
+    shots = f", at most {settings.shots} of each class" if settings.shots else ""
+    held_out = f", none of {_text(settings.held_out)}" if settings.held_out else ""
+    val = f"{counts['val']} of the training folds to choose the epoch by, " if counts.get("val") else ""
+    return (
+        f"{_text(dataset['name'])}, fingerprint `{dataset['fingerprint'][:16]}`: "
+        f"{counts['train']} to train on{shots}{held_out}, {val}{counts['test']} to judge"
+    )
+
+
+def _made_of(run: Run) -> dict[str, str]:
+    """What the model began with: its texts and its pretrained weights."""
+    settings, sha256 = run.settings, run.config["clip"]["sha256"]
+    rows: dict[str, str] = {"classifier": settings.classifier}
+    if settings.uses_texts:
+        rows["description set"] = f"{_text(run.texts.name)}, sha256 `{run.texts.sha256[:16]}`"
+    if settings.uses_clip:
+        rows["CLIP"] = f"{_text(settings.clip)}, weights {_text(settings.weights)}, sha256 `{sha256[:16]}`"
+    else:
+        rows["begun from"] = f"weights {_text(settings.weights)}, sha256 `{sha256[:16]}`"
+    return rows
+
+
+def _calibrated(run: Run) -> dict[str, str]:
+    """What `calibrate` made of its probabilities, where it did."""
+    known = read_calibration(run)
+    return {"calibration": _text(known.in_words())} if known else {}
+
+
+def _figures(result: dict[str, Any]) -> str:
+    """A row per way of choosing the epoch, then the classes by each of them."""
+    rows = [
+        (
+            f"{selection} ({result['epochs'][selection]})",
+            *("" if measured[key] is None else f"{measured[key]:.2f}" for key in FIGURES),
+        )
+        for selection, measured in result["measures"].items()
+    ]
+    columns = ("epoch chosen", "UAR (%)", "WAR (%)", "macro-F1 (%)", "calibration error (%)")
+    parts = ["## Figures\n", _table(columns, rows), *_beside(result["measures"])]
+    if any(None in measured["recalls"].values() for measured in result["measures"].values()):
+        parts.append("UAR and macro-F1 are over the classes that have test clips.\n")
+    for selection, measured in result["measures"].items():
+        parts.append(f"## {selection}: UAR {measured['uar']:.2f}%, WAR {measured['war']:.2f}%\n")
+        by_class = [
+            (_text(name), str(sum(row)), "no clips" if recall is None else f"{recall:.2f}")
+            for (name, recall), row in zip(measured["recalls"].items(), measured["confusion"], strict=True)
+        ]
+        parts.append(_table(("class", "test clips", "recall (%)"), by_class))
+    return "\n".join(parts)
+
+
+def _beside(measures: dict[str, Any]) -> list[str]:
+    """What choosing the epoch on the judging fold was worth."""
+    if not {"test-best", "last"} <= measures.keys():
+        return []
+    gained = {key: measures["test-best"][key] - measures["last"][key] for key in ("uar", "war")}
+    return [
+        f"Chosen on the fold that judges, the epoch shows {gained['uar']:+.2f} points of UAR and "
+        f"{gained['war']:+.2f} of WAR against the last one.\n"
+    ]
+
+
+def _texts(run: Run) -> str:
+    rows = [
+        (_text(name), " / ".join(map(_text, members)))
+        for name, members in zip(run.class_names, run.texts.texts, strict=True)
+    ]
+    return "## Class texts\n\n" + _table(("class", "text"), rows)
+
+
+def _use(run: Run) -> str:
+    without = (
+        " CLIP's text tower is left out: what it said, the class weights, is kept."
+        if run.settings.classifier == "dfer-clip"
+        else ""
+    )
+    return (
+        "## Use\n\n"
+        f"    dfer-prompts predict {run.id} VIDEO\n"
+        f"    dfer-prompts evaluate {run.id}\n\n"
+        f"`model.safetensors` holds all that this needs.{without}\n"
+    )
+
+
+def imported_card(run: Run, result: dict[str, Any]) -> str:
+    """The card of a run that was imported: whence it comes and what it is, without figures."""
+    imported, settings = run.config["imported"], run.settings
+    epoch = next(iter(result["epochs"].values()))
+    rows = {
+        "file": f"{_text(imported['file'])}, sha256 `{imported['sha256']}`",
+        "clips": "those that trained it are not known",
+        "fold": f"{run.fold} judges, as the importer said",
+        "description set": f"{_text(run.texts.name)}, sha256 `{run.texts.sha256[:16]}`",
+        "CLIP": f"{_text(settings.clip)}, towers as in the file",
+        "contexts": f"{settings.contexts}, {settings.context_kind}, description at the {settings.position}",
+        "temporal model": f"{settings.temporal_depth} layers over {settings.frames} frames",
+        "settings": settings_in_words(settings, ""),
+        **_calibrated(run),
+        "epoch": f"{'unknown' if epoch is None else epoch}, as the file says; what chose it is not known",
+        "versions": ", ".join(f"{package} {number}" for package, number in result["versions"].items()),
+    }
+    notes = [("note", _text(note)) for note in result["notes"]]
+    sections = [
+        f"# {_text(imported['file'])}\n",
+        "A DFER-CLIP checkpoint ([arXiv 2308.13382](https://arxiv.org/abs/2308.13382)) that others trained, "
+        "imported by dfer-prompts.\n",
+        _table(("what", "value"), [*rows.items(), *notes]),
+        _texts(run),
+        f"## Use\n\n    dfer-prompts predict {run.id} VIDEO\n"
+        f"    dfer-prompts evaluate {run.id} --dataset DIR\n",
+    ]
+    return "\n".join(sections)
+
+
+def settings_in_words(settings: Settings, dataset_name: str) -> str:
+    """The preset and strategy nearest to `settings` on this dataset, and what deviates from them."""
+    name, laid_over, deviating = nearest_preset(settings, dataset_name)
+    said = f"preset {name}" + (f", strategy {laid_over}" if laid_over != USUAL_STRATEGY else "")
+    changes = ", ".join(f"{key}={value}" for key, value in deviating.items())
+    return said + (f", with {_text(changes)}" if changes else "")
+
+
+def nearest_preset(settings: Settings, dataset_name: str) -> tuple[str, str, dict[str, Any]]:
+    """The preset, the strategy laid over it that differ least from `settings`, and the settings that differ.
+
+    Of equals the first; a strategy other than DFER-CLIP's own counts as one difference.
+    """
+    chosen = settings.model_dump(exclude=NOT_DEFINING)
+    differences = {}
+    for name, laid_over in itertools.product(PRESETS, STRATEGIES):
+        base = preset(name, dataset_name).model_dump() | dict(strategy(laid_over))
+        differences[name, laid_over] = {key: chosen[key] for key in chosen if chosen[key] != base[key]}
+    nearest = min(differences, key=lambda pair: len(differences[pair]) + (pair[1] != USUAL_STRATEGY))
+    return (*nearest, differences[nearest])
+
+
+def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [columns, tuple("---" for _ in columns), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _text(value: object) -> str:
+    """Text that is data, on one line of a Markdown table: nothing in it is markup."""
+    line = " ".join(str(value).split())
+    return "".join(f"\\{char}" if char in "\\`*_{}[]<>#|!$" else char for char in line)

@@ -1,0 +1,1 @@
+"""Faces in raw videos: detection, tracking, cropping, and predictions for windows of time."""

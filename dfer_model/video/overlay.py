@@ -1,0 +1,148 @@
+"""The video again, with a box around each face, the expression above it and a bar of its probability."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.codec.codec import UnknownCodecError
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+from PIL import Image, ImageDraw, ImageFont
+
+from dfer_model.data.images import Pixels
+from dfer_model.data.video import local_address
+from dfer_model.errors import InputError
+from dfer_model.evaluation.classify import Prediction
+from dfer_model.io import replacing
+from dfer_model.reports.fonts import bold_file
+
+from .passes import Report, say_nothing
+from .predict_video import Watched
+from .sound import Sound
+from .windows import Moments, by_track, class_colours, moments
+
+TICKS = 1000  # a second; videos of changing rates keep their times
+TEXT_SHARE = 1 / 24  # of the frame's shorter side
+LEAST_TEXT = 11  # pixels
+
+
+def write_overlay(path: Path, watched: Watched, report: Report = say_nothing) -> None:
+    """Write the video with what was said of it and its sound as MP4, at the times of the video.
+
+    Between the windows of a track its box is drawn without a word. Raises InputError when the name does not
+    end in .mp4, OSError where the file cannot be written.
+    """
+    if path.suffix.casefold() != ".mp4":
+        raise InputError(f"--overlay {path}: end its name in .mp4")
+    drawing = _Drawing(watched)
+    width, height = (max(2, side // 2 * 2) for side in watched.followed.size)
+    with replacing(path) as temporary, av.open(local_address(temporary), mode="w", format="mp4") as container:
+        stream = _stream(container, watched.footage.rate, width, height)
+        sound = Sound(watched.footage.file, container, watched.footage.origin)
+        last = -1
+        for timed in watched.footage.frames():
+            frame = av.VideoFrame.from_ndarray(
+                np.ascontiguousarray(drawing(timed.pixels, timed.index, timed.seconds)[:height, :width]),
+                format="rgb24",
+            )
+            seconds = timed.seconds + watched.footage.origin - sound.start
+            last = frame.pts = max(last + 1, round(seconds * TICKS))
+            frame.time_base = stream.codec_context.time_base
+            container.mux(stream.encode(frame))
+            sound.write_until(seconds)
+            report(timed.index + 1, watched.followed.frames, "drawing")
+            if timed.index + 1 == watched.followed.frames:
+                break
+        container.mux(stream.encode())
+        sound.finish(None if watched.problem else math.inf)
+
+
+def _stream(container: OutputContainer, rate: float, width: int, height: int) -> VideoStream:
+    """H.264, which browsers play, where this FFmpeg encodes it; MPEG-4 part 2 is everywhere."""
+    usual = max(1, min(1000, round(rate)))
+    try:
+        stream = container.add_stream("libx264", rate=usual, options={"crf": "20", "preset": "veryfast"})
+    except UnknownCodecError:
+        stream = container.add_stream("mpeg4", rate=usual)
+        stream.bit_rate = 8_000_000
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    stream.codec_context.time_base = Fraction(1, TICKS)
+    return stream
+
+
+class _Drawing:
+    """Draws on one frame after the other."""
+
+    def __init__(self, watched: Watched) -> None:
+        said = by_track(watched.predictions)
+        self._moments = {track: moments(each) for track, each in said.items()}
+        self._rows = {
+            path.number: ({int(frame): row for row, frame in enumerate(path.frames)}, path.boxes)
+            for path in watched.paths
+        }
+        self._names = _class_names(watched.predictions)
+        self._colours = class_colours(self._names)
+        self._frame = watched.followed.size
+        self._size = max(LEAST_TEXT, round(min(self._frame) * TEXT_SHARE))
+        font = bold_file(self._names)
+        self._fonts = {
+            size: ImageFont.truetype(str(font), size) for size in range(LEAST_TEXT, self._size + 1)
+        }
+
+    def __call__(self, pixels: Pixels, index: int, seconds: float) -> Pixels:
+        """The frame with all its faces."""
+        image = Image.fromarray(pixels)
+        draw = ImageDraw.Draw(image)
+        for number, (row_of, boxes) in self._rows.items():
+            if index in row_of:
+                whole = None in self._moments
+                told = self._moments.get(None if whole else number)
+                self._face(draw, None if whole else boxes[row_of[index]].tolist(), number, told, seconds)
+        return np.asarray(image)
+
+    def _face(
+        self,
+        draw: ImageDraw.ImageDraw,
+        box: list[float] | None,
+        number: int,
+        told: Moments | None,
+        seconds: float,
+    ) -> None:
+        found = told.at(seconds) if told else None
+        best = int(found.argmax()) if found is not None else None
+        colour = "#ffffff" if best is None else self._colours[self._names[best]]
+        thick = max(2, self._size // 8)
+        if box is not None:
+            draw.rectangle(box, outline=colour, width=thick)
+        if best is None or found is None:
+            return
+        share = float(found[best])
+        label = f"{self._names[best]} {100 * share:.0f}%"
+        label = label if box is None else f"{number}  {label}"
+        left, top, right, bottom = box or (self._size, 2 * self._size, 12 * self._size, 2.2 * self._size)
+        font = self._font(label, 1.5 * (right - left))
+        width, height = self._frame
+        above = max(float(thick), top - 1.4 * font.size)
+        beside = max(float(thick), min(left, width - thick - font.getlength(label)))
+        plate = draw.textbbox((beside, above), label, font=font)
+        draw.rectangle(
+            (plate[0] - thick, plate[1] - thick, plate[2] + thick, plate[3] + thick), fill="#000000"
+        )
+        draw.text((beside, above), label, font=font, fill=colour)
+        bar = min(bottom + thick, height - 3 * thick - 1)
+        draw.rectangle((left, bar, right, bar + 3 * thick), fill="#000000")
+        draw.rectangle((left, bar, left + share * (right - left), bar + 3 * thick), fill=colour)
+
+    def _font(self, label: str, room: float) -> ImageFont.FreeTypeFont:
+        """The largest font in which a label has room, for in a crowd it must not cover the next face."""
+        fitting = [font for font in self._fonts.values() if font.getlength(label) <= room]
+        return fitting[-1] if fitting else self._fonts[LEAST_TEXT]
+
+
+def _class_names(predictions: Sequence[Prediction]) -> list[str]:
+    return list(predictions[0].probabilities) if predictions else []

@@ -1,0 +1,256 @@
+"""A video watched in two passes: where the faces are, then the frames of each window, cut out.
+
+One frame is held at a time. The first pass keeps a row of numbers for each face in each frame; the second
+keeps the crops of the windows that are not full yet, and nothing of a window that was given.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from dfer_model.data.images import Pixels
+from dfer_model.data.video import TimedFrame
+from dfer_model.errors import InputError, NoFace
+
+from .crop import MARGIN, cut, face_square
+from .detect import YUNET_SIDE, Detector, Face, reduced
+from .footage import Footage
+from .shots import REMEMBERED, Changes, Thumbnail, face_thumbnail, thumbnail
+from .track import FacePath, Track, Tracker, is_leap, largest_at_a_time, largest_first
+from .windows import Spacing, Window
+
+Report = Callable[[int, int, str], None]
+LOOKING, CUTTING = "looking for faces", "cutting faces"
+
+
+def say_nothing(done: int, total: int, note: str = "") -> None:
+    """Say nothing about how far the work is."""
+
+
+@dataclass(frozen=True)
+class Watching:
+    """How a video is watched.
+
+    `detector` None takes frames whole, as the one track 1. `track` is "largest" (the largest face at a time),
+    "all", or a track's number. `margin` is of the crops, see `face_square`. Faces are looked for in the first
+    frame and `every` so many. Between two of these frames a face is on a straight line; where they do not
+    show the same faces, the frames in between are looked at too.
+    """
+
+    detector: Detector | None
+    track: str | int = "largest"
+    spacing: Spacing = field(default_factory=Spacing)
+    margin: float = MARGIN
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        if not (self.track in ("largest", "all") or (isinstance(self.track, int) and self.track >= 1)):
+            raise InputError(f"--track {self.track} is no track\nGive largest, all, or a number from 1")
+        if not 0 <= self.margin <= 3:
+            raise InputError(f"--margin {self.margin:g} is outside 0..3 of the face's longer side")
+        if self.every < 1:
+            raise InputError(f"--every {self.every}\nGive 1 to look for faces in each frame, or more")
+
+    def looks_at(self, index: int) -> bool:
+        """Whether faces are looked for in this frame."""
+        return self.detector is not None and index % self.every == 0
+
+
+@dataclass(frozen=True)
+class Followed:
+    """The faces of a video: `tracks` all that were found, `problem` why it ended early, if it did.
+
+    `frames` and `seconds` are its length as far as it could be read; `size` its frames' width and height.
+    """
+
+    tracks: tuple[FacePath, ...]
+    frames: int
+    seconds: float
+    size: tuple[int, int]
+    problem: str | None = None
+
+    def chosen(self, track: str | int) -> list[FacePath]:
+        """The tracks that `Watching.track` means."""
+        if track == "largest":
+            return largest_at_a_time(self.tracks)
+        return [path for path in self.tracks if track in ("all", path.number)]
+
+
+def follow(
+    footage: Footage,
+    watching: Watching,
+    report: Report = say_nothing,
+    known: dict[int, list[Face]] | None = None,
+) -> Followed:
+    """The first pass: every face of every frame, as tracks, which end where a shot ends or the clock leaps.
+
+    `known` are the faces of frames that were looked at before, by their index; those found now are added.
+    Raises InputError when not one frame can be read; after that, what is wrong becomes `problem`.
+    """
+    detector = watching.detector
+    following = _Following(watching, detector, footage.rate, known) if detector else None
+    whole = Track(1)
+    count, first, seconds, size, problem = 0, 0.0, 0.0, (0, 0), None
+    try:
+        for timed in footage.frames():
+            first = timed.seconds if not count else first
+            count, seconds = timed.index + 1, timed.seconds
+            size = (timed.pixels.shape[1], timed.pixels.shape[0])
+            if following:
+                following.take(timed)
+            else:
+                box = (0.0, 0.0, float(size[0]), float(size[1]))
+                whole.append(timed.index, timed.seconds, Face(box, 1.0))
+            report(count, max(count, footage.expected), LOOKING if detector else "reading")
+    except InputError as error:
+        if not count:
+            raise
+        problem = str(error)
+    tracks = following.finish() if following else [whole]
+    paths = tuple(track.path() for track in tracks)
+    return Followed(paths, count, seconds - first + 1 / footage.rate, size, problem)
+
+
+@dataclass(frozen=True)
+class _Small:
+    """A frame that nobody looked at yet, in small: `scale` of the video's pixels make one of its own."""
+
+    index: int
+    seconds: float
+    pixels: Pixels
+    scale: float
+
+
+class _Following:
+    """Finds the faces of one frame after the other and makes tracks of them."""
+
+    def __init__(
+        self, watching: Watching, detector: Detector, rate: float, known: dict[int, list[Face]] | None
+    ) -> None:
+        self._watching, self._detector = watching, detector
+        self._known = known
+        self._tracker, self._shots = Tracker(), Changes()
+        self._between: list[_Small] = []  # frames since the last one that was looked at
+        self._steps: deque[float] = deque([1 / rate], maxlen=REMEMBERED)
+        self._last: float | None = None
+
+    def take(self, timed: TimedFrame) -> None:
+        """Look for the faces of the next frame, or keep it until it is known whether that is needed."""
+        leaps = self._leaps(timed.seconds)
+        if self._shots.take(thumbnail(timed.pixels)) or leaps:
+            self._look_between()
+            self._tracker.end_shot()
+            self._update(_Small(timed.index, timed.seconds, timed.pixels, 1.0))
+        elif self._watching.looks_at(timed.index):
+            self._look(_Small(timed.index, timed.seconds, timed.pixels, 1.0))
+        else:
+            self._between.append(_Small(timed.index, timed.seconds, *reduced(timed.pixels, YUNET_SIDE)))
+
+    def finish(self) -> list[Track]:
+        """The tracks; faces stay where they were in the frames after the last that was looked at."""
+        for each in self._between:
+            self._tracker.skip(each.index, each.seconds)
+        return self._tracker.finish()
+
+    def _leaps(self, seconds: float) -> bool:
+        step = 0.0 if self._last is None else seconds - self._last
+        leaps = is_leap(step, median(self._steps))
+        if self._last is not None and not leaps:
+            self._steps.append(step)
+        self._last = seconds
+        return leaps
+
+    def _look(self, frame: _Small) -> None:
+        """Go on with this frame; if it does not show the faces of before, with those in between first."""
+        faces, thumbnails = self._faces(frame)
+        if self._between and not self._tracker.explains(frame.seconds, faces, thumbnails):
+            self._look_between()
+        for each in self._between:
+            self._tracker.skip(each.index, each.seconds)
+        self._between.clear()
+        self._tracker.update(frame.index, frame.seconds, faces, thumbnails)
+
+    def _look_between(self) -> None:
+        for each in self._between:
+            self._update(each)
+        self._between.clear()
+
+    def _update(self, frame: _Small) -> None:
+        self._tracker.update(frame.index, frame.seconds, *self._faces(frame))
+
+    def _faces(self, frame: _Small) -> tuple[list[Face], list[Thumbnail]]:
+        """The faces of a frame, in the video's pixels, and what they look like."""
+        faces = None if self._known is None else self._known.get(frame.index)
+        if faces is None:
+            faces = [face.scaled(frame.scale) for face in self._detector(frame.pixels)]
+        if self._known is not None:
+            self._known[frame.index] = faces
+        boxes = [face.scaled(1 / frame.scale).box for face in faces]
+        return faces, [face_thumbnail(frame.pixels, box) for box in boxes]
+
+
+def shown(
+    footage: Footage,
+    paths: Iterable[FacePath],
+    windows: Sequence[Window],
+    watching: Watching,
+    report: Report = say_nothing,
+) -> Iterator[tuple[Window, list[Pixels]]]:
+    """The second pass: each window with its frames' crops, uint8 RGB (S, S, 3), as soon as it is full.
+
+    Without a detector the frames are whole, (H, W, 3). Raises as reading the footage does.
+    """
+    path_of = {path.number: path for path in paths}
+    waiting = deque(sorted(windows, key=lambda window: (max(window.frames), window.track, window.start)))
+    uses = Counter((window.track, row) for window in windows for row in set(window.rows))
+    rows_at: dict[int, list[tuple[int, int]]] = {}
+    for number, row in uses:
+        rows_at.setdefault(int(path_of[number].frames[row]), []).append((number, row))
+    held: dict[tuple[int, int], Pixels] = {}
+    for timed in footage.frames() if waiting else ():
+        for number, row in rows_at.pop(timed.index, ()):
+            held[number, row] = _crop(timed.pixels, path_of[number], row, watching)
+        while waiting and max(waiting[0].frames) <= timed.index:
+            window = waiting.popleft()
+            yield window, [held[window.track, row] for row in window.rows]
+            _let_go(held, uses, window)
+        report(timed.index + 1, max(timed.index + 1, footage.expected), CUTTING)
+        if not waiting:
+            return
+
+
+def _crop(pixels: Pixels, path: FacePath, row: int, watching: Watching) -> Pixels:
+    if watching.detector is None:
+        return pixels
+    return cut(pixels, face_square(path.boxes[row], path.eyes[row], watching.margin))
+
+
+def _let_go(held: dict[tuple[int, int], Pixels], uses: Counter[tuple[int, int]], window: Window) -> None:
+    for row in set(window.rows):
+        uses[window.track, row] -= 1
+        if not uses[window.track, row]:
+            del held[window.track, row]
+
+
+def face_frames(footage: Footage, watching: Watching, report: Report = say_nothing) -> Iterator[Pixels]:
+    """The crops of the largest face at a time, of each frame that shows it, in order.
+
+    These are the tracks that `Watching.track` "largest" means; in a frame that two of them share, the larger
+    one is cut out. Raises InputError when no face is found, and when the footage is damaged anywhere.
+    """
+    followed = follow(footage, watching, report)
+    if followed.problem:
+        raise InputError(followed.problem)
+    if not followed.tracks:
+        raise NoFace(f"no face was found in {footage.name}")
+    place_of = {
+        int(frame): (path, row)
+        for path in reversed(largest_first(followed.chosen("largest")))
+        for row, frame in enumerate(path.frames)
+    }
+    for timed in footage.frames():
+        if timed.index in place_of:
+            yield _crop(timed.pixels, *place_of[timed.index], watching)

@@ -1,0 +1,146 @@
+"""What a finished run says of the faces in a video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dfer_model.config import Settings
+from dfer_model.data.images import Pixels
+from dfer_model.devices import choose_device
+from dfer_model.evaluation.classify import Prediction, class_probabilities
+from dfer_model.evaluation.trained_model import TrainedModel, load_trained
+from dfer_model.runs import Run
+
+from .detect import Face
+from .footage import Footage
+from .passes import Followed, Report, Watching, follow, say_nothing, shown
+from .track import FacePath
+from .windows import WHOLE, Spacing, Window, windows
+
+Keep = Callable[[Footage, Prediction, Sequence[Pixels]], None]
+
+
+def keep_nothing(footage: Footage, prediction: Prediction, crops: Sequence[Pixels]) -> None:
+    """Let the crops go."""
+
+
+def as_frames(crops: Sequence[Pixels]) -> list[Tensor]:
+    """Crops (H, W, 3) as a model takes frames, (3, H, W)."""
+    return [torch.from_numpy(crop).permute(2, 0, 1) for crop in crops]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What was said of one video: a prediction for each window of each chosen track, by track and time."""
+
+    footage: Footage
+    followed: Followed
+    paths: tuple[FacePath, ...]
+    predictions: tuple[Prediction, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def problem(self) -> str | None:
+        """Why the video could not be read to its end."""
+        return self.followed.problem
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values, for JSON; frames taken whole and at once have their answer here too."""
+        said = [each.as_dict() for each in self.predictions]
+        whole = said[0] if len(said) == 1 and "track" not in said[0] else {}
+        found = {
+            "video": str(self.footage.name),
+            "frames_in_all": self.followed.frames,
+            "seconds_in_all": round(self.followed.seconds, 3),
+            "tracks_found": None if whole else len(self.followed.tracks),
+            "notes": list(self.notes),
+            "windows": said,
+        }
+        return whole | found | ({"error": self.problem} if self.problem else {})
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A model on its device, with the names of its classes and the settings it was trained with."""
+
+    model: TrainedModel
+    class_names: tuple[str, ...]
+    settings: Settings
+    device: torch.device
+
+    @classmethod
+    def of(cls, run: Run, device: str | None = None) -> Judge:
+        """The model of a finished run. Raises InputError when the run is not finished or is damaged."""
+        where = choose_device(device)
+        return cls(load_trained(run, where), tuple(run.class_names), run.settings, where)
+
+    def probabilities(self, crops: Sequence[Pixels], what: str) -> dict[str, float]:
+        """Class name -> 0..1 for uint8 RGB crops (H, W, 3), `frames` of them for each of the segments."""
+        taken = self.settings.frames
+        frames = as_frames(crops)
+        samples = [frames[start : start + taken] for start in range(0, len(frames), taken)]
+        said = class_probabilities(self.model, samples, self.settings, self.device, what)
+        return dict(zip(self.class_names, said, strict=True))
+
+    def watch(
+        self,
+        footage: Footage,
+        watching: Watching,
+        *,
+        keep: Keep = keep_nothing,
+        report: Report = say_nothing,
+        known: dict[int, list[Face]] | None = None,
+    ) -> Watched:
+        """What it says of each window of the chosen tracks of a video.
+
+        `keep` is shown every window's answer and the crops that it answers to, as the video goes on; `known`
+        is that of `follow`.
+
+        Raises InputError when not one frame of the video can be read.
+        """
+        followed = follow(footage, watching, report, known)
+        paths = tuple(followed.chosen(watching.track))
+        planned = [window for path in paths for window in self._windows(path, watching)]
+        predictions = []
+        for window, crops in shown(footage, paths, planned, watching, report):
+            answer = self._prediction(footage, window, crops, watching.detector is not None)
+            keep(footage, answer, crops)
+            predictions.append(answer)
+        ordered = sorted(predictions, key=lambda each: (each.track or 0, each.start or 0.0))
+        notes = (*footage.notes, *_missing(footage, followed, watching))
+        return Watched(footage, followed, paths, tuple(ordered), notes)
+
+    def _windows(self, path: FacePath, watching: Watching) -> list[Window]:
+        spacing = watching.spacing
+        if watching.detector is None and spacing == Spacing():
+            spacing = WHOLE
+        return list(windows(path, spacing, self.settings.frames, self.settings.test_segments))
+
+    def _prediction(
+        self, footage: Footage, window: Window, crops: Sequence[Pixels], has_face: bool
+    ) -> Prediction:
+        return Prediction(
+            footage.name,
+            self.probabilities(crops, str(footage.name)),
+            window.frames,
+            window.seconds,
+            window.start,
+            window.end,
+            window.track if has_face else None,
+            window.box if has_face else None,
+        )
+
+
+def _missing(footage: Footage, followed: Followed, watching: Watching) -> list[str]:
+    """What there is to say when there is nothing to predict."""
+    if not followed.tracks:
+        return [f"no face was found in {footage.name} ({followed.frames} frames)"]
+    if not followed.chosen(watching.track):
+        numbers = ", ".join(str(path.number) for path in followed.tracks)
+        return [f"{footage.name} has no track {watching.track}; it has {numbers}"]
+    return []

@@ -1,0 +1,285 @@
+"""Faces of single frames become tracks: one face followed through the video, a few missed frames filled.
+
+A face goes on a track where their boxes overlap most (Hungarian assignment on intersection over union), with
+the track's box where it was last or where its motion takes it. A box that suddenly shows another face begins
+a new track. What a track knows of its frames is one row of numbers each, so that an hour of video is some
+megabytes.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter1d
+from scipy.optimize import linear_sum_assignment
+
+from .detect import Box, Face
+from .shots import Changes, Thumbnail
+
+Values = npt.NDArray[np.float64]
+
+LEAST_OVERLAP = 0.3
+MOTION_ROWS = 5  # of a track, from which its motion is told
+# A video's clock leaps where two frames are further apart than this, and than so many usual steps.
+LEAP_SECONDS = 2.0
+LEAP_STEPS = 5
+# A track waits for its face as long as either of these.
+MISSED_FRAMES = 5
+MISSED_SECONDS = 0.5
+LEAST_DETECTIONS = 3  # of a track, in a video that has as many frames: what flares up once is no face
+SMOOTHING_SECONDS = 0.08  # standard deviation of the Gaussian over time
+SHARED_TIME = 0.5  # of a track's frames; above it, it is seen beside a larger one
+
+_COLUMNS = 11  # frame, seconds, box (4), score, the eyes (4)
+
+
+@dataclass
+class Track:
+    """One face through the video: a row for each frame from its first to its last.
+
+    Frames in which it was missed lie on the straight line between their neighbours; their score is nan.
+    """
+
+    number: int
+    _rows: array[float] = field(default_factory=lambda: array("d"))
+
+    def append(self, index: int, seconds: float, face: Face) -> None:
+        """The face as it was found in the next frame."""
+        self._rows.extend([index, seconds, *face.box, face.score, *_eyes(face)])
+
+    def fill(self, missed: Sequence[tuple[int, float]], upto: Face) -> None:
+        """Rows for the (frame, seconds) that were missed between the last row and `upto`."""
+        before = np.array(self._rows[-_COLUMNS:])
+        after = np.array([0, 0, *upto.box, 0, *_eyes(upto)])
+        for place, (index, seconds) in enumerate(missed, start=1):
+            share = place / (len(missed) + 1)
+            row = (1 - share) * before + share * after
+            row[[0, 1, 6]] = index, seconds, np.nan
+            self._rows.extend(row.tolist())
+
+    def hold(self, skipped: Sequence[tuple[int, float]]) -> None:
+        """Rows for the (frame, seconds) after the last one in which nobody looked: the face stays there."""
+        last = self._rows[-_COLUMNS:]
+        for index, seconds in skipped:
+            last[0], last[1], last[6] = index, seconds, np.nan
+            self._rows.extend(last)
+
+    @property
+    def table(self) -> Values:
+        """The rows, (frames, 11)."""
+        return np.frombuffer(self._rows.tobytes(), np.float64).reshape(-1, _COLUMNS)
+
+    @property
+    def box(self) -> Box:
+        """Where it was last."""
+        left, top, right, bottom = self._rows[-_COLUMNS + 2 : -_COLUMNS + 6]
+        return left, top, right, bottom
+
+    def box_at(self, seconds: float) -> Box:
+        """Where it is at a later second if it goes on as in its last frames, without a change of size."""
+        rows = np.array(self._rows[-_COLUMNS * MOTION_ROWS :]).reshape(-1, _COLUMNS)
+        lasted = rows[-1, 1] - rows[0, 1]
+        if lasted <= 0:
+            return self.box
+        centres = rows[:, 2:4] + rows[:, 4:6]  # twice the centres
+        moved = (centres[-1] - centres[0]) / 2 * (seconds - rows[-1, 1]) / lasted
+        left, top, right, bottom = (rows[-1, 2:6] + np.tile(moved, 2)).tolist()
+        return left, top, right, bottom
+
+    def __len__(self) -> int:
+        return len(self._rows) // _COLUMNS
+
+    def path(self) -> FacePath:
+        """Its frames with boxes and eyes smoothed over time."""
+        table = self.table
+        places = table[:, [2, 3, 4, 5, 7, 8, 9, 10]].copy()
+        if len(table) > 1:
+            step = float(np.median(np.diff(table[:, 1])))
+            places = gaussian_filter1d(places, SMOOTHING_SECONDS / step, axis=0, mode="nearest")
+        return FacePath(
+            self.number, table[:, 0].astype(np.int64), table[:, 1], places[:, :4], places[:, 4:], table[:, 6]
+        )
+
+
+@dataclass(frozen=True)
+class FacePath:
+    """A track to cut faces from: `frames` and `seconds` (n,), `boxes` (n, 4), `eyes` (n, 4), `scores` (n,).
+
+    `eyes` are x, y of the left eye in the picture and of the right one, nan where none were found.
+    """
+
+    number: int
+    frames: npt.NDArray[np.int64]
+    seconds: Values
+    boxes: Values
+    eyes: Values
+    scores: Values
+
+    @property
+    def size(self) -> float:
+        """The area of the face in square pixels, summed over its frames."""
+        widths, heights = (self.boxes[:, 2:] - self.boxes[:, :2]).T
+        return float((widths * heights).sum())
+
+    @property
+    def end(self) -> float:
+        """The second at which its last frame gives way, all frames taken to last as long as the usual one."""
+        return float(self.seconds[-1]) + self.step
+
+    @property
+    def step(self) -> float:
+        """The usual seconds from one frame to the next, 0 of a single one."""
+        return float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else 0.0
+
+
+def _eyes(face: Face) -> list[float]:
+    return [value for point in (face.landmarks or ())[:2] for value in point] or [np.nan] * 4
+
+
+class Tracker:
+    """Takes the faces of one frame after the other."""
+
+    def __init__(self) -> None:
+        self._looks: dict[int, Changes] = {}
+        self._alive: list[Track] = []
+        self._done: list[Track] = []
+        self._missed: dict[int, list[tuple[int, float]]] = {}
+        self._detections: dict[int, int] = {}
+        self._frames = 0
+        self._skipped: list[tuple[int, float]] = []
+
+    def skip(self, index: int, seconds: float) -> None:
+        """Take note of the next frame, in which no face is looked for."""
+        self._skipped.append((index, seconds))
+
+    def explains(self, seconds: float, faces: Sequence[Face], thumbnails: Sequence[Thumbnail] = ()) -> bool:
+        """Whether these are the faces of the frame before, none more and none less."""
+        pairs = self._pairs(seconds, faces, thumbnails)
+        return not self._missed and len(pairs) == len(faces) == len(self._alive)
+
+    def end_shot(self) -> None:
+        """End all tracks: what comes next is another shot."""
+        for track in self._alive:
+            if track.number not in self._missed:
+                track.hold(self._skipped)
+        self._done += self._alive
+        self._alive, self._skipped = [], []
+        self._missed.clear()
+
+    def update(
+        self, index: int, seconds: float, faces: Sequence[Face], thumbnails: Sequence[Thumbnail] = ()
+    ) -> list[Track]:
+        """Follow the faces of the next frame. Returns the tracks that have one in it.
+
+        `thumbnails` show the faces, in their order; without them, boxes alone tell who is who.
+        """
+        self._frames += 1
+        skipped = len(self._skipped)
+        if self._skipped:
+            for track in self._alive:
+                self._missed.setdefault(track.number, []).extend(self._skipped)
+            self._skipped = []
+        seen = []
+        pairs = self._pairs(seconds, faces, thumbnails)
+        shown = dict(zip(map(id, faces), thumbnails, strict=False))
+        for track, face in pairs:
+            filled = self._missed.pop(track.number, [])
+            track.fill(filled, face)
+            if len(filled) == skipped:  # it was there before and after, so in between too
+                self._detections[track.number] += skipped
+            self._look(track, shown.get(id(face)))
+            self._note(track, index, seconds, face)
+            seen.append(track)
+        for track in [each for each in self._alive if all(each is not pair[0] for pair in pairs)]:
+            self._miss(track, index, seconds)
+        for face in faces:
+            if all(face is not pair[1] for pair in pairs):
+                track = Track(len(self._detections) + 1)
+                self._note(track, index, seconds, face)
+                self._look(track, shown.get(id(face)))
+                self._alive.append(track)
+                seen.append(track)
+        return seen
+
+    def finish(self) -> list[Track]:
+        """All tracks but those of too few detections, numbered from 1 in the order of their first frames."""
+        self.end_shot()
+        least = min(LEAST_DETECTIONS, self._frames)
+        tracks = sorted(self._done, key=lambda track: track.number)
+        kept = [track for track in tracks if self._detections[track.number] >= least]
+        return [Track(number, track._rows) for number, track in enumerate(kept, start=1)]
+
+    def _pairs(
+        self, seconds: float, faces: Sequence[Face], thumbnails: Sequence[Thumbnail]
+    ) -> list[tuple[Track, Face]]:
+        """Each track that goes on with its face; none whose face is suddenly another."""
+        shown = dict(zip(map(id, faces), thumbnails, strict=False))
+        return [
+            (track, face)
+            for track, face in _assigned(self._alive, faces, seconds)
+            if id(face) not in shown or not self._looks[track.number].is_sudden(shown[id(face)])
+        ]
+
+    def _look(self, track: Track, thumbnail: Thumbnail | None) -> None:
+        if thumbnail is not None:
+            self._looks.setdefault(track.number, Changes()).take(thumbnail)
+
+    def _note(self, track: Track, index: int, seconds: float, face: Face) -> None:
+        track.append(index, seconds, face)
+        self._detections[track.number] = self._detections.get(track.number, 0) + 1
+
+    def _miss(self, track: Track, index: int, seconds: float) -> None:
+        missed = self._missed.setdefault(track.number, [])
+        missed.append((index, seconds))
+        if len(missed) > MISSED_FRAMES and seconds - missed[0][1] >= MISSED_SECONDS:
+            del self._missed[track.number]
+            self._alive.remove(track)
+            self._done.append(track)
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes, 0..1."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return width * height / (sum(areas) - width * height)
+
+
+def is_leap(step: float, usual: float) -> bool:
+    """Whether the clock leaps between two frames that are `step` seconds apart; `usual` is the usual step."""
+    return step > max(LEAP_SECONDS, LEAP_STEPS * usual)
+
+
+def _assigned(tracks: Sequence[Track], faces: Sequence[Face], seconds: float) -> list[tuple[Track, Face]]:
+    if not tracks or not faces:
+        return []
+    places = [(track.box, track.box_at(seconds)) for track in tracks]
+    overlaps = np.array(
+        [[max(overlap(box, face.box) for box in boxes) for face in faces] for boxes in places]
+    )
+    chosen: Any = linear_sum_assignment(overlaps, maximize=True)
+    return [(tracks[i], faces[j]) for i, j in zip(*chosen, strict=True) if overlaps[i, j] >= LEAST_OVERLAP]
+
+
+def largest_first(paths: Sequence[FacePath]) -> list[FacePath]:
+    """The paths by the area of their faces over all their frames."""
+    return sorted(paths, key=lambda path: -path.size)
+
+
+def largest_at_a_time(paths: Sequence[FacePath]) -> list[FacePath]:
+    """The largest face, and those of other scenes: none that is beside a larger one for half of its time."""
+    kept: list[FacePath] = []
+    taken: set[int] = set()
+    for path in largest_first(paths):
+        frames = path.frames.tolist()
+        if sum(frame in taken for frame in frames) <= SHARED_TIME * len(frames):
+            kept.append(path)
+            taken.update(frames)
+    return sorted(kept, key=lambda path: path.number)

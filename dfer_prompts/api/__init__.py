@@ -1,0 +1,1 @@
+"""The public functions that join descriptions and the model, one module per verb."""

@@ -1,0 +1,362 @@
+"""Comparing sets: each measured on the same clips, folds and seeds, and what that says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from dfer_model.io import write_atomically
+from dfer_model.progress import Progress, silence
+
+from ..description_set import DescriptionSet
+from ..errors import InputError, Interrupted, system_errors
+from ..generation.sources.controls import control_set
+from ..provenance import require_unseen
+from ..workspace import Workspace
+from .compare_runs import compare_runs, names_run
+from .inputs import (
+    Choices,
+    class_texts,
+    each_once,
+    judging_folds,
+    loaded,
+    open_dataset,
+    settings_for,
+    training_notes,
+)
+from .launchers import EngineName, engine_for
+from .protocols import Asked, asked, measured, planned
+from .screen import choose, require_choice, require_screening, screened
+
+if TYPE_CHECKING:
+    from dfer_model.comparison.grid import Grid
+    from dfer_model.comparison.record import ComparisonRecord, ComparisonRequest, Screening
+    from dfer_model.comparison.results import Measured
+    from dfer_model.config import Settings
+    from dfer_model.data.packed import PackedClips
+    from dfer_model.launchers.launcher import Engine
+    from dfer_model.runs import Run
+
+USUAL_CONTROLS = ("class-name", "swapped", "scrambled")
+SCREENING = Asked(("zero-shot", "screened"), (), None)
+
+
+@system_errors()
+def compare(
+    *sets: DescriptionSet | Run | Path | str,
+    dataset: PackedClips | Path | str | None = None,
+    measure: str | Iterable[str] = "supervised",
+    shots: Iterable[int] | None = None,
+    transfer_to: PackedClips | Path | str | None = None,
+    controls: bool = False,
+    control: Sequence[str] = (),
+    screen: bool = False,
+    then: int | None = None,
+    folds: Iterable[int] | None = None,
+    seeds: Iterable[int] = (1, 2, 3),
+    workspace: Workspace | None = None,
+    device: str = "auto",
+    engine: EngineName | None = None,
+    jobs: int | None = None,
+    runs_per_gpu: int | None = None,
+    retries: int | None = None,
+    progress: Progress = silence,
+    note: Callable[[str], None] = lambda _: None,
+    track: Sequence[str] | None = ("none",),
+    **choices: Unpack[Choices],
+) -> ComparisonRecord:
+    """Measure each set on each fold with each seed, once, and say which differences are real.
+
+    `measure` is one or more of "zero-shot" (nothing is trained), "supervised" (all clips; zero-shot beside),
+    "few-shot" (`shots` clips of each class, by default 0, 1, 2, 4, 8, 16), "held-out-class" (each class in
+    turn is not trained on, then asked for) and "transfer" (judged on `transfer_to`, another dataset's clips).
+    `controls` adds class-name, swapped and scrambled of the set with the most descriptors, `control` others
+    of it by name. `screen` trains all sets and seeds of a fold at once on features of a frozen image tower;
+    with `then` it does so on clips outside the judging folds, and the best `then` sets are measured as asked,
+    controls beside them. `dataset` are packed clips, their folder or their name in `dfer.yaml`, by default
+    the only ones named there; `folds` of them judge, by default all. `choices` are all that `Choices`
+    describes. Runs are kept in the workspace, by default the current one, and found again by the next call.
+    `engine` "local" or "slurm" trains them in processes of their own (see `engine_for`). `track` names the
+    trackers that follow each run, as in `train`; `note` is told how many trainings each measure takes.
+    Finished runs among `sets`, imported ones too, are judged as they are (see `compare_runs`).
+    Raises InputError, and Interrupted on Ctrl-C: the same call goes on from there.
+    """
+    from dfer_model.training.loggers import chosen_trackers
+
+    place = workspace or Workspace.find()
+    followed = chosen_trackers(track)
+    measures = (measure,) if isinstance(measure, str) else tuple(measure)
+    if any(names_run(each, place) for each in sets):
+        _require_plain(measures, (shots, transfer_to, controls, control, screen, then, engine))
+        return compare_runs(
+            *sets, dataset=dataset, folds=folds, seeds=seeds, workspace=place, device=device,
+            progress=progress, note=note, trackers=followed, **choices,
+        )  # fmt: skip
+    named = [each for each in sets if isinstance(each, DescriptionSet | str)]
+    clips = open_dataset(place, dataset)
+    if screen or then is not None:
+        require_screening(screen, then, measures, (shots, transfer_to), choices.get("select"), engine, track)
+    question = _Question(
+        clips=clips,
+        settings=settings_for(place, clips.name, **choices),
+        folds=judging_folds(clips, folds),
+        seeds=each_once(seeds, "seed"),
+        controls=tuple(dict.fromkeys([*(USUAL_CONTROLS if controls else ()), *control])),
+        measures=measures,
+        shots=shots,
+        transfer_to=transfer_to,
+        screen=screen,
+        then=then,
+        choices=choices,
+        workspace=place,
+    )
+    where = engine_for(place, engine, jobs, runs_per_gpu, retries, device)
+    work = _Work(place, device, progress, note, where, followed)
+    for each in training_notes(place, clips, question.settings, choices.get("preset"), question.folds):
+        note(each)
+    given = loaded(named, place)
+    study, screening = _narrowed(question, given, work)
+    return _kept(place, study, *_run(study, work), screening, question.request(given, study))
+
+
+def _require_plain(measures: tuple[str, ...], options: tuple[object, ...]) -> None:
+    """Raise InputError where runs are named together with options that are for description sets."""
+    if measures != ("supervised",) or any(options):
+        raise InputError(
+            "runs are compared as they are, by the measure supervised and without controls\n"
+            "Leave the options for these out, or name description sets alone"
+        )
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What a comparison asks, whichever sets it is about; `controls` by the names of how they are made."""
+
+    clips: PackedClips
+    settings: Settings
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    controls: tuple[str, ...]
+    measures: tuple[str, ...]
+    shots: Iterable[int] | None
+    transfer_to: PackedClips | Path | str | None
+    screen: bool
+    then: int | None
+    choices: Choices
+    workspace: Workspace
+
+    def about(self, sets: Sequence[DescriptionSet]) -> _Study:
+        """The question put to these sets. Raises InputError for sets that it cannot be put to."""
+        from dfer_model.comparison.grid import Grid
+        from dfer_model.comparison.screening.grids import frozen
+
+        candidates, control_sets = _described(sets, self.controls)
+        described = [*candidates, *control_sets]
+        texts = tuple(class_texts(each, self.clips.class_names) for each in described)
+        require_unseen(described, self.clips.name, self.clips.fingerprint, self.folds)
+        if self.screen and self.then is None:
+            settings, wish = frozen(self.settings), SCREENING
+        else:
+            settings = self.settings
+            wish = asked(self.measures, self.shots, self.transfer_to, self.clips, described, self.workspace)
+        grid = Grid(settings, texts, self.folds, self.seeds)
+        return _Study(self.clips, grid, wish, candidates, control_sets)
+
+    def request(self, given: Sequence[DescriptionSet], study: _Study) -> ComparisonRequest:
+        """The options of this comparison, as the command line takes them."""
+        from dfer_model.comparison.record import ComparisonRequest
+
+        target = study.wish.target
+        return ComparisonRequest(
+            sets=tuple(each.name for each in given),
+            dataset=str(self.clips.path),
+            measure=() if self.screen and self.then is None else self.measures,
+            shots=tuple(self.shots) if self.shots is not None else None,
+            transfer_to=str(target.clips.path) if target else None,
+            controls=self.controls,
+            screen=self.screen,
+            then=self.then,
+            folds=self.folds,
+            seeds=self.seeds,
+            **_chosen(self.choices),
+        )
+
+
+@dataclass(frozen=True)
+class _Study:
+    """What is compared: the grid's texts are those of `candidates`, then those of `controls`."""
+
+    clips: PackedClips
+    grid: Grid
+    wish: Asked
+    candidates: Sequence[DescriptionSet]
+    controls: Sequence[DescriptionSet]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Where and how a comparison trains, and whom it tells."""
+
+    workspace: Workspace
+    device: str
+    progress: Progress
+    note: Callable[[str], None]
+    engine: Engine | None
+    trackers: Sequence[str]
+
+
+def _narrowed(
+    question: _Question, given: Sequence[DescriptionSet], work: _Work
+) -> tuple[_Study, Screening | None]:
+    """The question put to the sets given; with `then`, to the best so many of them by screening.
+
+    That all can be measured is known before.
+    """
+    study, then = question.about(given), question.then
+    if then is None:
+        return study, None
+    require_choice(then, len(study.candidates), len(study.controls))
+    planned(study.wish, study.grid, study.clips)
+    screening = choose(
+        study.candidates, then, study.grid, study.clips, work.workspace, work.device, work.progress, work.note
+    )
+    best = [each for each in given if each.manifest.control or each.name in screening.chosen]
+    return question.about(best), screening
+
+
+def _described(
+    named: Sequence[DescriptionSet], controls: Iterable[str]
+) -> tuple[list[DescriptionSet], list[DescriptionSet]]:
+    """The sets, and the controls: those among them, then `controls` of the one with most descriptors.
+
+    Raises InputError for a set without a name, one named twice, for controls alone, and for one set alone
+    without a control.
+    """
+    names = [each.name for each in named]
+    if not all(names):
+        raise InputError("a draft has no name that figures could stand under; save it first")
+    candidates = [each for each in named if each.manifest.control is None]
+    if not candidates:
+        raise InputError(f"{' and '.join(names)}: controls alone compare nothing; name the set they control")
+    largest = max(candidates, key=lambda each: sum(len(m) for ms in each.members.values() for m in ms))
+    made = [control_set(name, largest) for name in controls]
+    if len(named) + len(made) < 2:
+        raise InputError("one set alone cannot be compared\nName a second one, or add --controls")
+    if len({*names, *(each.name for each in made)}) != len(named) + len(made):
+        raise InputError("a set is named twice; each can be compared with the others only once")
+    return candidates, [*(each for each in named if each.manifest.control is not None), *made]
+
+
+def _run(study: _Study, work: _Work) -> tuple[list[Run], list[Measured]]:
+    """The runs of the measures, and what each measure found."""
+
+    grid, clips = study.grid, study.clips
+    if study.wish is SCREENING:
+        return [], screened(grid, clips, work.workspace, work.device, work.progress, work.note)
+    try:
+        return measured(
+            study.wish,
+            grid,
+            clips,
+            work.workspace,
+            work.device,
+            work.progress,
+            work.note,
+            work.engine,
+            work.trackers,
+        )
+    except (KeyboardInterrupt, Interrupted) as error:
+        kept = f"finished runs and the last epoch of the one at work are kept in {work.workspace.runs}"
+        raise Interrupted(f"Stopped; {kept}\nGive the same command again to go on") from error
+
+
+def _kept(
+    workspace: Workspace,
+    study: _Study,
+    runs: Sequence[Run],
+    found: Sequence[Measured],
+    screening: Screening | None,
+    request: ComparisonRequest,
+) -> ComparisonRecord:
+    from dfer_model.comparison.record import ComparisonRecord, ControlOrigin
+    from dfer_model.comparison.results import compare as compared
+    from dfer_model.reports.comparison_figures import draw_measures
+
+    clips, grid, wish = study.clips, study.grid, study.wish
+    names = [each.name for each in study.controls]
+    comparison = compared(found, names, grid.folds, grid.seeds, grid.settings.select)
+    ids = tuple(run.id for run in runs)
+    folder = workspace.root / "comparisons" / _name(study, ids, screening)
+    if screening:
+        comparison = replace(comparison, caveats=(*comparison.caveats, *screening.caveats))
+    classes = wish.target.clips.class_names if wish.target else clips.class_names
+    result = ComparisonRecord(
+        folder=folder,
+        dataset=clips.name,
+        comparison=comparison,
+        settings=grid.settings,
+        texts=grid.texts,
+        controls={
+            each.name: ControlOrigin(
+                made_of=tuple(each.manifest.parents), seed=each.manifest.derivation.get("seed")
+            )
+            for each in study.controls
+        },
+        runs=ids,
+        transfer_to=wish.target.clips.name if wish.target else None,
+        figures=draw_measures(folder, comparison, len(clips.class_names), len(classes)),
+        screening=screening,
+        request=request,
+        clips=(str(clips.path), *([str(wish.target.clips.path)] if wish.target else [])),
+    )
+    by_measure = _confusions(found, {"transfer": classes}, clips.class_names)
+    write_atomically(folder / "confusions.json", json.dumps(by_measure, ensure_ascii=False))
+    result.write()
+    return result
+
+
+def _chosen(choices: Choices) -> dict[str, Any]:
+    """The choices that were made, for a request; weights are text, overrides a tuple."""
+    given: dict[str, Any] = {key: value for key, value in choices.items() if value is not None}
+    return given | {"overrides": tuple(choices.get("overrides", ()))}
+
+
+def _confusions(
+    found: Sequence[Measured], others: dict[str, tuple[str, ...]], usual: tuple[str, ...]
+) -> dict[str, Any]:
+    """What each set answered under the measures whose answers no run keeps: by measure, then by set.
+
+    The classes are the `usual` ones, or a measure's own in `others`; a matrix for each seed.
+    """
+    told = {}
+    for each in found:
+        if each.name in ("zero-shot", "screened", "transfer"):
+            classes, (answers,) = others.get(each.name, usual), each.parts
+            matrices = {name: answers.confusion(name, len(classes)).tolist() for name in answers.said}
+            told[each.name] = {"class_names": list(classes), "sets": matrices}
+    return told
+
+
+def _name(study: _Study, runs: Sequence[str], screening: Screening | None) -> str:
+    """The name of the comparison's folder: another for anything else that is compared."""
+    from dfer_model.runs import weights_identity
+
+    clips, grid, wish = study.clips, study.grid, study.wish
+    identity = [
+        *runs,
+        *(each.name for each in grid.texts),
+        *wish.measures,
+        wish.target.clips.fingerprint if wish.target else "",
+        *(
+            [clips.fingerprint, grid.folds, grid.settings.clip, weights_identity(grid.settings)]
+            if not runs
+            else []
+        ),
+        *([spec.definition for spec in grid.specs(clips)] if wish is SCREENING else []),
+        *([each.name for each in screening.sets] if screening else ()),
+    ]
+    return hashlib.sha256("\n".join(map(str, identity)).encode()).hexdigest()[:12]

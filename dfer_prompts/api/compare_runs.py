@@ -1,0 +1,304 @@
+"""Comparing models that are there: one's own finished runs, imported checkpoints, and sets trained beside."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from dfer_model.progress import Progress, silence
+
+from ..description_set import DescriptionSet
+from ..errors import InputError, Interrupted
+from ..provenance import require_unseen
+from ..versions.store import DescriptionStore
+from ..workspace import Workspace
+from .inputs import Choices, class_texts, each_once, open_dataset, seen_notes, settings_for, training_notes
+
+if TYPE_CHECKING:
+    from dfer_model.comparison.record import ComparedModel, ComparisonRecord, ComparisonRequest
+    from dfer_model.comparison.results import Answers, Comparison
+    from dfer_model.data.packed import PackedClips
+    from dfer_model.evaluation.evaluate import Judged
+    from dfer_model.metrics import Measures
+    from dfer_model.runs import Run
+
+AS_THEY_ARE = (
+    "Verdicts on runs are on these models as they are: another training of the same may come out otherwise."
+)
+
+
+def names_run(given: DescriptionSet | Run | Path | str, workspace: Workspace) -> bool:
+    """Whether this is a run, its folder, or an id (or its beginning) that no description set has."""
+    if isinstance(given, DescriptionSet):
+        return False
+    if not isinstance(given, str) or (Path(given) / "config.yaml").is_file():
+        return True
+    ids = [path.parent.name for path in workspace.runs.glob("*/config.yaml")]
+    if given in ids or not any(each.startswith(given) for each in ids):
+        return given in ids
+    try:
+        DescriptionStore(workspace).load(given)
+    except InputError:
+        return True
+    return False
+
+
+def compare_runs(
+    *given: DescriptionSet | Run | Path | str,
+    dataset: PackedClips | Path | str | None = None,
+    folds: Iterable[int] | None = None,
+    seeds: Iterable[int] = (1, 2, 3),
+    workspace: Workspace | None = None,
+    device: str = "auto",
+    progress: Progress = silence,
+    note: Callable[[str], None] = lambda _: None,
+    trackers: Sequence[str] = (),
+    **choices: Unpack[Choices],
+) -> ComparisonRecord:
+    """Judge finished runs, and sets trained beside them, on the test fold of the runs' fold.
+
+    `given` are runs, their folders or ids, and description sets; clips are the same for all, and classes are
+    matched by name. `dataset` is by default that of the runs; `seeds` and `choices` are for the sets, whose
+    trainings `trackers` follow (`note` is told of one that fails). Raises InputError where the runs have no
+    test clip in common, or `folds` or `choices` ask for what is not done, and Interrupted on Ctrl-C.
+    """
+
+    place = workspace or Workspace.find()
+    models = [_model(each, place) for each in given]
+    runs = [each for each in models if not isinstance(each, DescriptionSet)]
+    sets = [each for each in models if isinstance(each, DescriptionSet)]
+    order = [each.name if isinstance(each, DescriptionSet) else each.id for each in models]
+    _check(order, runs, sets, folds, choices)
+    clips = _clips(runs, dataset, place)
+    judged = _judged(runs, clips)
+    require_unseen(sets, clips.name, clips.fingerprint, [runs[0].fold])
+    try:
+        found = _evaluated(runs, clips, judged, device, progress)
+        trained = _trained(sets, runs[0].fold, seeds, clips, place, device, progress, note, trackers, choices)
+    except (KeyboardInterrupt, Interrupted) as error:
+        raise Interrupted("Stopped; finished runs are kept\nGive the same command again to go on") from error
+    answers = _answers(order, found, trained, clips, judged)
+    caveats = [AS_THEY_ARE, *(each for run in runs for each in _caveats(run, clips, place))]
+    comparison = _compared(answers, found, trained, caveats)
+    kept = {run.id: _about(run, found[run.id][0]) for run in runs}
+    request = _request(order, clips, trained, choices)
+    return _kept(place, clips, judged, comparison, kept, [each.id for each in trained], request)
+
+
+def _model(given: DescriptionSet | Run | Path | str, workspace: Workspace) -> DescriptionSet | Run:
+    from dfer_model.runs import Run, find_run
+
+    if isinstance(given, DescriptionSet | Run):
+        model: DescriptionSet | Run = given
+    elif not names_run(given, workspace):
+        return DescriptionStore(workspace).load(str(given))
+    else:
+        model = find_run(workspace.runs, str(given))
+    if isinstance(model, Run):
+        model.require_finished()
+    return model
+
+
+def _check(
+    names: Sequence[str],
+    runs: Sequence[Run],
+    sets: Sequence[DescriptionSet],
+    folds: Iterable[int] | None,
+    choices: Mapping[str, object],
+) -> None:
+    if len(names) < 2:
+        raise InputError("one run alone cannot be compared\nName a second one, or a description set")
+    if len({*names}) != len(names):
+        raise InputError("a run or set is named twice; each can be compared with the others only once")
+    chosen = [key for key, value in choices.items() if value]
+    if chosen and not sets:
+        raise InputError(
+            f"runs are compared as they are, and nothing is trained that {', '.join(chosen)} could change\n"
+            "Leave it out, or name a description set to be trained beside them"
+        )
+    of = {run.fold for run in runs}
+    if len(of) > 1 or (folds is not None and {*folds} != of):
+        each = ", ".join(f"{run.id} by fold {run.fold}" for run in runs)
+        raise InputError(
+            f"runs are judged by the fold that they were not trained on, the same for all: {each}\n"
+            "Compare runs of one fold, and leave --folds out"
+        )
+
+
+def _clips(runs: Sequence[Run], dataset: PackedClips | Path | str | None, place: Workspace) -> PackedClips:
+    """The clips given, else those that all the runs were trained with."""
+    own = {run.config["dataset"]["path"] for run in runs}
+    if dataset is None and len(own) == 1 and (only := own.pop()) and Path(only).is_dir():
+        return open_dataset(place, Path(only))
+    return open_dataset(place, dataset)
+
+
+def _judged(runs: Sequence[Run], clips: PackedClips) -> Judged:
+    from dfer_model.evaluation.evaluate import judged_clips
+
+    judged = [judged_clips(run, clips) for run in runs]
+    for run, each in zip(runs, judged, strict=True):
+        if each.indices.tolist() != judged[0].indices.tolist():
+            raise InputError(f"{run.id} is judged on {each.which}, and {runs[0].id} on {judged[0].which}")
+    return judged[0]
+
+
+Evaluated = Mapping[str, tuple["Measures", Any]]  # by run: what its answers are worth, and which are right
+
+
+def _evaluated(
+    runs: Sequence[Run], clips: PackedClips, judged: Judged, device: str, progress: Progress
+) -> Evaluated:
+    from dfer_model.evaluation.evaluate import evaluate_run
+
+    found = {}
+    for run in runs:
+        with progress(run.id) as report:
+            answered = evaluate_run(run, clips, judged.indices, device=device, report=report)
+        found[run.id] = run.measured(answered), answered.logits.argmax(axis=1) == answered.labels
+    return found
+
+
+def _trained(
+    sets: Sequence[DescriptionSet],
+    fold: int,
+    seeds: Iterable[int],
+    clips: PackedClips,
+    place: Workspace,
+    device: str,
+    progress: Progress,
+    note: Callable[[str], None],
+    trackers: Sequence[str],
+    choices: Choices,
+) -> list[Run]:
+    """The runs of the sets, seed by seed; none where there are no sets."""
+    from dfer_model.comparison.grid import Grid, train_all
+
+    if not sets:
+        return []
+    texts = tuple(class_texts(each, clips.class_names) for each in sets)
+    settings = settings_for(place, clips.name, **choices)
+    for each in training_notes(place, clips, settings, choices.get("preset"), [fold]):
+        note(each)
+    grid = Grid(settings, texts, (fold,), each_once(seeds, "seed"))
+    with progress("training") as report:
+        specs = list(grid.specs(clips))
+        return train_all(specs, clips, place.runs, report, device, note=note, trackers=trackers)
+
+
+def _answers(
+    order: Sequence[str], found: Evaluated, trained: Sequence[Run], clips: PackedClips, judged: Judged
+) -> Answers:
+    """All models' answers to the clips, a row a seed of the sets; a run's answers are the same in each."""
+    import numpy as np
+
+    from dfer_model.comparison.results import Answers
+
+    seeds = sorted({run.seed for run in trained})
+    by_set: dict[str, dict[int, Any]] = {}
+    for run in trained:
+        answered = run.predictions(run.selected)
+        by_set.setdefault(run.texts.name, {})[run.seed] = answered.logits.argmax(axis=1) == answered.labels
+    correct = {
+        name: np.stack([by_set[name][seed] for seed in seeds])
+        if name in by_set
+        else np.tile(found[name][1], (max(len(seeds), 1), 1))
+        for name in order
+    }
+    return Answers(clips.labels[judged.indices], clips.folds[judged.indices], correct)
+
+
+def _compared(
+    answers: Answers, found: Evaluated, trained: Sequence[Run], caveats: Sequence[str]
+) -> Comparison:
+    from dfer_model.comparison.results import Figure, Measured, compare
+
+    beside: dict[str, dict[str, Figure]] = {}
+    if not trained:
+        beside = {
+            "macro_f1": {name: Figure(measured.macro_f1, None) for name, (measured, _) in found.items()},
+            "calibration_error": {
+                name: Figure(measured.calibration_error or 0.0, None) for name, (measured, _) in found.items()
+            },
+        }
+    measure = Measured("trained", (answers,), trained=bool(trained), beside=beside, caveats=tuple(caveats))
+    selection = trained[0].selected if trained else "as given"
+    folds, seeds = sorted({int(fold) for fold in answers.folds}), sorted({run.seed for run in trained})
+    return compare([measure], [], folds, seeds, selection)
+
+
+def _caveats(run: Run, clips: PackedClips, place: Workspace) -> list[str]:
+    """What the figures of a run on these clips do not say by themselves."""
+    from dfer_model.evaluation.evaluate import judged_clips
+
+    said = [*judged_clips(run, clips).notes, *seen_notes(run, clips, [run.fold], place)]
+    own = clips.fingerprint == run.config["dataset"]["fingerprint"]
+    if run.selected not in run.selections:
+        said.append(f"{run.id} was imported: what chose its epoch may have seen these clips.")
+    elif own and run.selected != "last":
+        last = run.measures("last")
+        flattered = " on the fold that judges, which flatters it" if run.selected == "test-best" else ""
+        said.append(
+            f"{run.id}: the epoch was chosen by {run.selected}{flattered}; its last one has a UAR of "
+            f"{last.uar:.1f} and a WAR of {last.war:.1f}."
+        )
+    strange = [name for name in run.class_names if name not in clips.class_names]
+    if strange:
+        said.append(f"{run.id} may answer with classes that these clips do not have: {', '.join(strange)}.")
+    return said
+
+
+def _about(run: Run, measured: Measures) -> ComparedModel:
+    from dfer_model.comparison.record import ComparedModel
+
+    return ComparedModel(
+        run=run.id,
+        folder=str(run.folder),
+        descriptions=run.texts.name,
+        selection=run.selected,
+        fold=run.fold,
+        seed=run.seed,
+        **measured.as_dict(),
+    )
+
+
+def _request(
+    names: Sequence[str], clips: PackedClips, trained: Sequence[Run], choices: Choices
+) -> ComparisonRequest:
+    """The options of this comparison, as the command line takes them."""
+    from dfer_model.comparison.record import ComparisonRequest
+
+    given: dict[str, Any] = {key: value for key, value in choices.items() if value}
+    return ComparisonRequest(
+        sets=tuple(names),
+        dataset=str(clips.path),
+        seeds=tuple(sorted({run.seed for run in trained})),
+        **given | {"overrides": tuple(choices.get("overrides", ()))},
+    )
+
+
+def _kept(
+    place: Workspace,
+    clips: PackedClips,
+    judged: Judged,
+    comparison: Comparison,
+    models: Mapping[str, ComparedModel],
+    trained: Sequence[str],
+    request: ComparisonRequest,
+) -> ComparisonRecord:
+    from dfer_model.comparison.record import ComparisonRecord
+
+    names = "\n".join([clips.fingerprint, *(each.name for each in comparison.sets), *trained])
+    result = ComparisonRecord(
+        folder=place.root / "comparisons" / hashlib.sha256(names.encode()).hexdigest()[:12],
+        dataset=clips.name,
+        clips_judged=judged.which,
+        comparison=comparison,
+        models=tuple(models.values()),
+        runs=(*models, *trained),
+        request=request,
+    )
+    result.write()
+    return result

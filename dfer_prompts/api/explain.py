@@ -1,0 +1,247 @@
+"""What speaks for a run's answer to a video, by the descriptors of the set that it was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from dfer_model.progress import Progress, silence
+
+from ..description_set import DescriptionSet
+from ..errors import InputError, system_errors
+from ..versions.store import DescriptionStore
+from ..workspace import Workspace
+from .evaluate import finished_run, own_clips
+from .inputs import descriptor_texts
+from .predict import Audience, HowToWatch, Refused, audience, watch_each
+
+if TYPE_CHECKING:
+    from dfer_model.data.images import Pixels
+    from dfer_model.data.packed import PackedClips
+    from dfer_model.evaluation.classify import Prediction
+    from dfer_model.evaluation.explanation import Explainer, Explanation
+    from dfer_model.runs import Run
+    from dfer_model.video.footage import Footage
+
+
+@dataclass(frozen=True)
+class ExplainedVideo:
+    """A run's answer to one window of a video, what speaks for it, and by whose descriptors."""
+
+    run: str
+    video: Path
+    descriptions: str
+    prediction: Prediction  # what `predict` says of the window
+    explanation: Explanation
+    notes: tuple[str, ...]
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """The 0-based places in the video of the frames explained, in the order of time."""
+        return tuple(self.prediction.frames[place] for place in self.explanation.order)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `explain --json` prints."""
+        return {
+            "run": self.run,
+            "descriptions": self.descriptions,
+            "notes": list(self.notes),
+            **self.prediction.as_dict(),
+            **self.explanation.as_dict(),
+            "frames": list(self.frames),
+        }
+
+
+@system_errors()
+def explain(
+    run: Run | Path | str,
+    video: Path | str,
+    *,
+    descriptions: DescriptionSet | str | None = None,
+    weights: str | None = None,
+    at: float | None = None,
+    plot: Path | None = None,
+    workspace: Workspace | None = None,
+    device: str = "auto",
+    progress: Progress = silence,
+    **how: Unpack[HowToWatch],
+) -> ExplainedVideo:
+    """How near a face in a video comes to each descriptor over time, beside what the run answers.
+
+    Faces are found, followed and cut into windows as `predict` does, with the same `how`. Of several
+    windows the one is explained that holds the second `at`, of those its middle is nearest to; without, the
+    one of which the run is surest.
+    The descriptors are those of the run's own set, where it is still here, or of another set of the same
+    classes; `weights` are those of the CLIP that the run began from, where they are no longer where they
+    were; `plot` is a .png or .svg to draw. Raises InputError for a video that cannot be read or shows no
+    face, for what is no finished run, for descriptors that are not here, and for a text tower that cannot be
+    had.
+    """
+    from dfer_model.reports.run_figures import check_picture
+
+    if plot is not None:
+        check_picture(plot)
+    place = workspace or Workspace.find()
+    found = finished_run(run, place)
+    described = _described(found, descriptions, place)
+    listening = audience(found, workspace=place, device=device, **how)
+    explainer = _explainer(found, described, listening, weights, device)
+    chosen = _window(listening, Path(video), at, progress)
+    told = [each for each in (listening.note, listening.warning) if each]
+    chosen = replace(chosen, notes=(*told, *chosen.notes))
+    return _explained(described, explainer, chosen, plot)
+
+
+def explain_window(
+    listening: Audience,
+    chosen: ChosenWindow,
+    *,
+    plot: Path | None = None,
+    workspace: Workspace | None = None,
+    device: str = "auto",
+) -> ExplainedVideo:
+    """As `explain`, for a window of a video that was watched already by the model of a run.
+
+    Raises InputError for descriptors that are not here, and for a text tower that cannot be had.
+    """
+    place = workspace or Workspace.find()
+    found = finished_run(listening.run, place)
+    described = _described(found, None, place)
+    return _explained(described, _explainer(found, described, listening, None, device), chosen, plot)
+
+
+def _explainer(
+    run: Run, described: DescriptionSet, listening: Audience, weights: str | None, device: str
+) -> Explainer:
+    from dfer_model.evaluation.explanation import Explainer
+
+    listed = dict(zip(run.class_names, descriptor_texts(described, run.class_names), strict=True))
+    return Explainer(run, listed, _clips(run), weights=weights, model=listening.judge.model, device=device)
+
+
+def _explained(
+    described: DescriptionSet, explainer: Explainer, chosen: ChosenWindow, plot: Path | None
+) -> ExplainedVideo:
+    from dfer_model.reports.explanation_figure import explanation_figure
+    from dfer_model.video.predict_video import as_frames
+
+    run, frames = explainer.run, as_frames(chosen.crops)
+    explained = explainer(frames, chosen.prediction.seconds)
+    if plot is not None:
+        title = f"{called(chosen.prediction)} ({run.id}, descriptors of {described.name})"
+        explanation_figure(plot, explained, [frames[each] for each in explained.order], title)
+    notes = (*chosen.notes, *_notes(run, explainer))
+    video = chosen.prediction.video
+    return ExplainedVideo(run.id, video, described.name, chosen.prediction, explained, notes)
+
+
+def called(prediction: Prediction) -> str:
+    """The window and its answer in words: "clip.mp4, 2.0 to 6.0 s, track 1: happiness"."""
+    track = "" if prediction.track is None else f", track {prediction.track}"
+    return f"{prediction.video.name}, {_span(prediction)}{track}: {prediction.expression}"
+
+
+def _span(prediction: Prediction) -> str:
+    return f"{prediction.start or 0:.1f} to {prediction.end or 0:.1f} s"
+
+
+class WindowChoice:
+    """Keeps the window to explain, and its crops, while all are watched: one at a second, else the surest."""
+
+    def __init__(self, at: float | None) -> None:
+        self.at = at
+        self.kept: tuple[Prediction, Sequence[Pixels]] | None = None
+
+    def __call__(self, _footage: Footage, prediction: Prediction, crops: Sequence[Pixels]) -> None:
+        """Take the window in place of the one that is kept, if it is nearer to what is asked for."""
+        start, end = prediction.start or 0.0, prediction.end or 0.0
+        if self.at is not None and not start <= self.at <= end:
+            return
+        if self.kept is None or self._rank(prediction) > self._rank(self.kept[0]):
+            self.kept = prediction, crops
+
+    def _rank(self, prediction: Prediction) -> tuple[float, float]:
+        middle = ((prediction.start or 0.0) + (prediction.end or 0.0)) / 2
+        away = 0.0 if self.at is None else abs(middle - self.at)
+        return -away, max(prediction.probabilities.values())
+
+
+@dataclass(frozen=True)
+class ChosenWindow:
+    """A window to explain: what is said of it, its crops, and notes on the choice and the video."""
+
+    prediction: Prediction
+    crops: Sequence[Pixels]
+    notes: tuple[str, ...]
+
+
+def _window(listening: Audience, video: Path, at: float | None, progress: Progress) -> ChosenWindow:
+    """The window of a video to explain. Raises InputError where there is none."""
+    choice = WindowChoice(at)
+    (watched,) = watch_each(listening, [video], keep=choice, progress=progress)
+    if isinstance(watched, Refused):
+        raise InputError(watched.reason)
+    said, notes = watched.predictions, list(watched.notes)
+    if not said:
+        way_out = "" if watched.followed.tracks else "\nTake its frames whole: --faces none"
+        raise InputError(f"{notes[-1]}{way_out}")
+    if choice.kept is None:
+        first, last = min(each.start or 0.0 for each in said), max(each.end or 0.0 for each in said)
+        raise InputError(
+            f"nothing is said of {video} at {at:g} s\nIts windows lie between {first:.1f} and {last:.1f} s"
+        )
+    if watched.problem:
+        notes.append(f"{watched.problem.splitlines()[0]}; what is before that is explained")
+    if at is None and len(said) > 1:
+        notes.append(f"of {len(said)} windows this is the surest answer; choose another one by --at SECONDS")
+    return ChosenWindow(*choice.kept, tuple(notes))
+
+
+def _described(run: Run, given: DescriptionSet | str | None, workspace: Workspace) -> DescriptionSet:
+    """The set whose descriptors explain the run: the one given, else its own as it was."""
+    store = DescriptionStore(workspace)
+    if given is not None:
+        described = store.load(given) if isinstance(given, str) else given
+        described.class_texts(run.class_names)  # raises where a class is not covered
+        return described
+    if not run.settings.uses_texts:
+        raise InputError(f"{run.id} was given no texts\nName descriptors to explain it by: --descriptions v1")
+    absent = InputError(
+        f"the descriptors of {run.texts.name} that {run.id} was trained on are not here\n"
+        "A run keeps whole sentences only; name a set to explain it by: --descriptions V"
+    )
+    try:
+        described = store.load(run.texts.name)
+    except InputError as error:
+        raise absent from error
+    if described.sha256 != run.texts.sha256:
+        raise absent
+    return described
+
+
+def _clips(run: Run) -> PackedClips | None:
+    """The run's own clips, where they are still there."""
+    try:
+        return own_clips(run)
+    except InputError:
+        return None
+
+
+def _notes(run: Run, explainer: Explainer) -> tuple[str, ...]:
+    notes = []
+    if explainer.model.temperature != 1:
+        notes.append(
+            f"the probabilities are calibrated: logits are divided by {explainer.model.temperature:.3g}"
+        )
+    if explainer.reference is None:
+        notes.append(
+            f"the clips that {run.id} was trained on are not here: each descriptor is shown above its mean "
+            "in this video, so what is there all the time does not rise"
+        )
+    if run.settings.test_crops > 1:
+        notes.append(
+            f"the answer is to {run.settings.test_crops} crops of each frame, the evidence to the whole of it"
+        )
+    return tuple(notes)

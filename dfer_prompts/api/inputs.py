@@ -1,0 +1,247 @@
+"""The clips of a study: opened by name or folder, and the folds of them that judge.
+
+The texts of description sets for the classes of clips, in label order.
+
+From what a person chose, `dfer.yaml` and the presets to the settings of a study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+from ..classes import match_class_name
+from ..description_set import DescriptionSet
+from ..errors import InputError, unknown
+from ..provenance import seen_note
+from ..versions.store import DescriptionStore
+from ..workspace import Workspace
+
+if TYPE_CHECKING:
+    from dfer_model.config import Settings
+    from dfer_model.data.packed import PackedClips
+    from dfer_model.runs import ClassTexts, Run
+
+
+def open_dataset(workspace: Workspace, given: PackedClips | Path | str | None) -> PackedClips:
+    """The clips given, by their folder, URL or name in `dfer.yaml`; without, the only ones it names.
+
+    Clips at a URL (`hf://datasets/ME/NAME`, `s3://BUCKET/NAME`) stay there and are read in a stream.
+    Raises InputError when there is none, or more than one to choose from.
+    """
+    from dfer_model.data.packed import PackedClips
+
+    if isinstance(given, PackedClips):
+        return given
+    named = workspace.defaults.datasets
+    if given is None and len(named) != 1:
+        choice = f"dfer.yaml names {', '.join(named)}" if named else "dfer.yaml names none"
+        raise InputError(f"which clips? {choice}\nGive --dataset DIR, made by: dfer-prompts data prepare")
+    name = str(given) if given is not None else next(iter(named))
+    place = named.get(name, name)
+    if name in named and is_url(place):
+        check_named_url("dfer.yaml", place)
+    return open_packed(place if is_url(place) else workspace.dataset(name))
+
+
+# Schemes for which the user's own settings, not the URL, say who gets the credentials; or that send none.
+FROM_A_FILE = ("hf", "s3", "s3a", "gs", "gcs", "http", "https", "file", "memory")
+
+
+def check_named_url(file: str, url: str) -> None:
+    """Raise InputError where a file names clips at a host at which the user's credentials would log in."""
+    if not url.casefold().startswith(tuple(f"{scheme}://" for scheme in FROM_A_FILE)):
+        raise InputError(
+            f"{file} names clips at {url}, and reading them may log in there with your credentials\n"
+            f"To allow it, give the URL yourself: --dataset {url}"
+        )
+
+
+def is_url(place: str) -> bool:
+    """Whether `place` is elsewhere than in a folder of this machine."""
+    return "://" in place
+
+
+def open_packed(place: Path | str) -> PackedClips:
+    """The packed clips in a folder, or at a URL. Raises InputError when there are none."""
+    if isinstance(place, Path):
+        from dfer_model.data.packed import PackedClips
+
+        return PackedClips.open(place)
+    from dfer_model.data.streaming import StreamedClips  # which loads torch
+
+    return StreamedClips.open(place)
+
+
+def judging_folds(clips: PackedClips, given: Iterable[int] | None) -> tuple[int, ...]:
+    """The folds given, each once, by default all that can be tested. Raises InputError for none."""
+    if given is not None:
+        return each_once(given, "fold")
+    folds = tuple(clips.fold_names())
+    if not folds:
+        raise InputError(
+            f"{clips.path} has no folds, so nothing can judge\n"
+            "Say them with folds.csv or `data prepare folder --folds N`"
+        )
+    return folds
+
+
+def each_once(given: Iterable[int], what: str) -> tuple[int, ...]:
+    """The numbers without repetitions, in their order. Raises InputError for none."""
+    numbers = tuple(dict.fromkeys(given))
+    if not numbers:
+        raise InputError(f"no {what} is given; give one or more")
+    return numbers
+
+
+def features_folder(workspace: Workspace) -> Path:
+    """Where what a CLIP sees in clips is kept; it can be deleted at any time."""
+    return workspace.root / ".dfer" / "features"
+
+
+def loaded(sets: Sequence[DescriptionSet | str], workspace: Workspace) -> list[DescriptionSet]:
+    """The sets, those given by reference ("v2", "v2@4") read. Raises InputError for none at all."""
+    if not sets:
+        raise InputError("no description set is given; give one or more")
+    store = DescriptionStore(workspace)
+    return [store.load(each) if isinstance(each, str) else each for each in sets]
+
+
+def class_texts(of: DescriptionSet, class_names: Sequence[str]) -> ClassTexts:
+    """What a model for these classes is given of the set.
+
+    Raises InputError that names the classes the set does not cover.
+    """
+    from dfer_model.runs import ClassTexts
+
+    texts = of.class_texts(class_names)
+    return ClassTexts(of.name, of.sha256, tuple(class_names), tuple(tuple(members) for members in texts))
+
+
+def seen_notes(run: Run, clips: PackedClips, folds: Sequence[int], workspace: Workspace) -> list[str]:
+    """What the run's set says it has seen of the judging folds, where the set is still here as it was."""
+    try:
+        described = DescriptionStore(workspace).load(run.texts.name)
+    except InputError:
+        return []
+    note = seen_note(described, clips.name, clips.fingerprint, folds)
+    return [note] if note and described.sha256 == run.texts.sha256 else []
+
+
+def no_texts(classifier: str, class_names: Sequence[str]) -> ClassTexts:
+    """What a classifier that is given no texts has in their place: class names, under its own name."""
+    from dfer_model.runs import ClassTexts
+
+    return ClassTexts(classifier, "", tuple(class_names), ((),) * len(class_names))
+
+
+def descriptor_texts(of: DescriptionSet, class_names: Sequence[str]) -> list[list[str]]:
+    """The descriptors of each class in the given order, those of all members, each text once."""
+    return [
+        list(dict.fromkeys(each.text for member in of.members[name] for each in member))
+        for name in own_names(of, class_names)
+    ]
+
+
+def own_names(of: DescriptionSet, class_names: Sequence[str]) -> list[str]:
+    """How the set itself calls these classes, which it covers."""
+    return [match_class_name(name, of.class_names) or name for name in class_names]
+
+
+def common_classes(sets: Sequence[DescriptionSet]) -> tuple[str, ...]:
+    """The classes of the first set that every set describes. Raises InputError for fewer than 2."""
+    first, *others = sets
+    common = tuple(
+        name
+        for name in first.class_names
+        if all(match_class_name(name, other.class_names) is not None for other in others)
+    )
+    if len(common) < 2:
+        names = ", ".join(each.name for each in sets)
+        raise InputError(f"{names} have {len(common)} classes in common; to tell apart there must be two")
+    return common
+
+
+class Choices(TypedDict, total=False):
+    """The keywords that choose settings, with the words of the command line; None is no choice.
+
+    `preset` is the base, by default that of `dfer.yaml`, else "default"; `strategy` ("coop", "linear-probe")
+    is laid over it; the others win over both. `freeze` "image" leaves the image tower as it is. `overrides`
+    are what `--set` takes: ["frames=8", "normalize=clip"].
+    """
+
+    preset: str | None
+    strategy: str | None
+    clip: str | None
+    weights: str | None
+    epochs: int | None
+    select: Literal["last", "val", "test-best"] | None
+    freeze: Literal["image"] | None
+    ensemble: Literal["mean-embedding", "mean-similarity", "max"] | None
+    overrides: Sequence[str]
+
+
+def settings_for(
+    workspace: Workspace,
+    dataset_name: str,
+    *,
+    preset: str | None = None,
+    strategy: str | None = None,
+    clip: str | None = None,
+    weights: str | None = None,
+    epochs: int | None = None,
+    select: str | None = None,
+    freeze: Literal["image"] | None = None,
+    ensemble: str | None = None,
+    overrides: Sequence[str] = (),
+) -> Settings:
+    """The settings: preset, strategy, keywords, each of `overrides`, in this order. Raises InputError."""
+    from dfer_model.config import strategy as laid_over
+    from dfer_model.config import with_overrides
+
+    options: dict[str, object] = dict(laid_over(strategy)) if strategy else {}
+    given = {"clip": clip, "weights": weights, "epochs": epochs, "select": select, "ensemble": ensemble}
+    options |= {key: value for key, value in given.items() if value is not None}
+    if freeze:
+        options["lr_image"] = 0
+    if clip == "demo" and weights is None:
+        options["weights"] = "shipped"
+    chosen = [f"{key}={value}" for key, value in options.items()]
+    name = preset or workspace.defaults.preset or "default"
+    settings = with_overrides(_preset(workspace, name, dataset_name), [*chosen, *overrides])
+    for file in (Path(settings.weights), workspace.root / settings.weights):
+        if file.is_file():  # a run is taken up again from any folder
+            return settings.model_copy(update={"weights": str(file.resolve())})
+    return settings
+
+
+def training_notes(
+    workspace: Workspace, clips: PackedClips, settings: Settings, preset: str | None, folds: Sequence[int]
+) -> tuple[str, ...]:
+    """Which augmentation trainings on `folds` use and why, and which clips the folds' own lists leave out.
+
+    Nothing where the preset augments every dataset alike, and the folds have no lists of their own.
+    """
+    from dfer_model.config import augmentation_reason, augmentation_words
+    from dfer_model.data.given_lists import notes_on
+
+    name = preset or workspace.defaults.preset or "default"
+    own = workspace.defaults.presets.get(name)
+    base = str(own.get("base", "default")) if own is not None else name
+    reason = augmentation_reason(base, clips.name, settings) if settings.epochs else None
+    augmented = [f"augmentation: {augmentation_words(settings)}; {reason}"] if reason else []
+    return (*augmented, *notes_on({fold: clips.lists[fold] for fold in folds if fold in clips.lists}))
+
+
+def _preset(workspace: Workspace, name: str, dataset_name: str) -> Settings:
+    from dfer_model.config import PRESETS, preset, with_overrides
+
+    own = workspace.defaults.presets
+    if name not in own:
+        if name not in PRESETS:
+            raise unknown("preset", name, [*PRESETS, *own])
+        return preset(name, dataset_name)
+    keys = own[name]
+    base = preset(str(keys.get("base", "default")), dataset_name)
+    return with_overrides(base, [f"{key}={value}" for key, value in keys.items() if key != "base"])

@@ -1,0 +1,55 @@
+"""Where the runs of a grid are trained: one after another here, in processes of this machine, or by Slurm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from ..errors import InputError, unknown
+from ..workspace import Workspace
+
+if TYPE_CHECKING:
+    from dfer_model.launchers.launcher import Engine
+
+EngineName = Literal["local", "slurm"]
+ENGINES: tuple[EngineName, ...] = ("local", "slurm")
+RETRIES = 2
+
+
+def engine_for(
+    workspace: Workspace,
+    engine: str | None,
+    jobs: int | None,
+    runs_per_gpu: int | None,
+    retries: int | None,
+    device: str,
+) -> Engine | None:
+    """The engine that trains a grid, None for this process.
+
+    `jobs` runs at a time (by default as many as the GPUs or the cluster take), `runs_per_gpu` of them on each
+    GPU (1); a run that is lost is begun again at most `retries` times (2). Slurm's options are those of
+    `slurm:` in `dfer.yaml`. Raises InputError for numbers without an engine, and for what it cannot do.
+    """
+    numbers = {"--jobs": (jobs, 1), "--runs-per-gpu": (runs_per_gpu, 1), "--retries": (retries, 0)}
+    for option, (number, least) in numbers.items():
+        if number is not None and engine is None:
+            raise InputError(
+                f"{option} is of an engine\nAdd --engine {' or '.join(ENGINES)}, or leave it out"
+            )
+        if number is not None and number < least:
+            raise InputError(f"{option} {number} is below {least}")
+    if engine is None:
+        return None
+    tries = RETRIES if retries is None else retries
+    place = workspace.root / ".dfer" / "jobs"
+    if engine == "local":
+        from dfer_model.launchers.local import LocalEngine, visible_gpus
+
+        return LocalEngine(place, jobs or 0, tries, runs_per_gpu or 1, visible_gpus(device), device)
+    if engine == "slurm":
+        from dfer_model.launchers.slurm import SlurmEngine
+
+        slurm = workspace.defaults.slurm
+        return SlurmEngine(
+            place, slurm.sbatch_options(), tuple(slurm.setup), jobs, tries, runs_per_gpu or 1, device
+        )
+    raise unknown("engine", engine, ENGINES)

@@ -1,0 +1,221 @@
+"""What a finished run says of the faces in raw videos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from dfer_model.progress import Progress, silence
+
+from ..errors import InputError, system_errors
+from ..workspace import Workspace
+from .evaluate import finished_run
+
+if TYPE_CHECKING:
+    from dfer_model.evaluation.calibration import Calibration
+    from dfer_model.evaluation.classify import Prediction
+    from dfer_model.exchange.model_file import PretrainedModel
+    from dfer_model.runs import Run
+    from dfer_model.video.passes import Watching
+    from dfer_model.video.predict_video import Judge, Watched
+
+LONG_FRAMES = 900  # of a shorter video nobody need be told how far it is
+DRAWN_ONLY = (
+    "the model was trained on drawn faces: of real footage its answers mean nothing, however sure they are"
+)
+FACES = ("auto", "yunet", "haar", "none", "given")
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A video of which not one frame could be read, and why."""
+
+    video: Path
+    reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `predict --json` prints of it."""
+        return {"video": str(self.video), "error": self.reason}
+
+
+@dataclass(frozen=True)
+class Audience:
+    """A run's model, how it watches, and what to say about that before it begins."""
+
+    run: str  # its id, or of a model without one, nothing
+    judge: Judge
+    watching: Watching
+    frames_are: str  # faces, whole or given
+    note: str | None = None
+    warning: str | None = None  # what speaks against its answers
+    calibrated: Calibration | None = None
+
+
+class HowToWatch(TypedDict, total=False):
+    """The keywords that say how a video is watched, with the words of the command line.
+
+    `faces` is how faces are found: "auto" (YuNet where its file is given, or was fetched before, else Haar),
+    "yunet" (fetched once), "haar", "none" (frames are taken whole) or "given" (they are faces already).
+    `face_model` is YuNet's ONNX file, by default `face_model` of `dfer.yaml`. `track` is "largest", "all" or
+    a track's number; `window` and `stride` are seconds; `margin` is of a face's longer side; faces are looked
+    for in every `every`-th frame.
+    """
+
+    faces: str
+    face_model: Path | None
+    track: str | int
+    window: float | None
+    stride: float | None
+    margin: float | None
+    every: int
+
+
+def audience(
+    run: Run | PretrainedModel | Path | str,
+    *,
+    workspace: Workspace | None = None,
+    device: str = "auto",
+    **how: Unpack[HowToWatch],
+) -> Audience:
+    """The model of a finished run, or one of `from_pretrained`, ready to watch videos.
+
+    Raises InputError for what is no finished run, and for options that make no sense.
+    """
+    from dfer_model.evaluation.calibration import read_calibration
+    from dfer_model.exchange.model_file import PretrainedModel
+    from dfer_model.video.predict_video import Judge
+
+    place = workspace or Workspace.find()
+    found = run if isinstance(run, PretrainedModel) else finished_run(run, place)
+    watching, note = how_to_watch(place, **how)
+    frames_are = {"none": "whole", "given": "given"}.get(how.get("faces", "auto"), "faces")
+    if isinstance(found, PretrainedModel):
+        judge = Judge(found.model, tuple(found.class_names), found.settings, found.device)
+        return Audience("", judge, watching, frames_are, note, _warning(found.trained_on))
+    warning = _warning(str(found.config["dataset"].get("name", "")))
+    judge = Judge.of(found, device)
+    return Audience(found.id, judge, watching, frames_are, note, warning, read_calibration(found))
+
+
+def _warning(dataset: str) -> str | None:
+    return DRAWN_ONLY if dataset == "drawn" else None
+
+
+def how_to_watch(
+    workspace: Workspace,
+    *,
+    faces: str = "auto",
+    face_model: Path | None = None,
+    track: str | int = "largest",
+    window: float | None = None,
+    stride: float | None = None,
+    margin: float | None = None,
+    every: int = 1,
+) -> tuple[Watching, str | None]:
+    """How the options of `HowToWatch` have a video watched, and what to say about that.
+
+    Raises InputError for options that make no sense.
+    """
+    if faces not in FACES:
+        raise InputError(f"--faces {faces} is unknown\nThere are: {', '.join(FACES)}")
+    from dfer_model.evaluation.classify import WHOLE_FRAMES
+    from dfer_model.video.crop import MARGIN
+    from dfer_model.video.detect import choose_detector
+    from dfer_model.video.passes import Watching
+    from dfer_model.video.windows import Spacing
+
+    spacing = Spacing(window, stride)
+    detector, note = None, WHOLE_FRAMES if faces == "none" else None
+    if faces not in ("none", "given"):
+        detector, note = choose_detector(faces, face_model or workspace.face_model)
+    return Watching(detector, track, spacing, MARGIN if margin is None else margin, every), note
+
+
+def watch_each(
+    audience: Audience,
+    videos: Sequence[Path],
+    *,
+    names: dict[Path, Path] | None = None,
+    keep: Callable[..., None] | None = None,
+    progress: Progress = silence,
+    long_frames: int = LONG_FRAMES,
+) -> Iterator[Watched | Refused]:
+    """What it says of each video; one that cannot be read does not stop the others.
+
+    `names` are what to call files by; `keep` is shown every window's answer and the crops that it is about;
+    `progress` is told of videos of `long_frames` frames and more.
+    """
+    from dfer_model.video.footage import open_footage
+    from dfer_model.video.predict_video import keep_nothing
+
+    for video in videos:
+        name = (names or {}).get(video, video)
+        try:
+            if video.is_dir() and audience.frames_are != "given":
+                raise InputError(f"{video} is a folder, not a video")
+            footage = open_footage(video, name)
+            shown = progress if footage.expected >= long_frames else silence
+            with shown(str(name)) as report:
+                watched = audience.judge.watch(
+                    footage, audience.watching, keep=keep or keep_nothing, report=report
+                )
+        except InputError as error:
+            yield Refused(name, str(error).replace(str(video), str(name)))
+        else:
+            yield watched
+
+
+def given_videos(places: Sequence[Path], frames_are: str = "faces") -> list[Path]:
+    """The videos meant: files as they are, folders as the videos in them.
+
+    Where frames are given as faces, a folder of pictures is one clip. Raises InputError for a folder that has
+    no video.
+    """
+    from dfer_model.data.layouts import frame_files
+    from dfer_model.video.footage import videos_in
+
+    found: list[Path] = []
+    for place in places:
+        is_clip = place.is_dir() and frames_are == "given" and bool(frame_files(place))
+        found += videos_in(place) if place.is_dir() and not is_clip else [place]
+    return found
+
+
+def left_out_notes(places: Sequence[Path], frames_are: str = "faces") -> list[str]:
+    """For each folder of `given_videos`, how many files it leaves out, and which."""
+    from dfer_model.data.layouts import frame_files
+    from dfer_model.video.footage import left_out
+
+    folders = [place for place in places if place.is_dir()]
+    if frames_are == "given":
+        folders = [folder for folder in folders if not frame_files(folder)]
+    return [note for folder in folders if (note := left_out(folder)) is not None]
+
+
+@system_errors()
+def predict(
+    run: Run | PretrainedModel | Path | str,
+    videos: Sequence[Path | str],
+    *,
+    workspace: Workspace | None = None,
+    device: str = "auto",
+    **how: Unpack[HowToWatch],
+) -> list[Prediction]:
+    """What a finished run, or a model of `from_pretrained`, says of the faces in videos.
+
+    A prediction has a probability for each class; there is one for each window of each track, in order, and
+    none for a video without a face. With `faces` "none" frames are taken whole, and a video is one window;
+    `how` is all that `HowToWatch` describes. Raises InputError for what is no finished run, for options that
+    make no sense, and for the first video that cannot be read to its end.
+    """
+
+    listening = audience(run, workspace=workspace, device=device, **how)
+    said: list[Prediction] = []
+    for answer in watch_each(listening, [Path(video) for video in videos]):
+        problem = answer.reason if isinstance(answer, Refused) else answer.problem
+        if problem is not None or isinstance(answer, Refused):
+            raise InputError(problem)
+        said += answer.predictions
+    return said

@@ -1,0 +1,92 @@
+"""Reports: what a comparison or a run has stored, as a page to show and as tables for a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from dfer_model.io import write_atomically
+
+from ...errors import InputError, system_errors, unknown
+from ...workspace import Workspace
+from .blocks import Content
+from .stored import AGAIN, RECORD, find
+
+Format = Literal["html", "markdown", "latex"]
+SUFFIXES: dict[str, Format] = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex"}
+USUAL = {"html": "report.html", "markdown": "report.md", "latex": "report.tex"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report: the file it is in, its format, and the folder of the comparison or run it is of."""
+
+    path: Path
+    format: Format
+    of: Path
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `report --json` prints."""
+        return {"path": str(self.path), "format": self.format, "of": str(self.of)}
+
+
+@system_errors()
+def report(
+    of: Path | str | None = None,
+    *,
+    out: Path | str | None = None,
+    format: Format | None = None,  # noqa: A002 - the word of the command line
+    workspace: Workspace | None = None,
+) -> Report:
+    """Make one file of what a comparison or a finished run has stored: no training, and no model is loaded.
+
+    `of` is its folder, its id or the beginning of one, by default the newest comparison of the workspace.
+    `format` is "html" (one page that needs no other file), "markdown" or "latex" (tables for booktabs), by
+    default as the name of `out` ends, else "html"; `out` is by default report.html, .md or .tex in its
+    folder. Raises InputError for what is not there, not finished or damaged.
+    """
+    place = workspace or Workspace.find()
+    chosen = _format(Path(out) if out is not None else None, format)
+    folder = find(of, place)
+    path = Path(out) if out is not None else folder / USUAL[chosen]
+    from . import render as pages
+
+    write = {"html": pages.html, "markdown": pages.markdown, "latex": pages.latex}[chosen]
+    write_atomically(path, _written(folder, write))
+    return Report(path, chosen, folder)
+
+
+def _format(out: Path | None, given: str | None) -> Format:
+    if given is None:
+        if out is None:
+            return "html"
+        if out.suffix.lower() not in SUFFIXES:
+            ends = ", ".join(SUFFIXES)
+            raise InputError(f"--out {out}: in which format?\nEnd its name in {ends}, or add --format")
+        return SUFFIXES[out.suffix.lower()]
+    for each in get_args(Format):
+        if each == given:
+            return each  # type: ignore[no-any-return]
+    raise unknown("format", given, get_args(Format))
+
+
+def _content(folder: Path) -> Content:
+    """What there is to say of it."""
+    if (folder / RECORD).is_file():
+        from .comparison_report import comparison_content
+
+        return comparison_content(folder)
+    from .run_report import run_content
+
+    return run_content(folder)
+
+
+def _written(folder: Path, write: Callable[[Content], str]) -> str:
+    """The report's text. Raises InputError where what is stored does not hold together."""
+    try:
+        return write(_content(folder))
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise InputError(f"what {folder} holds is damaged ({said})\n{AGAIN}") from error

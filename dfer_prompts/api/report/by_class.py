@@ -1,0 +1,185 @@
+"""What is answered to the clips of each class: recalls, and confusion matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .blocks import Block, Cell, Folded, Section, Table, paragraph
+from .stored import Stored
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dfer_model.comparison.record import ComparedModel
+
+ALL_FOLDS = "all folds together"
+SHADES = 10
+BESIDE = 14  # classes, up to which two matrices have room beside each other
+OPEN, OPEN_LARGE = 6, 2  # matrices of a measure shown without being asked for; of more classes, fewer
+AGAIN = "give the compare command below again, and they are kept"
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What was answered by class: `counts` is (seeds, true classes, classes answered)."""
+
+    class_names: tuple[str, ...]
+    counts: NDArray[np.int64]
+
+    def recalls(self) -> dict[str, tuple[float, float | None]]:
+        """The mean recall in percent of each class that has clips, and its standard deviation over seeds."""
+        clips = self.counts.sum(axis=2)
+        found = {}
+        for label, name in enumerate(self.class_names):
+            if clips[:, label].all():
+                by_seed = 100 * self.counts[:, label, label] / clips[:, label]
+                spread = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else None
+                found[name] = float(by_seed.mean()), spread
+        return found
+
+
+ByMeasure = Mapping[str, Mapping[str, Answered]]  # by measure, then by set
+
+
+def answered(of: Stored) -> ByMeasure:
+    """What was answered under each measure, as far as it is stored."""
+    found: dict[str, dict[str, Answered]] = {}
+    for measure, told in of.confusions.items():
+        classes = tuple(told["class_names"])
+        found[measure] = {name: Answered(classes, np.asarray(it)) for name, it in told["sets"].items()}
+    for measure in of.comparison.measures:
+        if measure not in found and (by_set := _of_runs(of, measure)):
+            found[measure] = by_set
+    if of.record.models:
+        models = {each.run: _of_model(each) for each in of.record.models}
+        found["trained"] = {**models, **found.get("trained", {})}
+    return found
+
+
+def _of_model(model: ComparedModel) -> Answered:
+    return Answered(tuple(model.recalls), np.asarray(model.confusion, dtype=np.int64)[None])
+
+
+def _of_runs(of: Stored, measure: str) -> dict[str, Answered]:
+    """What the runs of a measure answered, folds together; nothing where one of them is not there.
+
+    Of a run that one class was held out of, that class's clips are its answers.
+    """
+    mine = [each for each in of.trained if each.measure == measure] if measure != "transfer" else []
+    sums: dict[tuple[str, int], NDArray[np.int64]] = {}
+    for each in mine:
+        measures = of.results.get(each.run, {}).get("measures", {})
+        if not measures:
+            return {}
+        chosen = of.comparison.selection
+        selection = chosen if chosen in measures else next(iter(measures))
+        counts = np.asarray(measures[selection]["confusion"], dtype=np.int64)
+        if measure == "held-out-class":
+            counts = counts * (np.arange(len(counts)) == each.variant)[:, None]
+        key = each.name, each.seed
+        sums[key] = sums[key] + counts if key in sums else counts
+    seeds = sorted({seed for _, seed in sums})
+    return {
+        name: Answered(tuple(of.class_names), np.stack([sums[name, seed] for seed in seeds]))
+        for name in dict.fromkeys(name for name, _ in sums)
+    }
+
+
+def recall_table(
+    measure: str, by_set: Mapping[str, Answered], order: Iterable[str], over: str = ALL_FOLDS
+) -> Table:
+    """The recalls of a measure `over` some clips: a row for each set in `order`, a column for each class."""
+    recalls = {name: by_set[name].recalls() for name in order if name in by_set}
+    classes = list(dict.fromkeys(name for each in by_set.values() for name in each.class_names))
+    rows = tuple(
+        (Cell(name), *(_recall_cell(found.get(each)) for each in classes)) for name, found in recalls.items()
+    )
+    return _recall_rows(measure, classes, rows, over)
+
+
+def _recall_rows(
+    measure: str, classes: Sequence[str], rows: tuple[tuple[Cell, ...], ...], over: str
+) -> Table:
+    spread = "; below it ± over seeds" if any(cell.below for row in rows for cell in row) else ""
+    title = f"Recall of each class in percent, {measure}, {over}{spread}"
+    return Table(f"recalls-{measure}", title, ("set", *classes), rows, heat=True)
+
+
+def _recall_cell(found: tuple[float, float | None] | None) -> Cell:
+    if found is None:
+        return Cell("–")
+    mean, spread = found
+    return Cell(f"{mean:.0f}", f"±{spread:.0f}" if spread is not None else "", shade=_shade(mean))
+
+
+def _shade(percent: float) -> int:
+    return round(percent / 100 * SHADES)
+
+
+def recall_section(of: Stored, found: ByMeasure) -> Section:
+    """The recalls of every measure; where they are not stored it says so."""
+    blocks: list[Block] = []
+    order = [each.name for each in of.comparison.rows]
+    for measure in of.comparison.measures:
+        if measure in found:
+            blocks.append(recall_table(measure, found[measure], order))
+        elif "recalls" in of.comparison.sets[0].measures[measure].curves:
+            blocks.append(_curve_table(of, measure))
+        else:
+            blocks.append(paragraph(f"{measure}: recalls of the classes are not stored here; {AGAIN}."))
+    return Section("recalls", "Recall of each class", tuple(blocks))
+
+
+def _curve_table(of: Stored, measure: str) -> Table:
+    recalls = {each.name: each.measures[measure].curves["recalls"] for each in of.comparison.rows}
+    classes = list(recalls[of.names[0]])
+    rows = tuple(
+        (Cell(name), *(_recall_cell((it.mean, it.std)) for it in curve.values()))
+        for name, curve in recalls.items()
+    )
+    return _recall_rows(measure, classes, rows, ALL_FOLDS)
+
+
+def confusion_section(of: Stored, found: ByMeasure) -> Section:
+    """The confusion matrices of every measure, set by set; where they are not stored it says so."""
+    blocks: list[Block] = []
+    order = [each.name for each in of.comparison.rows]
+    for measure in of.comparison.measures:
+        if measure not in found:
+            blocks.append(paragraph(f"{measure}: confusion matrices are not stored here; {AGAIN}."))
+            continue
+        by_set = [(name, found[measure][name]) for name in order if name in found[measure]]
+        tables = [
+            confusion_table(f"confusion-{measure}-{place}", f"{name}, {measure}", each)
+            for place, (name, each) in enumerate(by_set)
+        ]
+        shown = OPEN if all(each.beside for each in tables) else OPEN_LARGE
+        blocks += tables[:shown]
+        if tables[shown:]:
+            blocks.append(Folded(f"{measure}: {len(tables) - shown} more", tuple(tables[shown:])))
+    note = "Rows: the true class; columns: the answer. A row sums to 100%; all folds and seeds together."
+    return Section("confusion", "Confusion matrices", (paragraph(note), *blocks))
+
+
+def confusion_table(key: str, title: str, of: Answered) -> Table:
+    """Each true class's answers in percent of its clips: none is empty, a class without clips –."""
+    counts = of.counts.sum(axis=0)
+    rows = tuple(
+        (Cell(name), *_percents(row)) for name, row in zip(of.class_names, counts.tolist(), strict=True)
+    )
+    beside = len(of.class_names) <= BESIDE
+    return Table(key, title, ("true class", *of.class_names), rows, heat=True, beside=beside)
+
+
+def _percents(row: Sequence[int]) -> list[Cell]:
+    total = sum(row)
+    if not total:
+        return [Cell("–") for _ in row]
+    return [
+        Cell(f"{100 * each / total:.0f}", shade=_shade(100 * each / total)) if each else Cell("")
+        for each in row
+    ]

@@ -1,0 +1,181 @@
+"""The report of a comparison: its sections in their order.
+
+What a comparison says, first of all: in a few sentences, set by set, and with what it leaves open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ...errors import listed
+from .blocks import Cell, Content, Folded, Section, Table, cells, paragraph, points
+from .by_class import answered, confusion_section, recall_section
+from .curves import learning
+from .figures_and_differences import difference_table, differences, figure_table, figures
+from .render import for_paper
+from .repeat import repeat
+from .set_texts import between, diagnostics, word_for_word
+from .stored import Stored
+
+EPOCHS = {
+    "last": "the last",
+    "val": "the best on validation clips of the training folds",
+    "test-best": "the best on the test fold (optimistically biased)",
+}
+
+
+def comparison_content(folder: Path) -> Content:
+    """All that is stored of a comparison."""
+    of = Stored.open(folder)
+    found = answered(of)
+    recalls = recall_section(of, found)
+    sections = (
+        verdict(of),
+        figures(of),
+        differences(of),
+        recalls,
+        confusion_section(of, found),
+        learning(of),
+        diagnostics(of.texts, of.record.settings.contexts if of.record.settings else 0),
+        between(of.texts, of.comparison.candidates),
+        word_for_word(of.texts),
+        repeat(of),
+    )
+    return Content(_title(of), tuple(_facts(of).items()), sections, _paper(of, recalls))
+
+
+def _title(of: Stored) -> str:
+    first, *others = of.comparison.candidates
+    what = "runs" if of.record.of_runs else "description sets"
+    if len(others) < 3 and not of.record.of_runs:
+        named = [", ".join([first, *others[:-1]]), *others[-1:]]
+        return f"{' and '.join(named)} on {of.record.dataset}"
+    return f"{len(of.comparison.candidates)} {what} on {of.record.dataset}"
+
+
+def _facts(of: Stored) -> dict[str, str]:
+    record, compared = of.record, of.comparison
+    facts = {
+        "comparison": record.folder.name,
+        "clips": f"{record.dataset}, test {_counted(compared.folds, 'fold')}",
+        "measures": ", ".join(compared.measures),
+        "sets": f"{len(of.comparison.candidates)} and {len(of.comparison.controls)} controls",
+    }
+    if compared.seeds:
+        facts["seeds"] = ", ".join(map(str, compared.seeds))
+        facts["epoch"] = EPOCHS.get(compared.selection, compared.selection)
+    if record.transfer_to:
+        facts["transfer to"] = record.transfer_to
+    for name, each in record.controls.items():
+        facts[name] = f"made of {' and '.join(each.made_of) or 'an unsaved set'} with seed {each.seed}"
+    return facts
+
+
+def _counted(numbers: Sequence[int], word: str) -> str:
+    return f"{word}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+
+
+def _paper(of: Stored, recalls: Section) -> tuple[Table, ...]:
+    """The tables that a paper has room for."""
+    pairs = [_without_folds(difference_table(of, measure)) for measure in of.comparison.measures]
+    by_class = [each for each in recalls.blocks if isinstance(each, Table)]
+    return for_paper((figure_table(of), *pairs, *by_class))
+
+
+def _without_folds(of: Table) -> Table:
+    """The differences without each fold's, for which a column of text has no room."""
+    at = of.columns.index("each fold")
+
+    def cut(row: tuple[Any, ...]) -> tuple[Any, ...]:
+        return row[:at] + row[at + 1 :]
+
+    words = tuple(each - (each > at) for each in of.words if each != at)
+    return replace(of, columns=cut(of.columns), rows=tuple(map(cut, of.rows)), words=words)
+
+
+MANY = 10  # sentences, from which they are folded
+NOT_SHOWN = "not shown"
+
+
+def verdict(of: Stored) -> Section:
+    """The section that a report begins with."""
+    sentences = list(of.comparison.verdicts)
+    said = points(sentences)
+    return Section(
+        "verdict",
+        "Verdict",
+        (
+            points(headlines(of)),
+            *_matrices(of),
+            *([said] if len(sentences) <= MANY else [Folded(f"All {len(sentences)} sentences", (said,))]),
+            paragraph("What these figures do not say by themselves:"),
+            points(of.comparison.caveats),
+        ),
+    )
+
+
+def headlines(of: Stored) -> list[str]:
+    """A sentence on the controls and one on the first set for each measure."""
+    said = []
+    for measure in of.comparison.measures:
+        if of.comparison.controls:
+            said.append(f"{measure}: {_against_controls(of, measure)}")
+        if len(of.comparison.candidates) > 1:
+            said.append(f"{measure}: {_against_first(of, measure)}")
+    return said
+
+
+def _against_controls(of: Stored, measure: str) -> str:
+    verdicts = of.comparison.verdicts_of(measure)
+    better = [
+        name
+        for name in of.comparison.candidates
+        if all(verdicts.get((name, each)) == "better" for each in of.comparison.controls)
+    ]
+    if not better:
+        return "no set is shown to be better than every control."
+    if len(better) == len(of.comparison.candidates):
+        alone = len(better) == 1
+        return f"{better[0] if alone else 'every set'} is better than every control."
+    rest = len(of.comparison.candidates) - len(better)
+    return f"better than every control: {listed(better)}; of the other {rest} that is not shown."
+
+
+def _against_first(of: Stored, measure: str) -> str:
+    verdicts, first = of.comparison.verdicts_of(measure), of.comparison.candidates[0]
+    found: dict[str, list[str]] = {}
+    for name in of.comparison.candidates[1:]:
+        found.setdefault(verdicts.get((name, first), NOT_SHOWN), []).append(name)
+    worded = {
+        "better": "better than {}: {}",
+        "worse": "worse than {}: {}",
+        "indistinguishable": "indistinguishable from {}: {}",
+        NOT_SHOWN: "not shown to differ from {}: {}",
+    }
+    parts = [text.format(first, listed(found[word])) for word, text in worded.items() if word in found]
+    return f"{'; '.join(parts)}."
+
+
+def _matrices(of: Stored) -> list[Table]:
+    """For each measure every set against the first one and against each control, in a word."""
+    others = (
+        [*of.comparison.candidates[:1], *of.comparison.controls]
+        if len(of.comparison.candidates) > 1
+        else of.comparison.controls
+    )
+    tables = []
+    for measure in of.comparison.measures:
+        verdicts = of.comparison.verdicts_of(measure)
+        rows = tuple(
+            cells(name, *(Cell(verdicts.get((name, other), "–")) for other in others))
+            for name in of.comparison.candidates
+            if any((name, other) in verdicts for other in others)
+        )
+        columns = ("set", *(each.replace(":", ": ") for each in others))
+        every = tuple(range(len(columns)))
+        title = f"{measure}: each set against those above the columns, by UAR (5%, all pairs together, Holm)"
+        tables.append(Table(f"verdicts-{measure}", title, columns, rows, words=every))
+    return [each for each in tables if each.rows]

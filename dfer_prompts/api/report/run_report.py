@@ -1,0 +1,118 @@
+"""The report of one run."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .blocks import Block, Code, Content, Section, Table, cells, paragraph, points
+from .by_class import Answered, confusion_table, recall_table
+from .curves import run_learning
+from .render import for_paper
+from .repeat import settings_words
+from .set_texts import diagnostics, word_for_word
+from .stored import run_texts
+
+if TYPE_CHECKING:
+    from dfer_model.runs import Run
+
+MEASURES = {"uar": "UAR", "war": "WAR", "macro_f1": "macro-F1", "calibration_error": "calibration error"}
+ONE = (
+    "Figures of one run do not show that one description set is better than another: trained on enough "
+    "clips, a classifier learns any distinct class weights. dfer-prompts compare sets them against noise and "
+    "controls."
+)
+
+
+def run_content(folder: Path) -> Content:
+    """All that is stored of a finished run."""
+    from dfer_model.runs import Run
+
+    run = Run.open(folder)
+    texts = {run.texts.name: run_texts(folder)} if run.settings.uses_texts else {}
+    figures = _figures(run)
+    sections = (
+        Section("figures", "Figures", (*([figures] if figures.rows else []), points(_notes(run)))),
+        Section("recalls", "Recall of each class", tuple(_recalls(run))),
+        Section("confusion", "Confusion matrices", tuple(_confusions(run))),
+        Section("learning", "Learning curves", tuple(run_learning(folder, run.texts.name, run.seed))),
+        diagnostics(texts, run.settings.contexts),
+        word_for_word(texts),
+        Section("repeat", "How to repeat it", tuple(_repeat(run))),
+    )
+    title = f"{run.texts.name} on {run.config['dataset']['name'] or 'other clips'}"
+    return Content(title, tuple(_facts(run).items()), sections, for_paper((figures, *_recalls(run))))
+
+
+def _facts(run: Run) -> dict[str, str]:
+    from dfer_model.evaluation.calibration import read_calibration
+    from dfer_model.reports.run_card import settings_in_words
+
+    result = run.result
+    facts = {
+        "run": run.id,
+        "fold and seed": f"fold {run.fold} judges, seed {run.seed}",
+        "settings": settings_in_words(run.settings, str(run.config["dataset"]["name"])).replace("\\", ""),
+    }
+    if clips := result.get("clips"):
+        facts["clips"] = f"{clips['train']} to train on, {clips['test']} to judge"
+    if known := read_calibration(run):
+        facts["calibration"] = known.in_words()
+    if created := run.config.get("created"):
+        facts["begun"] = str(created)
+    return facts
+
+
+def _figures(run: Run) -> Table:
+    rows = tuple(
+        cells(selection, *("–" if measured[key] is None else f"{measured[key]:.1f}" for key in MEASURES))
+        for selection, measured in run.result["measures"].items()
+    )
+    return Table("figures", "The test fold, in percent", ("epoch chosen", *MEASURES.values()), rows)
+
+
+def _notes(run: Run) -> list[str]:
+    from dfer_model.reports.run_card import CHOICE
+
+    said = [ONE, *run.result.get("notes", [])]
+    if not run.selections:
+        return [*said, "The run was imported: it has no figures of its own; dfer-prompts evaluate judges it."]
+    choice = CHOICE[run.selected].replace("*", "")
+    return [f"The epoch that is kept: {choice}.", *said]
+
+
+def _answered(run: Run) -> dict[str, Answered]:
+    measures: dict[str, Any] = run.result["measures"]
+    return {
+        selection: Answered(run.class_names, np.asarray(measured["confusion"])[None])
+        for selection, measured in measures.items()
+    }
+
+
+def _recalls(run: Run) -> list[Table]:
+    found = _answered(run)
+    return [recall_table("by the epoch chosen", found, found, f"fold {run.fold}")] if found else []
+
+
+def _confusions(run: Run) -> list[Block]:
+    return [
+        confusion_table(f"confusion-{selection}", f"epoch chosen: {selection}", each)
+        for selection, each in _answered(run).items()
+    ]
+
+
+def _repeat(run: Run) -> list[Block]:
+    dataset = run.config["dataset"]
+    if "imported" in run.config:
+        file = shlex.join(["dfer-prompts", "import-checkpoint", str(run.config["imported"]["file"])])
+        return [Code(file), paragraph("dfer-prompts import-checkpoint --help says what else it takes.")]
+    words = ["dfer-prompts", "train"]
+    if run.settings.uses_texts:
+        words += ["--descriptions", run.texts.name]
+    words += ["--dataset", str(dataset["path"]), "--fold", str(run.fold), "--seed", str(run.seed)]
+    words += settings_words(run.settings)
+    versions = ", ".join(f"{name} {number}" for name, number in run.result.get("versions", {}).items())
+    return [Code(shlex.join(words)), *([paragraph(f"Made with {versions}.")] if versions else [])]

@@ -1,0 +1,223 @@
+"""What is stored of a comparison, as a report reads it: the record, and the results of its runs.
+
+Which comparison or run a person means.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ...errors import InputError, listed
+from ...workspace import Workspace
+
+if TYPE_CHECKING:
+    from dfer_model.comparison.record import ComparisonRecord
+    from dfer_model.comparison.results import Comparison
+
+
+AGAIN = "Repeat its compare command: finished runs are reused"
+
+
+class Trained(NamedTuple):
+    """A training of a comparison: `variant` counts the shots or the classes held out, from 0."""
+
+    measure: str
+    variant: int
+    name: str
+    fold: int
+    seed: int
+    run: str
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A stored comparison: its record, and the folder that its runs are in."""
+
+    record: ComparisonRecord
+    runs: Path
+
+    @classmethod
+    def open(cls, folder: Path) -> Stored:
+        """The comparison in `folder`. Raises InputError where it is damaged or incomplete."""
+        from dfer_model.comparison.record import ComparisonRecord
+
+        return cls(ComparisonRecord.read(folder), folder.parent.parent / "runs")
+
+    @property
+    def comparison(self) -> Comparison:
+        """The figures, pairs and verdicts."""
+        return self.record.comparison
+
+    @property
+    def names(self) -> list[str]:
+        """The sets in the order of their trainings."""
+        return [each.name for each in self.comparison.sets]
+
+    @cached_property
+    def texts(self) -> dict[str, dict[str, Any]]:
+        """Each set's class names, its texts in their order, and the sha256 of the set, as far as stored."""
+        if not self.record.of_runs:
+            return {each.name: asdict(each) for each in self.record.texts}
+        found = {each.run: run_texts(Path(each.folder)) for each in self.record.models}
+        found |= {each.name: run_texts(self.runs / each.run) for each in self.trained}
+        return {name: texts for name, texts in found.items() if texts}
+
+    @cached_property
+    def results(self) -> dict[str, dict[str, Any]]:
+        """By id, what result.json says of the runs that are there and whole."""
+        found = {}
+        for name in dict.fromkeys(self.record.runs):
+            path = self.runs / name / RUN
+            if path.is_file():
+                found[name] = read_json(path)
+        return found
+
+    @cached_property
+    def confusions(self) -> dict[str, Any]:
+        """What confusions.json says; nothing where there is none."""
+        path = self.record.folder / "confusions.json"
+        return dict(read_json(path)) if path.is_file() else {}
+
+    @cached_property
+    def trained(self) -> list[Trained]:
+        """What was trained for which measure; empty where the record does not say."""
+        found = list(self._trained())
+        ids = self.record.runs
+        beside = len(self.record.models)
+        if len(found) != len(ids) - beside:
+            return []
+        return [each._replace(run=str(run)) for each, run in zip(found, ids[beside:], strict=True)]
+
+    def _trained(self) -> Iterator[Trained]:
+        """Every training in the order of the runs, without its id."""
+        given = {each.run for each in self.record.models}
+        names = [name for name in self.names if name not in given]
+        for measure in self.comparison.measures:
+            for variant in range(self._variants(measure)):
+                for fold in self.comparison.folds:
+                    for seed in self.comparison.seeds:
+                        for name in names:
+                            yield Trained(measure, variant, name, fold, seed, "")
+
+    def _variants(self, measure: str) -> int:
+        """How often a measure trains every set on every fold with every seed."""
+        if measure in ("zero-shot", "screened"):
+            return 0
+        if measure == "few-shot":
+            return sum(each != "0" for each in self.comparison.sets[0].measures[measure].curves["curve_uar"])
+        return len(self.class_names) if measure == "held-out-class" else 1
+
+    @property
+    def class_names(self) -> list[str]:
+        """The classes of the clips that were trained on, in label order."""
+        return list(self.record.class_names)
+
+    def config(self) -> dict[str, Any]:
+        """What config.yaml says of the first run that is there; empty where none is."""
+        for name in self.record.runs:
+            path = self.runs / name / "config.yaml"
+            if path.is_file():
+                return read_config(path)
+        return {}
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises InputError where it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing") from error
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {' '.join(str(error).split())}\n{AGAIN}") from error
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A run's config.yaml. Raises InputError where it is damaged."""
+    from dfer_model.runs import read_mapping
+
+    return read_mapping(path)
+
+
+def run_texts(folder: Path) -> dict[str, Any]:
+    """The class names and texts of a run; empty where they are not there, or it was given none."""
+    if not (folder / "texts.json").is_file():
+        return {}
+    names, told = read_json(folder / "classes.json"), read_json(folder / "texts.json")
+    texts = [told["texts"][name] for name in names]
+    return {"name": told["name"], "sha256": told["sha256"], "class_names": names, "texts": texts}
+
+
+def learned(folder: Path) -> list[Mapping[str, Any]]:
+    """The rows of a run's metrics.jsonl, an epoch each; none where it is not there.
+
+    Raises InputError where it is damaged.
+    """
+    path = folder / "metrics.jsonl"
+    if not path.is_file():
+        return []
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}") from error
+
+
+RECORD, RUN = "comparison.json", "result.json"
+
+
+def find(given: Path | str | None, workspace: Workspace) -> Path:
+    """The folder of the comparison or finished run that a folder, an id or the beginning of one means.
+
+    None is the newest comparison. Raises InputError, with the nearest name there is.
+    """
+    comparisons = {
+        path.parent.name: path.parent for path in (workspace.root / "comparisons").glob(f"*/{RECORD}")
+    }
+    if given is None:
+        if not comparisons:
+            raise InputError(
+                f"no comparison in {workspace.root / 'comparisons'}\nMake one: dfer-prompts compare --help"
+            )
+        return max(comparisons.values(), key=lambda each: (each / RECORD).stat().st_mtime_ns)
+    folder = _folder(Path(given), workspace)
+    return folder or _by_id(str(given), comparisons, workspace)
+
+
+def _folder(given: Path, workspace: Workspace) -> Path | None:
+    """The folder that a path means, from here or from the workspace."""
+    for path in (given, workspace.root / given):
+        folder = path.parent if path.name in (RECORD, RUN) else path
+        if (folder / RECORD).is_file() or (folder / "config.yaml").is_file():
+            return _finished(folder)
+    return None
+
+
+def _by_id(given: str, comparisons: dict[str, Path], workspace: Workspace) -> Path:
+    runs = {path.parent.name: path.parent for path in workspace.runs.glob("*/config.yaml")}
+    known = {**runs, **comparisons}
+    matches = (
+        [given] if given in known else sorted(name for name in known if given and name.startswith(given))
+    )
+    if len(matches) == 1:
+        return _finished(known[matches[0]])
+    if matches:
+        raise InputError(f"{given!r} begins {len(matches)} ids: {listed(matches)}\nGive more of the id")
+    near = difflib.get_close_matches(given, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    there = [f"comparisons: {listed(sorted(comparisons))}"] if comparisons else []
+    there += [f"runs: {listed(sorted(runs))}"] if runs else []
+    raise InputError(
+        f"no comparison or run {given!r}{hint}\n"
+        + (f"There are {'; '.join(there)}" if there else "Make one: dfer-prompts compare --help")
+    )
+
+
+def _finished(folder: Path) -> Path:
+    if not (folder / RECORD).is_file() and not (folder / RUN).is_file():
+        raise InputError(f"the run {folder} is not finished\nGive its train command again to go on")
+    return folder

@@ -1,0 +1,181 @@
+"""The paper's tables as rows that can be trained, and the published figures, read from tables.yaml."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ...errors import InputError, unknown
+from ...yaml_files import first_problem, read_yaml
+
+FILE = Path(__file__).with_name("tables.yaml")
+OWN_FILE = "published.yaml"  # of a workspace; its figures win over the shipped ones
+MOST_ROWS = 1000
+
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Published(_Strict):
+    """A row's published figures on one dataset, in percent, and where they were read."""
+
+    uar: Percent
+    war: Percent
+    source: str
+    doubt: str | None = None  # what speaks against them
+
+
+class Row(_Strict):
+    """One row: what it lays over a preset, and which texts it is given. tables.yaml says what each key is."""
+
+    name: str
+    strategy: str | None = None
+    settings: dict[str, Any] = {}
+    image_tower: Literal["trained"] | None = None
+    random: bool = True
+    sentence: str | None = None
+    top: int | None = None
+    members: Literal[1, 2] | None = None
+    needs: Literal["farl", "second"] | None = None
+    published_only: bool = False
+
+
+class Table(_Strict):
+    """One table; `assumed` are sentences on what the paper's text was not there to say."""
+
+    title: str
+    assumed: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    def numbered(self) -> list[tuple[int, Row]]:
+        """The rows with their numbers, from 1."""
+        return list(enumerate(self.rows, start=1))
+
+
+class Protocol(_Strict):
+    """What the paper averages over: its seeds, and each dataset's folds."""
+
+    seeds: int
+    folds: dict[str, int]
+
+
+Figures = dict[str, dict[str, dict[str, Published]]]  # table, row, dataset
+
+
+class Paper(_Strict):
+    """All that tables.yaml holds."""
+
+    protocol: Protocol
+    tables: dict[str, Table]
+    sources: dict[str, str]
+    published: Figures
+
+
+class _OwnFigures(_Strict):
+    sources: dict[str, str] = {}
+    published: Figures
+
+
+@cache
+def paper() -> Paper:
+    """The tables as they are shipped."""
+    return Paper.model_validate(read_yaml(FILE, "it holds the paper's tables"))
+
+
+def find_tables(given: Sequence[str]) -> list[str]:
+    """The names of the tables given, without regard to case, each once. Raises InputError."""
+    known = {name.casefold(): name for name in paper().tables}
+    for name in given:
+        if name.casefold() not in known:
+            raise unknown("table", name, paper().tables)
+    return list(dict.fromkeys(known[name.casefold()] for name in given))
+
+
+def find_rows(tables: Sequence[str], wanted: Sequence[str]) -> dict[str, list[tuple[int, Row]]]:
+    """The rows of each table that are wanted, by name in any case or by number ("2", "1-3,5"), or all.
+
+    A name or number means that row in every one of the tables that has it. Raises InputError where none has.
+    """
+    numbered = {name: paper().tables[name].numbered() for name in tables}
+    if not wanted:
+        return numbered
+    chosen: set[tuple[str, int]] = set()
+    for each in wanted:
+        found = {
+            (table, number)
+            for table, rows in numbered.items()
+            for number, row in rows
+            if row.name.casefold() == each.strip().casefold() or number in _numbers(each)
+        }
+        missing = _numbers(each) - {number for _, number in found}
+        if not found or missing:
+            names = [row.name for rows in numbered.values() for _, row in rows]
+            raise unknown("row", each, dict.fromkeys(names), where=f" in {', '.join(tables)}")
+        chosen |= found
+    return {
+        table: [(number, row) for number, row in rows if (table, number) in chosen]
+        for table, rows in numbered.items()
+    }
+
+
+def _numbers(text: str) -> set[int]:
+    """ "1-3,5" as a set; empty for anything else, a name perhaps."""
+    if not re.fullmatch(r"\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*", text.strip()):
+        return set()
+    spans = [part.partition("-") for part in text.strip().split(",")]
+    return {number for first, _, last in spans for number in range(int(first), int(last or first) + 1)} or {
+        MOST_ROWS
+    }
+
+
+def published_figures(files: Sequence[Path]) -> Figures:
+    """The shipped figures with those of `files` in their place, a later file's over an earlier one's.
+
+    A file holds `published:` as tables.yaml does, and may name its `sources:`. Raises InputError for a table
+    or row that there is not, and for what is no figure.
+    """
+    merged = _sourced(paper().published, paper().sources)
+    for path in files:
+        own = _read(path)
+        for table, rows in _sourced(own.published, own.sources).items():
+            try:
+                (home,) = find_tables([table])
+                for name, by_dataset in rows.items():
+                    ((_, row),) = find_rows([home], [name])[home]
+                    kept = merged.setdefault(home, {}).setdefault(row.name, {})
+                    kept |= {dataset.casefold(): each for dataset, each in by_dataset.items()}
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from None
+    return merged
+
+
+def _read(path: Path) -> _OwnFigures:
+    shape = "it has the key `published:` (table: row: dataset: {uar: 59.6, war: 71.3, source: ...})"
+    try:
+        return _OwnFigures.model_validate(read_yaml(path, shape))
+    except FileNotFoundError:
+        raise InputError(f"no file {path} of published figures") from None
+    except ValidationError as error:
+        raise InputError(f"{path}: {first_problem(error)}\n{shape[0].upper()}{shape[1:]}") from None
+
+
+def _sourced(figures: Figures, sources: Mapping[str, str]) -> Figures:
+    """The figures with each source in full where `sources` has it."""
+    return {
+        table: {
+            row: {
+                dataset: each.model_copy(update={"source": sources.get(each.source, each.source)})
+                for dataset, each in by_dataset.items()
+            }
+            for row, by_dataset in rows.items()
+        }
+        for table, rows in figures.items()
+    }

@@ -1,0 +1,88 @@
+"""What a workspace holds that a report can be made of: its comparisons and finished runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, unknown
+from ..workspace import Workspace
+from .report.stored import RECORD, RUN, read_json
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A comparison or a run: its id, what was done in a line, what came of it, and when it was written."""
+
+    id: str
+    is_comparison: bool
+    what: str
+    found: tuple[str, ...]
+    written: datetime
+
+
+def comparisons(workspace: Workspace) -> list[Finished]:
+    """The comparisons, the newest first; one that is damaged says so in its line."""
+    return _newest_first((workspace.root / "comparisons").glob(f"*/{RECORD}"), _comparison)
+
+
+def finished_runs(workspace: Workspace) -> list[Finished]:
+    """The finished runs, the newest first; one that is damaged says so in its line."""
+    return _newest_first(workspace.runs.glob(f"*/{RUN}"), _run)
+
+
+def finished(name: str, workspace: Workspace) -> Finished:
+    """The comparison or run of this id. Raises InputError; nothing outside of the workspace is one."""
+    there = {each.id: each for each in (*finished_runs(workspace), *comparisons(workspace))}
+    if name not in there:
+        raise unknown("comparison or run", name, there)
+    return there[name]
+
+
+def finished_run_named(name: str, workspace: Workspace) -> str:
+    """The name, where a finished run of the workspace has it. Raises InputError, for a path as well."""
+    there = [path.parent.name for path in workspace.runs.glob(f"*/{RUN}")]
+    if name not in there:
+        raise unknown("finished run", name, sorted(there))
+    return name
+
+
+def _newest_first(
+    paths: Iterable[Path], told: Callable[[Path], tuple[str, tuple[str, ...]]]
+) -> list[Finished]:
+    found = []
+    for path in paths:
+        try:
+            what, came = told(path)
+        except (InputError, OSError) as error:
+            what, came = " ".join(str(error).split()), ()
+        except (KeyError, TypeError, IndexError, AttributeError, ValueError):
+            what, came = f"{path} is damaged", ()
+        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        found.append(Finished(path.parent.name, path.name == RECORD, what, came, written))
+    return sorted(found, key=lambda each: (each.written, each.id), reverse=True)
+
+
+def _comparison(path: Path) -> tuple[str, tuple[str, ...]]:
+    from dfer_model.comparison.record import ComparisonRecord
+
+    record = ComparisonRecord.read(path.parent)
+    compared = record.comparison
+    names = [each.name for each in compared.sets]
+    trained = f"{_count(compared.folds, 'fold')}, {_count(compared.seeds, 'seed')}"
+    return f"{', '.join(names)} on {record.dataset} ({trained})", compared.verdicts
+
+
+def _run(path: Path) -> tuple[str, tuple[str, ...]]:
+    told = read_json(path)
+    best = told["measures"].get(told["selected"])
+    came = (f"UAR {best['uar']:.1f}, WAR {best['war']:.1f} percent",) if best else ()
+    texts = read_json(path.with_name("texts.json"))
+    return str(texts.get("name") or "no texts"), came
+
+
+def _count(values: Sequence[Any], noun: str) -> str:
+    return f"{len(values)} {noun}" + ("" if len(values) == 1 else "s")

@@ -1,0 +1,182 @@
+"""Screening sets before they are fine-tuned: a quick comparison, and the choice of what is worth the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dfer_model.progress import Progress
+
+from ..description_set import DescriptionSet
+from ..errors import InputError, Interrupted
+from ..provenance import seen_note
+from ..workspace import Workspace
+from .inputs import features_folder
+
+if TYPE_CHECKING:
+    from dfer_model.comparison.grid import Grid
+    from dfer_model.comparison.record import Screening
+    from dfer_model.comparison.results import Answers, Measured
+    from dfer_model.comparison.screening.grids import Split
+    from dfer_model.data.packed import PackedClips
+
+
+def require_screening(
+    screen: bool,
+    then: int | None,
+    measures: Sequence[str],
+    options: Sequence[object],
+    select: str | None,
+    engine: str | None,
+    track: Sequence[str] | None,
+) -> None:
+    """Raise InputError for a choice without a screening, and for what a screening alone does not measure."""
+    if not screen:
+        raise InputError(f"--then {then}: the best sets of what?\nAdd --screen, which ranks them")
+    if then is not None:
+        return
+    if tuple(measures) != ("supervised",) or any(each is not None for each in options):
+        raise InputError(
+            "a screening is a measure of its own\n"
+            "Leave other measures and their options out, or measure the best sets so: --then 3"
+        )
+    if engine is not None:
+        raise InputError(
+            f"--engine {engine}: a screening trains all sets at once, in this process\n"
+            "Leave it out, or fine-tune the best sets so: --then 3"
+        )
+    if track and "none" not in track:
+        raise InputError(
+            f"--track {track[0]}: a screening trains all sets at once, and no run that could be followed\n"
+            "Leave it out, or follow the best sets so: --then 3"
+        )
+    if select not in (None, "last"):
+        raise InputError(
+            f"--select {select}: a screening keeps the last epoch\n"
+            "Leave it out, or choose epochs of the best sets so: --then 3"
+        )
+
+
+def require_choice(number: int, candidates: int, controls: int) -> None:
+    """Raise InputError where no `number` of the `candidates` can be chosen and then compared."""
+    if number < 1:
+        raise InputError(f"--then {number}: give the number of sets to fine-tune, 1 or more")
+    if number >= candidates:
+        raise InputError(
+            f"--then {number}: there are {candidates} sets beside controls, and nothing to choose\n"
+            "Name more sets, or leave --screen and --then out"
+        )
+    if number + controls < 2:
+        raise InputError(
+            f"--then {number}: one set alone cannot be compared\nFine-tune more, or add --controls"
+        )
+
+
+def choose(
+    candidates: Sequence[DescriptionSet],
+    number: int,
+    grid: Grid,
+    clips: PackedClips,
+    workspace: Workspace,
+    device: str,
+    progress: Progress,
+    note: Callable[[str], None],
+) -> Screening:
+    """The `number` best of the candidates, whose texts the grid begins with, by clips of none of its folds.
+
+    Raises InputError where no such clip is left, and Interrupted on Ctrl-C.
+    """
+    from dfer_model.comparison.record import ScreenedSet, Screening
+    from dfer_model.comparison.screening.grids import choosing_splits, frozen
+
+    splits = choosing_splits(clips, grid.folds, grid.settings.val_share)
+    grid = replace(grid, settings=frozen(grid.settings), texts=grid.texts[: len(candidates)])
+    answers = _answers(grid, splits, clips, workspace, device, progress, note)
+    figures = {each.name: answers.figure(each.name, answers.uar) for each in grid.texts}
+    ranked = sorted(figures.items(), key=lambda item: -item[1].mean)
+    folds = [int(fold) for each in splits for fold in set(clips.folds[each.judge])]
+    seen = [seen_note(each, clips.name, clips.fingerprint, folds) for each in candidates]
+    return Screening(
+        clips_judged=_judged(splits),
+        sets=tuple(
+            ScreenedSet(name=name, uar=uar, chosen=place < number) for place, (name, uar) in enumerate(ranked)
+        ),
+        notes=tuple(f"The screening may flatter a set: {each}." for each in seen if each),
+    )
+
+
+def _judged(splits: Sequence[Split]) -> str:
+    clips = sum(len(each.judge) for each in splits)
+    folds = ", ".join(str(each.fold) for each in splits if each.fold)
+    if not folds:
+        return f"{clips} clips outside the judging folds, a share of each class"
+    return f"{clips} clips of fold {folds}" + (", each in turn" if len(splits) > 1 else "")
+
+
+def screened(
+    grid: Grid,
+    clips: PackedClips,
+    workspace: Workspace,
+    device: str,
+    progress: Progress,
+    note: Callable[[str], None],
+) -> list[Measured]:
+    """What a screening finds on the grid's folds, and zero-shot beside it as beside supervised figures.
+
+    The grid's settings are `frozen`. Raises InputError for clips, texts or settings that do not fit, and
+    Interrupted on Ctrl-C.
+    """
+    from dfer_model.comparison import measure as measuring
+    from dfer_model.comparison.grid import check_grid
+    from dfer_model.comparison.screening import grids
+    from dfer_model.comparison.zero_shot import zero_shot_answers
+    from dfer_model.models.clip import load_clip
+
+    clip = load_clip(grid.settings.clip, grid.settings.weights)
+    check_grid(grid, clip, clips)
+    splits = grids.judging_splits(clips, grid.folds)
+    answers = _answers(grid, splits, clips, workspace, device, progress, note)
+    with _stoppable(features_folder(workspace)) as kept, progress("zero-shot") as report:
+        untrained = zero_shot_answers(grid, clip, clips, kept, report, device)
+    return [measuring.zero_shot(untrained), grids.screened(answers, grid.settings)]
+
+
+def _answers(
+    grid: Grid,
+    splits: Sequence[Split],
+    clips: PackedClips,
+    workspace: Workspace,
+    device: str,
+    progress: Progress,
+    note: Callable[[str], None],
+) -> Answers:
+    """Which clips each set answers rightly after a screening; before it `note` is told what it takes.
+
+    Raises Interrupted on Ctrl-C.
+    """
+    from dfer_model.comparison.screening.grids import screened_answers
+
+    sets, seeds = len(grid.texts), len(grid.seeds)
+    note(
+        f"screening: {sets * len(splits) * seeds} trainings on kept frame features ({sets} sets x "
+        f"{len(splits)} fold{'s' if len(splits) > 1 else ''} x {seeds} seed{'s' if seeds > 1 else ''}), "
+        "those of a fold together"
+    )
+    with _stoppable(features_folder(workspace)) as kept, progress("screening") as report:
+        return screened_answers(grid, splits, clips, kept, report, device)
+
+
+@contextmanager
+def _stoppable(kept: Path) -> Iterator[Path]:
+    """Gives the folder `kept`; who stops the work is told of it."""
+
+    try:
+        yield kept
+    except (KeyboardInterrupt, Interrupted) as error:
+        raise Interrupted(
+            f"Stopped; frame features and finished screenings are kept in {kept}\n"
+            "Give the same command again to go on"
+        ) from error

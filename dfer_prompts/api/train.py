@@ -1,0 +1,112 @@
+"""One run: what a person chose, checked, trained in its folder or found there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from dfer_model.progress import Progress, silence
+
+from ..classes import load_class_set
+from ..description_set import DescriptionSet
+from ..errors import InputError, system_errors
+from ..provenance import seen_note
+from ..versions.store import DescriptionStore
+from ..workspace import Workspace
+from .inputs import Choices, class_texts, no_texts, open_dataset, settings_for, training_notes
+
+if TYPE_CHECKING:
+    from dfer_model.data.packed import PackedClips
+    from dfer_model.runs import ClassTexts, Run
+
+
+@system_errors()
+def train(
+    descriptions: DescriptionSet | str | None = None,
+    *,
+    dataset: PackedClips | Path | str | None = None,
+    classes: str | None = None,
+    fold: int = 1,
+    seed: int = 1,
+    workspace: Workspace | None = None,
+    device: str = "auto",
+    progress: Progress = silence,
+    note: Callable[[str], None] = lambda _: None,
+    track: Sequence[str] | None = ("none",),
+    **choices: Unpack[Choices],
+) -> Run:
+    """Train on all folds of the clips but `fold`, which judges, and return the finished run.
+
+    `descriptions` is a set or its reference ("v2@4"), not needed by strategies that are given no texts;
+    `dataset` packed clips, their folder or their name in `dfer.yaml`, by default the only ones named there;
+    `classes` the class set whose aliases the clips' class names are; `choices` all that `Choices` describes.
+    `note` is told what readers of the figures should know. `track` names the trackers that follow the epochs
+    ("tensorboard", "wandb", others of Accelerate; "none" for none); None is TensorBoard where it is
+    installed. A finished run is found, one that was stopped goes on. Raises InputError for what does not fit
+    together, and Interrupted on Ctrl-C.
+    """
+    from dfer_model.runs import RunSpec
+
+    place = workspace or Workspace.find()
+    described = _described(descriptions, place)
+    clips = open_dataset(place, dataset)
+    settings = settings_for(place, clips.name, **choices)
+    for indices in (clips.train_indices, clips.test_indices):
+        indices(fold)
+    seen = None
+    if not settings.uses_texts:
+        texts = no_texts(settings.classifier, clips.class_names)
+        if described is not None:
+            note(f"a {settings.classifier} classifier is given no texts: {described.name} is not used")
+    elif described is None:
+        raise InputError(
+            f"a {settings.classifier} classifier tells classes by their texts\nName a set: --descriptions v1"
+        )
+    else:
+        texts = _texts(described, clips, classes)
+        seen = seen_note(described, clips.name, clips.fingerprint, [fold])
+    notes = (
+        *((f"{seen}: the figures flatter it",) if seen else ()),
+        *training_notes(place, clips, settings, choices.get("preset"), [fold]),
+    )
+    for each in notes:
+        note(each)
+
+    from dfer_model.launch import several_were_wanted
+    from dfer_model.training.loggers import Tracking, chosen_trackers
+    from dfer_model.training.loop import train_run
+
+    if several_were_wanted():
+        note(
+            "accelerate launch was asked for several processes and started this one alone, as it does on a "
+            "CPU; torchrun --nproc_per_node N starts N"
+        )
+
+    followed = chosen_trackers(track)
+    spec = RunSpec(settings, texts, clips.path, clips.fingerprint, fold, seed, notes)
+    with progress(f"{texts.name}, fold {fold}, seed {seed}: epochs") as report:
+        return train_run(
+            spec,
+            clips,
+            place.runs,
+            report=report,
+            device=device,
+            tracking=Tracking(followed, note),
+            note=note,
+        )
+
+
+def _described(given: DescriptionSet | str | None, workspace: Workspace) -> DescriptionSet | None:
+    return DescriptionStore(workspace).load(given) if isinstance(given, str) else given
+
+
+def _texts(descriptions: DescriptionSet, clips: PackedClips, classes: str | None) -> ClassTexts:
+    """The class texts; with a class set, the clips' class names are first looked up among its aliases."""
+    from dfer_model.runs import ClassTexts
+
+    if classes is None:
+        return class_texts(descriptions, clips.class_names)
+    class_set = load_class_set(classes)
+    texts = descriptions.class_texts([class_set.resolve(name).name for name in clips.class_names])
+    return ClassTexts(descriptions.name, descriptions.sha256, clips.class_names, tuple(map(tuple, texts)))

@@ -1,0 +1,192 @@
+"""A video shown to finished runs one after another: what each says, with pictures for a person to look at."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from dfer_model.progress import Progress, silence
+
+from ..errors import InputError
+from ..workspace import Workspace
+from .explain import ChosenWindow, ExplainedVideo, WindowChoice, explain_window
+from .predict import Audience, Refused, audience, how_to_watch, watch_each
+from .run_index import finished_run_named
+
+if TYPE_CHECKING:
+    from dfer_model.data.images import Pixels
+    from dfer_model.evaluation.classify import Prediction
+    from dfer_model.video.footage import Footage
+
+MOST_KEPT = 2  # models
+MOST_MOMENTS = 24  # windows of which a face is shown
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What is said of one window, and the face in its middle as a JPEG."""
+
+    prediction: Prediction
+    face: bytes
+
+
+@dataclass(frozen=True)
+class ShownVideo:
+    """What a run says of a video. `timeline` is an SVG, None where no face was found.
+
+    `moments` are at most 24, evenly over what was said; `surest` is the window that `Audiences.explain` is
+    about, None where no face was found.
+    """
+
+    run: str
+    class_names: tuple[str, ...]
+    predictions: tuple[Prediction, ...]
+    moments: tuple[Moment, ...]
+    timeline: str | None
+    notes: tuple[str, ...]
+    problem: str | None
+    surest: ChosenWindow | None = None
+
+    @property
+    def means(self) -> list[tuple[str, float]]:
+        """The mean over the windows of each class's probability, the highest first; empty without a face."""
+        said = [each.probabilities for each in self.predictions]
+        means = {name: sum(each[name] for each in said) / len(said) for name in self.class_names if said}
+        return sorted(means.items(), key=lambda item: -item[1])
+
+
+class Audiences:
+    """Shows videos to the runs of a workspace; of the models loaded, the last two asked are kept."""
+
+    def __init__(self, workspace: Workspace, device: str = "auto") -> None:
+        self._workspace, self._device = workspace, device
+        self._kept: OrderedDict[str, Audience] = OrderedDict()
+        self._lock = Lock()
+
+    def show(
+        self,
+        run: str,
+        video: Path,
+        *,
+        name: str | None = None,
+        faces: str = "auto",
+        track: str | int = "largest",
+        window: float | None = None,
+        stride: float | None = None,
+        progress: Progress = silence,
+    ) -> ShownVideo:
+        """What the run `run` of the workspace, by its whole id, says of a video called `name`.
+
+        The options are those of `watching.audience`. Raises InputError for what is no finished run of the
+        workspace, for options that make no sense, and for a video that cannot be read.
+        """
+
+        kept = self._audience(run)
+        watching, note = how_to_watch(self._workspace, faces=faces, track=track, window=window, stride=stride)
+        middles, surest = _Middles(), WindowChoice(None)
+
+        def keep(footage: Footage, prediction: Prediction, crops: Sequence[Pixels]) -> None:
+            middles(footage, prediction, crops)
+            surest(footage, prediction, crops)
+
+        (answer,) = watch_each(
+            replace(kept, watching=watching),
+            [video],
+            names={video: Path(name)} if name else None,
+            keep=keep,
+            progress=progress,
+            long_frames=0,
+        )
+        if isinstance(answer, Refused):
+            raise InputError(answer.reason)
+        notes = (*answer.notes, *[each for each in (note, kept.warning) if each], *_calibrated(kept))
+        return ShownVideo(
+            run,
+            kept.judge.class_names,
+            answer.predictions,
+            tuple(Moment(each, middles.face(each)) for each in _spread(answer.predictions)),
+            _timeline(answer.predictions, kept.judge.class_names),
+            notes,
+            answer.problem,
+            ChosenWindow(*surest.kept, _surest_of(len(answer.predictions))) if surest.kept else None,
+        )
+
+    def explain(self, shown: ShownVideo, plot: Path | None = None) -> ExplainedVideo | None:
+        """What speaks for the surest answer in a video that was shown, without watching it again.
+
+        None where no face was found. `plot` is a .png or .svg to draw. Raises InputError as `explain` does.
+        """
+        if shown.surest is None:
+            return None
+        kept = self._audience(shown.run)
+        return explain_window(kept, shown.surest, plot=plot, workspace=self._workspace, device=self._device)
+
+    def _audience(self, run: str) -> Audience:
+        """The run's model, from before or loaded now; an id alone names a run, never a path."""
+        name = finished_run_named(run, self._workspace)
+        with self._lock:
+            if name not in self._kept:
+                self._kept[name] = audience(
+                    name, faces="none", workspace=self._workspace, device=self._device
+                )
+            self._kept.move_to_end(name)
+            while len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+            return self._kept[name]
+
+
+class _Middles:
+    """Keeps of every window the face in its middle, as a JPEG."""
+
+    def __init__(self) -> None:
+        self._faces: dict[tuple[int, float], bytes] = {}
+
+    def __call__(self, _footage: Footage, prediction: Prediction, crops: Sequence[Pixels]) -> None:
+        from dfer_model.data.images import encode_jpeg
+
+        self._faces[_key(prediction)] = encode_jpeg(crops[len(crops) // 2])
+
+    def face(self, of: Prediction) -> bytes:
+        """That of the window of an answer."""
+        return self._faces[_key(of)]
+
+
+def _key(of: Prediction) -> tuple[int, float]:
+    """Which window it is: its track, 0 where frames are taken whole, and where it begins."""
+    return of.track or 0, of.start or 0.0
+
+
+def _spread(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """At most `MOST_MOMENTS` of them, evenly apart, the first and the last among them."""
+    count = min(len(predictions), MOST_MOMENTS)
+    last = max(count - 1, 1)
+    return [predictions[round(place * (len(predictions) - 1) / last)] for place in range(count)]
+
+
+def _surest_of(windows: int) -> tuple[str, ...]:
+    return (f"of {windows} windows this is the surest answer",) if windows > 1 else ()
+
+
+def _calibrated(kept: Audience) -> list[str]:
+    if kept.calibrated is None:
+        return []
+    return [
+        f"Probabilities are calibrated: logits are divided by {kept.calibrated.temperature:.3g}, fitted on "
+        f"{kept.calibrated.fitted_on}; no answer changes"
+    ]
+
+
+def _timeline(predictions: Sequence[Prediction], class_names: Sequence[str]) -> str | None:
+    from dfer_model.video.timeline import draw_timeline
+
+    if not predictions:
+        return None
+    with tempfile.TemporaryDirectory(prefix="dfer-prompts-") as folder:
+        path = Path(folder) / "timeline.svg"
+        draw_timeline(path, predictions, class_names)
+        return path.read_text(encoding="utf-8")

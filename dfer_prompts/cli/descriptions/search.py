@@ -1,0 +1,101 @@
+"""`descriptions search`: choose descriptors by zero-shot score on training folds, and keep what was seen."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ...workspace import Workspace
+from ..completion import versions
+from ..options import ClipOption, DatasetOption, DeviceOption, PresetOption, SetOption, WeightsOption, numbers
+from ..output import JsonOption, message, print_json, print_line, print_table, progress
+
+
+def register(commands: typer.Typer) -> None:
+    """Add this file's command to `dfer-prompts descriptions`."""
+    commands.command(short_help="Choose descriptors by zero-shot on some folds.")(search)
+
+
+def search(
+    context: typer.Context,
+    ref: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=versions, metavar="V", help="The set whose descriptors are chosen from."
+        ),
+    ],
+    folds: Annotated[
+        str,
+        typer.Option(
+            "--folds", metavar="FOLDS", help="Training folds that choose, such as 2-5; 0 is never tested."
+        ),
+    ],
+    dataset: DatasetOption = None,
+    k: Annotated[int, typer.Option("--k", min=1, help="Descriptors of each class to choose.")] = 4,
+    preset: PresetOption = None,
+    clip: ClipOption = None,
+    weights: WeightsOption = None,
+    overrides: SetOption = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides which class chooses first.")] = 1,
+    version: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The new version's name.", show_default="the next")
+    ] = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Choose the descriptors that serve zero-shot best on training folds: greedily, then by swaps.
+
+    Looks at the labels of the clips of --folds and of no other. The new version says in its manifest and card
+    which these were, and compare and score refuse to judge it, or what is made of it, on them: leave out the
+    fold that is to judge. Its score on the folds that chose it is too good by construction.
+
+    Example: dfer-prompts descriptions search v2 --dataset packed/mafw --folds 2-5 --k 4
+    """
+    from ...api import search as searching
+
+    workspace: Workspace = context.obj
+    result = searching.search(
+        ref,
+        folds=numbers(folds, "--folds", least=0),
+        dataset=dataset,
+        k=k,
+        seed=seed,
+        version=version,
+        workspace=workspace,
+        device=device,
+        progress=progress,
+        preset=preset,
+        clip=clip,
+        weights=weights,
+        overrides=overrides or (),
+    ).as_dict()
+    if as_json:
+        print_json(result)
+    else:
+        _show(result)
+
+
+def _show(result: dict[str, Any]) -> None:
+    """The choice, and what it is worth on the folds that chose it, which is no test."""
+    print_table(
+        f"{result['version']}: chosen by fold {', '.join(map(str, result['folds']))} of {result['dataset']}",
+        ["class", "descriptors"],
+        [(name, "; ".join(chosen)) for name, chosen in result["classes"].items()],
+    )
+    print_table(
+        f"Zero-shot UAR on the {result['clips']} clips that chose",
+        ["descriptors", "UAR (%)"],
+        [[name, float(value)] for name, value in result["uar"].items()],
+    )
+    swaps = sum(step["move"] == "swap" for step in result["steps"])
+    print_line(f"{result['sentences']} sentences scored, {swaps} swaps, until no single swap was better.")
+    if result["not_searched"]:
+        print_line(f"Without clips there, and so not searched: {', '.join(result['not_searched'])}.")
+    print_line("That score is too good by construction: these clips chose the descriptors.")
+    left = ", ".join(map(str, result["folds_left_to_judge"]))
+    if left:
+        print_line(f"Fold {left} is left to judge it: compare {result['version']} ... --folds {left}")
+    else:
+        print_line(f"No fold of {result['dataset']} is left to judge it; another dataset is.")
+    message(f"Written to {result['folder']}")

@@ -1,0 +1,108 @@
+"""What a generation would ask and cost, without asking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import DferError, system_errors
+from ..llm.endpoint import Endpoint, resolve_endpoint
+from ..llm.response_cache import ResponseStore
+from ..llm.usage import Estimate
+from ..templates import Template
+from ..workspace import Price, Workspace
+from .plan import Asking, Classes, Note, Plan, chosen_class_set, plan_for, templates_for
+from .run import answered
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What one description set would take. Tokens and costs are of the requests that are still to be asked.
+
+    `most` counts every answer as long as `max_tokens` allows, `likely` as long as the mean of the stored
+    ones; None where nothing is known. Costs are in US dollars, by the prices in `dfer.yaml`.
+    """
+
+    template: str
+    model: str
+    base_url: str
+    prompts: dict[str, list[dict[str, str]]]
+    requests: int
+    answered: int | None  # None where no model to ask is known
+    prompt_tokens: int
+    estimated_by: str
+    most_completion_tokens: int
+    likely_completion_tokens: int | None
+    most_cost: float | None
+    likely_cost: float | None
+
+    @property
+    def to_ask(self) -> int:
+        """Requests without a stored answer."""
+        return self.requests - (self.answered or 0)
+
+
+@system_errors()
+def dry_run(
+    classes: Classes | None,
+    *,
+    template: str | Template | list[str | Template] = "paper",
+    model: str | list[str] | None = None,
+    workspace: Workspace | None = None,
+    note: Note | None = None,
+    **asking: object,
+) -> list[DryRun]:
+    """What `generate` and `generate_all` would ask with the same parameters, and what it would cost at most.
+
+    Without an endpoint the prompts are shown all the same, and `note` is told why none is known. An address
+    that only `dfer.yaml` names gets no key. Raises InputError for what is wrong otherwise.
+    """
+    place = workspace or Workspace.find()
+    options = Asking.checked(asking)
+    prices = place.defaults.prices  # what is wrong in dfer.yaml is no note about an endpoint
+    class_set = chosen_class_set(classes)
+    templates = templates_for(template if isinstance(template, list) else [template], place)
+    names = model if isinstance(model, list) else [model]
+    endpoints = [_endpoint(place, options, name, note) for name in dict.fromkeys(names or [None])]
+    store = ResponseStore(place.responses)
+    return [
+        _dry_run(plan_for(class_set, each, endpoint, options), store, prices.get(endpoint.model))
+        for each in templates
+        for endpoint in endpoints
+    ]
+
+
+def _endpoint(workspace: Workspace, asking: Asking, model: str | None, note: Note | None) -> Endpoint:
+    try:
+        return resolve_endpoint(workspace, asking.base_url, model, probing=True)
+    except DferError as error:
+        if note:
+            note(str(error))
+        return Endpoint("", model or "")
+
+
+def _dry_run(plan: Plan, store: ResponseStore, price: Price | None) -> DryRun:
+    known = bool(plan.endpoint.base_url)
+    stored = answered(plan.requests, store) if known else {}
+    to_ask = [request for request in plan.requests if request.key not in stored]
+    estimate = Estimate.of(
+        (request, stored[request.key].record["response"])
+        for request in plan.requests
+        if request.key in stored
+    )
+    prompt = sum(map(estimate.prompt_tokens, to_ask))
+    most = len(to_ask) * plan.sampling.max_tokens
+    likely = None if estimate.completion is None else round(len(to_ask) * estimate.completion)
+    return DryRun(
+        template=plan.template.name,
+        model=plan.endpoint.model,
+        base_url=plan.endpoint.base_url,
+        prompts=plan.prompts,
+        requests=len(plan.requests),
+        answered=len(stored) if known else None,
+        prompt_tokens=prompt,
+        estimated_by=estimate.basis,
+        most_completion_tokens=most,
+        likely_completion_tokens=likely,
+        most_cost=price.of(prompt, most) if price else None,
+        likely_cost=price.of(prompt, likely) if price and likely is not None else None,
+    )

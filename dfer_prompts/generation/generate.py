@@ -1,0 +1,238 @@
+"""Making description sets: from a language model, from FACS, or as a control, each saved as a version.
+
+The command `dfer-prompts generate` and Python call the same functions, with the same words.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from dfer_model.io import require_writable
+
+from ..classes import ClassSet, match_class_name
+from ..description_set import DescriptionSet, lineage
+from ..errors import DferError, FileError, InputError, WorkError, system_errors, system_words, unknown
+from ..llm.response_cache import ResponseStore
+from ..llm.usage import Budget, Report
+from ..templates import Template
+from ..versions.store import DescriptionStore
+from ..workspace import Workspace
+from .plan import Asking, Classes, Note, Plan, chosen_class_set, plans_for
+from .run import Outcome, ask_and_rank
+from .sources.controls import CONTROLS, control_set
+from .sources.facs import facs_set
+from .sources.sentences import sentence_set
+
+SOURCES = ("llm", "facs", "sentence:an expression of {class}", *(f"control:{name}" for name in CONTROLS))
+
+
+@system_errors()
+def generate(
+    classes: Classes | None = None,
+    *,
+    source: str = "llm",
+    template: str | Template = "paper",
+    model: str | None = None,
+    of: str = "v1",
+    version: str | None = None,
+    workspace: Workspace | None = None,
+    report: Report | None = None,
+    note: Note | None = None,
+    **asking: Any,
+) -> Outcome:
+    """Make one description set and save it as a version of the workspace (by default the current one).
+
+    `classes` is a class set, its name, or a YAML file; a control may do without, and has then the classes of
+    the set it is made `of`. `source` is "llm", "facs", "sentence:an expression of {class}" or "control:NAME".
+    `version` names what is made,
+    by default the next of v1, v2, ...; `report` is told how far the asking is, `note` a sentence about the
+    server where there is one to say.
+
+    `asking`: `base_url`, by default as `resolve_endpoint` finds it; `samples` per class (5); `top_k`
+    descriptors kept per class (6; of FACS all), ranked by `rank` ("support", "order", "distinctive");
+    `temperature`, `top_p`, `max_tokens`, `reasoning_effort` and `seed`, by default the template's or
+    `Sampling`'s; `concurrency`, requests under way at once (8); `timeout`, seconds for one answer (300);
+    `allow_short` (False) accepts classes with fewer than `top_k`; `max_requests` and `budget_tokens` stop the
+    asking (no limit).
+
+    Raises InputError for what is wrong before anything is asked, WorkError when the asking did not end well,
+    and Interrupted on Ctrl-C; answers that had arrived are stored, and the same call goes on from there.
+    """
+    if source == "llm":
+        return generate_all(
+            classes,
+            template=[template],
+            model=[model] if model else [],
+            version=version,
+            workspace=workspace,
+            report=report,
+            note=note,
+            **asking,
+        )[0]
+    options = Asking.checked(asking)
+    store = DescriptionStore(workspace or Workspace.find())
+    if version is not None:
+        store.check_name(version)
+    made = _unasked(source, classes, of, options, store)
+    return _saved(Outcome(made), version, store, workspace or Workspace.find())
+
+
+@system_errors()
+def generate_all(
+    classes: Classes | None,
+    *,
+    template: Sequence[str | Template] = ("paper",),
+    model: Sequence[str] = (),
+    ensemble: bool = False,
+    version: str | None = None,
+    workspace: Workspace | None = None,
+    report: Report | None = None,
+    note: Note | None = None,
+    **asking: Any,
+) -> list[Outcome]:
+    """Ask every model with every template: a version for each, or with `ensemble` one that joins them.
+
+    The other parameters are those of `generate`. Versions are saved as each is complete, in the order of the
+    templates and, for each, of the models; `max_requests` and `budget_tokens` hold for all together.
+    """
+    place = workspace or Workspace.find()
+    options = Asking.checked(asking)
+    store = DescriptionStore(place)
+    if version is not None:
+        store.check_name(version)  # before anything is asked and paid for
+    plans = plans_for(classes, template, model, options, place)
+    if ensemble and len(plans) < 2:
+        raise InputError("--ensemble joins several: give --template or --model more than once")
+    if version is not None and len(plans) > 1 and not ensemble:
+        raise InputError(
+            f"--version {version} is one name, and these are {len(plans)} versions\n"
+            "Leave it out, and they are named one after the other; or join them with --ensemble"
+        )
+    require_writable(place.descriptions)
+    ask = partial(
+        ask_and_rank,
+        responses=ResponseStore(place.responses),
+        concurrency=options.concurrency,
+        timeout=options.timeout,
+        budget=Budget(options.max_requests, options.budget_tokens),
+        report=report,
+        note=note,
+    )
+    if ensemble:
+        made = [_priced(ask(plan), plan, place) for plan in plans]
+        return [_saved(_joined(made), version, store, place)]
+    saved: list[Outcome] = []
+    for plan in plans:
+        try:
+            made_one = _priced(ask(plan), plan, place)
+        except DferError as error:
+            error.args = (f"{error}{_so_far(plans, saved)}",)
+            raise
+        saved.append(_saved(made_one, version, store, place))
+    return saved
+
+
+def _unasked(
+    source: str, classes: Classes | None, of: str, asking: Asking, store: DescriptionStore
+) -> DescriptionSet:
+    """A draft from a source that asks nobody."""
+    kind, _, what = source.partition(":")
+    if source == "facs":
+        return facs_set(chosen_class_set(classes), asking.top_k)
+    if kind == "sentence":
+        return sentence_set(chosen_class_set(classes), what)
+    if kind != "control":
+        raise unknown("source", source, SOURCES)
+    if what not in CONTROLS:
+        raise unknown("control", what, CONTROLS)
+    parent = store.load(of)
+    controlled = parent if classes is None else _restricted(parent, chosen_class_set(classes))
+    control = control_set(what, controlled, seed=1 if asking.seed is None else asking.seed)
+    manifest = control.manifest.model_copy(update=lineage([parent]))  # whole, as it can be found again
+    return replace(control, manifest=manifest)
+
+
+def _restricted(parent: DescriptionSet, class_set: ClassSet) -> DescriptionSet:
+    """The parent with these classes only, in their order. Raises InputError for those it lacks."""
+    parent.class_texts(class_set.names)
+    matches = {name: match_class_name(name, parent.class_names) or name for name in class_set.names}
+    members = {name: parent.members[match] for name, match in matches.items()}
+    manifest = parent.manifest.model_copy(update={"class_set": class_set.as_manifest()})
+    return replace(parent, class_names=class_set.names, members=members, manifest=manifest)
+
+
+def _priced(outcome: Outcome, plan: Plan, workspace: Workspace) -> Outcome:
+    price = workspace.defaults.prices.get(plan.endpoint.model)
+    if price is None or (outcome.asked and outcome.prompt_tokens is None):
+        return outcome
+    return replace(outcome, cost=price.of(outcome.prompt_tokens or 0, outcome.completion_tokens or 0))
+
+
+def _saved(outcome: Outcome, version: str | None, store: DescriptionStore, workspace: Workspace) -> Outcome:
+    draft = outcome.descriptions
+    if workspace.defaults.license and draft.manifest.license == "unknown":
+        manifest = draft.manifest.model_copy(update={"license": workspace.defaults.license})
+        draft = replace(draft, manifest=manifest)
+    try:
+        return replace(outcome, descriptions=store.save(draft, version, outcome.responses))
+    except OSError as error:
+        kept = "\nThe answers are stored; run the same command again" if outcome.responses else ""
+        kind = FileError if isinstance(error, FileError) else WorkError
+        raise kind(f"{system_words(error)}{kept}") from error
+
+
+def _so_far(plans: Sequence[Plan], saved: Sequence[Outcome]) -> str:
+    """The versions that are written when a later one fails, which need not be made again."""
+    pairs = zip(plans, saved, strict=False)
+    written = ", ".join(f"{each.descriptions.name} ({plan.title})" for plan, each in pairs)
+    return f"; written already: {written}" if written else ""
+
+
+def _joined(made: Sequence[Outcome]) -> Outcome:
+    from ..ensembles import members
+
+    joined = members([each.descriptions for each in made])
+    manifests = [each.descriptions.manifest for each in made]
+    derivation = {
+        "command": "generate --ensemble",
+        "members": [
+            {
+                "template": each.template,
+                "template_sha256": each.template_sha256,
+                "template_text": each.template_text,
+                "model": each.model,
+                "base_url": each.base_url,
+                "sampling": each.sampling,
+            }
+            for each in manifests
+        ],
+    }
+    failures = [
+        {**failure, "template": each.template, "model": each.model}
+        for each in manifests
+        for failure in each.failures
+    ]
+    readings = sum((Counter(each.readings) for each in manifests), Counter())
+    told = {"source": "llm", "derivation": derivation, "failures": failures, "readings": dict(readings)}
+    manifest = joined.manifest.model_copy(update=told)
+    return Outcome(
+        descriptions=replace(joined, manifest=manifest),
+        responses=[row for each in made for row in each.responses],
+        asked=sum(each.asked for each in made),
+        found=sum(each.found for each in made),
+        failed=sum(each.failed for each in made),
+        retried=sum(each.retried for each in made),
+        prompt_tokens=_sum([each.prompt_tokens for each in made]),
+        completion_tokens=_sum([each.completion_tokens for each in made]),
+        cost=_sum([each.cost for each in made]),
+    )
+
+
+def _sum(parts: Sequence[Any]) -> Any:
+    """The sum of what is known; None where nothing is."""
+    known = [each for each in parts if each is not None]
+    return sum(known) if known else None

@@ -1,0 +1,173 @@
+"""What is asked for one description set: which classes, with which template, of which model, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..classes import ClassSet, class_set_names, load_class_set
+from ..errors import InputError
+from ..llm.endpoint import TIMEOUT_S, Endpoint, check_models, resolve_endpoint
+from ..llm.response_cache import Request
+from ..llm.sampling import Sampling
+from ..templates import Template, load_template
+from ..workspace import Workspace
+from ..yaml_files import first_problem
+from .rank import Ranking
+
+DEFAULT_TOP_K = 6
+
+Note = Callable[[str], None]  # is told a sentence for the person
+Classes = str | Path | ClassSet
+
+
+class Asking(BaseModel):
+    """How a language model is asked, and how its answers are ranked; `generate` says what each means."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str | None = None
+    samples: int = Field(default=5, ge=1)
+    top_k: int | None = Field(default=None, ge=1)
+    rank: Ranking = "support"
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    reasoning_effort: str | None = None
+    seed: int | None = None
+    concurrency: int = Field(default=8, ge=1, le=256)
+    timeout: float = Field(default=TIMEOUT_S, gt=0)
+    allow_short: bool = False
+    max_requests: int | None = Field(default=None, ge=1)
+    budget_tokens: int | None = Field(default=None, ge=1)
+
+    @classmethod
+    def checked(cls, options: Mapping[str, Any]) -> Asking:
+        """The options as given in Python. Raises InputError that names the one that is wrong."""
+        try:
+            return cls.model_validate(dict(options))
+        except ValidationError as error:
+            raise InputError(first_problem(error)) from error
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for one description set, and how the answers become one.
+
+    `top_k` descriptors of each class are kept, ranked by `rank` (`ranking.rank_classes`); `allow_short`
+    accepts classes with fewer, though not with none.
+    """
+
+    class_set: ClassSet
+    template: Template
+    endpoint: Endpoint
+    sampling: Sampling
+    samples: int = 5
+    top_k: int = 6
+    rank: Ranking = "support"
+    allow_short: bool = False
+
+    @property
+    def title(self) -> str:
+        """The template and the model, for a person."""
+        return f"{self.template.name}, {self.endpoint.model}"
+
+    @cached_property
+    def prompts(self) -> dict[str, list[dict[str, str]]]:
+        """The chat messages for each class name. Raises InputError where `prompts` does."""
+        return prompts(self.class_set, self.template)
+
+    @cached_property
+    def requests(self) -> tuple[Request, ...]:
+        """All requests, class by class; each sample has a seed of its own."""
+        endpoint, shape = self.endpoint, self.template.response_format
+        return tuple(
+            Request(name, endpoint.base_url, endpoint.model, tuple(messages), self.sampling, sample, shape)
+            for name, messages in self.prompts.items()
+            for sample in range(self.samples)
+        )
+
+
+def plans_for(
+    classes: Classes | None,
+    template: Sequence[str | Template],
+    model: Sequence[str],
+    asking: Asking,
+    workspace: Workspace,
+) -> list[Plan]:
+    """What would be asked: every template with every model, each named twice taken once.
+
+    Raises InputError when a class set, template, model or sampling parameter is wrong, or a template asks
+    the same for two classes.
+    """
+    class_set = chosen_class_set(classes)
+    templates = templates_for(template, workspace)
+    names: list[str | None] = [*dict.fromkeys(model)] or [None]
+    endpoints = [resolve_endpoint(workspace, asking.base_url, name) for name in names]
+    if len(endpoints) > 1:  # the second is as wrong now as when the first has been paid for
+        check_models(endpoints)
+    return [plan_for(class_set, each, endpoint, asking) for each in templates for endpoint in endpoints]
+
+
+def plan_for(class_set: ClassSet, template: Template, endpoint: Endpoint, asking: Asking) -> Plan:
+    """One template with one model, its prompts rendered. Raises InputError as `plans_for` does."""
+    drawn = asking.model_dump(include={"temperature", "top_p", "max_tokens", "reasoning_effort", "seed"})
+    plan = Plan(
+        class_set,
+        template,
+        endpoint,
+        sampling_for(endpoint, template, **drawn),
+        asking.samples,
+        asking.top_k or DEFAULT_TOP_K,
+        asking.rank,
+        asking.allow_short,
+    )
+    _ = plan.requests
+    return plan
+
+
+def templates_for(template: Sequence[str | Template], workspace: Workspace) -> list[Template]:
+    """The templates, each once, loaded where they are given by name. Raises InputError."""
+    loaded = [each if isinstance(each, Template) else load_template(each, workspace) for each in template]
+    return list({each.sha256: each for each in loaded}.values())
+
+
+def chosen_class_set(classes: Classes | None) -> ClassSet:
+    """The class set that is meant. Raises InputError, also when none is."""
+    if classes is None:
+        raise InputError(f"say for which classes: --classes NAME\nThere are: {', '.join(class_set_names())}")
+    return classes if isinstance(classes, ClassSet) else load_class_set(str(classes))
+
+
+def sampling_for(endpoint: Endpoint, template: Template, **given: Any) -> Sampling:
+    """The sampling parameters: those given (None: not given), else the template's, else the endpoint's.
+
+    Raises InputError when one is out of its range.
+    """
+    chosen = {name: value for name, value in given.items() if value is not None}
+    try:
+        return Sampling.model_validate({**endpoint.sampling_defaults, **template.sampling, **chosen})
+    except ValidationError as error:
+        raise InputError(f"sampling: {first_problem(error)}") from error
+
+
+def prompts(class_set: ClassSet, template: Template) -> dict[str, list[dict[str, str]]]:
+    """The chat messages for each class name. Raises InputError when two classes would be asked the same."""
+    asked_for: dict[str, str] = {}
+    rendered = {}
+    for each in class_set.classes:
+        messages = template.messages(each, class_set)
+        content = messages[0]["content"]
+        if content in asked_for:
+            raise InputError(
+                f"{template.path} asks the same for {asked_for[content]} and {each.name}\n"
+                "Name the class in it: {{ expression }}"
+            )
+        asked_for[content] = each.name
+        rendered[each.name] = messages
+    return rendered

@@ -1,0 +1,1 @@
+"""Sources of descriptors that ask no language model: FACS, sentences, controls."""

@@ -1,0 +1,40 @@
+"""Lint for description sets: what would make a set untrainable, unfair, or worse than it need be.
+
+The checks read text; whether a set is any good is for a comparison to say.
+"""
+
+from __future__ import annotations
+
+from ..classes import ClassSet, match_class_name
+from ..description_set import DescriptionSet
+from ..errors import InputError
+from .findings import Finding, Subject
+from .grammar import GRAMMAR
+from .set_checks import SETS
+from .word_checks import WORDS
+
+__all__ = ["Finding", "check"]
+
+_LEVELS = ("error", "warning", "note")
+
+
+def check(
+    descriptions: DescriptionSet, contexts: int = 8, class_set: ClassSet | None = None
+) -> list[Finding]:
+    """All findings on a set, the errors first, then in the order of its classes.
+
+    `contexts` is the number of learnable vectors that share CLIP's 77 positions with a description. With
+    `class_set`, its classes are those checked, and each must be there; by default all of the set's own.
+    Raises InputError for a negative number of contexts.
+    """
+    if contexts < 0:
+        raise InputError(f"{contexts} contexts\nGive 0 or more")
+    named = descriptions.class_names if class_set is None else class_set.names
+    found = [match_class_name(name, descriptions.class_names) for name in named]
+    subject = Subject(
+        descriptions, tuple(name for name in found if name is not None), contexts, asked=class_set
+    )
+    findings = [finding for rule in (*SETS, *WORDS, *GRAMMAR) for finding in rule(subject)]
+    places = {name: place for place, name in enumerate(subject.class_names)}
+    findings.sort(key=lambda each: (_LEVELS.index(each.level), places.get(each.class_name or "", -1)))
+    return findings

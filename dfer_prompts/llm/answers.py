@@ -1,0 +1,155 @@
+"""What counts as an answer: judging one stored response."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..parsing import parse_answer
+from .failures import shortened
+from .refusals import code_of, words_of
+from .sampling import Form, reading
+from .streams import is_stream
+
+Reason = Literal["truncated", "refused", "empty", "malformed", "failed", "too large"]
+BROKEN_OFF = ("error", "abort")  # finish reasons of an answer that the server did not bring to its end
+FILTERED = ("content_filter", "content_policy_violation")  # error codes of servers that filter the question
+REASONING = ("reasoning_content", "reasoning", "reasoning_details")  # where servers put it in a message
+TOO_LARGE = "dfer_prompts_too_large"  # the error code under which an answer is stored that was not read
+
+# A text without descriptors that apologises or declines was a refusal in prose, not a poor list.
+DECLINES = re.compile(
+    r"\b(sorry|i apologi[sz]e|can[’']?t|can ?not|won[’']?t|unable|decline)\b", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a response said, and how it could be read."""
+
+    descriptors: list[str]
+    reading: Form = "text"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a response is no answer."""
+
+    reason: Reason
+    detail: str
+
+
+def read_answer(response: Any, form: Form = "text", class_name: str | None = None) -> Answer | Failure:
+    """Judge one stored response, the body of a chat completion as the server sent it.
+
+    `form` is what the request was sent in, `class_name` the class that was asked about. `usage`,
+    `system_fingerprint` and all else that is optional may be missing.
+    """
+    if isinstance(response, dict) and response.get("error"):
+        return _read_error(response["error"])
+    try:
+        choice = response["choices"][0]
+        message = choice["message"]
+        content, failed = message.get("content"), choice.get("error")
+        finish, refusal = choice.get("finish_reason"), message.get("refusal") or _refusal_in(content)
+    except (LookupError, TypeError, AttributeError):
+        return Failure("malformed", _what_it_is(response))
+    if failed or finish in BROKEN_OFF:
+        return Failure("failed", shortened(words_of(failed)) or f"finish_reason: {finish}")
+    if refusal or finish == "content_filter":
+        return Failure("refused", shortened(str(refusal or "finish_reason: content_filter")))
+    text = text_of(content)
+    return _unfinished(message, text, finish) or _read_text(text or "", form, class_name)
+
+
+def text_of(content: Any) -> str | None:
+    """The text of a message's `content`, which is a text or a list of parts; None where it is neither.
+
+    Parts of other types than text (thinking, references) are left out.
+    """
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list) or not all(isinstance(part, str | dict) for part in content):
+        return None
+    texts = [part if isinstance(part, str) else part.get("text") for part in content if _is_text(part)]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def content_of(response: Any) -> str:
+    """The text of a response, whatever there is of it: an answer, a refusal, a page, or nothing."""
+    try:
+        message = response["choices"][0]["message"]
+        content = message.get("content")
+        return str(text_of(content) or message.get("refusal") or _refusal_in(content) or "")
+    except (LookupError, TypeError, AttributeError):
+        return response if isinstance(response, str) else ""
+
+
+def usage_of(response: Any, kind: Literal["prompt_tokens", "completion_tokens"]) -> int | None:
+    """The tokens a server says it counted; None where it says nothing that could be a count."""
+    usage = response.get("usage") if isinstance(response, dict) else None
+    count = usage.get(kind) if isinstance(usage, dict) else None
+    return count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None
+
+
+def _read_error(error: Any) -> Failure:
+    code, words = code_of(error), shortened(words_of(error) or "an error without words")
+    if code == TOO_LARGE:
+        return Failure("too large", words)
+    return Failure("refused" if code in FILTERED else "malformed", words)
+
+
+def _unfinished(message: dict[str, Any], text: str | None, finish: Any) -> Failure | None:
+    """Why there is no whole answer in a message: no text, or a cut-off one; None where there is one."""
+    if text is None:
+        return Failure("malformed", "its content is no text")
+    if finish == "length":
+        return Failure("truncated", f"finish_reason: length; {_longer(message, text)}")
+    if not text.strip() and _reasoned(message):
+        return Failure("empty", f"no text in it, only reasoning; {_longer(message, text)}")
+    return None
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, str) or part.get("type", "text") in ("text", "output_text")
+
+
+def _refusal_in(content: Any) -> str:
+    """The words of a part of the type refusal."""
+    parts = content if isinstance(content, list) else []
+    return "".join(str(part["refusal"]) for part in parts if isinstance(part, dict) and part.get("refusal"))
+
+
+def _reasoned(message: dict[str, Any]) -> bool:
+    """Whether the model thought before it wrote, as servers tell it beside or inside the content."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    thinking = any(isinstance(part, dict) and "thinking" in part for part in parts)
+    return thinking or any(bool(message.get(name)) for name in REASONING)
+
+
+def _longer(message: dict[str, Any], text: str) -> str:
+    """What to do about an answer that was cut off, or that did not begin."""
+    if text.strip() or not _reasoned(message):
+        return "raise --max-tokens"
+    return "lower --reasoning-effort or raise --max-tokens"
+
+
+def _read_text(text: str, form: Form, class_name: str | None) -> Answer | Failure:
+    descriptors = parse_answer(text, class_name)
+    if descriptors:
+        return Answer(descriptors, reading(form, text))
+    if DECLINES.search(text):
+        return Failure("refused", shortened(text))
+    return Failure("empty", "no descriptor in it" if text.strip() else "no text in it")
+
+
+def _what_it_is(response: Any) -> str:
+    if not isinstance(response, str):
+        return "JSON, but no chat completion: it has no choices"
+    if response.lstrip().startswith("<"):
+        return "an HTML page; does --base-url end in /v1?"
+    if is_stream(response):
+        return "a stream of events that holds no chat completion"
+    return "not JSON" if response.strip() else "nothing at all"

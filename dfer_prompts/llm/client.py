@@ -1,0 +1,203 @@
+"""The language model as a source: chat completions, asked a few at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import openai
+
+from .endpoint import TIMEOUT_S, Endpoint, served_models, unknown_model
+from .failures import access_refused, body_of, connection_error, is_nobody_there, shortened, status_error
+from .negotiation import Dialogue, Reply
+from .refusals import ABOUT_THE_QUESTION, words_of
+from .response_cache import Request
+from .usage import Budget, Estimate
+
+__all__ = ["RETRIES", "Asked", "Lost", "Reply", "Watcher", "ask"]
+
+RETRIES = 5  # the SDK's: on 408, 409, 429 and 5xx and lost connections, with Retry-After or growing waits
+HOPELESS = 10  # failures without a success: each has cost all its retries, and the rest would too
+
+_UNDER_WAY: ContextVar[Request | None] = ContextVar("_UNDER_WAY", default=None)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A request that got no response, and why; `final` when asking for more would end the same way."""
+
+    request: Request
+    reason: str
+    final: bool = False
+    may_be_model: bool = False  # the server may not know the model
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How the asking ended: the requests without a response, and why the rest was not asked."""
+
+    lost: list[Lost]
+    stopped: str | None = None  # by the budget
+
+
+class Watcher:
+    """What is told while requests are under way; a subclass overrides what it wants to know."""
+
+    async def arrived(self, request: Request, reply: Reply) -> None:
+        """A response is here. Whatever this raises ends the asking."""
+
+    def retried(self, request: Request) -> None:
+        """A request is sent again after a failure."""
+
+    def lost(self, lost: Lost) -> None:
+        """A request got no response."""
+
+    def note(self, sentence: str) -> None:
+        """Something about the server that a person should know, said once."""
+
+
+async def ask(
+    endpoint: Endpoint,
+    requests: Sequence[Request],
+    watcher: Watcher,
+    *,
+    concurrency: int = 8,
+    retries: int = RETRIES,
+    timeout: float = TIMEOUT_S,
+    budget: Budget | None = None,
+    estimate: Estimate | None = None,
+) -> Asked:
+    """Ask each request once, at most `concurrency` at a time, and hand each response over as it arrives.
+
+    A request that fails after the SDK's retries does not stop the others, unless they would fail like it (no
+    connection, no such model, a refused key), or unless `HOPELESS` or two rounds have failed and none came
+    through: then nothing more is begun, and what is under way is finished. `timeout` (seconds) bounds one
+    attempt from its first byte to its last. `estimate` says what a request may take of the `budget`.
+
+    Raises InputError when the server does not know the model, with the ones it knows; whatever the watcher
+    raises ends the work.
+    """
+    if not requests:
+        return Asked([])
+
+    def retried() -> None:
+        if (request := _UNDER_WAY.get()) is not None:
+            watcher.retried(request)
+
+    async with endpoint.client(retries, timeout=timeout, retried=retried, note=watcher.note) as client:
+        dialogue = Dialogue(client, endpoint, retries, watcher.note)
+        asking = _Asking(endpoint, requests, watcher, dialogue, budget or Budget(), estimate or Estimate())
+        asking.hopeless = max(HOPELESS, 2 * concurrency)
+        await asking.run(client, min(concurrency, len(requests)))
+        if any(each.may_be_model for each in asking.lost):
+            await _check_model(client, endpoint)
+    return Asked(asking.lost, asking.stopped)
+
+
+@dataclass
+class _Asking:
+    """The state of one call of `ask`."""
+
+    endpoint: Endpoint
+    requests: Sequence[Request]
+    watcher: Watcher
+    dialogue: Dialogue
+    budget: Budget
+    estimate: Estimate
+    hopeless: int = HOPELESS
+    stopped: str | None = None
+
+    def __post_init__(self) -> None:
+        self.waiting = deque(self.requests)
+        self.lost: list[Lost] = []
+        self.answered = False
+        self.changed = asyncio.Condition()
+
+    async def run(self, client: openai.AsyncOpenAI, workers: int) -> None:
+        """All workers to their end; the first exception of one stops all and is raised as it was."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._work()) for _ in range(workers)]
+                reaching = group.create_task(self._reach(client, tasks))
+                await asyncio.wait(tasks)
+                reaching.cancel()
+        except ExceptionGroup as problems:
+            raise problems.exceptions[0] from None
+
+    async def _work(self) -> None:
+        while (request := await self._next()) is not None:
+            _UNDER_WAY.set(request)
+            reserved, spent = self.estimate.most(request), 0
+            try:
+                outcome = await self.dialogue.ask(request)
+                if isinstance(outcome, Reply):
+                    self.answered = True
+                    spent = self.estimate.spent(request, outcome.body)
+                    await self.watcher.arrived(request, outcome)
+                else:
+                    self._lose(_why_lost(self.endpoint, request, outcome))
+            finally:
+                self.budget.settle(reserved, spent)
+                async with self.changed:
+                    self.changed.notify_all()
+
+    async def _next(self) -> Request | None:
+        """The next request, once the budget has room for it; None when there is nothing more to ask."""
+        async with self.changed:
+            while self.waiting:
+                tokens = self.estimate.most(self.waiting[0])
+                if self.budget.fits(tokens):
+                    self.budget.reserve(tokens)
+                    return self.waiting.popleft()
+                if not self.budget.reserved:  # nothing is under way that could leave room
+                    self.stopped = self.budget.reason(tokens)
+                    return None
+                await self.changed.wait()
+        return None
+
+    def _lose(self, lost: Lost) -> None:
+        self.lost.append(lost)
+        self.watcher.lost(lost)
+        if lost.final or (not self.answered and len(self.lost) >= self.hopeless):
+            self.waiting.clear()
+
+    async def _reach(self, client: openai.AsyncOpenAI, workers: Sequence[asyncio.Task[None]]) -> None:
+        """Find out in a second, not after all retries, that nobody is there."""
+        try:
+            await served_models(client)
+        except openai.APIConnectionError as error:
+            if is_nobody_there(error) and not self.answered and not self.lost:
+                self._lose(_why_lost(self.endpoint, self.requests[0], error))
+                for worker in workers:
+                    worker.cancel()
+        except openai.OpenAIError:
+            pass  # somebody is there; whether they list their models does not matter
+
+
+def _why_lost(endpoint: Endpoint, request: Request, error: openai.APIError) -> Lost:
+    if isinstance(error, openai.APIConnectionError):
+        return Lost(request, connection_error(endpoint, error), final=is_nobody_there(error))
+    if not isinstance(error, openai.APIStatusError):
+        return Lost(request, shortened(endpoint.redact(error.message)))
+    status = error.status_code
+    if status in (401, 403):
+        for_all = not ABOUT_THE_QUESTION.search(words_of(body_of(endpoint, error)))
+        return Lost(request, access_refused(endpoint, error), final=for_all)
+    reason = status_error(endpoint, error)
+    if status == 429 and error.code == "insufficient_quota":
+        return Lost(request, reason, final=True)
+    if status in (404, 405):
+        return Lost(request, reason, final=True, may_be_model=True)
+    return Lost(request, reason, may_be_model=status in (400, 422))
+
+
+async def _check_model(client: openai.AsyncOpenAI, endpoint: Endpoint) -> None:
+    try:
+        models = await served_models(client)
+    except openai.OpenAIError:
+        return
+    if models and endpoint.model not in models:
+        raise unknown_model(endpoint, models)

@@ -1,0 +1,117 @@
+"""Requests and the answers already paid for: `.dfer/responses/<sha256>.json`.
+
+What makes two requests different is written down here and nowhere else: `Request.identity`. The parser is not
+in it, so parsing the stored answers again is free.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dfer_model.io import write_atomically
+
+from ..errors import InputError, unknown
+from .sampling import ResponseFormat, Sampling, identity
+
+KEY = re.compile(r"[0-9a-f]{64}")
+SHOWN_OF_A_KEY = 12
+LISTED = 8  # keys in an error
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question: everything that shapes its answer, and the class it is asked for."""
+
+    class_name: str
+    base_url: str
+    model: str
+    messages: tuple[dict[str, str], ...]
+    sampling: Sampling
+    sample: int  # 0-based
+    response_format: ResponseFormat = "text"
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What the answer is stored under. The class is in it through its rendered messages only."""
+        sampling = self.sampling.model_dump()
+        sampling["seed"] += self.sample
+        return {
+            "base_url": self.base_url,
+            "model": self.model,
+            "messages": list(self.messages),
+            "sampling": sampling,
+            "response_format": identity(self.response_format),
+            "sample": self.sample,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """The sha256 under which the answer is stored."""
+        return ResponseStore.key(self.identity)
+
+
+class ResponseStore:
+    """A folder with one JSON file per answer: `{"request": ..., "received": ..., "response": ...}`.
+
+    `generate` adds to a record what the answer's place in a version does not need: the `class_name` and
+    `template` it was first asked for, the `form` it was sent in and the `reading` of it then.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @staticmethod
+    def key(request: dict[str, Any]) -> str:
+        """The sha256, in hex, of the request as canonical JSON (sorted keys, no white space, UTF-8)."""
+        canonical = json.dumps(request, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The record stored under `key`; None where there is none, or where its file is damaged."""
+        try:
+            return self.read(key)
+        except InputError:
+            return None
+
+    def read(self, key: str) -> dict[str, Any]:
+        """The record stored under `key`. Raises InputError that names the file, and what is wrong with it."""
+        path = self.folder / f"{key}.json"
+        try:
+            record: Any = json.loads(path.read_bytes())
+        except FileNotFoundError as error:
+            raise InputError(f"{path} is not there") from error
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path} is damaged: it is not JSON; it will be asked for again") from error
+        whole = isinstance(record, dict) and {"request", "response"} <= record.keys()
+        if not whole or self.key(record["request"]) != key:
+            raise InputError(
+                f"{path} is damaged: it does not hold what its name says; it will be asked again"
+            )
+        stored: dict[str, Any] = record
+        return stored
+
+    def put(self, key: str, record: dict[str, Any]) -> None:
+        """Store the record whole and at once. Raises OSError as the operating system does."""
+        text = json.dumps(record, ensure_ascii=True, indent=1) + "\n"
+        write_atomically(self.folder / f"{key}.json", text)
+
+    def keys(self) -> list[str]:
+        """The keys of all that is stored, sorted."""
+        files = self.folder.glob("*.json") if self.folder.is_dir() else ()
+        return sorted(path.stem for path in files if KEY.fullmatch(path.stem))
+
+    def find(self, beginning: str) -> str:
+        """The one key that begins so. Raises InputError when there is none or more than one."""
+        keys = self.keys()
+        found = [key for key in keys if key.startswith(beginning.casefold())]
+        if not found or not beginning:
+            raise unknown("stored answer", beginning, [key[:SHOWN_OF_A_KEY] for key in keys[:LISTED]])
+        if len(found) > 1:
+            raise InputError(f"{len(found)} stored answers begin with {beginning!r}; give more of the key")
+        return found[0]

@@ -1,1 +1,0 @@
-"""Where description sets meet clips: scored, searched, compared. The command line alone knows both too."""

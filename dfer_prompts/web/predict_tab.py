@@ -1,0 +1,218 @@
+"""The tab *Predict*: a video dropped or recorded, what a run says of it, and what speaks for that."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.context import LocalContext
+
+from ..api.explain import ExplainedVideo, called
+from ..api.run_index import finished_runs
+from ..api.video_view import Audiences, ShownVideo
+from ..errors import InputError, Interrupted
+from ..llm.redaction import PROBLEMS
+from ..workspace import Workspace
+from .fragments import fragment, picture, piece, problem
+
+if TYPE_CHECKING:
+    from dfer_model.progress import Progress
+
+FACES = {"found": "auto", "found by Haar": "haar", "none: frames whole": "none"}
+TRACKS = {"the largest at a time": "largest", "all of them": "all"}
+STRONGEST = 6
+LISTS = (b"#EXTM3U", b"ffconcat")
+NO_RUN = (
+    "No run is finished in this workspace.",
+    "Train one: dfer-prompts train --descriptions v1 --dataset DIR, or dfer-prompts demo; then load the page "
+    "again.",
+)
+KEPT = "What you drop or record is deleted from this computer as soon as it is answered."
+
+
+def predict_tab(workspace: Workspace, page: gr.Blocks, files: Path, most_mb: int) -> None:
+    """Add the tab's parts to the page that is being built; what is uploaded lies in `files`."""
+    empty = piece()
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2, min_width=280):
+            run = gr.Dropdown(label="Run")
+            video = gr.Video(label=f"Video, up to {most_mb} MB", sources=["upload", "webcam"], height=260)
+            piece(fragment("said", lines=[KEPT]))
+            with gr.Accordion("How it is watched", open=False):
+                faces = gr.Radio(list(FACES), value=next(iter(FACES)), label="Faces")
+                track = gr.Radio(list(TRACKS), value=next(iter(TRACKS)), label="Which of them")
+                window = gr.Number(0, label="Seconds of a window", info="0: 4, or all of a short video")
+                stride = gr.Number(0, label="Seconds to the next", info="0: half a window")
+            evidence = gr.Checkbox(label="Show which descriptors speak for it", value=True)
+            ask = gr.Button("Predict", variant="primary")
+        with gr.Column(scale=5, min_width=320):
+            answer = piece(name="answer")
+            speaks = piece(name="evidence")
+
+    def renew() -> tuple[Any, str]:
+        runs = finished_runs(workspace)
+        names = [each.id for each in sorted(runs, key=lambda each: each.what.startswith("control:"))]
+        choice = gr.Dropdown(choices=names, value=names[0] if names else None)
+        return choice, "" if names else fragment("said", lines=NO_RUN)
+
+    gr.on(page.load, renew, outputs=[run, empty], show_progress="hidden")
+    ask.click(
+        answering(workspace, files),
+        [run, video, faces, track, window, stride, evidence],
+        [answer, speaks, video],
+        concurrency_limit=1,
+        show_progress_on=video,
+    )
+
+
+def answering(workspace: Workspace, files: Path) -> Callable[..., Iterator[tuple[Any, ...]]]:
+    """What the button does; the models of the runs that were asked last are kept in it.
+
+    Only what lies in `files`, where uploads do, is watched, for it is deleted then.
+    """
+    audiences = Audiences(workspace)
+
+    def answers(
+        run: str | None,
+        video: str | None,
+        faces: str,
+        track: str,
+        window: float | None,
+        stride: float | None,
+        evidence: bool,
+        bar: gr.Progress = gr.Progress(),  # noqa: B008 - how Gradio is told that there is one
+    ) -> Iterator[tuple[Any, ...]]:
+        """First the answer, then the evidence; whatever comes of it, the upload is deleted."""
+        if not run or not video:
+            lines = ["Drop a video first, or record one."] if run else NO_RUN
+            yield fragment("said", lines=lines), "", gr.skip()
+            return
+        path, watching = Path(video).resolve(), _reported(bar)
+        if not path.is_relative_to(files.resolve()):
+            yield problem(InputError(f"{path.name} was not uploaded\nDrop it into the page")), "", None
+            return
+        how: dict[str, Any] = {
+            "faces": FACES.get(faces, faces),
+            "track": TRACKS.get(track, track),
+            "window": window or None,
+            "stride": stride or None,
+        }
+        try:
+            yield fragment("said", lines=[f"Watching {path.name}."]), "", gr.skip()
+            _require_no_list(path)
+            shown = audiences.show(run, path, name=path.name, progress=watching, **how)
+            answer = answer_shown(shown)
+            evidence = evidence and bool(shown.predictions)
+            waiting = fragment("said", lines=["Looking for what speaks for it."]) if evidence else ""
+            yield answer, waiting, gr.skip()
+            yield answer, _evidence(audiences, shown) if evidence else "", None
+        except Interrupted:
+            return
+        except PROBLEMS as error:
+            yield problem(error), "", None
+        finally:
+            _delete(path, files)
+
+    return answers
+
+
+def _delete(upload: Path, files: Path) -> None:
+    """Delete an upload and the folders of its own that it lies in."""
+    upload.unlink(missing_ok=True)
+    for folder in upload.parents:
+        if folder == files.resolve():
+            return
+        try:
+            folder.rmdir()
+        except OSError:  # something else is in it
+            return
+
+
+def _require_no_list(path: Path) -> None:
+    """Raises InputError for a list of videos, which a decoder would follow to any file of the computer."""
+    with path.open("rb") as stream:
+        if stream.read(8).startswith(LISTS):
+            raise InputError(f"{path.name} is a list of videos\nGive one of them")
+
+
+def _reported(bar: gr.Progress) -> Progress:
+    """Progress of the work as Gradio draws it; ends the work by Interrupted once the browser has left."""
+
+    def report(done: int, total: int, note: str = "") -> None:
+        if _has_left():
+            raise Interrupted("The browser left before the answer")
+        bar((done, total), desc=note)
+
+    @contextmanager
+    def stage(_name: str) -> Iterator[Callable[..., None]]:
+        yield report
+
+    return stage
+
+
+def _has_left() -> bool:
+    """Whether the browser that asked for what this thread does has closed its connection."""
+    blocks, event = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
+    jobs = blocks._queue.active_jobs if isinstance(blocks, gr.Blocks) else []
+    return any(not job.alive for each in jobs for job in each or () if job._id == event)
+
+
+def answer_shown(of: ShownVideo) -> str:
+    """What a run says of a video: the classes, the faces, the timeline, and every figure."""
+    bars = of.means
+    return fragment(
+        "video",
+        of=of,
+        notes=of.notes,
+        best=bars[0] if bars else None,
+        over=_over(of),
+        bars=bars,
+        moments=[
+            {
+                "face": picture(each.face, "jpeg"),
+                "expression": each.prediction.expression,
+                "share": round(100 * each.prediction.probabilities[each.prediction.expression]),
+                "start": each.prediction.start or 0,
+                "end": each.prediction.end or 0,
+                "track": each.prediction.track,
+            }
+            for each in of.moments
+        ],
+        left_out=len(of.predictions) - len(of.moments),
+        timeline=picture(of.timeline, "svg+xml") if of.timeline else None,
+    )
+
+
+def _over(of: ShownVideo) -> str:
+    windows, tracks = len(of.predictions), len({each.track for each in of.predictions})
+    if windows == 1:
+        return ""
+    return f"on the mean of {windows} windows" + (f" of {tracks} faces" if tracks > 1 else "")
+
+
+def _evidence(audiences: Audiences, shown: ShownVideo) -> str:
+    """What speaks for the answer; where there is no saying, why."""
+    with tempfile.TemporaryDirectory(prefix="dfer-prompts-") as folder:
+        plot = Path(folder) / "evidence.svg"
+        try:
+            explained = audiences.explain(shown, plot)
+        except PROBLEMS as error:
+            return problem(error)
+        return evidence_shown(explained, plot, shown.notes) if explained else ""
+
+
+def evidence_shown(of: ExplainedVideo, plot: Path, said: Sequence[str]) -> str:
+    """Which descriptors a face comes near, with the picture in `plot`; `said` are notes that were shown."""
+    told = of.explanation
+    return fragment(
+        "evidence",
+        window=called(of.prediction),
+        notes=[note for note in of.notes if note not in said],
+        picture=picture(plot.read_text(encoding="utf-8"), "svg+xml"),
+        strongest=[(name, text, rise) for name, text, _, rise in told.evidence.strongest(STRONGEST)],
+        what_it_is=told.as_dict()["what_it_is"],
+    )

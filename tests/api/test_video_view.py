@@ -1,0 +1,155 @@
+"""What is shown of a workspace: its comparisons and runs by name, and videos to models that are kept."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dfer_model.data.images import decode_pixels
+from dfer_model.training.loop import train_run
+from dfer_prompts import InputError, Interrupted, Workspace, explain, predict, train
+from dfer_prompts.api import video_view as showing
+from dfer_prompts.api.run_index import comparisons, finished, finished_run_named, finished_runs
+from dfer_prompts.api.video_view import Audiences
+
+from ..cli.test_predict import write
+from ..model import tiny
+from ..stored_comparisons import store
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Three seeds of a tiny training."""
+    folder = tmp_path_factory.mktemp("shown")
+    clips = tiny.pack(folder / "packed")
+    for seed in (1, 2, 3):
+        train_run(tiny.spec(clips, seed=seed, epochs=1), clips, folder / "runs", device="cpu")
+    return Workspace(folder)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four seconds: noise of one colour, then of another."""
+    rng = np.random.default_rng(0)
+    frames = [
+        decode_pixels(tiny.png(tiny.COLOURS["happiness" if at < 20 else "fear"], rng, 64)) for at in range(40)
+    ]
+    return write(tmp_path_factory.mktemp("video") / "two.mkv", frames)
+
+
+def test_a_shown_video_is_what_predict_says_and_a_face_for_each_window(
+    workspace: Workspace, video: Path
+) -> None:
+    first, second, _ = (each.id for each in finished_runs(workspace))
+    audiences = Audiences(workspace, "cpu")
+    for name in (first, second, first):  # the last from what was kept
+        shown = audiences.show(name, video, name="two", faces="none", window=1.0, stride=0.5)
+        said = predict(name, [video], faces="none", window=1.0, stride=0.5, workspace=workspace, device="cpu")
+        assert [each.probabilities for each in shown.predictions] == [each.probabilities for each in said]
+        assert len({each.start for each in said}) == 7
+        assert [each.prediction for each in shown.moments] == list(shown.predictions)
+        first, last = (decode_pixels(shown.moments[place].face).mean(axis=(0, 1)) for place in (0, -1))
+        assert first.argmax() == 0  # red while it is happiness, green while it is fear
+        assert last.argmax() == 1
+        means = np.mean([[each.probabilities[cls] for cls in tiny.CLASSES] for each in said], axis=0)
+        assert dict(shown.means) == pytest.approx(dict(zip(tiny.CLASSES, means, strict=True)))
+        assert shown.means[0][1] == pytest.approx(means.max())
+        assert shown.timeline
+        assert "two" in shown.timeline
+        assert shown.problem is None
+
+
+def test_a_shown_video_is_explained_without_being_watched_again(tmp_path: Path, video: Path) -> None:
+    workspace, clips = Workspace(tmp_path), tiny.pack(tmp_path / "packed")
+    small = ["frames=4", "contexts=2", "batch_size=4", "workers=0"]
+    clip = {"clip": tiny.register(), "weights": "random", "epochs": 1, "overrides": small}
+    run = train("v1@2", dataset=clips, workspace=workspace, device="cpu", **clip)
+    upload = shutil.copy(video, tmp_path / "upload.mkv")
+    how = {"faces": "none", "window": 1.0, "stride": 0.5}
+    wanted = explain(run, upload, workspace=workspace, device="cpu", **how)
+    audiences = Audiences(workspace, "cpu")
+    shown = audiences.show(run.id, upload, **how)
+    upload.unlink()
+    found = audiences.explain(shown, tmp_path / "why.svg")
+    assert found is not None
+    assert found.prediction == wanted.prediction
+    assert found.explanation.as_dict() == wanted.explanation.as_dict()
+    assert found.notes[0] == "of 7 windows this is the surest answer"
+    assert (tmp_path / "why.svg").stat().st_size > 1000
+    assert audiences.explain(audiences.show(run.id, video, faces="haar")) is None
+
+
+def test_work_on_a_video_ends_where_its_progress_raises(workspace: Workspace, video: Path) -> None:
+    told: list[int] = []
+
+    @contextmanager
+    def stop(_stage: str) -> Iterator[Callable[..., None]]:
+        def report(done: int, _total: int, _note: str = "") -> None:
+            told.append(done)
+            if done == 3:
+                raise Interrupted("stopped")
+
+        yield report
+
+    with pytest.raises(Interrupted, match="stopped"):
+        Audiences(workspace, "cpu").show(finished_runs(workspace)[0].id, video, faces="none", progress=stop)
+    assert told == [1, 2, 3]
+
+
+def test_no_more_models_are_kept_than_there_is_room_for(
+    workspace: Workspace, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    audience = showing.audience
+    monkeypatch.setattr(
+        showing, "audience", lambda name, **how: (loaded.append(name), audience(name, **how))[1]
+    )
+    first, second, third = (each.id for each in finished_runs(workspace))
+    audiences = Audiences(workspace, "cpu")
+    for name in (first, second, first, first, third, first, second):
+        assert audiences.show(name, video, faces="haar").predictions == ()  # there is no face in it
+    assert loaded == [first, second, third, second]
+
+
+def test_of_many_windows_the_faces_shown_lie_evenly(workspace: Workspace, video: Path) -> None:
+    name = finished_runs(workspace)[0].id
+    shown = Audiences(workspace, "cpu").show(name, video, faces="none", window=0.2, stride=0.1)
+    starts = [each.prediction.start or 0 for each in shown.moments]
+    assert len(starts) == showing.MOST_MOMENTS < len(shown.predictions)
+    assert starts[0] == shown.predictions[0].start
+    assert starts[-1] == shown.predictions[-1].start
+    places = [[each.start for each in shown.predictions].index(start) for start in starts]
+    assert set(np.diff(places)) == {1, 2}
+
+
+@pytest.mark.parametrize("name", ["..", "../runs", "../../etc", "v1", "", "{folder}/runs/{run}", "./{run}"])
+def test_only_a_whole_name_is_a_run_and_no_path(workspace: Workspace, video: Path, name: str) -> None:
+    run = finished_runs(workspace)[0].id
+    given = name.format(folder=workspace.root, run=run)
+    for refuse in (finished_run_named, finished):
+        with pytest.raises(InputError, match="There are: "):
+            refuse(given, workspace)
+    with pytest.raises(InputError, match="no finished run"):
+        Audiences(workspace, "cpu").show(given, video, faces="none")
+    assert finished_run_named(run, workspace) == finished(run, workspace).id == run
+
+
+def test_what_there_is_says_what_came_of_it(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    assert (comparisons(workspace), finished_runs(workspace)) == ([], [])
+    folder = store(tmp_path, ["v1@2", "v1@4"], ["control:scrambled"], seeds=(1,))
+    (compared,) = comparisons(workspace)
+    assert compared.id == folder.name
+    assert compared.is_comparison
+    assert compared.what == "v1@2, v1@4, control:scrambled on faces (2 folds, 1 seed)"
+    assert any("v1@4" in line for line in compared.found)
+    (folder / "comparison.json").write_text("{")
+    damaged = tmp_path / "comparisons" / "other"
+    damaged.mkdir()
+    (damaged / "comparison.json").write_text('{"sets": 1}')
+    assert {each.what.split(" ", 1)[1].split(":")[0] for each in comparisons(workspace)} == {"is damaged"}

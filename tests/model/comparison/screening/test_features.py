@@ -1,0 +1,190 @@
+"""Kept frame features: those of the tower, by view, computed once and found again."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dfer_model.comparison.screening import features
+from dfer_model.comparison.screening.features import TEST, KeptFeatures
+from dfer_model.config import Settings
+from dfer_model.data.augmentation import Augmentation
+from dfer_model.data.dataset import ClipDataset
+from dfer_model.data.loaders import pixel_scale
+from dfer_model.data.packed import PackedClips
+from dfer_model.models.clip import Clip, load_clip
+
+from ... import tiny
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
+    return tiny.pack(tmp_path_factory.mktemp("clips") / "packed", per_class=6)
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    return load_clip(tiny.register(), "random")
+
+
+def silent(done: int, total: int, note: str = "") -> None:
+    """Report to nobody."""
+
+
+def kept(clip: Clip, clips: PackedClips, folder: Path, settings: Settings) -> KeptFeatures:
+    return KeptFeatures(clip, clips, settings, folder, "cpu")
+
+
+@contextmanager
+def open_files(most: int) -> Iterator[None]:
+    """Inside, this process may open so many files more and no others."""
+    with ExitStack() as filling:
+        highest = max(int(each.name) for each in Path("/dev/fd").iterdir())
+        while (last := filling.enter_context(Path(os.devnull).open("rb")).fileno()) < highest:
+            pass
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (last + 1 + most, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def by_hand(clip: Clip, dataset: ClipDataset, position: int) -> Tensor:
+    """The tower on one clip's frames, by themselves."""
+    frames = pixel_scale("clip", clip.mean, clip.std)(dataset[position]["frames"])
+    with torch.no_grad():
+        return torch.cat([clip.model.visual(frame[None]) for frame in frames])  # type: ignore[operator]
+
+
+def test_each_clip_in_its_own_view(
+    clip: Clip, clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "BLOCK", 4)  # several blocks a fold, the last one smaller
+    settings = tiny.settings(rotation=20.0)
+    found = kept(clip, clips, tmp_path, settings)
+    indices = np.arange(len(clips))
+    found.make(indices, range(4), silent)
+    asked, views = np.array([17, 0, 5, 5, 11]), np.array([1, TEST, 3, 2, 3])
+    batch = found.batch(asked, views)
+    assert batch.shape == (5, 4, 48)
+    for got, index, view in zip(batch, asked, views, strict=True):
+        train = None if view == TEST else Augmentation(0.0, 20.0)
+        dataset = ClipDataset(clips, [index], frames=4, image_size=32, train=train, seed=0)
+        dataset.set_epoch(view)
+        torch.testing.assert_close(got, by_hand(clip, dataset, 0), atol=1e-4, rtol=1e-4)
+
+
+def test_nothing_is_computed_twice_and_no_other_fold(clip: Clip, clips: PackedClips, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+
+    def report(done: int, total: int, note: str = "") -> None:
+        told.append((done, total))
+
+    settings = tiny.settings()
+    kept(clip, clips, tmp_path, settings).make(clips.test_indices(1)[:3], range(3), report)
+    assert len(list(tmp_path.iterdir())) == 3  # fold 1 in three views
+    assert told[-1] == (27, 27)
+    told.clear()
+    # Settings of training alone leave the features as they are.
+    again = tiny.settings(epochs=9, lr_context=0.5, workers=1, batch_size=2)
+    kept(clip, clips, tmp_path, again).make(clips.test_indices(1), range(3), report)
+    assert told == []
+    kept(clip, clips, tmp_path, tiny.settings(frames=3)).make(clips.test_indices(1), range(1), report)
+    assert told[-1] == (9, 9)
+
+
+def test_damaged_features_are_computed_again(clip: Clip, clips: PackedClips, tmp_path: Path) -> None:
+    settings, one, test = tiny.settings(), np.array([1]), np.array([TEST])
+    found = kept(clip, clips, tmp_path, settings)
+    found.make(one, range(1), silent)
+    whole = found.batch(one, test)
+    (path,) = tmp_path.iterdir()
+    content = path.read_bytes()
+    for damaged in (content[:-40] + bytes([content[-40] ^ 1]) + content[-39:], content[:-50], b""):
+        path.write_bytes(damaged)
+        assert torch.equal(kept(clip, clips, tmp_path, settings).batch(one, test), whole)
+        assert path.read_bytes() == content
+    path.write_bytes(content[:-32])  # as versions without a digest wrote it
+    assert torch.equal(kept(clip, clips, tmp_path, settings).batch(one, test), whole)
+    assert path.read_bytes() == content[:-32]
+
+
+def test_a_view_of_training_knows_its_augmentation_and_a_test_its_crops(
+    clip: Clip, clips: PackedClips, tmp_path: Path
+) -> None:
+    one, other = np.array([3]), np.array([TEST])
+    plain = kept(clip, clips, tmp_path, tiny.settings())
+    crops = kept(clip, clips, tmp_path, tiny.settings(test_segments=2, test_crops=3))
+    for each in (plain, crops):
+        each.make(one, range(2), silent)
+    assert len(list(tmp_path.iterdir())) == 3  # the training view is shared
+    assert crops.batch(one, other).shape == (1, 6, 4, 48)
+    dataset = ClipDataset(clips, one, frames=4, image_size=32, segments=2, crops=3)
+    expected = pixel_scale("clip", clip.mean, clip.std)(dataset[0]["frames"][4])
+    with torch.no_grad():
+        by_crop = clip.model.visual(expected)  # type: ignore[operator]
+    torch.testing.assert_close(crops.batch(one, other)[0, 4], by_crop, atol=1e-4, rtol=1e-4)
+    bright = kept(clip, clips, tmp_path, tiny.settings(brightness_jitter=0.5))
+    bright.make(one, range(2), silent)
+    assert len(list(tmp_path.iterdir())) == 4
+    assert not torch.equal(bright.batch(one, np.array([1])), plain.batch(one, np.array([1])))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"normalize": "none"}, {"precision": "bf16"}, {"frames": 3}],
+    ids=lambda each: next(iter(each)),
+)
+def test_what_changes_features_is_kept_apart(
+    clip: Clip, clips: PackedClips, tmp_path: Path, changed: dict[str, object]
+) -> None:
+    one, test = np.array([3]), np.array([TEST])
+    found = []
+    for settings in (tiny.settings(), tiny.settings(**changed)):
+        features_of = kept(clip, clips, tmp_path, settings)
+        features_of.make(one, range(1), silent)
+        found.append(features_of.batch(one, test))
+    assert len(list(tmp_path.iterdir())) == 2
+    assert not torch.equal(found[0][:, :3], found[1][:, :3])
+
+
+def test_more_files_than_may_be_open(
+    clip: Clip, clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "BLOCK", 1)
+    settings, indices = tiny.settings(), np.arange(len(clips))
+    found = kept(clip, clips, tmp_path, settings)
+    found.make(indices, range(2), silent)
+    with open_files(8):
+        batches = [found.batch(indices, np.full(len(clips), view)) for view in range(2)]
+    assert len(list(tmp_path.iterdir())) == 36
+    for index in (0, 17):
+        dataset = ClipDataset(clips, [index], frames=4, image_size=32)
+        expected = by_hand(clip, dataset, 0)
+        torch.testing.assert_close(batches[TEST][index], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_what_a_killed_process_left_is_removed_but_not_what_is_written_now(
+    clip: Clip, clips: PackedClips, tmp_path: Path
+) -> None:
+    left, written = tmp_path / ".ab.npy.4711", tmp_path / ".cd.npy.4712"
+    for path in (left, written):
+        path.write_bytes(b"half")
+    yesterday = time.time() - 25 * 3600
+    os.utime(left, (yesterday, yesterday))
+    found = kept(clip, clips, tmp_path, tiny.settings())
+    found.make(np.array([3]), range(1), silent)
+    (block,) = tmp_path.glob("[!.]*")
+    os.utime(block, (yesterday, yesterday))
+    found.make(np.array([3]), range(1, 2), silent)
+    assert (left.exists(), written.exists(), block.exists()) == (False, True, True)

@@ -1,0 +1,108 @@
+"""Screening a grid: which clips learn and which judge, and how the answers are put together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dfer_model.comparison.grid import Grid
+from dfer_model.comparison.screening import Screening, screen
+from dfer_model.comparison.screening.grids import (
+    choosing_splits,
+    frozen,
+    judging_splits,
+    screened,
+    screened_answers,
+)
+from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.errors import InputError
+
+from ... import tiny
+
+
+def pack(path: Path, folds: dict[int, int], per_class: int = 6) -> PackedClips:
+    """Clips of three folds, those of fold f in fold `folds[f]` instead."""
+    rows = [{**row, "fold": folds[row["fold"]]} for row in tiny.rows(per_class=per_class, folds=3)]
+    return write_packed(rows, tiny.CLASSES, path, {"dataset": "tiny"})
+
+
+def test_a_judging_fold_is_judged_by_what_is_learned_from_all_others(tmp_path: Path) -> None:
+    clips = pack(tmp_path / "packed", {1: 1, 2: 2, 3: 0})
+    (split,) = judging_splits(clips, [2])
+    assert (split.fold, {*clips.folds[split.judge]}, {*clips.folds[split.learn]}) == (2, {2}, {0, 1})
+    assert len(split.judge) + len(split.learn) == len(clips)
+
+
+def test_sets_are_chosen_by_each_other_fold_in_turn(tmp_path: Path) -> None:
+    clips = pack(tmp_path / "packed", {1: 1, 2: 2, 3: 3})
+    first, second = choosing_splits(clips, [1], share=0.1)
+    assert ({*clips.folds[first.judge]}, {*clips.folds[first.learn]}) == ({2}, {3})
+    assert ({*clips.folds[second.judge]}, {*clips.folds[second.learn]}) == ({3}, {2})
+    assert len(first.judge) == len(second.judge) == 6
+
+
+def test_clips_that_are_never_tested_are_learned_from(tmp_path: Path) -> None:
+    clips = pack(tmp_path / "packed", {1: 1, 2: 2, 3: 0})
+    (split,) = choosing_splits(clips, [1], share=0.1)
+    assert ({*clips.folds[split.judge]}, {*clips.folds[split.learn]}) == ({2}, {0})
+
+
+@pytest.mark.parametrize("others", [{2: 2, 3: 2}, {2: 0, 3: 0}], ids=["one fold", "fold 0"])
+def test_a_share_of_each_class_chooses_where_folds_cannot(others: dict[int, int], tmp_path: Path) -> None:
+    clips = pack(tmp_path / "packed", {1: 1, **others})
+    (split,) = choosing_splits(clips, [1], share=0.25)
+    assert np.bincount(clips.labels[split.judge]).tolist() == [1, 1, 1]
+    assert sorted([*split.judge, *split.learn]) == np.flatnonzero(clips.folds != 1).tolist()
+
+
+def test_what_cannot_choose_is_said(tmp_path: Path) -> None:
+    clips = pack(tmp_path / "packed", {1: 1, 2: 2, 3: 2}, per_class=3)
+    with pytest.raises(InputError, match=r"every fold of .* judges.*\n.*--folds 1"):
+        choosing_splits(clips, [1, 2], share=0.5)
+    with pytest.raises(InputError, match=r"a share of 0\.1 of the 6 clips.*\n.*val_share"):
+        choosing_splits(clips, [1], share=0.1)
+
+
+def test_answers_are_those_of_each_fold_seed_by_seed(tmp_path: Path) -> None:
+    clips = pack(tmp_path / "packed", {1: 1, 2: 2, 3: 2})
+    other = replace(tiny.TEXTS, name="other", texts=tuple(reversed(tiny.TEXTS.texts)))
+    settings = frozen(tiny.settings(frames=2, select="test-best"))
+    assert (settings.lr_image, settings.select) == (0, "last")
+    grid = Grid(settings, (tiny.TEXTS, other), (1, 2), (3, 1))
+    told: list[tuple[int, int]] = []
+    answers = screened_answers(
+        grid,
+        judging_splits(clips, grid.folds),
+        clips,
+        tmp_path / "kept",
+        lambda done, total, _: told.append((done, total)),
+    )
+    assert answers.folds.tolist() == [1] * 6 + [2] * 12
+    for fold in grid.folds:
+        asked = Screening(settings, grid.texts, (1, 3), clips.train_indices(fold), clips.test_indices(fold))
+        said = screen(asked, clips, tmp_path / "afresh")
+        mine = answers.folds == fold
+        for (name, seed), each in said.items():
+            row = (1, 3).index(seed)
+            right = each.logits.argmax(axis=1) == each.labels
+            assert answers.correct[name][row, mine].tolist() == right.tolist()
+    assert told[-1][0] == told[-1][1]
+
+
+def test_what_a_screening_leaves_out_is_said_or_refused(tmp_path: Path) -> None:
+    clips = pack(tmp_path / "packed", {1: 1, 2: 2, 3: 2})
+    few = Grid(tiny.settings(shots=1), (tiny.TEXTS,), (1,), (1,))
+    with pytest.raises(InputError, match=r"shots=1: a screening learns from all clips"):
+        screened_answers(few, judging_splits(clips, [1]), clips, tmp_path, lambda *_: None)
+    answers = screened_answers(
+        Grid(tiny.settings(epochs=0), (tiny.TEXTS,), (1,), (1,)),
+        judging_splits(clips, [1]),
+        clips,
+        tmp_path,
+        lambda *_: None,
+    )
+    assert any("mixup had no part" in each for each in screened(answers, tiny.settings(mixup=0.2)).caveats)
+    assert not any("mixup" in each for each in screened(answers, tiny.settings()).caveats)

@@ -1,0 +1,266 @@
+"""Screening: all sets and seeds together give what each gives alone, and what a training gives."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+
+from dfer_model.comparison.screening import Screening, screen
+from dfer_model.comparison.screening.screen import MOST_BYTES
+from dfer_model.comparison.screening.stacked import groups, model_bytes
+from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.errors import InputError, WorkError
+from dfer_model.models.clip import load_clip
+from dfer_model.runs import ClassTexts
+from dfer_model.training.loop import train_run
+
+from ... import tiny
+
+SHORT = replace(tiny.TEXTS, name="short", sha256="cd" * 32, texts=(("joy",), ("sad",), ("afraid", "scared")))
+LONG = replace(
+    tiny.TEXTS,
+    name="long",
+    sha256="ef" * 32,
+    texts=(
+        ("raised cheeks, and wrinkles around eyes that are nearly closed by a broad smile",),
+        ("a trembling chin, tears, and inner brows that are drawn up and together",),
+        ("wide open eyes under raised brows", "lips drawn back"),
+    ),
+)
+SETS = (tiny.TEXTS, SHORT, LONG)
+RECIPES: dict[str, dict[str, Any]] = {
+    "sgd and milestones": {"epochs": 3, "milestones": (2,)},
+    "adamw and cosine": {
+        "epochs": 3,
+        "optimizer": "adamw",
+        "schedule": "cosine",
+        "warmup_epochs": 1,
+        "lr_temporal": 1e-3,
+        "label_smoothing": 0.1,
+        "sampling": "class-balanced",
+        "ema": 0.9,
+        "learned_temperature": True,
+        "test_segments": 2,
+        "test_crops": 3,
+        "brightness_jitter": 0.3,
+    },
+    "members by themselves": {
+        "epochs": 2,
+        "ensemble": "max",
+        "member_contexts": "own",
+        "position": "middle",
+        "temporal_depth": 2,
+    },
+    "no temporal model": {
+        "epochs": 2,
+        "temporal_depth": 0,
+        "context_kind": "unified",
+        "ensemble": "mean-similarity",
+        "lr_context": 0.1,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
+    # Of unequal classes, so that a class-balanced epoch repeats clips.
+    rows = [row for row in tiny.rows(per_class=5) if row["clip_id"] not in ("fear-2", "fear-4")]
+    folder = tmp_path_factory.mktemp("clips") / "packed"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dfer_model.data.packed.SHARD_CLIPS", 4)  # so that a stream has shards to mix
+        return write_packed(rows, tiny.CLASSES, folder, {"dataset": "tiny"})
+
+
+def screening(clips: PackedClips, texts: tuple[ClassTexts, ...] = SETS, **changed: Any) -> Screening:
+    seeds = changed.pop("seeds", (0, 3))
+    views = changed.pop("views", 4)
+    learn, judge = clips.train_indices(1), clips.test_indices(1)
+    return Screening(tiny.settings(**changed), texts, seeds, learn, judge, views)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [*list(RECIPES.values())[:2], {"epochs": 2, "sampling": "streamed"}],
+    ids=[*[*RECIPES][:2], "streamed"],
+)
+def test_it_is_the_training_of_each_set_with_a_frozen_image_tower(
+    clips: PackedClips, tmp_path: Path, recipe: dict[str, Any]
+) -> None:
+    # With a view for each epoch, seed 0 of a screening sees what a training with seed 0 draws.
+    changed = recipe | {"batch_size": 3}
+    asked = screening(clips, views=changed["epochs"], **changed)
+    found = screen(asked, clips, tmp_path / "kept", device="cpu")
+    assert set(found) == {(texts.name, seed) for texts in SETS for seed in (0, 3)}
+    for texts in (tiny.TEXTS, LONG):
+        spec = replace(tiny.spec(clips, seed=0, lr_image=0.0, **changed), texts=texts)
+        run = train_run(spec, clips, tmp_path / "runs", device="cpu")
+        expected, got = run.predictions("last"), found[texts.name, 0]
+        assert got.clip_ids == expected.clip_ids
+        assert got.labels.tolist() == expected.labels.tolist()
+        np.testing.assert_allclose(got.logits / 100, expected.logits / 100, atol=1e-5)  # as cosines
+        assert np.abs(found[texts.name, 3].logits - expected.logits).max() > 0.1
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_together_is_as_one_by_one(clips: PackedClips, tmp_path: Path, recipe: str) -> None:
+    together = screen(screening(clips, **RECIPES[recipe]), clips, tmp_path / "kept", device="cpu")
+    # The features of the first are found; its answers are not, or nothing would be compared.
+    shutil.rmtree(tmp_path / "kept" / "screened")
+    for texts, seed in ((SHORT, 3), (LONG, 0), (tiny.TEXTS, 3)):
+        one = screening(clips, (texts,), seeds=(seed,), **RECIPES[recipe])
+        alone = screen(one, clips, tmp_path / "kept", device="cpu")[texts.name, seed]
+        np.testing.assert_allclose(together[texts.name, seed].logits / 100, alone.logits / 100, atol=1e-5)
+
+
+def test_without_epochs_a_set_answers_as_it_begins(clips: PackedClips, tmp_path: Path) -> None:
+    asked = screening(clips, (tiny.TEXTS,), seeds=(1,), epochs=0)
+    run = train_run(tiny.spec(clips, epochs=0, lr_image=0.0), clips, tmp_path / "runs", device="cpu")
+    got = screen(asked, clips, tmp_path / "kept", device="cpu")["v1@2", 1]
+    np.testing.assert_allclose(got.logits, run.predictions("last").logits, atol=1e-3)
+    assert len(list((tmp_path / "kept").glob("*.npy"))) == 1  # no training view
+
+
+def test_what_is_finished_is_found_whatever_else_is_asked(clips: PackedClips, tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def report(done: int, total: int, note: str = "") -> None:
+        told.append(note)
+
+    first = screen(screening(clips, SETS[:2]), clips, tmp_path, report=report, device="cpu")
+    assert any("clips in view 4 of 4" in note for note in told)
+    told.clear()
+    again = screen(screening(clips, SETS[:2], workers=1), clips, tmp_path, report=report, device="cpu")
+    assert not told
+    more = screen(screening(clips, SETS, seeds=(3, 0)), clips, tmp_path, report=report, device="cpu")
+    assert told
+    assert not any("clips" in note for note in told)
+    for key, answers in first.items():
+        assert np.array_equal(again[key].logits, answers.logits)
+        assert np.array_equal(more[key].logits, answers.logits)
+    told.clear()
+    screen(screening(clips, SETS[:2], lr_context=0.5), clips, tmp_path, report=report, device="cpu")
+    assert told
+
+
+def test_equal_weights_of_another_clip_are_not_the_same_question(clips: PackedClips, tmp_path: Path) -> None:
+    named, name = tmp_path / "named", f"{tiny.NAME}-with-gelu"
+    named.mkdir()
+    (named / f"{name}.json").write_text(json.dumps(tiny.CONFIG | {"quick_gelu": False}))
+    open_clip.add_model_config(named)
+    quick, gelu = (screening(clips, (SHORT,), seeds=(0,), **clip) for clip in ({}, {"clip": name}))
+    weights = (load_clip(each.settings.clip, "random").model.state_dict() for each in (quick, gelu))
+    assert all(torch.equal(*pair) for pair in zip(*(each.values() for each in weights), strict=True))
+    first = screen(quick, clips, tmp_path / "kept", device="cpu")["short", 0]
+    found = screen(gelu, clips, tmp_path / "kept", device="cpu")["short", 0]
+    alone = screen(gelu, clips, tmp_path / "afresh", device="cpu")["short", 0]
+    assert np.array_equal(found.logits, alone.logits)
+    assert not np.array_equal(found.logits, first.logits)
+
+
+@pytest.mark.parametrize("part", ["features", "screening"])
+def test_what_an_earlier_program_kept_is_not_taken(
+    clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    asked = screening(clips, (SHORT,), seeds=(0,), epochs=0)
+
+    def kept() -> tuple[int, int]:
+        screen(asked, clips, tmp_path, device="cpu")
+        return len(list(tmp_path.glob("*.npy"))), len(list(tmp_path.glob("screened/*")))
+
+    assert kept() == kept() == (1, 1)
+    monkeypatch.setattr(f"dfer_model.comparison.screening.{part}.FORMAT", 0)
+    assert kept() == (2 if part == "features" else 1, 2)
+
+
+def test_groups_that_end_are_kept(
+    clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = screening(clips)
+    whole = screen(asked, clips, tmp_path / "whole", device="cpu")
+    clip = load_clip(asked.settings.clip, "random")
+    most = 2 * max(model_bytes(clip, texts, asked.settings) for texts in SETS)
+    monkeypatch.setattr("dfer_model.comparison.screening.screen.MOST_BYTES", most)
+
+    def stopping(done: int, total: int, note: str = "") -> None:
+        if done > total / 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        screen(asked, clips, tmp_path / "cut", report=stopping, device="cpu")
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cut" / "screened").iterdir()}
+    assert 0 < len(kept) < len(whole)
+    gone_on = screen(asked, clips, tmp_path / "cut", device="cpu")
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
+    for key, answers in whole.items():
+        np.testing.assert_allclose(gone_on[key].logits / 100, answers.logits / 100, atol=1e-5)
+
+
+def test_groups_hold_as_many_models_as_there_is_memory_for() -> None:
+    settings = tiny.settings()
+    clip = load_clip(settings.clip, "random")
+    pairs = [(texts, seed) for texts in SETS for seed in (1, 2, 3)]
+    costs = {texts.name: model_bytes(clip, texts, settings) for texts in SETS}
+    assert costs["short"] < costs["v1@2"] < costs["long"]
+    assert groups(clip, pairs, settings, MOST_BYTES) == [pairs]
+    assert groups(clip, pairs, settings, 1) == [[pair] for pair in pairs]
+    most = 2 * costs["long"]
+    split = groups(clip, pairs, settings, most)
+    assert [pair for group in split for pair in group] == pairs
+    assert all(sum(costs[texts.name] for texts, _ in group) <= most for group in split)
+    assert len(split) < len(pairs)
+
+
+def test_bf16_is_near_fp32(clips: PackedClips, tmp_path: Path) -> None:
+    slow = {"epochs": 1, "lr_temporal": 1e-3}
+    fp32 = screen(screening(clips, **slow), clips, tmp_path, device="cpu")
+    bf16 = screen(screening(clips, precision="bf16", **slow), clips, tmp_path, device="cpu")
+    for key, answers in fp32.items():
+        assert 0 < np.abs(bf16[key].logits - answers.logits).max() < 3  # in units of 0.01 of a cosine
+
+
+def test_torch_s_random_state_changes_nothing(clips: PackedClips, tmp_path: Path) -> None:
+    asked = screening(clips, (SHORT,), seeds=(2,))
+    first = screen(asked, clips, tmp_path / "one", device="cpu")
+    torch.rand(5)
+    second = screen(asked, clips, tmp_path / "other", device="cpu")
+    assert np.array_equal(first["short", 2].logits, second["short", 2].logits)
+
+
+def test_what_does_not_fit(clips: PackedClips, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="classifier=cocoop is trained otherwise\n"):
+        screening(clips, classifier="cocoop")
+    with pytest.raises(InputError, match="held_out=fear"):
+        screening(clips, held_out="fear")
+    swapped = replace(tiny.TEXTS, class_names=tiny.CLASSES[::-1])
+    with pytest.raises(InputError, match="not for the classes"):
+        screen(screening(clips, (swapped,)), clips, tmp_path, device="cpu")
+    with pytest.raises(InputError, match="nothing is left to train"):
+        screen(screening(clips, contexts=0, temporal_depth=0), clips, tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "class-balanced"])
+def test_a_loss_that_is_not_finite_names_set_step_and_clips(
+    clips: PackedClips, tmp_path: Path, sampling: str
+) -> None:
+    changed = {"lr_temporal": 1e30, "epochs": 3, "batch_size": 3, "sampling": sampling}
+    with pytest.raises(
+        WorkError, match=r"loss of v1@2, seed 0, is (nan|inf) in epoch \d.*\n.*lr_temporal"
+    ) as of:
+        screen(screening(clips, (tiny.TEXTS,), **changed), clips, tmp_path / "kept", device="cpu")
+    assert not (tmp_path / "kept" / "screened").exists()
+    spec = tiny.spec(clips, seed=0, lr_image=0.0, **changed)
+    with pytest.raises(WorkError) as trained:
+        train_run(spec, clips, tmp_path / "runs", device="cpu")
+    step = r"in epoch (\d), step (\d) of .*, on the clips (.*)"
+    ours, theirs = (re.findall(step, str(each.value)) for each in (of, trained))
+    assert len(ours) == 1
+    assert ours == theirs

@@ -1,0 +1,97 @@
+"""A safetensors file is the whole model: it answers as the run did when the run is gone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from dfer_model.data.packed import PackedClips
+from dfer_model.errors import InputError
+from dfer_model.evaluation.calibration import Calibration, write_calibration
+from dfer_model.evaluation.classify import predict
+from dfer_model.exchange.model_file import export_safetensors, facts, load_pretrained
+from dfer_model.runs import Run
+
+from ..evaluation.test_classify import encode
+from .runs_to_export import judged_frames, recorded_logits
+
+Trained = Callable[..., Run]
+
+
+def test_it_answers_without_the_run(trained: Trained, packed: PackedClips, tmp_path: Path) -> None:
+    run = trained(epochs=1)
+    video = encode(tmp_path / "video.avi", frames=6)
+    said = predict(run, [video], "cpu")[0]
+    gone = Run.open(Path(shutil.copytree(run.folder, tmp_path / "gone")))
+    path = tmp_path / "sent" / "model.safetensors"
+    export_safetensors(gone, path)
+    shutil.rmtree(gone.folder)
+    for place in (path, path.parent, run.folder):
+        model = load_pretrained(place, "cpu")
+        assert model.class_names == ("happiness", "sadness", "fear")
+        frames = judged_frames(run, packed, model.image_size)
+        np.testing.assert_array_equal(model.logits(frames).numpy(), recorded_logits(run))
+        assert model.predict(video).probabilities == said.probabilities
+
+
+def test_it_is_as_sure_as_the_calibrated_run(trained: Trained, packed: PackedClips, tmp_path: Path) -> None:
+    plain = trained(epochs=1)
+    video = encode(tmp_path / "video.avi", frames=6)
+    (unsure,) = predict(plain, [video], "cpu")
+    run = Run.open(Path(shutil.copytree(plain.folder, tmp_path / "calibrated")))
+    write_calibration(run, Calibration(4.0, "clips of a test", 3, "f" * 8, ("someone-1", "b", "c")))
+    (said,) = predict(run, [video], "cpu")
+    path = tmp_path / "m.safetensors"
+    export_safetensors(run, path)
+    shutil.rmtree(run.folder)
+    model = load_pretrained(path, "cpu")
+    assert model.predict(video).probabilities == said.probabilities != unsure.probabilities
+    assert model.temperature == 4.0
+    np.testing.assert_array_equal(
+        model.logits(judged_frames(plain, packed, model.image_size)).numpy(), recorded_logits(plain)
+    )
+    assert b"someone-1" not in path.read_bytes()
+    older = {key: value for key, value in facts(plain).items() if key != "temperature"}
+    save_file(load_file(path), tmp_path / "older.safetensors", older)
+    assert load_pretrained(tmp_path / "older.safetensors", "cpu").temperature == 1.0
+
+
+def test_it_does_not_say_where_files_lie(trained: Trained, packed: PackedClips, tmp_path: Path) -> None:
+    run = trained(epochs=1)
+    run.config["settings"]["weights"] = "/home/somebody/clip weights/ViT.pt"
+    export_safetensors(run, tmp_path / "m.safetensors")
+    written = (tmp_path / "m.safetensors").read_bytes()
+    assert str(packed.path).encode() not in written
+    assert b"somebody" not in written
+    assert b'"weights": "ViT.pt"'.replace(b'"', b'\\"') in written
+
+
+def test_what_is_no_model_is_a_sentence(trained: Trained, tmp_path: Path) -> None:
+    run = trained(epochs=1)
+    tensors, said = load_file(run.folder / "model.safetensors"), facts(run)
+    save_file({"a": torch.ones(1)}, tmp_path / "plain.safetensors")
+    (tmp_path / "text.safetensors").write_text("not one")
+    save_file(tensors, tmp_path / "names.safetensors", {**said, "class_names": "[1"})
+    save_file(tensors, tmp_path / "settings.safetensors", {**said, "settings": '{"frames": 0}'})
+    save_file(tensors, tmp_path / "temperature.safetensors", {**said, "temperature": "0"})
+    save_file({"a": torch.ones(1)}, tmp_path / "weights.safetensors", said)
+    (tmp_path / "empty").mkdir()
+    wrong = {
+        "nothing.safetensors": "no model file",
+        "plain.safetensors": "does not say what model it is",
+        "text.safetensors": "is no safetensors file",
+        "names.safetensors": "is damaged: what it says of its model",
+        "settings.safetensors": "frames",
+        "temperature.safetensors": "is damaged: what it says of its model does not hold temperature",
+        "weights.safetensors": "does not fit the model",
+        "empty": "holds no model",
+    }
+    for name, reason in wrong.items():
+        with pytest.raises(InputError, match=reason):
+            load_pretrained(tmp_path / name, "cpu")

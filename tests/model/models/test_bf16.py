@@ -1,0 +1,177 @@
+"""Towers in bfloat16 against the same towers as open_clip computes them."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dfer_model.models.bf16 import Form, ImageTower, block, block_weights
+from dfer_model.models.clip import Clip, clip_from_config
+from dfer_model.models.dfer_clip import DferClip
+from dfer_model.models.lora import add_lora
+from dfer_model.models.prompt_learner import TextTower
+from dfer_model.training.optim import make_optimizer
+
+from .. import tiny
+
+IMAGES = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+BF16 = {"device_type": "cpu", "dtype": torch.bfloat16}
+
+
+def wide_clip(config: dict[str, Any], *, quick: bool = True) -> Clip:
+    """A CLIP whose biases and norms are no longer those of a new model, all 0 and 1."""
+    clip = clip_from_config("tiny", "random", config | {"quick_gelu": quick}, seed=1)
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for value in clip.model.parameters():
+            value += 0.1 * torch.randn_like(value)
+    return clip
+
+
+def relative(value: Tensor, exact: Tensor) -> float:
+    return float((value.float() - exact).norm() / exact.norm())
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("read", [None, torch.tensor([3, 0])])
+def test_a_block_in_float64_is_open_clips(
+    vit_config: dict[str, Any], quick: bool, read: Tensor | None
+) -> None:
+    clip = wide_clip(vit_config, quick=quick)
+    whole = deepcopy(clip.model.visual.transformer.resblocks[0]).double()
+    mask = torch.full((6, 6), -torch.inf, dtype=torch.float64).triu(1)
+    x = torch.randn(2, 6, 64, dtype=torch.float64)
+    with torch.no_grad():
+        weights = block_weights(whole, lambda weight: weight)
+        # The attention inside is float32 on a CPU, from which the tolerance comes.
+        got = block(x, weights, Form(4, 1e-5, quick), mask, read)
+        exact = whole(x, attn_mask=mask)
+    if read is not None:
+        exact = exact[torch.arange(2), read][:, None]
+    torch.testing.assert_close(got, exact, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_an_image_tower_is_as_near_as_under_autocast(vit_config: dict[str, Any], quick: bool) -> None:
+    tower: Any = wide_clip(vit_config, quick=quick).model.visual
+    with torch.no_grad():
+        exact = tower(IMAGES)
+        with torch.autocast(**BF16):
+            plain = tower(IMAGES)
+            features = ImageTower(tower)(IMAGES)
+        assert torch.equal(ImageTower(tower)(IMAGES), exact)  # not asked for bfloat16
+    assert features.dtype == torch.bfloat16
+    assert 0 < relative(features, exact) < 1.5 * relative(plain, exact) < 0.05
+
+
+def test_gradients_are_as_near_as_under_autocast(vit_config: dict[str, Any]) -> None:
+    towers: list[Any] = [deepcopy(wide_clip(vit_config).model.visual) for _ in range(4)]
+    towers[3].transformer.grad_checkpointing = True
+    exact, plain, own, again = towers
+    exact(IMAGES).square().sum().backward()
+    with torch.autocast(**BF16):
+        plain(IMAGES).float().square().sum().backward()
+    for tower in (own, again):
+        with torch.autocast(**BF16):
+            features = ImageTower(tower)(IMAGES)
+        features.float().square().sum().backward()
+    for name, value in exact.named_parameters():
+        fast, slow = own.get_parameter(name).grad, plain.get_parameter(name).grad
+        assert fast.dtype == torch.float32
+        assert relative(fast, value.grad) < 1.5 * relative(slow, value.grad) + 0.01, name
+        assert torch.equal(fast, again.get_parameter(name).grad), name
+
+
+def test_a_text_tower_is_as_near_as_under_autocast(vit_config: dict[str, Any]) -> None:
+    tower = TextTower(wide_clip(vit_config))
+    prompts = torch.randn(3, 9, 64, requires_grad=True)
+    ends = torch.tensor([8, 4, 6])
+
+    def asked(*, fast: bool) -> tuple[Tensor, Tensor]:
+        if not fast:
+            tower.blocks.fit = lambda: False  # type: ignore[method-assign]
+        features = tower(prompts, ends).float()
+        (gradient,) = torch.autograd.grad(features.square().sum(), prompts)
+        return features.detach(), gradient
+
+    with torch.autocast(**BF16):
+        own = asked(fast=True)
+        plain = asked(fast=False)
+    exact = asked(fast=False)
+    for fast, slow, true in zip(own, plain, exact, strict=True):
+        assert 0 < relative(fast, true) < 1.5 * relative(slow, true) < 0.1
+    # What stands after the end that is read has no part in it.
+    assert own[1][1, 5:].abs().max() == 0
+    assert own[1][1, :5].abs().min() > 0
+
+
+def test_copies_follow_the_weights(tiny_clip: Clip) -> None:
+    """After a step, after a load and after a change in place the answer is that of a model made anew."""
+    settings = tiny.settings(precision="bf16", lr_image=0.1, ema=0.5)
+    model = DferClip(tiny_clip, tiny.TEXTS.texts, settings)
+    optimizer, _ = make_optimizer(model, settings)
+    frames = torch.randn(2, 4, 3, 32, 32)
+
+    def answer(asked: DferClip) -> Tensor:
+        with torch.inference_mode(), torch.autocast(**BF16):
+            logits: Tensor = asked(frames)
+        return logits
+
+    def step() -> None:
+        with torch.autocast(**BF16):
+            loss = model(frames).square().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def double() -> None:
+        for value in model.image_tower.parameters():
+            value.detach().mul_(1.5)
+
+    first = deepcopy(model.state_dict())
+    seen = [answer(model)]
+    for change in (step, step, double, lambda: model.load_state_dict(first)):
+        change()
+        seen.append(answer(model))
+        anew = DferClip(tiny_clip, tiny.TEXTS.texts, settings)
+        anew.load_state_dict(model.state_dict())
+        assert torch.equal(seen[-1], answer(anew))
+    assert torch.equal(seen[0], seen[-1])
+    assert all((one - other).abs().max() > 0 for one, other in pairwise(seen))
+
+
+def test_frozen_weights_are_rounded_once(tiny_clip: Clip) -> None:
+    model = DferClip(tiny_clip, tiny.TEXTS.texts, tiny.settings(lr_image=0.0))
+    kept = model.image_features.blocks.weights()
+    assert model.image_features.blocks.weights() is kept
+    assert not kept[0].qkv[0].requires_grad
+    with torch.inference_mode():
+        text = model.text_tower.blocks.weights()
+    assert not text[0].qkv[0].is_inference()  # a later step's graph goes through them
+
+
+def test_other_towers_are_left_to_autocast(tiny_clip: Clip, tiny_resnet_clip: Clip) -> None:
+    def fit(tower: Any, **changed: Any) -> bool:
+        copied = deepcopy(tower)
+        for name, value in changed.items():
+            setattr(copied, name, value)
+        return ImageTower(copied).fit()
+
+    tower: Any = tiny_clip.model.visual
+    assert fit(tower)
+    assert not fit(tower, pool_type="avg")
+    assert not fit(tower, output_tokens=True)
+    assert not fit(tower, patch_dropout=nn.Dropout())
+    assert not fit(tiny_resnet_clip.model.visual)
+    adapted = deepcopy(tower)
+    add_lora(adapted, 2)
+    assert not fit(adapted)
+    frames = torch.randn(1, 2, 3, 32, 32)
+    model = DferClip(tiny_resnet_clip, tiny.TEXTS.texts, tiny.settings(frames=2)).eval()
+    with torch.no_grad(), torch.autocast(**BF16):
+        assert torch.equal(model.frame_features(frames)[0], model.image_tower(frames[0]))

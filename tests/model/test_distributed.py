@@ -1,0 +1,246 @@
+"""Several processes that train one run: started by torchrun, and equal to one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from dfer_model.comparison.grid import train_all
+from dfer_model.data.dataset import ClipDataset
+from dfer_model.data.loaders import Batches, Shuffled
+from dfer_model.data.packed import PackedClips
+from dfer_model.distributed import ALONE, Processes, ending_together
+from dfer_model.errors import InputError, WorkError
+from dfer_model.launch import Launch, launched, several_were_wanted
+from dfer_model.runs import Run
+from dfer_model.training.loop import train_run
+from dfer_model.training.mixup import Mixing
+
+from . import tiny, trained_together
+from .resuming import Stop, stopping
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
+    return tiny.pack(tmp_path_factory.mktemp("clips") / "packed", per_class=6)
+
+
+@dataclass(frozen=True)
+class Together:
+    """What two processes left behind."""
+
+    folder: Path
+    saw: list[dict[str, Any]]
+    out: str
+    err: str
+    status: int
+
+
+def in_the_last(folder: Path) -> bool:
+    """Whether the first training of the command line is finished, and the second has kept an epoch."""
+    runs = folder / "workspace" / "runs"
+    kept = [path.parent.parent for path in runs.glob("*/state/checkpoint.pt")]
+    finished = [path.parent for path in runs.glob("*/result.json")]
+    return bool(finished) and bool({*kept} - {*finished})
+
+
+@pytest.fixture(scope="module")
+def together(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> Together:
+    """Two processes train all of TRAININGS; in what comes last the second of them is interrupted."""
+    folder = tmp_path_factory.mktemp("together")
+    unfinished = tiny.spec(clips, **trained_together.TRAININGS["gone on with"])
+    with pytest.raises(Stop):
+        train_run(unfinished, clips, folder / "runs", device="cpu", report=stopping("epoch 3, step 1 ", Stop))
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+    command = [*launcher, str(Path(trained_together.__file__)), str(clips.path), str(folder)]
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    with (
+        (folder / "out").open("w") as out,
+        (folder / "err").open("w") as err,
+        subprocess.Popen(command, stdout=out, stderr=err, env=environment) as process,
+    ):
+        while process.poll() is None and not in_the_last(folder):
+            time.sleep(0.1)
+        saw = [json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+        os.kill(saw[1]["pid"], signal.SIGINT)
+    said = [(folder / name).read_text() for name in ("out", "err")]
+    return Together(folder, saw, *said, status=process.returncode)
+
+
+def rows(run: Run) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("name", trained_together.TRAININGS)
+def test_two_processes_train_what_one_does(
+    clips: PackedClips, together: Together, tmp_path: Path, name: str
+) -> None:
+    spec = tiny.spec(clips, **trained_together.TRAININGS[name])
+    one = train_run(spec, clips, tmp_path, device="cpu")
+    two = Run.open(spec.folder(together.folder / "runs"))
+    assert one.id == two.id
+    assert [row["loss"] for row in rows(two)] == pytest.approx([row["loss"] for row in rows(one)], rel=1e-5)
+    assert [row.get("test") for row in rows(two)] == [row.get("test") for row in rows(one)]
+    assert two.selections == one.selections
+    for selection in one.selections:
+        expected, answered = one.predictions(selection), two.predictions(selection)
+        assert answered.clip_ids == expected.clip_ids  # each once, in the same order
+        np.testing.assert_allclose(answered.logits, expected.logits, rtol=1e-4, atol=1e-3)
+    weights, expected = (load_file(run.folder / "model.safetensors") for run in (two, one))
+    for key, value in expected.items():
+        torch.testing.assert_close(weights[key], value, rtol=1e-5, atol=1e-5)
+    assert two.result["device"] == "2 x cpu"
+
+
+def test_each_clip_once_an_epoch(clips: PackedClips, together: Together) -> None:
+    # Three batches of 3 are all 9 training clips, in the order of one process.
+    dataset = ClipDataset(clips, clips.train_indices(1), frames=4, image_size=32)
+    order = Shuffled(dataset, seed=1)
+    for epoch, shares in enumerate(zip(*(saw["seen"] for saw in together.saw), strict=True), 1):
+        order.epoch = epoch
+        together_read = [first + second for first, second in zip(*shares, strict=True)]
+        assert [index for batch in together_read for index in batch] == [dataset.indices[at] for at in order]
+        assert {(len(first), len(second)) for first, second in zip(*shares, strict=True)} == {(1, 2)}
+
+
+def test_a_lone_test_clip_is_answered_for_all(together: Together) -> None:
+    first, second = (saw["answered"] for saw in together.saw)
+    assert np.shape(first) == (1, 3)
+    assert first == second
+    assert np.count_nonzero(first)
+
+
+def test_the_first_process_alone_writes_and_speaks(clips: PackedClips, together: Together) -> None:
+    reporting, silent = (saw["told"] for saw in together.saw)
+    assert reporting.count("judging the test fold") == len(trained_together.TRAININGS)
+    assert silent == []
+    assert together.out.count("UAR") == 1  # one table of the training that came to its end
+    assert together.err.count("The run is in") == 1
+    written = Run.open(next((together.folder / "workspace" / "runs").glob("*/result.json")).parent)
+    assert written.predictions("last").clip_ids == [clips.clip_ids[at] for at in clips.test_indices(1)]
+
+
+def test_ctrl_c_in_one_process_ends_all_with_one_message(together: Together) -> None:
+    assert together.status != 0
+    ours = [line for line in together.err.splitlines() if line.startswith(("Stopped", "Error"))]
+    assert len(ours) == 1
+    assert "of 100000 epochs are kept in" in ours[0]
+    assert together.err.count("Give the same command again to go on") == 1
+    assert "KeyboardInterrupt" not in together.err
+    assert not [saw["pid"] for saw in together.saw if Path(f"/proc/{saw['pid']}").exists()]
+
+
+# A share of a batch
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_shares_are_all_of_it_and_near_equal(count: int) -> None:
+    for total in (0, 1, 5, 7, 48):
+        shares = [range(total)[Processes(rank, count).share(total)] for rank in range(count)]
+        assert [place for share in shares for place in share] == list(range(total))
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_mixed_shares_are_those_of_the_whole_batch(clips: PackedClips) -> None:
+    dataset = ClipDataset(clips, clips.train_indices(1), frames=2, image_size=8)
+    whole = next(iter(Batches(dataset, 7, workers=0, sampler=Shuffled(dataset, 1))))
+    labels = clips.labels[whole["index"]]
+    for step in (1, 2, 3, 4):  # mixup and cutmix come in turn
+        mixed, targets = Mixing(1.0, 1.0, 3, seed=1)(
+            whole["frames"].float(), torch.from_numpy(labels), 1, step
+        )
+        found = []
+        for rank in range(3):
+            shared = Batches(
+                dataset,
+                7,
+                workers=0,
+                sampler=Shuffled(dataset, 1),
+                processes=Processes(rank, 3),
+                mixed=True,
+            )
+            batch = next(iter(shared))
+            found.append(
+                Mixing(1.0, 1.0, 3, seed=1, ahead=1)(batch["frames"].float(), batch["label"], 1, step)
+            )
+        assert torch.equal(torch.cat([frames for frames, _ in found]), mixed)
+        assert torch.equal(torch.cat([target for _, target in found]), targets)
+
+
+def test_workers_of_a_machine_are_shared_too() -> None:
+    assert [Processes(1, 4, on_this_machine=2).workers(wanted) for wanted in (0, 1, 5, 16)] == [0, 1, 3, 8]
+
+
+@pytest.mark.parametrize(
+    ("model", "batch_size", "said"),
+    [
+        (nn.Linear(1, 1), 1, "a batch of 1 clips cannot be shared among 2 processes"),
+        (nn.BatchNorm3d(1), 4, "BatchNorm learns the statistics of a whole batch"),
+        (nn.Dropout(0.5), 4, "dropout is drawn for the clips of a whole batch"),
+    ],
+)
+def test_what_cannot_be_shared_is_refused(model: nn.Module, batch_size: int, said: str) -> None:
+    wrapped = nn.Sequential(model)
+    with pytest.raises(InputError, match=said):
+        Processes(0, 2).require_shareable(wrapped, batch_size)
+    ALONE.require_shareable(wrapped, batch_size)
+    assert Processes(0, 2).require_shareable(nn.Sequential(nn.Linear(1, 1), nn.Dropout(0)), 2) is None
+
+
+# How a process was started
+
+
+def test_alone_or_as_torchrun_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert launched() == Launch()
+    for name, value in {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    assert launched() == Launch(3, 4, 1, 2)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert not launched().several
+    monkeypatch.delenv("RANK")
+    monkeypatch.setenv("WORLD_SIZE", "4")  # some clusters set this alone
+    assert not launched().several
+
+
+def test_a_grid_is_work_for_one_process(
+    clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="without torchrun"):
+        train_all([tiny.spec(clips)], clips, tmp_path, lambda *told: None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_accelerate_that_started_one_process_of_several_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")  # as with --num_processes 1
+    assert not several_were_wanted()
+    probe = "from dfer_model.launch import several_were_wanted as wanted; print(wanted())"
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--no_python"]
+    command = [*launcher, "--num_processes", "2", sys.executable, "-c", probe]
+    environment = os.environ | {"PYTHONPATH": str(Path(tiny.__file__).parents[2])}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == "True"
+
+
+def test_a_process_that_was_killed_is_told_in_a_sentence() -> None:
+    gloo = RuntimeError("[/build/third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer")
+    with pytest.raises(WorkError, match="another of the 2 processes"), ending_together(Processes(0, 2)):
+        raise gloo
+    for processes, error in ((ALONE, gloo), (Processes(0, 2), RuntimeError("shapes do not fit"))):
+        with pytest.raises(RuntimeError) as caught, ending_together(processes):
+            raise error
+        assert caught.value is error

@@ -1,0 +1,278 @@
+"""Training: the recipe step by step, what is chosen on what, and going on after any kind of end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from safetensors.torch import load_file
+
+from dfer_model.data.dataset import ClipDataset
+from dfer_model.data.loaders import pixel_scale
+from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.errors import InputError, WorkError
+from dfer_model.models.clip import load_clip
+from dfer_model.models.dfer_clip import DferClip
+from dfer_model.runs import Run
+from dfer_model.training.loop import Training, train_run
+from dfer_model.training.run_writer import record_epoch
+
+from .. import tiny
+from ..resuming import same_result
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
+    return tiny.pack(tmp_path_factory.mktemp("clips") / "packed")
+
+
+# A whole run
+
+
+def test_learning_rates_and_augmentation_change_with_the_epoch(clips: PackedClips, tmp_path: Path) -> None:
+    # Nothing is learned and every step takes all clips, so only other crops can change the loss.
+    still = {"lr_image": 1e-12, "lr_temporal": 1e-12, "lr_context": 1e-12, "milestones": (2,)}
+    run = train_run(tiny.spec(clips, epochs=3, batch_size=6, **still), clips, tmp_path, device="cpu")
+    rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert len({round(row["loss"], 4) for row in rows}) == 3
+    assert [row["lr"]["context"] / 1e-12 for row in rows] == pytest.approx([1, 1, 0.1])
+
+
+def test_each_epoch_has_its_order(clips: PackedClips, tmp_path: Path) -> None:
+    training = Training(tiny.spec(clips), clips, tmp_path, torch.device("cpu"))
+    orders = []
+    for epoch in (2, 1, 3, 2):
+        training.train_epoch(epoch, lambda *told: None)
+        orders.append(list(training.order))
+    assert orders[0] == orders[3]
+    assert len({tuple(order) for order in orders}) == 3
+
+
+def test_an_epoch_that_is_done_again_replaces_its_row_and_later_ones(tmp_path: Path) -> None:
+    for epoch in (1, 2, 3, 2):
+        record_epoch(tmp_path, {"epoch": epoch})
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"epoch": 1}\n{"epoch": 2}\n'
+
+
+def test_it_learns_the_clips_it_is_given(clips: PackedClips, tmp_path: Path) -> None:
+    spec = tiny.spec(
+        clips, epochs=30, batch_size=6, lr_image=1e-2, lr_temporal=2e-3, lr_context=1e-2, milestones=(25,)
+    )
+    run = train_run(spec, clips, tmp_path, device="cpu")
+    rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == list(range(1, 31))
+    assert rows[-1]["loss"] < 0.1 * rows[0]["loss"]
+    assert run.measures("last").uar > 60.0  # chance is 33: colours are easy, also those of clips not seen
+
+
+def test_the_run_folder(clips: PackedClips, tmp_path: Path) -> None:
+    run = train_run(tiny.spec(clips), clips, tmp_path, device="cpu")
+    assert {path.name for path in run.folder.iterdir() if not path.name.startswith(".")} == {
+        "README.md",
+        "classes.json",
+        "config.yaml",
+        "confusion.png",
+        "metrics.jsonl",
+        "model.safetensors",
+        "predictions.parquet",
+        "result.json",
+        "texts.json",
+    }
+    assert json.loads((run.folder / "classes.json").read_text()) == list(tiny.CLASSES)
+    predictions = run.predictions("last")
+    test = clips.test_indices(1)
+    assert predictions.clip_ids == [clips.clip_ids[index] for index in test]
+    assert predictions.labels.tolist() == clips.labels[test].tolist()
+    assert run.result["measures"]["last"] == run.measures("last").as_dict()
+    card = (run.folder / "README.md").read_text()
+    for said in ("v1@2 on tiny, fold 1, seed 1", "preset default, ", f"{run.measures('last').uar:.2f}"):
+        assert said in card
+
+
+def test_frozen_towers_keep_every_bit_and_the_rest_is_trained(clips: PackedClips, tmp_path: Path) -> None:
+    spec = tiny.spec(clips, lr_image=0.0)
+    run = train_run(spec, clips, tmp_path, device="cpu")
+    kept = load_file(run.folder / "model.safetensors")
+    clip = load_clip(tiny.NAME, "random")
+    for name, value in clip.model.visual.state_dict().items():
+        assert torch.equal(kept[f"image_tower.{name}"], value)
+    torch.manual_seed(spec.seed)
+    before = DferClip(clip, spec.texts.texts, spec.settings).state_dict()
+    assert torch.equal(kept["prompt_learner.embeddings"], before["prompt_learner.embeddings"])
+    assert not torch.equal(kept["prompt_learner.contexts"], before["prompt_learner.contexts"])
+    assert not torch.equal(kept["temporal.class_token"], before["temporal.class_token"])
+    trained = train_run(tiny.spec(clips, lr_image=1e-3), clips, tmp_path, device="cpu")
+    now = load_file(trained.folder / "model.safetensors")
+    assert not torch.equal(now["image_tower.conv1.weight"], kept["image_tower.conv1.weight"])
+
+
+def test_a_finished_run_is_never_trained_again(clips: PackedClips, tmp_path: Path) -> None:
+    spec = tiny.spec(clips)
+    first = train_run(spec, clips, tmp_path, device="cpu")
+    before = {path: path.stat().st_mtime_ns for path in first.folder.iterdir()}
+    told: list[Any] = []
+    renamed = replace(spec, texts=replace(spec.texts, name="v9"))
+    second = train_run(renamed, clips, tmp_path, device="cpu", report=lambda *what: told.append(what))
+    assert (second.folder, second.texts.name, told) == (first.folder, "v9", [])
+    assert {path: path.stat().st_mtime_ns for path in first.folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("changed", [{"workers": 2}, {}])
+def test_workers_and_repetition_change_nothing(
+    clips: PackedClips, tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    base = {"brightness_jitter": 0.5, "rotation": 10.0}
+    one = train_run(tiny.spec(clips, **base), clips, tmp_path / "one", device="cpu")
+    other = train_run(tiny.spec(clips, **base, **changed), clips, tmp_path / "other", device="cpu")
+    assert one.id == other.id
+    assert same_result(one, other)
+
+
+@pytest.mark.parametrize("select", ["last", "test-best"])
+def test_without_epochs_the_model_answers_as_it_began(
+    clips: PackedClips, tmp_path: Path, select: str
+) -> None:
+    # Nothing has a learning rate, as in zero-shot, and nothing needs one.
+    spec = tiny.spec(
+        clips, epochs=0, contexts=0, temporal_depth=0, lr_image=0.0, batch_size=48, select=select
+    )
+    run = train_run(spec, clips, tmp_path, device="cpu")
+    assert run.result["epochs"] == {"last": 0}
+    assert run.result["notes"] == ["no epochs: nothing was trained, and the model answers as it began"]
+    assert not (run.folder / "metrics.jsonl").exists()
+    model = DferClip(load_clip(tiny.NAME, "random"), spec.texts.texts, spec.settings).eval()
+    scale = pixel_scale("clip", OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
+    dataset = ClipDataset(clips, clips.test_indices(1), frames=4, image_size=32)
+    with torch.no_grad():
+        expected = torch.cat([model(scale(sample["frames"])[None]) for sample in dataset])
+    np.testing.assert_allclose(run.predictions("last").logits, expected, atol=1e-3)
+    assert train_run(spec, clips, tmp_path, device="cpu").folder == run.folder
+
+
+def test_seeds_and_folds_differ(clips: PackedClips, tmp_path: Path) -> None:
+    one = train_run(tiny.spec(clips), clips, tmp_path, device="cpu")
+    other = train_run(tiny.spec(clips, seed=2), clips, tmp_path, device="cpu")
+    assert not same_result(one, other)
+    fold = train_run(tiny.spec(clips, fold=2), clips, tmp_path, device="cpu")
+    assert not set(fold.predictions("last").clip_ids) & set(one.predictions("last").clip_ids)
+
+
+def test_a_fold_smaller_than_a_batch_trains_and_says_so(clips: PackedClips, tmp_path: Path) -> None:
+    run = train_run(tiny.spec(clips, batch_size=48, epochs=1), clips, tmp_path, device="cpu")
+    assert "6 training clips, fewer than batch_size=48" in run.result["notes"][0]
+    assert "fewer than batch" in (run.folder / "README.md").read_text()
+
+
+def test_bf16_is_near_fp32(clips: PackedClips, tmp_path: Path) -> None:
+    fp32 = train_run(tiny.spec(clips, epochs=1), clips, tmp_path, device="cpu")
+    bf16 = train_run(tiny.spec(clips, epochs=1, precision="bf16"), clips, tmp_path, device="cpu")
+    difference = np.abs(fp32.predictions("last").logits - bf16.predictions("last").logits).max()
+    assert 0 < difference < 3  # in units of 0.01 of a cosine
+
+
+# Which epoch
+
+
+def losing_test_frames(folder: Path) -> PackedClips:
+    """Clips whose test fold 1 cannot be decoded: whoever looks at it fails."""
+    rows = [
+        row | {"frames": [b"\x89PNG\r\n\x1a\n broken"] * 3} if row["fold"] == 1 else row
+        for row in tiny.rows()
+    ]
+    return write_packed(rows, tiny.CLASSES, folder, {"dataset": "tiny"})
+
+
+def test_last_does_not_look_at_the_test_fold_before_the_end(tmp_path: Path) -> None:
+    clips = losing_test_frames(tmp_path / "packed")
+    for select, epochs_done in (("last", 3), ("test-best", 0)):
+        spec = tiny.spec(clips, epochs=3, select=select)
+        with pytest.raises(InputError, match=r"frame 0 of clip happiness-0 "):
+            train_run(spec, clips, tmp_path / "runs", device="cpu")
+        path = spec.folder(tmp_path / "runs") / "metrics.jsonl"
+        rows = path.read_text().splitlines() if path.is_file() else []
+        assert len(rows) == epochs_done
+        assert not any("test" in json.loads(row) for row in rows)
+        assert not Run.open(path.parent).finished
+
+
+def test_test_best_keeps_the_epoch_of_highest_war(clips: PackedClips, tmp_path: Path) -> None:
+    changed = {"epochs": 8, "lr_image": 1e-2, "lr_temporal": 2e-3, "lr_context": 1e-2, "batch_size": 6}
+    # These rates make WAR rise and fall: where this was written, epoch 5 is the best, and 6 and 8 equal it.
+    best = train_run(tiny.spec(clips, select="test-best", **changed), clips, tmp_path, device="cpu")
+    rows = [json.loads(line) for line in (best.folder / "metrics.jsonl").read_text().splitlines()]
+    wars = [row["test"]["war"] for row in rows]
+    chosen = wars.index(max(wars)) + 1  # the first of equals
+    assert best.selections == ("test-best", "last")
+    assert best.result["epochs"] == {"test-best": chosen, "last": 8}
+    assert best.measures("test-best").war == max(wars)
+    assert best.measures("last").war == wars[-1]
+    # The weights are those after that epoch: a run of so many epochs ends with the same ones.
+    shorter = train_run(tiny.spec(clips, **changed | {"epochs": chosen}), clips, tmp_path, device="cpu")
+    kept, expected = (load_file(run.folder / "model.safetensors") for run in (best, shorter))
+    assert all(torch.equal(kept[name], expected[name]) for name in expected)
+    last = train_run(tiny.spec(clips, **changed), clips, tmp_path, device="cpu")
+    assert np.array_equal(last.predictions("last").logits, best.predictions("last").logits)
+
+
+# What does not fit
+
+
+def test_one_process_at_a_time(clips: PackedClips, tmp_path: Path) -> None:
+    folder = tiny.spec(clips).folder(tmp_path)
+    folder.mkdir()
+    with FileLock(folder / ".lock"), pytest.raises(WorkError, match="another process is training"):
+        train_run(tiny.spec(clips), clips, tmp_path, device="cpu")
+
+
+def test_a_loss_that_is_not_finite(clips: PackedClips, tmp_path: Path) -> None:
+    spec = tiny.spec(clips, lr_image=1e30, lr_temporal=1e30, epochs=5)
+    with pytest.raises(
+        WorkError, match=r"loss is (nan|inf) in epoch \d, step 1 of v1@2.*\n.*lr_image=1e\+30"
+    ) as caught:
+        train_run(spec, clips, tmp_path, device="cpu")
+    named = str(caught.value).partition("on the clips ")[2].partition("\n")[0].split(", ")
+    assert len(set(named)) == 4
+    assert set(named) <= {clips.clip_ids[index] for index in clips.train_indices(1)}
+
+
+def test_a_damaged_checkpoint_is_named(clips: PackedClips, tmp_path: Path) -> None:
+    spec = tiny.spec(clips)
+    checkpoint = spec.folder(tmp_path) / "state" / "checkpoint.pt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"damaged")
+    with pytest.raises(WorkError, match=r"checkpoint\.pt cannot be used.*\nDelete"):
+        train_run(spec, clips, tmp_path, device="cpu")
+
+
+def without_folds() -> Iterator[dict[str, Any]]:
+    return tiny.rows(folds=0)
+
+
+def test_clips_that_do_not_fit(clips: PackedClips, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no fold 7"):
+        train_run(tiny.spec(clips, fold=7), clips, tmp_path, device="cpu")
+    unfolded = write_packed(without_folds(), tiny.CLASSES, tmp_path / "unfolded", {})
+    with pytest.raises(InputError, match="no folds"):
+        train_run(tiny.spec(unfolded), unfolded, tmp_path, device="cpu")
+    one = write_packed(tiny.rows(folds=1), tiny.CLASSES, tmp_path / "one", {})
+    with pytest.raises(InputError, match="no clip to train on"):
+        train_run(tiny.spec(one), one, tmp_path, device="cpu")
+    swapped = replace(tiny.spec(clips), texts=replace(tiny.TEXTS, class_names=tiny.CLASSES[::-1]))
+    with pytest.raises(InputError, match="not for the classes"):
+        train_run(swapped, clips, tmp_path, device="cpu")
+    assert not list(tmp_path.glob("v1*"))  # and nothing is left behind
+
+
+def test_no_cuda(clips: PackedClips, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(InputError, match="--device cpu"):
+        train_run(tiny.spec(clips), clips, tmp_path, device="cuda")

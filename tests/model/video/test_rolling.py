@@ -1,0 +1,182 @@
+"""Windows that roll: as `predict` answers them, of a file to the last one, and no frame is held for long."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from dfer_model.data.images import Pixels
+from dfer_model.data.video import TimedFrame, decode_video
+from dfer_model.errors import InputError, WorkError
+from dfer_model.training.loop import train_run
+from dfer_model.video.camera import Source, open_source
+from dfer_model.video.detect import Face, YuNet
+from dfer_model.video.export_predictions import CsvRows
+from dfer_model.video.footage import Footage, open_footage
+from dfer_model.video.passes import Watching
+from dfer_model.video.predict_video import Judge
+from dfer_model.video.rolling import Rolled, rolling
+from dfer_model.video.windows import Spacing
+
+from .. import tiny
+from ..evaluation.test_classify import encode
+from .test_predict_video import Bright, Reel
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
+    folder = tmp_path_factory.mktemp("run")
+    clips = tiny.pack(folder / "packed")
+    return Judge.of(train_run(tiny.spec(clips, epochs=1), clips, folder / "runs", device="cpu"), "cpu")
+
+
+def rolled(judge: Judge, source: Source, watching: Watching) -> list[Rolled]:
+    return [window for glance in rolling(judge, source, watching) for window in glance.windows]
+
+
+@pytest.mark.parametrize(("count", "rate"), [(23, 10), (20, 10), (47, 30), (6, 10), (1, 10)])
+@pytest.mark.parametrize("spacing", [Spacing(1, 0.5), Spacing(1, 0.3), Spacing(0.4, 0.7), Spacing(1)])
+def test_of_a_file_every_window_is_that_of_predict(
+    judge: Judge, tmp_path: Path, count: int, rate: int, spacing: Spacing
+) -> None:
+    video = encode(tmp_path / "video.mkv", frames=count, rate=rate)
+    watching = Watching(None, spacing=spacing)
+    expected = judge.watch(open_footage(video), watching).predictions
+    windows = rolled(judge, open_source(str(video)), watching)
+    assert [(each.start, each.end) for each in windows] == [(each.start, each.end) for each in expected]
+    assert tuple(said for each in windows for said in each.predictions) == expected
+
+
+def lossless(path: Path, frames: list[Pixels]) -> Path:
+    """A video of the frames as they are, at 10 a second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], "bgr0"
+        for pixels in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def test_a_window_of_a_face_is_answered_as_a_video_of_these_seconds(
+    judge: Judge, test_data: Path, tmp_path: Path
+) -> None:
+    whole = list(decode_video(test_data / "faces" / "single_face.mp4"))
+    frames = [np.ascontiguousarray(frame[::2, ::2]) for frame in whole[::3]]
+    source = open_source(str(lossless(tmp_path / "whole.mkv", frames)))
+    watching = Watching(YuNet(test_data / "models" / "yunet.onnx"), spacing=Spacing(1, 0.5))
+    windows = rolled(judge, source, watching)
+    alone = replace(watching, spacing=Spacing())
+    for window, first in zip(windows, (0, 5, 10, 14), strict=True):
+        cut_out = open_footage(lossless(tmp_path / "cut.mkv", frames[first : first + 10]))
+        (expected,) = judge.watch(cut_out, alone).predictions
+        (said,) = window.predictions
+        assert said.probabilities == expected.probabilities
+        assert said.frames == tuple(first + frame for frame in expected.frames)
+        assert (said.start, said.end) == pytest.approx((first / 10, first / 10 + 1))
+    # Over the whole, boxes are smoothed across the ends of a window too.
+    for each, expected in zip(windows, judge.watch(source.footage, watching).predictions, strict=True):
+        (said,) = each.predictions
+        assert (said.frames, said.track) == (expected.frames, expected.track)
+        assert said.box == pytest.approx(expected.box, abs=1)
+
+
+class Counting(Bright):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def __call__(self, pixels: Pixels, /) -> list[Face]:
+        self.asked += 1
+        return super().__call__(pixels)
+
+
+def test_a_long_source_is_not_held_and_each_frame_is_looked_at_once(judge: Judge) -> None:
+    gc.collect()
+    reel, detector = Reel(1000, gap=range(500, 700)), Counting()
+    watching = Watching(detector, spacing=Spacing(4, 2))
+    seen, windows = [], []
+    for glance in rolling(judge, Source(reel.footage(), live=False), watching):
+        seen.append(glance.faces)
+        windows += glance.windows
+    assert detector.asked == 1000
+    assert reel.most_held <= 4.4 * 25 + 2  # a window, and the rest that may belong to it
+    assert seen[:1000] == [0 if 500 <= index < 700 else 1 for index in range(1000)]
+    # 40 s in windows of 4, 2 s apart; there is nobody from 20 to 28.
+    assert [(each.start, each.end) for each in windows] == [(2.0 * n, 2.0 * n + 4) for n in range(19)]
+    nobody = [each.start for each in windows if not each.predictions]
+    assert nobody == [20, 22, 24]
+
+
+def test_faces_are_looked_for_in_every_fifth_frame_of_a_source_too(judge: Judge) -> None:
+    detector = Counting()
+    watching = Watching(detector, spacing=Spacing(1, 0.5), every=5)
+    glances = list(rolling(judge, Source(Reel(100, gap=range(11, 30)).footage(), live=False), watching))
+    # Every fifth of 100 frames; and those between two looks where the face comes or goes, once.
+    assert detector.asked == 20 + 4 * 4
+    assert [glance.faces for glance in glances[:100]] == [1] * 15 + [0] * 15 + [1] * 70
+    windows = [window for glance in glances for window in glance.windows]
+    assert [(each.start, len(each.predictions)) for each in windows] == [
+        *((0.5 * n, 1) for n in range(7)),
+    ]
+
+
+def test_what_would_take_too_much_memory_is_refused(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dfer_model.video.rolling.MOST_HELD", 54 * 48 * 64 * 3)
+    source = Source(Reel(200).footage(), live=False)
+    assert len(rolled(judge, source, Watching(None, spacing=Spacing(1.9)))) == 8
+    with pytest.raises(WorkError, match=r"the frames of 3 seconds of reel(.|\n)*shorter --window"):
+        rolled(judge, source, Watching(None, spacing=Spacing(3)))
+
+
+def test_of_a_live_source_the_latest_window_is_answered(judge: Judge) -> None:
+    times = [*np.arange(0, 1, 0.1), *np.arange(2.4, 3.25, 0.1)]
+
+    def frames() -> Iterator[TimedFrame]:
+        for index, seconds in enumerate(times):
+            yield TimedFrame(index, float(seconds), np.full((32, 32, 3), 9 * index, np.uint8))
+
+    footage = Footage(Path("lens"), Path("lens"), frames, 10, 0)
+    watching = Watching(None, spacing=Spacing(1, 0.25))
+    every = [each.start for each in rolled(judge, Source(footage, live=False), watching)]
+    latest = [each.start for each in rolled(judge, Source(footage, live=True), watching)]
+    assert every == [0, 0.25, 0.5, 0.75, 2.25]
+    assert latest == [0.75, 2.25]
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_where_the_clock_leaps_a_window_ends_and_the_next_one_begins(judge: Judge, live: bool) -> None:
+    times = [*np.arange(0, 1.35, 0.1), *np.arange(60.05, 61.2, 0.1)]
+
+    def frames() -> Iterator[TimedFrame]:
+        for index, seconds in enumerate(times):
+            yield TimedFrame(index, float(seconds), np.full((32, 32, 3), 9 * index, np.uint8))
+
+    footage = Footage(Path("lens"), Path("lens"), frames, 10, 0)
+    watching = Watching(None, spacing=Spacing(1, 1))
+    spans = [(each.start, each.end) for each in rolled(judge, Source(footage, live=live), watching)]
+    expected = [(each.start, each.end) for each in judge.watch(footage, watching).predictions]
+    assert expected == [(0, 1), (0.4, 1.4), (60.05, 61.05), (60.25, 61.25)]
+    assert spans == expected
+
+
+def test_a_row_is_on_the_disk_before_the_next_one_comes(judge: Judge, tmp_path: Path) -> None:
+    rows = CsvRows(tmp_path / "new" / "said.csv", judge.class_names)
+    counts = []
+    for glance in rolling(judge, Source(Reel(75).footage(), live=False), Watching(None, spacing=Spacing(1))):
+        for window in glance.windows:
+            rows.add(window.predictions)
+            counts.append((tmp_path / "new" / "said.csv").read_text().count("\n"))
+    rows.close()
+    assert counts == [2, 3, 4, 5, 6]  # 3 s in windows of 1, half a second apart, below a header
+
+
+def test_one_track_by_number_is_refused(judge: Judge) -> None:
+    with pytest.raises(InputError, match="largest or all"):
+        rolled(judge, Source(Reel(3).footage(), live=False), Watching(Bright(), track=2))

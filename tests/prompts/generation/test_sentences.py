@@ -1,0 +1,51 @@
+"""The plain baselines: one sentence per class with its name in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from dfer_prompts import InputError, load_class_set
+from dfer_prompts.generation.sources.sentences import sentence_set
+
+
+@pytest.mark.parametrize(
+    ("classes", "pattern", "name", "expected"),
+    [
+        ("dfew", "a photo of {class}", "happiness", "a photo of happiness."),
+        ("dfew", " an expression of {class}. ", "fear", "an expression of fear."),
+        ("dfew", "{class}, {class}", "anger", "anger, anger."),
+        ("mafw-compound", "a face of {class}", "anger_disgust", "a face of anger and disgust."),
+    ],
+)
+def test_the_class_s_words_stand_in_the_sentence(
+    classes: str, pattern: str, name: str, expected: str
+) -> None:
+    made = sentence_set(load_class_set(classes), pattern)
+    assert made.class_texts([name]) == [[expected]]
+    assert made.manifest.source == "sentence"
+    assert made.class_names == load_class_set(classes).names
+
+
+def test_words_with_braces_are_text(tmp_path: object) -> None:
+    own = f"{tmp_path}/own.yaml"
+    with open(own, "w", encoding="utf-8") as stream:  # noqa: PTH123
+        stream.write("name: own\nclasses: [{name: x1, words: '{class} {0.__class__}'}, fear]")
+    made = sentence_set(load_class_set(own), "a {class} face")
+    assert made.description("x1") == "a {class} {0.__class__} face."
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("a photo of a face", "no {class}"),
+        ("", "no {class}"),
+        ("{class} {name}", "in braces"),
+        ("{class} {}", "in braces"),
+        ("{class.__init__}", "no {class}"),
+        ("a {class}\nface", "on one line"),
+    ],
+)
+def test_a_wrong_pattern_is_a_sentence(pattern: str, said: str) -> None:
+    with pytest.raises(InputError) as raised:
+        sentence_set(load_class_set("dfew"), pattern)
+    assert said in str(raised.value)

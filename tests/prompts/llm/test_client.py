@@ -1,0 +1,309 @@
+"""Asking a real HTTP server: what is sent, what counts as an answer, and what a person reads on failure."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import socket
+from typing import Any
+
+import pytest
+
+from dfer_prompts.errors import InputError
+from dfer_prompts.llm.answers import Answer, Failure, read_answer
+from dfer_prompts.llm.client import Watcher, ask
+from dfer_prompts.llm.endpoint import Endpoint
+from dfer_prompts.llm.negotiation import Reply as Arrived
+from dfer_prompts.llm.response_cache import Request
+
+from ..asking import asked, requests_to, watched
+from ..endpoint import FakeEndpoint, Reply, completion, cut, endless, raw, serve
+
+LIST = "- raised eyebrows\n- parted lips"
+KEY = "sk-verysecret-0123456789"
+
+
+# ---------------------------------------------------------------- what counts as an answer
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (completion(LIST), Answer(["raised eyebrows", "parted lips"])),
+        ({"choices": [{"message": {"content": LIST}}]}, Answer(["raised eyebrows", "parted lips"])),
+        (completion(f"<think>lips?</think>\n{LIST}"), Answer(["raised eyebrows", "parted lips"])),
+        (completion(LIST, finish="length"), "truncated"),
+        (completion(None, refusal="I cannot talk about faces."), "refused"),
+        (completion(LIST, finish="content_filter"), "refused"),
+        (completion("I'm sorry, but I can't help with that."), "refused"),
+        ({"error": {"code": "content_filter", "message": "filtered"}}, "refused"),
+        (completion(""), "empty"),
+        (completion(None), "empty"),
+        (completion(" \n "), "empty"),
+        (completion("<think>all of it was thinking</think>"), "empty"),
+        ({"choices": []}, "malformed"),
+        ({"choices": None}, "malformed"),
+        ({"choices": [{}]}, "malformed"),
+        ({"choices": ["text"]}, "malformed"),
+        ({"choices": [{"message": None}]}, "malformed"),
+        ({"choices": [{"message": {"content": [1, 2]}}]}, "malformed"),
+        ({"error": {"message": "overloaded"}}, "malformed"),
+        ({}, "malformed"),
+        ([], "malformed"),
+        (None, "malformed"),
+        ("<html>Welcome</html>", "malformed"),
+        ("", "malformed"),
+    ],
+)
+def test_reading_a_response(response: Any, expected: Answer | str) -> None:
+    read = read_answer(response)
+    if isinstance(expected, Answer):
+        assert read == expected
+    else:
+        assert isinstance(read, Failure)
+        assert read.reason == expected
+        assert read.detail
+        assert "\n" not in read.detail
+
+
+# ---------------------------------------------------------------- what is sent
+
+
+def test_each_request_is_sent_once_with_every_sampling_parameter(endpoint: FakeEndpoint) -> None:
+    requests = requests_to(endpoint, 4, temperature=0.3, top_p=0.8, max_tokens=99, seed=20)
+    responses, lost = asked(endpoint, requests)
+    assert lost == []
+    assert set(responses) == {request.key for request in requests}
+    assert sorted(body["seed"] for body in endpoint.asked) == [20, 21, 22, 23]
+    for body in endpoint.asked:
+        assert body == {
+            "model": "tiny",
+            "messages": [{"role": "user", "content": f"features of fear {body['seed'] - 20}?"}],
+            "temperature": 0.3,
+            "top_p": 0.8,
+            "max_tokens": 99,
+            "seed": body["seed"],
+        }
+
+
+def test_a_reasoning_effort_is_sent_when_set(endpoint: FakeEndpoint) -> None:
+    asked(endpoint, requests_to(endpoint, 1, reasoning_effort="low"))
+    assert endpoint.asked[0]["reasoning_effort"] == "low"
+
+
+def test_openai_itself_is_asked_with_its_new_name_for_the_token_limit() -> None:
+    assert Endpoint("https://api.openai.com/v1", "gpt").token_limit_name == "max_completion_tokens"
+    assert Endpoint("http://localhost:11434/v1", "gpt").token_limit_name == "max_tokens"
+
+
+def test_no_more_than_the_allowed_number_of_requests_is_under_way(endpoint: FakeEndpoint) -> None:
+    endpoint.latency = 0.05
+    asked(endpoint, requests_to(endpoint, 12), concurrency=3)
+    assert endpoint.most_at_once == 3
+    assert len(endpoint.asked) == 12
+
+
+def test_the_key_goes_to_the_endpoint_and_without_one_none_is_asked_for(endpoint: FakeEndpoint) -> None:
+    endpoint.api_key = KEY
+    responses, lost = asked(endpoint, requests_to(endpoint, 2), api_key=KEY)
+    assert len(responses) == 2
+    assert lost == []
+    assert set(endpoint.authorizations) == {f"Bearer {KEY}"}
+
+
+def test_a_redirect_to_another_host_does_not_take_the_key_along(endpoint: FakeEndpoint) -> None:
+    with serve() as stranger:
+        endpoint.script = lambda body, earlier: Reply(
+            status=307, headers={"location": f"{stranger.base_url}/chat/completions"}
+        )
+        asked(endpoint, requests_to(endpoint, 1), api_key=KEY)
+        assert not any(KEY in (value or "") for value in stranger.authorizations)
+
+
+# ---------------------------------------------------------------- failures of the server
+
+
+def test_429_with_retry_after_and_500_three_times_end_in_answers(endpoint: FakeEndpoint) -> None:
+    def script(body: dict[str, Any], earlier: int) -> Reply | None:
+        if body["messages"][0]["content"].endswith("0?") and earlier < 1:
+            return Reply({"error": {"message": "slow down"}}, status=429, headers={"retry-after": "0.01"})
+        if body["messages"][0]["content"].endswith("1?") and earlier < 3:
+            return Reply({"error": {"message": "boom"}}, status=500)
+        return None
+
+    endpoint.script = script
+    requests = requests_to(endpoint, 3)
+    responses, lost = asked(endpoint, requests)
+    assert lost == []
+    assert all(isinstance(read_answer(responses[request.key]), Answer) for request in requests)
+    assert len(endpoint.asked) == (1 + 1) + (3 + 1) + 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_one_request_that_always_fails_does_not_lose_the_others(endpoint: FakeEndpoint, status: int) -> None:
+    def script(body: dict[str, Any], earlier: int) -> Reply | None:
+        hopeless = body["messages"][0]["content"].endswith("0?")
+        return Reply({"error": {"message": "no\nluck"}}, status=status) if hopeless else None
+
+    endpoint.script = script
+    responses, lost = asked(endpoint, requests_to(endpoint, 5), retries=2, concurrency=1)
+    assert len(responses) == 4
+    assert [each.request.sample for each in lost] == [0]
+    assert lost[0].reason == f"{endpoint.base_url} answers {status}: no luck"
+
+
+def test_a_server_that_fails_every_request_is_not_asked_them_all(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: Reply({"error": {"message": "slow down"}}, status=429)
+    responses, lost = asked(endpoint, requests_to(endpoint, 60), retries=0, concurrency=2)
+    assert responses == {}
+    assert 10 <= len(lost) == len(endpoint.asked) <= 11
+
+
+def test_one_answer_among_many_failures_keeps_the_asking_going(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: (
+        None if body["seed"] == 5 else Reply({"error": {"message": "slow down"}}, status=429)
+    )
+    responses, lost = asked(endpoint, requests_to(endpoint, 40), retries=0, concurrency=2)
+    assert (len(responses), len(lost)) == (1, 39)
+
+
+def test_a_page_instead_of_an_answer_is_kept_as_it_came(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: Reply("<html>It works!</html>")
+    requests = requests_to(endpoint, 1)
+    responses, lost = asked(endpoint, requests)
+    assert lost == []
+    assert responses[requests[0].key] == "<html>It works!</html>"
+    assert read_answer(responses[requests[0].key]) == Failure(
+        "malformed", "an HTML page; does --base-url end in /v1?"
+    )
+
+
+def test_a_refused_key_ends_the_asking_and_is_not_repeated(endpoint: FakeEndpoint) -> None:
+    endpoint.api_key = "another"
+    responses, lost = asked(endpoint, requests_to(endpoint, 9), api_key=KEY, concurrency=1)
+    assert responses == {}
+    assert len(endpoint.asked) == 1
+    assert lost[0].reason == f"{endpoint.base_url} does not accept the key in OPENAI_API_KEY"
+
+
+def test_a_server_that_wants_a_key_says_where_it_is_set(endpoint: FakeEndpoint) -> None:
+    endpoint.api_key = "another"
+    _, lost = asked(endpoint, requests_to(endpoint, 1))
+    assert lost[0].reason == f"{endpoint.base_url} wants a key: set OPENAI_API_KEY"
+
+
+def test_a_key_that_a_server_echoes_is_not_kept(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: (
+        Reply({"error": {"message": f"bad luck with {KEY}"}}, status=500)
+        if body["messages"][0]["content"].endswith("0?")
+        else Reply(completion(f"- raised eyebrows\n- {KEY}"))
+    )
+    responses, lost = asked(endpoint, requests_to(endpoint, 2), api_key=KEY, retries=0)
+    assert "bad luck with [key]" in lost[0].reason
+    assert KEY not in str(responses)
+    assert KEY not in repr(Endpoint(endpoint.base_url, "tiny", KEY))
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Reply({"error": {"message": "no such model", "code": "model_not_found"}}, status=404),
+        Reply({"error": {"message": "Invalid model name passed in", "code": "400"}}, status=400),
+        Reply({"detail": "unknown"}, status=422),
+    ],
+)
+def test_a_model_the_server_does_not_know_is_answered_with_those_it_has(
+    endpoint: FakeEndpoint, refusal: Reply
+) -> None:
+    endpoint.models = ["large", "tiny2"]
+    endpoint.script = lambda body, earlier: refusal
+    with pytest.raises(InputError) as error:
+        asked(endpoint, requests_to(endpoint, 1))
+    assert str(error.value) == (f"{endpoint.base_url} does not know the model 'tiny'\nIt has: tiny2, large")
+
+
+def test_a_refused_parameter_is_told_in_the_servers_words(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: Reply(
+        {"error": {"message": "Unsupported parameter: 'temperature'", "code": "unsupported_parameter"}},
+        status=400,
+    )
+    _, lost = asked(endpoint, requests_to(endpoint, 1))
+    assert lost[0].reason == f"{endpoint.base_url} answers 400: Unsupported parameter: 'temperature'"
+
+
+def test_every_attempt_beyond_the_first_is_told(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: (
+        Reply({"error": {"message": "boom"}}, status=500) if earlier < body["seed"] else None
+    )
+    watcher, lost = watched(endpoint, requests_to(endpoint, 3))
+    assert lost == []
+    assert sorted(watcher.retries) == [0, 1, 1, 2, 2, 2]  # seeds 1, 2 and 3
+
+
+def test_an_answer_that_does_not_end_in_time_is_lost_and_the_others_are_not(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: endless(rest=b" ", pause=0.02) if body["seed"] == 1 else None
+    responses, lost = asked(endpoint, requests_to(endpoint, 3), timeout=0.3, concurrency=1)
+    assert len(responses) == 2
+    assert [each.reason for each in lost] == [f"{endpoint.base_url} did not answer in time"]
+    assert len(endpoint.asked) == 3  # not asked again
+
+
+def test_an_answer_that_is_too_large_is_a_failure_and_not_read_to_its_end(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: endless() if body["seed"] == 1 else None
+    requests = requests_to(endpoint, 2)
+    responses, lost = asked(endpoint, requests)
+    assert lost == []
+    assert read_answer(responses[requests[0].key]) == Failure("too large", "more than 32 MiB")
+    assert isinstance(read_answer(responses[requests[1].key]), Answer)
+
+
+def test_a_connection_that_breaks_off_is_tried_again_and_said_of_that_request_alone(
+    endpoint: FakeEndpoint,
+) -> None:
+    whole = json.dumps(completion(LIST)).encode()
+    endpoint.script = lambda body, earlier: (
+        cut(whole) if body["seed"] == 1 or (body["seed"] == 2 and earlier == 0) else None
+    )
+    responses, lost = asked(endpoint, requests_to(endpoint, 3), retries=1, concurrency=1)
+    assert len(responses) == 2
+    (one,) = lost
+    assert one.reason.startswith(f"{endpoint.base_url} broke off the connection")
+    assert not one.final
+
+
+def test_a_compressed_answer_is_read(endpoint: FakeEndpoint) -> None:
+    body = gzip.compress(json.dumps(completion(LIST)).encode())
+    fields = (f"content-length: {len(body)}", "content-encoding: gzip")
+    endpoint.script = lambda _, earlier: raw(body, *fields)
+    requests = requests_to(endpoint, 1)
+    responses, lost = asked(endpoint, requests)
+    assert lost == []
+    assert responses[requests[0].key] == completion(LIST)
+
+
+def test_nobody_there_is_told_at_once(endpoint: FakeEndpoint) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    endpoint.base_url = f"http://127.0.0.1:{port}/v1"
+    responses, lost = asked(endpoint, requests_to(endpoint, 9))
+    assert responses == {}
+    assert len(lost) == 1
+    assert lost[0].reason == f"nothing answers at http://127.0.0.1:{port}/v1 (Connection refused)"
+
+
+def test_what_storing_raises_comes_out_as_it_is(endpoint: FakeEndpoint) -> None:
+    class Full(Watcher):
+        async def arrived(self, request: Request, reply: Arrived) -> None:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        asyncio.run(ask(Endpoint(endpoint.base_url, "tiny"), requests_to(endpoint, 9), Full()))
+
+
+def test_half_an_emoji_in_an_answer_is_still_text(endpoint: FakeEndpoint) -> None:
+    endpoint.script = lambda body, earlier: Reply(completion("- raised eyebrows \ud83d"))
+    requests = requests_to(endpoint, 1)
+    responses, _ = asked(endpoint, requests)
+    assert responses[requests[0].key] == completion("- raised eyebrows ?")
