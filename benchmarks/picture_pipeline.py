@@ -1,7 +1,7 @@
 """The README's picture of the pipeline: six boxes, from a question to a verdict, as an SVG.
 
-What is shown of the question and of the descriptors is read from the shipped template and version. Boxes have
-a ground of their own, so that the letters can be read on a light page and on a dark one.
+The question and the descriptors are read from the shipped template and version. Boxes have their own
+background, so the text is readable on a light page and on a dark one.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def question() -> str:
 
 
 def text(x: float, y: float, line: str, kind: str = "") -> str:
-    """A line of text that begins at (x, y)."""
+    """A line of text that starts at (x, y)."""
     return f'<text x="{x:g}" y="{y:g}"{_class(kind)}>{escape(line)}</text>'
 
 
@@ -111,7 +111,7 @@ def faces(number: int) -> str:
 
 
 def marks(number: int) -> str:
-    """Three figures with their intervals in the box `number`: two sets and a control, of no measurement."""
+    """Three example figures with intervals in the box `number`: two sets and a control, not measured."""
     x, y = corner(number)
     drawn = []
     for place, (name, middle) in enumerate((("v2", 222), ("v1", 208), ("control", 176))):
