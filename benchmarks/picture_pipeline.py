@@ -33,16 +33,15 @@ text { font: 17px system-ui, "Segoe UI", "Liberation Sans", Arial, sans-serif; f
 .control { stroke: #7d858c; fill: #7d858c; }
 """
 ANSWERS = (
-    "from a language model you",
-    "choose, or from FACS: several",
-    "for each class, each stored",
-    "the moment it arrives",
+    "from a language model, or",
+    "from FACS; several per class,",
+    "each stored when it arrives",
 )
 FILES = ("descriptors.jsonl", "responses.jsonl", "manifest.yaml")
 TITLE = "The pipeline of dfer-prompts"
 TOLD = (
     "A question to a language model, its answers, ranked descriptors, a version of a description set, "
-    "DFER-CLIP trained on clips with it, and a comparison with controls that ends in a verdict."
+    "DFER-CLIP trained with it on clips, and a comparison with controls and a verdict."
 )
 
 
@@ -127,7 +126,7 @@ def pipeline() -> str:
     ranked = load("v1@4").members[CLASS][0]
     asked = wrap(f"“{question()}”", LETTERS)
     parts = [
-        box(1, "Question", [*asked, "and so of each class"]),
+        box(1, "Question", [*asked, "for each class"]),
         box(2, "Answers", ANSWERS),
         box(3, "Descriptors, ranked", [each.text for each in ranked]),
         box(4, "A version", ["descriptions/v2/", *(f"\u00a0\u00a0{name}" for name in FILES)], "code"),

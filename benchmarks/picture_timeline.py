@@ -106,7 +106,7 @@ def draw_answers(axes: Axes, run: Run, video: Path) -> None:
         axes.text(middle, 42, said, ha="center", fontsize=LETTERS + 1, bbox=LABEL)
     axes.set_ylim(0, 100)
     axes.set_yticks([0, 50, 100])
-    axes.set_ylabel("answer (%)", fontsize=LETTERS)
+    axes.set_ylabel("probability (%)", fontsize=LETTERS)
 
 
 def draw_evidence(figure: Figure, axes: Axes, texts: list[str], rise: np.ndarray, ends: float) -> None:
