@@ -104,7 +104,9 @@ def test_its_length_and_its_terminal_excerpt_are_short() -> None:
     assert max(map(len, excerpt.splitlines())) <= 100
 
 
-@pytest.mark.parametrize("page", [README, GUIDE], ids=["README", "guide"])
+@pytest.mark.parametrize(
+    "page", [pytest.param(README, id="README", marks=pytest.mark.docs), pytest.param(GUIDE, id="guide")]
+)
 def test_python_blocks_print_their_comments(
     page: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
