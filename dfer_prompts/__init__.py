@@ -13,5 +13,9 @@ from lazy_loader import attach_stub
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)
+__getattr__, _, __all__ = attach_stub(__name__, __file__)
 __all__ = ["__version__", *__all__]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -77,7 +77,7 @@ def terminated_when(
 
 PROGRAM = """
 import sys
-from dfer_prompts.cli import main, stopping
+from dfer_prompts.cli import main
 from tests.model import tiny
 
 if __name__ == "__main__":

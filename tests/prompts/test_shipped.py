@@ -83,5 +83,5 @@ def test_every_public_name_is_there_and_importing_them_loads_no_torch() -> None:
         [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60
     )
     assert ended.stdout.split() == ["False", "False", "False"]
-    with pytest.raises(AttributeError, match="no attribute 'lod'"):
+    with pytest.raises(AttributeError, match="No dfer_prompts attribute lod"):
         getattr(dfer_prompts, "lod")  # noqa: B009 - a wrong name on purpose
