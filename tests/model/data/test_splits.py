@@ -18,7 +18,8 @@ from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.data.splits import TrainingClips, training_clips
 from dfer_model.errors import InputError
 from dfer_model.runs import ClassTexts, Run
-from dfer_model.training.loop import Training, train_run
+from dfer_model.training.loop import train_run
+from dfer_model.training.setup import Training
 
 from .. import tiny
 
