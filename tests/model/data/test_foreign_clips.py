@@ -200,7 +200,7 @@ def changed_index(folder: Path, column: str, values: list[Any], **shaping: Any) 
 )
 def test_an_index_is_checked(folder: Path, column: str, values: list[Any], shaping: dict[str, Any]) -> None:
     changed_index(folder, column, values, **shaping)
-    with pytest.raises(InputError, match="no index of packed clips"):
+    with pytest.raises(InputError, match="not an index of packed clips"):
         read_index(folder)
 
 
