@@ -217,7 +217,7 @@ def _find_labels(official: Official, root: Path, name: str) -> tuple[Path, ...]:
     found = find_files(root, official.labels)
     if found:
         return tuple(found)
-    advice = "Give them: --labels with a file, a folder or a pattern"
+    advice = "Give them: --labels FILE, a folder or a pattern"
     for other, patterns in OWN_LABELS.items():
         if other != name and find_files(root, patterns):
             advice = f"Those of {other} are there: dfer-prompts data prepare {other}; else --labels FILE"

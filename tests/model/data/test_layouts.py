@@ -461,7 +461,7 @@ class TestOwnFolder:
     @pytest.mark.parametrize(
         ("text", "sentence"),
         [
-            ("clip_id,fold\na,1\n", "leaves out 1 clips, b among them"),
+            ("clip_id,fold\na,1\n", "lacks 1 clips, such as b"),
             ("clip_id,fold\na,1\nb,2\nc,1\n", "line 4: no clip 'c'"),
             ("a,1\nb,one\n", "line 2: fold 'one' is not a number"),
             ("a,1\na,2\nb,1\n", "line 2: clip a is in fold 2 and in fold 1"),

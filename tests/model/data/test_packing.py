@@ -102,7 +102,7 @@ class TestBrokenClips:
             prepare("mafw", root, tmp_path / "out", jobs=1)
         text = str(caught.value)
         assert text.startswith("4 of 5 clips cannot be packed: 00002: not found under ")
-        assert re.search(r"00003: \S+ holds no picture \(\.jpg, \.png, \.webp, \.bmp or \.tif\); ", text)
+        assert re.search(r"00003: \S+ has no image \(\.jpg, \.png, \.webp, \.bmp or \.tif\); ", text)
         assert re.search(r"00004: \S+2\.jpg is damaged or cut off; ", text)
         assert re.search(r"00005: \S+00005\.mp4 is not a video that can be read\n", text)
         assert "--skip-broken" in text.split("\n")[1]
