@@ -1,8 +1,8 @@
-# Everything runs from `.venv`, which every target makes first where it is missing or older than what it is made from.
+# Everything runs from `.venv`. Every target creates it first if it is missing or older than its sources.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Real annotation files and footage, where the folder is there; the tests that need them say so and skip otherwise.
+# Real annotation files and footage. Tests that need them are skipped if the folder is missing.
 DFER_TEST_DATA ?= $(wildcard $(abspath ../shared/data))
 export DFER_TEST_DATA
 
@@ -10,22 +10,22 @@ export DFER_TEST_DATA
 .PHONY: help venv demo test slurm-test browser-test lowest-test check dist docs docs-test pictures clean
 
 help:
-	@echo "make demo      the whole story on this machine: no key, no GPU, no download of weights (under 4 minutes)"
+	@echo "make demo      descriptions, training, comparison and prediction on drawn faces (under 4 minutes)"
 	@echo "make test      the tests"
-	@echo "make slurm-test   a grid on a Slurm of this machine, installed where missing (Debian or Ubuntu, as root)"
-	@echo "make browser-test  the page in Chromium, installed where missing (Debian or Ubuntu, as root)"
-	@echo "make lowest-test  install the declared lower bounds of the dependencies and import every module"
-	@echo "make check     style, types, the direction of imports, dependencies"
-	@echo "make dist      the sdist and the wheel, in dist/, with their metadata checked"
-	@echo "make docs      the documentation as a site, in site/; any broken link or warning fails"
-	@echo "make docs-test   the commands of its pages are run, and that it loads nothing from elsewhere"
-	@echo "make venv      only the environment .venv"
-	@echo "make pictures  draw the pictures of the README again"
-	@echo "make clean     remove .venv and what the tools keep"
+	@echo "make slurm-test   tests on a local Slurm, installed if missing (Debian or Ubuntu, as root)"
+	@echo "make browser-test  tests of the page in Chromium, installed if missing (Debian or Ubuntu, as root)"
+	@echo "make lowest-test  install the lowest declared versions of the dependencies and import every module"
+	@echo "make check     style, types, import directions, dependencies"
+	@echo "make dist      build the sdist and the wheel in dist/ and check their metadata"
+	@echo "make docs      build the documentation in site/; a broken link or a warning is an error"
+	@echo "make docs-test   run the commands of the documentation and check the site"
+	@echo "make venv      create the environment .venv"
+	@echo "make pictures  draw the pictures of the README"
+	@echo "make clean     remove .venv, build results and tool caches"
 
 venv: $(VENV)/ready
 
-# uv installs in a fraction of pip's time; where it cannot be had, pip does the same.
+# uv is much faster than pip. If it cannot be installed, pip is used.
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "dfer-prompts needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -38,11 +38,11 @@ $(VENV)/ready: pyproject.toml constraints.txt
 demo: venv
 	$(BIN)/dfer-prompts demo
 
-# Two processes of one thread each: faster than one of two on small tensors, and the same figures everywhere.
+# Two processes with one thread each: faster than one process with two, and results do not depend on threads.
 test: venv
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
-# The tests begin Slurm's daemons themselves, as root on loopback, and end them.
+# The tests start and stop Slurm's daemons, as root on loopback.
 slurm-test: venv
 	PATH="$$PATH:/usr/sbin"; { command -v slurmctld && command -v slurmd && command -v munged; } >/dev/null || \
 		{ apt-get update && apt-get install --yes --no-install-recommends slurm-wlm munge; }
@@ -53,7 +53,7 @@ browser-test: venv
 		{ apt-get update && apt-get install --yes --no-install-recommends chromium; }
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser -m browser $(PYTEST_ARGS)
 
-# An environment of its own: the lower bounds do not fit beside the versions that the tests run with.
+# A separate environment, because the tests run with other versions.
 lowest-test: venv
 	$(PYTHON) -m venv --clear .lowest
 	$(BIN)/python -m pip install --quiet uv

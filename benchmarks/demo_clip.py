@@ -1,8 +1,8 @@
-"""What the demo CLIP understands, zero-shot: run `python benchmarks/demo_clip.py [--people 100] [--tuning]`.
+"""Zero-shot accuracy of the demo CLIP: run `python benchmarks/demo_clip.py [--people 100] [--tuning]`.
 
-Prints the UAR (percent) of v1, its views, FACS and the controls on drawn people that training never saw: one
-image of each class at its apex and full intensity, and clips of random intensity of which 16 frames are
-averaged. Controls are drawn from several seeds. Fails (exit 1) unless v1 is 30 points above every control.
+Prints the UAR (percent) of v1, its views, FACS and the controls on drawn people that were not in the training
+data: one image of each class at its apex and full intensity, and clips of random intensity with 16 averaged
+frames. Controls are drawn from several seeds. Fails (exit 1) unless v1 is 30 points above every control.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def texts(descriptions: DescriptionSet) -> list[str]:
 
 
 def candidates() -> dict[str, list[list[str]]]:
-    """The sets to judge by name; a control has one list of sentences per seed."""
+    """The sets to test, by name; a control has one list of sentences per seed."""
     v1 = load("v1")
     sets = {"v1": [texts(v1)]}
     sets |= {f"v1@{k}": [texts(v1.top(k))] for k in (1, 2, 3)}
@@ -67,10 +67,10 @@ def judge(clip: Clip, faces: Faces, sets: dict[str, list[list[str]]]) -> dict[st
 
 
 def main() -> int:
-    """Measure, print, judge."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=100, help="persons; each shows every class")
-    parser.add_argument("--tuning", action="store_true", help="the people by whom settings are chosen")
+    parser.add_argument("--tuning", action="store_true", help="the the people on whom settings were tuned")
     parser.add_argument(
         "--folder", type=Path, help="a CLIP that the training wrote, instead of the shipped one"
     )

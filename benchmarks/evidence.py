@@ -1,17 +1,19 @@
-"""Does the descriptor of an acting unit rise when it acts? Run `python benchmarks/evidence.py [--small]`.
+"""Does the descriptor of an active action unit rise? Run `python benchmarks/evidence.py [--small]`.
 
-Draws faces, whose action units are known in every frame, trains the demo's CLIP on them twice, with the image
-tower as it was and with a fine-tuned one, and explains the clips of the fold that neither was trained on, as
-`dfer-prompts explain` does. Two questions are answered by the area under the ROC curve, which is 0.5 by luck:
+Draws faces with known action units in every frame, trains the demo's CLIP on them twice, with a frozen
+image tower and with a fine-tuned one, and explains the clips of the test fold as `dfer-prompts explain`
+does. Two questions are measured by the area under the ROC curve (0.5 is chance):
 
-- over all frames: is a frame in which the unit is seen told from one in which it is at rest, by the rise of
-  the descriptor that names it? The control is the mean of the descriptors of other units, on the same frames;
-- within a clip: are the frames in which the unit has more than half of its course told from the others? The
-  controls are the descriptors of units at rest in all of that clip and, because a drawn expression comes and
-  goes again, how near a frame is to the middle of its clip. The temporal model's attention stands beside.
+- over all frames: does the rise of a unit's descriptor separate frames in which the unit is visible from
+  frames in which it is at rest? The control is the mean of the descriptors of other units, on the same
+  frames;
+- within a clip: does it separate the frames in which the unit has more than half of its intensity from the
+  others? The controls are the descriptors of units at rest in all of that clip and, because a drawn
+  expression rises and falls, the nearness of a frame to the middle of its clip. The temporal model's
+  attention is reported beside them.
 
-Fails (exit 1) when the descriptors' mean over all frames is not 0.1 above that of the control. Takes minutes,
-most of them for the two trainings; `--small` is for trying it out.
+Fails (exit 1) unless the descriptors' mean over all frames is 0.1 above that of the control. Takes
+minutes, most of them for the two trainings; `--small` is a quick trial.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ from dfer_prompts.api.inputs import class_texts, descriptor_texts
 
 FOLD, SEED, FACES = 1, 1, 21  # the demo's faces are drawn from another seed
 TOWERS = {"as it was": 0.0, "fine-tuned": 1e-5}  # lr_image
-COURSE = 0.15  # how far a unit must move within a clip to have a course
+COURSE = 0.15  # minimum movement of an active unit within a clip
 GAIN = 0.1
 
 # The descriptors of v1 that name one unit of the drawing; the others name none, or several.
@@ -89,7 +91,7 @@ UNITS = tuple(dict.fromkeys(NAMED.values()))
 
 @dataclass(frozen=True)
 class Watched:
-    """One clip explained, each of its frames once, and what is true of them."""
+    """One explained clip, each of its frames once, with its ground truth."""
 
     units: np.ndarray  # (frames, units of `UNITS`), amounts 0..1
     rise: np.ndarray  # (frames, descriptors of `NAMED`)
@@ -97,14 +99,14 @@ class Watched:
 
 
 def trained(clips: PackedClips, lr_image: float, runs: Path, **changed: Any) -> Run:
-    """The demo's training on v1, judged by `FOLD`, with the image tower trained at this rate."""
+    """The demo's training on v1, tested on `FOLD`, with this learning rate of the image tower."""
     settings = preset("demo").model_copy(update={"lr_image": lr_image, **changed})
     texts = class_texts(load("v1"), clips.class_names)
     return train_run(RunSpec(settings, texts, clips.path, clips.fingerprint, FOLD, SEED), clips, runs)
 
 
 def watched(run: Run, clips: PackedClips) -> list[Watched]:
-    """The clips of the judging fold as `explain` sees them."""
+    """The clips of the test fold as `explain` reads them."""
     names, frames = run.class_names, run.settings.frames
     listed = dict(zip(names, descriptor_texts(load("v1"), names), strict=True))
     explain = Explainer(run, listed, clips)
@@ -129,7 +131,7 @@ def watched(run: Run, clips: PackedClips) -> list[Watched]:
 
 
 def over_all_frames(clips: list[Watched]) -> dict[str, dict[str, float]]:
-    """For each unit, the area of its own descriptors and of the others, both the mean over descriptors."""
+    """For each unit, the area of its own descriptors and of the others, both averaged over descriptors."""
     units, rise = (np.concatenate([getattr(each, name) for each in clips]) for name in ("units", "rise"))
     found = {}
     for column, unit in enumerate(UNITS):
@@ -147,7 +149,7 @@ def over_all_frames(clips: list[Watched]) -> dict[str, dict[str, float]]:
 
 
 def within_clips(clips: list[Watched]) -> dict[str, dict[str, float]]:
-    """For each unit, the areas within clips in which it has a course, the mean over those clips."""
+    """For each unit, the areas within clips in which it is active, averaged over those clips."""
     owners = np.array([UNITS.index(name) for name in NAMED.values()])
     found: dict[str, list[list[float]]] = {}
     for clip in clips:
@@ -178,7 +180,7 @@ def within_clips(clips: list[Watched]) -> dict[str, dict[str, float]]:
 
 
 def agreement(clips: list[Watched]) -> float:
-    """Spearman's correlation over a clip's frames of attention and the rise of acting units, the mean."""
+    """Mean Spearman correlation over a clip's frames of attention and the rise of active units."""
     owners = np.array([UNITS.index(name) for name in NAMED.values()])
     each = []
     for clip in clips:
@@ -212,11 +214,11 @@ def show(tower: str, everywhere: dict[str, dict[str, float]], within: dict[str, 
 
 
 def main() -> int:
-    """Draw, train, explain, print and keep the figures."""
+    """Draw, train, explain, print and store the figures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--small", action="store_true", help="Few clips and one epoch; keeps no figures.")
+    parser.add_argument("--small", action="store_true", help="Few clips and one epoch; stores no figures.")
     small = parser.parse_args().small
     torch.set_num_threads(2)
     changed: dict[str, Any] = {"frames": 8, "epochs": 1} if small else {"frames": 16, "epochs": 8}

@@ -1,10 +1,10 @@
-"""What goes wrong and what becomes of it: run `python benchmarks/faults.py [--kills 30] [--markdown]`.
+"""Faults of servers, disks and kills: run `python benchmarks/faults.py [--kills 30] [--markdown]`.
 
-Runs `dfer-prompts generate` in processes of its own against a server on loopback with every fault of
-`tests/prompts/faults.py`, kills it at random moments, lets eight write one version, and takes its disk away.
-Prints what a person is told of each and what was kept; `--markdown` prints the table of docs/faults.md. Fails
-(exit 1) when anything does not end as it must: with a traceback, a half version, an answer asked for
-again that had arrived.
+Runs `dfer-prompts generate` in separate processes against a server on loopback with every fault of
+`tests/prompts/faults.py`, kills it at random moments, starts eight writers of one version, and fills its
+disk. Prints the message and the stored responses of each fault; `--markdown` prints the table of
+docs/faults.md. Fails (exit 1) on a traceback, an incomplete version, or a stored response that is
+requested again.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from tests.prompts.forks import Forks, forks
 
 SEED = 1
 WRITERS = 8
-ENDINGS = {"read": "read like any other", "retried": "asked once more, and answered", "told": ""}
+ENDINGS = {"read": "read normally", "retried": "retried, then answered", "told": ""}
 
 
 @dataclass(frozen=True)
 class Row:
-    """A fault, what became of it, what was kept, and what is not as it must be."""
+    """A fault, its outcome or message, what was stored, and the violations that were found."""
 
     fault: str
     told: str
@@ -57,7 +57,7 @@ def fresh() -> Iterator[tuple[FakeEndpoint, Path]]:
 
 
 def told(lines: list[str], *private: str) -> str:
-    """What is wrong, without addresses and folders of this run; the line on what to do is much the same."""
+    """The first line of the message, without addresses and folders of this run."""
     text = "".join(lines[:1]).removeprefix("Error: ")
     for each in private:
         text = text.replace(each, "URL" if "://" in each else "WORKSPACE")
@@ -65,7 +65,7 @@ def told(lines: list[str], *private: str) -> str:
 
 
 def server_fault(fault: Fault, processes: Forks) -> Row:
-    """One row of the table of faults, run in processes of their own."""
+    """One row of the table of faults, run in separate processes."""
     with fresh() as (server, folder):
         ends: list[Ended] = []
 
@@ -77,7 +77,7 @@ def server_fault(fault: Fault, processes: Forks) -> Row:
         wrong = problems(fault, server, run, folder)
         says = told(error_lines(ends[0].err), server.base_url) or ENDINGS[fault.ending]
         kept = (
-            f"{CLASSES - 1} of {CLASSES}; then 1 is asked"
+            f"{CLASSES - 1} of {CLASSES}; then 1 requested"
             if fault.ending == "told"
             else f"{CLASSES} of {CLASSES}"
         )
@@ -85,7 +85,7 @@ def server_fault(fault: Fault, processes: Forks) -> Row:
 
 
 def refused_connection(processes: Forks) -> Row:
-    """Nobody listens at the address."""
+    """No server listens at the address."""
     with fresh() as (_, folder):
         url = nobody()
         process = processes.start(folder, *COMMAND, "--base-url", url, "--model", "tiny")
@@ -95,18 +95,18 @@ def refused_connection(processes: Forks) -> Row:
 
 
 def disk(name: str, refuse: Callable[[FakeEndpoint, Path], Refused]) -> Row:
-    """The disk refuses; then it does not, and only what is missing is asked."""
+    """Writing fails, then works again; only missing responses are requested."""
     with fresh() as (server, folder):
         ended = refuse(server, folder)
         expected = (1, 0, CLASSES - ended.stored, [], [])
         found = (ended.status, ended.status_again, ended.asked_again, ended.left, ended.halves)
         wrong = [] if found == expected and 1 <= len(ended.said) <= 2 else [str(ended)]
-        kept = f"{ended.stored} of {ended.asked} asked; then {ended.asked_again} are asked"
+        kept = f"{ended.stored} of {ended.asked} requested; then {ended.asked_again} requested"
         return Row(name, told(ended.said, str(folder)), kept, wrong)
 
 
 def disks(processes: Forks) -> list[Row]:
-    """All ways in which a disk refuses that can be had on this machine."""
+    """All disk faults that this machine can simulate."""
     rows = [
         disk("files limited to 4 KiB", lambda server, folder: too_large_a_file(server, processes, folder))
     ]
@@ -130,36 +130,37 @@ def kills(processes: Forks, count: int) -> Row:
     if seen.most_per_kill > CONCURRENCY or seen.asked != seen.requests + seen.asked_again:
         wrong.append(str(seen))
     says = (
-        f"{seen.versions} versions written; {seen.asked_again} of {seen.requests} requests asked again, all "
-        f"under way at a kill (at most {seen.most_per_kill} of {CONCURRENCY} at once)"
+        f"{seen.versions} versions written; {seen.asked_again} of {seen.requests} requests repeated, all in "
+        f"progress at a kill (at most {seen.most_per_kill} of {CONCURRENCY} at once)"
     )
     kept = (
-        f"{len(seen.arrived_and_asked_again)} that had arrived asked again; {len(seen.halves)} half versions"
+        f"{len(seen.arrived_and_asked_again)} stored responses requested again; "
+        f"{len(seen.halves)} incomplete versions"
     )
-    return Row(f"{seen.kills} times kill -9", says, kept, wrong)
+    return Row(f"kill -9, {seen.kills} times", says, kept, wrong)
 
 
 def writers(processes: Forks) -> Row:
-    """Eight processes save one version in the same moment."""
+    """Eight processes save one version at the same time."""
     with fresh() as (server, folder):
         ended = race(server, processes, folder, WRITERS)
     wrong = [*ended.others, *ended.halves]
     if (ended.won, ended.told) != (1, WRITERS - 1):
         wrong.append(str(ended))
-    says = f"{ended.told} are told that the name is taken (exit status 2)"
-    return Row(f"{WRITERS} writers of one version", says, f"{ended.won} version, whole", wrong)
+    says = f"{ended.told} report that the name is taken (exit status 2)"
+    return Row(f"{WRITERS} writers of one version", says, f"{ended.won} complete version", wrong)
 
 
 def cell(text: str) -> str:
-    """The text inside a table of Markdown: what it quotes is shown, not rendered."""
+    """The text as a cell of a Markdown table; markup in it is escaped."""
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def main() -> int:
-    """Run all, print, judge."""
+    """Run all faults and print their rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=30)
-    parser.add_argument("--markdown", action="store_true", help="the table as it stands in docs/faults.md")
+    parser.add_argument("--markdown", action="store_true", help="print the table of docs/faults.md")
     arguments = parser.parse_args()
     os.environ |= {"NO_PROXY": "127.0.0.1", "COLUMNS": "200"}
     os.environ.pop("OPENAI_API_KEY", None)
@@ -168,14 +169,14 @@ def main() -> int:
         rows += [refused_connection(processes), *disks(processes)]
         rows += [kills(processes, arguments.kills), writers(processes)]
     if arguments.markdown:
-        print("| fault | what becomes of it, or what is told | answers kept |\n| --- | --- | --- |")
+        print("| fault | outcome or message | responses stored |\n| --- | --- | --- |")
         print("\n".join(f"| {cell(row.fault)} | {cell(row.told)} | {cell(row.kept)} |" for row in rows))
     for row in rows:
         if not arguments.markdown:
             print(f"{'ok ' if not row.wrong else 'NOT'} {row.fault}: {row.told} [{row.kept}]")
         for problem in row.wrong:
             print(f"    {row.fault}: {problem}", file=sys.stderr)
-    print(f"{sum(not row.wrong for row in rows)} of {len(rows)} end as they must", file=sys.stderr)
+    print(f"{sum(not row.wrong for row in rows)} of {len(rows)} end as required", file=sys.stderr)
     return int(any(row.wrong for row in rows))
 
 

@@ -1,11 +1,10 @@
-"""What `generate` adds to the waiting for a server: run `python benchmarks/generation.py`.
+"""Overhead of `generate` over the server's latency: run `python benchmarks/generation.py`.
 
-A server on loopback, in a process of its own, takes 200 ms for every request. `dfer_prompts.generate` asks it
-for 11 classes x 10 samples, 16 at once, into a fresh workspace; a bare loop over the SDK's async client asks
-it the same in the same run, by turns. Prints the ratio of the wall times, the ideal (requests /
-concurrency x latency) beside it, and what a rerun takes with every answer stored. Fails (exit 1) when
-`generate` takes over 1.15 times as long as the bare loop, by the median of the rounds' ratios, or a rerun
-takes 1 s.
+A server on loopback, in a separate process, takes 200 ms per request. `dfer_prompts.generate` sends it 11
+classes x 10 samples, 16 at once, into an empty workspace. A plain loop over the SDK's async client sends
+the same requests in the same run, in alternating rounds. Prints the ratio of the wall times, the ideal
+(requests / concurrency x latency), and the time of a rerun with every response stored. Fails (exit 1) if
+the median ratio is above 1.15, or a rerun takes 1 s.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 def serve(ready: Connection) -> None:
-    """The server's process: tells its port, then answers until it is ended."""
+    """The server's process: reports its port, then responds until it is stopped."""
 
     async def forever() -> None:
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
@@ -112,7 +111,7 @@ def same_questions() -> list[dict[str, Any]]:
 
 
 def generated(base_url: str, folder: Path) -> int:
-    """How many requests were sent for a new version in this workspace."""
+    """The number of requests that were sent for a new version in this workspace."""
     made = generate(
         CLASSES,
         model="tiny",
@@ -125,7 +124,7 @@ def generated(base_url: str, folder: Path) -> int:
 
 
 def measure(base_url: str) -> tuple[list[float], list[float], list[float]]:
-    """Wall times in seconds of the bare loop, of `generate`, and of its reruns."""
+    """Wall times in seconds of the plain loop, of `generate`, and of its reruns."""
     bare: list[float] = []
     whole: list[float] = []
     rerun: list[float] = []
@@ -144,7 +143,7 @@ def measure(base_url: str) -> tuple[list[float], list[float], list[float]]:
 
 
 def main() -> int:
-    """Measure, print, judge."""
+    """Measure and print."""
     os.environ["NO_PROXY"] = "127.0.0.1"
     receiver, sender = multiprocessing.Pipe(duplex=False)
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(sender,), daemon=True)
@@ -155,16 +154,18 @@ def main() -> int:
     count = len(same_questions())
     ideal = count / CONCURRENCY * LATENCY_S
     rounds = math.ceil(count / CONCURRENCY) * LATENCY_S
-    # What slows the machine down for a while slows both of a round down alike.
+    # A temporary slowdown of the machine affects both parts of a round.
     ratios = [one / other for one, other in zip(whole, bare, strict=True)]
     ratio = statistics.median(ratios)
-    print(f"{count} requests, {CONCURRENCY} at once, {LATENCY_S} s each; medians of {RUNS} rounds, by turns")
+    print(
+        f"{count} requests, {CONCURRENCY} at once, {LATENCY_S} s each; medians of {RUNS} alternating rounds"
+    )
     print(f"ideal (requests / concurrency x latency): 1; in whole rounds: {rounds / ideal:.3f}")
     middles = [statistics.median(times) / ideal for times in (bare, whole)]
-    print(f"bare loop: {middles[0]:.3f} of the ideal; generate: {middles[1]:.3f}")
-    print(f"generate / bare loop: {ratio:.3f} (from {min(ratios):.3f} to {max(ratios):.3f})")
+    print(f"plain loop: {middles[0]:.3f} of the ideal; generate: {middles[1]:.3f}")
+    print(f"generate / plain loop: {ratio:.3f} (from {min(ratios):.3f} to {max(ratios):.3f})")
     print(f"at most {LIMIT}: {_verdict(ratio <= LIMIT)}")
-    print(f"rerun with every answer stored under {RERUN_LIMIT_S} s: {_verdict(max(rerun) < RERUN_LIMIT_S)}")
+    print(f"rerun with every response stored under {RERUN_LIMIT_S} s: {_verdict(max(rerun) < RERUN_LIMIT_S)}")
     return int(ratio > LIMIT or max(rerun) >= RERUN_LIMIT_S)
 
 

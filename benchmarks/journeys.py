@@ -56,7 +56,7 @@ def sources() -> tuple[int, int]:
 
 
 def main() -> None:
-    """Run the three commands, print the table, and write it where asked."""
+    """Run the three commands, print the table, and write it to the given file."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

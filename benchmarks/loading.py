@@ -1,13 +1,13 @@
-"""How fast clips are read: run `python benchmarks/loading.py [--small]`, about three minutes.
+"""Speed of reading clips: run `python benchmarks/loading.py [--small]`, about three minutes.
 
-Draws clips of 64 to 100 JPEG frames of 224x224, as folders and packed. The plain way
-opens the 16 frames of a folder by Pillow and crops, resizes and flips each, to float32 in 0..1, in a
-DataLoader. Against it: batches with finished uint8 frames, and batches whose crop, resize and flip are left
-to the device. All with two workers, files in the page cache, in rounds that take turns; ratios are medians.
-Counts the files that each way opens, and how much the main process grows over the last half of an epoch.
+Draws clips of 64 to 100 JPEG frames of 224x224, as folders and packed. The plain way opens the 16 frames of a
+folder with Pillow and crops, resizes and flips each, to float32 in 0..1, in a DataLoader. It is compared with
+batches of finished uint8 frames, and with batches whose crop, resize and flip are left to the device. All use
+two workers, files in the page cache, and alternating rounds; ratios are medians. Counts the files that each
+way opens, and the growth of the main process over the last half of an epoch.
 
 Fails (exit 1) below 2.5 times the clips per second for finished batches, 5 times for decoded ones, above a
-tenth of the files opened, or when the main process grows by more than 16 MiB.
+tenth of the files opened, or if the main process grows by more than 16 MiB.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _count(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 class Plain(Dataset[tuple[torch.Tensor, int]]):
-    """Folders of frames, each frame opened, cropped, resized and flipped by itself."""
+    """Folders of frames; each frame is opened, cropped, resized and flipped separately."""
 
     def __init__(self, root: Path, clips: PackedClips) -> None:
         self.folders = [root / clip_id for clip_id in clips.clip_ids]
@@ -91,7 +91,7 @@ def frames_of(number: int) -> list[bytes]:
 
 
 def make(root: Path, count: int) -> PackedClips:
-    """The clips, packed, and as folders beside."""
+    """The clips, packed and as folders."""
 
     def rows() -> Iterator[dict[str, Any]]:
         for number in range(count):
@@ -106,13 +106,13 @@ def make(root: Path, count: int) -> PackedClips:
 
 
 def resident_mib() -> float:
-    """Memory of this process that is its own and in use."""
+    """Private resident memory of this process."""
     pages = Path("/proc/self/statm").read_text().split()
     return (int(pages[1]) - int(pages[2])) * 4096 / 2**20
 
 
 def clips_per_second(batches: Iterable[Any]) -> float:
-    """Of a whole pass, by workers that are running already."""
+    """Of a whole pass, with running workers."""
     started, count = time.perf_counter(), 0
     for batch in batches:
         count += len(batch["label"] if isinstance(batch, dict) else batch[0])
@@ -129,7 +129,7 @@ def opens(batches: Iterable[Any]) -> int:
 
 
 def growth_mib(batches: Batches) -> float:
-    """By how much the main process grows from the middle of a pass to its end."""
+    """Growth of the main process from the middle of a pass to its end."""
     held = []
     for batch in batches:
         del batch
@@ -174,11 +174,11 @@ def measured(clips: PackedClips, root: Path, rounds: int) -> dict[str, float]:
 
 
 def main() -> int:
-    """Make, measure, print, judge."""
+    """Draw, measure and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--small", action="store_true", help="Few clips and rounds, not kept.")
+    parser.add_argument("--small", action="store_true", help="Few clips and rounds; stores no figures.")
     small = parser.parse_args().small
     torch.set_num_threads(1)
     sys.addaudithook(_count)

@@ -1,12 +1,11 @@
-"""What `predict --every N` gains and moves: run `python benchmarks/looking.py VIDEO`.
+"""Speed and accuracy of `predict --every N`: run `python benchmarks/looking.py VIDEO`.
 
-The faces of a video of one's own are found and followed by looking in every frame, which is the plain way,
-and in every second, fifth and tenth. For each it prints how much faster that pass over the video is, the
-median of interleaved rounds; how many of the plain way's boxes it has; and the least overlap (intersection
-over union) of a box with the plain way's on the same frame. With `--run FOLDER`, a run's, it says too by how
-many points of a hundred a probability changes at most, in windows of a second; `--face-model` is YuNet's.
-A few seconds of video take a minute. Fails (exit 1) where looking in every fifth frame is not twice as fast,
-or a box overlaps by less than 0.8.
+Detects and tracks the faces of your own video in every frame, which is the plain way, and in every second,
+fifth and tenth. For each it prints the speed-up of that pass over the video (median of interleaved rounds),
+the share of the plain way's boxes that it has, and the least overlap (intersection over union) of a box with
+the plain way's on the same frame. `--run FOLDER`, a run's, adds the largest change of a probability in
+percentage points, in windows of a second; `--face-model` is YuNet's. A few seconds of video take a minute.
+Fails (exit 1) if every fifth frame is not twice as fast, or a box overlaps by less than 0.8.
 """
 
 from __future__ import annotations
@@ -51,13 +50,13 @@ def seconds(footage: Footage, watchings: dict[int, Watching]) -> dict[int, float
 
 
 def answers(judge: Judge, footage: Footage, watching: Watching) -> np.ndarray:
-    """(windows, classes), points of a hundred."""
+    """Probabilities (windows, classes) in percent."""
     said = judge.watch(footage, watching).predictions
     return 100 * np.array([list(each.probabilities.values()) for each in said])
 
 
 def main() -> int:
-    """Look, compare, print, judge."""
+    """Detect, compare and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("video", type=Path)
     parser.add_argument("--face-model", type=Path)

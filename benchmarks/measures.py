@@ -1,13 +1,14 @@
-"""What tells right texts from wrong ones? Run `python benchmarks/measures.py [--out FOLDER] [--seeds 1-3]`.
+"""Measures that separate correct from wrong texts: run `python benchmarks/measures.py [--out FOLDER]`.
 
-On drawn faces with the demo CLIP: v1, FACS and every control of v1 by all five measures of `compare`, on one
-fold. Prints the tables of docs/measures.md; the figures are in the comparisons' folders under FOLDER. What an
-earlier call has trained is not trained again.
+On drawn faces with the demo CLIP: v1, FACS and every control of v1 by all five measures of `compare`, on
+one fold. Prints the tables of docs/measures.md; the figures are in the comparisons' folders under FOLDER.
+Runs of an earlier call are reused.
 
-Only prompts are trained (`temporal_depth=0`, the image tower as it is): a temporal model begins at random and
-takes more clips and epochs than one core can give to so many trainings. `--temporal-depth 1` tries it.
+Only prompts are trained (`temporal_depth=0`, frozen image tower): a temporal model is initialised at
+random and needs more clips and epochs than one core can give to so many trainings. `--temporal-depth 1`
+tries it.
 
-Fails (exit 1) unless v1 is above `control:swapped` zero-shot, by few shots and in classes held out.
+Fails (exit 1) unless v1 is above `control:swapped` zero-shot, few-shot and held-out-class.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from dfer_prompts.generation.sources.controls import CONTROLS
 
 FOLD = 1
 SHOTS = (0, 1, 2, 4)
-# Few clips are few steps, so few-shot has more epochs; all else has as many steps as one core allows.
+# Few clips are few steps, so few-shot has more epochs; the others have as many steps as one core allows.
 FEW_SHOT_EPOCHS, EPOCHS = 10, 2
 SETTINGS = ("frames=2", "lr_context=0.02", "contexts=4", "milestones=100", "workers=0")
 MUST_TELL = ("zero-shot", "few-shot", "held-out-class")
@@ -63,7 +64,7 @@ def compared(place: Workspace, measure: str, seeds: tuple[int, ...], depth: int)
 
 
 def show(result: ComparisonRecord, measure: str) -> float:
-    """Print a measure's table and verdicts in Markdown; by how much v1 is above swapped, in points."""
+    """Print a measure's table and verdicts in Markdown; returns v1 minus swapped, in points."""
     comparison = result.comparison
     mine = {(pair.first, pair.second): pair for pair in comparison.pairs if pair.measure == measure}
     first = comparison.sets[0].measures[measure]
@@ -91,7 +92,7 @@ def show(result: ComparisonRecord, measure: str) -> float:
 
 
 def main() -> int:
-    """Measure, print, judge."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("measures"), help="folder of clips, runs, figures")
     parser.add_argument("--seeds", default="1-3")

@@ -1,12 +1,12 @@
-"""How fast clips are packed: run `python benchmarks/packing.py`; with --small, a tenth of the clips.
+"""Speed of packing clips: run `python benchmarks/packing.py`; with --small, a tenth of the clips.
 
-Writes 400 clips of 55 to 85 JPEG frames, 224x224 and 16 KB each as DFEW's, as folders (28,000 frames, page
-cache warm), and packs them in turn in the plain way and by `data prepare --jobs 2` on two cores, start of the
-command and of its processes included. The plain way is one process that opens every frame with PIL to be sure
-of it, and `datasets`' from_generator and save_to_disk. Then one clip is broken, and packing is refused twice:
-what the second takes, which finds all shards packed and their files as they were, is what resuming costs.
+Writes 400 clips of 55 to 85 JPEG frames, 224x224 and 16 KB each like DFEW's, as folders (28,000 frames, page
+cache warm). Packs them in alternating rounds in the plain way and with `data prepare --jobs 2` on two cores,
+including the start of the command and of its processes. The plain way is one process that decodes every frame
+with PIL, and `datasets`' from_generator and save_to_disk. Then one clip is damaged, and packing is refused
+twice. The second time finds all shards packed and their files unchanged, and measures the cost of resuming.
 
-Prints frames a second as a share of the goal of 4,000, and the ratio to the plain way; checks that both have
+Prints frames per second as a share of the goal of 4,000, and the ratio to the plain way; checks that both
 packed the same bytes. Takes two minutes; fails (exit 1) below the goal.
 """
 
@@ -39,7 +39,7 @@ CLASSES = ("Happy", "Sad", "Angry", "Surprise")
 
 
 def picture(rng: np.random.Generator) -> bytes:
-    """A JPEG of a smooth picture with fine noise, which compresses as a photographed face does."""
+    """A JPEG of a smooth picture with fine noise, with the compression ratio of a face photograph."""
     low = rng.integers(0, 256, (SIZE // 16, SIZE // 16, 3), dtype=np.uint8)
     smooth = np.asarray(Image.fromarray(low).resize((SIZE, SIZE), Image.Resampling.BICUBIC), float)
     pixels = np.clip(smooth + rng.normal(0, 6, smooth.shape), 0, 255).astype(np.uint8)
@@ -80,14 +80,14 @@ def plain(root: Path, out: Path) -> None:
 
 
 def fast(root: Path, out: Path) -> subprocess.CompletedProcess[str]:
-    """Pack the folders by the command; it may refuse to."""
+    """Pack the folders with the command, which may fail."""
     words = ["data", "prepare", "folder", "--root", root, "--out", out, "--jobs", CORES]
     command = [sys.executable, "-m", "dfer_prompts", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def seconds(pack: Callable[[Path, Path], object], root: Path, out: Path) -> float:
-    """How long a packing takes, from nothing to a folder that can be opened."""
+    """Duration of a packing, from nothing to a folder that can be opened."""
     shutil.rmtree(out, ignore_errors=True)
     shutil.rmtree(out.with_suffix(".cache"), ignore_errors=True)
     start = time.perf_counter()
@@ -96,7 +96,7 @@ def seconds(pack: Callable[[Path, Path], object], root: Path, out: Path) -> floa
 
 
 def resuming(root: Path, out: Path) -> float:
-    """How long a packing takes that finds all shards packed, and refuses the one broken clip."""
+    """Duration of a packing with all shards packed and one damaged clip."""
     next(root.glob("*/*/1.jpg")).write_bytes(b"")
     shutil.rmtree(out)
     fast(root, out)
@@ -119,7 +119,7 @@ def same_bytes(plainly: Path, packed: Path) -> bool:
 
 
 def main() -> int:
-    """Write, pack in turn, print, judge."""
+    """Write, pack in alternating rounds, print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--small", action="store_true", help="a tenth of the clips")
     clips = CLIPS // 10 if parser.parse_args().small else CLIPS
@@ -134,9 +134,11 @@ def main() -> int:
         again = resuming(root, outs[1])
     slow, quick = (statistics.median(column) for column in zip(*times, strict=True))
     rate, ratio = frames / quick, statistics.median(a / b for a, b in times)
-    print(f"{frames} frames of {clips} clips packed at {rate / GOAL:.2f} of the goal of {GOAL:.0f} a second")
+    print(
+        f"{frames} frames of {clips} clips packed at {rate / GOAL:.2f} of the goal of {GOAL:.0f} per second"
+    )
     print(f"{ratio:.1f} times the plain way; the same bytes: {'yes' if equal else 'NO'}")
-    print(f"a packing of the same clips that was done before takes {again / quick:.2f} of its time")
+    print(f"packing the same clips again takes {again / quick:.2f} of its time")
     record(
         "packing" + ("-small" if clips < CLIPS else ""),
         {

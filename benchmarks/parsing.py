@@ -2,11 +2,11 @@
 
 `python benchmarks/parsing.py` parses the answers of the tests repeatedly and prints the median rate beside
 that of the plain way (a line is a descriptor, its bullet stripped) in the same run, the share of answers that
-either reads as the tests expect, and the slowest answer. Fails (exit 1) below 1,000 answers a second.
+each reads as the tests expect, and the slowest answer. Fails (exit 1) below 1,000 answers per second.
 
 `python benchmarks/parsing.py --corpus models` prints the accuracy on one file of `tests/prompts/answers`
-instead; `--misses` lists each answer that is read otherwise than expected. Run it at the commit that added
-the file to get the figures at first sight.
+instead; `--misses` lists each answer that is not read as expected. Run it at the commit that added the file
+to get the first result on unseen answers.
 
 Accuracy compares texts exactly. Precision is the share of the parser's descriptors that are expected, recall
 the share of the expected ones that the parser found. A descriptor that is not expected is harmful unless it
@@ -37,7 +37,7 @@ FILLERS = frozenset({"a", "an", "the", "is", "are", "be", "that", "which", "thei
 
 
 def split_lines(text: str) -> list[str]:
-    """The plain way: every line that is not empty, without what stands before its first word."""
+    """The plain way: every line that is not empty, from its first word on."""
     stripped = (line.strip(" \t-*+•.,:;0123456789()") for line in text.splitlines())
     return [line[0].lower() + line[1:] for line in stripped if line]
 
@@ -59,7 +59,7 @@ def share_right(parse: Callable[[dict[str, Any]], list[str]], cases: Sequence[di
 
 
 def slowest(cases: Sequence[dict[str, Any]]) -> tuple[float, str]:
-    """The longest time one answer takes in seconds (the best of three), and which it is."""
+    """The longest time of one answer in seconds (the best of three), and which answer it is."""
     times = []
     for case in cases:
         rounds = []
@@ -78,7 +78,7 @@ def read_corpus(name: str) -> list[dict[str, Any]]:
 
 
 def content_words(text: str) -> set[str]:
-    """The words that make the meaning, in lower case and without a plural s."""
+    """The content words, in lower case and without a plural s."""
     found = re.findall(r"[\w'-]+", text.casefold())
     return {word.removesuffix("s") for word in found if word not in FILLERS}
 
@@ -118,7 +118,7 @@ def read_options() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Measure, print, judge."""
+    """Measure and print."""
     options = read_options()
     if options.corpus:
         measure_accuracy(read_corpus(options.corpus), options.misses)
@@ -127,7 +127,7 @@ def main() -> int:
 
 
 def measure_speed() -> int:
-    """Print the rates; 1 where one is below the goal."""
+    """Print the rates; returns 1 if one is below the goal."""
     cases = [case for path in sorted(CORPUS.glob("*.yaml")) for case in read_corpus(path.stem)]
     answers = [case["answer"] for case in cases]
     right = share_right(lambda case: parse_answer(case["answer"], case.get("class")), cases)

@@ -1,7 +1,7 @@
 """The README's picture of the pipeline: six boxes, from a question to a verdict, as an SVG.
 
-What is shown of the question and of the descriptors is read from the shipped template and version. Boxes have
-a ground of their own, so that the letters can be read on a light page and on a dark one.
+The question and the descriptors are read from the shipped template and version. Boxes have their own
+background, so the text is readable on a light page and on a dark one.
 """
 
 from __future__ import annotations
@@ -33,16 +33,15 @@ text { font: 17px system-ui, "Segoe UI", "Liberation Sans", Arial, sans-serif; f
 .control { stroke: #7d858c; fill: #7d858c; }
 """
 ANSWERS = (
-    "from a language model you",
-    "choose, or from FACS: several",
-    "for each class, each stored",
-    "the moment it arrives",
+    "from a language model, or",
+    "from FACS; several per class,",
+    "each stored when it arrives",
 )
 FILES = ("descriptors.jsonl", "responses.jsonl", "manifest.yaml")
 TITLE = "The pipeline of dfer-prompts"
 TOLD = (
     "A question to a language model, its answers, ranked descriptors, a version of a description set, "
-    "DFER-CLIP trained on clips with it, and a comparison with controls that ends in a verdict."
+    "DFER-CLIP trained with it on clips, and a comparison with controls and a verdict."
 )
 
 
@@ -55,7 +54,7 @@ def question() -> str:
 
 
 def text(x: float, y: float, line: str, kind: str = "") -> str:
-    """A line of text that begins at (x, y)."""
+    """A line of text that starts at (x, y)."""
     return f'<text x="{x:g}" y="{y:g}"{_class(kind)}>{escape(line)}</text>'
 
 
@@ -111,7 +110,7 @@ def faces(number: int) -> str:
 
 
 def marks(number: int) -> str:
-    """Three figures with their intervals in the box `number`: two sets and a control, of no measurement."""
+    """Three example figures with intervals in the box `number`: two sets and a control, not measured."""
     x, y = corner(number)
     drawn = []
     for place, (name, middle) in enumerate((("v2", 222), ("v1", 208), ("control", 176))):
@@ -127,7 +126,7 @@ def pipeline() -> str:
     ranked = load("v1@4").members[CLASS][0]
     asked = wrap(f"“{question()}”", LETTERS)
     parts = [
-        box(1, "Question", [*asked, "and so of each class"]),
+        box(1, "Question", [*asked, "for each class"]),
         box(2, "Answers", ANSWERS),
         box(3, "Descriptors, ranked", [each.text for each in ranked]),
         box(4, "A version", ["descriptions/v2/", *(f"\u00a0\u00a0{name}" for name in FILES)], "code"),

@@ -1,6 +1,6 @@
 """The README's picture of a report: its page in a browser, beginning and figures side by side.
 
-Needs Chromium (Debian: `apt-get install chromium`), which is asked for a picture of a file and nothing else.
+Needs Chromium (Debian: `apt-get install chromium`), which renders a local file and accesses nothing else.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WIDE, TALL, GAP = 860, 1160, 40  # pixels of a leaf, and between the two
 SHOWN = 1200  # pixels of both together
 OPTIONS = (
     "--headless",
-    "--no-sandbox",  # the page is our own, and as root there is no other way
+    "--no-sandbox",  # the page is our own, and Chromium needs it as root
     "--disable-gpu",
     "--disable-background-networking",
     "--hide-scrollbars",
@@ -29,7 +29,7 @@ OPTIONS = (
 
 
 def browser() -> str | None:
-    """The first Chromium there is."""
+    """The first Chromium that is installed."""
     return next((found for name in BROWSERS if (found := shutil.which(name))), None)
 
 

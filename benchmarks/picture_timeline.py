@@ -1,7 +1,7 @@
 """The README's picture of a timeline with evidence: one drawn person who shows three expressions in turn.
 
-The person is of the fold that the demo's run was judged by, so the run has not seen this face. Its answers
-are those of `dfer-prompts predict` for windows of the video, the evidence is that of `dfer-prompts explain`.
+The person is in the test fold of the demo's run, so this face is unseen. Predictions are those of
+`dfer-prompts predict` for windows of the video, the evidence is that of `dfer-prompts explain`.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def evidence(run: Run, clips: PackedClips, frames: np.ndarray) -> tuple[list[str
 
 
 def draw_answers(axes: Axes, run: Run, video: Path) -> None:
-    """The probability of each class over the seconds, where windows overlap their mean."""
+    """The probability of each class over time; overlapping windows are averaged."""
     told = moments(predict(run, [video], faces="none", window=WINDOW, stride=STRIDE))
     seconds = np.repeat(told.edges, 2)[1:-1]
     shares = 100 * np.repeat(told.probabilities, 2, axis=0).T
@@ -106,7 +106,7 @@ def draw_answers(axes: Axes, run: Run, video: Path) -> None:
         axes.text(middle, 42, said, ha="center", fontsize=LETTERS + 1, bbox=LABEL)
     axes.set_ylim(0, 100)
     axes.set_yticks([0, 50, 100])
-    axes.set_ylabel("answer (%)", fontsize=LETTERS)
+    axes.set_ylabel("probability (%)", fontsize=LETTERS)
 
 
 def draw_evidence(figure: Figure, axes: Axes, texts: list[str], rise: np.ndarray, ends: float) -> None:

@@ -1,13 +1,14 @@
-"""Draw the README's pictures from what `make demo` left: run `python benchmarks/pictures.py [DEMO_FOLDER]`.
+"""Draw the README's pictures from a finished demo: run `python benchmarks/pictures.py [DEMO_FOLDER]`.
 
-- `pipeline.svg`: the way from a question to a verdict, and needs no demo;
-- `timeline.png`: a run's answers over time with the evidence of its descriptors, for a drawn face;
+- `pipeline.svg`: the steps from a question to a verdict; needs no demo;
+- `timeline.png`: a run's predictions over time with the evidence of its descriptors, for a drawn face;
 - `report.png`: the report of the demo's comparison, in Chromium;
-- `demo.png`: left, drawn faces at their strongest frame beside what v1 says of the class; right, the demo's
+- `demo.png`: left, drawn faces at their strongest frame beside v1's text of the class; right, the demo's
   comparison.
 
-Takes less than a minute. From one demo the same pictures come, but for what another version of a font or of
-Chromium draws otherwise. What cannot be drawn is named with what it needs, and makes the exit status 1.
+Takes less than a minute. The same demo gives the same pictures, except for differences between versions of
+fonts and of Chromium. A picture that cannot be drawn is named with what it needs, and the exit status is
+1.
 """
 
 from __future__ import annotations
@@ -100,19 +101,19 @@ def drawn(figure: Figure, dpi: int) -> Image.Image:
 
 
 def keep(name: str, picture: Image.Image) -> None:
-    """As a PNG of a palette, so that a checkout stays small."""
+    """Store as a PNG with a palette, to keep the repository small."""
     picture.quantize(256).save(OUT / name, optimize=True)
     print(f"docs/pictures/{name}: {(OUT / name).stat().st_size / 1024:.0f} KiB")
 
 
 def judged_run(demo: Path, result: dict[str, Any]) -> Run:
-    """The demo's run of v1@4 that the first fold judged: runs stand fold by fold, and in it set by set."""
+    """The demo's run of v1@4 with test fold 1; runs are ordered by fold, then by set."""
     position = [each["name"] for each in result["texts"]].index("v1@4")
     return Run.open(demo / "runs" / result["runs"][position])
 
 
 def main() -> int:
-    """Draw what can be drawn, save under docs/pictures; 1 where something could not."""
+    """Draw the pictures into docs/pictures; returns 1 if one could not be drawn."""
     demo = Path(sys.argv[1]) if len(sys.argv) > 1 else CHECKOUT / "demo"
     OUT.mkdir(parents=True, exist_ok=True)
     picture_pipeline.draw(OUT / "pipeline.svg")
@@ -126,7 +127,7 @@ def main() -> int:
     keep("timeline.png", drawn(picture_timeline.timeline(demo, judged_run(demo, result)), 130))
     chromium = picture_report.browser()
     if chromium is None:
-        print(f"no {', '.join(picture_report.BROWSERS)}: report.png stays as it is\napt-get install chromium")
+        print(f"no {', '.join(picture_report.BROWSERS)}: report.png is not changed\napt-get install chromium")
         return 1
     keep("report.png", picture_report.two_leaves(demo, found[-1].parent.name, chromium))
     return 0

@@ -1,13 +1,13 @@
 """Does bf16 change what is learned? Run `python benchmarks/precision.py [--small]`, about six minutes.
 
-Trains DFER-CLIP on drawn faces, the demo CLIP's image tower, contexts and temporal model, once with
-`precision=fp32` and once with `precision=bf16` for each seed, and judges both on the same fold. Prints each
-UAR, and the mean of the differences with its standard error over the seeds, beside how much the seeds
-differ among themselves. The demo CLIP's image tower is a ResNet, which bf16 runs under torch.autocast; its
-text tower is a transformer, as those of ViT-B/32 are.
+Trains DFER-CLIP on drawn faces (the demo CLIP's image tower, contexts and temporal model), once with
+`precision=fp32` and once with `precision=bf16` for each seed, and tests both on the same fold. Prints each
+UAR, and the mean difference with its standard error over the seeds, beside the standard deviation over seeds.
+The demo CLIP's image tower is a ResNet, which bf16 runs under torch.autocast; its text tower is a
+transformer, like that of ViT-B/32.
 
-Fails (exit 1) where the mean difference is above twice its standard error and above one point, or where fp32
-has learned too little (a UAR under 40%, of seven classes) for the comparison to mean something.
+Fails (exit 1) if the mean difference is above twice its standard error and above one point, or if fp32 has
+learned too little (a UAR under 40%, of seven classes) for a meaningful comparison.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from dfer_prompts.api.inputs import class_texts
 from dfer_prompts.cli.output import progress
 from dfer_prompts.versions.store import load
 
-# Batches of a few frames would spoil the batch norms of the demo CLIP's tower.
+# Batches of a few frames would give bad statistics to the batch norms of the demo CLIP's tower.
 SETTINGS = {"frames": 2, "batch_size": 24, "contexts": 4, "lr_context": 0.04, "lr_image": 1e-5, "epochs": 4}
 FORMATS = ("fp32", "bf16")
 LEAST_UAR, POINTS = 40.0, 1.0
@@ -58,12 +58,12 @@ def judged(found: dict[str, list[float]]) -> dict[str, float]:
 
 
 def main() -> int:
-    """Train, print, keep, judge."""
+    """Train, print and store."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--small", action="store_true", help="two seeds on few clips; the figures say nothing"
+        "--small", action="store_true", help="two seeds on few clips; the figures are meaningless"
     )
     small = parser.parse_args().small
     seeds, count = ((1, 2), 70) if small else (tuple(range(1, 17)), 560)

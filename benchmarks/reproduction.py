@@ -1,10 +1,10 @@
 """Tables 2 and 3 on drawn faces: run `python benchmarks/reproduction.py [--out FOLDER] [--write]`.
 
-The demo CLIP, which is small and was never taught a class name, on 220 drawn clips with the `demo` preset and
-few epochs: `dfer-prompts reproduce table2 table3`, judged on two folds with two seeds. What is printed is the
-tables of docs/reproduction.md, the second of which says which of the paper's claims appear, and how long it
-took; `--write` puts them there. A second call finds the runs in the folder and trains nothing again. Fails
-(exit 1) when it trained for 20 minutes or more, which is what is promised of two cores.
+Runs `dfer-prompts reproduce table2 table3` with the demo CLIP, which was never trained on a class name, on
+220 drawn clips with the `demo` preset, few epochs, two test folds and two seeds. Prints the tables of
+docs/reproduction.md, of which the second checks the paper's claims, and the duration; `--write` updates
+the page. A second call reuses the runs in the folder. Fails (exit 1) if the training took 20 minutes or
+more on two cores.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def drawn(folder: Path) -> PackedClips:
 
 
 def table(result: Reproduced) -> str:
-    """The rows as Markdown, with what they are means over."""
+    """The rows as Markdown, with the folds and seeds that are averaged."""
     lines = [
         f"{CLIPS} clips, `--preset demo --epochs {EPOCHS}`; {result.protocol}.",
         "",
@@ -67,7 +67,7 @@ def table(result: Reproduced) -> str:
 
 
 def claims(result: Reproduced, runs: Path) -> str:
-    """By how much each claim holds in UAR, and in how many of the trainings, as Markdown."""
+    """The difference in UAR for each claim, and the number of trainings in which it holds, as Markdown."""
     uars = {
         f"{row.table.removeprefix('table')}.{row.number}": [
             Run.open(runs / each).result["measures"]["last"]["uar"] for each in row.runs
@@ -89,7 +89,7 @@ def claims(result: Reproduced, runs: Path) -> str:
 
 
 def main() -> int:
-    """Train, print, and write where that is wanted."""
+    """Train, print, and update the page if requested."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -118,7 +118,7 @@ def main() -> int:
     printed = f"{table(result)}\n{claims(result, workspace.runs)}"
     print(printed)
     runs = {run for row in result.rows for run in row.runs}
-    print(f"{len(runs)} runs, of which {len(runs & found)} were there already: {seconds / 60:.1f} minutes")
+    print(f"{len(runs)} runs, of which {len(runs & found)} were reused: {seconds / 60:.1f} minutes")
     if given.write:
         PAGE.write_text(BETWEEN.sub(lambda _: f"\n{printed}\n", PAGE.read_text("utf-8")), "utf-8")
     return 0 if seconds < LIMIT_S else 1

@@ -1,4 +1,4 @@
-"""What the benchmarks have in common: a machine's name, and where figures are kept."""
+"""Shared by the benchmarks: the machine's name, and the folder of stored figures."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from dfer_model.devices import cores
+from dfer_model.cores import cores
 
 FOLDER = Path(__file__).parent / "results"
 
 
 def machine(device: str = "cpu") -> str:
-    """What computes, in words: the GPU's name, or the processor's with the number of cores in use."""
+    """The name of the GPU, or of the CPU with the number of cores in use."""
     if device == "cuda":
         return torch.cuda.get_device_name()
     return f"{_processor()}, {cores()} core{'s' if cores() > 1 else ''}"
@@ -32,12 +32,12 @@ def _processor() -> str:
 
 
 def record(benchmark: str, figures: Mapping[str, Any], device: str = "cpu") -> Path:
-    """Keep the figures in `results/`, one file per benchmark and machine, and say where."""
+    """Store the figures in `results/`, one file per benchmark and machine, and print the path."""
     name = machine(device)
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     path = FOLDER / f"{benchmark}.{slug}.json"
     path.parent.mkdir(exist_ok=True)
     content = {"benchmark": benchmark, "machine": name, "torch": torch.__version__, **figures}
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"kept in {path.relative_to(FOLDER.parent.parent)}")
+    print(f"stored in {path.relative_to(FOLDER.parent.parent)}")
     return path

@@ -1,12 +1,12 @@
-"""How time and memory grow: run `python benchmarks/scaling.py [--small]` (about 6 minutes; --small: 1).
+"""Growth of time and memory: run `python benchmarks/scaling.py [--small]` (about 6 minutes; --small: 1).
 
-Does the work of `scaling_work.py` in growing sizes, each in a process of its own, and fits a line to the
+Does the work of `scaling_work.py` in growing sizes, each in a separate process, and fits a line to the
 logarithms of time and size over the upper half of the sizes: slope 1 is linear, below 1 better. Time is the
-processor's, of one thread, the least of several rounds: neighbours hardly matter to it. Memory is private
-memory (RssAnon of Linux, looked at every few milliseconds), the most that the work takes beyond what was held
-before it. Draws docs/pictures/scaling.png, prints a table, and fails (exit 1) where a slope of time or memory
-is above 1.15: a little room for a measurement's noise.
-`--only WORD` takes the tasks whose axis or name has the word, and draws nothing.
+CPU time of one thread, the minimum of several rounds, so other load hardly matters. Memory is private memory
+(RssAnon of Linux, polled every few milliseconds): the maximum during the work minus that before it. Draws
+docs/pictures/scaling.png, prints a table, and fails (exit 1) if a slope of time or memory is above 1.15,
+which allows for measurement noise. `--only WORD` measures the tasks whose axis or name contains the word, and
+draws nothing.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from scaling_work import TASKS, Task
 
 PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "scaling.png"
 LIMIT = 1.15
-ROUNDS, ENOUGH_S = 7, 1.0  # rounds at most, and the time after which there is none more
+ROUNDS, ENOUGH_S = 7, 1.0  # maximum number of rounds, and the time after which no round starts
 LOOK_S = 0.003
-SEEN_MIB = 4.0  # of memory; what takes less says nothing about growth
+SEEN_MIB = 4.0  # of memory; less is too small to measure growth
 TIME, MEMORY = "#2f6f8f", "#d1741f"
 
 
 class Point(NamedTuple):
-    """What one size takes."""
+    """The time and memory of one size."""
 
     size: int
     seconds: float
@@ -47,7 +47,7 @@ class Point(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A task's points and slopes; None for a memory too small to speak of."""
+    """A task's points and slopes; None for memory below the threshold."""
 
     task: Task
     points: list[Point]
@@ -56,14 +56,14 @@ class Line(NamedTuple):
 
 
 def private_mib() -> float:
-    """What this process holds in memory that is no file's."""
+    """Private memory of this process that is not file-backed."""
     with Path("/proc/self/status").open() as status:
         return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
 
 
 @contextmanager
 def highest() -> Iterator[list[float]]:
-    """A list whose last element is, after the block, the most memory that was seen within it."""
+    """A list whose last element is, after the block, the maximum memory within it."""
     seen, ended = [private_mib()], threading.Event()
 
     def look() -> None:
@@ -81,7 +81,7 @@ def highest() -> Iterator[list[float]]:
 
 
 def one(task: Task, size: int, folder: Path, answer: multiprocessing.SimpleQueue[Point]) -> None:
-    """Measure one size; runs in a process of its own."""
+    """Measure one size; runs in a separate process."""
     torch.set_num_threads(1)
     work = task.prepare(size, folder)
     gc.collect()
@@ -136,7 +136,7 @@ def tell(line: Line) -> None:
 
 
 def draw(lines: Sequence[Line]) -> None:
-    """One field for each task: time and memory relative to the largest size, and a linear growth dotted."""
+    """One panel per task: time and memory relative to the largest size, and a dotted linear line."""
     columns = 5
     rows = -(-len(lines) // columns)
     figure, fields = plt.subplots(rows, columns, figsize=(13, 2.5 * rows), layout="constrained")
@@ -163,7 +163,7 @@ def draw(lines: Sequence[Line]) -> None:
 
 
 def main() -> int:
-    """Measure, print, draw, judge."""
+    """Measure, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
     parser.add_argument("--small", action="store_true", help="the lower half of the sizes")
     parser.add_argument("--only", default="", help="tasks whose axis or name has this word")

@@ -1,7 +1,7 @@
-"""The work that `scaling.py` measures: for each, what it grows with, and how it is prepared in one size.
+"""The work that `scaling.py` measures: each task, its axis of growth, and its preparation for one size.
 
-Every `prepare` takes (size, folder) and returns what is timed, a call without arguments. Folders are shared
-by the work of one axis and size, each of whose parts is made once.
+Every `prepare` takes (size, folder) and returns the timed call, which has no arguments. Tasks of one axis and
+size share a folder, each of whose parts is made once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from dfer_model.comparison.grid import Grid, train_all
 from dfer_model.comparison.results import Answers, Measured, compare
-from dfer_model.comparison.screening.screen import Screening, screen
+from dfer_model.comparison.screening.screener import Screening, screen
 from dfer_model.config import Settings, preset
 from dfer_model.data.augmentation import Augmentation
 from dfer_model.data.dataset import ClipDataset
@@ -43,9 +43,9 @@ FRAMES, CLIPS_FOLDS = 4, 5
 
 @dataclass(frozen=True)
 class Task:
-    """Something that is done, and what it grows with."""
+    """A task and its axis of growth."""
 
-    axis: str  # what is more of
+    axis: str  # what grows
     name: str
     sizes: tuple[int, ...]
     prepare: Callable[[int, Path], Work]
@@ -134,7 +134,7 @@ def step(classes: int, members: int) -> Work:
 
 
 def screening(sets: int, folder: Path) -> Work:
-    """One epoch of screening `sets` on kept features: their training and answers."""
+    """One epoch of screening `sets` on stored features: their training and predictions."""
     clips = draw_dataset(folder / "drawn", clips=70)
     named = tuple(texts(len(clips.class_names), 1, f"v{number}") for number in range(1, sets + 1))
     given = tuple(ClassTexts(each.name, each.sha256, clips.class_names, each.texts) for each in named)
@@ -143,16 +143,16 @@ def screening(sets: int, folder: Path) -> Work:
     rounds = itertools.count(1)
 
     def work(seeds: Iterable[int] | None = None) -> object:
-        # Another seed each time: what was screened once is found again.
+        # Another seed each time, because a finished screening is reused.
         asked = Screening(settings, given, tuple(seeds or [next(rounds)]), learn, judge, views=1)
         return screen(asked, clips, folder / "kept", device="cpu")
 
-    work(seeds=[999])  # keeps the features
+    work(seeds=[999])  # stores the features
     return work
 
 
 def finding(runs: int, folder: Path) -> Work:
-    """A comparison that was made before: every run of its grid is found again."""
+    """A repeated comparison: every run of its grid is reused."""
     settings = demo_settings()
     seeds = tuple(range(1, runs // 16 + 1))
     grid = Grid(settings, tuple(texts(7, 1, f"v{number}") for number in range(1, 17)), (1,), seeds)
@@ -175,7 +175,7 @@ def finding(runs: int, folder: Path) -> Work:
 
 
 def store(versions: int, folder: Path) -> tuple[DescriptionStore, DescriptionSet]:
-    """A store of so many versions of seven classes, and a draft."""
+    """A store of this many versions of seven classes, and an unsaved set."""
     classes = load_class_set("dfew")
     member = tuple(Descriptor(f"raised part {rank}", rank, 5, 5) for rank in range(1, 7))
     manifest = Manifest(class_set=classes.as_manifest(), source="paper")
@@ -188,14 +188,14 @@ def store(versions: int, folder: Path) -> tuple[DescriptionStore, DescriptionSet
 
 
 def command(versions: int, folder: Path, *words: str) -> Work:
-    """A command of `descriptions` on a store of so many versions."""
+    """A command of `descriptions` on a store of this many versions."""
     store(versions, folder)
     line = ["--workspace", str(folder), "descriptions", *words]
     return lambda: CliRunner().invoke(app, line, catch_exceptions=False)
 
 
 def saving(versions: int, folder: Path) -> Work:
-    """One version more."""
+    """Saving one more version."""
     kept, draft = store(versions, folder)
     return lambda: kept.save(draft, kept.next_name())
 

@@ -1,16 +1,16 @@
-"""How much faster a screening is than fine-tuning the same grid: 8 sets x 3 seeds x 10 epochs, ViT-B/32.
+"""Speed of a screening against fine-tuning the same grid: 8 sets x 3 seeds x 10 epochs, ViT-B/32.
 
     python benchmarks/screening.py [--small] [--device cpu|cuda]
 
-The plain way fine-tunes each run by itself, in fp32 and batches of 48 clips of 16 frames, the image tower
-among what is trained, all 77 text positions computed in every step. A screening computes the features of all
-clips once, each in its views, and trains all 24 models on them. Neither way's time is waited for: the parts
-are measured, a few clips through the image tower with and without its gradient, the text tower, a step of
-all 24 models, their answers, and the grid's time is made of them. What is left out is left out of the plain
-way alone (its optimiser, its judging) or of both (reading and decoding).
+The plain way fine-tunes each run separately, in fp32 and batches of 48 clips of 16 frames, with a trained
+image tower and all 77 text positions in every step. A screening computes the features of all clips once,
+each in its views, and trains all 24 models on them. Neither is run in full. The parts are measured (a few
+clips through the image tower with and without its gradient, the text tower, a step of all 24 models, their
+predictions), and the grid's time is computed from them. Omitted parts are omitted from the plain way only
+(its optimiser, its evaluation) or from both (reading and decoding).
 
-The parts take turns, round by round, so that what else the machine does meets both ways; the figure is the
-median of the rounds' ratios. About 5 minutes on two cores, with `--small` 2. Exits 1 below 50 times.
+The parts alternate round by round, so other load affects both ways; the figure is the median of the
+rounds' ratios. About 5 minutes on two cores, with `--small` 2. Exits 1 below 50 times.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from torch import Tensor
 
 from dfer_model.comparison.screening.feature_training import Together
 from dfer_model.comparison.screening.features import KeptFeatures
-from dfer_model.comparison.screening.screen import MOST_BYTES, VIEWS
+from dfer_model.comparison.screening.screener import MOST_BYTES, VIEWS
 from dfer_model.comparison.screening.stacked import groups
 from dfer_model.config import Settings
 from dfer_model.data.packed import PackedClips
@@ -56,14 +56,14 @@ PARTS = {
 
 
 def described(number: int) -> ClassTexts:
-    """A set that says five things of each class, as the paper's does."""
+    """A set with five descriptors per class, like the paper's."""
     rng = np.random.default_rng(number)
     texts = tuple((", ".join(f"{rng.choice(PARTS[part])} {part}" for part in PARTS),) for _ in CLASS_NAMES)
     return ClassTexts(f"set{number}", f"{number:064d}", tuple(CLASS_NAMES), texts)
 
 
 class PlainParts:
-    """What one step of the plain way is made of."""
+    """The parts of one step of the plain way."""
 
     def __init__(self, clip: Clip, settings: Settings, device: torch.device) -> None:
         torch.manual_seed(1)
@@ -77,19 +77,19 @@ class PlainParts:
         self.model.video_features(self.model.frame_features(self.frames)).sum().backward()
 
     def text(self) -> None:
-        """Contexts to class weights and back, at every position there is."""
+        """Contexts to class weights and back, at all positions."""
         prompts: Tensor = self.model.prompt_learner()
         whole = F.pad(prompts, (0, 0, 0, POSITIONS - prompts.shape[1]))
         self.model.text_tower(whole, self.model.prompt_learner.ends).sum().backward()
 
     def reading(self) -> None:
-        """Frames to frame features, without a gradient: what a screening does once."""
+        """Frames to frame features, without a gradient, once per screening."""
         with torch.inference_mode():
             self.model.frame_features(self.frames)
 
 
 class ScreeningParts:
-    """What a screening is made of once it has features, which are random numbers here."""
+    """The parts of a screening with features, which are random numbers here."""
 
     def __init__(self, clip: Clip, clips: PackedClips, settings: Settings, device: torch.device) -> None:
         pairs = [(described(number), seed) for number in range(SETS) for seed in range(1, SEEDS + 1)]
@@ -109,14 +109,14 @@ class ScreeningParts:
             group.step(self.features, self.labels)
 
     def answers(self) -> None:
-        """All models' answers to a batch of clips."""
+        """All models' predictions for a batch of clips."""
         with torch.inference_mode():
             for group in self.groups:
                 group.model(self.features[:1].expand(len(group.pairs), -1, -1, -1))
 
 
 def seconds(part: Callable[[], None], device: torch.device) -> float:
-    """How long it takes once."""
+    """Duration of one call."""
     started = time.perf_counter()
     part()
     if device.type == "cuda":
@@ -125,7 +125,7 @@ def seconds(part: Callable[[], None], device: torch.device) -> float:
 
 
 def whole(parts: Mapping[str, float], batch: int) -> dict[str, float]:
-    """Seconds of a grid, one fold of it, made of those of its parts."""
+    """Seconds of a grid on one fold, computed from those of its parts."""
     steps = EPOCHS * (LEARN // batch)
     return {
         "fine-tuning": SETS * SEEDS * steps * (batch / CLIPS * parts["visual"] + parts["text"]),
@@ -135,7 +135,7 @@ def whole(parts: Mapping[str, float], batch: int) -> dict[str, float]:
 
 
 def shown(grids: list[dict[str, float]]) -> dict[str, Any]:
-    """The table, and the figures that are kept."""
+    """The table, and the figures to store."""
     plain, features, training = ([grid[name] for grid in grids] for name in grids[0])
     first = [a / (b + c) for a, b, c in zip(plain, features, training, strict=True)]
     later = [a / c for a, c in zip(plain, training, strict=True)]
@@ -157,11 +157,11 @@ def shown(grids: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Measure, print the table, keep the figures."""
+    """Measure, print the table, store the figures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--small", action="store_true", help="Two rounds in place of five.")
+    parser.add_argument("--small", action="store_true", help="Two rounds instead of five.")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     given = parser.parse_args()
     device = torch.device(given.device)

@@ -2,15 +2,13 @@
 
 On drawn faces with the demo CLIP: views of v1, FACS and controls of v1, on one fold. The plain way fine-tunes
 each with each seed, the image tower at a small learning rate (`--lr-image`); the fast way is `compare
---screen`, which leaves the tower as it is and trains all sets and seeds together. Prints each set's UAR and,
-over the sets, Spearman's and Kendall's rank correlation of fine-tuning with the screening, with zero-shot,
-and with itself from one seed to another: no ranking can be expected to agree better with it than that.
-Prompts alone are trained beside the tower, as in benchmarks/measures.py; `--temporal-depth 1` adds a temporal
-model.
+--screen`, which freezes the tower and trains all sets and seeds together. Prints each set's UAR and, over the
+sets, Spearman's and Kendall's rank correlation of fine-tuning with the screening, with zero-shot, and with
+itself from one seed to another, which is an upper limit for any ranking. Only prompts are trained beside the
+tower, as in benchmarks/measures.py; `--temporal-depth 1` adds a temporal model.
 
-Takes under 8 minutes on 2 cores, `--small` one. Trains anew each time, in a folder that is deleted after it,
-and keeps the figures in benchmarks/results/. Fails (exit 1) where Spearman's correlation of the screening
-with fine-tuning is below 0.5.
+Takes under 8 minutes on 2 cores, `--small` one. Trains in a temporary folder, and stores the figures in
+benchmarks/results/. Fails (exit 1) if Spearman's correlation of the screening with fine-tuning is below 0.5.
 """
 
 from __future__ import annotations
@@ -42,7 +40,7 @@ SETS = ("v1@1", "v1@2", "v1@3", "v1@4", "facs")
 CONTROLS = (
     "class-name", "template-sentence", "random-words", "random-characters", "scrambled", "swapped",
 )  # fmt: skip
-# Batches of a few frames would spoil the batch norms of the demo CLIP's tower while it is fine-tuned.
+# Batches of a few frames would give bad statistics to the batch norms of the fine-tuned tower.
 SETTINGS = ("frames=2", "batch_size=24", "lr_context=0.04", "contexts=4", "milestones=100", "workers=0")
 
 Figures = dict[str, float]  # UAR in percent by set
@@ -96,7 +94,7 @@ def between_seeds(tuned: Mapping[int, Figures]) -> dict[str, float]:
 
 
 def best(figures: Mapping[str, float]) -> set[str]:
-    """The sets that `--then` would take, controls among them."""
+    """The sets that `--then` would select, controls included."""
     return set(sorted(figures, key=lambda name: -figures[name])[:BEST])
 
 
@@ -112,7 +110,7 @@ def show(columns: Mapping[str, Figures], found: Mapping[str, Mapping[str, float]
 
 
 def measured(place: Workspace, clips: int, seeds: Sequence[int], settings: Sequence[str]) -> dict[str, Any]:
-    """Both ways on the same clips, and how they agree."""
+    """Both ways on the same clips, and their agreement."""
     DescriptionStore(place).save(facs_set(load_class_set("mafw")), "facs")
     drawn = draw_dataset(place.root / "faces", clips=clips, seed=21, class_names=load_class_set("dfew").names)
     started = time.monotonic()
@@ -149,11 +147,11 @@ def measured(place: Workspace, clips: int, seeds: Sequence[int], settings: Seque
 
 
 def main() -> int:
-    """Measure, print, keep, judge."""
+    """Measure, print and store."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--small", action="store_true", help="70 clips and one seed; keeps no figures")
+    parser.add_argument("--small", action="store_true", help="70 clips and one seed; stores no figures")
     parser.add_argument("--seeds", default="1-3")
     parser.add_argument("--temporal-depth", type=int, default=0)
     parser.add_argument("--lr-image", type=float, default=1e-5, help="of fine-tuning")

@@ -1,7 +1,7 @@
-"""How long `dfer-prompts --help` takes, and what it imports: run `python benchmarks/startup.py`.
+"""Duration and imports of `dfer-prompts --help`: run `python benchmarks/startup.py`.
 
-Prints the median of several runs beside that of a bare interpreter in the same run, and fails (exit 1) when
-it is 0.5 s or more, or when a heavy library is imported on the way.
+Prints the median of several runs beside that of a bare interpreter in the same run, and fails (exit 1) if it
+is 0.5 s or more, or if a heavy library is imported.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def imported() -> set[str]:
 
 
 def main() -> int:
-    """Measure, print, judge."""
+    """Measure and print."""
     bare, help_page = seconds("-c", "pass"), seconds("-m", "dfer_prompts", "--help")
     heavy = sorted(imported() & set(HEAVY))
     print(f"dfer-prompts --help: {help_page / bare:.1f} times a bare interpreter's start")

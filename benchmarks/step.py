@@ -1,20 +1,19 @@
 """Speed of one step and of one evaluated batch: run `python benchmarks/step.py [--device cuda] [--small]`.
 
-DFER-CLIP at ViT-B/32 with random weights, v1's seven descriptions and noise for clips of 16 frames, which are
-in memory already: reading them is not measured here (see loading.py). The plain way is written below in its
-simplest correct form: float32, open_clip's towers, 77 text positions in every step, the texts read again for
-every batch that is evaluated, torch's SGD as it is by default, the loss read in every step. The fast way is
-the package's own: `train_epoch` and `TrainedModel` under `--set precision=bf16`. Rounds of both take turns,
-and each counts by its fastest; so a neighbour on the machine changes the ratio little.
+DFER-CLIP at ViT-B/32 with random weights, v1's seven descriptions and noise as clips of 16 frames in
+memory; reading clips is measured by loading.py. The plain way is written below in its simplest correct
+form: float32, open_clip's towers, 77 text positions in every step, class weights recomputed for every
+evaluated batch, torch's default SGD, the loss read in every step. The fast way is the package's own:
+`train_epoch` and `TrainedModel` with `--set precision=bf16`. Rounds of both alternate, and the fastest of
+each counts, so other load hardly changes the ratio.
 
-On a CPU a batch has 4 clips; it takes under 5 minutes, and fails (exit 1) below 3.2 (training) or 3.5
+On a CPU a batch has 4 clips. It takes under 5 minutes, and fails (exit 1) below 3.2 (training) or 3.5
 (evaluation) times the plain speed. These were set on a processor whose bf16 matrix products are 5 times as
-fast as its fp32 ones; both rates are measured too, as no step can win much more than they differ. On CUDA a
-batch has 48 clips; it takes minutes, and fails below 6 times the plain fp32 step (whose products are not
-rounded to TF32), below 45% of the measured bf16 rate, or when gradient checkpointing needs 8 GiB. The share
-counts the operations of the model as it is defined: three forward passes of what is trained, two of the text
-tower.
-`--profile` also prints what one fast step spends its time on; `--small` shows in seconds that all of it runs.
+fast as its fp32 ones; both rates are measured too, because they limit the gain. On CUDA a batch has 48
+clips. It takes minutes, and fails below 6 times the plain fp32 step (whose products are not rounded to
+TF32), below 45% of the measured bf16 rate, or if gradient checkpointing needs 8 GiB. The share counts the
+operations of the model as it is defined: three forward passes of the trained parts, two of the text tower.
+`--profile` also prints where a fast step spends its time; `--small` checks in seconds that all parts run.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class Clips:
 
 
 class PlainModel:
-    """The model as it is written down, for the plain way: all 77 positions, float32."""
+    """The model in its simplest form, for the plain way: all 77 positions, float32."""
 
     def __init__(self, clip: Clip, model: DferClip, scale: PixelScale) -> None:
         self.model, self.scale = model, scale
@@ -85,7 +84,7 @@ class PlainModel:
         self.rest = rest
 
     def class_weights(self) -> Tensor:
-        """(classes, width), read from whole prompts."""
+        """Class weights (classes, width) of whole prompts."""
         learner = self.model.prompt_learner
         prompts = torch.cat([learner(), self.rest], dim=1)
         return F.normalize(self.model.text_tower(prompts, learner.ends), dim=-1)
@@ -160,7 +159,7 @@ def as_packed(clips: Clips, names: list[str], out: Path) -> PackedClips:
 
 
 def fast(settings: Settings, clips: Clips) -> tuple[Work, Work]:
-    """One step of the package, and one batch as it evaluates it."""
+    """One step of the package, and one batch as the package evaluates it."""
     base, device = load_base(settings), clips.device
     described, names = texts()
     scale = pixel_scale(settings.normalize, base.mean, base.std)
@@ -197,7 +196,7 @@ def seconds(work: Work, device: torch.device, times: int) -> float:
 
 
 def fastest(works: dict[str, Work], device: torch.device, rounds: int) -> dict[str, float]:
-    """Seconds of each, whose rounds take turns; the first call of each is not counted."""
+    """Seconds of each, in alternating rounds; the first call of each is not counted."""
     times = 10 if device.type == "cuda" else 1
     for work in works.values():
         work(1)
@@ -206,7 +205,7 @@ def fastest(works: dict[str, Work], device: torch.device, rounds: int) -> dict[s
 
 
 def matrix_rate(kind: torch.dtype, device: torch.device, rows: int) -> float:
-    """Operations per second of the product that the image tower does most of, (rows, 768) x (768, 3072)."""
+    """Operations per second of the image tower's most frequent product, (rows, 768) x (768, 3072)."""
     if device.type == "cuda":
         rows, inner, columns = 8192, 8192, 8192
     else:
@@ -222,7 +221,7 @@ def matrix_rate(kind: torch.dtype, device: torch.device, rows: int) -> float:
 
 
 def operations(settings: Settings, clips: Clips) -> float:
-    """Of one step as the model is defined: three forward passes of what is trained, two of the text tower."""
+    """Of a step of the model as defined: three forward passes of trained parts, two of the text tower."""
     base = load_base(settings)
     described, names = texts()
     model: Any = base.build(described, names)
@@ -235,7 +234,7 @@ def operations(settings: Settings, clips: Clips) -> float:
 
 
 def shares(work: Work, device: torch.device) -> dict[str, float]:
-    """What share of a call's time its operations take themselves, the largest first."""
+    """The share of a call's time of each operation, the largest first."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
     with profile(activities=activities) as profiled:
         work(1)
@@ -249,7 +248,7 @@ def shares(work: Work, device: torch.device) -> dict[str, float]:
 
 
 def memory(settings: Settings, clips: Clips) -> int:
-    """The most bytes of the GPU that a fast step with gradient checkpointing holds."""
+    """The maximum number of bytes of GPU memory in a fast step with gradient checkpointing."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     step, _ = fast(with_overrides(settings, ["gradient_checkpointing=true"]), clips)
@@ -260,7 +259,7 @@ def memory(settings: Settings, clips: Clips) -> int:
 
 
 def measure(settings: Settings, clips: Clips, rounds: int) -> dict[str, float]:
-    """Ratios to the plain way, and on what they stand."""
+    """Ratios to the plain way, and the measured rates."""
     device = clips.device
     torch.set_float32_matmul_precision("highest")
     plain_step, plain_evaluate = plain(settings, clips)
@@ -282,7 +281,7 @@ def measure(settings: Settings, clips: Clips, rounds: int) -> dict[str, float]:
 
 
 def goals(figures: dict[str, float], device: torch.device) -> dict[str, bool]:
-    """What is asked for, and whether it is reached."""
+    """The goals, and whether they are reached."""
     if device.type == "cuda":
         return {
             f"training at {GPU_GOAL:g} times the plain speed": figures["training"] >= GPU_GOAL,
@@ -296,14 +295,12 @@ def goals(figures: dict[str, float], device: torch.device) -> dict[str, bool]:
 
 
 def main() -> int:
-    """Measure, print, keep, judge."""
+    """Measure, print and store."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument(
-        "--profile", action="store_true", help="also print what a fast step spends its time on"
-    )
-    parser.add_argument("--small", action="store_true", help="a small tower; the figures say nothing")
+    parser.add_argument("--profile", action="store_true", help="also print where a fast step spends its time")
+    parser.add_argument("--small", action="store_true", help="a small tower; the figures are meaningless")
     arguments = parser.parse_args()
     device = choose_device(arguments.device)
     settings = Settings(weights="random", workers=0)

@@ -1,9 +1,8 @@
-"""How long listing 200 versions takes: run `python benchmarks/store.py`.
+"""Duration of listing 200 versions: run `python benchmarks/store.py`.
 
-Writes 200 versions of 11 classes x 6 descriptors, each with 55 stored responses, into a folder of its own,
-and times what `dfer-prompts descriptions list` does after the start of the interpreter and the imports.
-Prints it as a share of the goal of 0.5 s, and loading as a multiple of only reading the files; fails (exit 1)
-beyond the goal.
+Writes 200 versions of 11 classes x 6 descriptors, each with 55 stored responses, into a temporary folder, and
+times `dfer-prompts descriptions list` without the start of the interpreter and the imports. Prints it as a
+share of the goal of 0.5 s, and loading as a multiple of reading the files; fails (exit 1) above the goal.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ RUNS = 5
 
 
 def draft() -> DescriptionSet:
-    """A set as `generate --classes mafw` makes it, but for its words."""
+    """A set like one of `generate --classes mafw`, with other words."""
     classes = load_class_set("mafw")
     member = tuple(
         Descriptor(f"raised part {rank}", rank, SAMPLES, SAMPLES) for rank in range(1, DESCRIPTORS + 1)
@@ -47,7 +46,7 @@ def draft() -> DescriptionSet:
 
 
 def fill(workspace: Workspace) -> None:
-    """Write the versions, and what was answered with each."""
+    """Write the versions and their responses."""
     store, made = DescriptionStore(workspace), draft()
     responses = [
         {"class_name": name, "sample": sample, "response": "- raised eyebrows\n" * 20}
@@ -69,7 +68,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def main() -> int:
-    """Fill, measure, print, judge."""
+    """Fill, measure and print."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         workspace = Workspace(Path(folder))
         fill(workspace)

@@ -1,10 +1,9 @@
-"""Are verdicts right as often as they say? Run `python benchmarks/verdicts.py [--trials 1000] [--jobs 2]`.
+"""Error rates of the verdicts: run `python benchmarks/verdicts.py [--trials 1000] [--jobs 2]`.
 
-Draws answers of classifiers whose truth is known and gives them to a comparison's statistics: how often two
-equal sets are told apart, which 5 times in 100 may happen, and how often a real difference of three standard
-errors is found, beside what theory gives. Prints the tables of docs/statistics.md. Fails (exit 1) when
-equal sets are told apart more often than that, or real differences found more seldom, beyond the luck of
-the trials.
+Simulates predictions of classifiers with known ground truth and gives them to a comparison's statistics.
+Counts how often two equal sets differ significantly (nominal rate 5%), and how often a real difference of
+three standard errors is detected, beside the theoretical power. Prints the tables of docs/statistics.md.
+Fails (exit 1) if there are more false positives or less power than that, beyond the simulation error.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ from dfer_model.comparison.statistics import LEVEL, holm, mcnemar, paired_differ
 CLASSES, CLIPS = 3, 60  # clips of each class, over all folds
 EFFECT = 3.0  # standard errors
 FAMILY = 8  # pairs that Holm's correction is tried on
-# What moves all clips of a class with one training, in standard deviations of how hard clips are; and what
-# moves each clip by itself with each training.
-TRAINING = {"none": (0.0, 0.0), "small": (0.05, 0.5), "middling": (0.15, 0.3), "dominant": (0.5, 0.3)}
-OWN_TASTE = 0.5  # how differently two sets find the same clip hard, whatever the training
+# The effect of one training on all clips of a class, in standard deviations of the clips' difficulty, and its
+# effect on each clip separately.
+TRAINING = {"none": (0.0, 0.0), "small": (0.05, 0.5), "medium": (0.15, 0.3), "dominant": (0.5, 0.3)}
+OWN_TASTE = 0.5  # how much the difficulty of a clip differs between two sets
 
 
 @dataclass(frozen=True)
 class World:
-    """What is true of two sets: how they are trained, and what the luck of that is."""
+    """A simulated setting of two sets: their training and its variance."""
 
     training: str
     seeds: int
     folds: int
-    same_in_folds: bool  # whether a seed's luck is the same in all folds
+    same_in_folds: bool  # whether the effect of a seed is the same in all folds
 
     @property
     def labels(self) -> np.ndarray:
@@ -50,7 +49,7 @@ class World:
         return np.repeat(np.arange(self.folds), CLASSES * CLIPS // self.folds)
 
     def answers(self, rng: np.random.Generator, hardness: np.ndarray, edge: float = 0.0) -> np.ndarray:
-        """Right answers (seeds, clips) of one set to clips this hard (clips,); `edge` makes it better."""
+        """Correct predictions (seeds, clips) of one set; `hardness` (clips,), `edge` makes the set better."""
         of_class, of_clip = TRAINING[self.training]
         taste = OWN_TASTE * rng.normal(size=len(hardness))
         luck = rng.normal(size=(self.seeds, 1 if self.same_in_folds else self.folds, CLASSES))
@@ -59,7 +58,7 @@ class World:
         return hardness + taste + of_class * luck + own + edge > 0
 
     def edge_for(self, points: float) -> float:
-        """The edge that raises the UAR by so many points from 50."""
+        """The edge that raises the UAR by this many points from 50."""
         of_class, of_clip = TRAINING[self.training]
         spread = np.sqrt(1 + OWN_TASTE**2 + of_class**2 + of_clip**2)
         return float(spread * norm.ppf(0.5 + points / 100))
@@ -84,7 +83,7 @@ def judged(world: World, trials: int, points: float, seed: int) -> tuple[np.ndar
     for _ in range(trials):
         hardness = rng.normal(size=len(world.labels))
         first, second = world.answers(rng, hardness, edge), world.answers(rng, hardness)
-        # Each trial resamples by itself, or the luck of one bootstrap would be in them all.
+        # Each trial has its own bootstrap, so that the trials do not share its error.
         said = paired_difference(
             first, second, weights, world.labels, world.fold_of, seed=int(rng.integers(2**31))
         )
@@ -94,7 +93,7 @@ def judged(world: World, trials: int, points: float, seed: int) -> tuple[np.ndar
 
 
 def tried(world: World, trials: int) -> Found:
-    """What becomes of equal sets and of one that is three standard errors better, in this world."""
+    """The rates for equal sets and for one that is three standard errors better, in this setting."""
     values, p_values, by_mcnemar = judged(world, trials, 0.0, seed=1)
     error = float(values.std())
     real_values, real_p, _ = judged(world, trials, EFFECT * error, seed=2)
@@ -109,14 +108,14 @@ def tried(world: World, trials: int) -> Found:
 
 
 def power(degrees: float) -> float:
-    """How often Student's t finds a difference of three standard errors, in percent."""
+    """How often Student's t detects a difference of three standard errors, in percent."""
     if np.isinf(degrees):
         return 100 * float(norm.sf(norm.isf(LEVEL / 2) - EFFECT))
     return 100 * float(nct.sf(t.isf(LEVEL / 2, degrees), degrees, EFFECT))
 
 
 def any_of_many(seed: int) -> tuple[bool, bool]:
-    """Whether any of eight equal sets is told apart from one more: by its own p-value, and by Holm's."""
+    """Whether any of eight equal sets differs significantly from one more: by its p-value, and by Holm's."""
     world, rng = World("small", 3, 1, True), np.random.default_rng(seed)
     hardness = rng.normal(size=len(world.labels))
     sets = [world.answers(rng, hardness) for _ in range(FAMILY + 1)]
@@ -129,11 +128,11 @@ def any_of_many(seed: int) -> tuple[bool, bool]:
 
 
 def worlds() -> list[World]:
-    """All that are tried: untrained once, trained with 2, 3 and 5 seeds."""
+    """All settings: untrained once, trained with 2, 3 and 5 seeds."""
     untrained = [World("none", 1, folds, True) for folds in (1, 5)]
     trained = [
         World(training, seeds, folds, same)
-        for training in ("small", "middling", "dominant")
+        for training in ("small", "medium", "dominant")
         for folds, same in ((1, True), (5, False), (5, True))
         for seeds in (2, 3, 5)
     ]
@@ -141,14 +140,14 @@ def worlds() -> list[World]:
 
 
 def rows_of(results: Iterable[tuple[World, Found]], allowed: float) -> tuple[list[str], bool]:
-    """The lines of the table, and whether all is as it must be but for `allowed` points of luck."""
+    """The rows of the table, and whether all rates are within `allowed` points of the simulation error."""
     lines, well = [], True
     for world, found in results:
         low, high = power(world.seeds - 1 if world.seeds > 1 else np.inf), power(np.inf)
         theory = f"{high:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
         folds = str(world.folds)
         if world.folds > 1 and world.seeds > 1:
-            folds += ", the same" if world.same_in_folds else ", each its own"
+            folds += ", shared" if world.same_in_folds else ", independent"
         by_mcnemar = f"{found.by_mcnemar:.1f}" if world.seeds == 1 else ""
         well &= found.told_apart <= 100 * LEVEL + allowed and found.found >= low - 3 * allowed
         lines.append(
@@ -159,7 +158,7 @@ def rows_of(results: Iterable[tuple[World, Found]], allowed: float) -> tuple[lis
 
 
 def main() -> int:
-    """Try every world and print the tables."""
+    """Simulate every setting and print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -172,11 +171,11 @@ def main() -> int:
         many = np.array(list(processes.map(any_of_many, range(given.trials), chunksize=20)))
     allowed = 300 * np.sqrt(LEVEL * (1 - LEVEL) / given.trials)
     lines, well = rows_of(zip(tries, found, strict=True), allowed)
-    print("| luck of training | folds | seeds | standard error | told apart | by McNemar | found | theory |")
+    print("| seed variance | folds | seeds | standard error | false positives | McNemar | power | theory |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     print("\n".join(lines))
     alone, corrected = 100 * many.mean(axis=0)
-    print(f"\nAny of {FAMILY} equal sets told apart: {alone:.1f}% by p alone, {corrected:.1f}% by Holm's.")
+    print(f"\nAny of {FAMILY} equal sets different: {alone:.1f}% by p alone, {corrected:.1f}% by Holm's.")
     return 0 if well and corrected <= 100 * LEVEL + allowed else 1
 
 

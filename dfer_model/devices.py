@@ -1,8 +1,7 @@
-"""Device, number format and processor cores."""
+"""Where to compute, and in which number format."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 import torch
@@ -70,8 +69,3 @@ def accelerator(device: torch.device, name: str) -> Accelerator:
 def use_one_thread() -> None:
     """Compute on one CPU thread: more gain little on small tensors and slow down other processes."""
     torch.set_num_threads(1)
-
-
-def cores() -> int:
-    """The number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

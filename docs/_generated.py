@@ -1,6 +1,6 @@
-"""Pages that are made while the site is built: the start from the README, the reference from the program.
+"""Pages generated while the site is built: the start page from the README, the reference from the program.
 
-Run by mkdocs-gen-files. Nothing of it is committed, so it cannot fall behind what it is made of.
+Run by mkdocs-gen-files. The pages are not committed, so they always match their sources.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ MODEL = (
 
 
 def write(page: str, text: str) -> None:
-    """A page of the site."""
+    """Add a page to the site."""
     with mkdocs_gen_files.open(page, "w") as file:
         file.write(text)
 
 
 def from_readme(text: str) -> str:
-    """The README as a page: links from where the page is, no badges, which come from other servers."""
+    """The README as a page: links relative to the page, without badges, which other servers provide."""
     text = "\n".join(line for line in text.splitlines() if not line.startswith("[![")) + "\n"
     text = text.replace(f"]({DEMO})", "](demo.md)").replace("](LICENSE)", "](licence.md)")
     for page in ("CONTRIBUTING", "CHANGELOG"):
@@ -47,7 +47,7 @@ def from_readme(text: str) -> str:
 
 
 def commands(command: Any, words: tuple[str, ...], above: Any = None) -> Iterator[str]:
-    """A section for each command, with what `--help` prints."""
+    """A section for each command, with the output of `--help`."""
     context = command.make_context(words[-1], [], parent=above, resilient_parsing=True, terminal_width=WIDTH)
     below = getattr(command, "commands", {})
     level = "#" * min(len(words) + 1, 4)
@@ -59,19 +59,19 @@ def commands(command: Any, words: tuple[str, ...], above: Any = None) -> Iterato
 
 def settings() -> Iterator[str]:
     """A row for each setting of a training."""
-    yield "# Settings\n\n`--set KEY=VALUE` changes one, over any preset; a run's `config.yaml` has all.\n"
-    yield "| setting | default | paper | what it is |\n| --- | --- | --- | --- |"
+    yield "# Settings\n\n`--set KEY=VALUE` changes a setting of a preset. A run's `config.yaml` lists all.\n"
+    yield "| setting | default | paper | meaning |\n| --- | --- | --- | --- |"
     default, paper = PRESETS["default"], PRESETS["paper"]
     for name, field in Settings.model_fields.items():
         values = [f"`{getattr(each, name)}`" for each in (default, paper)]
-        if field.default_factory:  # a number of this machine
-            values = ["by the machine"] * 2
+        if field.default_factory:  # depends on this machine
+            values = ["machine-dependent"] * 2
         yield f"| `{name}` | {' | '.join(values)} | {field.description} |"
 
 
 def python() -> Iterator[str]:
     """Every name in `dfer_prompts/__init__.pyi`."""
-    yield "# Python\n\nImported from `dfer_prompts`. How it goes together: [In Python](../python.md).\n"
+    yield "# Python\n\nAll names are imported from `dfer_prompts`. Examples: [Python](../python.md).\n"
     stub = ast.parse(Path(dfer_prompts.__file__).with_suffix(".pyi").read_text("utf-8"))
     for node in stub.body:
         if isinstance(node, ast.ImportFrom):

@@ -1,6 +1,6 @@
-"""The site's pages: their command blocks run as they are written, and nothing in it comes from elsewhere.
+"""The site's pages: their command blocks run unchanged, and the site loads nothing from other servers.
 
-What takes a minute is marked `docs` and run by `make docs-test`.
+Slow tests are marked `docs` and run by `make docs-test`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dfer_prompts.workspace import read_defaults
+from dfer_prompts.defaults import read_defaults
 
 from .official_layouts import write_mafw
 from .prompts.forks import Forks, forks
 from .test_readme import QUICK, ROOT, blocks, run
 
 DOCS = ROOT / "docs"
-# Their ```bash blocks run in order in a folder with MAFW as distributed; what cannot run there (weights of
-# CLIPs, a cluster) stands in indented blocks.
+# Their ```bash blocks run in order in a folder with MAFW as distributed. Commands that cannot run there
+# (weights of CLIPs, a cluster) are in indented blocks.
 PAGES = ("tutorial", "own-classes", "own-clips", "own-endpoint", "tracking")
 LOADING = {"src", "srcset", "data", "poster"}
 
@@ -36,7 +36,7 @@ def processes() -> Iterator[Forks]:
 
 
 def titled(page: Path) -> dict[str, str]:
-    """The files that a page shows with their name: a fence with title="NAME"."""
+    """The files that a page shows: fences with title="NAME"."""
     text = page.read_text(encoding="utf-8")
     return dict(re.findall(r'^```\w+ title="(.+?)"\n(.*?)^```', text, re.DOTALL | re.MULTILINE))
 
@@ -71,7 +71,7 @@ def test_the_citation_names_the_paper_and_this_version() -> None:
 
 
 class Loaded(HTMLParser):
-    """Collects what a browser would fetch for a page by itself; links to follow are none of it."""
+    """Collects the addresses that a browser loads automatically for a page; links are not among them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.docs
-def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
+def test_the_site_loads_nothing_from_other_servers(site: Path) -> None:
     pages = list(site.rglob("*.html"))
     assert len(pages) >= 30
     for page in pages:

@@ -1,4 +1,4 @@
-"""The page on Python: its command and its examples run as they are written, one after the other."""
+"""The page on Python: its command and its examples run unchanged, in order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "python.md"
 
 
 @pytest.mark.docs
-def test_its_blocks_run_in_order_and_print_what_they_say(
+def test_its_blocks_run_in_order_and_print_their_comments(
     isolated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     encode(isolated / "clip.mp4", frames=8)
@@ -31,6 +31,6 @@ def test_its_blocks_run_in_order_and_print_what_they_say(
     known: dict[str, object] = {}
     for block in blocks("python", PAGE):
         exec(block, known)
-        said = re.findall(r"print\(.*\)  # (.*)", block)
-        assert said
-        assert capsys.readouterr().out.splitlines() == said
+        expected = re.findall(r"print\(.*\)  # (.*)", block)
+        assert expected
+        assert capsys.readouterr().out.splitlines() == expected

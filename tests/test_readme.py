@@ -1,6 +1,6 @@
-"""Every command block of the README and the guide runs as it is written, on clips and an endpoint made here.
+"""The command and Python blocks of the README and the guide run unchanged, on generated clips.
 
-Only what is out of reach is replaced: the CLIP of 600 MB by the demo's (through `dfer.yaml`), and the
+Only unavailable resources are replaced: the CLIP of 600 MB by the demo's (through `dfer.yaml`), and the
 addresses of OpenAI and Ollama by a server on loopback.
 """
 
@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from dfer_prompts.cli import main
 
 from .official_layouts import write_mafw
 from .prompts.endpoint import serve
@@ -33,7 +36,7 @@ def blocks(language: str, page: Path = README) -> list[str]:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """A folder as the README's reader has it: MAFW as distributed, a video, and a quick preset."""
+    """The folder of a README reader: MAFW as distributed, a video, and a quick preset."""
     write_mafw(tmp_path / "MAFW", video=tmp_path / "clip.mp4")
     (tmp_path / "dfer.yaml").write_text(QUICK)
     return tmp_path
@@ -41,13 +44,13 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Forks]:
-    """Where the commands run: torch, which takes seconds to import, is imported once for all of them."""
+    """Processes for the commands, in which torch is already imported."""
     with forks(modules=("dfer_model.training.loop", "dfer_model.comparison.descriptor_search")) as started:
         yield started
 
 
 def run(processes: Forks, commands: list[str], folder: Path) -> None:
-    """Run the commands in processes of their own, one after the other, with a language model on loopback."""
+    """Run the commands in separate processes, in order, with a language model on loopback."""
     with serve() as endpoint:
         environment = {"OPENAI_BASE_URL": endpoint.base_url}
         for line in "\n".join(commands).replace(OLLAMA, endpoint.base_url).splitlines():
@@ -62,7 +65,7 @@ def run(processes: Forks, commands: list[str], folder: Path) -> None:
 
 def test_command_blocks_run_in_order(processes: Forks, workspace: Path) -> None:
     commands = [block for block in blocks("bash") if "make " not in block]
-    assert len(commands) >= 6
+    assert len(commands) == 3
     run(processes, commands, workspace)
     assert {path.name for path in (workspace / "descriptions").iterdir()} == {"v2", "v3"}
     assert (workspace / "predictions.parquet").is_file()
@@ -80,9 +83,9 @@ def test_command_blocks_of_the_guide_run_in_order(processes: Forks, workspace: P
     assert (workspace / "cosines.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_its_pictures_are_there_and_small() -> None:
+def test_its_pictures_exist_and_are_small() -> None:
     shown = re.findall(r"^!\[.+\]\((docs/pictures/.+?)\)$", README.read_text(encoding="utf-8"), re.MULTILINE)
-    assert {Path(each).stem for each in shown} == {"pipeline", "timeline", "report", "demo"}
+    assert {Path(each).stem for each in shown} == {"pipeline", "timeline", "report"}
     for each in shown:
         assert 1000 < (ROOT / each).stat().st_size < 300_000, each
 
@@ -94,10 +97,27 @@ def test_make_targets_exist() -> None:
         subprocess.run(["make", "--dry-run", target], cwd=README.parent, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("page", [README, GUIDE], ids=["README", "guide"])
-def test_python_blocks_print_what_they_say(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_its_length_and_its_terminal_excerpt_are_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
+    (excerpt,) = blocks("text")
+    assert len(excerpt.splitlines()) <= 20
+    assert max(map(len, excerpt.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(README, id="README", marks=pytest.mark.docs), pytest.param(GUIDE, id="guide")]
+)
+def test_python_blocks_print_their_comments(
+    page: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for block in blocks("python", page):
+        for command in re.findall(r"^# Clips: (dfer-prompts .+)", block, re.MULTILINE):
+            monkeypatch.setattr(sys, "argv", shlex.split(command))
+            with pytest.raises(SystemExit) as ended:
+                main()
+            assert not ended.value.code
+            capsys.readouterr()
         exec(block, {"__name__": "__main__"})
-        said = re.findall(r"print\(.*\)  # (.*)", block)
-        assert said
-        assert capsys.readouterr().out.splitlines() == said
+        expected = re.findall(r"^print\(.*\)  # (.*)", block, re.MULTILINE)
+        assert expected
+        assert capsys.readouterr().out.splitlines() == expected
