@@ -21,7 +21,7 @@ def choose_device(device: str | None = None) -> torch.device:
     chosen = ("cuda" if available else "cpu") if device in (None, "auto") else device
     if chosen not in ("cpu", "cuda"):
         raise InputError(
-            f"no device {device!r}\nAvailable: auto, cpu, cuda (CUDA_VISIBLE_DEVICES chooses which)"
+            f"no device {device!r}\nThere are: auto, cpu, cuda (CUDA_VISIBLE_DEVICES chooses which)"
         )
     if chosen == "cuda" and not available:
         raise InputError("this machine has no CUDA device that torch can use\nGive --device cpu")

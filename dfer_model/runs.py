@@ -299,7 +299,7 @@ def find_run(runs: Path, given: str) -> Run:
         raise InputError(f"no run {given!r}, and none under {runs}\nTrain one: dfer-prompts train --help")
     beginnings = [name.rsplit("-", parts)[0] for name in ids for parts in (2, 1, 0)]
     hint = did_you_mean(given, dict.fromkeys(beginnings))
-    raise InputError(f"no run {given!r}{hint}\nAvailable: {_listed(ids)}")
+    raise InputError(f"no run {given!r}{hint}\nThere are: {_listed(ids)}")
 
 
 def _listed(ids: Sequence[str]) -> str:

@@ -139,7 +139,7 @@ def test_a_run_is_the_same_run(clips: PackedClips, streamed: StreamedClips, tmp_
 
 
 def test_another_order_is_refused(streamed: StreamedClips, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="read in a stream") as refused:
+    with pytest.raises(InputError, match="is streamed, which determines") as refused:
         train_run(tiny.spec(streamed), streamed, tmp_path / "runs", device="cpu")
     assert "--set sampling=streamed" in str(refused.value)
     dataset = training_set(streamed)
