@@ -4,8 +4,8 @@ DFER-CLIP at ViT-B/32 with random weights, v1's seven descriptions and noise as 
 memory; reading clips is measured by loading.py. The plain way is written below in its simplest correct
 form: float32, open_clip's towers, 77 text positions in every step, class weights recomputed for every
 evaluated batch, torch's default SGD, the loss read in every step. The fast way is the package's own:
-`Step` and `TrainedModel` with `--set precision=bf16`. Rounds of both alternate, and the fastest of each
-counts, so other load hardly changes the ratio.
+`train_epoch` and `TrainedModel` with `--set precision=bf16`. Rounds of both alternate, and the fastest of
+each counts, so other load hardly changes the ratio.
 
 On a CPU a batch has 4 clips. It takes under 5 minutes, and fails (exit 1) below 3.2 (training) or 3.5
 (evaluation) times the plain speed. These were set on a processor whose bf16 matrix products are 5 times as
@@ -19,13 +19,17 @@ operations of the model as it is defined: three forward passes of the trained pa
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from PIL import Image
 from results import machine, record
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
@@ -33,15 +37,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dfer_model.config import Settings, with_overrides
 from dfer_model.data.loaders import PixelScale, pixel_scale
-from dfer_model.devices import accelerator, choose_device, precision
-from dfer_model.distributed import ALONE
+from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.devices import choose_device, precision
+from dfer_model.evaluation.evaluate import silent
 from dfer_model.evaluation.trained_model import TrainedModel
 from dfer_model.models.clip import Clip, load_clip
 from dfer_model.models.dfer_clip import TEMPERATURE, DferClip
 from dfer_model.models.strategies import load_base
-from dfer_model.training.ema import Average
-from dfer_model.training.optim import make_optimizer
-from dfer_model.training.step import Step
+from dfer_model.runs import ClassTexts, RunSpec
+from dfer_model.training.loop import train_epoch
+from dfer_model.training.setup import Training
 from dfer_prompts.versions.store import load
 
 TRAINING_GOAL, EVALUATION_GOAL = (
@@ -50,7 +55,7 @@ TRAINING_GOAL, EVALUATION_GOAL = (
 )  # set on a processor whose bf16 products are 5 times as fast as fp32
 GPU_GOAL, GPU_SHARE, GPU_MEMORY = 6.0, 0.45, 8 * 2**30
 
-Work = Callable[[], Any]
+Work = Callable[[int], Any]  # given how many times
 
 
 class Clips:
@@ -119,18 +124,38 @@ def plain(settings: Settings, clips: Clips) -> tuple[Work, Work]:
     optimizer = torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
     asked.model.eval()
 
-    def step() -> float:
-        loss = F.cross_entropy(trained.logits(clips.batch["frames"]), clips.batch["label"])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.item()
+    def step(times: int) -> None:
+        for _ in range(times):
+            loss = F.cross_entropy(trained.logits(clips.batch["frames"]), clips.batch["label"])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss.item()
 
-    def evaluate() -> Tensor:
-        with torch.no_grad():
-            return asked.logits(clips.batch["frames"]).cpu()
+    def evaluate(times: int) -> None:
+        for _ in range(times):
+            with torch.no_grad():
+                asked.logits(clips.batch["frames"]).cpu()
 
     return step, evaluate
+
+
+def as_packed(clips: Clips, names: list[str], out: Path) -> PackedClips:
+    """As many training clips as the batch has, and a test clip; a Training needs them, but none is read."""
+    frame = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(frame, "PNG")
+    count = len(clips.batch["label"])
+    rows = [
+        {
+            "clip_id": f"{number}",
+            "class_name": names[number % len(names)],
+            "fold": 2 if number < count else 1,
+            "source": "",
+            "frames": [frame.getvalue()],
+        }
+        for number in range(count + 1)
+    ]
+    return write_packed(rows, names, out, {})
 
 
 def fast(settings: Settings, clips: Clips) -> tuple[Work, Work]:
@@ -138,37 +163,33 @@ def fast(settings: Settings, clips: Clips) -> tuple[Work, Work]:
     base, device = load_base(settings), clips.device
     described, names = texts()
     scale = pixel_scale(settings.normalize, base.mean, base.std)
-    torch.manual_seed(1)
-    accelerate = accelerator(device, settings.precision)
-    model = accelerate.prepare_model(base.build(described, names), evaluation_mode=True)
+    with TemporaryDirectory() as folder:
+        packed = as_packed(clips, names, Path(folder, "packed"))
+        class_texts = ClassTexts("v1", "", tuple(names), tuple(map(tuple, described)))
+        spec = RunSpec(settings, class_texts, packed.path, packed.fingerprint, fold=1, seed=1)
+        training: Any = Training(spec, packed, Path(folder, "run"), device)
     asked = base.build(described, names).to(device).eval()
-    optimizer, _ = make_optimizer(model, settings)
-    once = Step(
-        model, accelerate.prepare(optimizer), Average(model, 0.0), accelerate,
-        settings=settings, scale=scale, learned=torch.arange(7, device=device), seed=1,
-        batch_size=len(clips.batch["label"]), processes=ALONE,
-    )  # fmt: skip
     with torch.no_grad(), precision(settings.precision, device):
         answering = TrainedModel(asked, asked.class_weights(), scale, base.image_size).to(device).eval()
 
-    def step() -> Tensor:
-        return once(clips.batch, 1, 1)
+    def step(times: int) -> None:
+        training.batches = [clips.batch] * times
+        train_epoch(training, 1, silent)
 
-    def evaluate() -> Tensor:
-        with torch.inference_mode(), precision(settings.precision, device):
-            logits: Tensor = answering(clips.batch["frames"]).float().cpu()
-        return logits
+    def evaluate(times: int) -> None:
+        for _ in range(times):
+            with torch.inference_mode(), precision(settings.precision, device):
+                answering(clips.batch["frames"]).float().cpu()
 
     return step, evaluate
 
 
 def seconds(work: Work, device: torch.device, times: int) -> float:
-    """Of one call, over `times` of them in a row."""
+    """Of one time, over `times` of them in a row."""
     if device.type == "cuda":
         torch.cuda.synchronize()
     began = time.perf_counter()
-    for _ in range(times):
-        work()
+    work(times)
     if device.type == "cuda":
         torch.cuda.synchronize()
     return (time.perf_counter() - began) / times
@@ -178,7 +199,7 @@ def fastest(works: dict[str, Work], device: torch.device, rounds: int) -> dict[s
     """Seconds of each, in alternating rounds; the first call of each is not counted."""
     times = 10 if device.type == "cuda" else 1
     for work in works.values():
-        work()
+        work(1)
     measured = [{name: seconds(work, device, times) for name, work in works.items()} for _ in range(rounds)]
     return {name: min(each[name] for each in measured) for name in works}
 
@@ -191,7 +212,12 @@ def matrix_rate(kind: torch.dtype, device: torch.device, rows: int) -> float:
         inner, columns = 768, 3072
     left, right = torch.randn(rows, inner, device=device), torch.randn(inner, columns, device=device)
     left, right = left.to(kind), right.to(kind)
-    return 2 * rows * inner * columns / fastest({"": lambda: left @ right}, device, 10)[""]
+
+    def multiply(times: int) -> None:
+        for _ in range(times):
+            left @ right
+
+    return 2 * rows * inner * columns / fastest({"": multiply}, device, 10)[""]
 
 
 def operations(settings: Settings, clips: Clips) -> float:
@@ -211,7 +237,7 @@ def shares(work: Work, device: torch.device) -> dict[str, float]:
     """The share of a call's time of each operation, the largest first."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
     with profile(activities=activities) as profiled:
-        work()
+        work(1)
         if device.type == "cuda":
             torch.cuda.synchronize()
     of = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
@@ -226,8 +252,8 @@ def memory(settings: Settings, clips: Clips) -> int:
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     step, _ = fast(with_overrides(settings, ["gradient_checkpointing=true"]), clips)
-    step()
-    step()
+    step(1)
+    step(1)
     torch.cuda.synchronize()
     return int(torch.cuda.max_memory_allocated())
 
@@ -291,7 +317,7 @@ def main() -> int:
     kept: dict[str, Any] = {"clips": count, "frames": settings.frames, **figures}
     if arguments.profile:
         step, _ = fast(with_overrides(settings, ["precision=bf16"]), clips)
-        step()
+        step(1)
         kept["profile"] = shares(step, device)
         for name, share in kept["profile"].items():
             print(f"  {share:6.1%}  {name}")

@@ -1,11 +1,12 @@
-"""Training's state after an epoch, and a finished model's weights: whole or not at all; nothing unpickles.
+"""Training state after an epoch, and weights of a finished model, written atomically; nothing is unpickled.
 
-`state/checkpoint.pt` holds what training changes and the optimiser needs to go on, no more: frozen parts come
-from CLIP again. There are no random numbers in it, for every epoch begins with those of (seed, epoch).
+`state/checkpoint.pt` contains the trained weights and the optimizer's state; frozen parts are loaded from
+CLIP again. It contains no random state, because every epoch is seeded from (seed, epoch).
 
-`model.safetensors` is all that a prediction needs: image tower, temporal model, contexts and token embeddings
-of the prompts, and the final class weights. The text tower, frozen and not read again once these are there,
-is left out: a run works without the CLIP it began from, and one of a ViT-B/32 takes 370 MB, not 520.
+`model.safetensors` contains all that prediction needs: image tower, temporal model, contexts and token
+embeddings of the prompts, and the final class weights. The text tower is left out, because it is frozen and
+not needed once the class weights are known: a run works without its original CLIP, and with ViT-B/32 it takes
+370 MB instead of 520.
 """
 
 from __future__ import annotations
@@ -34,36 +35,36 @@ CLASS_WEIGHTS = "class_weights"
 
 @dataclass(frozen=True)
 class Best:
-    """The best epoch so far, where validation clips choose it, or the fold that judges is allowed to."""
+    """The best epoch so far, selected on validation clips or, if so set, on the test fold."""
 
     epoch: int
-    war: float  # percent, of the clips that choose
+    war: float  # percent, on the clips that select the epoch
     logits: Tensor  # (test clips, classes)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training has come."""
+    """The progress of a training."""
 
-    epoch: int = 0  # the last one whose training is done
+    epoch: int = 0  # the last trained epoch
     best: Best | None = None
-    row: Mapping[str, Any] | None = None  # of that epoch for metrics.jsonl, where it is not yet evaluated
+    row: Mapping[str, Any] | None = None  # its row of metrics.jsonl if it is not evaluated yet
 
 
 class Stateful(Protocol):
-    """What has a state between epochs: an optimiser, its schedule, an average of weights."""
+    """An object with a state between epochs: optimizer, schedule, average of the weights."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that going on needs, in tensors, numbers, lists and dicts."""
+        """The state as tensors, numbers, lists and dicts."""
 
     def load_state_dict(self, state: dict[str, Any], /) -> object:
-        """Take back what `state_dict` gave."""
+        """Restore the result of `state_dict`."""
 
 
 def save_state(path: Path, progress: Progress, model: nn.Module, parts: Mapping[str, Stateful]) -> None:
     """Replace the checkpoint at `path` by the state of `model` and `parts` after `progress.epoch`.
 
-    Raises OSError, as for a full disk; the checkpoint that was there is then as it was.
+    Raises OSError, for example for a full disk; the previous checkpoint is then unchanged.
     """
     best = progress.best
     state = {
@@ -82,14 +83,14 @@ def _save(state: Mapping[str, Any], path: Path) -> None:
         with path.open("wb") as stream:
             torch.save(state, stream)
     except RuntimeError as error:
-        # When a write fails, torch's writer puts an error of its own in the place of the disk's.
+        # When a write fails, torch's writer replaces the OSError by an error of its own.
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise
 
 
 def load_state(path: Path, model: nn.Module, parts: Mapping[str, Stateful]) -> Progress:
-    """Put the checkpoint at `path` back into `model` and `parts`; where there is none, nothing is done yet.
+    """Load the checkpoint at `path` into `model` and `parts`; without one, return an empty Progress.
 
     Raises WorkError for a checkpoint that is damaged or of another model.
     """
@@ -108,7 +109,7 @@ def load_state(path: Path, model: nn.Module, parts: Mapping[str, Stateful]) -> P
             part.load_state_dict(state["parts"][name])
         best = Best(**state["best"]) if state["best"] else None
         return Progress(int(state["epoch"]), best, state.get("row"))  # older checkpoints have no row
-    except Exception as error:  # a damaged file makes torch.load raise nearly anything
+    except Exception as error:  # torch.load raises almost any error for a damaged file
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise WorkError(
             f"the checkpoint {path} cannot be used: {reason}\nDelete {path.parent} to train from the start"
@@ -116,14 +117,14 @@ def load_state(path: Path, model: nn.Module, parts: Mapping[str, Stateful]) -> P
 
 
 def _check_archive(path: Path) -> None:
-    """Raise ValueError or BadZipFile for a damaged file: torch writes checksums and does not read them."""
+    """Raise ValueError or BadZipFile for a damaged file; torch writes checksums but does not check them."""
     with zipfile.ZipFile(path) as archive:
         if damaged := archive.testzip():
             raise ValueError(f"the checksum of its part {damaged} is wrong")
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters that are trained, and the running statistics of every BatchNorm among their modules."""
+    """The trained parameters, and the running statistics of every BatchNorm in their modules."""
     trained: dict[str, Tensor] = {
         name: value for name, value in model.named_parameters() if value.requires_grad
     }
@@ -134,14 +135,14 @@ def trained_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def save_weights(path: Path, model: Classifier, class_weights: Tensor) -> None:
-    """Write what a prediction needs of `model` (see the module's first lines) to `path`, as safetensors."""
+    """Write the tensors that prediction needs (see the module docstring) to `path`, as safetensors."""
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in _kept(model).items()}
     tensors[CLASS_WEIGHTS] = class_weights.detach().float().cpu().contiguous()
     write_tensors(path, save(tensors, metadata={"format": "pt"}))
 
 
 def copy_weights(source: Path, path: Path) -> None:
-    """Replace `path` by the weights at `source`. Raises WorkError when these are missing or damaged."""
+    """Copy the weights at `source` to `path`. Raises WorkError if they are missing or damaged."""
     try:
         check_tensors(source)
     except (InputError, FileNotFoundError) as error:
@@ -154,10 +155,10 @@ def copy_weights(source: Path, path: Path) -> None:
 
 
 def load_weights(path: Path, model: Classifier) -> Tensor:
-    """Put the weights at `path` into `model`, whose left-out parts stay as they are.
+    """Load the weights at `path` into `model`, except the parts that runs leave out.
 
-    Returns the class weights, as `model.class_weights` gives them. Raises InputError when the file is
-    missing, damaged or of another model.
+    Returns the class weights, as `model.class_weights` does. Raises InputError if the file is missing,
+    damaged or of another model.
     """
     tensors, class_weights = read_weights(path)
     wanted = {name: value.shape for name, value in _kept(model).items()}
@@ -174,7 +175,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Tensor]:
         check_tensors(path)
         tensors = load_file(path)
     except FileNotFoundError as error:
-        raise InputError(f"{path} is missing: without it the run cannot predict") from error
+        raise InputError(f"{path} is missing; the run needs it to predict") from error
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is damaged: {error}") from error
     class_weights = tensors.pop(CLASS_WEIGHTS, None)
@@ -184,13 +185,13 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Tensor]:
 
 
 def weight_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor at `path`, from its header alone. Raises InputError as `load_weights` does."""
+    """The shape of each tensor at `path`, from its header. Raises InputError as `load_weights` does."""
     refuse_other_kinds(path)
     try:
         with safe_open(path, framework="pt") as stream:
             return {name: tuple(stream.get_slice(name).get_shape()) for name in stream.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
-        raise InputError(f"{path} is missing: without it the run cannot predict") from error
+        raise InputError(f"{path} is missing; the run needs it to predict") from error
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is damaged: {error}") from error
 

@@ -1,8 +1,8 @@
-"""A run's settings: every choice that shapes a training, its default, and the presets.
+"""The settings of a run, their defaults, and the presets.
 
-The five presets are `default` (what this project recommends), `paper` (the released code of DFER-CLIP,
-arXiv 2308.13382), `paper-text` (the paper's text where it differs from that code), `strong` (what the field
-adds to such a recipe; docs/recipe.md) and `demo` (small, for one core).
+The five presets are `default` (recommended), `paper` (the released code of DFER-CLIP, arXiv 2308.13382),
+`paper-text` (the paper's text where it differs from that code), `strong` (common additions to such a recipe;
+docs/recipe.md) and `demo` (small, for one core).
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from .errors import InputError, unknown
 
 
 def _split(value: object) -> object:
-    """`30,40` or `[30, 40]`, as written on a command line, as its parts; anything else as it is."""
+    """The parts of `30,40` or `[30, 40]` from a command line; other values unchanged."""
     if not isinstance(value, str):
         return value
     return tuple(part.strip() for part in value.strip().strip("[]()").split(",") if part.strip())
 
 
 def _number(value: object) -> object:
-    """`3`, as written on a command line, as the number; anything else as it is."""
+    """The number in `3` from a command line; other values unchanged."""
     return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
 
 
 def _workers() -> int:
-    """The cores this process may use, at most 16: what reads clips fast enough for one GPU."""
+    """The cores this process may use, at most 16, which read clips fast enough for one GPU."""
     return min(16, cores())
 
 
@@ -43,65 +43,66 @@ Classifiers = Literal[
 
 
 class ModelSettings(BaseModel):
-    """What decides the model itself: its towers, its prompts, and which of its parts are trained."""
+    """The settings of the model: its towers, its prompts, and its trained parts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     classifier: Classifiers = Field(
-        default="dfer-clip", description="what answers: CLIP with prompts, with a linear head, or a network"
+        default="dfer-clip",
+        description="CLIP with prompts, CLIP with a linear head, or a video network",
     )
     clip: str = Field(
-        default="ViT-B-32-quickgelu", min_length=1, description="CLIP by open_clip's name, or `demo`"
+        default="ViT-B-32-quickgelu", min_length=1, description="open_clip's name of the CLIP, or `demo`"
     )
     weights: str = Field(
         default="openai",
         min_length=1,
         description="pretrained tag, weight file, `random`, or `shipped` (demo only)",
     )
-    frames: int = Field(default=16, ge=1, le=512, description="frames taken from a clip")
+    frames: int = Field(default=16, ge=1, le=512, description="frames sampled from a clip")
     contexts: int = Field(default=8, ge=0, le=75, description="learnable context vectors in each prompt")
     position: Literal["end", "middle", "front"] = Field(
-        default="end", description="where the description stands among the contexts"
+        default="end", description="position of the description among the contexts"
     )
     context_kind: Literal["class-specific", "unified"] = Field(
-        default="class-specific", description="contexts of each class its own, or one for all"
+        default="class-specific", description="contexts per class, or shared by all classes"
     )
     temporal_depth: int = Field(
         default=1, ge=0, le=24, description="layers of the temporal model; 0: mean of the frame features"
     )
     ensemble: Literal["mean-embedding", "mean-similarity", "max"] = Field(
-        default="mean-embedding", description="how a class's members answer together"
+        default="mean-embedding", description="how the members of a class are combined"
     )
     member_contexts: Literal["shared", "own"] = Field(
-        default="shared", description="contexts of a class shared by its members, or one set each"
+        default="shared", description="contexts shared by the members of a class, or one set each"
     )
     learned_temperature: bool = Field(
-        default=False, description="learn, at lr_context, what cosines are divided by, which else is 0.01"
+        default=False, description="learn the temperature, at lr_context, instead of the fixed 0.01"
     )
     lora_rank: int = Field(
-        default=0, ge=0, le=1024, description="rank of LoRA in the image tower, then itself frozen; 0: off"
+        default=0, ge=0, le=1024, description="rank of LoRA in the image tower, which is then frozen; 0: off"
     )
     gradient_checkpointing: bool = Field(
-        default=False, description="compute the image tower's inner values twice and keep fewer of them"
+        default=False, description="recompute the image tower's activations in the backward pass: less memory"
     )
     lr_image: Rate = Field(default=1e-5, description="learning rate of the image tower; 0 freezes it")
 
     @property
     def uses_clip(self) -> bool:
-        """Whether the classifier stands on a CLIP, and not on a network of its own."""
+        """Whether the classifier is built on CLIP and not on a network of its own."""
         return self.classifier in ("dfer-clip", "cocoop", "linear")
 
     @property
     def uses_texts(self) -> bool:
-        """Whether the classifier tells classes by their texts, and not by a layer it learns."""
+        """Whether the classifier represents classes by texts and not by a learned layer."""
         return self.classifier in ("dfer-clip", "cocoop")
 
 
 class Settings(ModelSettings):
-    """All that defines a run beside its clips, class texts, fold and seed; unknown keys are refused."""
+    """All settings of a run, besides clips, class texts, fold and seed; unknown keys are an error."""
 
     normalize: Literal["none", "clip"] = Field(
-        default="clip", description="pixels in 0..1 as they are, or with CLIP's mean and standard deviation"
+        default="clip", description="pixels in 0..1, or normalised by CLIP's mean and standard deviation"
     )
     brightness_jitter: float = Field(
         default=0.0, ge=0, le=1, description="brightness factor drawn from 1-j..1+j per training clip; 0: off"
@@ -110,51 +111,53 @@ class Settings(ModelSettings):
         default=0.0,
         ge=0,
         le=180,
-        description="largest rotation of a training clip either way, in degrees; 0: off",
+        description="maximum rotation of a training clip in either direction, in degrees; 0: off",
     )
     epochs: int = Field(default=50, ge=0, description="passes over the training clips; 0: nothing is trained")
     batch_size: int = Field(default=48, ge=1, description="clips in a training step")
     accumulate: int = Field(
         default=1,
         ge=1,
-        description="parts in which a batch is computed one after another: less memory, the same gradient",
+        description="parts of a batch computed in sequence (gradient accumulation): less memory",
     )
     lr_temporal: Rate = Field(default=1e-2, description="learning rate of the temporal model")
     lr_context: Rate = Field(default=1e-3, description="learning rate of the contexts")
     lr_head: Rate = Field(default=1e-2, description="learning rate of a linear head")
-    optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="what changes the weights")
+    optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="optimizer of the weights")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of sgd; adamw has its own")
     weight_decay: float = Field(default=1e-4, ge=0, description="weight decay of the optimizer")
     schedule: Literal["multistep", "cosine"] = Field(
-        default="multistep", description="how the learning rates fall: at milestones, or along a cosine to 0"
+        default="multistep", description="decay of the learning rates: at milestones, or along a cosine to 0"
     )
-    warmup_epochs: int = Field(
-        default=0, ge=0, description="epochs over which the learning rates rise to their value"
-    )
+    warmup_epochs: int = Field(default=0, ge=0, description="epochs of linear warm-up of the learning rates")
     milestones: Epochs = Field(
         default=(30, 40), description="epochs after which multistep multiplies the learning rates"
     )
-    gamma: float = Field(
-        default=0.1, gt=0, le=1, description="what multistep multiplies the learning rates by"
-    )
+    gamma: float = Field(default=0.1, gt=0, le=1, description="factor of multistep")
     label_smoothing: float = Field(
-        default=0.0, ge=0, lt=1, description="share of the target that all classes have in equal parts"
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of the target spread evenly over all classes",
     )
     mixup: float = Field(default=0.0, ge=0, description="alpha of mixup over whole clips; 0: off")
     cutmix: float = Field(default=0.0, ge=0, description="alpha of cutmix over whole clips; 0: off")
     sampling: Literal["uniform", "class-balanced", "streamed"] = Field(
         default="uniform",
-        description="training clips once an epoch, every class equally often, or once as shards stream them",
+        description="each clip once per epoch, every class equally often, or each once in stream order",
     )
     ema: float = Field(
-        default=0.0, ge=0, lt=1, description="decay of the average of the weights that answers; 0: off"
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="decay of the average of the weights that is used for prediction; 0: off",
     )
     shots: int = Field(
-        default=0, ge=0, description="training clips of each class, the same for every set; 0: all"
+        default=0, ge=0, description="training clips per class, the same for every set; 0: all"
     )
     held_out: str = Field(default="", description="class whose clips are left out of training")
     test_segments: int = Field(
-        default=1, ge=1, le=64, description="times that frames are taken of a test clip, averaged"
+        default=1, ge=1, le=64, description="temporal samples of a test clip, averaged"
     )
     test_crops: Crops = Field(default=1, description="crops of each test frame, averaged; 1: the whole frame")
     precision: Literal["fp32", "bf16"] = Field(
@@ -162,16 +165,16 @@ class Settings(ModelSettings):
     )
     select: Literal["last", "val", "test-best"] = Field(
         default="last",
-        description="epoch that is kept; test-best looks at the fold that judges, and flatters",
+        description="selected epoch; test-best selects on the test fold (optimistically biased)",
     )
     val_share: float = Field(
-        default=0.1, gt=0, lt=1, description="share of each class's training clips that choose, for val"
+        default=0.1, gt=0, lt=1, description="validation share of each class's training clips, for select=val"
     )
     workers: int = Field(
         default_factory=_workers,
         ge=0,
         le=256,
-        description="processes that read clips; never changes a result",
+        description="processes that read clips; does not affect results",
     )
 
 
@@ -197,8 +200,8 @@ BEFORE: Mapping[str, Any] = {
     "test_crops": 1,
     "val_share": 0.1,
 }
-"""What was done before a setting existed: at it, the setting is no part of what defines a run, so that runs
-trained before it are still found."""
+"""The behaviour before a setting existed. At this value the setting is not part of a run's definition, so
+runs trained before it are still reused."""
 
 PRESETS: Mapping[str, Settings] = {
     "default": Settings(),
@@ -232,18 +235,18 @@ PRESETS: Mapping[str, Settings] = {
         workers=1,
     ),
 }
-"""The presets on a dataset of one's own; `preset` adds what belongs to one dataset."""
+"""The presets for custom datasets; `preset` adds the values of a known dataset."""
 
-# The released code augments two of the three datasets further, each in its own way.
+# The released code has additional augmentation for two of the three datasets.
 _RELEASED_AUGMENTATION: Mapping[str, Mapping[str, Any]] = {
     "dfew": {"brightness_jitter": 0.5},
     "ferv39k": {"rotation": 4.0},
 }
-_DATASETS = ("dfew", "ferv39k", "mafw", "mafw-compound")  # those whose augmentation is known
+_DATASETS = ("dfew", "ferv39k", "mafw", "mafw-compound")  # with known augmentation
 
 
-# A whole network is trained, by the optimizer and at the rates that suit it, and reads pixels as its own
-# weights did.
+# The whole network is trained, with suitable optimizer and rates, and takes pixels normalised as its own
+# weights require.
 _NETWORK: Mapping[str, Any] = {
     "normalize": "clip", "temporal_depth": 0, "lr_image": 1e-2, "lr_temporal": 1e-2, "lr_head": 1e-2,
     "optimizer": "sgd", "weight_decay": 1e-4,
@@ -280,8 +283,8 @@ STRATEGIES: Mapping[str, Mapping[str, Any]] = {
     "p3d": {"classifier": "p3d", "weights": "random", **_NETWORK},
     "i3d": {"classifier": "i3d", "weights": "random", **_NETWORK},
 }  # fmt: skip
-"""How a classifier is made from CLIP (the rows of the paper's Table 2) or a video network (those of Table 5):
-settings laid over a preset's."""
+"""Strategies as settings that override a preset's: classifiers on CLIP (the paper's Table 2) and video
+networks (Table 5)."""
 
 
 def preset(name: str, dataset_name: str | None = None) -> Settings:
@@ -298,7 +301,7 @@ def preset(name: str, dataset_name: str | None = None) -> Settings:
 
 
 def augmentation_words(settings: Settings) -> str:
-    """What is done to a training clip: "random crop and flip, brightness jitter 0.5"."""
+    """The augmentation as text: "random crop and flip, brightness jitter 0.5"."""
     words = ["random crop and flip"]
     if settings.brightness_jitter:
         words.append(f"brightness jitter {settings.brightness_jitter:g}")
@@ -308,14 +311,14 @@ def augmentation_words(settings: Settings) -> str:
 
 
 def augmentation_reason(name: str, dataset_name: str, settings: Settings) -> str | None:
-    """Why preset `name` augments clips of this dataset as `settings` do, None where it does so everywhere."""
+    """Why preset `name` augments this dataset as in `settings`; None if it does so for all datasets."""
     if name != "paper":
         return None
     added = {"brightness_jitter": 0.0, "rotation": 0.0, **_released(dataset_name)}
     if any(getattr(settings, key) != value for key, value in added.items()):
-        return "settings of your own take the place of preset paper's"
+        return "your own settings override those of preset paper"
     if dataset_name.lower() in _DATASETS:
-        return f"preset paper does on {dataset_name} what the released code does"
+        return f"preset paper augments {dataset_name} as the released code does"
     return (
         "preset paper adds brightness jitter on dfew and rotation on ferv39k, and the dataset of these clips "
         f"is named {dataset_name}; if they are of one of the two, pack them with data prepare --dataset-name"
@@ -327,16 +330,16 @@ def _released(dataset_name: str) -> Mapping[str, Any]:
 
 
 def strategy(name: str) -> Mapping[str, Any]:
-    """The settings that strategy `name` lays over a preset's. Raises InputError for an unknown one."""
+    """The settings of strategy `name` that override a preset's. Raises InputError if it is unknown."""
     if name not in STRATEGIES:
         raise unknown("strategy", name, STRATEGIES)
     return STRATEGIES[name]
 
 
 def with_overrides(settings: Settings, overrides: Sequence[str]) -> Settings:
-    """`settings` with `key=value` texts applied in order, as a person writes them (`milestones=30,40`).
+    """`settings` with `key=value` overrides applied in order (`milestones=30,40`).
 
-    Raises InputError, in one line naming key, value and what is allowed, for anything that does not fit.
+    Raises InputError, with key, value and allowed values in one line, for an invalid override.
     """
     changed: dict[str, Any] = settings.model_dump()
     for override in overrides:
@@ -353,7 +356,7 @@ def with_overrides(settings: Settings, overrides: Sequence[str]) -> Settings:
 
 
 def _sentence(failure: ValidationError, given: Mapping[str, Any]) -> str:
-    """The first complaint of pydantic as `setting key=value: should be ... (what the setting is)`."""
+    """pydantic's first error as `setting key=value: should be ... (meaning of the setting)`."""
     first = failure.errors()[0]
     key = str(first["loc"][0])
     complaint = first["msg"].removeprefix("Input ").removeprefix("String ")

@@ -12,10 +12,10 @@ from dfer_model.errors import InputError
 
 
 def choose_device(device: str | None = None) -> torch.device:
-    """`cpu`, `cuda`, or for `auto` and None CUDA where there is some. Raises InputError.
+    """The device `cpu` or `cuda`; for `auto` and None CUDA if available. Raises InputError.
 
-    Where it is CUDA, factors of float32 matrix products are from then on rounded to TF32, as torch does for
-    convolutions by default.
+    With CUDA, the factors of float32 matrix products are rounded to TF32 from then on, as torch does by
+    default for convolutions.
     """
     available = torch.cuda.is_available()
     chosen = ("cuda" if available else "cpu") if device in (None, "auto") else device
@@ -31,17 +31,17 @@ def choose_device(device: str | None = None) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """What a person calls it: `cpu`, or the GPU's name."""
+    """The name for the user: `cpu`, or the GPU's name."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def precision(name: str, device: torch.device) -> torch.autocast:
-    """The context in which a model is asked under the setting `precision` (`fp32` or `bf16`)."""
+    """The autocast context for the setting `precision` (`fp32` or `bf16`)."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=name == "bf16")
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for products in bfloat16."""
+    """Whether the device has instructions for bfloat16 products."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     able: Mapping[str, object] = torch.cpu.get_capabilities()
@@ -49,7 +49,7 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 
 def slow_precision(name: str, device: torch.device) -> str:
-    """What to say before work under a setting `precision` that the device is slow at, else ""."""
+    """A warning if the device is slow at the setting `precision`, else ""."""
     if name != "bf16" or multiplies_bfloat16(device):
         return ""
     where = "this processor" if device.type == "cpu" else device_name(device)
@@ -60,12 +60,12 @@ def slow_precision(name: str, device: torch.device) -> str:
 
 
 def accelerator(device: torch.device, name: str) -> Accelerator:
-    """Accelerate for one training, in this process's part of it."""
-    # Accelerate keeps device and precision of its first use for the whole process; each run has its own.
+    """An Accelerator for one training."""
+    # Accelerate stores device and precision of its first use per process, but each run has its own.
     AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(cpu=device.type == "cpu", mixed_precision={"fp32": "no", "bf16": "bf16"}[name])
 
 
 def use_one_thread() -> None:
-    """Compute on one CPU thread: on small tensors a second gains little, and beside other work costs much."""
+    """Compute on one CPU thread: more gain little on small tensors and slow down other processes."""
     torch.set_num_threads(1)

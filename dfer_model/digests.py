@@ -1,7 +1,7 @@
-"""Files that carry a digest of their own content, so that damage is found where they are read.
+"""Files with a digest of their own content, so that damage is detected when they are read.
 
 Tensors are safetensors files with a sha256 in their metadata; tables are Parquet files with page checksums
-and a sha256 in the metadata of their schema. Files of earlier versions have neither and are read as they are.
+and a sha256 in the metadata of their schema. Files of earlier versions have neither and are read unchecked.
 Imports no torch.
 """
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 KEY = "sha256"
-_METADATA = "__metadata__"  # the entry of a safetensors header that is no tensor
-_ALIGNMENT = 8  # bytes; safetensors pads its header to it
-_LARGEST_HEADER = 100_000_000  # bytes; safetensors refuses larger ones
+_METADATA = "__metadata__"  # the entry of a safetensors header that is not a tensor
+_ALIGNMENT = 8  # bytes; safetensors pads its header to a multiple
+_LARGEST_HEADER = 100_000_000  # bytes; safetensors rejects larger ones
 
 
 def file_sha256(path: Path) -> str:
@@ -33,19 +33,19 @@ def file_sha256(path: Path) -> str:
 
 
 def json_sha256(value: Any) -> str:
-    """The sha256 of a value as JSON or YAML has them, whatever the order of its keys."""
+    """The sha256 of a JSON or YAML value, independent of the order of keys."""
     return hashlib.sha256(json.dumps(_text_keys(value), sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _text_keys(value: Any) -> Any:
-    """The value with every key a text: YAML has other keys too, and those of two types have no order."""
+    """The value with all keys as strings: YAML has keys of other types, which cannot be sorted together."""
     if isinstance(value, dict):
         return {str(key): _text_keys(each) for key, each in value.items()}
     return [_text_keys(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def write_tensors(path: Path, serialized: bytes) -> None:
-    """Replace `path` by the bytes of a safetensors file (`safetensors.torch.save`), with their digest.
+    """Write the bytes of a safetensors file (`safetensors.torch.save`) to `path`, with their digest.
 
     Raises OSError as `replacing`.
     """
@@ -64,9 +64,9 @@ def write_tensors(path: Path, serialized: bytes) -> None:
 
 
 def check_tensors(path: Path) -> None:
-    """Raise InputError when the safetensors file is not what `write_tensors` wrote, OSError if unreadable.
+    """Raise InputError if the file differs from what `write_tensors` wrote, OSError if unreadable.
 
-    A file without a digest passes: an earlier version or another program wrote it.
+    A file without a digest is accepted: an earlier version or another program wrote it.
     """
     with path.open("rb") as stream:
         try:
@@ -78,7 +78,7 @@ def check_tensors(path: Path) -> None:
 
 
 def tensors_are_whole(path: Path) -> bool:
-    """Whether there is a safetensors file at `path` whose content is what was written."""
+    """Whether `path` is an undamaged safetensors file."""
     try:
         check_tensors(path)
     except (InputError, FileNotFoundError):
@@ -97,13 +97,13 @@ def _said_and_found(stream: io.BufferedReader) -> tuple[str | None, str]:
 
 
 def _started(header: Mapping[str, Any]) -> hashlib._Hash:
-    """The digest of a header without its own digest, to be continued with the values."""
+    """The hash of a header without its digest, to be updated with the values."""
     metadata = {key: value for key, value in header.get(_METADATA, {}).items() if key != KEY}
     return hashlib.sha256(json.dumps({**header, _METADATA: metadata}, sort_keys=True).encode())
 
 
 def write_table(path: Path, table: pa.Table) -> None:
-    """Replace `path` by the table as Parquet, with page checksums and a digest. Raises OSError."""
+    """Write the table to `path` as Parquet, with page checksums and a digest. Raises OSError."""
     import pyarrow.parquet as pq
 
     metadata = {**(table.schema.metadata or {}), KEY: _table_sha256(table)}
@@ -114,7 +114,7 @@ def write_table(path: Path, table: pa.Table) -> None:
 def read_table(source: Path | BinaryIO) -> pa.Table:
     """The table of a Parquet file.
 
-    Raises ValueError, OSError or ArrowException when the file is damaged or no Parquet file.
+    Raises ValueError, OSError or ArrowException if the file is damaged or not a Parquet file.
     """
     import pyarrow.parquet as pq
 
@@ -129,7 +129,7 @@ def read_table(source: Path | BinaryIO) -> pa.Table:
 
 
 def _table_sha256(table: pa.Table) -> str:
-    """Of the values and the metadata, not of Arrow's buffers, which differ between equal tables."""
+    """The sha256 of values and metadata, not of Arrow's buffers, which differ between equal tables."""
     metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     columns = {name: table[name].to_pylist() for name in table.column_names}
     content = json.dumps([metadata, columns])

@@ -1,9 +1,9 @@
-"""The processes that train one run together, as torchrun starts them, each with its share of every batch.
+"""Training one run in several processes started by torchrun, each with its share of every batch.
 
-The batch of the settings is that of all of them: each takes a slice of it, and after the backward pass all
-have the mean gradient of the whole (torch's DistributedDataParallel). So steps, losses and weights are those
-of one process but for the order in which floats are added, and a run is the same run whatever trains it. Only
-the first process writes.
+`batch_size` is the size of the whole batch: each process takes a slice of it, and after the backward pass all
+have the mean gradient of the whole batch (torch's DistributedDataParallel). Steps, losses and weights equal
+those of one process up to the order of floating-point additions, so the run's id does not depend on the
+number of processes. Only the first process writes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Rows = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Processes:
-    """This process's place among those that train together. Alone, all that it does is nothing."""
+    """The rank of this process among those that train together. For one process, all methods are no-ops."""
 
     rank: int = 0
     count: int = 1
@@ -43,23 +43,23 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes and reports."""
+        """Whether this process writes and reports."""
         return self.rank == 0
 
     def share(self, total: int) -> slice:
-        """This process's positions of `total`: the shares follow each other, and differ by one at most."""
+        """This process's slice of `total` items; shares are consecutive and differ by at most one item."""
         return slice(total * self.rank // self.count, total * (self.rank + 1) // self.count)
 
     def workers(self, wanted: int) -> int:
-        """This process's part of the `wanted` workers of a machine, one at least if any are wanted."""
+        """This process's part of the `wanted` workers of a machine, at least one if any are wanted."""
         return -(-wanted // self.on_this_machine)
 
     def of(self, device: str) -> str:
-        """The devices of all processes, given the name of one."""
+        """The name of all processes' devices, given the name of one."""
         return device if self.count == 1 else f"{self.count} x {device}"
 
     def agreed(self, ask: Callable[[], T]) -> T:
-        """What the first process finds when it asks; the others wait for that."""
+        """The result of `ask` in the first process, sent to all others."""
         if self.count == 1:
             return ask()
         said: list[Any] = [ask() if self.first else None]
@@ -68,7 +68,7 @@ class Processes:
         return answer
 
     def require_same(self, value: object, otherwise: str) -> None:
-        """Raise WorkError with the two lines of `otherwise` where not all processes have the same value."""
+        """Raise WorkError with the message `otherwise` if `value` differs between processes."""
         if self.count == 1:
             return
         values: list[object] = [None] * self.count
@@ -77,9 +77,9 @@ class Processes:
             raise WorkError(otherwise)
 
     def require_shareable(self, model: nn.Module, batch_size: int) -> None:
-        """Raise InputError where shares of a batch cannot do what the whole does, or there are too few clips.
+        """Raise InputError if the model needs the whole batch, or the batch has too few clips.
 
-        BatchNorm that learns its statistics, and dropout, whose random numbers are a batch's, need the whole.
+        BatchNorm with learned statistics and dropout, whose random numbers belong to a batch, need the whole.
         """
         if self.count == 1:
             return
@@ -90,37 +90,37 @@ class Processes:
             )
         if why := needs_whole_batch(model):
             raise InputError(
-                f"this classifier's {why} of a whole batch: its run is trained in one process\n"
+                f"this classifier's {why} of a whole batch, so its run must be trained in one process\n"
                 "Give the same command without torchrun"
             )
 
     def together(self, model: nn.Module) -> nn.Module:
-        """`model`, whose gradients are after each backward pass the mean of those of all processes.
+        """`model`, wrapped so that each backward pass averages gradients over all processes.
 
-        Its weights become the first process's. To be called when it is known what is trained.
+        Its weights are copied from the first process. Call it after parameters have been frozen.
         """
         if self.count == 1:
             return model
         with warnings.catch_warnings():
-            # Newer versions of torch have another name for this option, and older ones know this one alone.
+            # Newer versions of torch rename this option; older ones know only this name.
             warnings.simplefilter("ignore", FutureWarning)
-            # Training changes no buffer here (`require_shareable`), so none needs to be sent.
+            # Training changes no buffers here (`require_shareable`), so they need not be sent.
             return DistributedDataParallel(model, broadcast_buffers=False)
 
     def weighted(self, mean: Tensor, clips: int, total: int) -> Tensor:
-        """A mean over `clips` of a batch, as its part of the mean over all `total`.
+        """The contribution of a mean over `clips` clips to the mean over the `total` clips of a batch.
 
-        The sum over the parts of each process, averaged over the processes, is the mean over the batch.
+        The sum of contributions in each process, averaged over processes, is the mean over the batch.
         """
         share = clips * self.count / total
         return mean if share == 1 else mean * share
 
     def unsynchronised(self, model: nn.Module) -> AbstractContextManager[None]:
-        """Within it a backward pass of a model from `together` leaves the gradients of this process alone."""
+        """A context in which a backward pass of a model from `together` does not average gradients."""
         return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean over processes of a value of the same shape in each."""
+        """The mean of `value` over processes; its shape is the same in each."""
         if self.count == 1:
             return value
         summed = value.clone()
@@ -128,19 +128,19 @@ class Processes:
         return summed / self.count
 
     def gathered(self, rows: Rows, total: int) -> Rows:
-        """All processes' rows (total, width), of which `rows` are those of this one's share."""
+        """The rows of all processes (total, width); `rows` are this process's share."""
         if self.count == 1:
             return rows
         whole = torch.zeros(total, rows.shape[1])
         whole[self.share(total)] = torch.from_numpy(rows)
-        dist.all_reduce(whole)  # of each row all terms but one are 0
+        dist.all_reduce(whole)  # all terms of a row but one are 0
         return whole.numpy()
 
 
 def needs_whole_batch(model: nn.Module) -> str:
-    """What of `model`, put into training mode, is computed over a whole batch; "" where nothing is.
+    """The reason why `model` needs whole batches in training; "" if it does not. Sets training mode.
 
-    BatchNorm that learns its statistics, and dropout, whose random numbers are drawn for a batch.
+    Reasons are BatchNorm with learned statistics, and dropout, whose random numbers are drawn per batch.
     """
     model.train()
     for each in model.modules():
@@ -155,9 +155,9 @@ ALONE = Processes()
 
 
 def join(device: str | None = None) -> tuple[Processes, torch.device]:
-    """Meet those that this process was launched with, and the device of this one; alone where with none.
+    """Join the processes that torchrun started, and return this process's place and device.
 
-    Raises InputError for a device that is not there, or more processes on this machine than GPUs.
+    Raises InputError for a device that does not exist, or more processes on this machine than GPUs.
     """
     launch, where = launched(), choose_device(device)
     if not launch.several:
@@ -179,12 +179,12 @@ def join(device: str | None = None) -> tuple[Processes, torch.device]:
 
 @contextmanager
 def ending_together(processes: Processes) -> Iterator[None]:
-    """Say in a sentence, as WorkError, what torch says within it when another process has left."""
+    """Turn torch's errors about another process that ended into a WorkError."""
     try:
         yield
     except BaseException as error:
         if processes.count > 1:
-            atexit.unregister(dist.destroy_process_group)  # it could wait for those that have left
+            atexit.unregister(dist.destroy_process_group)  # it could wait for processes that have ended
             if isinstance(error, RuntimeError) and _says_that_another_left(error):
                 raise WorkError(
                     f"another of the {processes.count} processes that train this run has ended\n"
@@ -194,5 +194,5 @@ def ending_together(processes: Processes) -> Iterator[None]:
 
 
 def _says_that_another_left(error: RuntimeError) -> bool:
-    """Whether it comes from the network; gloo's errors have no type, but begin with gloo's source file."""
+    """Whether the error is from the network; gloo's errors have no type but begin with its source file."""
     return isinstance(error, dist.DistError) or "/gloo/" in str(error)

@@ -1,9 +1,9 @@
-"""What this machine has for the model's work: what is there, what is not, and what to do about that.
+"""Checks of this machine: which requirements are met, which are not, and what to do about them.
 
-Nothing is downloaded or changed. Libraries are tried one after the other, so that a broken one is named and
-the others are looked at all the same. torch is imported as the work would import it. Of torchvision, which
-takes as long again to import, the compiled operators are loaded, which is where it fails beside a torch that
-does not fit; open_clip, all Python, is only found. Imports no torch by itself.
+Nothing is downloaded or changed. Libraries are checked one by one, so that a broken one does not hide the
+others. torch is imported. Importing torchvision would take as long again, so only its compiled operators are
+loaded, which fail if they do not match torch. open_clip is pure Python and only located. This module itself
+imports no torch.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from .cores import cores
 
 PACKAGE = "dfer-prompts"
 OLDEST_PYTHON = (3, 11)
-# Distribution and the module that it brings, in the order in which they need each other.
+# Distribution and its module, in the order of their dependencies.
 SHOWN = {"torch": "torch", "torchvision": "torchvision", "open_clip_torch": "open_clip"}
-OPERATORS = ("_C*.so", "_C*.pyd", "_C*.dylib")  # torchvision's compiled file, by the system's suffix
+OPERATORS = ("_C*.so", "_C*.pyd", "_C*.dylib")  # torchvision's compiled file, with the system's suffix
 DEFAULT_CLIP = ("ViT-B-32-quickgelu", "openai")
-CODECS = ("h264", "hevc", "mpeg4", "mjpeg", "vp9", "av1")  # what cameras, phones and data sets write
+CODECS = ("h264", "hevc", "mpeg4", "mjpeg", "vp9", "av1")  # used by cameras, phones and datasets
 GIB = 2**30
-BUILDING = ("dev", "docs")  # extras for work on the package itself
+BUILDING = ("dev", "docs")  # extras for developing the package
 EXTRAS = {
     "lora": "fine-tuning by LoRA",
     "onnx": "ONNX files",
@@ -46,17 +46,17 @@ Requires = Callable[[str], Iterable[str] | None]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked for; `needed` where training, judging or prediction cannot do without it."""
+    """The result of a check; `needed` if training, evaluation or prediction require it."""
 
     subject: str
     state: Literal["ok", "missing", "wrong"]
     says: str
-    advice: str = ""  # what to do, unless it is ok
+    advice: str = ""  # what to do if it is not ok
     needed: bool = False
 
     @property
     def broken(self) -> bool:
-        """Whether the main path does not work for it."""
+        """Whether the main functions do not work because of it."""
         return self.needed and self.state != "ok"
 
 
@@ -77,16 +77,16 @@ def machine_findings() -> Iterator[Finding]:
 
 
 def guarded(subject: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """What `look` finds, or that it cannot be looked at because a library is broken."""
+    """The result of `look`, or a failed check if a library is broken."""
     try:
         return list(look())
     except (ImportError, AttributeError, RuntimeError, OSError) as error:
-        says = f"cannot be looked at: {_line(error)}"
+        says = f"cannot be checked: {_line(error)}"
         return [Finding(subject, "wrong", says, "Repair the libraries first")]
 
 
 def python_finding() -> Finding:
-    """The interpreter, which has an oldest version."""
+    """The interpreter and its minimum version."""
     says = f"{platform.python_version()} at {sys.executable}"
     if sys.version_info[:2] < OLDEST_PYTHON:
         oldest = ".".join(map(str, OLDEST_PYTHON))
@@ -95,9 +95,9 @@ def python_finding() -> Finding:
 
 
 def library_findings(required: Requires = requires) -> Iterator[Finding]:
-    """torch, torchvision and open_clip: importable, and each of a version that the others can work with.
+    """torch, torchvision and open_clip: importable and of compatible versions; then all requirements.
 
-    Then all that the package requires; `required` says what a distribution does, as importlib.metadata.
+    `required` gives the requirements of a distribution, as importlib.metadata does.
     """
     for name, module in SHOWN.items():
         yield _imported(name, module, [*unfit(name, required)])
@@ -109,13 +109,13 @@ def library_findings(required: Requires = requires) -> Iterator[Finding]:
     for each in problems:
         yield Finding(_name(each), "wrong", each, f"pip install '{each.partition(' but ')[0]}'", needed=True)
     if not problems:
-        yield Finding("libraries", "ok", f"all that {PACKAGE} requires, in versions that fit")
+        yield Finding("libraries", "ok", f"all requirements of {PACKAGE} are installed in suitable versions")
 
 
 def unfit(name: str, required: Requires = requires, extra: str = "") -> Iterator[str]:
-    """What the distribution `name` requires and is not there so: "torch>=2.14 but 2.7.0 is installed".
+    """The unmet requirements of the distribution `name`: "torch>=2.14 but 2.7.0 is installed".
 
-    With `extra` what that extra adds, else what is required without one. Raises PackageNotFoundError.
+    With `extra`, the requirements of that extra. Raises PackageNotFoundError.
     """
     for wanted in map(Requirement, required(name) or ()):
         if not _applies(wanted, extra):
@@ -131,7 +131,7 @@ def unfit(name: str, required: Requires = requires, extra: str = "") -> Iterator
 
 
 def _applies(wanted: Requirement, extra: str) -> bool:
-    """Whether it is required by this extra and not without one; for "" whether without any."""
+    """Whether only this extra requires it; for "", whether it is required without any extra."""
     if wanted.marker is None:
         return not extra
     always = wanted.marker.evaluate({"extra": ""})
@@ -145,7 +145,7 @@ def _imported(name: str, module: str, problems: list[str]) -> Finding:
     except PackageNotFoundError:
         return Finding(name, "missing", "not installed", f"pip install {name}", needed=True)
     except Exception as error:  # noqa: BLE001 - a library that is broken raises whatever it happens to
-        again = f"Install it anew beside its neighbours: pip install --force-reinstall {' '.join(SHOWN)}"
+        again = f"Reinstall it together with the others: pip install --force-reinstall {' '.join(SHOWN)}"
         return Finding(name, "wrong", f"{there} cannot be imported: {_line(error)}", again, needed=True)
     if problems:
         fit = f"pip install {' '.join(repr(each.partition(' but ')[0]) for each in problems)}"
@@ -154,15 +154,15 @@ def _imported(name: str, module: str, problems: list[str]) -> Finding:
 
 
 def _folder_of(module: str) -> Path:
-    """The folder of an installed package, which is not imported. Raises ImportError where it is not there."""
+    """The folder of an installed package, without importing it. Raises ImportError if it is missing."""
     spec = find_spec(module)
     if spec is None or not spec.submodule_search_locations or spec.origin is None:
-        raise ImportError(f"its package {module} is not there")
+        raise ImportError(f"its package {module} is missing")
     return Path(spec.submodule_search_locations[0])
 
 
 def _load_operators() -> None:
-    """Load torchvision's compiled operators into torch. Raises OSError where they do not fit it."""
+    """Load torchvision's compiled operators into torch. Raises OSError if they do not match it."""
     import torch
 
     if "torchvision" in sys.modules:
@@ -182,7 +182,7 @@ TRIED: Mapping[str, Callable[[], object]] = {
 
 
 def extra_findings() -> Iterator[Finding]:
-    """The package's optional parts, by the names with which pip installs them."""
+    """The package's extras."""
     try:
         extras = [each for each in metadata(PACKAGE).get_all("Provides-Extra") or [] if each not in BUILDING]
     except PackageNotFoundError:
@@ -195,7 +195,7 @@ def extra_findings() -> Iterator[Finding]:
 
 
 def gpu_findings() -> Iterator[Finding]:
-    """Each CUDA device that torch can use, with its memory; or why there is none."""
+    """The CUDA devices that torch can use, with their memory, or the reason why there are none."""
     import torch
 
     if torch.cuda.is_available():
@@ -204,24 +204,24 @@ def gpu_findings() -> Iterator[Finding]:
             says = f"{torch.cuda.get_device_name(index)}, {free / GIB:.1f} of {whole / GIB:.1f} GiB free"
             yield Finding(f"GPU {index}", "ok", says)
     elif shutil.which("nvidia-smi") is None:
-        advice = "Everything runs on the CPU, slower; --freeze image and compare --screen are quickest there"
+        advice = "Everything runs on the CPU, but slower; --freeze image and compare --screen are fastest"
         yield Finding("GPU", "missing", "none", advice)
     elif torch.version.cuda is None:
         yield Finding(
-            "GPU", "wrong", "nvidia-smi is here, torch is built without CUDA", "Install torch with CUDA"
+            "GPU", "wrong", "nvidia-smi is installed, torch is built without CUDA", "Install torch with CUDA"
         )
     else:
-        advice = f"Look at CUDA_VISIBLE_DEVICES, and whether the driver knows CUDA {torch.version.cuda}"
-        yield Finding("GPU", "wrong", "nvidia-smi is here, and torch sees no GPU", advice)
+        advice = f"Check CUDA_VISIBLE_DEVICES, and whether the driver supports CUDA {torch.version.cuda}"
+        yield Finding("GPU", "wrong", "nvidia-smi is installed, torch sees no GPU", advice)
 
 
 def core_findings() -> Iterator[Finding]:
-    """How many cores this process may use."""
+    """The number of cores this process may use."""
     yield Finding("cores", "ok", str(cores()))
 
 
 def bfloat16_findings() -> Iterator[Finding]:
-    """Whether the device that would be chosen multiplies in bfloat16 by itself."""
+    """Whether the default device has bfloat16 instructions."""
     import torch
 
     from .devices import multiplies_bfloat16
@@ -235,7 +235,7 @@ def bfloat16_findings() -> Iterator[Finding]:
 
 
 def codec_findings() -> Iterator[Finding]:
-    """Which video codecs PyAV brings; it needs no ffmpeg program."""
+    """The video codecs of PyAV, which needs no ffmpeg program."""
     import av
 
     lacking = [name for name in CODECS if name not in av.codecs_available]
@@ -247,7 +247,7 @@ def codec_findings() -> Iterator[Finding]:
 
 
 def clip_findings() -> Iterator[Finding]:
-    """Weights of CLIPs in the cache of the HuggingFace hub: those used by default, and others."""
+    """CLIP weights in the HuggingFace hub's cache: the default ones and others."""
     from .models.hub_cache import cached
 
     table = _pretrained_table()
@@ -257,10 +257,10 @@ def clip_findings() -> Iterator[Finding]:
         yield Finding("CLIP weights", "ok", f"{name} {tag}: {path}")
     else:
         advice = (
-            "The first training fetches them (0.6 GB); without a network give a file: --weights ViT-B-32.pt"
+            "The first training downloads them (0.6 GB); without a network give a file: --weights ViT-B-32.pt"
         )
         yield Finding(
-            "CLIP weights", "missing", f"{name} {tag} are in no cache; the demo's are shipped", advice
+            "CLIP weights", "missing", f"{name} {tag} are not in the cache; the demo's are shipped", advice
         )
     others = [pair for pair in table.list_pretrained() if pair != DEFAULT_CLIP]
     found = [f"{each} {of}" for each, of in others if cached(table.get_pretrained_cfg(each, of), usual)]
@@ -269,9 +269,9 @@ def clip_findings() -> Iterator[Finding]:
 
 
 def _pretrained_table() -> Any:
-    """open_clip's module `pretrained`, without the import of all its models, which takes seconds.
+    """open_clip's module `pretrained`, without importing all its models, which takes seconds.
 
-    Its package is stood for by an empty one of another name with the same folder.
+    An empty package of another name with the same folder stands in for open_clip.
     """
     if "open_clip" in sys.modules:
         return import_module("open_clip.pretrained")

@@ -1,4 +1,4 @@
-"""How much memory a device has free, and whether an error says that it ran out."""
+"""Free memory of a device, and recognising out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from dfer_model.errors import OutOfMemory
 from .devices import device_name
 
 GIB = 2**30
-# What torch says in a RuntimeError without a type of its own.
+# Messages of torch's RuntimeErrors that have no type of their own.
 SAID = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 class Memory(NamedTuple):
-    """Bytes of memory of a device that this process may still allocate, and in all."""
+    """Memory of a device in bytes: free for this process, and in total."""
 
     free: int
     total: int
 
 
 def device_memory(device: torch.device) -> Memory | None:
-    """The memory of a GPU, or of the machine for the CPU; None where it cannot be found out."""
+    """The memory of a GPU, or of the machine for the CPU; None if unknown."""
     if device.type != "cuda":
         return machine_memory()
     free, total = torch.cuda.mem_get_info(device)
@@ -37,10 +37,10 @@ def device_memory(device: torch.device) -> Memory | None:
 
 
 def machine_memory(root: Path = Path("/")) -> Memory | None:
-    """The memory of this machine within the limits of this process's control groups, swap not counted.
+    """The memory of this machine within the limits of this process's control groups, without swap.
 
-    Linux alone says what is free; elsewhere all counts as free, or None is returned. `root` is where /proc
-    and /sys are.
+    Free memory is known on Linux only; elsewhere all memory counts as free, or None is returned. `root` is
+    the folder that contains /proc and /sys.
     """
     try:
         lines = (root / "proc/meminfo").read_text("ascii").splitlines()
@@ -60,7 +60,7 @@ def machine_memory(root: Path = Path("/")) -> Memory | None:
 
 
 def _limits(root: Path) -> Iterator[tuple[int, int]]:
-    """(limit, bytes in use) of each control group above this process, of either version, that has a limit."""
+    """(limit, bytes in use) of each control group of this process, version 1 or 2, that has a limit."""
     try:
         lines = (root / "proc/self/cgroup").read_text("utf-8").splitlines()
     except OSError:
@@ -81,18 +81,18 @@ def _limits(root: Path) -> Iterator[tuple[int, int]]:
 
 
 def _limit(folder: Path, limit: str, used: str) -> tuple[int, int] | None:
-    """The limit and use of one control group; file pages that can be dropped are no use. None: no limit."""
+    """Limit and usage of a control group, without reclaimable file pages; None without a limit."""
     try:
         bound, use = int((folder / limit).read_text("ascii")), int((folder / used).read_text("ascii"))
         facts = dict(line.split() for line in (folder / "memory.stat").read_text("ascii").splitlines())
-    except (OSError, ValueError):  # "max", or a group that is not shown here
+    except (OSError, ValueError):  # "max", or a group that is not visible here
         return None
     dropped = int(facts.get("total_inactive_file", facts.get("inactive_file", 0)))
     return bound, max(0, use - dropped)
 
 
 def ran_out(error: BaseException) -> bool:
-    """Whether an error says that the memory of a CPU or a GPU ran out."""
+    """Whether an error means that a CPU or GPU ran out of memory."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     if isinstance(error, RuntimeError):
@@ -102,7 +102,7 @@ def ran_out(error: BaseException) -> bool:
 
 @contextmanager
 def telling_of_memory(device: torch.device, work: str, advice: str) -> Iterator[None]:
-    """Raise OutOfMemory, as "memory ran out on DEVICE: WORK" and `advice`, in place of what torch raises."""
+    """Turn out-of-memory errors into OutOfMemory: "memory ran out on DEVICE: WORK" and `advice`."""
     try:
         yield
     except (RuntimeError, MemoryError, OSError) as error:
@@ -112,6 +112,6 @@ def telling_of_memory(device: torch.device, work: str, advice: str) -> Iterator[
 
 
 def in_gib(size: float) -> str:
-    """Bytes as a person reads them: "3.1 GiB", "0.02 GiB"."""
+    """Bytes as text: "3.1 GiB", "0.02 GiB"."""
     gib = size / GIB
     return f"{gib:.1f} GiB" if gib >= 0.1 else f"{gib:.2f} GiB"

@@ -1,9 +1,9 @@
-"""A run: what defines it, its folder, and what can be read from it. Imports no torch.
+"""A run: its definition, its folder, and its files. Imports no torch.
 
-Two runs are the same when everything that shapes their result is equal: the settings, the class texts, the
-clips, the fold and the seed. The *name* of a description set is no part of that: `v2@4` and a `v3` of equal
-texts are one run, found under whichever name it was first trained. Neither are the number of workers, the
-device, and `accumulate`, which change time and memory, and the result by no more than rounding.
+Two runs are the same if everything that affects their result is equal: settings, class texts, clips, fold and
+seed. The *name* of a description set is not part of the definition: `v2@4` and a `v3` with equal texts are
+one run, stored under the name with which it was first trained. Nor are the number of workers, the device and
+`accumulate`, which change time and memory, and the result by no more than rounding.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .yaml_loader import YAML_ERRORS, load_yaml, yaml_problem
 FORMAT_VERSION = 1
 NOT_DEFINING = {"workers", "accumulate"}
 RESULT = "result.json"
-DIGESTS = "sha256"  # the key of result.json under which the digests of the run's files are
+DIGESTS = "sha256"  # the key of result.json with the digests of the run's files
 DESCRIBING = ("config.yaml", "classes.json", "texts.json")
 RESULTING = ("predictions.parquet", "model.safetensors")
 DEMO_CLIP = Path(__file__).parent / "synthetic" / "demo_clip" / "model.safetensors"
@@ -39,10 +39,10 @@ DEMO_CLIP = Path(__file__).parent / "synthetic" / "demo_clip" / "model.safetenso
 
 @dataclass(frozen=True)
 class ClassTexts:
-    """What the model is given of a description set: for each class, in label order, one text per member."""
+    """The texts of a description set for the model: for each class, in label order, one text per member."""
 
     name: str  # "v2@4"
-    sha256: str  # of the description set as used
+    sha256: str  # of the description set that was used
     class_names: tuple[str, ...]
     texts: tuple[tuple[str, ...], ...]
 
@@ -53,15 +53,15 @@ class RunSpec:
 
     settings: Settings
     texts: ClassTexts
-    dataset: Path | str  # a URL where the clips are streamed
+    dataset: Path | str  # a URL if the clips are streamed
     dataset_fingerprint: str
     fold: int
     seed: int
-    notes: tuple[str, ...] = ()  # what readers should know; they define nothing, and end in result.json
+    notes: tuple[str, ...] = ()  # for the reader of result.json; not part of the definition
 
     @property
     def definition(self) -> str:
-        """The sha256 of all that shapes the result; weights given as a file enter by their content."""
+        """The sha256 of everything that affects the result; weight files count by their content."""
         chosen = self.settings.model_dump(mode="json", exclude=NOT_DEFINING)
         settings = {key: value for key, value in chosen.items() if key not in BEFORE or value != BEFORE[key]}
         settings["weights"] = weights_identity(self.settings)
@@ -78,7 +78,7 @@ class RunSpec:
 
     @property
     def title(self) -> str:
-        """What a person calls the run."""
+        """The title of the run."""
         return f"{self.texts.name}, fold {self.fold}, seed {self.seed}"
 
     @property
@@ -92,18 +92,18 @@ class RunSpec:
         return f"fold{self.fold}-seed{self.seed}-{self.definition[:8]}"
 
     def folder(self, runs: Path) -> Path:
-        """Where this run is under `runs`: where it already is, under whatever name, else `runs`/id."""
+        """The folder of this run under `runs`: the existing one, under any name, else `runs`/id."""
         own = runs / self.id
-        # Asked for first: to look at all of a thousand runs for each of them would take their square.
+        # Checked first: scanning all runs for each of a thousand runs would take quadratic time.
         return own if own.is_dir() else next(iter(self.folders(runs)), own)
 
     def folders(self, runs: Path) -> list[Path]:
-        """The folders under `runs` that have this run, under whatever name."""
+        """The folders under `runs` with this run, under any name."""
         return sorted(path for path in runs.glob(f"*-{self._ending}") if path.is_dir())
 
 
 def weights_identity(settings: Settings) -> str:
-    """A pretrained tag as it is; a file of weights (the demo CLIP's too) as the sha256 of its bytes."""
+    """A pretrained tag unchanged; a weight file (also the demo CLIP's) as the sha256 of its bytes."""
     shipped = settings.clip == "demo" and settings.weights == "shipped"
     path = DEMO_CLIP if shipped else Path(settings.weights)
     if settings.weights == "random" or not path.is_file():
@@ -114,13 +114,13 @@ def weights_identity(settings: Settings) -> str:
 
 @lru_cache(maxsize=8)
 def _file_sha256(path: Path, _size: int, _modified: int) -> str:
-    """The sha256 of a file; size and time are in the key so that a rewritten file is read again."""
+    """The sha256 of a file; size and time are part of the cache key, so a rewritten file is read again."""
     return file_sha256(path)
 
 
 @lru_cache(maxsize=4096)
 def _config_sha256(path: Path, _size: int, _modified: int) -> str:
-    """The sha256 of what a config.yaml says but for the path of the clips; a result is read many times."""
+    """The sha256 of a config.yaml without the path of the clips; cached, as results are read often."""
     config = read_mapping(path)
     dataset = config.get("dataset")
     if isinstance(dataset, dict):
@@ -129,10 +129,10 @@ def _config_sha256(path: Path, _size: int, _modified: int) -> str:
 
 
 class Predictions(NamedTuple):
-    """What a model answered for some clips, in one order."""
+    """The predictions of a model for some clips, in one order."""
 
     clip_ids: list[str]
-    labels: npt.NDArray[np.int64]  # (clips,), positions in the run's class order
+    labels: npt.NDArray[np.int64]  # (clips,), indices in the run's class order
     logits: npt.NDArray[np.float32]  # (clips, classes)
 
 
@@ -146,11 +146,11 @@ class Run:
 
     @classmethod
     def open(cls, folder: Path) -> Run:
-        """The run in `folder`. Raises InputError when it is no run, or its files are damaged."""
+        """The run in `folder`. Raises InputError if it is not a run, or its files are damaged."""
         folder = Path(folder)
         if not (folder / "config.yaml").is_file():
             raise InputError(
-                f"{folder} is no run: it has no config.yaml\nTrain one: dfer-prompts train --help"
+                f"{folder} is not a run: it has no config.yaml\nTrain one: dfer-prompts train --help"
             )
         config = read_mapping(folder / "config.yaml")
         names = _read_json(folder / "classes.json")
@@ -164,7 +164,7 @@ class Run:
         return cls(folder, config, known)
 
     def named(self, name: str) -> Run:
-        """The same run under the name of the set it was asked for with (see the module's first lines)."""
+        """The same run under another name of its description set (see the module docstring)."""
         return replace(self, texts=replace(self.texts, name=name))
 
     @property
@@ -179,17 +179,17 @@ class Run:
 
     @property
     def fold(self) -> int:
-        """The fold that judges the run."""
+        """The test fold."""
         return int(self.config["fold"])
 
     @property
     def seed(self) -> int:
-        """The seed of initial values, order and augmentation."""
+        """The seed of initial values, clip order and augmentation."""
         return int(self.config["seed"])
 
     @cached_property
     def settings(self) -> Settings:
-        """The run's settings. Raises InputError when config.yaml does not hold valid ones."""
+        """The run's settings. Raises InputError if config.yaml has no valid settings."""
         try:
             return Settings.model_validate(self.config.get("settings"))
         except ValueError as error:
@@ -197,25 +197,25 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the run is whole: result.json is written last."""
+        """Whether the run is finished; result.json is written last."""
         return (self.folder / "result.json").is_file()
 
     def require_finished(self) -> None:
-        """Raises InputError for a run that is not finished."""
+        """Raise InputError if the run is not finished."""
         if not self.finished:
             raise InputError(f"the run {self.folder} is not finished\nGive its train command again to go on")
 
     @property
     def result(self) -> dict[str, Any]:
-        """What result.json says: measures, time, device, notes.
+        """The content of result.json: measures, time, device, notes.
 
-        Raises InputError for an unfinished run, and when result.json, config.yaml, classes.json or texts.json
-        is not what it was when the run was finished.
+        Raises InputError for an unfinished run, and if result.json, config.yaml, classes.json or texts.json
+        has changed since the run was finished.
         """
         self.require_finished()
         result = _read_json(self.folder / RESULT)
         if not isinstance(result, dict) or not isinstance(result.get(DIGESTS, {}), dict):
-            raise InputError(f"{self.folder / RESULT} is damaged: it must hold one object")
+            raise InputError(f"{self.folder / RESULT} is damaged: it must contain one object")
         for name in (RESULT, *DESCRIBING):
             self._check(name, result)
         return result
@@ -223,14 +223,14 @@ class Run:
     def checked(self, name: str) -> Path:
         """The path of a file of the finished run, such as `model.safetensors`.
 
-        Raises InputError when its sha256 is not the one in result.json. Runs of earlier versions have none
-        there, and imported runs have no predictions.
+        Raises InputError if its sha256 differs from the one in result.json. Runs of earlier versions have no
+        digests there, and imported runs have no predictions.
         """
         self._check(name, self.result)
         return self.folder / name
 
     def finish(self, result: dict[str, Any]) -> None:
-        """Write result.json, which makes the run finished, with the sha256 of each of the run's files."""
+        """Write result.json, which marks the run as finished, with the sha256 of each of its files."""
         result = {key: value for key, value in result.items() if key != DIGESTS}
         names = [name for name in (*DESCRIBING, *RESULTING) if (self.folder / name).is_file()]
         digests = {name: self._sha256(name, result) for name in (*names, RESULT)}
@@ -242,14 +242,14 @@ class Run:
         path = self.folder / name
         if recorded is None or (path.is_file() and self._sha256(name, result) == recorded):
             return
-        wrong = "is not what it was when the run was finished" if path.is_file() else "is missing"
+        wrong = "has changed since the run was finished" if path.is_file() else "is missing"
         raise InputError(f"{path} {wrong}\nRestore it from a copy, or delete {self.folder} and train again")
 
     def _sha256(self, name: str, result: dict[str, Any]) -> str:
         """The digest of a file of the run.
 
-        result.json is taken without the digests in it, and config.yaml without the path of the clips, which
-        may be moved.
+        result.json is hashed without the digests in it, and config.yaml without the path of the clips, which
+        may change.
         """
         if name == RESULT:
             return json_sha256({key: value for key, value in result.items() if key != DIGESTS})
@@ -261,32 +261,32 @@ class Run:
 
     @property
     def selections(self) -> tuple[str, ...]:
-        """Ways of choosing the epoch that were recorded, the kept one first; none in an imported run."""
+        """The recorded selection rules of the epoch, the stored one first; empty in an imported run."""
         return tuple(self.result["measures"])
 
     @property
     def selected(self) -> str:
-        """The way of choosing the epoch whose weights are kept."""
+        """The selection rule of the epoch whose weights are stored."""
         return str(self.result["selected"])
 
     def predictions(self, selection: str) -> Predictions:
-        """The run's predictions for its test clips. Raises InputError for a selection it does not have."""
+        """Predictions for the run's test clips. Raises InputError for a selection it does not have."""
         if selection not in self.selections:
             have = ", ".join(self.selections)
             raise InputError(f"the run {self.id} has no selection {selection!r}; it has {have or 'none'}")
         return read_predictions(self.checked("predictions.parquet"), selection)
 
     def measures(self, selection: str) -> Measures:
-        """What the run's predictions for its test clips are worth."""
+        """The measures of the predictions for the run's test clips."""
         return self.measured(self.predictions(selection))
 
     def measured(self, predictions: Predictions) -> Measures:
-        """What predictions in the run's class order are worth."""
+        """The measures of predictions in the run's class order."""
         return logit_measures(predictions.labels, predictions.logits, self.class_names)
 
 
 def find_run(runs: Path, given: str) -> Run:
-    """The run that a folder, an id under `runs`, or the beginning of one means. Raises InputError."""
+    """The run with this folder, id under `runs`, or prefix of an id. Raises InputError."""
     if (Path(given) / "config.yaml").is_file():
         return Run.open(Path(given))
     ids = sorted(path.parent.name for path in runs.glob("*/config.yaml"))
@@ -294,7 +294,7 @@ def find_run(runs: Path, given: str) -> Run:
     if len(matches) == 1:
         return Run.open(runs / matches[0])
     if matches:
-        raise InputError(f"{given!r} begins {len(matches)} runs: {_listed(matches)}\nGive more of the id")
+        raise InputError(f"{given!r} matches {len(matches)} runs: {_listed(matches)}\nGive more of the id")
     if not ids:
         raise InputError(f"no run {given!r}, and none under {runs}\nTrain one: dfer-prompts train --help")
     beginnings = [name.rsplit("-", parts)[0] for name in ids for parts in (2, 1, 0)]
@@ -303,13 +303,13 @@ def find_run(runs: Path, given: str) -> Run:
 
 
 def _listed(ids: Sequence[str]) -> str:
-    """The ids for a person: the first ten, for a comparison leaves hundreds."""
+    """The first ten ids for a message; a comparison has hundreds of runs."""
     more = f" and {len(ids) - 10} more" if len(ids) > 10 else ""
     return ", ".join(ids[:10]) + more
 
 
 def write_predictions(path: Path, class_names: Sequence[str], parts: dict[str, Predictions]) -> None:
-    """Write a row per clip and selection to `path`, whole or not at all."""
+    """Write a row per clip and selection to `path`, atomically."""
     import pyarrow as pa
 
     tables = [
@@ -328,7 +328,7 @@ def write_predictions(path: Path, class_names: Sequence[str], parts: dict[str, P
 
 
 def read_predictions(path: Path, selection: str) -> Predictions:
-    """The rows of one selection. Raises InputError when the file is missing, damaged or has no such row."""
+    """The rows of one selection. Raises InputError if the file is missing, damaged or has no such row."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -339,14 +339,14 @@ def read_predictions(path: Path, selection: str) -> Predictions:
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing") from error
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"{path} is no table of predictions: {' '.join(str(error).split())}") from error
+        raise InputError(f"{path} is not a table of predictions: {' '.join(str(error).split())}") from error
     if not clip_ids:
         raise InputError(f"{path} has no predictions of the selection {selection!r}")
     return Predictions(clip_ids, np.array(labels, dtype=np.int64), np.array(logits, dtype=np.float32))
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping. Raises InputError."""
+    """The mapping in a YAML file. Raises InputError."""
     text = ""
     try:
         text = path.read_text(encoding="utf-8")
@@ -354,7 +354,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     except YAML_ERRORS as error:
         raise InputError(f"{path} is not valid YAML: {yaml_problem(error, text)}") from error
     if not isinstance(loaded, dict):
-        raise InputError(f"{path} must hold `key: value` lines")
+        raise InputError(f"{path} must contain `key: value` lines")
     return loaded
 
 
@@ -362,8 +362,8 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{path} is missing: this is no whole run") from error
+        raise InputError(f"{path} is missing: the run is incomplete") from error
     except RecursionError as error:
         raise InputError(f"{path} is not valid JSON: it is nested too deep") from error
-    except ValueError as error:  # no JSON, no UTF-8, a number of thousands of digits
+    except ValueError as error:  # not JSON, not UTF-8, a number of thousands of digits
         raise InputError(f"{path} is not valid JSON: {error}") from error

@@ -1,4 +1,4 @@
-"""Animated WebP as frames, through Pillow: not every FFmpeg decodes it."""
+"""Frames of animated WebP files, through Pillow, because not every FFmpeg decodes them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ANIMATED = 0x02  # of the flags in the extended header
 
 
 def is_animated_webp(path: Path) -> bool:
-    """Whether the file begins as an animated WebP does; False where there is no such file."""
+    """Whether the file is an animated WebP by its first bytes; False if it does not exist."""
     if not path.is_file():
         return False
     with path.open("rb") as stream:
@@ -25,13 +25,13 @@ def is_animated_webp(path: Path) -> bool:
 
 
 def is_video_name(path: Path) -> bool:
-    """Whether a file is a video by its name; a WebP must be an animated one, else it is a picture."""
+    """Whether a file is a video by its name; a WebP file must be animated."""
     suffix = path.suffix.casefold()
     return suffix in VIDEO_SUFFIXES and (suffix != ".webp" or is_animated_webp(path))
 
 
 def animation_length(path: Path) -> tuple[int, float]:
-    """The number of frames and the seconds they last together. Raises InputError when it cannot be read."""
+    """The number of frames and the duration in seconds. Raises InputError if it cannot be read."""
     count, seconds = 0, 0.0
     with _opened(path) as image:
         for count, (start, length) in enumerate(_times(path, image), 1):  # noqa: B007
@@ -40,9 +40,9 @@ def animation_length(path: Path) -> tuple[int, float]:
 
 
 def animation(path: Path) -> Iterator[tuple[float, Pixels]]:
-    """The seconds at which each frame begins, and its pixels, uint8 RGB (H, W, 3).
+    """The start of each frame in seconds, and its pixels, uint8 RGB (H, W, 3).
 
-    Raises InputError when it cannot be read, after the frames before the damage.
+    Raises InputError if it cannot be read, after the frames before the damage.
     """
     with _opened(path) as image:
         for start, _ in _times(path, image):
@@ -59,7 +59,7 @@ def _opened(path: Path) -> Image.Image:
 
 
 def _times(path: Path, image: Image.Image) -> Iterator[tuple[float, float]]:
-    """Move the image from frame to frame: when each begins, and how long it lasts, in seconds."""
+    """Seek through the frames; yield start and duration of each in seconds."""
     start = 0.0
     for index in range(getattr(image, "n_frames", 1)):
         try:

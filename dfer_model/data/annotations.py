@@ -1,7 +1,7 @@
-"""Label files as they are published: what each row says, and which fold each clip is in.
+"""Reading published label files: the class of each clip, and the fold of each list.
 
-Several forms of the same files go about (with a header or without, numbers or names, from 0 or from 1, CRLF,
-GBK). What can be told from a file is told from it; what cannot is asked for, never guessed.
+The same files exist in several forms (with or without header, numbers or names, from 0 or from 1, CRLF, GBK).
+The form is detected from the file if possible; otherwise the user must give it. It is never guessed.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ VIDEO_SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class Labelled:
-    """What one row of a label file says: a clip, its class, and its number of frames where the row has one.
+    """A row of a label file: a clip, its class, and its number of frames if given.
 
-    `parts` are the names that lead to the clip, the clip's own last; `where` is "file, line n".
+    `parts` are the names in the path of the clip, its own last; `where` is "file, line n".
     """
 
     parts: tuple[str, ...]
@@ -64,7 +64,7 @@ THREE_FIELDS = (
     "layout dfew, ferv39k or mafw: --labels FILE"
 )
 DELIMITERS = ("\t", ";", ",")
-# A whole number that a table program saved as a float: "12.0".
+# An integer that a spreadsheet saved as a float: "12.0".
 _WHOLE = re.compile(r"(-?[0-9]+)\.0+")
 _VALIDATION = re.compile(r"(?<![a-z])(?:val|valid|validation|dev)(?![a-z])")
 _SET_NUMBER = re.compile(r"(?:set|split|fold)[ _-]?([0-9]+)")
@@ -85,15 +85,15 @@ class LabelFile:
         return self.role == "test"
 
     def where(self, line: int) -> str:
-        """The words that point to a line of this file."""
+        """The position of a line of this file for messages."""
         return f"{self.path}, line {line}"
 
 
 def read_label_file(path: Path, columns: int = 2) -> LabelFile:
     """Read a label file whose rows have at least `columns` fields, between tabs, `;`, commas or spaces.
 
-    Its name, else its folder's, says whether it is a training, validation or test list, and of which set.
-    Raises InputError when the file is missing, is not text, has a short row, or its role cannot be told.
+    Its name, or else its folder's, gives its role (training, validation or test) and its set. Raises
+    InputError if the file is missing, is not text, has a short row, or its role is unknown.
     """
     role = role_of(path)
     if role is None:
@@ -107,7 +107,7 @@ def read_label_file(path: Path, columns: int = 2) -> LabelFile:
 def read_rows(path: Path, columns: int) -> Rows:
     """The rows of a text file as (line number, fields), without blank lines and the header.
 
-    Whole numbers saved as floats ("12.0") come back as whole numbers.
+    Integers saved as floats ("12.0") are returned as integers.
     """
     rows: list[tuple[int, tuple[str, ...]]] = []
     for line, text in enumerate(_read_text(path).split("\n"), start=1):
@@ -128,7 +128,7 @@ def read_rows(path: Path, columns: int) -> Rows:
 
 
 def _read_text(path: Path) -> str:
-    """The file's text: UTF-16 with a byte order mark, UTF-8, or GB 18030, which GBK is a part of."""
+    """The file's text: UTF-16 with a byte order mark, UTF-8, or GB 18030, which includes GBK."""
     if not path.is_file():
         raise InputError(f"no label file {path}")
     raw = path.read_bytes()
@@ -146,22 +146,22 @@ def _read_text(path: Path) -> str:
 def _fields(text: str, columns: int) -> tuple[str, ...]:
     for delimiter in DELIMITERS:
         found = text.split(delimiter) if delimiter == "\t" else next(csv.reader([text], delimiter=delimiter))
-        # A frame list's path may have a comma in it, and its rows have three fields exactly.
+        # Paths in frame lists may contain commas; their rows have exactly three fields.
         if len(found) == columns or (len(found) > columns == 2):
             break
     else:
-        found = text.strip().rsplit(None, columns - 1)  # a path may have spaces in it, what follows it not
+        found = text.strip().rsplit(None, columns - 1)  # the path may contain spaces, the other fields not
     return tuple(whole_number(field.strip()) for field in found)
 
 
 def whole_number(text: str) -> str:
-    """ "12" for "12.0", any other text as it is."""
+    """ "12" for "12.0", other texts unchanged."""
     found = _WHOLE.fullmatch(text)
     return found[1] if found else text
 
 
 def role_of(path: Path) -> Role | None:
-    """What the file lists by its name, else by its folder's; None where neither tells, or one tells two."""
+    """The role of a list by its name, else by its folder's; None if unknown or ambiguous."""
     for name in (path.stem.casefold(), path.parent.name.casefold()):
         roles: set[Role] = {role for role in ("train", "test") if role in name}
         if _VALIDATION.search(name):
@@ -172,7 +172,7 @@ def role_of(path: Path) -> Role | None:
 
 
 def _set_number(path: Path) -> int:
-    """The number of the file's set by its name, else by its folder's; 1 where none is said."""
+    """The number of the file's set by its name, else by its folder's; 1 if not given."""
     for name in (path.stem.casefold(), path.parent.name.casefold()):
         if found := _SET_NUMBER.search(name):
             if int(found[1]) < 1:
@@ -184,8 +184,8 @@ def _set_number(path: Path) -> int:
 def clip_parts(text: str, where: str) -> tuple[str, ...]:
     """The names in a path written in a label file, the clip's without a video's suffix.
 
-    They are in Unicode's composed form (NFC), and only ever compared with names found on the disk. Raises
-    InputError when there is none.
+    They are in Unicode's composed form (NFC), and only compared with names on the disk. Raises InputError if
+    there is none.
     """
     parts = [
         part for part in PurePosixPath(composed(text).replace("\\", "/")).parts if part not in ("/", ".")
@@ -198,7 +198,7 @@ def clip_parts(text: str, where: str) -> tuple[str, ...]:
 
 
 def _padded(name: str, width: int) -> str:
-    """A clip's number as its dataset writes it, with leading zeros; another name as it is."""
+    """A clip's number with the leading zeros of its dataset; other names unchanged."""
     return f"{int(name):0{width}d}" if name.isascii() and name.isdigit() else name
 
 
@@ -211,7 +211,7 @@ def _class_name(text: str, known: Sequence[str], where: str) -> str:
 
 
 def _meant(index: Rows, known: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Label number -> (class name, the line that says so), from the rows (class name, number) of an index."""
+    """Label number -> (class name, its line), from the rows (class name, number) of an index."""
     meaning: dict[str, tuple[str, str]] = {}
     for line, (name, number, *_) in index:
         where = f"the label index, line {line}"
@@ -220,9 +220,9 @@ def _meant(index: Rows, known: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 
 def read_dfew(files: Sequence[LabelFile], label_base: int | None = None) -> list[list[Labelled]]:
-    """DFEW: `video_name,label`, labels 1..7 (official) or 0..6 (re-published), told apart by a 7 or a 0.
+    """DFEW: `video_name,label`, labels 1..7 (official) or 0..6 (re-published), recognised by a 7 or a 0.
 
-    Raises InputError when the files hold both, or neither and `label_base` (0 or 1) is not given.
+    Raises InputError if the files contain both, or neither and `label_base` (0 or 1) is not given.
     """
     numbered = [
         (file, line, fields)
@@ -254,8 +254,8 @@ def _label_base(labels: Sequence[tuple[int, str]], given: int | None) -> int:
     seven = next((where for label, where in labels if label == 7), None)
     if zero and seven:
         raise InputError(
-            f"label 0 ({zero}) and label 7 ({seven}) cannot stand together\n"
-            "Give files of one form: labels 1..7 (official) or 0..6 (re-published)"
+            f"label 0 ({zero}) and label 7 ({seven}) are from different numberings\n"
+            "Give files with one numbering: labels 1..7 (official) or 0..6 (re-published)"
         )
     if given is not None:
         contradiction = zero if given == 1 else seven
@@ -264,17 +264,17 @@ def _label_base(labels: Sequence[tuple[int, str]], given: int | None) -> int:
         return given
     if labels and not zero and not seven:
         raise InputError(
-            "the label files hold neither a 0 nor a 7, so their labels may start at 0 or at 1\n"
-            "Say which: --label-base 1 (official files: happiness is 1) or --label-base 0"
+            "the label files contain neither a 0 nor a 7, so their labels may start at 0 or at 1\n"
+            "Give --label-base 1 (official files: happiness is 1) or --label-base 0"
         )
     return 0 if zero else 1
 
 
 def read_ferv39k(files: Sequence[LabelFile], index: Rows = ()) -> list[list[Labelled]]:
-    """FERV39k: `Action/Sad/0010 Sad`, or with a label number in whatever order, which the paths resolve.
+    """FERV39k: `Action/Sad/0010 Sad`, or with a label number in any order, which the paths resolve.
 
-    `index` holds the rows (class name, number) of a label index file. Raises InputError when a number and
-    the emotion in its path, or a number and the index, do not agree.
+    `index` contains the rows (class name, number) of a label index file. Raises InputError if a number
+    contradicts the emotion in its path or the index.
     """
     meaning = _meant(index, SEVEN)
     read = []
@@ -293,7 +293,7 @@ def read_ferv39k(files: Sequence[LabelFile], index: Rows = ()) -> list[list[Labe
                         f"{where}: label {label} is {class_name} by the path, {meant} by {since}"
                     )
             elif _class_name(label, SEVEN, where) != class_name:
-                raise InputError(f"{where}: the path says {parts[1]}, the label {label}")
+                raise InputError(f"{where}: the path has {parts[1]}, the label is {label}")
             scene, emotion, clip = parts
             clips.append(Labelled(parts, class_name, where, f"{scene}/{emotion}/{_padded(clip, 4)}"))
         read.append(clips)
@@ -312,8 +312,8 @@ def _check_one_number_a_class(meaning: dict[str, tuple[str, str]]) -> None:
 def read_mafw(files: Sequence[LabelFile], classes: Sequence[str], index: Rows = ()) -> list[list[Labelled]]:
     """MAFW: `00025.mp4 anger`, or four fields between tabs (file, label, Chinese, English).
 
-    Labels may be numbers whose meaning `index`, rows of (class name, number), says. Raises InputError for a
-    number that it does not have, and for an unknown class.
+    Labels may be numbers that `index`, rows of (class name, number), defines. Raises InputError for a number
+    that is not in it, and for an unknown class.
     """
     meaning = _meant(index, classes)
     _check_one_number_a_class(meaning)
@@ -330,13 +330,13 @@ def read_mafw(files: Sequence[LabelFile], classes: Sequence[str], index: Rows = 
 
 
 def _meaning_of(label: str, meaning: Mapping[str, tuple[str, str]], where: str) -> str | None:
-    """The class that a label number means, None for a label that is no number."""
+    """The class of a label number; None for a label that is not a number."""
     if not label.isdigit():
         return None
     if label not in meaning:
         raise InputError(
             f"{where}: label {label} is a number, and MAFW's classes are numbered in several orders\n"
-            "Say which is meant in one more file of rows such as `anger 0`: --labels FILE, beside the lists"
+            "Define them in another file of rows such as `anger 0`: --labels FILE, in addition to the lists"
         )
     return meaning[label][0]
 
@@ -344,8 +344,8 @@ def _meaning_of(label: str, meaning: Mapping[str, tuple[str, str]], where: str) 
 def read_frame_lists(files: Sequence[LabelFile]) -> list[list[Labelled]]:
     """DFER-CLIP's lists: `path number_of_frames label`, labels 0..10 in the order of the eleven classes.
 
-    A clip's id is the last name of its path, or the last three where the one before it is a class (FERV39k).
-    Raises InputError for a label outside 0..10, or one that disagrees with such a path.
+    A clip's id is the last name of its path, or the last three names if the one before it is a class
+    (FERV39k). Raises InputError for a label outside 0..10, or one that contradicts such a path.
     """
     read = []
     for file in files:
@@ -358,7 +358,7 @@ def read_frame_lists(files: Sequence[LabelFile]) -> list[list[Labelled]]:
             class_name = ELEVEN[int(label)]
             in_path = canonical_name(parts[-2]) if len(parts) > 2 else None
             if in_path and in_path != class_name:
-                raise InputError(f"{where}: label {label} is {class_name}, but the path says {parts[-2]}")
+                raise InputError(f"{where}: label {label} is {class_name}, but the path has {parts[-2]}")
             clip_id = "/".join(parts[-3:] if in_path else parts[-1:])
             clips.append(Labelled(parts, class_name, where, clip_id, int(count)))
         read.append(clips)
@@ -366,7 +366,7 @@ def read_frame_lists(files: Sequence[LabelFile]) -> list[list[Labelled]]:
 
 
 def _with_distinct_ids(read: list[list[Labelled]]) -> list[list[Labelled]]:
-    """The same rows; with whole paths as ids where different paths end in the same name."""
+    """The same rows, with whole paths as ids if different paths end in the same name."""
     paths: dict[str, tuple[str, ...]] = {}
     if all(paths.setdefault(clip.clip_id, clip.parts) == clip.parts for clips in read for clip in clips):
         return read

@@ -1,4 +1,4 @@
-"""Train augmentation, the same for all frames of a clip, and the resize of a test."""
+"""Training augmentation, the same for all frames of a clip, and resizing for evaluation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CROP_TRIES = 10
 def resize(frames: Sequence[Tensor] | Tensor, image_size: int) -> Tensor:
     """Resize uint8 frames (3, H, W), of any sizes, to a uint8 clip (frames, 3, image_size, image_size).
 
-    Bilinear and antialiased, without regard to the aspect ratio, as DFER-CLIP tests.
+    Bilinear and antialiased, ignoring the aspect ratio, as in DFER-CLIP's evaluation.
     """
     if isinstance(frames, Tensor) or len({frame.shape for frame in frames}) == 1:
         return _resized(_stacked(frames), image_size, image_size)
@@ -33,9 +33,9 @@ def resize(frames: Sequence[Tensor] | Tensor, image_size: int) -> Tensor:
 def crop_views(samples: Sequence[Sequence[Tensor] | Tensor], image_size: int, crops: int) -> Tensor:
     """Every crop of every sample of a test clip: uint8 (samples * crops, frames, 3, image_size, image_size).
 
-    One crop is the whole frame, as `resize` gives it. Three are the left, the middle and the right of the
-    frame, five its corners and its middle, each a square of 7/8 of the frame's sides: frames are resized to
-    8/7 of `image_size`, without regard to the aspect ratio, and the crops are cut out of that.
+    One crop is the whole frame, as by `resize`. Three are left, centre and right of the frame, five its
+    corners and centre, each with 7/8 of the frame's sides: frames are resized to 8/7 of `image_size`,
+    ignoring the aspect ratio, and then cropped.
     """
     if crops == 1:
         return torch.stack([resize(frames, image_size) for frames in samples])
@@ -57,7 +57,7 @@ def _stacked(frames: Sequence[Tensor] | Tensor) -> Tensor:
 
 
 def alike(frames: Sequence[Tensor] | Tensor) -> Tensor:
-    """Uint8 frames (3, H, W) as a clip (frames, 3, H, W), those of another size resized to the first's."""
+    """Uint8 frames (3, H, W) as a clip (frames, 3, H, W), resized to the size of the first if needed."""
     if isinstance(frames, Tensor):
         return frames
     height, width = frames[0].shape[-2:]
@@ -75,9 +75,9 @@ def _resized(frames: Tensor, height: int, width: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Draw:
-    """What is done to all frames of one clip, in this order.
+    """The augmentation of all frames of one clip, in this order.
 
-    Brightness times `factor`, a turn by `angle` degrees, the crop (top, left, height, width), a flip.
+    Brightness times `factor`, rotation by `angle` degrees, the crop (top, left, height, width), a flip.
     """
 
     factor: float
@@ -99,7 +99,7 @@ class Draw:
         return augmented
 
     def coloured_and_turned(self, clip: Tensor) -> Tensor:
-        """The clip before it is cropped, of its size."""
+        """The clip after brightness and rotation, before the crop."""
         if self.factor != 1:
             clip = transforms.adjust_brightness(clip, self.factor)
         if self.angle:
@@ -111,7 +111,7 @@ class Draw:
 class Augmentation:
     """One random draw per clip: brightness, rotation, resized crop, flip, in that order.
 
-    `brightness_jitter` j multiplies by a factor in [1-j, 1+j] (0..1); `rotation` r turns by an angle in
+    `brightness_jitter` j multiplies by a factor in [1-j, 1+j] (0..1); `rotation` r rotates by an angle in
     [-r, r] degrees (0..180), bilinear, black outside. Raises InputError for values outside these bounds.
     """
 
@@ -129,15 +129,15 @@ class Augmentation:
     ) -> Tensor:
         """Augment uint8 frames (3, H, W) to a uint8 clip (frames, 3, image_size, image_size).
 
-        Frames that differ in size are first resized to that of the first, so that one crop fits all.
+        Frames of other sizes are first resized to the size of the first, so that one crop fits all.
         """
         clip = alike(frames)
         height, width = clip.shape[-2:]
         return self.draw(height, width, rng)(clip, image_size)
 
     def draw(self, height: int, width: int, rng: np.random.Generator) -> Draw:
-        """What becomes of a clip whose frames have this size in pixels."""
-        # All numbers are drawn whatever is switched on: turning jitter on leaves the crops as they were.
+        """The random draw for a clip whose frames have this size in pixels."""
+        # All numbers are always drawn, so that turning jitter on does not change the crops.
         factor = 1 + rng.uniform(-1, 1) * self.brightness_jitter
         angle = rng.uniform(-1, 1) * self.rotation
         flip = bool(rng.random() < FLIP_PROBABILITY)
@@ -147,7 +147,7 @@ class Augmentation:
 def draw_crop(height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
     """A crop (top, left, height, width) in pixels with area 0.08..1 and aspect 3/4..4/3 of the image.
 
-    Area uniform, aspect log-uniform, ten tries, then the largest crop in the middle whose aspect is allowed
+    Area uniform, aspect log-uniform, ten tries, then the largest centred crop with an allowed aspect
     (Szegedy et al. 2015, as torchvision's RandomResizedCrop).
     """
     for _ in range(CROP_TRIES):

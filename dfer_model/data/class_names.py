@@ -1,4 +1,4 @@
-"""The class names of the datasets, in label order, and what their files call them.
+"""The class names of the datasets, in label order, and their aliases in the datasets' files.
 
 Order of the seven: DFEW's label numbers 1..7 (Jiang et al. 2020); of the eleven: DFER-CLIP's lists (Zhao &
 Patras 2023). The 32 compound classes are those of MAFW's split files (Liu et al. 2022), alphabetically.
@@ -63,12 +63,12 @@ _BY_PARTS = {frozenset(name.split("_")): name for name in COMPOUND}
 
 
 def composed(name: str) -> str:
-    """The name in Unicode's composed form (NFC): macOS hands out names of folders in the other one."""
+    """The name in Unicode's composed form (NFC); macOS returns folder names in the decomposed form."""
     return unicodedata.normalize("NFC", name)
 
 
 def canonical_name(text: str) -> str | None:
-    """The canonical name of a class, None for a stranger: "Happy" is "happiness".
+    """The canonical name of a class ("Happy" is "happiness"), None for an unknown name.
 
     A compound class may name its parts in any order, joined by `_`: "Disgust_Angry" is "anger_disgust".
     """

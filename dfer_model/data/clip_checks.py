@@ -1,4 +1,4 @@
-"""What must hold of packed clips, whoever packed them. Each check raises ValueError with what is wrong."""
+"""Checks of packed clips from any source. Each check raises ValueError with the reason."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _KINDS = {dict: "an object", list: "a list", int: "a number"}
 
 
 def check_shard_name(name: object) -> str:
-    """The plain name of a file; refuse what may lead out of the folder."""
+    """The plain name of a file; names that may lead out of the folder are an error."""
     if not isinstance(name, str) or name in ("", ".", "..") or any(each in name for each in "/\\\0"):
         raise ValueError(f"it names the file {name!r}, which is not in its folder")
     return name
 
 
 def read_json(path: Path) -> Any:
-    """What the file holds. Raises ValueError for what is no JSON, OSError where it cannot be read."""
+    """The content of a JSON file. Raises ValueError if it is not JSON, OSError if it cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:
@@ -66,9 +66,9 @@ def read_class_names(folder: Path) -> tuple[str, ...]:
 
 
 def read_batches(path: Path) -> list[pa.RecordBatch]:
-    """The batches of an Arrow file, mapped into memory and checked: no value of them reads out of bounds.
+    """The batches of an Arrow file, memory-mapped and checked for values out of bounds.
 
-    Raises ArrowException for a damaged file. Of the frames only the offsets are read.
+    Raises ArrowException for a damaged file. Only the offsets of frames are read.
     """
     with pa.memory_map(str(path)) as source:
         batches = list(pa.ipc.open_stream(source))
@@ -80,14 +80,14 @@ def read_batches(path: Path) -> list[pa.RecordBatch]:
 
 
 def missing_columns(table: pa.Table) -> list[str]:
-    """The columns that packed clips have and the table has not."""
+    """The columns of packed clips that the table lacks."""
     return [name for name in COLUMNS if name not in table.column_names]
 
 
 def check_table(table: pa.Table, class_names: Sequence[str]) -> None:
-    """Refuse packed clips whose columns are of other types, have nulls, or contradict each other.
+    """Reject packed clips whose columns have wrong types or nulls, or contradict each other.
 
-    Of the frames only the offsets are read.
+    Only the offsets of frames are read.
     """
     for name in COLUMNS:
         if not _of_kind(name, table[name].type):
@@ -106,13 +106,13 @@ def check_table(table: pa.Table, class_names: Sequence[str]) -> None:
         if class_names[label] != name:
             raise ValueError(f"clip {clip_id!r} of class {name!r} has the label of {class_names[label]!r}")
     for place in np.flatnonzero(integers(pa.chunked_array(lengths)) != counts)[:1].tolist():
-        raise ValueError(f"clip {clip_ids[place]!r} has another number of frames than num_frames says")
+        raise ValueError(f"clip {clip_ids[place]!r} has a number of frames that differs from num_frames")
 
 
 def integers(column: pa.ChunkedArray) -> Integers:
-    """The values of a column of integers that has no nulls.
+    """The values of an integer column without nulls.
 
-    Not by Arrow's own `to_numpy`, which imports pandas.
+    Arrow's own `to_numpy` would import pandas.
     """
     chunks = [np.from_dlpack(chunk) for chunk in column.chunks if len(chunk)]
     return np.concatenate(chunks).astype(np.int64) if chunks else np.zeros(0, np.int64)
@@ -130,7 +130,7 @@ def _of_kind(name: str, kind: pa.DataType) -> bool:
 def check_clips(
     class_names: Sequence[str], clip_ids: Sequence[str], labels: Integers, folds: Integers, counts: Integers
 ) -> None:
-    """Refuse labels without a class, ids that occur twice, clips without frames, and negative folds."""
+    """Reject labels without a class, duplicate ids, clips without frames, and negative folds."""
     if not len(clip_ids):
         raise ValueError("it holds no clip")
     if len(set(clip_ids)) < len(clip_ids):
@@ -147,9 +147,9 @@ def check_clips(
 
 
 def check_report(report: object) -> dict[str, Any]:
-    """What prepare.json holds. Refuses other kinds of values where this package reads them."""
+    """The content of prepare.json. Rejects wrong types of values that this package reads."""
     if not isinstance(report, dict):
-        raise ValueError("its report is no object")
+        raise ValueError("its report is not an object")
     kinds = (("skipped", list), ("no_face", list), ("notes", list), ("frame_count_disagreements", dict))
     for key, kind in (*kinds, ("shards", dict)):
         if not isinstance(report.get(key) or kind(), kind):

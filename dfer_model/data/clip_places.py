@@ -1,4 +1,4 @@
-"""Where the clips of a dataset are on the disk: by names from a label file among the names that are there."""
+"""Locating the clips of a dataset on the disk by their names in a label file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dfer_model.data.label_files import inner_folders, visible
 from dfer_model.data.official_folders import Official
 from dfer_model.errors import InputError
 
-# The same pictures as frames and as videos, beside each other: what one lacks is taken from the other.
+# The same clips as frames and as videos in neighbouring folders: each completes the other.
 _SAME_PICTURES = {
     "frames": "clips",
     "clips": "frames",
@@ -24,24 +24,24 @@ _SAME_PICTURES = {
 
 
 class ClipTree:
-    """Finds clips by names from a label file among the names on the disk, which alone become paths."""
+    """Matches names from a label file with names on the disk; only the latter become paths."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._listings: dict[Path, dict[str, list[Path]]] = {}
 
     def find(self, parts: Sequence[str]) -> Path | None:
-        """The folder or video those names lead to, None where there is none; a folder wins over a video.
+        """The folder or video with these names, None if there is none; a folder has precedence.
 
-        Case, Unicode's form, a video's suffix and a number's leading zeros do not matter. Raises InputError
-        when that makes two folders the same.
+        Case, Unicode form, a video's suffix and a number's leading zeros are ignored. Raises InputError if
+        two folders match.
         """
         place: Path | None = self.root
         for part in parts:
             found = self._listing(place).get(_name_key(part), []) if place else []
             folders = [path for path in found if path.is_dir()] if len(found) > 1 else []
             if len(folders) > 1:
-                raise InputError(f"{folders[0]} and {folders[1]} may both be clip {part}: take one away")
+                raise InputError(f"{folders[0]} and {folders[1]} both match clip {part}: remove one")
             place = next(iter(folders or found), None)
         return place
 
@@ -80,7 +80,7 @@ def _entry_key(entry: os.DirEntry[str]) -> str | None:
 
 @dataclass(frozen=True)
 class Places:
-    """Where clips are: their own places below `root`, and where those not found lie among other pictures."""
+    """The places of clips below `root`, and the places of missing clips in other folders."""
 
     root: Path
     found: list[Path | None]
@@ -93,8 +93,8 @@ def locate(
 ) -> Places:
     """The first folder that holds any of the clips, and each clip's place in it.
 
-    What a folder of frames lacks is taken from the folder of the same pictures as videos beside it, and the
-    other way round; of other folders it is only said that they have it.
+    Clips missing in a folder of frames are taken from the neighbouring folder with the same clips as videos,
+    and vice versa; for other folders it is only reported that they have them.
     """
     direct = [frames] if frames else [root / place for place in official.frames]
     for candidate in (*direct, *_deeper(direct, official)):
@@ -104,12 +104,12 @@ def locate(
     looked = ", ".join(str(candidate) for candidate in direct[:3])
     raise InputError(
         f"none of the {len(rows)} clips of {name} was found (looked in {looked})\n"
-        f"The first one is {'/'.join(rows[0].parts)}; say where they lie: --frames DIR"
+        f"The first one is {'/'.join(rows[0].parts)}; give their folder: --frames DIR"
     )
 
 
 def _deeper(candidates: Sequence[Path], official: Official) -> Iterator[Path]:
-    """Folders that an extra folder around the dataset, or around its clips, would make one level deeper."""
+    """Candidate folders one level deeper, inside an extra folder around the dataset or its clips."""
     inner = [folder for candidate in candidates for folder in inner_folders(candidate)]
     tried = {*candidates}
     for place in ("", *official.frames):
@@ -120,12 +120,12 @@ def _deeper(candidates: Sequence[Path], official: Official) -> Iterator[Path]:
 
 
 def _places_in(candidate: Path, rows: Sequence[Labelled]) -> list[Path | None]:
-    """Each clip's place in the folder; all None where it holds none of them."""
+    """Each clip's place in the folder; all None if it has none of them."""
     if not candidate.is_dir():
         return [None] * len(rows)
     tree = ClipTree(candidate)
-    # In a frame list, somebody's own root stands before the names that count: the longest tail of a
-    # path that leads somewhere is taken, and never less than what tells one clip from another.
+    # Paths in a frame list start with the author's own root: the longest tail of a path that exists is
+    # used, but never less than what distinguishes the clips.
     longest = max(len(row.parts) for row in rows)
     shortest = max(row.clip_id.count("/") + 1 for row in rows)
     for length in range(longest, shortest - 1, -1):
@@ -139,7 +139,7 @@ def _places_in(candidate: Path, rows: Sequence[Labelled]) -> list[Path | None]:
 def _completed(
     candidate: Path, found: list[Path | None], others: Sequence[Path], rows: Sequence[Labelled]
 ) -> Places:
-    """The places found in `candidate`, and what other folders have of the clips that it lacks."""
+    """The places found in `candidate`, and places of missing clips in other folders."""
     lacking = [at for at, place in enumerate(found) if place is None]
     elsewhere: list[Path | None] = [None] * len(rows)
     if not lacking:

@@ -1,4 +1,4 @@
-"""Packed clips as a torch Dataset: sampled, decoded and augmented where a worker runs."""
+"""Packed clips as a torch Dataset: sampling, decoding and augmentation run in workers."""
 
 from __future__ import annotations
 
@@ -19,27 +19,22 @@ from dfer_model.data.resampling import as_numbers
 from dfer_model.data.sampling import sample_test, sample_test_segments, sample_train
 from dfer_model.errors import InputError
 
-LARGE = 2  # times the sides that a model sees, above which a crop is resized where it is decoded
+LARGE = 2  # crops larger than this multiple of the image size are resized by the worker that decodes them
 
 
 class BrokenFrameError(InputError):
-    """A frame that cannot be decoded; the text names the clip and the frame.
+    """A frame that cannot be decoded; the message contains clip and frame.
 
-    A DataLoader raises a worker's error again with the worker's whole traceback as its text; what follows
-    the error's own name in it is the sentence that was meant for a person.
+    A DataLoader re-raises a worker's error with the whole traceback as its message; the original message
+    follows the error's name in it.
     """
 
     def __init__(self, text: str) -> None:
         super().__init__(text.rpartition("BrokenFrameError: ")[2].strip())
 
 
-def decode_frame(encoded: bytes) -> Tensor:
-    """An uint8 RGB image (3, H, W) from the bytes of a JPEG or PNG file. Raises as `decode_pixels`."""
-    return torch.from_numpy(decode_pixels(encoded)).permute(2, 0, 1)
-
-
 def clip_generator(seed: int, epoch: int, clip_id: str, time: int = 0) -> np.random.Generator:
-    """The random numbers of one clip in one epoch, the `time`-th again that it comes: from these alone."""
+    """The random generator of a clip in an epoch, for its `time`-th repetition; depends only on these."""
     again = f"/{time}" if time else ""
     digest = hashlib.sha256(f"{seed}/{epoch}/{clip_id}{again}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest, "big"))
@@ -48,10 +43,10 @@ def clip_generator(seed: int, epoch: int, clip_id: str, time: int = 0) -> np.ran
 class ClipDataset(Dataset[dict[str, Any]]):
     """Clips at `indices` of `clips`, as {"frames": uint8 (frames, 3, S, S), "label": int, "index": int}.
 
-    `index` is the clip's position in `clips`. With `train`, frames are drawn at random and augmented;
-    without, they are those of a test and are resized. With several `segments` or `crops` of a test, "frames"
-    is (segments * crops, frames, 3, S, S), all crops of a segment before the next. Randomness comes from
-    (seed, epoch, clip id), so the order and the number of workers change nothing.
+    `index` is the clip's position in `clips`. With `train`, frames are sampled at random and augmented;
+    without, they are sampled as in a test and resized. With several test `segments` or `crops`, "frames" is
+    (segments * crops, frames, 3, S, S), all crops of a segment before the next. Randomness depends on (seed,
+    epoch, clip id), so the order and the number of workers do not matter.
     """
 
     def __init__(
@@ -74,7 +69,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
         self.seed = seed
         self.segments = segments
         self.crops = crops
-        # In shared memory, for workers that outlive an epoch hold their own copy of all else.
+        # In shared memory, because persistent workers have their own copies of everything else.
         self._epoch = torch.zeros((), dtype=torch.int64)
         self._epoch.share_memory_()  # type: ignore[no-untyped-call]
 
@@ -87,13 +82,13 @@ class ClipDataset(Dataset[dict[str, Any]]):
         return int(self._epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Use this epoch's random numbers from the next iteration on, in running workers too."""
+        """Use this epoch's random numbers from the next iteration on, also in running workers."""
         self._epoch.fill_(epoch)
 
     def __getitem__(self, position: int | tuple[int, int]) -> dict[str, Any]:
-        """One clip, with a pair as it is drawn when it came before in the epoch that many times.
+        """One clip; with a pair (position, repetition), its draw for that repetition in the epoch.
 
-        Raises InputError naming the clip and frame when a frame cannot be decoded.
+        Raises InputError with clip and frame if a frame cannot be decoded.
         """
         position, time = position if isinstance(position, tuple) else (position, 0)
         index = self.indices[position]
@@ -111,18 +106,18 @@ class ClipDataset(Dataset[dict[str, Any]]):
         return {"frames": frames, "label": int(self.clips.labels[index]), "index": index}
 
     def _decoded(self, index: int, chosen: Sequence[int]) -> list[Tensor] | Tensor:
-        """The chosen frames, as (frames, 3, H, W) if of one size; what a clip repeats is decoded once."""
+        """The chosen frames, as (frames, 3, H, W) if of one size; repeated frames are decoded once."""
         distinct = sorted(set(chosen))
         decoded = self._pixels(index, distinct)
         places = [distinct.index(frame) for frame in chosen]
         if isinstance(decoded, list):
             return [torch.from_numpy(decoded[place]).permute(2, 0, 1) for place in places]
-        # In memory the colours of a pixel stay together: so torchvision resizes fastest.
+        # Channels-last in memory, which torchvision resizes fastest.
         clip = torch.from_numpy(decoded)
         return (clip if len(distinct) == len(chosen) else clip[places]).permute(0, 3, 1, 2)
 
     def _pixels(self, index: int, distinct: Sequence[int]) -> list[Pixels] | Pixels:
-        """The frames decoded one behind the other (frames, H, W, 3), or one by one if they differ in size."""
+        """The decoded frames in one array (frames, H, W, 3), or as a list if they differ in size."""
         decoded: list[Pixels] = []
         room: Pixels | None = None
         for place, encoded in enumerate(self.clips.encoded_frames(index, distinct)):
@@ -146,17 +141,17 @@ class ClipDataset(Dataset[dict[str, Any]]):
 
 
 class DecodedClips(ClipDataset):
-    """Clips of a training with all but their decoding left to the device, where `resampling.squares` does it.
+    """Training clips that are only decoded; `resampling.squares` resizes them on the device.
 
-    "frames" are uint8 (frames, 3, H, W), cropped as drawn, for what is outside need not be sent; "draw" (6,)
-    is what is still to be done to them, as `resampling.as_numbers` puts it. A turn is done where they are
-    decoded, and so is all of it where a crop is so large that to send it would cost more.
+    "frames" are uint8 (frames, 3, H, W), cropped so that less is copied; "draw" (6,) is the remaining
+    augmentation in the form of `resampling.as_numbers`. Rotation is done by the worker that decodes, and so
+    is everything if a crop is so large that copying it would cost more.
     """
 
     def __getitem__(self, position: int | tuple[int, int]) -> dict[str, Any]:
         """One clip, drawn as by ClipDataset."""
         if self.train is None:
-            raise ValueError("clips of a test are resized where they are decoded")
+            raise ValueError("test clips are resized by the worker that decodes them")
         position, time = position if isinstance(position, tuple) else (position, 0)
         index = self.indices[position]
         rng = clip_generator(self.seed, self.epoch, self.clips.clip_ids[index], time)

@@ -1,4 +1,4 @@
-"""Which fold a clip is in: from the lists of a dataset, or dealt. A clip in two places at once is a leak."""
+"""The fold of each clip: from the lists of a dataset, or dealt at random. A clip in two lists is a leak."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from dfer_model.data.annotations import LabelFile, Labelled
 from dfer_model.errors import InputError
 
-# What a list of each role is for; the test lists are read last.
+# Verb for each role in messages; test lists are read last.
 USES = {"train": "trains on it", "val": "validates on it", "test": "tests on it"}
 
 
@@ -19,8 +19,8 @@ def assign_folds(
 ) -> dict[str, tuple[Labelled, int]]:
     """Clip id -> (its row, its fold): N for a test clip of set N, 0 for one that no given file tests.
 
-    Raises InputError, naming the clip, when it has two labels, stands in the test lists of two sets, or in
-    two lists of one set; and when two files are the same list of the same set.
+    Raises InputError with the clip if it has two labels, is in the test lists of two sets, or in two lists of
+    one set; and if two files are the same list of the same set.
     """
     _check_distinct(files)
     found: dict[str, tuple[Labelled, int]] = {}
@@ -63,17 +63,17 @@ def _check_distinct(files: Sequence[LabelFile]) -> None:
 def deal_folds(classes: Mapping[str, str], folds: int, seed: int) -> dict[str, int]:
     """Clip id -> fold 1..`folds`, each class spread evenly, from clip id -> class name.
 
-    Clips of one person may land in two folds: nothing but a folds.csv can say who is who.
+    Clips of one person may be in two folds; only a folds.csv can prevent this.
     Raises InputError for fewer than 2 folds or a class with fewer clips than folds.
     """
-    # Imported here: packing processes read this file and deal nothing.
+    # Imported here: packing processes import this module but deal no folds.
     from sklearn.model_selection import StratifiedKFold
 
     if folds < 2:
         raise InputError(f"--folds {folds}: at least 2 are needed")
     rarest, count = Counter(classes.values()).most_common()[-1]
     if count < folds:
-        raise InputError(f"class {rarest} has {count} clips, fewer than the {folds} folds it is to be in")
+        raise InputError(f"class {rarest} has {count} clips, fewer than the {folds} folds")
     clip_ids = sorted(classes)
     dealt = {}
     splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(

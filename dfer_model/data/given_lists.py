@@ -1,6 +1,6 @@
-"""What the lists of a dataset say of a fold beyond the rule "train on every clip that it does not test".
+"""Differences of a dataset's lists from the rule "a fold trains on every clip that it does not test".
 
-Only the difference is kept, so clips whose lists follow the rule are packed as clips without lists are.
+Only the difference is stored, so clips whose lists follow the rule are packed like clips without lists.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ REPORT_KEY = "lists"
 
 @dataclass(frozen=True)
 class FoldLists:
-    """Ids of the clips that a fold does not train on though it does not test them.
+    """Ids of the clips that a fold neither trains on nor tests.
 
     `left_out` are in none of the fold's lists, `validation` in its validation list.
     """
@@ -30,7 +30,7 @@ class FoldLists:
 def fold_lists(
     files: Sequence[LabelFile], read: Sequence[Sequence[Labelled]], fold_of: Mapping[str, int]
 ) -> dict[int, FoldLists]:
-    """Fold -> its lists, for the folds whose lists do not follow the rule; `fold_of` is clip id -> fold.
+    """Fold -> its lists, for folds whose lists differ from the rule; `fold_of` is clip id -> fold.
 
     A fold without a training list trains on all clips that it neither tests nor validates on.
     """
@@ -53,7 +53,7 @@ def without_test_lists_again(
 ) -> tuple[list[LabelFile], list[Sequence[Labelled]], list[str]]:
     """The lists without validation lists that repeat their set's test list, and a note for each of those.
 
-    MAE-DFER's val.csv is such a copy; an epoch chosen by it would be chosen on the test fold.
+    MAE-DFER's val.csv is such a copy; an epoch selected on it would be selected on the test fold.
     """
     tests = {
         file.number: {clip.clip_id for clip in clips}
@@ -70,7 +70,7 @@ def without_test_lists_again(
 
 
 def notes_on(lists: Mapping[int, FoldLists]) -> list[str]:
-    """What a person should know of each fold's lists, naming the first clips."""
+    """Notes for the user on each fold's lists, with the first clips."""
     notes = []
     for fold, each in lists.items():
         if each.left_out:
@@ -81,7 +81,7 @@ def notes_on(lists: Mapping[int, FoldLists]) -> list[str]:
         if each.validation:
             notes.append(
                 f"fold {fold} has a validation list of {_clips(each.validation)}: they are not trained on, "
-                "and --select val chooses the epoch by them"
+                "and --select val selects the epoch on them"
             )
     return notes
 
@@ -91,7 +91,7 @@ def _clips(ids: Sequence[str]) -> str:
 
 
 def as_report(lists: Mapping[int, FoldLists]) -> dict[str, Any]:
-    """The part of prepare.json that keeps the lists; empty where there are none."""
+    """The part of prepare.json with the lists; empty if there are none."""
     if not lists:
         return {}
     told = {
@@ -102,9 +102,9 @@ def as_report(lists: Mapping[int, FoldLists]) -> dict[str, Any]:
 
 
 def from_report(report: Mapping[str, Any], where: object) -> dict[int, FoldLists]:
-    """The lists that prepare.json keeps, none in one written before it kept them.
+    """The lists in prepare.json; earlier versions stored none.
 
-    Raises InputError, naming the packed clips `where`, when they are damaged.
+    Raises InputError with the packed clips `where` if they are damaged.
     """
     told = report.get(REPORT_KEY, {})
     try:

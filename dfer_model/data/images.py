@@ -1,7 +1,4 @@
-"""One frame, from file bytes to pixels and back; without torch, which packing processes need not load.
-
-Whether a frame decodes, told from less than its pixels; without torch, as packing wants it.
-"""
+"""Decoding, checking and encoding of one frame; without torch, so that packing processes start fast."""
 
 from __future__ import annotations
 
@@ -19,9 +16,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from dfer_model.errors import InputError
 
 Pixels = npt.NDArray[np.uint8]
-# Frames that a video's decoder gave have no file of their own; at 95 the loss is below the video's own.
+# For frames decoded from videos; at 95 the loss is below that of the video itself.
 JPEG_QUALITY = 95
-HEAD_BYTES = 1 << 17  # of a JPEG file, in which its EXIF data are
+HEAD_BYTES = 1 << 17  # of a JPEG file, which contain its EXIF data
 _OTHERS = (b"RIFF", b"BM", b"II*\0", b"MM\0*")
 _OTHER_FORMATS = ("WEBP", "BMP", "TIFF")
 _TURNS = {
@@ -33,7 +30,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Of one frame: an 8K video has 33 million. A file of 20 kB may say that it has 30,000 x 30,000.
+# Per frame; 8K video has 33 million. A file of 20 kB may claim 30,000 x 30,000.
 MOST_PIXELS = 50_000_000
 
 
@@ -41,18 +38,18 @@ _TOO_LARGE = f"has more than {MOST_PIXELS // 10**6} million pixels"
 
 
 def decode_pixels(encoded: bytes, room: Pixels | None = None) -> Pixels:
-    """The uint8 RGB pixels (H, W, 3) of a JPEG or PNG file's bytes, upright as its EXIF orientation says.
+    """The uint8 RGB pixels (H, W, 3) of a JPEG or PNG file's bytes, rotated upright by its EXIF orientation.
 
-    A JPEG of just its size may be decoded into `room` (H, W, 3), which is then what is returned.
-    Raises InputError, a predicate without the file's name, when they are neither, are cut off, or have more
-    than 8 bits a channel or 50 million pixels.
+    A JPEG of the size of `room` (H, W, 3) may be decoded into it; then `room` is returned. Raises InputError
+    (a predicate without the file's name) if the bytes are neither, are cut off, or have more than 8 bits per
+    channel or 50 million pixels.
     """
     pixels = _decode_whole_jpeg(encoded, room)
     return _decode_any(encoded) if pixels is None else pixels
 
 
 def _decode_whole_jpeg(encoded: bytes, room: Pixels | None) -> Pixels | None:
-    """The pixels by libjpeg-turbo itself, or None for whatever it is not wholly content with."""
+    """The pixels decoded by libjpeg-turbo, or None if it reports any problem."""
     if not encoded.startswith(b"\xff\xd8"):
         return None
     if _is_turned(encoded):
@@ -70,18 +67,18 @@ def _decode_whole_jpeg(encoded: bytes, room: Pixels | None) -> Pixels | None:
 
 
 def _is_turned(encoded: bytes) -> bool:
-    """Whether a JPEG file's EXIF data say that it is not upright."""
+    """Whether a JPEG file is not upright by its EXIF data."""
     if encoded.find(b"Exif\0\0", 0, HEAD_BYTES) < 0:
         return False
     try:
         with Image.open(io.BytesIO(encoded), formats=("JPEG",)) as image:
             return orientation(image) != 1
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return False  # what is wrong with it is found when it is decoded
+        return False  # decoding reports what is wrong
 
 
 def orientation(image: Image.Image) -> int:
-    """The image's EXIF orientation, 1 (upright) to 8; 1 where it has none or it cannot be read."""
+    """The image's EXIF orientation, 1 (upright) to 8; 1 if it has none or it cannot be read."""
     try:
         said = image.getexif().get(ExifTags.Base.Orientation, 1)
     except (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error):
@@ -90,23 +87,23 @@ def orientation(image: Image.Image) -> int:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The image turned and mirrored as its EXIF orientation says."""
+    """The image rotated and mirrored by its EXIF orientation."""
     turn = _TURNS.get(orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
 def as_jpeg_or_png(encoded: bytes) -> bytes:
-    """The same bytes where they are a JPEG or PNG file; a WebP, BMP or TIFF picture becomes a PNG file.
+    """The bytes unchanged for a JPEG or PNG file; a WebP, BMP or TIFF image is converted to PNG.
 
-    Bytes of another kind are returned too: `decode_pixels` says what is wrong with them. Raises InputError, a
-    predicate without the file's name, for a WebP, BMP or TIFF file that is damaged, an animation, or has more
-    than 8 bits a channel.
+    Other bytes are returned too: `decode_pixels` reports what is wrong with them. Raises InputError (a
+    predicate without the file's name) for a WebP, BMP or TIFF file that is damaged, animated, or has more
+    than 8 bits per channel.
     """
     if not encoded.startswith(_OTHERS):
         return encoded
     try:
         with warnings.catch_warnings(), open_image(io.BytesIO(encoded), _OTHER_FORMATS) as image:
-            warnings.simplefilter("ignore")  # what is wrong is said in the error
+            warnings.simplefilter("ignore")  # the error has the reason
             image.load()
             if getattr(image, "n_frames", 1) > 1:
                 raise InputError("has more than one picture in it")
@@ -139,10 +136,10 @@ def _decode_any(encoded: bytes) -> Pixels:
 
 
 def open_image(file: Path | BinaryIO, formats: tuple[str, ...] = ("JPEG", "PNG")) -> Image.Image:
-    """A picture file, opened by Pillow and not yet decoded.
+    """An image file, opened by Pillow and not yet decoded.
 
-    Raises InputError, a predicate without the file's name, when it has more than 50 million pixels, and what
-    `PIL.Image.open` raises.
+    Raises InputError (a predicate without the file's name) if it has more than 50 million pixels, and
+    otherwise as `PIL.Image.open`.
     """
     try:
         with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
@@ -163,17 +160,17 @@ def encode_jpeg(pixels: Pixels) -> bytes:
 
 
 def check_frame(encoded: bytes) -> None:
-    """Raise InputError as `decode_pixels` does, for the same bytes and in the same words; keep no pixels.
+    """Raise InputError as `decode_pixels` does, for the same bytes and with the same message.
 
-    A JPEG file is decoded to an eighth of its size in grey: its whole compressed data is read, so what is
-    cut off or damaged shows, while most of the arithmetic that makes pixels of it is left out.
+    A JPEG file is decoded in grey at an eighth of its size: all compressed data is read, so damage is found,
+    but most of the arithmetic is skipped.
     """
     if not _reads_small(encoded):
         decode_pixels(encoded)
 
 
 def _reads_small(encoded: bytes) -> bool:
-    """Whether it is a JPEG file that decodes in small; what is not is for the whole decoder to judge."""
+    """Whether it is a JPEG file that decodes at reduced size; otherwise the full decoder decides."""
     try:
         with open_image(io.BytesIO(encoded), ("JPEG",)) as image:
             image.draft("L", (1, 1))

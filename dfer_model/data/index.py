@@ -1,7 +1,7 @@
-"""The index beside packed clips: all that is known of them without a frame, for a reader from far away.
+"""The index of packed clips: everything except the frames, for streaming.
 
-One small Parquet file. A stream of shards gives its clips one after another; what a training must know before
-the first frame comes (labels, folds, which shard holds what, the fingerprint) is here.
+It is a small Parquet file next to the clips, with what a training needs before the first frame arrives:
+labels, folds, the shard of each clip, and the fingerprint.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Index:
-    """What an index says: a value per clip, in the order of the packed clips, and what holds for all."""
+    """The content of an index: values per clip, in the order of the packed clips, and common values."""
 
     class_names: tuple[str, ...]
     clip_ids: list[str]
@@ -36,14 +36,14 @@ class Index:
     labels: Integers
     folds: Integers
     num_frames: Integers
-    shards: Integers  # which of `shard_names` holds the clip; ascending, and in a shard in this order
+    shards: Integers  # index into `shard_names`; ascending, and in a shard in this order
     shard_names: tuple[str, ...]
     fingerprint: str
     report: dict[str, Any]
 
 
 def write_index_file(path: Path, index: Index) -> None:
-    """Replace `path` by the index. Raises OSError where it cannot be written."""
+    """Write the index to `path`. Raises OSError if it cannot be written."""
     shaping = {
         "class_names": index.class_names,
         "shard_names": index.shard_names,
@@ -66,7 +66,7 @@ def write_index_file(path: Path, index: Index) -> None:
 def read_index(place: Path | str) -> Index:
     """The index of the packed clips at `place`, a folder or a URL that fsspec knows (`hf://`, `s3://`).
 
-    Raises InputError when there is none, when it cannot be reached, and when it is damaged.
+    Raises InputError if there is none, it cannot be reached, or it is damaged.
     """
     path = f"{place}/{INDEX_NAME}"
     content = _content(path)
@@ -93,13 +93,13 @@ def read_index(place: Path | str) -> Index:
         return index
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(
-            f"{path} is no index of packed clips: {_line(error)}\n"
-            "Make it again where they are: dfer-prompts data index DIR"
+            f"{path} is not an index of packed clips: {_line(error)}\n"
+            "Create it again where the clips are: dfer-prompts data index DIR"
         ) from error
 
 
 def _check_shards(index: Index) -> None:
-    """Raise ValueError for names that lead out of the folder, and for numbers without a name."""
+    """Raise ValueError for names that lead out of the folder, and for indices without a name."""
     for name in index.shard_names:
         check_shard_name(name)
     shards = index.shards
@@ -115,11 +115,11 @@ def _content(path: str) -> bytes:
             content: bytes = stream.read()
     except FileNotFoundError as error:
         raise InputError(
-            f"there is no {path}\nMake it where the packed clips are: dfer-prompts data index DIR"
+            f"there is no {path}\nCreate it where the packed clips are: dfer-prompts data index DIR"
         ) from error
-    except Exception as error:  # every kind of store has errors of its own
+    except Exception as error:  # each kind of store has its own errors
         raise InputError(
-            f"{path} cannot be read: {_line(error)}\nLook at the address, the network and your credentials"
+            f"{path} cannot be read: {_line(error)}\nCheck the address, the network and your credentials"
         ) from error
     return content
 

@@ -1,4 +1,4 @@
-"""Which label files a dataset has: those that `--labels` names, or those found below its root."""
+"""Finding the label files of a dataset: those given by `--labels`, or those below its root."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dfer_model.data.annotations import role_of
 from dfer_model.errors import InputError, listed
 
 SUFFIXES = frozenset((".txt", ".csv", ".tsv"))
-# A folder of lists may hold folders of lists: single/no_caption/set_1/test.txt.
+# A folder of lists may contain folders of lists: single/no_caption/set_1/test.txt.
 DEPTH = 3
-# A folder with more folders in it holds clips; it is no extra folder around a dataset.
+# A folder with more folders in it contains clips and is not an extra folder around a dataset.
 MOST_FOLDERS = 50
 
 
 def visible(name: str) -> bool:
-    """Whether a name is not one that desktops leave behind (.DS_Store, ._1.jpg, __MACOSX, Thumbs.db)."""
+    """Whether a name is not that of a system file (.DS_Store, ._1.jpg, __MACOSX, Thumbs.db)."""
     return not name.startswith((".", "__")) and name not in ("Thumbs.db", "desktop.ini")
 
 
 def inner_folders(folder: Path) -> list[Path]:
-    """The folders in `folder` in which a dataset may lie one level deeper; none where they are clips."""
+    """The folders in `folder` that may contain the dataset one level deeper; empty if they are clips."""
     if not folder.is_dir():
         return []
     found = sorted(path for path in folder.iterdir() if visible(path.name) and path.is_dir())
@@ -30,10 +30,10 @@ def inner_folders(folder: Path) -> list[Path]:
 
 
 def given_files(given: Sequence[Path], patterns: Sequence[str]) -> tuple[Path, ...]:
-    """The files that `given` names: files, folders of lists, and glob patterns, each file once.
+    """The files given as files, folders of lists, or glob patterns, without duplicates.
 
-    In a folder those that match the layout's `patterns` are taken, else all lists in it. Raises InputError
-    for a folder without lists and a pattern that no file matches.
+    In a folder, files that match the layout's `patterns`, or else all lists. Raises InputError for a folder
+    without lists and a pattern without matches.
     """
     found: list[Path] = []
     for each in (path.expanduser() for path in given):
@@ -42,7 +42,7 @@ def given_files(given: Sequence[Path], patterns: Sequence[str]) -> tuple[Path, .
             if not files:
                 raise InputError(
                     f"no label files in {each}: no .txt or .csv file with train, val or test in its name\n"
-                    "Say which files they are: --labels FILE, once for each file"
+                    "Give them: --labels FILE, once for each file"
                 )
         elif not each.exists() and glob.has_magic(str(each)):
             root = Path(each.anchor)
@@ -67,7 +67,7 @@ def matching(root: Path, patterns: Sequence[str]) -> list[Path]:
 def find_files(root: Path, patterns: Sequence[str]) -> list[Path]:
     """As `matching`, below `root` or else below the one folder in it that has lists.
 
-    Raises InputError where several have.
+    Raises InputError if several have.
     """
     found = matching(root, patterns)
     if found:
@@ -76,13 +76,13 @@ def find_files(root: Path, patterns: Sequence[str]) -> list[Path]:
     if len(inner) > 1:
         raise InputError(
             f"there are label files in {listed([str(folder) for folder in inner])}\n"
-            "Choose one of them as --root, or say which files: --labels FILE"
+            "Choose one of them as --root, or give the files: --labels FILE"
         )
     return next(iter(inner.values()), [])
 
 
 def _is_list(path: Path) -> bool:
-    """Whether it is a list by its name, or an index of label numbers; a README beside them is neither."""
+    """Whether it is a list by its name, or an index of label numbers; a README is neither."""
     named = role_of(path) is not None or "index" in path.stem.casefold()
     return named and visible(path.name) and path.is_file()
 

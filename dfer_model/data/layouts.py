@@ -1,4 +1,4 @@
-"""Datasets as they lie on the disk: where their label files and clips are, under the names they go by."""
+"""Reading datasets from the disk: finding label files and clips in the official layouts."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from dfer_model.errors import InputError, unknown
 
 # Frames that are neither JPEG nor PNG are packed as PNG.
 FRAME_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"))
-NAMED = 3  # of the files that are left out
+NAMED = 3  # number of omitted files named in a note
 
 
 @dataclass(frozen=True)
 class ClipSource:
-    """One clip to pack: `path` is its folder of frames or its video, None where nothing was found.
+    """One clip to pack: `path` is its folder of frames or its video, None if not found.
 
-    `listed_frames` is the number a frame list gives, None elsewhere. `elsewhere` is where a clip that was not
-    found lies among other pictures than those that are packed.
+    `listed_frames` is the number of frames in a frame list, None otherwise. `elsewhere` is the place of a
+    missing clip in a folder that is not being packed.
     """
 
     clip_id: str
@@ -51,9 +51,9 @@ class ClipSource:
 
 @dataclass(frozen=True)
 class Layout:
-    """A dataset as found: its clips in natural order of their ids, and what was read to find them.
+    """A dataset as found: its clips in natural order of their ids, and the files that were read.
 
-    `lists` are those of the folds whose training or validation lists say more than the folds do.
+    `lists` are the training and validation lists that differ from the fold rule (`given_lists`).
     """
 
     dataset: str
@@ -71,33 +71,33 @@ NAMES = (*OFFICIAL, FOLDER)
 
 
 def check_dataset_name(name: str) -> str:
-    """A dataset's name, that of a known dataset in its usual form. Raises InputError for what is no name."""
+    """A dataset's name, in canonical form for known datasets. Raises InputError if it is not valid."""
     if name.strip().casefold() in OFFICIAL:
         return name.strip().casefold()
     if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
         raise InputError(
-            f"--dataset-name {name[:LONGEST_NAME]!r} is no name\n"
+            f"--dataset-name {name[:LONGEST_NAME]!r} is not a valid name\n"
             f"Give one line of at most {LONGEST_NAME} characters"
         )
     return name.strip()
 
 
 def check_name(name: str) -> None:
-    """Raise InputError, with the nearest name, unless `name` is a layout."""
+    """Raise InputError, with the most similar name, unless `name` is a layout."""
     if name not in NAMES:
         raise unknown("layout", name, NAMES)
 
 
 def natural_key(name: str) -> tuple[tuple[int | str, ...], str]:
-    """Sorts names as people count, `2.jpg` before `10.jpg`."""
+    """Natural sort key: `2.jpg` before `10.jpg`."""
     pieces = re.split(r"([0-9]+)", name)
     return tuple(int(p) if i % 2 else p.casefold() for i, p in enumerate(pieces)), name
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """The picture files of a clip's folder in natural order.
+    """The image files of a clip's folder in natural order.
 
-    A folder that holds nothing but one folder is that folder, as some archives unpack.
+    If the folder contains only one folder, that folder is used, as from some archives.
     """
     with os.scandir(folder) as entries:
         found = [entry for entry in entries if visible(entry.name)]
@@ -108,13 +108,13 @@ def frame_files(folder: Path) -> list[Path]:
 
 
 def other_files(folder: Path, is_wanted: Callable[[Path], bool]) -> list[Path]:
-    """The visible files and folders in `folder` that are not wanted, in natural order."""
+    """The visible files and folders in `folder` that are not in `wanted`, in natural order."""
     found = [path for path in folder.iterdir() if visible(path.name) and not is_wanted(path)]
     return sorted(found, key=lambda path: natural_key(path.name))
 
 
 def in_words(paths: Sequence[Path], root: Path) -> str:
-    """The first three of the paths below `root` by name, and how many more there are."""
+    """The first three of the paths below `root`, and the number of others, as text."""
     named = ", ".join(path.relative_to(root).as_posix() for path in paths[:NAMED])
     more = len(paths) - NAMED
     return f"{named} and {more} more" if more > 0 else named
@@ -129,17 +129,17 @@ def read_official(
     label_base: int | None = None,
     dataset_name: str | None = None,
 ) -> Layout:
-    """Read a published dataset under `root`; `frames` and `labels` say where they lie if not where expected.
+    """Read a published dataset under `root`; `frames` and `labels` override the expected places.
 
-    `labels` are files, folders of lists or glob patterns. `dataset_name` says which dataset frame lists are
-    of. Raises InputError when label files or clips are not found, and as the readers of `annotations` and
-    `assign_folds` do.
+    `labels` are files, folders of lists or glob patterns. `dataset_name` is the dataset of frame lists.
+    Raises InputError if label files or clips are not found, and as `assign_folds` and the readers of
+    `annotations`.
     """
     official = OFFICIAL[name]
     if label_base is not None and name != "dfew":
-        raise InputError(f"--label-base is for dfew; the labels of {name} say themselves what they are")
+        raise InputError(f"--label-base requires the layout dfew, not {name}")
     if dataset_name is not None and name != "frame-list":
-        raise InputError(f"--dataset-name is for frame-list and folder; the dataset of {name} is {name}")
+        raise InputError(f"--dataset-name requires the layout frame-list or folder, not {name}")
     paths = given_files(labels, official.labels) or _find_labels(official, root, name)
     if name == "frame-list":
         paths = _of_one_dataset(paths, dataset_name)
@@ -171,8 +171,8 @@ def read_official(
 
 
 UNNAMED = (
-    "the lists do not say which dataset they are of: --dataset-name dfew, ferv39k or mafw says it, and "
-    "--preset paper then augments as the released code does"
+    "the dataset of the lists is unknown: set it by --dataset-name dfew, ferv39k or mafw, and "
+    "--preset paper will augment as the released code does"
 )
 
 
@@ -181,13 +181,13 @@ def _named_in(path: Path) -> list[str]:
 
 
 def listed_dataset(paths: Sequence[Path]) -> str:
-    """The dataset that frame lists are of by their names (`DFEW_set_1_test.txt`), else "frame-list"."""
+    """The dataset of frame lists by their names (`DFEW_set_1_test.txt`), else "frame-list"."""
     named = {known for known in ("dfew", "ferv39k", "mafw") if all(known in _named_in(p) for p in paths)}
     return named.pop() if len(named) == 1 else "frame-list"
 
 
 def _dataset(paths: Sequence[Path], dataset_name: str | None) -> str:
-    """The dataset of frame lists: as given, else by their names. Raises InputError where these disagree."""
+    """The dataset of frame lists: as given, else by their names. Raises InputError if these contradict."""
     by_names = listed_dataset(paths)
     if dataset_name in (None, by_names):
         return by_names
@@ -200,7 +200,7 @@ def _dataset(paths: Sequence[Path], dataset_name: str | None) -> str:
 
 
 def _of_one_dataset(paths: Sequence[Path], dataset_name: str | None) -> tuple[Path, ...]:
-    """The frame lists of one dataset, by their names; DFER-CLIP keeps those of all three in one folder."""
+    """The frame lists of one dataset, by their names; DFER-CLIP has those of all three in one folder."""
     named = sorted({known for path in paths for known in _named_in(path)})
     if len(named) < 2:
         return tuple(paths)
@@ -217,7 +217,7 @@ def _find_labels(official: Official, root: Path, name: str) -> tuple[Path, ...]:
     found = find_files(root, official.labels)
     if found:
         return tuple(found)
-    advice = "Say where they are: --labels FILE, a folder or a pattern"
+    advice = "Give them: --labels FILE, a folder or a pattern"
     for other, patterns in OWN_LABELS.items():
         if other != name and find_files(root, patterns):
             advice = f"Those of {other} are there: dfer-prompts data prepare {other}; else --labels FILE"
@@ -227,7 +227,7 @@ def _find_labels(official: Official, root: Path, name: str) -> tuple[Path, ...]:
 
 
 def _split_index(name: str, paths: Sequence[Path], columns: int) -> tuple[list[LabelFile], Rows]:
-    """The label files, and the rows of a label index (`Angry 0`) where one is among FERV39k's or MAFW's."""
+    """The label files, and the rows of a label index (`Angry 0`) if FERV39k's or MAFW's have one."""
     index: Rows = ()
     files = []
     for path in paths:
@@ -244,7 +244,7 @@ def _split_index(name: str, paths: Sequence[Path], columns: int) -> tuple[list[L
 def _notes(
     name: str, class_names: Sequence[str], files: Sequence[LabelFile], clips: Sequence[ClipSource]
 ) -> tuple[str, ...]:
-    """What a person should know of what was found: which lists there were, and what they leave out."""
+    """Notes for the user on the lists that were read and what they leave out."""
     notes = []
     for kind, role in (("test", "test"), ("training", "train"), ("validation", "val")):
         numbers = sorted(file.number for file in files if file.role == role)

@@ -1,11 +1,10 @@
-"""Clips from the disk to the device: batches of uint8 frames, made into the pixels an image tower takes."""
+"""Batches of uint8 frames from packed clips, samplers, and pixel normalisation."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sized
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -32,20 +31,20 @@ from .worker_monitor import Readers
 
 @dataclass(frozen=True)
 class PixelScale:
-    """How uint8 frames become what the image tower is given: pixels in 0..1, then minus `mean` over `std`."""
+    """Normalisation of uint8 frames for the image tower: pixels in 0..1, then (pixels - mean) / std."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
     def __call__(self, frames: Tensor) -> Tensor:
-        """Frames (..., 3, H, W) of uint8 as floats of the same shape, on the device they are on."""
+        """Uint8 frames (..., 3, H, W) as normalised floats of the same shape, on the same device."""
         pixels = frames.float() / 255
         mean, std = (_channels(values, pixels.device) for values in (self.mean, self.std))
         return (pixels - mean) / std
 
 
 def _channels(values: tuple[float, float, float], device: torch.device) -> Tensor:
-    """(3, 1, 1) on the device; a GPU is not waited for, as it is for memory that is not pinned."""
+    """(3, 1, 1) on the device; pinned, so that the copy does not wait for the GPU."""
     made = torch.tensor(values).view(3, 1, 1)
     return made.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else made.to(device)
 
@@ -58,7 +57,7 @@ def pixel_scale(normalize: str, mean: tuple[float, ...], std: tuple[float, ...])
 
 
 class Shuffled(Sampler[int]):
-    """The positions 0..len-1 in an order that comes from (seed, epoch) alone."""
+    """The positions 0..len-1 in an order that depends on (seed, epoch) only."""
 
     def __init__(self, clips: Sized, seed: int) -> None:
         self.clips, self.seed, self.epoch = clips, seed, 0
@@ -72,10 +71,10 @@ class Shuffled(Sampler[int]):
 
 
 class ClassBalanced(Sampler[tuple[int, int]]):
-    """As many draws as there are clips, every class equally often, in an order from (seed, epoch) alone.
+    """As many draws as clips, every class equally often, in an order that depends on (seed, epoch) only.
 
-    Of a class with many clips some are left out of an epoch, of one with few each comes again: a draw is
-    (position, how often it came before). What the classes' number leaves over goes to classes at random.
+    Clips of frequent classes are partly left out of an epoch, those of rare classes are repeated: a draw is
+    (position, number of earlier draws). The remainder of the division is assigned to random classes.
     """
 
     def __init__(self, labels: npt.NDArray[np.int64], seed: int) -> None:
@@ -110,9 +109,9 @@ Order = Shuffled | ClassBalanced | Streamed
 
 
 class ShareOfEach(Sampler[list[Any]]):
-    """Of each batch of `batches` the places `mine`, and with `ahead` first the one before them.
+    """The slice `mine` of each batch; with `ahead`, preceded by the clip before it.
 
-    The one before a batch's first is its last.
+    The clip before a batch's first is its last.
     """
 
     def __init__(self, batches: BatchSampler, mine: slice, *, ahead: bool) -> None:
@@ -128,28 +127,15 @@ class ShareOfEach(Sampler[list[Any]]):
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """One number for (seed, epoch), so that the epochs of one seed are not those of the next."""
+    """One seed for (seed, epoch); epochs of different seeds get different values."""
     return (seed * 1_000_003 + epoch) % 2**63
 
 
-class _From(Sampler[list[Any]]):
-    """The batches of `batches` from number `first` on; no clip of those before is read."""
-
-    def __init__(self, batches: Sampler[list[Any]] | BatchSampler) -> None:
-        self.batches, self.first = batches, 0
-
-    def __len__(self) -> int:
-        return max(0, len(self.batches) - self.first)  # type: ignore[arg-type]
-
-    def __iter__(self) -> Iterator[list[Any]]:
-        yield from islice(self.batches, self.first, None)
-
-
 class _Readable(Dataset[Any]):
-    """A clip, or the InputError that its reading raised.
+    """A clip, or the InputError raised while reading it.
 
-    A DataLoader puts a worker's whole traceback into the message of what it raises again; as a value the
-    sentence arrives as it was written.
+    A DataLoader replaces the message of a worker's error by its whole traceback; returned as a value, the
+    error keeps its message.
     """
 
     def __init__(self, dataset: ClipDataset, readers: Readers) -> None:
@@ -180,10 +166,10 @@ def _collate(samples: list[dict[str, Any] | InputError]) -> dict[str, Tensor] | 
 class Batches:
     """Batches of a ClipDataset, read by `workers` processes: {"frames": uint8, "label", "index"}.
 
-    In the order of `sampler`, a last smaller batch left out; without one in the dataset's order, all of it.
-    Of several `processes` each has its share of every batch; where `mixed`, the clip before it comes first.
-    Of DecodedClips also {"draw", "sizes"}, and frames as `one_behind_another` joins them. Iterating raises
-    InputError for a clip that cannot be read, LostError where the system ended a worker.
+    In the order of `sampler`, without a last smaller batch; without a sampler, all clips in the dataset's
+    order. With several `processes` each gets its share of every batch, with `mixed` preceded by the clip
+    before it. For DecodedClips also {"draw", "sizes"}, with frames as by `one_behind_another`. Iterating
+    raises InputError for a clip that cannot be read, LostError if the system ended a worker.
     """
 
     def __init__(
@@ -200,11 +186,11 @@ class Batches:
         whole = BatchSampler(order, batch_size, drop_last=sampler is not None)
         share = processes.share(batch_size)
         several = sampler is not None and processes.count > 1
-        self.order = _From(ShareOfEach(whole, share, ahead=mixed) if several else whole)
+        batches = ShareOfEach(whole, share, ahead=mixed) if several else whole
         self.readers = Readers(dataset, workers)
         self.loader: DataLoader[Any] = DataLoader(
             _Readable(dataset, self.readers),
-            batch_sampler=self.order,
+            batch_sampler=batches,
             num_workers=workers,
             persistent_workers=workers > 0 and sampler is not None,
             pin_memory=torch.cuda.is_available(),
@@ -213,10 +199,6 @@ class Batches:
 
     def __len__(self) -> int:
         return len(self.loader)
-
-    def start_at(self, batch: int) -> None:
-        """Iterate from this batch of the order on, 0 being the first; no clip before it is read."""
-        self.order.first = batch
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         for batch in self.readers.given(self.loader):

@@ -1,7 +1,7 @@
-"""Where the structure of a Matroska or WebM file is broken.
+"""Finding the position where a Matroska or WebM file is damaged.
 
-FFmpeg skips what it cannot read in such a file and goes on, without an error. The elements of an undamaged
-file follow each other without a gap, so their headers show where bytes were lost or overwritten.
+FFmpeg silently skips what it cannot read in such a file. The elements of an undamaged file are contiguous, so
+their headers show where bytes are missing or overwritten.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _IN_CLUSTER = frozenset((0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF, _VOID, _CRC
 
 
 class _Damaged(Exception):
-    """The offset of an element that cannot be there."""
+    """An invalid element at this offset."""
 
 
 class _CutOff(Exception):
@@ -28,10 +28,10 @@ class _CutOff(Exception):
 
 
 def find_damage(path: Path) -> int | None:
-    """The offset in bytes of the first damage, None where there is none.
+    """The offset in bytes of the first damage, None if there is none.
 
-    It is the size of the file where whole elements are missing. None for a file that is no Matroska, and for
-    one that only ends early: its duration shows that.
+    It is the file size if whole elements are missing. None for a file that is not Matroska, and for one that
+    only ends early, which its duration shows.
     """
     if path.stat().st_size == 0:
         return None
@@ -63,7 +63,7 @@ def _walk(data: mmap.mmap) -> int | None:
 
 
 def _cluster(data: mmap.mmap, at: int, end: int | None) -> int:
-    """Where a cluster ends, whose elements begin at `at`; without a size, where another kind begins."""
+    """The end of a cluster with elements from `at`; without a size, where another kind of element starts."""
     stop = len(data) if end is None else end
     while at < stop:
         kind, _, after = _element(data, at)
@@ -76,7 +76,7 @@ def _cluster(data: mmap.mmap, at: int, end: int | None) -> int:
 
 
 def _element(data: mmap.mmap, at: int) -> tuple[int, int, int | None]:
-    """The id of the element at an offset, where its content begins, and where it ends (None: not said)."""
+    """The id of the element at an offset, and start and end of its content (end None if unknown)."""
     if at >= len(data):
         raise _CutOff
     id_length = 9 - data[at].bit_length()

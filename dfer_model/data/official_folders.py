@@ -1,4 +1,4 @@
-"""Where the published datasets keep their clips and label files, as public code bases expect them."""
+"""The places of clips and label files in published datasets, as public code bases expect them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dfer_model.data.class_names import COMPOUND, ELEVEN, SEVEN
 
 @dataclass(frozen=True)
 class Official:
-    """Where a published dataset keeps its things: patterns below its root, the best first."""
+    """The places in a published dataset: patterns below its root, the preferred first."""
 
     class_names: tuple[str, ...]
     frames: tuple[str, ...]
@@ -71,7 +71,7 @@ OFFICIAL = {
         columns=3,
     ),
 }
-# Patterns with which no other dataset's files are mistaken for a layout's own.
+# Patterns that do not match files of other datasets.
 OWN_LABELS = {
     "dfew": OFFICIAL["dfew"].labels[:2],
     "ferv39k": OFFICIAL["ferv39k"].labels[:2],

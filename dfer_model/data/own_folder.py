@@ -1,4 +1,4 @@
-"""Anyone's own clips: `ROOT/<class>/<clip id>/<frames>` or `ROOT/<class>/<clip id>.<video>`, folds.csv."""
+"""Custom datasets: `ROOT/<class>/<clip id>/<frames>` or `ROOT/<class>/<clip id>.<video>`, folds.csv."""
 
 from __future__ import annotations
 
@@ -28,27 +28,25 @@ FOLDS_NAME = "folds.csv"
 def read_folder(
     root: Path, *, folds: int | None = None, seed: int = 0, dataset_name: str | None = None
 ) -> Layout:
-    """Read one's own folder; `folds` deals that many folds where there is no folds.csv.
+    """Read a custom dataset; `folds` creates that many folds if there is no folds.csv.
 
-    Folders named as a known class ("Happy") are that class ("happiness"), others keep their name, in NFC. The
-    known ones come first, in their usual order. A clip's id is its name, or `<class folder>/<name>` for all
-    clips where two classes share a name. Without folds.csv and `folds`, every fold is 0.
-    Raises InputError when there is no clip, or folds.csv and the clips do not agree.
+    Folders with an alias of a known class ("Happy") are that class ("happiness"); others use the folder name,
+    in NFC. Known classes come first, in their usual order. A clip's id is its name, or `<class
+    folder>/<name>` for all clips if two classes share a name. Without folds.csv and `folds`, every fold is 0.
+    Raises InputError if there is no clip, or folds.csv does not match the clips.
     """
     places = [
         (folder, clip, name) for name, folder in _class_folders(root).items() for clip in _clips_in(folder)
     ]
     if not places:
-        raise InputError(
-            f"no clip in {root}\nExpected in it: <class>/<clip id>/<frames> or <class>/<clip id>.mp4"
-        )
+        raise InputError(f"no clip in {root}\nExpected: <class>/<clip id>/<frames> or <class>/<clip id>.mp4")
     repeated = max(Counter(_clip_name(clip) for _, clip, _ in places).values()) > 1
     named = {
         f"{composed(folder.name)}/{_clip_name(clip)}" if repeated else _clip_name(clip): (clip, class_name)
         for folder, clip, class_name in places
     }
     if len(named) < len(places):
-        raise InputError(f"a clip in {root} is there twice, as a folder and as a video: {_twice(places)}")
+        raise InputError(f"a clip in {root} exists twice, as a folder and as a video: {_twice(places)}")
     fold_of = _folds(root, {clip_id: class_name for clip_id, (_, class_name) in named.items()}, folds, seed)
     clips = tuple(
         ClipSource(clip_id, named[clip_id][1], fold_of.get(clip_id, 0), named[clip_id][0])
@@ -62,14 +60,14 @@ def read_folder(
 
 
 def _class_folders(root: Path) -> dict[str, Path]:
-    """Class name -> its folder, in label order. Raises InputError when two folders are the same class."""
+    """Class name -> its folder, in label order. Raises InputError if two folders are the same class."""
     found: dict[str, Path] = {}
     for folder in sorted(
         path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))
     ):
         name = canonical_name(folder.name) or composed(folder.name)
         if name in found:
-            raise InputError(f"{found[name]} and {folder} are the same class, {name}\nPut them together")
+            raise InputError(f"{found[name]} and {folder} are the same class, {name}\nMerge them")
         found[name] = folder
     known = [name for name in COMPOUND if name in found]
     others = sorted((name for name in found if name not in COMPOUND), key=natural_key)
@@ -85,7 +83,7 @@ def _clips_in(folder: Path) -> list[Path]:
 
 
 def _left_out(root: Path) -> list[str]:
-    """Notes that name and count the files that belong to no clip."""
+    """Notes on the files that belong to no clip."""
     classes = list(_class_folders(root).values())
     beside = [path for path in other_files(root, lambda path: path.is_dir()) if _is_media(path)]
     beside += [
@@ -127,9 +125,9 @@ def _folds(root: Path, classes: Mapping[str, str], folds: int | None, seed: int)
     if not listed.is_file():
         return deal_folds(classes, folds, seed) if folds is not None else {}
     if folds is not None:
-        raise InputError(f"{listed} says the folds already\nLeave --folds out, or take the file away")
+        raise InputError(f"{listed} already defines the folds\nOmit --folds, or remove the file")
     fold_of: dict[str, int] = {}
-    written = {whole_number(clip_id): clip_id for clip_id in classes}  # rows have whole numbers alone
+    written = {whole_number(clip_id): clip_id for clip_id in classes}  # rows have integers only
     for line, (name, fold, *_) in read_rows(listed, 2):
         where = f"{listed}, line {line}"
         clip_id = composed(name) if composed(name) in classes else written.get(composed(name), name)
@@ -142,7 +140,7 @@ def _folds(root: Path, classes: Mapping[str, str], folds: int | None, seed: int)
     absent = [clip_id for clip_id in classes if clip_id not in fold_of]
     if absent:
         raise InputError(
-            f"{listed} leaves out {len(absent)} clips, {absent[0]} among them\n"
+            f"{listed} lacks {len(absent)} clips, such as {absent[0]}\n"
             "Give each a fold; 0 for clips that are only trained on"
         )
     return fold_of

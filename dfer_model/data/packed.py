@@ -1,8 +1,8 @@
-"""Packed clips on disk: a HuggingFace dataset whose frames stay encoded until asked for.
+"""Packed clips on disk: a HuggingFace dataset with encoded frames.
 
-The fold rule everywhere: the test clips of fold f are those with `fold == f`, its training clips all others
-but those that the dataset's own lists leave out of fold f's training (`given_lists.py`). Fold 0 is never
-tested (FERV39k's training split, a dataset without folds).
+The fold rule: the test clips of fold f are those with `fold == f`; its training clips are all others, except
+those that the dataset's own lists exclude from fold f's training (`given_lists.py`). Fold 0 is never tested
+(FERV39k's training split, a dataset without folds).
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ if TYPE_CHECKING:
     import datasets
 
 REPORT_NAME = "prepare.json"
-DIGESTS = "shards"  # the key of prepare.json under which the sha256 of each file of clips is
+DIGESTS = "shards"  # the key of prepare.json with the sha256 of each file of clips
 SHARD_CLIPS = 200
 Integers = npt.NDArray[np.int64]
 
 
 def features(class_names: Sequence[str]) -> datasets.Features:
     """The columns of packed clips; the class names in label order."""
-    # Imported here: reading clips needs Arrow alone, and datasets takes a second to import.
+    # Imported here: reading clips needs only Arrow, and importing datasets takes a second.
     import datasets
 
     return datasets.Features(
@@ -73,7 +73,7 @@ class PackedClips:
     """A folder of packed clips, memory-mapped; clips are addressed by their position 0..len-1."""
 
     def __init__(self, path: Path, class_names: Sequence[str], table: pa.Table) -> None:
-        self.path: Path | str = path  # a URL where they are streamed
+        self.path: Path | str = path  # a URL if they are streamed
         self.class_names: tuple[str, ...] = tuple(class_names)
         self.clip_ids: list[str] = table["clip_id"].to_pylist()
         self.sources: list[str] = table["source"].to_pylist()
@@ -84,11 +84,10 @@ class PackedClips:
 
     @classmethod
     def open(cls, path: Path | str) -> PackedClips:
-        """Open a folder that `data prepare`, `data draw` or `write_packed` made.
+        """Open a folder written by `data prepare`, `data draw` or `write_packed`.
 
-        The clips are checked: labels, ids, numbers of frames, and that no frame lies outside its file. Frames
-        are not read; `verify` does. Raises InputError when it is no such folder, or is one with missing or
-        damaged files.
+        Labels, ids, numbers of frames and offsets of frames are checked. Frames are not read; `verify` does.
+        Raises InputError if it is not such a folder, or has missing or damaged files.
         """
         path = Path(path)
         if not (path / "state.json").is_file():
@@ -109,12 +108,12 @@ class PackedClips:
         return cls(path, class_names, table)
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the frames, which the process that takes the clips maps into its own memory."""
+        """The state without frames, which the receiving process maps into its own memory."""
         return {key: value for key, value in self.__dict__.items() if key != "_frames"}
 
     @cached_property
     def _frames(self) -> pa.ChunkedArray:
-        """A list of encoded frames per clip, mapped into memory; opened anew in another process."""
+        """A list of encoded frames per clip, memory-mapped; each process opens it anew."""
         with _telling_of_damage(self.path):
             return _read_table(Path(self.path))["frames"]
 
@@ -123,7 +122,7 @@ class PackedClips:
 
     @cached_property
     def report(self) -> dict[str, Any]:
-        """What `prepare` or `draw` wrote beside the clips; empty where nothing did."""
+        """The content of prepare.json; empty if there is none."""
         path = Path(self.path) / REPORT_NAME
         if not path.is_file():
             return {}
@@ -134,24 +133,24 @@ class PackedClips:
 
     @property
     def name(self) -> str:
-        """The dataset's name as it was prepared (`dfew`, `drawn`), else the folder's."""
+        """The dataset's name from prepare.json (`dfew`, `drawn`), else the folder's."""
         return str(self.report.get("dataset") or Path(self.path).resolve().name)
 
     @cached_property
     def shards(self) -> Integers:
-        """The number of the file that holds each clip, ascending. Raises InputError without an index."""
+        """The index of the file of each clip, ascending. Raises InputError without an index."""
         index = read_index(self.path)
         if index.fingerprint != self.fingerprint:
             raise InputError(
-                f"{self.path}/{INDEX_NAME} is of other clips\nMake it again: dfer-prompts data index DIR"
+                f"{self.path}/{INDEX_NAME} is of other clips\nCreate it again: dfer-prompts data index DIR"
             )
         return index.shards
 
     def verify(self, report: Callable[[int, int, str], None]) -> int:
-        """Compare every file of clips with its sha256 in prepare.json; the number of files compared.
+        """Compare every file of clips with its sha256 in prepare.json; return the number of files compared.
 
-        0 where prepare.json has none: an earlier version packed the clips. `report` is told (files done,
-        files, the file's name). Raises InputError that names the files which are damaged or missing.
+        It is 0 if prepare.json has no digests, as from earlier versions. `report` receives (files done,
+        files, the file's name). Raises InputError with the damaged or missing files.
         """
         recorded = dict(self.report.get(DIGESTS) or {})
         with ThreadPoolExecutor(cores()) as pool:
@@ -174,7 +173,7 @@ class PackedClips:
         return read_shard_names(Path(self.path))
 
     def _sha256(self, name: str) -> str:
-        """The digest of a file of clips, "" where there is none."""
+        """The digest of a file of clips, "" if there is none."""
         path = Path(self.path) / Path(name).name
         return file_sha256(path) if path.is_file() else ""
 
@@ -183,7 +182,7 @@ class PackedClips:
         return self.class_names[int(self.labels[index])]
 
     def encoded_frames(self, index: int, indices: Sequence[int]) -> list[bytes]:
-        """The JPEG or PNG bytes of the frames asked for, in that order; no other frame is read.
+        """The JPEG or PNG bytes of the requested frames, in that order; no other frame is read.
 
         Raises IndexError for a frame the clip does not have.
         """
@@ -195,12 +194,12 @@ class PackedClips:
         return [int(fold) for fold in np.unique(self.folds) if fold > 0]
 
     def test_indices(self, fold: int) -> Integers:
-        """The clips that judge `fold`. Raises InputError when there are none."""
+        """The test clips of `fold`. Raises InputError if there are none."""
         self._check_fold(fold)
         return np.flatnonzero(self.folds == fold)
 
     def train_indices(self, fold: int) -> Integers:
-        """The clips that may be learned from for `fold`. Raises InputError when there are none."""
+        """The training clips of `fold`. Raises InputError if there are none."""
         self._check_fold(fold)
         indices = np.flatnonzero(self.learnable(fold))
         if not len(indices):
@@ -210,11 +209,11 @@ class PackedClips:
         return indices
 
     def val_indices(self, fold: int) -> Integers:
-        """The clips of `fold`'s own validation list; empty where the dataset gives none."""
+        """The clips of `fold`'s own validation list; empty if the dataset has none."""
         return np.flatnonzero(self._among(self.lists.get(fold, FoldLists()).validation))
 
     def learnable(self, fold: int) -> npt.NDArray[np.bool_]:
-        """Per clip whether `fold` trains on it: not a test clip, nor left out by the fold's own lists."""
+        """Per clip whether `fold` trains on it: not a test clip, and not excluded by the fold's own lists."""
         own = self.lists.get(fold, FoldLists())
         usable: npt.NDArray[np.bool_] = (self.folds != fold) & ~self._among(own.left_out + own.validation)
         return usable
@@ -225,7 +224,7 @@ class PackedClips:
 
     @cached_property
     def lists(self) -> dict[int, FoldLists]:
-        """The folds whose own lists leave clips out of training. Raises InputError for a damaged report."""
+        """The folds whose own lists exclude clips from training. Raises InputError for a damaged report."""
         return from_report(self.report, self.path)
 
     def _check_fold(self, fold: int) -> None:
@@ -234,15 +233,15 @@ class PackedClips:
             have = (
                 f"it has {', '.join(map(str, known))}"
                 if known
-                else "it has no folds; say them with folds.csv or `data prepare folder --folds N`"
+                else "it has no folds; define them with folds.csv or `data prepare folder --folds N`"
             )
             raise InputError(f"{self.path} has no fold {fold}\n{have[0].upper()}{have[1:]}")
 
     @cached_property
     def fingerprint(self) -> str:
-        """A sha256 of what the clips are: ids, classes, folds, lists, and the byte length of every frame.
+        """A sha256 of the clips: ids, classes, folds, lists, and the byte length of every frame.
 
-        The folder's place and the clips' sources are left out, so moving either changes nothing.
+        It does not depend on the places of the folder and of the clips' sources.
         """
         digest = hashlib.sha256(json.dumps([self.class_names, self.clip_ids], ensure_ascii=False).encode())
         for column in (self.labels, self.folds, self.num_frames):
@@ -258,7 +257,7 @@ class PackedClips:
 
 @contextmanager
 def _telling_of_damage(path: Path | str) -> Iterator[None]:
-    """Make what is wrong with the files of packed clips an InputError."""
+    """Turn errors about the files of packed clips into InputError."""
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
@@ -269,7 +268,7 @@ def _telling_of_damage(path: Path | str) -> Iterator[None]:
 
 
 def _read_table(folder: Path) -> pa.Table:
-    """All files of clips as one table, mapped into memory. Raises as `read_batches`."""
+    """All files of clips as one memory-mapped table. Raises as `read_batches`."""
     batches = [batch for name in read_shard_names(folder) for batch in read_batches(folder / name)]
     if not batches:
         raise ValueError("it holds no clip")
@@ -300,12 +299,12 @@ def write_index(clips: PackedClips) -> Path:
 def write_packed(
     rows: Iterable[Mapping[str, Any]], class_names: Sequence[str], out: Path, report: Mapping[str, Any]
 ) -> PackedClips:
-    """Write clips to `out`, all of them or nothing, and open them.
+    """Write clips to `out`, atomically, and open them.
 
     Each row has `clip_id`, `class_name`, `fold`, `source` and `frames` (encoded images, in order); the label
     and the number of frames follow from these. `report` becomes prepare.json and should have `dataset`, the
-    dataset's name. Rows are streamed: some tens of MiB are held at a time.
-    Raises InputError when `out` exists, a clip id occurs twice, a class is unknown or a clip has no frame.
+    dataset's name. Rows are streamed, with some tens of MiB in memory. Raises InputError if `out` exists, a
+    clip id occurs twice, a class is unknown or a clip has no frame.
     """
     out = Path(out)
     if out.exists():
@@ -332,11 +331,10 @@ def write_packed(
 def assemble(
     folder: Path, shards: Sequence[Path], class_names: Sequence[str], report: Mapping[str, Any]
 ) -> None:
-    """Make `folder`, which holds the `shards`, in this order one that `datasets.load_from_disk` opens.
+    """Complete `folder`, with `shards` in this order, for `datasets.load_from_disk`.
 
-    The shards stay as they are, for `save_to_disk` would write tens of gigabytes a second time; beside them
-    its two files are written, dataset_info.json and state.json.
-    Raises InputError when a clip id occurs twice, or when there is no clip at all.
+    Writes dataset_info.json and state.json. The shards do not change; `save_to_disk` would write tens of
+    gigabytes a second time. Raises InputError if a clip id occurs twice, or if there is no clip.
     """
     digest = hashlib.sha256()
     seen: set[str] = set()

@@ -1,7 +1,7 @@
-"""From clips as found to packed clips: checked, in parallel, and resumable.
+"""Packing clips: checked, in parallel, and resumable.
 
-Clips are packed in shards under `.OUT.partial`, beside OUT. A shard's name tells what is in it, so whatever
-stopped the work, the same command finds the finished ones and goes on.
+Clips are packed in shards under `.OUT.partial`, next to OUT. A shard's name depends on its content, so after
+an interruption the same command reuses the finished ones.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from dfer_model.io import named_as
 if TYPE_CHECKING:
     from dfer_model.video.clip_cropping import Cropping
 
-# At most, and of few clips fewer, so that a small dataset is work for many processes too.
+# At most; smaller for few clips, so that a small dataset uses many processes too.
 SHARD_CLIPS = 100
 LEAST_SHARD_CLIPS = 10
 SHARDS = 32
@@ -44,26 +44,26 @@ Progress = Callable[[int, int, str], None]
 
 
 def no_progress(done: int, total: int, note: str = "") -> None:
-    """Say nothing about how far the work is."""
+    """Report nothing."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be packed, whence and whither."""
+    """The clips to pack, their source and the output folder."""
 
     layout: Layout
     out: Path
     skip_broken: bool = False
-    faces: Cropping | None = None  # cut them out of the frames
+    faces: Cropping | None = None  # crop faces from the frames
 
     @property
     def partial(self) -> Path:
-        """The hidden folder beside `out` in which unfinished work is kept."""
+        """The hidden folder next to `out` for unfinished work."""
         return self.out.with_name(f".{self.out.name}.partial")
 
     @property
     def digest(self) -> str:
-        """The same for requests that give the same clips, wherever they are put."""
+        """A key that is equal for requests of the same clips, independent of the output folder."""
         shards = [shard.name for shard in self._groups(SHARD_CLIPS)]
         facts = [self.layout.dataset, *shards, *as_report(self.layout.lists).values()]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
@@ -80,18 +80,18 @@ class Request:
         ]
 
     def finished(self) -> PackedClips | None:
-        """The clips at `out` when they are what this request gives, None when there is nothing.
+        """The clips at `out` if they are the result of this request, None if `out` does not exist.
 
-        Raises InputError when something else is there.
+        Raises InputError if `out` contains something else.
         """
         if not self.out.exists() or (self.out.is_dir() and not any(self.out.iterdir())):
             return None
         if not (self.out / "state.json").is_file():
-            raise InputError(f"{self.out} exists already and holds something else\nChoose another --out")
+            raise InputError(f"{self.out} exists already and contains something else\nChoose another --out")
         clips = PackedClips.open(self.out)
         if clips.report.get("request") != self.digest:
             raise InputError(
-                f"{self.out} holds other clips already\nChoose another --out, or delete it first"
+                f"{self.out} contains other clips already\nChoose another --out, or delete it first"
             )
         if clips.report.get("skipped") and not self.skip_broken:
             raise InputError(
@@ -117,9 +117,9 @@ def read_request(
 ) -> Request:
     """Find the clips of the layout `name` under `root`; nothing is packed yet.
 
-    `dataset_name` names the dataset where the layout does not: for frame-list and folder.
+    `dataset_name` is the dataset for the layouts frame-list and folder.
 
-    Raises InputError when the layout is unknown, an option is not for it, or as its reader does.
+    Raises InputError if the layout is unknown or does not support an option, and as its reader.
     """
     check_name(name)
     for folder in (root, *((frames,) if frames else ())):
@@ -127,17 +127,13 @@ def read_request(
             raise InputError(f"no folder {folder}")
     if name == FOLDER:
         if frames or labels or label_base is not None:
-            raise InputError(
-                f"--frames, --labels and --label-base are not for {FOLDER}: its folders say it all"
-            )
+            raise InputError(f"the layout {FOLDER} does not support --frames, --labels and --label-base")
         own = read_folder(root, folds=folds, seed=seed, dataset_name=dataset_name)
         return Request(own, out, skip_broken, faces)
     if faces is not None:
-        raise InputError(
-            f"faces are looked for in one's own videos ({FOLDER}), not in {name}\nLeave --faces out"
-        )
+        raise InputError(f"--faces requires the layout {FOLDER}, not {name}\nOmit --faces")
     if folds is not None:
-        raise InputError(f"--folds is for {FOLDER}; the folds of {name} are those of its lists")
+        raise InputError(f"--folds requires the layout {FOLDER}; the folds of {name} are those of its lists")
     layout = read_official(
         name, root, frames=frames, labels=labels, label_base=label_base, dataset_name=dataset_name
     )
@@ -158,14 +154,13 @@ def prepare(
 
 
 def pack(request: Request, *, jobs: int | None = None, progress: Progress = no_progress) -> PackedClips:
-    """Pack the clips that are asked for, in `jobs` processes (all cores), and open them.
+    """Pack the requested clips in `jobs` processes (default: all cores), and open them.
 
     `progress(done, total, note)` counts clips. Frames from folders are stored byte for byte, each decoded
-    once to be sure of it; those of videos become JPEG of quality 95. What was finished before is used again
-    where its clips' files are what they were.
-    Raises InputError that names clips which are missing, empty or broken, unless `skip_broken`; Interrupted
-    on Ctrl-C; WorkError when a process died, the disk is full or another process packs into the same folder.
-    What is packed is kept in all of these cases.
+    once as a check; those of videos become JPEG of quality 95. Finished shards are reused if their clips'
+    files have not changed. Raises InputError with the clips that are missing, empty or broken, unless
+    `skip_broken`; Interrupted on Ctrl-C; WorkError if a process died, the disk is full or another process
+    packs into the same folder. Finished shards are kept in all of these cases.
     """
     there = request.finished()
     if there is not None:
@@ -173,14 +168,14 @@ def pack(request: Request, *, jobs: int | None = None, progress: Progress = no_p
     with _alone_in(request):
         # Another process may have finished it in the meantime.
         clips = request.finished() or _packed(request, jobs or cores(), progress)
-    # Not before it is free: what another process locks must not be another file of that name.
+    # Only when it is free: another process must not lock a different file of this name.
     (request.out / LOCK_NAME).unlink(missing_ok=True)
     return clips
 
 
 @contextmanager
 def _alone_in(request: Request) -> Iterator[None]:
-    """Hold the lock of the folder of unfinished work, which a killed process loses."""
+    """Lock the folder of unfinished work; the lock of a killed process is released."""
     try:
         with named_as(request.out, request.partial):
             request.partial.mkdir(parents=True, exist_ok=True)
@@ -194,7 +189,7 @@ def _alone_in(request: Request) -> Iterator[None]:
 
 @contextmanager
 def _telling_what_is_kept(request: Request) -> Iterator[None]:
-    """Make a stop and a disk that takes no more errors which say so."""
+    """Turn Ctrl-C and a full disk into errors with a message."""
     kept = f"what is packed so far is kept in {request.partial}"
     try:
         yield
@@ -220,7 +215,7 @@ def _packed(request: Request, jobs: int, progress: Progress) -> PackedClips:
         if not any(outcome["packed"] for outcome in outcomes):
             raise InputError(
                 f"no face was found in any of the {len(request.layout.clips) - len(skipped)} clips\n"
-                "Try --faces yunet, or leave --faces out to take frames whole"
+                "Try --faces yunet, or omit --faces to use whole frames"
             )
         return _finish(request, shards, outcomes)
 
@@ -228,7 +223,7 @@ def _packed(request: Request, jobs: int, progress: Progress) -> PackedClips:
 def _pack_all(
     request: Request, shards: Sequence[Shard], jobs: int, progress: Progress
 ) -> list[Mapping[str, Any]]:
-    """The outcome of every shard, in order; those that were finished before are not packed again."""
+    """The outcome of every shard, in order; finished shards are reused."""
     outcomes = _finished_before(shards, request.partial)
     waiting = [shard for shard in shards if outcomes[shard.number] is None]
     total = len(request.layout.clips)
@@ -242,8 +237,8 @@ def _pack_all(
 
 
 def _finished_before(shards: Sequence[Shard], folder: Path) -> dict[int, Mapping[str, Any] | None]:
-    """By a shard's number what it holds, None where it must be packed."""
-    # In threads: on a disk across a network, to look after each of a million files is all waiting.
+    """Shard number -> its outcome, None if it must be packed."""
+    # In threads: on a network disk, checking each of a million files is mostly waiting.
     pool = ThreadPoolExecutor()
     try:
         found = pool.map(finished_outcome, shards, repeat(folder))
@@ -266,7 +261,7 @@ def _outcomes(shards: Sequence[Shard], folder: Path, jobs: int) -> Iterator[tupl
                 yield futures[future], future.result()
         except BrokenProcessPool as error:
             raise WorkError(
-                "a packing process died, perhaps for lack of memory; what is packed so far is kept\n"
+                "a packing process died, perhaps for lack of memory; finished shards are kept\n"
                 "Run the same command again, with fewer processes: --jobs 1"
             ) from error
         finally:
@@ -287,7 +282,7 @@ def _problems(problems: Sequence[Mapping[str, str]], total: int, partial: Path) 
 
 
 def _faces_report(request: Request, outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """How faces were cut out, and the clips that have none; nothing where frames are whole."""
+    """The options of face cropping and the clips without a face; empty if frames are whole."""
     if request.faces is None:
         return {}
     missing = [clip_id for outcome in outcomes for clip_id in outcome["no_face"]]
@@ -295,7 +290,7 @@ def _faces_report(request: Request, outcomes: Sequence[Mapping[str, Any]]) -> di
 
 
 def _finish(request: Request, shards: Sequence[Shard], outcomes: Sequence[Mapping[str, Any]]) -> PackedClips:
-    """Make the folder of shards the dataset, and give it its name."""
+    """Turn the folder of shards into the dataset, and rename it to `out`."""
     layout, partial = request.layout, request.partial
     disagreements = [each for outcome in outcomes for each in outcome["disagreements"]]
     report = {
@@ -321,7 +316,7 @@ def _finish(request: Request, shards: Sequence[Shard], outcomes: Sequence[Mappin
     paths = [partial / f"{shard.name}.arrow" for shard in shards]
     assemble(partial, paths, layout.class_names, report)
     partial.rename(request.out)
-    # Last, so that until the folder has its name the finished shards are known as such.
+    # Last, so that finished shards are recognised until the folder is renamed.
     for sidecar in request.out.glob("clips-*.json"):
         sidecar.unlink()
     return PackedClips.open(request.out)

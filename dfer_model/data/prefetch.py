@@ -1,7 +1,7 @@
-"""Keeping a GPU busy: batches are copied to it a step ahead, and losses are read from it some steps late.
+"""Batch prefetch to a GPU, and losses that are read from it some steps late.
 
-A GPU works through a queue, and waits for nothing as long as the host does not wait for it: reading one loss
-at once would empty the queue in every step. On a CPU both are as if they were not there.
+A GPU works through a queue of kernels. Reading a loss right after its step waits until the queue is empty, so
+the GPU idles while the host prepares the next step. On a CPU nothing is delayed.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ STEPS_BEHIND = 8
 FOR_THE_HOST = {"index", "sizes"}
 
 
-def on_device(
+def prefetched(
     batches: Iterable[Mapping[str, Tensor]], device: torch.device
 ) -> Iterator[Mapping[str, Tensor]]:
-    """Each batch with all but what the host reads on a CUDA device, copied while the one before is computed.
+    """Yield each batch on a CUDA device, copied while the previous batch is computed.
 
-    On a CPU the batches as they are.
+    The tensors of FOR_THE_HOST stay on the host. On a CPU the batches are returned unchanged.
     """
     if device.type != "cuda":
         yield from batches
@@ -44,7 +44,7 @@ def on_device(
 
 
 def _arrived(batch: dict[str, Tensor], event: torch.cuda.Event, device: torch.device) -> dict[str, Tensor]:
-    """The batch for the stream that computes: it waits for the copy, and keeps the memory."""
+    """Make the computing stream wait for the copy, and keep the memory until that stream has used it."""
     computing = torch.cuda.current_stream(device)
     computing.wait_event(event)
     for value in batch.values():
@@ -54,34 +54,40 @@ def _arrived(batch: dict[str, Tensor], event: torch.cuda.Event, device: torch.de
 
 
 class Loss(NamedTuple):
-    """A step's loss on the host, and the positions of the clips that it is of."""
+    """The loss of a step on the host, and the positions of the clips in its batch."""
 
     step: int  # from 1
     value: float
     clips: list[int]
 
 
-def read_late(steps: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> Iterator[Loss]:
-    """The losses of `steps`, each a loss () and its batch's "index" (clips,), in their order.
+class LateLosses:
+    """A queue of losses that are on their way from `device` to the host, in the order of their steps."""
 
-    On CUDA a loss comes when STEPS_BEHIND more steps have been given to the GPU, or there are no more.
-    """
-    behind = STEPS_BEHIND if device.type == "cuda" else 0
-    waiting: deque[tuple[int, _OnItsWay, Tensor]] = deque()
-    for number, (loss, index) in enumerate(steps, 1):
-        waiting.append((number, _OnItsWay(loss), index))
-        if len(waiting) > behind:
-            yield _read(*waiting.popleft())
-    while waiting:
-        yield _read(*waiting.popleft())
+    def __init__(self, device: torch.device) -> None:
+        self.behind = STEPS_BEHIND if device.type == "cuda" else 0
+        self.waiting: deque[tuple[int, _Copy, Tensor]] = deque()
+
+    def push(self, step: int, loss: Tensor, index: Tensor) -> Iterator[Loss]:
+        """Add the loss () of a step on the clips `index` (clips,); return the losses that are due.
+
+        On CUDA a loss is due when STEPS_BEHIND more steps have been queued, on a CPU at once.
+        """
+        self.waiting.append((step, _Copy(loss), index))
+        return self._read(self.behind)
+
+    def flush(self) -> Iterator[Loss]:
+        """Return all losses that are left."""
+        return self._read(0)
+
+    def _read(self, left: int) -> Iterator[Loss]:
+        while len(self.waiting) > left:
+            step, loss, index = self.waiting.popleft()
+            yield Loss(step, loss.value(), index.tolist())
 
 
-def _read(number: int, loss: _OnItsWay, index: Tensor) -> Loss:
-    return Loss(number, loss.value(), index.tolist())
-
-
-class _OnItsWay:
-    """A number () that is being copied from a GPU to the host, or is there already."""
+class _Copy:
+    """An asynchronous copy of a number () from a GPU to the host; a number on the host is used as it is."""
 
     def __init__(self, number: Tensor) -> None:
         self.host, self.arrived = number, None
@@ -91,7 +97,7 @@ class _OnItsWay:
             self.arrived = torch.cuda.current_stream(number.device).record_event()
 
     def value(self) -> float:
-        """The number; waits for the steps up to its own, and not for those after it."""
+        """The number. Waits for its own step, not for later ones."""
         if self.arrived is not None:
             self.arrived.synchronize()
         return float(self.host)

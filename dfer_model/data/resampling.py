@@ -1,8 +1,8 @@
-"""Crop, resize and flip of a whole batch on its device, with the very pixels that torchvision gives on a CPU.
+"""Crop, resize and flip of a whole batch on its device, with the same pixels as torchvision on a CPU.
 
-Antialiased bilinear resampling is separable: a picture times a matrix of weights across, times another down.
-torchvision resamples uint8 with whole-number weights on a CPU and rounds after each of the two; so does this.
-The sums stay below 2^24, so that float32 adds them without error, in whatever order.
+Antialiased bilinear resampling is separable: a matrix of weights for columns and one for rows. On a CPU,
+torchvision resamples uint8 with integer weights and rounds after each of the two; so does this module. The
+sums stay below 2^24, so float32 adds them exactly, in any order.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from torch.utils.data import default_collate
 
 from dfer_model.data.augmentation import Draw
 
-AT_ONCE = 8  # clips that are resampled together, which bounds the memory of their float32 copies
-LARGEST_WEIGHT = 2**15  # whole-number weights stay below it
-EXACT_REDUCTION = 4  # up to which float32 holds the sums
+AT_ONCE = 8  # clips resampled together; bounds the memory of their float32 copies
+LARGEST_WEIGHT = 2**15  # upper bound of integer weights
+EXACT_REDUCTION = 4  # largest reduction for which float32 sums are exact
 
 
 def as_numbers(draw: Draw) -> Tensor:
-    """A draw without a turn as float64 (6,): factor, top, left, height, width, flip."""
+    """A draw without rotation as float64 (6,): factor, top, left, height, width, flip."""
     return torch.tensor([draw.factor, *draw.crop, draw.flip], dtype=torch.float64)
 
 
 def one_behind_another(clips: Sequence[Tensor]) -> dict[str, Tensor]:
-    """Uint8 clips (frames, 3, H, W) of any sizes as {"frames" (bytes,), "sizes" (clips, 3)}, without a gap.
+    """Uint8 clips (frames, 3, H, W) of any sizes, concatenated: {"frames" (bytes,), "sizes" (clips, 3)}.
 
-    The bytes are as they were decoded, the colours of a pixel together; a size is frames, height, width.
+    The bytes are channels-last, as decoded; a size is frames, height, width.
     """
     joined = torch.cat([clip.permute(0, 2, 3, 1).flatten() for clip in clips])
     sizes = torch.tensor([[clip.shape[0], *clip.shape[2:]] for clip in clips])
-    frames: Tensor = default_collate([joined])[0]  # in a worker, in the memory that it shares
+    frames: Tensor = default_collate([joined])[0]  # in a worker, in shared memory
     return {"frames": frames, "sizes": sizes}
 
 
 def padded(frames: Tensor, sizes: Tensor) -> Tensor:
-    """What `one_behind_another` joined, as uint8 (clips, frames, 3, H, W) on the device of `frames`.
+    """The result of `one_behind_another` as uint8 (clips, frames, 3, H, W) on the device of `frames`.
 
-    Zeros stand below and right of the smaller clips. `sizes` are on the host, which so waits for nothing.
+    Smaller clips are padded with zeros below and right. `sizes` are on the host to avoid waiting.
     """
     length, height, width = sizes.amax(0).tolist()
     batch = frames.new_zeros(len(sizes), length, height, width, 3)
@@ -51,10 +51,10 @@ def padded(frames: Tensor, sizes: Tensor) -> Tensor:
 
 
 def weights(start: Tensor, length: Tensor, image_size: int, room: int) -> tuple[Tensor, Tensor]:
-    """Whole-number weights (clips, image_size, room) and the bits (clips,) that they are scaled by.
+    """Integer weights (clips, image_size, room), and the exponents (clips,) of their power-of-two scale.
 
-    They resample `length` pixels from `start` on, both (clips,), of `room` to `image_size`: a triangle as
-    wide as an output pixel, at least as an input one, scaled by the largest power of two that keeps every
+    They resample `length` of `room` pixels from `start`, both (clips,), to `image_size`: a triangle filter as
+    wide as an output pixel, or an input pixel if larger, scaled by the largest power of two that keeps every
     weight below 2^15 (as torch's upsampling of uint8).
     """
     start, length = start.view(-1, 1, 1), length.view(-1, 1, 1)
@@ -71,7 +71,7 @@ def weights(start: Tensor, length: Tensor, image_size: int, room: int) -> tuple[
 
 
 def resample(frames: Tensor, draws: Tensor, image_size: int) -> Tensor:
-    """Uint8 (clips, frames, 3, H, W), changed as `draws` (clips, 6) say, to image_size a side."""
+    """Apply `draws` (clips, 6) to uint8 (clips, frames, 3, H, W); both sides become image_size."""
     clips, length, colours, height, width = frames.shape
     top, left, crop_height, crop_width, flip = draws[:, 1:].unbind(1)
     factor = draws[:, 0].to(torch.float32).view(-1, 1, 1)
@@ -81,7 +81,7 @@ def resample(frames: Tensor, draws: Tensor, image_size: int) -> Tensor:
     across = torch.where(flip.bool().view(-1, 1, 1), across.flip(1), across)
     down, down_bits = weights(top, crop_height, image_size, height)
     with _whole_float32():
-        # Brightness as torchvision's: in float32, bounded, the fraction dropped.
+        # Brightness as in torchvision: in float32, clamped, the fraction truncated.
         bright = (frames.reshape(clips, -1, width) * factor).clamp(0, 255).floor()
         rows = bright.to(number) @ across.to(number).mT
         rows = _rounded(rows, across_bits.view(-1, 1, 1)).view(clips, -1, height, image_size)
@@ -90,7 +90,7 @@ def resample(frames: Tensor, draws: Tensor, image_size: int) -> Tensor:
 
 
 def _power_of_two(bits: Tensor) -> Tensor:
-    """Exact on every device, which a GPU's pow need not be."""
+    """2^bits, exact on every device; a GPU's pow may not be."""
     return torch.bitwise_left_shift(torch.ones_like(bits), bits)
 
 
@@ -101,7 +101,7 @@ def _rounded(sums: Tensor, bits: Tensor) -> Tensor:
 
 @contextmanager
 def _whole_float32() -> Iterator[None]:
-    """Matrix products without TF32 or autocast, which keep fewer bits than the sums have."""
+    """A context for matrix products without TF32 and autocast, which have too few bits for the sums."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
@@ -112,7 +112,7 @@ def _whole_float32() -> Iterator[None]:
 
 
 def squares(frames: Tensor, draws: Tensor, image_size: int) -> Tensor:
-    """What ClipDataset would have made of the clips that DecodedClips gave: uint8, image_size a side.
+    """The clips of DecodedClips as ClipDataset would return them: uint8, image_size per side.
 
     `frames` are uint8 (clips, frames, 3, H, W), `padded`, and `draws` (clips, 6), on one device.
     """
@@ -125,7 +125,7 @@ def squares(frames: Tensor, draws: Tensor, image_size: int) -> Tensor:
 
 
 def finished(batch: Mapping[str, Tensor], image_size: int) -> Mapping[str, Tensor]:
-    """A batch as those of ClipDataset, on its device; one of DecodedClips is made so."""
+    """A batch in the form of ClipDataset, on its device; batches of DecodedClips are resized."""
     if "draw" not in batch:
         return batch
     frames = padded(batch["frames"], batch["sizes"])

@@ -1,6 +1,6 @@
-"""A shard: some consecutive clips checked, packed into one file, and known again by its name.
+"""A shard: consecutive clips, checked and packed into one Arrow file with a name that depends on its content.
 
-The Arrow file of some clips. It needs Arrow alone: packing processes start without datasets or torch.
+Needs only Arrow, so that packing processes start without datasets or torch.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Shard:
-    """Some consecutive clips, which become one file; with `faces`, of the faces cut out of their frames."""
+    """Consecutive clips that become one file; with `faces`, cropped to faces."""
 
     number: int
     clips: tuple[ClipSource, ...]
@@ -44,7 +44,7 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """The file's name without suffix; it changes with anything that the file depends on."""
+        """The file's name without suffix; it depends on everything that affects the file."""
         facts = [
             FORMAT,
             JPEG_QUALITY,
@@ -60,12 +60,12 @@ class Shard:
 
 
 def pack_shard(shard: Shard, folder: Path) -> dict[str, Any]:
-    """Write one shard into `folder` and return what happened, which is written beside it when it is whole.
+    """Write one shard into `folder` and return the outcome, which is stored next to a complete shard.
 
     The outcome has `packed` (clips), `frames`, `problems`, the ids of clips with `no_face`, `disagreements`
-    with frame lists, and the stamp of the `sources`. Raises OSError when the folder cannot be written.
+    with frame lists, and the stamp of the `sources`. Raises OSError if the folder cannot be written.
     """
-    # Before they are read: what is replaced in the meantime is then seen the next time.
+    # Before reading: files replaced in the meantime are then noticed the next time.
     stamp = sources_stamp(shard)
     problems: list[dict[str, str]] = []
     disagreements: list[dict[str, Any]] = []
@@ -111,18 +111,18 @@ def pack_shard(shard: Shard, folder: Path) -> dict[str, Any]:
 
 
 def read_frames(clip: ClipSource, frames_root: Path, faces: Cropping | None = None) -> list[bytes]:
-    """The encoded frames of a clip in order, each known to decode; with `faces`, the face cut out of each.
+    """The encoded frames of a clip in order, checked to decode; with `faces`, cropped to the face.
 
-    Raises InputError when the clip is missing or empty, or a frame or the video is broken, and NoFace when
-    faces are asked for and there is none.
+    Raises InputError if the clip is missing or empty, or a frame or the video is broken, and NoFace if faces
+    are requested and there is none.
     """
     if clip.path is None:
-        there = f", but at {clip.elsewhere}: bring it there, or choose one folder with --frames DIR"
+        there = f", but at {clip.elsewhere}: move it there, or choose one folder with --frames DIR"
         raise InputError(f"not found under {frames_root}{there if clip.elsewhere else ''}")
     if faces is not None:
         return [encode_jpeg(pixels) for pixels in faces.frames(clip.path)]
     if clip.path.is_file():
-        # Imported here: folders of frames need neither PyAV nor torch, in any of the processes.
+        # Imported here: folders of frames need neither PyAV nor torch.
         from dfer_model.data.video import decode_video
 
         return [encode_jpeg(pixels) for pixels in decode_video(clip.path)]
@@ -131,7 +131,7 @@ def read_frames(clip: ClipSource, frames_root: Path, faces: Cropping | None = No
     except OSError as error:
         raise InputError(f"{clip.path} cannot be read: {error.strerror}") from error
     if not files:
-        raise InputError(f"{clip.path} holds no picture (.jpg, .png, .webp, .bmp or .tif)")
+        raise InputError(f"{clip.path} has no image (.jpg, .png, .webp, .bmp or .tif)")
     encoded = []
     for path in files:
         try:
@@ -145,10 +145,10 @@ def read_frames(clip: ClipSource, frames_root: Path, faces: Cropping | None = No
 
 
 def finished_outcome(shard: Shard, folder: Path) -> dict[str, Any] | None:
-    """What a shard that was finished before holds, or None: it must be packed (again).
+    """The outcome of a finished shard, or None if it must be packed (again).
 
-    So it must when a file of its clips has come, gone or been written since. A clip that could not be packed
-    is looked at again whatever its files say: it may only have been made readable.
+    It must if a file of its clips was added, removed or changed. Clips that could not be packed are always
+    tried again, because their permissions may have changed.
     """
     try:
         outcome: dict[str, Any] = json.loads((folder / f"{shard.name}.json").read_text(encoding="utf-8"))
@@ -169,7 +169,7 @@ def finished_outcome(shard: Shard, folder: Path) -> dict[str, Any] | None:
 
 
 def sources_stamp(shard: Shard) -> str:
-    """A sha256 of the names, sizes and times of change of the files that the shard's clips are read from."""
+    """A sha256 of the names, sizes and modification times of the files of the shard's clips."""
     digest = hashlib.sha256()
     for clip in shard.clips:
         for path in _files(clip):
@@ -184,7 +184,7 @@ def sources_stamp(shard: Shard) -> str:
 
 
 def _files(clip: ClipSource) -> list[Path]:
-    """A clip's frames, or its video; nothing where there is nothing to read."""
+    """A clip's frames, or its video; empty if there are none."""
     if clip.path is None:
         return []
     try:
@@ -194,12 +194,12 @@ def _files(clip: ClipSource) -> list[Path]:
 
 
 def _shown(path: Path | None, root: Path) -> str:
-    """The clip's place below the folder of clips, which may be moved."""
+    """The clip's path relative to the folder of clips, which may be moved."""
     return path.relative_to(root).as_posix() if path else ""
 
 
 def start_process() -> None:
-    """Let a packing process end at once on Ctrl-C, and when the process that started it is killed."""
+    """Make a packing process end on Ctrl-C, and when its parent process is killed."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
@@ -212,7 +212,7 @@ def _end_with(sentinel: int) -> None:
     os._exit(1)
 
 
-# Arrow's 32-bit offsets end at 2 GiB a batch, and a batch is what a writer holds in memory.
+# Arrow's 32-bit offsets allow 2 GiB per batch, and a writer has one batch in memory.
 BATCH_BYTES = 32 << 20
 SCHEMA = pa.schema(
     [
@@ -228,7 +228,7 @@ SCHEMA = pa.schema(
 
 
 def write_shard(path: Path, rows: Iterable[Mapping[str, Any]], class_names: Sequence[str]) -> None:
-    """Write one Arrow file of clips (rows as `write_packed` takes them) at `path`, flushed to the disk."""
+    """Write one Arrow file of clips (rows as for `write_packed`) to `path`, flushed to the disk."""
     labels = {composed(name): label for label, name in enumerate(class_names)}
     with path.open("wb") as stream:
         with pa.ipc.new_stream(stream, SCHEMA) as writer:

@@ -1,4 +1,4 @@
-"""Shared memory in /dev/shm, through which workers hand over batches; containers keep it small."""
+"""Shared memory in /dev/shm, through which workers pass batches; containers limit it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dfer_model.errors import InputError
 from dfer_model.memory import in_gib
 
 SHARED = Path("/dev/shm")  # noqa: S108 - where Linux keeps it, nothing is created here
-PREFETCHED = 2  # batches that a DataLoader's worker holds ready
+PREFETCHED = 2  # batches that a DataLoader's worker prefetches
 ADVICE = "Give a container more with --shm-size=8g (or --ipc=host), or read without workers: --set workers=0"
 
 
 def shared_memory_note(batch: int, workers: int, folder: Path = SHARED) -> str:
-    """What to say before `workers` hand over batches of so many bytes; "" where there is room for them.
+    """A warning if `workers` may not have room for batches of this many bytes, else "".
 
-    Raises InputError where not even one batch has room.
+    Raises InputError if there is no room for a single batch.
     """
     if not workers or not folder.is_dir():
         return ""
@@ -27,7 +27,7 @@ def shared_memory_note(batch: int, workers: int, folder: Path = SHARED) -> str:
     if free >= need:
         return ""
     fit = (free // batch - 1) // PREFETCHED
-    fewer = f"--set workers={fit} fits" if fit else "--set workers=0 does without it"
+    fewer = f"--set workers={fit} fits" if fit else "--set workers=0 does not use it"
     return (
         f"{folder} has {in_gib(free)} free, and the batches of {workers} workers may take {in_gib(need)}; "
         f"{fewer}, and a container gets more with --shm-size or --ipc=host"
@@ -35,10 +35,10 @@ def shared_memory_note(batch: int, workers: int, folder: Path = SHARED) -> str:
 
 
 def is_shared_memory_error(error: BaseException) -> bool:
-    """Whether torch says that shared memory could not be had."""
-    return "</torch_" in str(error)  # so torch names the files there, whichever call failed
+    """Whether torch's error means that shared memory could not be allocated."""
+    return "</torch_" in str(error)  # torch's names of the files there, whichever call failed
 
 
 def shared_memory_error() -> str:
-    """What to say of that, in two lines."""
-    return f"the shared memory in {SHARED} is too small for the batches that workers hand over\n{ADVICE}"
+    """The error message for it."""
+    return f"the shared memory in {SHARED} is too small for the batches of the workers\n{ADVICE}"

@@ -1,7 +1,4 @@
-"""Which clips train a run, which choose its epoch, and which classes it learns to tell apart.
-
-None of them is ever a clip of the fold that judges.
-"""
+"""Training clips, validation clips and learned classes of a run; never clips of the test fold."""
 
 from __future__ import annotations
 
@@ -20,22 +17,21 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TrainingClips:
-    """Positions in the packed clips, and the labels that are learned, ascending."""
+    """Positions in the packed clips, and the learned labels, ascending."""
 
     train: Integers
-    val: Integers  # empty where the epoch is not chosen by them
+    val: Integers  # empty if the epoch is not selected on them
     learned: Integers
 
 
 def training_clips(clips: PackedClips, settings: Settings, fold: int, seed: int) -> TrainingClips:
-    """The clips of `fold`'s training folds that `settings` leave, and those that choose the epoch for `val`.
+    """The training clips of `fold` under `settings`, and for `val` the validation clips.
 
-    For `val` these are the clips of the fold's own validation list, else a stratified part of the training
-    clips.
+    Validation clips are those of the fold's validation list, else a stratified part of its training clips.
 
-    `shots` are drawn by (seed, fold) alone, fewer of them the first of more: every set learns from the same
-    clips, and a curve over shots adds to them. Raises InputError for a class held out that is not there, or
-    whose contexts would never be trained, and for classes too small to choose from.
+    `shots` are drawn by (seed, fold) only, and fewer shots are a subset of more: every set learns from the
+    same clips, and a curve over shots only adds clips. Raises InputError for a held-out class that does not
+    exist or whose contexts would never be trained, and for classes that are too small to split.
     """
     train = clips.train_indices(fold)
     learned = np.arange(len(clips.class_names))
@@ -61,16 +57,16 @@ def _held_out(clips: PackedClips, settings: Settings) -> int:
     name = composed(settings.held_out)
     known = [composed(each) for each in clips.class_names]
     if name not in known:
-        raise InputError(f"held_out={name} is no class of {clips.path}: {', '.join(clips.class_names)}")
+        raise InputError(f"held_out={name} is not a class of {clips.path}: {', '.join(clips.class_names)}")
     if not settings.uses_texts:
         raise InputError(
-            f"held_out={name}: a {settings.classifier} classifier has no text to tell the class by\n"
-            "Take --strategy dfer-clip, coop or cocoop"
+            f"held_out={name}: a {settings.classifier} classifier uses no text to recognise the class\n"
+            "Use --strategy dfer-clip, coop or cocoop"
         )
     if settings.contexts and settings.context_kind == "class-specific":
         raise InputError(
-            f"held_out={name}: the contexts of a class that is left out would never be trained\n"
-            "Share them with --set context_kind=unified, or leave them off with --set contexts=0"
+            f"held_out={name}: the contexts of a held-out class would never be trained\n"
+            "Share them with --set context_kind=unified, or disable them with --set contexts=0"
         )
     return known.index(name)
 
@@ -82,7 +78,7 @@ def _first_of_each_class(train: Integers, labels: Integers, shots: int, rng: np.
 
 
 def split_by_class(indices: Integers, labels: Integers, share: float, seed: int) -> tuple[Integers, Integers]:
-    """All but about `share` of each class's clips, and that share; each ascending.
+    """A stratified split into the training and the validation part, about `share`; each ascending.
 
     `labels` are those of the clips at `indices`. Raises ValueError for classes too small to be in both.
     """
@@ -97,14 +93,14 @@ def _stratified(train: Integers, clips: PackedClips, share: float, seed: int) ->
     for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
         if count < 2:
             raise InputError(
-                f"--select val: {clips.class_names[label]} has 1 training clip, and cannot both be learned "
-                "and choose the epoch\nGive it more clips, or --select last"
+                f"--select val: {clips.class_names[label]} has 1 training clip, too few for both "
+                "training and validation\nAdd clips, or use --select last"
             )
     try:
         return split_by_class(train, labels, share, seed)
     except ValueError:
         raise InputError(
             f"--select val: a share of {share:g} of {len(train)} training clips leaves some of the "
-            f"{len(np.unique(labels))} classes without a clip to choose by, or to learn from\n"
+            f"{len(np.unique(labels))} classes without a validation or training clip\n"
             "Give another with --set val_share=..., or --select last"
         ) from None

@@ -1,4 +1,4 @@
-"""Batches of clips that are read in a stream: as `Batches`, but each worker reads lanes of its own."""
+"""Batches of streamed clips: as `Batches`, but each worker reads its own lanes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dfer_model.errors import DferError, InputError
 from .loaders import Batches, Order
 from .worker_monitor import Readers
 
-Part = list[tuple[int, dict[str, Any]]]  # clips of one batch, each with its place in it
+Part = list[tuple[int, dict[str, Any]]]  # clips of one batch, each with its position in it
 
 
 def batches_of(
@@ -34,7 +34,7 @@ def batches_of(
 ) -> Batches | StreamedBatches:
     """The batches of clips, as `Batches` describes them, from the disk or from a stream.
 
-    Raises InputError for an order in which clips of a stream cannot come.
+    Raises InputError for an order that streaming does not support.
     """
     if not isinstance(dataset.clips, StreamedClips):
         return Batches(
@@ -42,8 +42,8 @@ def batches_of(
         )
     if not isinstance(sampler, Streamed | None):
         raise InputError(
-            f"{dataset.clips.path} is read in a stream, and its clips come in the order of one\n"
-            "Train on them with --set sampling=streamed, or copy them to this machine"
+            f"{dataset.clips.path} is streamed, which determines the order of its clips\n"
+            "Train with --set sampling=streamed, or copy the clips to this machine"
         )
     places = range(batch_size)[processes.share(batch_size)] if sampler else range(batch_size)
     ahead = [(places.start - 1) % batch_size] if mixed and len(places) < batch_size else []
@@ -55,10 +55,10 @@ def batches_of(
 class StreamedBatches:
     """Batches of a ClipDataset over StreamedClips: {"frames": uint8, "label", "index"}.
 
-    In the order of `order`, or without one all clips in an order of their own, which "index" tells. Of each
-    batch the clips at `places`, in this order; lanes that hold none of them are not read. Iterating raises
-    InputError for a clip that cannot be decoded, WorkError for a shard that cannot be read, LostError where
-    the system ended a worker.
+    In the order of `order`; without it, all clips in an order given by "index". Each batch contains the clips
+    at `places` of the whole batch; lanes without any of them are not read. Iterating raises InputError for a
+    clip that cannot be decoded, WorkError for a shard that cannot be read, LostError if the system ended a
+    worker.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class StreamedBatches:
         places: Sequence[int],
     ) -> None:
         lanes = order or InOrder(np.argsort(dataset.indices), batch_size)
-        # Full batches alone where clips are learned from, all clips where they are judged.
+        # Only full batches in training, all clips in evaluation.
         self.steps = len(lanes) // batch_size if order else -(-len(lanes) // batch_size)
         self.rank = {place: rank for rank, place in enumerate(places)}
         self.readers = Readers(dataset, workers)
@@ -90,7 +90,7 @@ class StreamedBatches:
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         parts = self.readers.given(self.loader)
-        # A DataLoader asks its workers in turn, so these are one part from each of them, of one batch.
+        # A DataLoader reads its workers in turn, so these are the parts of one batch, one per worker.
         while together := list(islice(parts, self.parts)):
             clips: Part = []
             for part in together:
@@ -107,7 +107,7 @@ class StreamedBatches:
 
 
 class _Reading(IterableDataset[Part | DferError]):
-    """What a worker reads: of each batch the clips of its lanes, an error as a value (see `Batches`)."""
+    """The dataset of a worker: per batch the clips of its lanes; errors are values (see `Batches`)."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class _Reading(IterableDataset[Part | DferError]):
         self.places = places
 
     def own(self, epoch: int) -> list[tuple[Lane, int]]:
-        """The lanes that hold some of the places, each with its first place in a batch."""
+        """The lanes with some of the places, each with its first place in a batch."""
         lanes = self.lanes.lanes(epoch)
         ends = np.cumsum([lane.share for lane in lanes]).tolist()
         return [
@@ -143,7 +143,7 @@ class _Reading(IterableDataset[Part | DferError]):
             yield error
 
     def _parts(self, lane: Lane, first: int) -> Iterator[Part]:
-        """What the lane gives to each batch, from place `first` on; but for places of other processes."""
+        """The lane's clips for each batch, from place `first` on, without places of other processes."""
         stream = self.clips.stream(lane, np.asarray(self.dataset.indices))
         for _ in range(self.steps):
             part: Part = []

@@ -1,10 +1,10 @@
-"""The order in which a stream of shards gives clips: from (seed, epoch) alone, whoever reads it.
+"""The order of streamed clips, which depends on (seed, epoch) only.
 
-A stream is read from its beginning on, so clips cannot come in any order whatever. They come in lanes:
-the shards in a random order, one after another, are cut into pieces of equal length, the lanes; within a lane
-each `WINDOW` clips that follow one another are shuffled, and every batch takes the next clips of every lane.
-A batch so mixes clips from as many places as there are lanes. Processes and workers share the lanes out;
-how many they are therefore changes nothing.
+A stream is read sequentially, so clips cannot be in arbitrary order. Instead the shards, concatenated in
+random order, are cut into pieces of equal length, called lanes. Within a lane, each window of `WINDOW`
+consecutive clips is shuffled, and every batch takes the next clips of every lane, so it mixes clips from as
+many places as there are lanes. Lanes are distributed over processes and workers, whose number does not affect
+the order.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Lane:
-    """One lane: its positions in the order in which shards hold them, and in that in which they come."""
+    """A lane: its positions in the order of the shards, and in drawing order."""
 
     read: Integers
     drawn: Integers
-    share: int  # clips of it in each batch
+    share: int  # number of its clips in each batch
 
 
 class Streamed(Sampler[int]):
     """The positions 0..len-1 of clips in `shards` (the shard of each, ascending), in lanes.
 
-    As many whole batches as there are; the clips that are left over are others in each epoch.
+    Only whole batches; the clips that are left over differ in each epoch.
     """
 
     def __init__(self, shards: Integers, batch_size: int, seed: int) -> None:
@@ -63,7 +63,7 @@ class Streamed(Sampler[int]):
 
 
 class InOrder:
-    """Positions as shards hold them, once, in lanes that are read as they are: for clips that are judged."""
+    """All positions once, in lanes without shuffling, for evaluation."""
 
     def __init__(self, positions: Integers, batch_size: int) -> None:
         self.positions, self.batch_size = positions, batch_size
@@ -72,7 +72,7 @@ class InOrder:
         return len(self.positions)
 
     def lanes(self, _epoch: int) -> list[Lane]:
-        """The same lanes in every epoch; in the last batch some have no clip left."""
+        """The same lanes in every epoch; some may have no clip in the last batch."""
         shares = _shares(self.batch_size, min(LANES, self.batch_size))
         ends = len(self.positions) * np.cumsum(shares) // self.batch_size
         pieces = np.split(self.positions, ends[:-1])
@@ -80,7 +80,7 @@ class InOrder:
 
 
 def _shares(batch_size: int, lanes: int) -> list[int]:
-    """How many clips of a batch come from each lane: equally many, or one more."""
+    """The number of clips of a batch from each lane; they differ by at most one."""
     return [len(part) for part in np.array_split(np.arange(batch_size), lanes)]
 
 

@@ -1,7 +1,7 @@
-"""Packed clips that stay on the Hugging Face Hub or in an object store, and are read in a stream.
+"""Packed clips on the Hugging Face Hub or in an object store, read by streaming.
 
-Nothing is copied to the disk. The index says at once what the clips are; their frames come shard by shard,
-through `datasets` streaming, in the order of `lanes.py`.
+Nothing is copied to the disk. The index describes the clips; frames are read shard by shard, through
+`datasets` streaming, in the order of `stream_sampler.py`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from .index import Index, read_index
 from .packed import PackedClips
 from .stream_sampler import WINDOW, Integers, Lane
 
-# `iter` with a batch size, unlike plain iteration, leaves it to its caller which worker reads what.
+# `iter` with a batch size, unlike plain iteration, lets the caller assign shards to workers.
 READ_CLIPS = 16
 
 
 class StreamedClips(PackedClips):
     """Packed clips at a URL: `hf://datasets/ME/NAME`, `s3://...`, `gs://...`, `file://...`.
 
-    All that PackedClips know without a frame; a clip's frames only while its turn in the stream lasts.
+    Everything in PackedClips except frames; a clip's frames are available only during its turn in the stream.
     """
 
     def __init__(self, url: str, index: Index) -> None:
@@ -41,21 +41,21 @@ class StreamedClips(PackedClips):
 
     @classmethod
     def open(cls, path: object) -> StreamedClips:
-        """The clips at a URL. Raises InputError when there are none, or they cannot be reached."""
+        """The clips at a URL. Raises InputError if there are none, or they cannot be reached."""
         url = str(path)
-        datasets.disable_progress_bars()  # one for each shard that is opened would be all one sees
+        datasets.disable_progress_bars()  # otherwise one progress bar per shard
         return cls(url, read_index(url.rstrip("/")))
 
     @property
     def name(self) -> str:
-        """The dataset's name as it was prepared, else the last part of the URL."""
+        """The dataset's name from prepare.json, else the last part of the URL."""
         return str(self.report.get("dataset") or self.url.rpartition("/")[2])
 
     def _shard_names(self) -> Sequence[str]:
         return self.index.shard_names
 
     def _sha256(self, name: str) -> str:
-        """The digest of a file of clips, read from where it is. Raises WorkError when it cannot be read."""
+        """The digest of a remote file of clips. Raises WorkError if it cannot be read."""
         import fsspec
 
         url = f"{self.url}/{name}"
@@ -64,22 +64,22 @@ class StreamedClips(PackedClips):
                 return hashlib.file_digest(stream, "sha256").hexdigest()
         except FileNotFoundError:
             return ""
-        except Exception as error:  # every kind of store has errors of its own
+        except Exception as error:  # each kind of store has its own errors
             raise _unreadable(url, error) from error
 
     def encoded_frames(self, index: int, indices: Sequence[int]) -> list[bytes]:
-        """The frames asked for of the clip whose turn it is. Raises InputError for another."""
+        """The requested frames of the clip whose turn it is. Raises InputError for another clip."""
         if self._turn is None or self._turn[0] != index:
             raise InputError(
-                f"{self.path} is read in a stream, from which clip {self.clip_ids[index]} cannot be picked\n"
-                "Copy the packed clips to this machine for that"
+                f"{self.path} is streamed, so clip {self.clip_ids[index]} cannot be read separately\n"
+                "Copy the packed clips to this machine for this"
             )
         values = self._turn[1].values
         return [values[int(frame)].as_py() for frame in indices]
 
     @contextmanager
     def turn_of(self, index: int, frames: pa.ListScalar) -> Iterator[None]:
-        """While it lasts, `frames` are those of clip `index`."""
+        """A context in which `frames` are those of clip `index`."""
         self._turn = index, frames
         try:
             yield
@@ -87,10 +87,10 @@ class StreamedClips(PackedClips):
             self._turn = None
 
     def stream(self, lane: Lane, indices: Integers) -> Iterator[tuple[int, pa.ListScalar]]:
-        """A lane's positions as they come, each with its clip's encoded frames.
+        """A lane's positions in drawing order, each with its clip's encoded frames.
 
-        `indices` are the clips that positions stand for. A window of clips is held at a time, encoded.
-        Raises WorkError when a shard cannot be read.
+        `indices` are the clips of the positions. One window of encoded clips is in memory. Raises WorkError
+        if a shard cannot be read.
         """
         rows = self._rows(lane.read, indices)
         for start in range(0, len(lane.read), WINDOW):
@@ -99,7 +99,7 @@ class StreamedClips(PackedClips):
                 yield position, held.pop(position)
 
     def _rows(self, positions: Integers, indices: Integers) -> Iterator[tuple[int, pa.ListScalar]]:
-        """The positions in the order of the shards, which are opened one after another."""
+        """The positions in the order of the shards, which are opened in sequence."""
         for shard, within in groupby(positions.tolist(), key=lambda at: int(self.shards[indices[at]])):
             first = int(np.searchsorted(self.shards, shard))
             wanted = {int(indices[position]) - first: position for position in within}
@@ -108,8 +108,8 @@ class StreamedClips(PackedClips):
                     continue
                 if frames.values is None or len(frames.values) != self.num_frames[first + row]:
                     raise InputError(
-                        f"clip {self.clip_ids[first + row]} at {self.url} has another number of frames than "
-                        "the index says\nPack the clips again and copy the whole folder"
+                        f"clip {self.clip_ids[first + row]} at {self.url} has a number of frames that "
+                        "differs from the index\nPack the clips again and copy the whole folder"
                     )
                 yield wanted[row], frames
 
@@ -119,12 +119,12 @@ class StreamedClips(PackedClips):
             stream = datasets.load_dataset("arrow", data_files=url, split="train", streaming=True)
             tables = stream.select_columns(["frames"]).with_format("arrow").iter(batch_size=READ_CLIPS)
             yield from islice((frames for table in tables for frames in _checked(table["frames"])), rows)
-        except Exception as error:  # every kind of store has errors of its own
+        except Exception as error:  # each kind of store has its own errors
             raise _unreadable(url, error) from error
 
 
 def _checked(frames: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The frames of some clips, none of which lies out of bounds. Raises ArrowException where one does."""
+    """The frames of some clips, checked for bounds. Raises ArrowException if one is out of bounds."""
     frames.validate(full=True)
     return frames
 

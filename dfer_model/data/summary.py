@@ -1,7 +1,4 @@
-"""What packed clips are made of: classes by folds, and how long the clips are.
-
-A packed clip as a video file that any player shows.
-"""
+"""Summary of packed clips (classes by folds, lengths), and export of a clip as a video file."""
 
 from __future__ import annotations
 
@@ -61,7 +58,7 @@ def info(clips: PackedClips) -> dict[str, Any]:
 def write_clip_video(clips: PackedClips, index: int, path: Path, *, frame_rate: int = 25) -> Path:
     """Write clip `index`, all its frames, as an MP4 (MPEG-4 part 2, near lossless) and return `path`.
 
-    MPEG-4 part 2 because every build of FFmpeg encodes it. Raises OSError where the file cannot be written,
+    MPEG-4 part 2 because every build of FFmpeg encodes it. Raises OSError if the file cannot be written,
     InputError for a frame that cannot be read.
     """
     encoded = clips.encoded_frames(index, range(int(clips.num_frames[index])))

@@ -1,4 +1,4 @@
-"""Video files as frames, through PyAV; what is wrong with a file is said in a sentence."""
+"""Decoding video files with PyAV, with clear messages for damaged files."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ from dfer_model.data.matroska import find_damage
 from dfer_model.data.sampling import sample_test_segments
 from dfer_model.errors import InputError
 
-# What holds video. A playlist (HLS, DASH, concat) is not here: it is a text that names other places to read,
-# on this machine or on the network; nor are text art and single pictures, which FFmpeg calls videos too.
+# Formats of video files. Playlists (HLS, DASH, concat) are excluded, because they refer to other files or
+# network addresses; so are text art and single images, which FFmpeg also reads as videos.
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,flv,ogg,gif,ivf,nut,mxf,dv,rm,m4v,h264,hevc,"
     "mpeg,mpegts,mpegvideo"
 )
-# A container says how long it is; one that ends earlier than this share of it was cut off.
+# A container has a duration; a video that ends before this share of it is truncated.
 MISSING_SHARE = 0.05
 MISSING_SECONDS = 0.1
-# Of a video that does not say how fast it is.
+# For a video without a frame rate.
 ASSUMED_RATE = 25.0
-# Streams without a container have no timestamps; FFmpeg makes some up.
+# Elementary streams have no timestamps; FFmpeg invents some.
 ELEMENTARY = ("h264", "hevc", "m4v", "mpegvideo")
-# Transport and program streams, whose timestamps begin anywhere.
+# Transport and program streams, whose timestamps start at any value.
 FREE_CLOCKS = ("mpegts", "mpeg")
 MOST_ASPECT = 4  # width by height of a pixel, or the reverse; video standards have up to 2
 
 
 @dataclass(frozen=True)
 class SampledVideo:
-    """The frames of a whole video that a test would take.
+    """The frames of a whole video that evaluation samples.
 
-    `frames` is uint8 RGB (T, 3, H, W); `indices` their 0-based places among the video's `count` frames;
-    `seconds` their file times, None where the file gives neither times nor a rate; `fps` the video's average
-    frames per second, 0.0 where it is not known.
+    `frames` is uint8 RGB (T, 3, H, W); `indices` their 0-based indices in the video's `count` frames;
+    `seconds` their file times, None if the file has neither times nor a rate; `fps` the video's average
+    frames per second, 0.0 if unknown.
     """
 
     frames: Tensor
@@ -59,7 +59,7 @@ class SampledVideo:
 
 @dataclass(frozen=True)
 class TimedFrame:
-    """A frame as uint8 RGB (H, W, 3), its 0-based place, and its file time in seconds."""
+    """A frame as uint8 RGB (H, W, 3), its 0-based index, and its file time in seconds."""
 
     index: int
     seconds: float
@@ -68,7 +68,7 @@ class TimedFrame:
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What a video file says of itself: frames a second and number of frames, 0 where it does not say.
+    """Properties of a video file: frames per second and number of frames, 0 if unknown.
 
     `origin` is the timestamp in seconds that counts as 0, see `decode_timed`.
     """
@@ -79,24 +79,24 @@ class VideoFacts:
 
 
 def decode_timed(path: Path) -> Iterator[TimedFrame]:
-    """The frames of `decode_video` with the times that the file gives them, always ascending.
+    """The frames of `decode_video` with their times in the file, always ascending.
 
     Times are the file's own timestamps, so the first frame may be later than 0. In transport and program
-    streams (.ts, .mts, .vob, .mpg), whose clock starts anywhere, they count from the file's first timestamp.
-    A frame without a time, or with one that is not after the last, comes a usual frame's length after it; at
-    25 a second where the file does not say how fast it is. Raises as `decode_video`.
+    streams (.ts, .mts, .vob, .mpg), whose clock starts at any value, they count from the file's first
+    timestamp. A frame without a time, or with one that is not after the last, gets the last time plus a frame
+    duration; without a frame rate, 25 frames per second. Raises as `decode_video`.
     """
     for index, (seconds, frame) in enumerate(_clocked(path)):
         yield TimedFrame(index, seconds, frame.pixels())
 
 
 def frame_rate(path: Path) -> float:
-    """Average frames a second as the file has it, 0.0 where it does not say. Raises as `decode_video`."""
+    """Average frames per second, 0.0 if unknown. Raises as `decode_video`."""
     return video_facts(path).rate
 
 
 def video_facts(path: Path) -> VideoFacts:
-    """What the file says of its rate and length. Raises as `decode_video`."""
+    """Frame rate and length of the file. Raises as `decode_video`."""
     path = Path(path)
     if is_animated_webp(path):
         count, lasts = animation_length(path)
@@ -111,21 +111,20 @@ def video_facts(path: Path) -> VideoFacts:
 def decode_video(path: Path) -> Iterator[Pixels]:
     """The frames of a video in order, as uint8 RGB (H, W, 3), upright, all of the first one's size.
 
-    Pixels are square: a video whose pixels are not is enlarged along one side. One frame is held at a time.
-    Raises InputError when the file is missing, empty, no video, has no frame, or is cut off or damaged; in
-    the last case after the frames before the damage were given.
+    A video with non-square pixels is enlarged along one side. One frame is in memory at a time. Raises
+    InputError if the file is missing, empty, not a video, has no frame, or is cut off or damaged; in the last
+    case after yielding the frames before the damage.
     """
     for frame in _frames(path):
         yield frame.pixels()
 
 
 def read_sampled_frames(path: Path, frames: int = 16, segments: int = 1) -> SampledVideo:
-    """The `frames` frames of a video that a test takes (`sample_test_segments`), a segment after the other.
+    """The `frames` frames of a video that evaluation samples (`sample_test_segments`), by segment.
 
     Raises as `decode_video`.
 
-    The video is decoded twice, once to count: how many frames decode is known only then, and holding all of
-    them would take gigabytes a minute.
+    The video is decoded twice, first to count its frames; storing all would take gigabytes per minute.
     """
     count = sum(1 for _ in _frames(path))
     indices = [index for sample in sample_test_segments(count, frames, segments) for index in sample]
@@ -142,14 +141,14 @@ def read_sampled_frames(path: Path, frames: int = 16, segments: int = 1) -> Samp
 
 @dataclass(frozen=True)
 class _Frame:
-    """A decoded frame whose pixels are made when they are asked for; `seconds` None where none are given."""
+    """A decoded frame, converted to pixels on demand; `seconds` is None if unknown."""
 
     seconds: float | None
     pixels: Callable[[], Pixels]
 
 
 def _clocked(path: Path) -> Iterator[tuple[float, _Frame]]:
-    """The frames with their file times, as `decode_timed` says."""
+    """The frames with their file times, as `decode_timed`."""
     step = 1 / (frame_rate(path) or ASSUMED_RATE)
     last: float | None = None
     for frame in _frames(path):
@@ -161,7 +160,7 @@ def _clocked(path: Path) -> Iterator[tuple[float, _Frame]]:
 
 
 def _rate(container: InputContainer, stream: VideoStream) -> float:
-    if container.format.name in ELEMENTARY:  # their average is FFmpeg's assumption
+    if container.format.name in ELEMENTARY:  # their average rate is FFmpeg's assumption
         return float(stream.guessed_rate or 0)
     return float(stream.average_rate or stream.guessed_rate or 0)
 
@@ -180,7 +179,7 @@ def _display_size(frame: VideoFrame, aspect: Fraction | None) -> tuple[int, int]
 
 
 def _pixels(frame: VideoFrame, size: tuple[int, int]) -> Pixels:
-    """RGB pixels at `size`, turned and mirrored as the file's display matrix says."""
+    """RGB pixels at `size`, rotated and mirrored by the file's display matrix."""
     pixels = np.asarray(frame.to_ndarray(format="rgb24", width=size[0], height=size[1]), np.uint8)
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if not isinstance(matrix, SideData):
@@ -189,7 +188,7 @@ def _pixels(frame: VideoFrame, size: tuple[int, int]) -> Pixels:
 
 
 def _displayed(pixels: Pixels, matrix: bytes) -> Pixels:
-    """The pixels as a display matrix places them, to the nearest quarter turn.
+    """The pixels transformed by a display matrix, to the nearest quarter turn.
 
     The matrix takes (x, y) to (a x + c y, b x + d y), y downwards.
     """
@@ -202,12 +201,12 @@ def _displayed(pixels: Pixels, matrix: bytes) -> Pixels:
 
 
 def local_address(path: Path) -> str:
-    """What FFmpeg takes for a file whatever its name: of "12:30.mp4" it would take "12" for a protocol."""
+    """A URL that FFmpeg reads as a file for any name; in "12:30.mp4" it would take "12" for a protocol."""
     return f"file:{path}"
 
 
 def open_container(path: Path) -> InputContainer:
-    """The file, opened by FFmpeg as a local file of video. Raises InputError when it is none."""
+    """The file, opened by FFmpeg as a local video file. Raises InputError if it is not one."""
     if not path.exists():
         raise InputError(f"no video {path}")
     if not path.is_file():
@@ -230,16 +229,16 @@ def open_container(path: Path) -> InputContainer:
 
 
 def _stream(container: InputContainer, path: Path) -> VideoStream:
-    """The file's default moving picture, else its first; the cover picture of a song is none."""
+    """The file's default video stream, else its first; cover images of songs do not count."""
     kinds = av.stream.Disposition
     streams = [s for s in container.streams.video if not s.disposition & kinds.attached_pic]
     if not streams:
-        raise InputError(f"{path} has no moving picture in it")
+        raise InputError(f"{path} has no video stream")
     return next((s for s in streams if s.disposition & kinds.default), streams[0])
 
 
 def _frames(path: Path) -> Iterator[_Frame]:
-    """The decoded frames of the file. Raises InputError as `decode_video` says."""
+    """The decoded frames of the file. Raises as `decode_video`."""
     path = Path(path)
     if is_animated_webp(path):
         for seconds, pixels in animation(path):
@@ -264,7 +263,7 @@ def _frames(path: Path) -> Iterator[_Frame]:
 
 
 class _Progress:
-    """How far a file was read, and whether anything is wrong with it."""
+    """The position in a file, and checks for damage."""
 
     def __init__(self, path: Path, container: InputContainer, stream: VideoStream) -> None:
         self.path, self.container, self.time_base = path, container, stream.time_base or Fraction(0)
@@ -275,7 +274,7 @@ class _Progress:
         self.last_is_partial = self.has_hole = False
 
     def count_in(self, frame: VideoFrame, rate: float, size: tuple[int, int]) -> _Frame:
-        """The next frame, with its file time; an elementary stream has no clock but its rate."""
+        """The next frame, with its file time; an elementary stream has times by its rate only."""
         if self.is_elementary:
             seconds = self.count / rate if rate else None
         else:
@@ -284,7 +283,7 @@ class _Progress:
         return _Frame(seconds, partial(_pixels, frame, size))
 
     def note(self, packet: av.Packet) -> None:
-        """Take note of where a packet of any stream ends, and whether it comes after the file's damage."""
+        """Record the end of a packet of any stream, and whether it is after the file's damage."""
         if packet.pts is not None and packet.time_base is not None:
             self.end = max(self.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
         if self.damage is not None and packet.pos is not None and packet.pos >= self.damage:
@@ -292,7 +291,7 @@ class _Progress:
 
     @property
     def is_broken(self) -> bool:
-        """Once all was read: whether some of it was missing."""
+        """Whether part of the file was missing, after all was read."""
         lost = self.damage is not None and self.damage >= self.path.stat().st_size
         return self.last_is_partial or self.has_hole or lost or bool(self.count and self._ends_early())
 
@@ -301,13 +300,13 @@ class _Progress:
         start = (self.container.start_time or 0) / av.time_base
         if duration <= 0:
             return False
-        # Of a piece of a longer recording, Matroska's duration may be the time at which it ends.
+        # For a part of a longer recording, Matroska's duration may be its end time.
         is_end = self.is_matroska and start > 0 and self.end <= duration + MISSING_SECONDS
         missing = duration - (self.end if is_end else self.end - start)
         return missing > max(MISSING_SECONDS, MISSING_SHARE * (duration - start if is_end else duration))
 
     def broken(self) -> InputError:
-        """What to raise, with the place up to which frames were given."""
+        """The error to raise, with the position of the last frame."""
         where = f"after frame {self.count} ({self.seconds:.2f} s)" if self.count else "before its first frame"
         return InputError(
             f"{self.path} is cut off or damaged {where}\nCopy or download it again, or cut the video there"
@@ -315,8 +314,8 @@ class _Progress:
 
 
 def _demuxed(container: InputContainer, stream: VideoStream, state: _Progress) -> Iterator[VideoFrame]:
-    """The frames up to a hole in the file; `state` takes note of the packets."""
-    # Every stream is read: sound may go on for longer than pictures, and both end in a cut file.
+    """The frames up to a gap in the file; `state` records the packets."""
+    # All streams are read: audio may be longer than video, and both end early in a truncated file.
     for packet in container.demux():
         state.note(packet)
         if state.has_hole:

@@ -1,4 +1,4 @@
-"""The processes that read clips: which clip each of them took last, and what to say when one is killed."""
+"""Monitoring worker processes: the last clip of each, for the message when one is killed."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from dfer_model.errors import LostError, WorkError
 
 from .shared_memory import is_shared_memory_error, shared_memory_error
 
-# A process's connections are closed by the system a moment before it is known to have ended.
+# The system closes a process's connections shortly before its end is known.
 SECONDS_TO_END = 2
 
 
 class Readers:
-    """The `workers` of a DataLoader over `dataset`; what they note is in memory that all processes share."""
+    """The `workers` of a DataLoader over `dataset`; their records are in shared memory."""
 
     def __init__(self, dataset: ClipDataset, workers: int) -> None:
         self.dataset = dataset
-        self.taken = torch.zeros(workers, 2, dtype=torch.int64)  # of each its process, and its last position
+        self.taken = torch.zeros(workers, 2, dtype=torch.int64)  # process id and last position of each
         self.taken.share_memory_()  # type: ignore[no-untyped-call]
         self.processes: set[BaseProcess] = set()
 
     def take(self, position: int) -> None:
-        """Note, in a worker, that it reads this clip of the dataset now."""
+        """Record, in a worker, that it is reading this clip of the dataset."""
         worker = get_worker_info()
         if worker is not None:
             self.taken[worker.id] = torch.tensor([os.getpid(), position])
 
     def given(self, loader: DataLoader[Any]) -> Iterator[Any]:
-        """What the loader gives; raises LostError that names the clip when the system has ended a worker.
+        """Yield from the loader; raise LostError with the clip if the system has ended a worker.
 
-        The error comes where the next batch is asked for, and nowhere else.
+        The error is raised only when the next batch is requested.
         """
         try:
             before = set(active_children())
@@ -60,7 +60,7 @@ class Readers:
             raise LostError(self._told(ended)) from error
 
     def _ended(self) -> set[int]:
-        """The process ids of workers that did not end by themselves."""
+        """The process ids of workers that were killed."""
         if not any(process.exitcode for process in self.processes):
             alive = {process.sentinel: process for process in self.processes if process.exitcode is None}
             for sentinel in wait(list(alive), SECONDS_TO_END):
@@ -68,7 +68,7 @@ class Readers:
         return {process.pid for process in self.processes if process.exitcode and process.pid}
 
     def _told(self, ended: set[int]) -> str:
-        """What to say of workers that were ended, in two lines."""
+        """The message about workers that were ended."""
         of = self.dataset
         rows = [(int(process), int(position)) for process, position in self.taken]
         clips = [of.clips.clip_ids[of.indices[position]] for process, position in rows if process in ended]
@@ -76,16 +76,16 @@ class Readers:
             return shared_memory_error()
         return (
             f"a process that reads clips was ended by the system, at clip {' and '.join(clips) or 'none'}\n"
-            "Memory may have run out: give it fewer processes, --set workers=N, or look at that clip"
+            "Memory may have run out: use fewer workers (--set workers=N), or check that clip"
         )
 
 
 @contextmanager
 def _not_interrupting() -> Iterator[None]:
-    """Let a DataLoader begin, but not raise a worker's end in the midst of whatever is computed then.
+    """Start a DataLoader without its SIGCHLD handler, also one of an earlier DataLoader.
 
-    Its handler of SIGCHLD does that, once, wherever the main thread is, in an `except` too; a worker's end
-    is found as well when the next batch is asked for. One that another DataLoader has put there goes.
+    The handler raises an error about an ended worker anywhere in the main thread, even in an `except` block.
+    A worker's end is also detected when the next batch is requested.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

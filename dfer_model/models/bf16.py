@@ -1,11 +1,10 @@
-"""CLIP's transformers in bfloat16: what torch.autocast makes of open_clip's blocks, with less work.
+"""CLIP's transformers in bfloat16: open_clip's blocks as under torch.autocast, but faster.
 
-Under autocast every weight that is trained, and every frozen one, is rounded in every call, frozen weights
-may fall into a slow path of a CPU's, and all tokens go through the last block though one of them is read.
-Here weights stay float32 where they are trained and are rounded once a change; norms, sums and activations
-round as they do under autocast, attention inside in float32 on a CPU, where torch's bfloat16 backward is
-several times slower; and of the last block only the token that is read is computed. Towers of another make
-are left to autocast.
+Autocast rounds all weights, trained or frozen, in every call, may take a slow path for frozen weights on a
+CPU, and computes all tokens of the last block although only one is used. Here trained weights stay float32
+and are rounded once per change. Norms, sums and activations are rounded as under autocast. Attention runs in
+float32 on a CPU, where torch's bfloat16 backward pass is several times slower. The last block computes only
+the token that is used. Other kinds of towers run under autocast.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _QUICK = 1.702
 
 
 def in_bfloat16(device: torch.device) -> bool:
-    """Whether a model is being asked under the setting `precision=bf16`, and not exported."""
+    """Whether the model runs under the setting `precision=bf16` and is not being exported."""
     asked = torch.is_autocast_enabled(device.type)
     return (
         asked
@@ -40,7 +39,7 @@ def in_bfloat16(device: torch.device) -> bool:
 
 
 class BlockWeights(NamedTuple):
-    """One block's weights in bfloat16; where it has QuickGELU, what stands around it holds its factor."""
+    """The weights of a block in bfloat16; the factor of QuickGELU is folded into the layers around it."""
 
     norm_1: tuple[Tensor, Tensor]
     qkv: tuple[Tensor, Tensor]
@@ -51,18 +50,18 @@ class BlockWeights(NamedTuple):
 
 
 class Form(NamedTuple):
-    """What all blocks of a transformer have in common beside their shapes."""
+    """The configuration that all blocks of a transformer share."""
 
     heads: int
     epsilon: float
-    quick: bool  # QuickGELU, or else GELU
+    quick: bool  # QuickGELU instead of GELU
 
 
 def block(x: Tensor, weights: BlockWeights, form: Form, mask: Tensor | None, read: Tensor | None) -> Tensor:
     """A pre-norm block: (batch, tokens, width) -> the same shape, or with `read` (batch, 1, width).
 
-    `read` (batch,) is the place of the one token of each row whose value is wanted; `mask` (tokens, tokens)
-    is added to the attention's scores.
+    `read` (batch,) is the position of the one token per row to compute; `mask` (tokens, tokens) is added to
+    the attention scores.
     """
     width = x.shape[-1]
     h = F.layer_norm(x, (width,), *weights.norm_1, form.epsilon)
@@ -96,9 +95,9 @@ def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class Blocks:
-    """The blocks of an open_clip transformer, which goes on holding their weights: this is no module.
+    """The blocks of an open_clip transformer. Not a module: the transformer still owns the weights.
 
-    Copies of weights that are not being trained are kept until the weights change.
+    bfloat16 copies of frozen weights are cached until the weights change.
     """
 
     def __init__(self, transformer: nn.Module) -> None:
@@ -107,11 +106,11 @@ class Blocks:
         self._rounded_from: list[tuple[Any, ...]] = []
 
     def fit(self) -> bool:
-        """Whether the transformer is of open_clip's usual blocks, with nothing put into them."""
+        """Whether all blocks are open_clip's standard ones, without additions."""
         return all(map(_usual, getattr(self.transformer, "resblocks", [None])))
 
     def __call__(self, x: Tensor, read: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(batch, tokens, width) in bfloat16 -> (batch, width), of each row the token at `read` (batch,)."""
+        """(batch, tokens, width) in bfloat16 -> (batch, width), the token at `read` (batch,) of each row."""
         first = self.transformer.resblocks[0]
         form = Form(first.attn.num_heads, first.ln_1.eps, isinstance(first.mlp.gelu, QuickGELU))
         *others, last = self.weights()
@@ -126,14 +125,14 @@ class Blocks:
         return block(*given)
 
     def weights(self) -> list[BlockWeights]:
-        """Every block's weights as they are now: with a graph to the float32 ones where these are trained."""
+        """The current weights of every block, with a graph to the float32 weights if these are trained."""
         parameters = list(self.transformer.parameters())
         if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in parameters):
             return [block_weights(each) for each in self.transformer.resblocks]
-        # Every change in place counts a version up; a move to another device changes the address.
+        # An in-place change increments the version; a move to another device changes the address.
         now = [(each.device, each.data_ptr(), each._version) for each in parameters]
         if now != self._rounded_from:
-            # Not as inference tensors: a text tower's copies stand in later graphs too.
+            # Not inference tensors: the copies of a text tower are used in later graphs too.
             with torch.inference_mode(False), torch.no_grad():
                 self._rounded = [block_weights(each) for each in self.transformer.resblocks]
             self._rounded_from = now
@@ -141,7 +140,7 @@ class Blocks:
 
 
 def _usual(of_block: Any) -> bool:
-    """Whether `block` computes what this does."""
+    """Whether `block` computes the same as this open_clip block."""
     if type(of_block) is not ResidualAttentionBlock:
         return False
     attention, (up, activation, down) = of_block.attn, of_block.mlp
@@ -156,12 +155,12 @@ def _usual(of_block: Any) -> bool:
 
 
 def rounded(weight: Tensor) -> Tensor:
-    """In bfloat16."""
+    """The tensor in bfloat16."""
     return weight.to(torch.bfloat16)
 
 
 def block_weights(of_block: Any, rounded: Callable[[Tensor], Tensor] = rounded) -> BlockWeights:
-    """The weights of one of open_clip's blocks, as `block` takes them."""
+    """The weights of an open_clip block in the form that `block` takes."""
     attention, mlp = of_block.attn, of_block.mlp
     factor = _QUICK if isinstance(mlp.gelu, QuickGELU) else 1.0
 
@@ -180,9 +179,9 @@ def block_weights(of_block: Any, rounded: Callable[[Tensor], Tensor] = rounded) 
 
 
 class ImageTower:
-    """An image tower as it is, or in bfloat16 where that is asked for and it is a transformer that fits.
+    """An image tower; runs in bfloat16 if that is set and the tower is a supported transformer.
 
-    The tower goes on holding the weights: this is no module.
+    Not a module: the tower still owns the weights.
     """
 
     def __init__(self, tower: nn.Module) -> None:
@@ -190,7 +189,7 @@ class ImageTower:
         self.blocks = Blocks(getattr(tower, "transformer", tower))
 
     def fit(self) -> bool:
-        """Whether the tower is open_clip's transformer, and its class token alone is read at the end."""
+        """Whether the tower is open_clip's transformer and its output is the class token."""
         return (
             isinstance(self.tower, VisionTransformer)
             and self.tower.attn_pool is None
@@ -216,7 +215,7 @@ class ImageTower:
             return x if tower.proj is None else x @ rounded(tower.proj)
 
     def _patches(self, images: Tensor) -> Tensor:
-        """The first convolution, whose stride is its size, as a matrix product over patches."""
+        """The first convolution (stride equal to kernel size) as a matrix product over patches."""
         kernel = self.tower.conv1.weight  # (tower width, 3, size, size)
         batch, colours, height, width = images.shape
         tall, wide = kernel.shape[2:]
@@ -233,7 +232,7 @@ def _normed(norm: nn.Module, x: Tensor) -> Tensor:
 
 
 def text_features(tower: Any, blocks: Blocks, prompts: Tensor, ends: Tensor) -> Tensor:
-    """As `TextTower.forward` of `tower`, whose `blocks` these are, in bfloat16."""
+    """`TextTower.forward` of `tower` in bfloat16; `blocks` are the tower's."""
     length = prompts.shape[1]
     with torch.autocast(prompts.device.type, enabled=False):
         x = rounded(prompts + tower.positional_embedding[:length])

@@ -1,7 +1,7 @@
 """CLIP's two towers (arXiv 2103.00020) from open_clip: by name, with weights from a tag, a file or a seed.
 
-Every open_clip CLIP is taken whose text tower reads causally and answers at its end-of-text token, for only
-there is a learnable prompt defined (CoOp, arXiv 2109.01134). The small `demo` CLIP comes with the package.
+Supported is every open_clip CLIP whose text tower is causal and whose output is at the end-of-text token;
+learnable prompts (CoOp, arXiv 2109.01134) require this. The small `demo` CLIP is part of the package.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _TOKEN_TABLE = "token_embedding"  # noqa: S105 - the name of a tensor
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """One CLIP in float32 and eval mode, with what its inputs must look like."""
+    """A CLIP in float32 and eval mode, with its input format."""
 
     name: str  # open_clip's name, or `demo`
-    weights: str  # where the weights come from, as load_clip was told
+    weights: str  # the source of the weights, as given to load_clip
     model: nn.Module = field(repr=False)  # open_clip's CLIP or CustomTextCLIP
     config: Mapping[str, Any] = field(
         repr=False
@@ -47,18 +47,18 @@ class Clip:
     mean: tuple[float, float, float]  # of pixels in 0..1, per channel
     std: tuple[float, float, float]
     context_length: int  # positions of the text tower, start and end of text included
-    embed_dim: int  # width that both towers share
-    text_width: int  # width of token embeddings, and so of contexts
+    embed_dim: int  # output width of both towers
+    text_width: int  # width of token embeddings and contexts
 
 
 def load_clip(name: str = "ViT-B-32-quickgelu", weights: str | None = None, *, seed: int = 0) -> Clip:
-    """The CLIP called `name`, in float32 on the CPU; torch's own random state is left as it was.
+    """The CLIP `name`, in float32 on the CPU; torch's random state does not change.
 
     `weights` is a pretrained tag of open_clip, a file in OpenAI's or open_clip's format, `random` (drawn from
     `seed`), or, for `demo` only, `shipped`. None means `openai`, for `demo` `shipped`.
 
     Raises InputError for an unknown name or tag, a text tower that cannot take prompts, a file that does not
-    fit, and weights that are neither here nor to be had.
+    fit, and weights that are not on this machine and cannot be downloaded.
     """
     if name == "demo":
         return _load_demo(weights or "shipped", seed)
@@ -92,8 +92,7 @@ def clip_from_config(
 ) -> Clip:
     """A CLIP with random weights drawn from `seed`, built from open_clip's model configuration.
 
-    `mean` and `std` are OpenAI's where none are given. Raises InputError for a text tower that takes no
-    prompts.
+    `mean` and `std` default to OpenAI's. Raises InputError for a text tower that cannot take prompts.
     """
     _refuse_other_text_towers(name, config)
     with torch.random.fork_rng(devices=[]):
@@ -117,7 +116,7 @@ def clip_from_config(
 
 
 def image_tower_size(name: str) -> int:
-    """How many numbers the image tower of a CLIP has, without taking memory for them.
+    """The number of parameters of a CLIP's image tower, without allocating them.
 
     Raises InputError for an unknown name.
     """
@@ -136,7 +135,7 @@ def _tower_size(config: str) -> int:
 
 
 def _built(config: Mapping[str, Any]) -> Any:
-    """open_clip's model of a configuration, its weights drawn with torch's random state as it is."""
+    """open_clip's model for a configuration, with weights drawn from torch's current random state."""
     arguments: dict[str, Any] = deepcopy(dict(config))
     custom_text = arguments.pop("custom_text", False)
     if "timm_model_name" in arguments["vision_cfg"]:
@@ -145,7 +144,7 @@ def _built(config: Mapping[str, Any]) -> Any:
 
 
 def text_part(model: nn.Module) -> Any:
-    """What holds the text tower: open_clip keeps it in the model itself, or in `.text` (custom_text)."""
+    """The module with the text tower: open_clip stores it in the model itself or in `.text` (custom_text)."""
     return getattr(model, "text", model)
 
 
@@ -159,16 +158,16 @@ def clip_identity(clip: Clip) -> str:
 
 
 def token_ids(clip: Clip, text: str, *, owner: str, contexts: int = 0) -> list[int]:
-    """The tokens of `text` without start and end of text; nothing is ever cut off.
+    """The tokens of `text` without start and end of text; never truncated.
 
-    Raises InputError naming `owner` (the class), the number of tokens and the limit where start, `contexts`,
-    text and end do not fit the text tower.
+    Raises InputError with `owner` (the class), the number of tokens and the limit if start, `contexts`, text
+    and end do not fit the text tower.
     """
     ids: list[int] = clip.tokenizer.encode(text)
     room = clip.context_length - 2 - contexts
     if len(ids) > room:
         raise InputError(
-            f"the description of {owner} has {len(ids)} tokens; beside start, end and {contexts} contexts "
+            f"the description of {owner} has {len(ids)} tokens; with start, end and {contexts} contexts "
             f"{clip.name} has room for {max(room, 0)} of {clip.context_length}\n"
             "Use fewer or shorter descriptors, or fewer contexts"
         )
@@ -176,10 +175,10 @@ def token_ids(clip: Clip, text: str, *, owner: str, contexts: int = 0) -> list[i
 
 
 def save_demo_clip(clip: Clip, folder: Path, used_tokens: Sequence[int]) -> None:
-    """Write `clip` to `folder` as config.json and model.safetensors, keeping only token rows in use.
+    """Write `clip` to `folder` as config.json and model.safetensors, with only the token rows in use.
 
-    `used_tokens` are the token ids of all texts it was trained on; start and end of text are always kept. The
-    other rows are zero when it is loaded again. Raises OSError where the folder cannot be written.
+    `used_tokens` are the token ids of all texts it was trained on; start and end of text are always stored.
+    The other rows are zero after loading. Raises OSError if the folder cannot be written.
     """
     kept = {*used_tokens, clip.tokenizer.sot_token_id, clip.tokenizer.eot_token_id}
     tensors = {key: value.contiguous() for key, value in clip.model.state_dict().items()}
@@ -195,9 +194,9 @@ def save_demo_clip(clip: Clip, folder: Path, used_tokens: Sequence[int]) -> None
 
 
 def load_demo_clip(folder: Path, weights: str = "shipped", *, seed: int = 0) -> Clip:
-    """What `save_demo_clip` wrote to `folder`; `weights` may be `random` for its architecture alone.
+    """The CLIP that `save_demo_clip` wrote to `folder`; with `weights` `random`, only its architecture.
 
-    Raises InputError where a file is missing or does not fit its configuration.
+    Raises InputError if a file is missing or does not fit its configuration.
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -254,7 +253,7 @@ def _no_weights(name: str, weights: str) -> InputError:
 
 
 def _wrong_gelu(name: str, what: str, quick: bool) -> InputError:
-    """A wrong activation gives wrong features without any other sign, so it is refused, not warned of."""
+    """A wrong activation silently gives wrong features, so it is an error and not a warning."""
     right, base = ("QuickGELU", "GELU")[:: 1 if quick else -1], name.removesuffix("-quickgelu")
     better = f"{base}-quickgelu" if quick else base
     known = better in open_clip.list_models()
@@ -263,21 +262,21 @@ def _wrong_gelu(name: str, what: str, quick: bool) -> InputError:
 
 
 def _refuse_other_text_towers(name: str, config: Mapping[str, Any]) -> None:
-    """Learnable prompts need token embeddings, a causal mask and an answer at the end-of-text token."""
+    """Learnable prompts need token embeddings, a causal mask and the output at the end-of-text token."""
     text: Mapping[str, Any] = config["text_cfg"]
     tokenizer = text.get("hf_tokenizer_name")
     reasons = {
         "is a HuggingFace model, not CLIP's own": text.get("hf_model_name"),
         f"has the tokenizer {tokenizer}, not CLIP's own": tokenizer,
-        "answers at a class token after the text": text.get("embed_cls") or "multimodal_cfg" in config,
-        "reads in both directions, padding included": text.get("no_causal_mask"),
-        f"answers by {text.get('pool_type')!r}": text.get("pool_type", "argmax") != "argmax",
+        "has its output at a class token after the text": text.get("embed_cls") or "multimodal_cfg" in config,
+        "is not causal and attends to padding": text.get("no_causal_mask"),
+        f"pools its output by {text.get('pool_type')!r}": text.get("pool_type", "argmax") != "argmax",
     }
     for reason, holds in reasons.items():
         if holds:
             raise InputError(
                 f"{name} cannot be used: its text tower {reason}\n"
-                "Take one that reads causally and answers at the end of the text, as ViT-B-32-quickgelu"
+                "Use a causal one with its output at the end of the text, such as ViT-B-32-quickgelu"
             )
 
 

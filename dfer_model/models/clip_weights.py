@@ -1,9 +1,8 @@
-"""CLIP's weights: found, read without running anything that a file holds, and fitted.
+"""CLIP's weights: locate, read without executing anything from a file, and load into the model.
 
-Three kinds of file are read: safetensors; what `torch.save` wrote of a state dict, plain or in a wrapper;
-and the TorchScript archives that OpenAI released. `torch.jit.load` would compile, and may run, the code
-inside such an archive, so only its tensors are read (`tensor_file`). The names may be those of OpenAI,
-open_clip or transformers.
+Three kinds of file are read: safetensors, a state dict written by `torch.save`, plain or wrapped, and
+OpenAI's TorchScript archives. `torch.jit.load` would compile, and may run, the code in such an archive, so
+only its tensors are read (`tensor_file`). Tensor names may be those of OpenAI, open_clip or transformers.
 """
 
 from __future__ import annotations
@@ -31,25 +30,25 @@ from dfer_model.models import hub_cache
 from .state_names import from_transformers, is_transformers, kind_of, unwrapped
 from .tensor_file import check_sizes, in_float32, is_safetensors, read_tensor_file
 
-# What OpenAI's files say beside the weights; open_clip's files have none of these.
+# Entries of OpenAI's files that are not weights; open_clip's files do not have them.
 _OPENAI_KEYS = ("input_resolution", "context_length", "vocab_size")
-# What open_clip calls files of weights on the hub.
+# open_clip's names for weight files on the hub.
 _USUAL_NAMES = (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME)
-# FaRL (arXiv 2112.03109) is a CLIP of OpenAI's code; its files keep the head that restored masked patches.
+# FaRL (arXiv 2112.03109) is a CLIP in OpenAI's code; its files contain a head for masked patches as well.
 _FARL_HEAD = ("visual.mask_token", "visual.lm_transformer.", "visual.ln_lm.", "visual.lm_head.")
 
 
 class WeightFile(NamedTuple):
-    """The tensors of one file, floating ones in float32, under names of OpenAI's code where it is a CLIP."""
+    """The tensors of a file, floating ones in float32; those of a CLIP under the names of OpenAI's code."""
 
     tensors: dict[str, Tensor]
-    quick_gelu: bool | None  # the activation they were trained with: QuickGELU, GELU, or nothing says
+    quick_gelu: bool | None  # trained with QuickGELU (True), GELU (False), or unknown (None)
 
 
 def read_weights(path: Path) -> WeightFile:
     """The weights in `path`.
 
-    Raises InputError, naming the file, where it cannot be read, holds more than tensors, or no weights.
+    Raises InputError with the file's name if it cannot be read, contains more than tensors, or no weights.
     """
     refuse_other_kinds(path)
     state = unwrapped(_read(path), path)
@@ -82,9 +81,9 @@ def _read(path: Path) -> Any:
 
 
 def _activation_beside(path: Path) -> bool | None:
-    """Whether transformers' config.json beside the weights says QuickGELU; None where it says nothing.
+    """Whether transformers' config.json beside the weights sets QuickGELU; None if there is no such file.
 
-    A CLIP's config gives `hidden_act` only where it is another than QuickGELU.
+    A CLIP's config contains `hidden_act` only if it is not QuickGELU.
     """
     try:
         config = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))
@@ -100,7 +99,7 @@ def _activation_beside(path: Path) -> bool | None:
 
 
 def fit(model: nn.Module, tensors: Mapping[str, Tensor], source: str, name: str) -> None:
-    """Load `tensors`, all of them and no others, into `model`; InputError names the first misfit."""
+    """Load exactly `tensors` into `model`. Raises InputError with the first mismatch."""
     expected = model.state_dict()
     for key, value in expected.items():
         if key not in tensors:
@@ -119,20 +118,20 @@ def fit(model: nn.Module, tensors: Mapping[str, Tensor], source: str, name: str)
 
 
 def in_open_clip_names(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`tensors` under the names that open_clip's class of `model` uses, whichever project they come from."""
+    """`tensors` of any supported project under the names of `model`, a class of open_clip."""
     named: dict[str, Tensor] = convert_state_dict(model, dict(tensors))
     if "positional_embedding" in named and not hasattr(model, "positional_embedding"):
-        named = convert_to_custom_text_state_dict(named)  # older files of models that now keep the text apart
-    if "logit_scale" in named:  # some releases store the one number as a vector of one
+        named = convert_to_custom_text_state_dict(named)  # older files of models with a separate text tower
+    if "logit_scale" in named:  # some releases store the scalar as a vector
         named["logit_scale"] = named["logit_scale"].reshape(model.state_dict()["logit_scale"].shape)
     return named
 
 
 def download(name: str, tag: str, record: Mapping[str, Any]) -> Path:
-    """The file of a pretrained tag: from the local cache, which needs no network, or else downloaded.
+    """The file of a pretrained tag, from the local cache (without network access) or downloaded.
 
-    `record` is open_clip's entry for the tag. Raises InputError in two lines where it is neither here nor to
-    be had; one request finds that out, since the hub's client would go on trying for most of a minute.
+    `record` is open_clip's entry for the tag. Raises InputError if it is not cached and cannot be downloaded.
+    One request checks this first, because the hub's client would retry for most of a minute.
     """
     repository, candidates = hub_cache.on_the_hub(record, _USUAL_NAMES)
     try:
@@ -147,17 +146,17 @@ def download(name: str, tag: str, record: Mapping[str, Any]) -> Path:
         raise InputError(
             f"the weights {tag!r} of {name} are not on this machine and cannot be downloaded: {reason}\n"
             f"Bring {original or 'the file'} from a machine with a network and give it: --weights FILE "
-            "(--weights random tries everything out without it)"
+            "(or test without it: --weights random)"
         ) from None
 
 
 def cached(record: Mapping[str, Any]) -> Path | None:
-    """The file of a pretrained tag in the hub's local cache; `record` is open_clip's entry. Asks nobody."""
+    """The cached file of a pretrained tag, by open_clip's entry `record`. Sends no request."""
     return hub_cache.cached(record, _USUAL_NAMES)
 
 
 def _reach(repository: str, file_name: str) -> None:
-    """One request to the hub: raises where no answer comes, be it `not found`."""
+    """Send one request to the hub. Raises if there is no response; an HTTP error is a response."""
     if huggingface_hub.constants.HF_HUB_OFFLINE:
         raise ConnectionError("HF_HUB_OFFLINE is set")
     url = huggingface_hub.hf_hub_url(repository, file_name)

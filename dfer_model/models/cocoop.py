@@ -1,12 +1,12 @@
 """Co-CoOp: contexts that depend on the clip ("Conditional Prompt Learning for Vision-Language Models",
 Zhou et al., CVPR 2022, arXiv 2203.05557).
 
-A small network, the meta-net, makes one vector of a clip's feature x, which is added to every context vector:
+A small network, the meta-net, maps a clip's feature x to one vector that is added to every context vector:
 
     V_m(x) = V_m + meta-net(x),    meta-net = Linear(width -> width / 16), ReLU, Linear(-> text width)
 
-so that each clip has class weights of its own, and the text tower reads classes x clips prompts. There the
-feature is an image's, here the video's, of unit norm as in the released code.
+so each clip has its own class weights, and the text tower encodes classes x clips prompts. In the paper the
+feature is an image's, here it is the video's, with unit norm as in the released code.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PROMPTS_AT_ONCE = 128
 
 
 class CoCoOp(DferClip):
-    """DferClip whose contexts are moved by each clip; a finished run keeps the text tower to read them by.
+    """DferClip whose contexts depend on the clip; a finished run therefore stores the text tower.
 
     Raises InputError for descriptions that do not fit the text tower, and names their class by `class_names`.
     """
@@ -50,26 +50,26 @@ class CoCoOp(DferClip):
         )
 
     def forward(self, frames: Tensor, class_weights: Tensor | None = None) -> Tensor:  # noqa: ARG002 - has none
-        """Normalised frames (clips, T, 3, H, W) -> logits (clips, classes), whatever `class_weights` are."""
+        """Normalised frames (clips, T, 3, H, W) -> logits (clips, classes), ignoring `class_weights`."""
         video = self.video_features(self.frame_features(frames)).float()  # (clips, width)
-        if torch.compiler.is_exporting():  # a graph for any number of clips cannot hold a number of parts
+        if torch.compiler.is_exporting():  # the exported graph must not depend on the number of parts
             return self.conditioned_logits(F.normalize(video, dim=-1))
         clips = max(1, PROMPTS_AT_ONCE // len(self.prompt_learner.ends))
         parts = torch.split(F.normalize(video, dim=-1), clips)
         return torch.cat([self.conditioned_logits(part) for part in parts])
 
     def class_weights(self) -> Tensor:
-        """Empty: no class weights serve all clips."""
+        """Empty: class weights depend on the clip."""
         return torch.empty(0)
 
     def class_weights_shape(self) -> tuple[int, ...]:
-        """(0,): no class weights serve all clips."""
+        """(0,): class weights depend on the clip."""
         return (0,)
 
     def conditioned_logits(self, video: Tensor) -> Tensor:
-        """Logits (clips, classes) of video features (clips, width), unit norm, each by its own class weights.
+        """Logits (clips, classes) of video features (clips, width) of unit norm, with class weights per clip.
 
-        The text tower's inner values are computed again for the gradient, and never kept for a whole batch.
+        The text tower's activations are recomputed for the gradient instead of stored for the whole batch.
         """
         shifts = self.meta_net(video)  # (clips, text width)
         if torch.is_grad_enabled():
@@ -85,6 +85,6 @@ class CoCoOp(DferClip):
         return self.prompt_learner.member_weights(self.text_tower, shifts)
 
     def trained_parameters(self) -> dict[str, list[nn.Parameter]]:
-        """As DferClip's; the meta-net is learned with the contexts."""
+        """As in DferClip; the meta-net belongs to the part `context`."""
         parts = super().trained_parameters()
         return {**parts, "context": [*parts["context"], *self.meta_net.parameters()]}

@@ -1,14 +1,14 @@
-"""DFER-CLIP: facial expressions in video, told apart by what is written about them.
+"""DFER-CLIP: classification of facial expressions in video by text descriptions of the classes.
 
 The paper is "Prompting Visual-Language Models for Dynamic Facial Expression Recognition" (Zhao and Patras,
-BMVC 2023, arXiv 2308.13382); it stands on CLIP (arXiv 2103.00020) and takes its learnable prompts from CoOp
-(arXiv 2109.01134). Paper and released code differ in how they train, not in the model; settings.py has both.
+BMVC 2023, arXiv 2308.13382). It builds on CLIP (arXiv 2103.00020) and the learnable prompts of CoOp (arXiv
+2109.01134). Paper and released code differ in training, not in the model; config.py has presets for both.
 
     frames -> image tower -> frame features -> temporal model -> video feature ─┐
                                                                                 ├─ cosine / 0.01 -> logits
     contexts + descriptions -> prompts -> text tower (frozen) -> class weights ─┘
 
-The temperature that cosines are divided by, where it is learned and not CLIP's final 0.01.
+Cosines are divided by CLIP's final temperature 0.01, or by a learned one (`LearnedTemperature`).
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ TEMPERATURE = 0.01
 
 
 class VideoClassifier(Classifier):
-    """The visual half, which every classifier on CLIP has: frames -> video feature.
+    """The visual part of every classifier on CLIP: frames -> video feature.
 
-    It copies CLIP's image tower, so that training never changes a Clip that other models are built from.
+    It copies CLIP's image tower, so training does not change a Clip that other models are built from.
     """
 
     def __init__(self, clip: Clip, settings: ModelSettings):
@@ -51,29 +51,29 @@ class VideoClassifier(Classifier):
             self.temporal = TemporalModel(clip.embed_dim, settings.frames, settings.temporal_depth)
 
     def frame_features(self, frames: Tensor) -> Tensor:
-        """f_t = image tower(x_t) for each frame by itself: (clips, T, 3, H, W) -> (clips, T, width)."""
+        """f_t = image tower(x_t) for each frame: (clips, T, 3, H, W) -> (clips, T, width)."""
         clips, length = frames.shape[:2]
-        features = self.image_features(frames.flatten(0, 1))  # (clips * T, width); no graph where frozen
+        features = self.image_features(frames.flatten(0, 1))  # (clips * T, width); no graph if frozen
         return features.view(clips, length, -1)
 
     def video_features(self, frame_features: Tensor) -> Tensor:
-        """The temporal model's class token, or without one the mean: (clips, T, width) -> (clips, width)."""
+        """The temporal model's output, or the mean over frames: (clips, T, width) -> (clips, width)."""
         if self.temporal is None:
             return frame_features.mean(dim=1)
         video: Tensor = self.temporal(frame_features)
         return video
 
     def trained_parameters(self) -> dict[str, list[nn.Parameter]]:
-        """What an optimiser may change, here `image` and `temporal`; a part that is not there is empty."""
+        """The trainable parts `image` and `temporal`; a part that does not exist is empty."""
         return {
             "image": list(self.image_tower.parameters()) if self.trains_image else [],
             "temporal": list(self.temporal.parameters()) if self.temporal is not None else [],
         }
 
     def train(self, mode: bool = True) -> Self:
-        """As torch's, but a frozen image tower stays in eval mode, and so does every BatchNorm of one.
+        """As in torch, but a frozen image tower and every BatchNorm of an image tower stay in eval mode.
 
-        A batch holds few clips, each of near-equal frames: its statistics would ruin a ResNet's running ones.
+        A batch has few clips of nearly equal frames: its statistics would spoil a ResNet's running ones.
         """
         super().train(mode)
         if not self.trains_image:
@@ -85,10 +85,11 @@ class VideoClassifier(Classifier):
 
 
 class DferClip(VideoClassifier):
-    """The model of `settings` for classes given by their texts: in label order, a list of descriptions each.
+    """The model of `settings` for classes given by texts: a list of descriptions per class, in label order.
 
-    It copies what it needs of `clip`. New parts are drawn with torch's random state as it is: seed it first.
-    Raises InputError for descriptions that do not fit the text tower, and names their class by `class_names`.
+    It copies the parts of `clip` that it needs. New parts are drawn from torch's current random state: seed
+    it first. Raises InputError, with the name from `class_names`, for descriptions that do not fit the text
+    tower.
     """
 
     left_out: tuple[str, ...] = ("text_tower",)
@@ -101,7 +102,7 @@ class DferClip(VideoClassifier):
         *,
         class_names: Sequence[str] | None = None,
     ):
-        # The temporal model is drawn before the contexts: it starts out the same for any number of them.
+        # The temporal model is drawn first, so its initial values do not depend on the number of contexts.
         super().__init__(clip, settings)
         self.prompt_learner = PromptLearner(
             clip,
@@ -127,33 +128,33 @@ class DferClip(VideoClassifier):
     def class_weights(self) -> Tensor:
         """w_c = text tower(P_c) at EOS, unit norm, for every class: (classes, width).
 
-        Where the members of a class answer each by itself, one for every member: (members, width).
+        If members are compared separately, one for every member: (members, width).
         """
         return self.members.weights(self.prompt_learner.member_weights(self.text_tower))
 
     def class_weights_shape(self) -> tuple[int, ...]:
-        """(classes, width), or (members, width) where the members of a class answer each by itself."""
+        """(classes, width), or (members, width) if members are compared separately."""
         counts = self.members.counts
         return (len(counts) if self.members.ensemble == "mean-embedding" else sum(counts), self.embed_dim)
 
     def logits(self, video: Tensor, class_weights: Tensor) -> Tensor:
-        """cos(video, w_c) / 0.01, of which the softmax is p(c | x): (clips, width) -> (clips, classes).
+        """cos(video, w_c) / 0.01, whose softmax is p(c | x): (clips, width) -> (clips, classes).
 
-        In float32 also under autocast: divided by 0.01, bfloat16's rounding would be half a logit.
+        In float32 also under autocast: divided by 0.01, bfloat16's rounding error would be half a logit.
         """
         with torch.autocast(video.device.type, enabled=False):
             cosines = F.normalize(video.float(), dim=-1) @ class_weights.float().T
             return self.members.cosines(cosines) / self.divisor()
 
     def divisor(self) -> Tensor | float:
-        """The temperature: 0.01, as CLIP's, or the one that is learned."""
+        """The temperature: CLIP's 0.01, or the learned one."""
         if self.temperature is None:
             return TEMPERATURE
         learned: Tensor = self.temperature()
         return learned
 
     def trained_parameters(self) -> dict[str, list[nn.Parameter]]:
-        """`image`, `temporal`, and `context` with all that is learned about the texts."""
+        """`image`, `temporal`, and `context` (contexts and learned temperature)."""
         contexts = self.prompt_learner.contexts
         learned = list(self.temperature.parameters()) if self.temperature is not None else []
         return {
@@ -162,17 +163,17 @@ class DferClip(VideoClassifier):
         }
 
     def train(self, mode: bool = True) -> Self:
-        """As VideoClassifier's, and the text tower, always frozen, stays in eval mode."""
+        """As in VideoClassifier; the frozen text tower stays in eval mode."""
         super().train(mode)
         self.text_tower.eval()
         return self
 
 
-SMALLEST, LARGEST = 0.01, 1.0  # CLIP keeps its logit_scale, the inverse, within 1..100 (arXiv 2103.00020)
+SMALLEST, LARGEST = 0.01, 1.0  # CLIP clips its logit_scale, the inverse, to 1..100 (arXiv 2103.00020)
 
 
 class LearnedTemperature(nn.Module):
-    """A temperature learned as its logarithm, so that it stays positive, and kept within its bounds."""
+    """A learned temperature, stored as its logarithm so that it stays positive, and clipped to its bounds."""
 
     def __init__(self, initial: float):
         super().__init__()
@@ -183,7 +184,7 @@ class LearnedTemperature(nn.Module):
         bounds = math.log(SMALLEST), math.log(LARGEST)
         if not self.training:
             return self.log_temperature.clamp(*bounds).exp()
-        # In place, as CLIP does it: past a bound, a clamp in the graph has no gradient to come back by.
+        # In place, as in CLIP: beyond a bound, a clamp in the graph has zero gradient.
         with torch.no_grad():
             self.log_temperature.clamp_(*bounds)
         return self.log_temperature.exp()

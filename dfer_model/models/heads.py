@@ -1,8 +1,7 @@
-"""A linear head on CLIP's image tower: a linear probe where the tower is frozen, else fine-tuning.
+"""A linear head on CLIP's image tower: a linear probe if the tower is frozen, otherwise fine-tuning.
 
-The texts are not read: a class is a row of the head, as in the linear probes of CLIP (arXiv 2103.00020) and
-in the paper's Table 2 (arXiv 2308.13382), there on the feature that the image tower shares with the text
-tower.
+Texts are not used: a class is a row of the head, as in the linear probes of CLIP (arXiv 2103.00020) and of
+the paper's Table 2 (arXiv 2308.13382). The input is the feature in the space shared with the text tower.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from .dfer_clip import VideoClassifier
 class LinearHead(VideoClassifier):
     """frames -> frame features -> temporal model or mean -> video feature -> linear layer -> logits.
 
-    New parts are drawn with torch's random state as it is: seed it first.
+    New parts are drawn from torch's current random state: seed it first.
     """
 
     def __init__(self, clip: Clip, classes: int, settings: ModelSettings):
@@ -34,7 +33,7 @@ class LinearHead(VideoClassifier):
         return logits.float()
 
     def class_weights(self) -> Tensor:
-        """Empty: a linear head has no texts."""
+        """Empty: a linear head uses no texts."""
         return torch.empty(0)
 
     def trained_parameters(self) -> dict[str, list[nn.Parameter]]:

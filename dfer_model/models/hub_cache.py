@@ -10,16 +10,16 @@ import huggingface_hub
 
 
 def on_the_hub(record: Mapping[str, Any], usual_names: Sequence[str]) -> tuple[str, list[str]]:
-    """The repository of a pretrained tag, "" where it has none, and the names that its file may have.
+    """The repository of a pretrained tag ("" if it has none) and the possible names of its file.
 
-    `record` is open_clip's entry for the tag, `usual_names` what open_clip calls files of weights.
+    `record` is open_clip's entry for the tag, `usual_names` open_clip's names for weight files.
     """
     repository, _, file_name = record.get("hf_hub", "").rpartition("/")
     return repository, [file_name] if file_name else list(usual_names)
 
 
 def cached(record: Mapping[str, Any], usual_names: Sequence[str]) -> Path | None:
-    """The file of a pretrained tag in the cache, None where it is not there. Asks nobody."""
+    """The file of a pretrained tag in the cache, None if it is not there. Sends no request."""
     repository, candidates = on_the_hub(record, usual_names)
     for candidate in candidates if repository else ():
         path = huggingface_hub.try_to_load_from_cache(repository, candidate)

@@ -1,8 +1,8 @@
-"""What settings change in an image tower before it is trained: LoRA, and fewer inner values in memory.
+"""Changes to an image tower before training: LoRA and gradient checkpointing.
 
-LoRA (Hu et al., arXiv 2106.09685) freezes a linear layer's W and learns W + B A, of which A (rank, in) is
-drawn and B (out, rank) is 0: a model starts out as it was. It is peft's, on every linear layer of a vision
-transformer's blocks: query, key, value and output of the attention, and both of the MLP.
+LoRA (Hu et al., arXiv 2106.09685) freezes the weight W of a linear layer and learns W + B A. A (rank, in) is
+drawn at random and B (out, rank) starts at 0, so the model is unchanged at first. peft's implementation is
+applied to every linear layer of a vision transformer's blocks: attention (q, k, v, output) and MLP.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ ADAPTED = ["q_proj", "k_proj", "v_proj", "out_proj", "c_fc", "c_proj"]
 
 
 def adapt(model: VideoClassifier, settings: ModelSettings) -> None:
-    """Do to `model`'s image tower what `lora_rank` and `gradient_checkpointing` say, in place.
+    """Apply `lora_rank` and `gradient_checkpointing` to `model`'s image tower, in place.
 
-    A is drawn with torch's random state as it is. Raises InputError for a tower that is no vision transformer
-    of open_clip's usual blocks, for LoRA in a tower that is frozen, and where peft is not installed.
+    A is drawn from torch's current random state. Raises InputError for a tower that is not a vision
+    transformer of open_clip's standard blocks, for LoRA in a frozen tower, and if peft is not installed.
     """
     if settings.gradient_checkpointing:
         _vision_transformer(model, settings, "gradient_checkpointing=true").set_grad_checkpointing(True)
@@ -34,7 +34,7 @@ def adapt(model: VideoClassifier, settings: ModelSettings) -> None:
         tower = _vision_transformer(model, settings, lora)
         if not model.trains_image:
             raise InputError(
-                f"setting {lora} contradicts lr_image=0, by which the image tower is frozen\n"
+                f"setting {lora} contradicts lr_image=0, which freezes the image tower\n"
                 "Give LoRA a rate, such as --set lr_image=1e-4, or leave lora_rank=0"
             )
         add_lora(tower, settings.lora_rank)
@@ -47,15 +47,15 @@ def _vision_transformer(model: VideoClassifier, settings: ModelSettings, wanted:
     ):
         return tower
     raise InputError(
-        f"setting {wanted} needs open_clip's vision transformer, and the image tower of {settings.clip} is "
-        f"another\nSet clip=ViT-B-32-quickgelu or another ViT, or leave {wanted.split('=')[0]} off"
+        f"setting {wanted} needs open_clip's vision transformer, but the image tower of {settings.clip} is "
+        f"not one\nSet clip=ViT-B-32-quickgelu or another ViT, or leave {wanted.split('=')[0]} off"
     )
 
 
 def add_lora(tower: VisionTransformer, rank: int) -> None:
-    """Freeze `tower` and put trainable A and B beside every linear layer of its blocks (alpha = rank).
+    """Freeze `tower` and add trainable A and B to every linear layer of its blocks (alpha = rank).
 
-    Raises InputError where peft is not installed.
+    Raises InputError if peft is not installed.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -71,10 +71,10 @@ def add_lora(tower: VisionTransformer, rank: int) -> None:
 
 
 class SplitAttention(nn.Module):
-    """The self-attention of an nn.MultiheadAttention in four linear layers, which LoRA can stand beside.
+    """The self-attention of an nn.MultiheadAttention as four linear layers, to which LoRA can be added.
 
-    peft's own LoRA of a whole nn.MultiheadAttention adds its change to the frozen weights and subtracts it
-    again at every call, so that rounding would wear them off.
+    peft's own LoRA for nn.MultiheadAttention adds its update to the frozen weights and subtracts it again in
+    every call, so rounding errors would accumulate in them.
     """
 
     def __init__(self, whole: nn.MultiheadAttention) -> None:
@@ -102,7 +102,7 @@ class SplitAttention(nn.Module):
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    """A frozen linear layer of these values."""
+    """A frozen linear layer with these values."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")  # draws no random numbers
     layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
     layer.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)

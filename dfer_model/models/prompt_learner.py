@@ -1,13 +1,11 @@
-"""Class weights from text: learnable contexts around a description, read by CLIP's frozen text tower.
+"""Class weights from text: learnable contexts around a description, encoded by CLIP's frozen text tower.
 
 DFER-CLIP (arXiv 2308.13382), after CoOp (arXiv 2109.01134): with position `end` the prompt of class c is
 
     P_c = [SOS] [V_c]_1 [V_c]_2 ... [V_c]_M [tokens of the description of c] [EOS]
 
-in which the M vectors V are learned and all else is frozen. The class weight is the text tower's output at
-EOS.
-
-Members, the several descriptions of a class, as one answer.
+where the M vectors V are learned and everything else is frozen. The class weight is the text tower's output
+at EOS. `Members` combines several descriptions of a class.
 """
 
 from __future__ import annotations
@@ -27,21 +25,21 @@ from dfer_model.models.bf16 import Blocks, in_bfloat16, text_features
 from .clip import Clip, text_part, token_ids
 
 Position = Literal["end", "middle", "front"]
-CONTEXT = -1  # stands for a context vector in a layout
+CONTEXT = -1  # placeholder for a context vector in a layout
 
 
 def layout(ids: Sequence[int], contexts: int, position: Position, *, start: int, end: int) -> list[int]:
-    """The prompt's tokens in order, CONTEXT where a context vector stands.
+    """The tokens of the prompt in order, with CONTEXT for each context vector.
 
-    `position` is where the description `ids` stands: at the end (contexts before it), in the middle (half of
-    them, the smaller half where odd, before it) or at the front (all of them after it).
+    `position` is the place of the description `ids`: at the end (contexts before it), in the middle (half of
+    them before it, rounded down) or at the front (all of them after it).
     """
     before = {"end": contexts, "middle": contexts // 2, "front": 0}[position]
     return [start, *[CONTEXT] * before, *ids, *[CONTEXT] * (contexts - before), end]
 
 
 class TextTower(nn.Module):
-    """CLIP's text tower from token embeddings on, frozen: gradients pass through it to the contexts."""
+    """CLIP's frozen text tower after the token embeddings; gradients pass through it to the contexts."""
 
     attn_mask: Tensor
 
@@ -72,20 +70,20 @@ class TextTower(nn.Module):
 
 
 class PromptLearner(nn.Module):
-    """Contexts (classes, M, text width), or (M, text width) when unified, and the prompts that they complete.
+    """Contexts (classes, M, text width), or (M, text width) if unified, and the prompts that contain them.
 
-    A class with several descriptions (members of an ensembled set) has a prompt for each, with the same
-    contexts; or, where `member_contexts` is "own", with contexts of its own, (prompts, M, text width).
-    Contexts are drawn from N(0, 0.02^2) with torch's random state as it is. Raises InputError for a class
+    A class with several descriptions (members of an ensembled set) has a prompt for each. They share the
+    contexts of the class, or each has its own if `member_contexts` is "own": (prompts, M, text width).
+    Contexts are drawn from N(0, 0.02^2) with torch's current random state. Raises InputError for a class
     without a description or with one that does not fit the text tower.
     """
 
-    embeddings: Tensor  # (prompts, length, text width); contexts replace what stands in their places
+    embeddings: Tensor  # (prompts, length, text width); contexts replace the entries at their positions
     context_at: Tensor  # (prompts, M, text width), the position of each context
     ends: Tensor  # (prompts,), the position of EOS
-    owner: Tensor  # (prompts,), whose contexts a prompt has: its class's, or its own
-    first: Tensor  # (different prompts,), the first of each
-    same_as: Tensor  # (prompts,), which of the different ones each is
+    owner: Tensor  # (prompts,), index of the contexts of a prompt
+    first: Tensor  # (distinct prompts,), index of the first of each
+    same_as: Tensor  # (prompts,), index of its distinct prompt
 
     def __init__(
         self,
@@ -100,9 +98,9 @@ class PromptLearner(nn.Module):
     ):
         super().__init__()
         prompts, classes = _layouts(clip, class_texts, contexts, position, class_names)
-        self.members = tuple(len(texts) for texts in class_texts)  # prompts stand class by class
+        self.members = tuple(len(texts) for texts in class_texts)  # prompts are ordered by class
         ends = torch.tensor([len(prompt) - 1 for prompt in prompts])
-        # Nothing after EOS reaches it through the causal mask: nothing past the longest prompt is computed.
+        # The causal mask hides what follows EOS, so positions after the longest prompt are not computed.
         tokens = torch.zeros(len(prompts), int(ends.max()) + 1, dtype=torch.int64)
         is_context = torch.zeros_like(tokens, dtype=torch.bool)
         for row, prompt in enumerate(prompts):
@@ -125,8 +123,8 @@ class PromptLearner(nn.Module):
     def forward(self, shifts: Tensor | None = None) -> Tensor:
         """All prompts, as (prompts, length, text width).
 
-        `shifts` (clips, text width) are added to every context vector, each for the prompts of a clip of its
-        own: (clips * prompts, length, text width), clip by clip.
+        `shifts` (clips, text width) are added to every context vector; then there is a set of prompts per
+        clip: (clips * prompts, length, text width), ordered by clip.
         """
         if self.contexts.ndim == 3:
             contexts = self.contexts[self.owner]  # (prompts, M, width)
@@ -143,8 +141,7 @@ class PromptLearner(nn.Module):
     def member_weights(self, text_tower: TextTower, shifts: Tensor | None = None) -> Tensor:
         """The text tower's output for every prompt, unit norm: (prompts, embed width).
 
-        Of prompts that are the same one is read. With `shifts` as of `forward`, for each of its clips:
-        (clips, prompts, embed width).
+        Equal prompts are encoded once. With `shifts` as in `forward`: (clips, prompts, embed width).
         """
         if shifts is None:
             if len(self.first) == len(self.ends):
@@ -156,12 +153,12 @@ class PromptLearner(nn.Module):
         return weights.view(shifts.shape[0], len(self.ends), -1)
 
     def class_weights(self, text_tower: TextTower) -> Tensor:
-        """(classes, embed width), unit norm: of several members of a class, the unit mean of unit weights."""
+        """(classes, embed width), unit norm; for several members the normalised mean of unit weights."""
         return Members(self.members).weights(self.member_weights(text_tower))
 
 
 def _different(prompts: list[list[int]], owner: list[int] | None) -> tuple[list[int], list[int]]:
-    """The first of each group of same prompts, and the group of each; owners differ by contexts."""
+    """The first of each group of equal prompts, and the group of each; owners differ by contexts."""
     groups: dict[tuple[Any, ...], int] = {}
     first, same_as = [], []
     for number, prompt in enumerate(prompts):
@@ -180,7 +177,7 @@ def _layouts(
     position: Position,
     class_names: Sequence[str] | None,
 ) -> tuple[list[list[int]], list[int]]:
-    """The layout of each prompt and the number of its class, class by class and member by member."""
+    """The layout of each prompt and the index of its class, ordered by class and member."""
     start, end = clip.tokenizer.sot_token_id, clip.tokenizer.eot_token_id
     if class_names is not None and len(class_names) != len(class_texts):
         raise InputError(f"{len(class_names)} class names and the texts of {len(class_texts)} classes")
@@ -201,18 +198,18 @@ Ensemble = Literal["mean-embedding", "mean-similarity", "max"]
 
 @dataclass(frozen=True)
 class Members:
-    """How many members each class has, in label order, and how they answer together.
+    """The number of members per class, in label order, and the way they are combined.
 
-    Weights and cosines stand class by class, within a class member by member.
+    Weights and cosines are ordered by class, within a class by member.
     """
 
     counts: tuple[int, ...]
     ensemble: Ensemble = "mean-embedding"
 
     def weights(self, of_members: Tensor) -> Tensor:
-        """What a clip is compared with: (..., members of all classes, width), unit norm, both ways.
+        """Weights that a clip is compared with, from (..., members of all classes, width), of unit norm.
 
-        With `mean-embedding` it is one per class, (..., classes, width), else the members' own.
+        With `mean-embedding` one per class, (..., classes, width), otherwise the members' own.
         """
         if self.ensemble != "mean-embedding":
             return of_members
@@ -220,7 +217,7 @@ class Members:
         return F.normalize(torch.stack([part.mean(dim=-2) for part in parts], dim=-2), dim=-1)
 
     def cosines(self, with_weights: Tensor) -> Tensor:
-        """The classes' cosines (..., classes) from those with what `weights` gave."""
+        """Cosines of the classes (..., classes) from the cosines with the result of `weights`."""
         if self.ensemble == "mean-embedding":
             return with_weights
         parts = torch.split(with_weights, list(self.counts), dim=-1)

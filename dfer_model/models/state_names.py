@@ -1,7 +1,7 @@
-"""The names that weights have in files: a state dict found in what wraps it, and under whose names it is.
+"""Names of weights in files: unwrapping a state dict, and recognising whose names it uses.
 
-Training programs wrap a model's state dict (`{"state_dict": ...}`, `{"model": ...}`) and its names: `module.`
-is DistributedDataParallel's, `_orig_mod.` torch.compile's, `model.` most often Lightning's.
+Training programs wrap a model's state dict (`{"state_dict": ...}`, `{"model": ...}`) and prefix its names:
+`module.` (DistributedDataParallel), `_orig_mod.` (torch.compile), `model.` (usually Lightning).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net", "networ
 _DEEPEST = 3  # wrappers in wrappers
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "clip_model.", "clip.")
 
-# What weights are by a name that only they have; the words complete "FILE holds ...".
+# Kind of weights by a name that only they have; completes "FILE holds ...".
 _KINDS = {
     r"prompt_learner\.(ctx|token_prefix)": "a released DFER-CLIP checkpoint: use import-checkpoint",
     r"class_weights|image_tower\.\w+.*": "the model of a run of this project: give its folder",
@@ -34,9 +34,9 @@ _KINDS = {
 
 
 def unwrapped(content: Any, path: Path) -> dict[str, Any]:
-    """The state dict in what a file holds: `content`, or the first wrapper in it, without common prefixes.
+    """The state dict in the content of a file, unwrapped and without common prefixes.
 
-    Raises InputError where there is none.
+    Raises InputError if there is none.
     """
     for _ in range(_DEEPEST):
         content = _inner(content)
@@ -52,7 +52,7 @@ def unwrapped(content: Any, path: Path) -> dict[str, Any]:
 
 
 def _inner(content: Any) -> Any:
-    """What the first wrapper in `content` holds, else `content`; under `model` and the like, only tensors."""
+    """The first wrapper's content in `content`, else `content`; under keys such as `model`, only tensors."""
     for wrapper in _WRAPPERS if isinstance(content, Mapping) else ():
         inner = content.get(wrapper)
         if isinstance(inner, Mapping) and (
@@ -64,7 +64,7 @@ def _inner(content: Any) -> Any:
 
 
 def kind_of(names: Collection[str]) -> str | None:
-    """What weights of these names are, for a sentence; None where no name tells."""
+    """The kind of weights with these names, for a message; None if unknown."""
     for pattern, words in _KINDS.items():
         if any(re.fullmatch(pattern, name) for name in names):
             return words
@@ -112,8 +112,8 @@ def is_transformers(names: Collection[str]) -> bool:
 def from_transformers(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """The weights of transformers' CLIPModel under the names of OpenAI's code, which are open_clip's.
 
-    Query, key and value stand in one matrix there, and the projections are transposed. Raises InputError for
-    a tensor that no CLIPModel has.
+    OpenAI's code has query, key and value in one matrix and transposed projections. Raises InputError for a
+    tensor that no CLIPModel has.
     """
     made = {}
     for key, value in tensors.items():

@@ -1,4 +1,4 @@
-"""From settings to a model: which strategy makes it, on what it stands, and what frames it takes."""
+"""Building a model from settings: the strategy, its pretrained base, and its input format."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .lora import adapt
 
 
 def load_base(settings: ModelSettings) -> Base:
-    """Read what the settings' model is built on.
+    """Load the pretrained base of the settings' model.
 
-    Raises InputError as `load_clip` does, and for settings that mean nothing to its classifier.
+    Raises InputError as `load_clip` does, and for settings that its classifier does not support.
     """
     _refuse_contradictions(settings)
     if not settings.uses_clip:
@@ -40,22 +40,22 @@ def load_base(settings: ModelSettings) -> Base:
 
 
 def _refuse_contradictions(settings: ModelSettings) -> None:
-    """Contexts and their position, which every preset has, are left unread where there are no prompts."""
+    """Every preset sets contexts and position, so classifiers without prompts ignore these two."""
     prompted = settings.classifier in ("dfer-clip", "cocoop")
     for key in ("ensemble", "member_contexts", "learned_temperature"):
         value = getattr(settings, key)
         if not prompted and value != ModelSettings.model_fields[key].default:
             raise InputError(
-                f"setting {key}={value} means nothing to classifier={settings.classifier}, which has no "
-                f"prompts\nLeave {key} as it is by default, or set classifier=dfer-clip"
+                f"setting {key}={value} requires prompts; classifier={settings.classifier} has none\n"
+                f"Leave {key} at its default, or set classifier=dfer-clip"
             )
     if settings.member_contexts == "own" and settings.context_kind == "unified":
         raise InputError(
-            "setting member_contexts=own contradicts context_kind=unified, by which all share theirs\n"
+            "setting member_contexts=own contradicts context_kind=unified, where all classes share contexts\n"
             "Set context_kind=class-specific, or leave member_contexts=shared"
         )
     if settings.classifier == "cocoop" and settings.contexts == 0:
         raise InputError(
-            "classifier=cocoop moves its contexts by the clip, and contexts=0 leaves none\n"
-            "Set contexts to 4, as in its paper, or another number above 0"
+            "classifier=cocoop requires contexts, but contexts=0\n"
+            "Set contexts=4, as in its paper, or another number above 0"
         )

@@ -19,7 +19,7 @@ MLP_WIDTH = 1024
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention of 8 heads of 64, whatever the width; no bias in q, k, v; no dropout."""
+    """Multi-head self-attention with 8 heads of 64 for any width; no bias in q, k, v; no dropout."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -35,7 +35,7 @@ class Attention(nn.Module):
         return mixed
 
     def shares(self, x: Tensor) -> Tensor:
-        """softmax(q k^T / sqrt(64)): (clips, tokens, width) -> (clips, 8, tokens, tokens), rows of sum 1."""
+        """softmax(q k^T / sqrt(64)): (clips, tokens, width) -> (clips, 8, tokens, tokens), rows sum to 1."""
         q, k, _ = self._heads(x)
         shares: Tensor = (q @ k.transpose(-2, -1) / HEAD_WIDTH**0.5).softmax(dim=-1)
         return shares
@@ -80,10 +80,10 @@ class TemporalModel(nn.Module):
         return video
 
     def attention(self, frame_features: Tensor) -> Tensor:
-        """What the class token looks at in the last layer, the mean over its heads: (clips, T + 1).
+        """Attention of the class token in the last layer: (clips, T, width) -> (clips, T + 1).
 
-        Of (clips, T, width). The first is the class token itself, the others are the frames; they sum to 1.
-        With more than one layer, what stands at a frame's place has other frames in it already.
+        The mean over heads. The first entry is the class token itself, the others are the frames; they sum to
+        1. With more than one layer, the value at a frame's position already mixes in other frames.
         """
         z = self.layers[:-1](self._tokens(frame_features))
         last = cast(Layer, self.layers[-1])
@@ -92,5 +92,5 @@ class TemporalModel(nn.Module):
 
     def _tokens(self, frame_features: Tensor) -> Tensor:
         """z_0: (clips, T, width) -> (clips, T + 1, width)."""
-        token = self.class_token.expand(frame_features.shape[0], 1, -1)  # len() would fix it in an export
+        token = self.class_token.expand(frame_features.shape[0], 1, -1)  # len() is constant in an export
         return torch.cat([token, frame_features], dim=1) + self.positions

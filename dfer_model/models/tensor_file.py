@@ -1,14 +1,13 @@
-"""Reading what `torch.save` or `torch.jit.save` wrote, running nothing of it, in bounds of its size.
+"""Reading files of `torch.save` or `torch.jit.save` without executing them, within limits of their size.
 
-A training script saves more than tensors: its own objects, numpy arrays. torch's weights-only reader refuses
-a file for that. Here every class and function that the file names, and that reader does not know, is the same
-inert class: calling it makes an object that takes anything and keeps nothing. What the name means is never
-looked up: nothing is imported or called. Names are found by `pickletools`, which only lists. What that reader
-blocks (`os`, `sys`) stays blocked.
+Training scripts save more than tensors: their own objects, numpy arrays. torch's weights-only reader rejects
+such files. Here every class and function in the file that this reader does not know is replaced by the same
+inert class, whose objects accept anything and store nothing. The name is never resolved: nothing is imported
+or called. `pickletools` lists the names. What torch's reader blocks (`os`, `sys`) stays blocked.
 
 A small file must not take much memory or time either. torch stores the entries of its archives uncompressed,
-so an archive with a compressed entry, or with entries that are larger together than the file, is refused; and
-so is a pickle whose values hold each other so often that to hash them takes long.
+so an archive with a compressed entry, or with entries larger in total than the file, is rejected. So is a
+pickle whose values contain each other so often that hashing them takes long.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from torch import Tensor
 from dfer_model.errors import InputError
 from dfer_model.file_kinds import refuse_other_kinds
 
-EXPANDED = 4  # times its size that the tensors of a file may have: tensors may share their numbers
+EXPANDED = 4  # limit of the tensors' total size as a multiple of the file's; tensors may share storage
 _LEGACY_PICKLES = 5  # before torch 1.6: magic number, version, system, the object, keys of its storages
 _ZIP = b"PK\x03\x04"  # by which torch knows its archives
 _FREE_WORK = 1_000_000  # values
@@ -38,7 +37,7 @@ _MASK = "attn_mask"  # the causal mask in a TorchScript archive, which is no wei
 
 
 class Inert:
-    """Stands for whatever a file names: made of anything, holding its attributes, doing nothing."""
+    """Placeholder for an object of any class: accepts any arguments and attributes, does nothing."""
 
     def __new__(cls, *_args: object, **_named: object) -> Self:  # noqa: D102
         return super().__new__(cls)
@@ -52,10 +51,10 @@ class Inert:
 
 
 def read_tensor_file(path: Path, *, torchscript: bool = True) -> Any:
-    """What is in the file, objects of other classes than torch's as `Inert`; of TorchScript its tensors.
+    """The content of the file, objects of other classes than torch's as `Inert`; of TorchScript the tensors.
 
-    Raises InputError, naming the file, where it cannot be read, would run something, takes far more memory or
-    time than its size, or is TorchScript and that is not expected.
+    Raises InputError with the file's name if it cannot be read, would execute something, takes far more
+    memory or time than its size suggests, or is unexpectedly TorchScript.
     """
     refuse_other_kinds(path)
     try:
@@ -79,30 +78,30 @@ def read_tensor_file(path: Path, *, torchscript: bool = True) -> Any:
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file begins as safetensors does, whatever its name: the length of a header, and `{`."""
+    """Whether a file of any name begins like safetensors: the length of a header, then `{`."""
     with path.open("rb") as stream:
         head = stream.read(9)
     return head[8:] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= path.stat().st_size - 8
 
 
 def check_sizes(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Raises InputError for a tensor whose numbers are not all in the file, and where all are too many.
+    """Raise InputError for a tensor whose values are not all in the file, or for too large a total size.
 
-    Tensors that share their numbers are written once, and each is given memory of its own later on.
+    Tensors with shared storage are stored once in the file, but later each gets memory of its own.
     """
     for key, value in tensors.items():
         if not _is_plain(value):
-            raise InputError(f"{path} cannot be read: {key[:80]!r} does not hold all the numbers it claims")
+            raise InputError(f"{path} cannot be read: {key[:80]!r} has fewer values than its shape requires")
     claimed = sum(value.numel() * value.element_size() for value in tensors.values())
     if claimed > EXPANDED * path.stat().st_size:
         raise InputError(
-            f"{path} cannot be read: its tensors share their numbers and take {claimed / 2**20:.0f} MiB, "
+            f"{path} cannot be read: its tensors share storage and take {claimed / 2**20:.0f} MiB, "
             f"more than {EXPANDED} times the file"
         )
 
 
 def in_float32(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors, floating ones in float32; those that are one and the same in the file stay one."""
+    """The tensors, floating ones in float32; tensors that are identical in the file stay identical."""
     made: dict[Any, Tensor] = {}
     for value in tensors.values():
         if _place(value) not in made:
@@ -111,12 +110,12 @@ def in_float32(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _place(value: Tensor) -> tuple[Any, ...]:
-    """Equal for tensors that are the same numbers in the same memory."""
+    """A key that is equal for tensors with the same values in the same memory."""
     return (value.data_ptr(), value.dtype, tuple(value.shape), value.stride())
 
 
 def _is_torchscript(archive: zipfile.ZipFile) -> bool:
-    """Whether an archive of torch holds a program (`torch.jit.save`) and not only data."""
+    """Whether an archive of torch contains a program (`torch.jit.save`) and not only data."""
     return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
@@ -126,7 +125,7 @@ def _is_zip(path: Path) -> bool:
 
 
 def _data_of(archive: zipfile.ZipFile) -> list[str]:
-    """The entries of a TorchScript archive that are read: not its code, which is compressed."""
+    """The entries of a TorchScript archive that are read, without its code, which is compressed."""
     return [
         name
         for name in archive.namelist()
@@ -135,7 +134,7 @@ def _data_of(archive: zipfile.ZipFile) -> list[str]:
 
 
 def _check_entries(archive: zipfile.ZipFile, path: Path, names: list[str]) -> None:
-    """torch reads each entry whole: all that are read must be in the file as they are, and only once."""
+    """torch reads each entry whole, so the entries must be uncompressed and not overlap."""
     read = set(names)
     entries = [entry for entry in archive.infolist() if entry.filename in read]
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
@@ -175,13 +174,13 @@ def _names_in_archive(archive: zipfile.ZipFile, path: Path) -> set[str]:
 def _names_in(stream: IO[bytes], path: Path) -> Iterator[str]:
     """The names in the next pickle of `stream`, which is left at its end; Python 2's in both their forms.
 
-    Raises InputError where values hold each other so often that to hash them would take long.
+    Raises InputError if values contain each other so often that hashing them would take long.
     """
     work = _Work()
     for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         work.do(opcode, argument)
         if work.done > _FREE_WORK + _WORK_PER_OPCODE * count:
-            raise InputError(f"{path} cannot be read: its values hold each other too often")
+            raise InputError(f"{path} cannot be read: its values are nested in each other too often")
         if opcode.name in ("GLOBAL", "INST"):
             module, _, name = str(argument).partition(" ")
             yield f"{module}.{name}"
@@ -189,11 +188,11 @@ def _names_in(stream: IO[bytes], path: Path) -> Iterator[str]:
 
 
 class _Work:
-    """How much it takes to go once through every value that a pickle puts into another.
+    """The number of steps to visit every value that a pickle puts into another.
 
-    The stack of pickle's machine, with a size in the place of each value: how many values it holds, those of
-    tuples in tuples counted as often as they are held. A size is a list of one number, for a container that
-    grows is the same one in the memo.
+    Simulates the stack of the pickle machine with a size in place of each value: the number of values in it,
+    where values of nested tuples count once per occurrence. A size is a list with one number, because a
+    growing container is the same object in the memo.
     """
 
     def __init__(self) -> None:
@@ -202,7 +201,7 @@ class _Work:
         self._memo: dict[Any, list[int]] = {}
 
     def do(self, opcode: Any, argument: Any) -> None:
-        """Do to the sizes what an opcode does to the values."""
+        """Apply an opcode to the sizes."""
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
             key = len(self._memo) if argument is None else argument
             self._memo[int(key)] = self._top()
@@ -222,13 +221,13 @@ class _Work:
         return [1] if top is None else top
 
     def _taken(self, opcode: Any) -> int:
-        """Take what the opcode takes from the stack, but for the container that it adds to; their sizes."""
+        """Pop the opcode's arguments, except the container that it adds to; return their sizes."""
         before = opcode.stack_before
         size = 0
         if pickletools.markobject in before:
             while self._stack and (top := self._stack.pop()) is not None:
                 size += top[0]
-            extra = 0  # below the mark is the container alone
+            extra = 0  # below the mark is only the container
         else:
             extra = len(before) - (opcode.name in _GROWS)
         for _ in range(extra):
@@ -242,10 +241,10 @@ _GROWS = ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD")
 
 
 def _torchscript_tensors(archive: zipfile.ZipFile, path: Path) -> dict[str, Tensor]:
-    """The parameters and buffers of a TorchScript archive under the names that its modules give them.
+    """The parameters and buffers of a TorchScript archive, under their names in its modules.
 
-    Its data is pickled as torch.save's is, but torch refuses to read it where `constants.pkl` marks it as
-    TorchScript. A copy in memory without that mark and without the code is read.
+    Its data is pickled as by torch.save, but torch does not read it if `constants.pkl` marks it as
+    TorchScript. Therefore a copy in memory without this mark and the code is read.
     """
     copy = io.BytesIO()
     with zipfile.ZipFile(copy, "w") as target:
@@ -264,11 +263,11 @@ def _torchscript_tensors(archive: zipfile.ZipFile, path: Path) -> dict[str, Tens
                 found[prefix + name] = value
             elif isinstance(value, Inert):
                 left.append((f"{prefix}{name}.", value))
-    raise InputError(f"{path} cannot be read: its modules hold each other more than {_MOST_MODULES} times")
+    raise InputError(f"{path} cannot be read: it has more than {_MOST_MODULES} nested modules")
 
 
 def _is_plain(value: Tensor) -> bool:
-    """Whether every number of a tensor is in the file: not `meta`, sparse, quantized or a wide view."""
+    """Whether all values of a tensor are in the file: not `meta`, sparse, quantized or an expanded view."""
     if (
         value.layout != torch.strided
         or value.device.type != "cpu"

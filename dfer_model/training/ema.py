@@ -1,4 +1,4 @@
-"""The moving average of the weights that are trained, which answers in their place."""
+"""Exponential moving average (EMA) of the trained weights, which replaces them in evaluation."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from dfer_model.checkpoints import trained_state
 
 
 class Average:
-    """avg = d * avg + (1 - d) * weight after every step, of all that training changes in `model`.
+    """avg = d * avg + (1 - d) * weight after every step, for everything that training changes in `model`.
 
-    With d = min(decay, (1 + n) / (10 + n)) at step n (from 1), as TensorFlow's ExponentialMovingAverage with
-    num_updates: a short training does not answer with what it began from. At decay 0 nothing is averaged.
+    d = min(decay, (1 + n) / (10 + n)) at step n (from 1), as in TensorFlow's ExponentialMovingAverage with
+    num_updates, so that the initial weights do not dominate a short training. Decay 0 turns it off.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -29,7 +29,7 @@ class Average:
         self.averages: dict[str, Tensor] = {name: value.clone() for name, value in self.weights.items()}
 
     def update(self) -> None:
-        """Take the weights in as they are after a step."""
+        """Add the weights after a step to the average."""
         if not self.weights:
             return
         self.steps += 1
@@ -38,7 +38,7 @@ class Average:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Within it the model holds the averages; after it, and after an error, the weights again."""
+        """Within this context the model has the averages; afterwards, also after an error, the weights."""
         self._exchange()
         try:
             yield
@@ -52,11 +52,11 @@ class Average:
             self.averages[name].copy_(weight_now)
 
     def state_dict(self) -> dict[str, Any]:
-        """What going on needs, as torch's optimisers give it."""
+        """The state for a checkpoint, in the form of torch's optimisers."""
         return {"steps": self.steps, "averages": self.averages}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave. Raises KeyError for that of another model."""
+        """Restore what `state_dict` returned. Raises KeyError for the state of another model."""
         self.steps = int(state["steps"])
         for name, average in self.averages.items():
             average.copy_(state["averages"][name])

@@ -1,7 +1,7 @@
-"""A training's figures, epoch by epoch, for programs that show them: TensorBoard, W&B, others of Accelerate.
+"""Logging the figures of each epoch to TensorBoard, W&B and the other trackers of Accelerate.
 
-They are told what the run's own files hold. Nothing of a result depends on them, and one that fails is left
-out from then on: a training of many hours is not lost to a page that shows it.
+Trackers receive what the run's own files contain. No result depends on them; a tracker that fails is switched
+off and the training continues.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ SHOWN = {"uar": "UAR", "war": "WAR", "macro_f1": "macro-F1"}
 
 
 def chosen_trackers(given: Iterable[str] | None) -> list[str]:
-    """The trackers of these names, each once; for None TensorBoard where it is installed, for `none` nothing.
+    """The trackers of these names without duplicates; for None TensorBoard if installed, for `none` nothing.
 
-    Raises InputError for a name that Accelerate does not know, or whose program is not installed.
+    Raises InputError for a name that Accelerate does not know, or a tracker that is not installed.
     """
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
@@ -41,7 +41,7 @@ def chosen_trackers(given: Iterable[str] | None) -> list[str]:
     names = list(dict.fromkeys(given))
     if OFF in names:
         if len(names) > 1:
-            raise InputError("--track none leaves no tracker\nGive the others without it")
+            raise InputError("--track none excludes other trackers\nGive the others without it")
         return []
     known = sorted(str(each) for each in LOGGER_TYPE_TO_CLASS)
     for name in names:
@@ -54,19 +54,19 @@ def chosen_trackers(given: Iterable[str] | None) -> list[str]:
 
 
 class Tracking:
-    """What follows one training; of several processes the first has one, the others have none to tell."""
+    """The trackers of one training. With several processes, only the first has any."""
 
     def __init__(self, names: Iterable[str] = (), note: Callable[[str], None] = lambda _: None) -> None:
         self._names, self._note = list(names), note
         self._trackers: dict[str, Any] = {}
 
     def begin(self, spec: RunSpec, folder: Path, epoch: int) -> None:
-        """Open each tracker on the run in `folder`, of which `epoch` epochs are whole."""
+        """Start each tracker for the run in `folder`, of which `epoch` epochs are complete."""
         for name in self._names:
             self._try(name, partial(self._open, name, spec, folder, epoch))
 
     def epoch(self, row: Mapping[str, Any]) -> None:
-        """Tell what metrics.jsonl has of an epoch: loss, learning rates, and what chose among epochs."""
+        """Log a row of metrics.jsonl: loss, learning rates, and the measures that select the epoch."""
         values = {"loss": row["loss"]}
         values |= {f"lr/{part}": rate for part, rate in row["lr"].items()}
         for clips in ("val", "test"):
@@ -74,13 +74,13 @@ class Tracking:
         self._log(values, row["epoch"])
 
     def result(self, result: Mapping[str, Any]) -> None:
-        """Tell what result.json has: the figures of each way of choosing the epoch, at that epoch."""
+        """Log the measures of result.json for each selection rule, at the epoch it selected."""
         for selection, measured in result["measures"].items():
             values = {f"{selection}/{shown}": measured[key] for key, shown in SHOWN.items()}
             self._log(values, result["epochs"][selection])
 
     def end(self) -> None:
-        """Close what is open."""
+        """Close all trackers."""
         for name in [*self._trackers]:
             self._try(name, self._trackers[name].finish)
         self._trackers.clear()
@@ -109,14 +109,14 @@ class Tracking:
     def _try(self, name: str, work: Callable[[], object]) -> None:
         try:
             work()
-        except Exception as error:  # noqa: BLE001 - whatever another program raises, the training goes on
+        except Exception as error:  # noqa: BLE001 - the training continues whatever a tracker raises
             self._trackers.pop(name, None)
             reason = str(error).partition("\n")[0][:200] or type(error).__name__
-            self._note(f"{name} follows this training no longer: {reason}")
+            self._note(f"{name} failed and no longer logs this training: {reason}")
 
 
 def plain(spec: RunSpec) -> dict[str, str | int | float | bool]:
-    """The settings, fold, seed and texts' name in the types that every tracker takes."""
+    """Settings, fold, seed and name of the texts, in types that every tracker accepts."""
     settings = spec.settings.model_dump(mode="json") | {"fold": spec.fold, "seed": spec.seed}
     return {
         key: value if isinstance(value, str | int | float | bool) else json.dumps(value)
@@ -125,11 +125,11 @@ def plain(spec: RunSpec) -> dict[str, str | int | float | bool]:
 
 
 def wandb_options() -> dict[str, Any]:
-    """How W&B is begun: offline unless it has a key and its server answers, and quiet.
+    """Options to start W&B: silent, and offline unless it has a key and its server is reachable.
 
-    Online without a key it would ask for one, and without a network wait. WANDB_MODE wins; what is kept
-    offline goes there later by `wandb sync`. A settings file in the current folder, which may have come with
-    it, cannot send the key to another server: only the environment and the user's own settings can.
+    Online it would prompt for a missing key and wait for a missing network. WANDB_MODE overrides this;
+    `wandb sync` uploads offline runs later. A settings file in the current folder, which may have come with a
+    download, cannot redirect the key: only the environment and the user's own settings set the server.
     """
     settings: dict[str, Any] = {"console": "off", "silent": True}
     if _folder_names_a_server():
@@ -139,7 +139,7 @@ def wandb_options() -> dict[str, Any]:
 
 
 def _folder_names_a_server() -> bool:
-    """Whether the settings that W&B reads in the current folder name its server, or cannot be read."""
+    """Whether W&B's settings in the current folder set its server, or cannot be read."""
     for path in (Path("wandb", "settings"), Path(".wandb", "settings")):
         try:
             if "base_url" in path.read_text(encoding="utf-8").casefold():
@@ -152,7 +152,7 @@ def _folder_names_a_server() -> bool:
 
 
 def _wandb_answers() -> bool:
-    """Whether there is a key for W&B, where its login keeps it too, and its server takes a connection."""
+    """Whether W&B has a key, from the environment or its login, and its server accepts a connection."""
     server = urlsplit(os.environ.get("WANDB_BASE_URL") or WANDB_URL)
     host, port = server.hostname or "", server.port or (80 if server.scheme == "http" else 443)
     try:

@@ -1,16 +1,15 @@
-"""How much memory a training step takes, measured before the first one, and which settings lower it.
+"""The memory that a training step takes, estimated before the first one, and settings that lower it.
 
-Forward and backward pass run on fake tensors (torch's FakeTensorMode), which have shapes and no values, while
-the bytes of all tensors that are alive are counted: once for one clip and once for two. Memory grows linearly
-with the clips of a pass. Not counted are the model itself, which is already there, fragmentation, and what
-libraries keep for themselves.
+Forward and backward pass run on fake tensors (torch's FakeTensorMode), which have shapes but no values, while
+the bytes of all live tensors are counted: once for one clip and once for two. Memory grows linearly with the
+clips of a pass. The model itself, fragmentation and the buffers of libraries are not counted.
 """
 
 from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -22,19 +21,22 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from dfer_model.config import Settings
-from dfer_model.devices import device_name, precision
+from dfer_model.data.shared_memory import shared_memory_note
+from dfer_model.devices import device_name, precision, slow_precision
 from dfer_model.distributed import needs_whole_batch
 from dfer_model.errors import InputError
-from dfer_model.memory import Memory, in_gib
+from dfer_model.memory import Memory, device_memory, in_gib
 from dfer_model.models.classifier import Classifier
 
-ROOM = 0.9  # share of the free memory that a suggestion fills
-CERTAIN = 1.25  # times the whole memory, above which a training is refused
+from .setup import Training
+
+ROOM = 0.9  # share of the free memory that suggested settings may use
+CERTAIN = 1.25  # a training that needs this multiple of the whole memory is refused
 
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes that training allocates beside the model: `fixed`, and `per_clip` for each clip of a pass."""
+    """Bytes that training allocates in addition to the model: `fixed`, and `per_clip` per clip of a pass."""
 
     fixed: int
     per_clip: int
@@ -42,17 +44,17 @@ class Need:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Bytes in total."""
         return self.fixed + self.per_clip * self.clips
 
 
 def training_need(
     model: Classifier, settings: Settings, image_size: int, clips: int, device: torch.device, workers: int
 ) -> Need:
-    """What training `model` on batches of `clips` clips will allocate on `device`.
+    """The memory that training `model` on batches of `clips` clips allocates on `device`.
 
-    With gradients, the optimizer's state, frames of the batch and, on a CPU, the batches that `workers`
-    processes hold ready. `model` is as the training builds it, in training mode, and is not changed.
+    It includes gradients, optimizer state, the frames of the batch and, on a CPU, the batches prefetched by
+    `workers` processes. `model` must be in training mode; it is not changed.
     """
     largest = -(-clips // min(settings.accumulate, clips))
     one, two = (peak_bytes(model, settings, image_size, number, device) for number in (1, 2))
@@ -66,29 +68,27 @@ def training_need(
 def peak_bytes(
     model: Classifier, settings: Settings, image_size: int, clips: int, device: torch.device
 ) -> int:
-    """Most bytes alive at a time in the two passes over `clips` clips, beside the model's own."""
+    """Peak bytes in forward and backward pass over `clips` clips, without the model's own."""
     mode = FakeTensorMode()
-    # A copy whose weights are fake: the model itself, its caches and its statistics stay as they are.
+    # A copy with fake weights: the model itself, its caches and its statistics do not change.
     values = [*model.parameters(), *model.buffers()]
     fake = {id(value): mode.from_tensor(value) for value in values}
     known = list(fake.values())
     copied: nn.Module = deepcopy(model, fake)
     copied.__dict__.pop("forward", None)  # Accelerate's, which is bound to the model
     with warnings.catch_warnings(), mode, _Live(known) as live:
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # addresses of fake tensors, which nothing here relies on
+        warnings.simplefilter("ignore", UserWarning)  # about addresses of fake tensors, not used here
         frames = torch.empty(clips, settings.frames, 3, image_size, image_size, device=device)
         with precision(settings.precision, device):
             logits: Tensor = copied(frames)
-        # Takes the memory of cross-entropy.
+        # Allocates as much as cross-entropy.
         logits.float().logsumexp(dim=1).sum().backward()  # type: ignore[no-untyped-call]
     most: int = live.most
     return most
 
 
 class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the tensors that are made within it and alive; those of `known` do not count."""
+    """Counts the bytes of live tensors that are created within it; those of `known` do not count."""
 
     def __init__(self, known: Sequence[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -119,9 +119,9 @@ class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def lower_memory(model: nn.Module, settings: Settings, accumulate: int = 0) -> str:
-    """The settings that lower what training takes, of those that are left: "--set accumulate=4, ...".
+    """The remaining settings that lower the memory of training, as text: "--set accumulate=4, ...".
 
-    `accumulate` is the number to suggest, by default twice what is set.
+    `accumulate` is the value to suggest, by default twice the current one.
     """
     several = settings.batch_size > settings.accumulate
     image = settings.uses_clip and settings.lr_image > 0
@@ -138,9 +138,9 @@ def lower_memory(model: nn.Module, settings: Settings, accumulate: int = 0) -> s
 def state_need(
     need: Need, memory: Memory | None, model: nn.Module, settings: Settings, device: torch.device
 ) -> str:
-    """What training will need and what is free, in a sentence; where that is too little, what lowers it.
+    """A sentence on needed and free memory; if it is too little, with settings that lower the need.
 
-    Raises InputError where it is certain that the device's whole memory is too small.
+    Raises InputError if the device's whole memory is certainly too small.
     """
     named = "the CPU" if device.type == "cpu" else device_name(device)
     says = (
@@ -158,3 +158,34 @@ def state_need(
     if need.total > memory.free:
         return f"{says}; only {in_gib(memory.free)} are free. {ways}"
     return f"{says}; {in_gib(memory.free)} are free"
+
+
+def announce(training: Training, note: Callable[[str], object]) -> None:
+    """Note what will be slow and how much memory is needed. Raises InputError if there is too little."""
+    settings, device = training.settings, training.device
+    if slow := slow_precision(settings.precision, device):
+        note(slow)
+    batch = training.batch_size * settings.frames * 3 * training.base.image_size**2
+    workers = training.workers * training.processes.on_this_machine
+    if shared := shared_memory_note(batch // training.processes.count, workers):
+        note(shared)
+    if not settings.epochs or (need := _need(training)) is None:
+        return
+    note(state_need(need, device_memory(device), training.model, settings, device))
+
+
+def _need(training: Training) -> Need | None:
+    """The memory that training takes; None for a model that cannot be measured."""
+    clips = len(range(training.batch_size)[training.processes.share(training.batch_size)])
+    training.model.train()
+    try:
+        return training_need(
+            training.model,
+            training.settings,
+            training.base.image_size,
+            clips,
+            training.device,
+            training.workers,
+        )
+    except Exception:  # noqa: BLE001 - an estimate must not keep a training from starting
+        return None

@@ -1,8 +1,8 @@
-"""Mixed clips: each of a batch together with the next one, in pictures and in what is to be answered.
+"""mixup and cutmix: each clip of a batch is mixed with its predecessor, in pixels and in targets.
 
 mixup (Zhang et al., arXiv 1710.09412) blends the pixels of two clips, cutmix (Yun et al., arXiv 1905.04899)
-puts a box of one into the other. A clip is mixed whole: one share, and one box, for all of its frames, and
-for all clips of a batch. Random numbers come from (seed, epoch, step) alone.
+pastes a box of one into the other. One share and one box apply to all frames of all clips of a batch. Random
+numbers depend on (seed, epoch, step) only.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Mixing:
-    """What is done to the batches of a training; `mixup` and `cutmix` are the alphas, 0 is off.
+    """Mixing of batches; `mixup` and `cutmix` are the alphas of the Beta distributions, 0 is off.
 
-    With both on, each batch has one of them, with equal chances. Of a batch that several processes share,
-    each needs one clip more than its own: the one before them, which is `ahead`.
+    With both on, each batch uses one of them with equal probability. If several processes share a batch, each
+    needs one clip more than its own: the predecessor of its first clip, which is counted by `ahead`.
     """
 
     mixup: float
     cutmix: float
-    classes: int  # that are learned
+    classes: int  # learned classes
     seed: int
-    ahead: int = 0  # clips at the beginning that are there for the next one's sake
+    ahead: int = 0  # clips at the beginning that are only the predecessor of the next one
 
     @property
     def on(self) -> bool:
-        """Whether clips are mixed at all."""
+        """Whether clips are mixed."""
         return bool(self.mixup or self.cutmix)
 
     def __call__(self, frames: Tensor, labels: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Frames (clips, T, 3, H, W) and labels (clips,) -> mixed frames and targets (clips, classes).
 
-        With both off, what was given. The share lambda of a clip's own picture is drawn from Beta(alpha,
-        alpha); with cutmix it is then what the box, cut at the picture's edge, leaves. Targets are the two
-        labels in that share. The clips `ahead` are not among the mixed ones.
+        With both off, returns the input. The share lambda of a clip's own pixels is drawn from Beta(alpha,
+        alpha); with cutmix it is then the area outside the box, which is cut at the frame's edge. Targets are
+        the two labels weighted by lambda. The clips `ahead` are not part of the output.
         """
         if not self.on:
             return frames, labels
@@ -55,15 +55,15 @@ class Mixing:
             mixed[..., top:bottom, left:right] = others[..., top:bottom, left:right]
         else:
             mixed = torch.lerp(others, frames, share)
-        # F.one_hot would read the labels, for which a GPU's queue has to run empty.
+        # F.one_hot would read the labels, which waits until the GPU's queue is empty.
         targets = torch.eye(self.classes, device=labels.device)[labels]
         return mixed, torch.lerp(targets.roll(1, 0), targets, share)[self.ahead :]
 
 
 def draw_box(height: int, width: int, share: float, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """A box (top, bottom, left, right) in pixels, ends excluded, whose area is 1 - `share` of the picture.
+    """A box (top, bottom, left, right) in pixels, ends excluded, with an area of 1 - `share` of the frame.
 
-    Its middle is anywhere, so that an edge of the picture may cut it (arXiv 1905.04899, section 3.1).
+    Its centre is uniform over the frame, whose edge may cut it (arXiv 1905.04899, section 3.1).
     """
     y, x = rng.integers(height), rng.integers(width)
     half_height = math.sqrt(1 - share) * height / 2

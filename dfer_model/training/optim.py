@@ -1,4 +1,4 @@
-"""What changes the weights, and how fast: a learning rate for each part of a model, and its schedule."""
+"""Optimizer and learning rate schedule, with a learning rate for each part of a model."""
 
 from __future__ import annotations
 
@@ -17,28 +17,27 @@ from dfer_model.errors import InputError
 
 
 class Trainable(Protocol):
-    """A classifier, or several as one."""
+    """A classifier, or several that are trained as one."""
 
     def trained_parameters(self) -> Mapping[str, list[nn.Parameter]]:
-        """As Classifier's."""
+        """As `Classifier.trained_parameters`."""
 
 
 def make_optimizer(model: Trainable, settings: Settings) -> tuple[Optimizer, LambdaLR]:
-    """A group of parameters for each part that is there and has a learning rate, and their schedule.
+    """The optimizer, with a parameter group for each part that has a learning rate, and its schedule.
 
-    A part with learning rate 0 is frozen. SGD has momentum and adds its decay to the gradient; AdamW (arXiv
-    1711.05101, with torch's betas) has the decoupled decay. Both decay all that is trained, biases, norms and
-    contexts among it, as the released code of DFER-CLIP does.
+    Parts with learning rate 0 are frozen. SGD has momentum and adds weight decay to the gradient; AdamW
+    (arXiv 1711.05101, with torch's betas) has decoupled weight decay. Both decay everything that is trained,
+    including biases, norms and contexts, as in the released code of DFER-CLIP.
 
-    One fused pass over the weights, whose last bits may differ, changes them on a GPU and where the towers
-    round to bfloat16 anyway. Raises InputError when nothing is left to train, or when the warm-up fills all
-    epochs.
+    On a GPU and under bfloat16 the step is fused, which may change the last bits. Raises InputError if
+    nothing is left to train, or if the warm-up covers all epochs.
     """
     groups: list[dict[str, Any]] = []
     for name, parameters in model.trained_parameters().items():
         rate = getattr(settings, f"lr_{name}")
         if parameters and rate > 0:
-            # Of a tower with LoRA, all but that is frozen already.
+            # With LoRA, the other weights of the tower are frozen already.
             trained = [parameter for parameter in parameters if parameter.requires_grad]
             groups.append({"params": trained, "lr": rate, "name": name})
         else:
@@ -67,7 +66,7 @@ def make_optimizer(model: Trainable, settings: Settings) -> tuple[Optimizer, Lam
 
 
 def _count_change(optimizer: Optimizer, *_: object) -> None:
-    """Count the weights' versions up, which torch's fused steps leave as they are."""
+    """Increment the versions of the weights, which torch's fused steps do not change."""
     for group in optimizer.param_groups:
         torch.autograd.graph.increment_version(group["params"])
 

@@ -1,7 +1,7 @@
-"""Who trains a run: one process at a time, whatever machine it is on, until it ends or is killed.
+"""A lock on a run's folder: one process trains it at a time.
 
-The claim is a lock on `.lock` in the run's folder, which the system takes from a process that dies. Between
-machines it holds where their shared file system has locks.
+It is a file lock on `.lock`, which the system releases when a process ends or is killed. Between machines it
+works if their shared file system supports locks.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from filelock import FileLock, Timeout
 from dfer_model.errors import BusyError
 from dfer_model.runs import RunSpec
 
-GRACE_S = 1.0  # longer than who asks `taken` holds a lock
+GRACE_S = 1.0  # longer than `taken` holds the lock
 
 
 @contextmanager
 def claimed(spec: RunSpec, runs: Path, folder: Path) -> Iterator[None]:
-    """Hold the run's `folder` under `runs`, and clear what a killed process left half written there.
+    """Lock the run's `folder` under `runs`, and remove temporary files of a killed process.
 
-    Raises BusyError where another process trains the run, there or just now under another name.
+    Raises BusyError if another process trains the run, there or in a folder of another name.
     """
     _begin(spec, runs, folder)
     try:
@@ -35,16 +35,16 @@ def claimed(spec: RunSpec, runs: Path, folder: Path) -> Iterator[None]:
 
 
 def _begin(spec: RunSpec, runs: Path, folder: Path) -> None:
-    """Make the folder, unless another process has just made one for the same run under another name.
+    """Create the folder, unless another process has just created one for the same run with another name.
 
-    Two that see each other both give way, and are asked again: better than both going on.
+    If two processes see each other, both raise BusyError, so that never both train the run.
     """
     if folder.is_dir():
         return
     folder.mkdir(parents=True, exist_ok=True)
     others = [each for each in spec.folders(runs) if each != folder]
     if others:
-        with suppress(OSError):  # a third process has begun in it
+        with suppress(OSError):  # a third process has started in it
             folder.rmdir()
         raise BusyError(_busy(others[0]))
 
@@ -54,7 +54,7 @@ def _busy(folder: Path) -> str:
 
 
 def taken(folder: Path) -> bool:
-    """Whether a process trains the run in `folder` now."""
+    """Whether a process is training the run in `folder`."""
     if not (folder / ".lock").is_file():
         return False
     try:

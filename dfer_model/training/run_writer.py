@@ -1,4 +1,4 @@
-"""Writing a run's folder: what it is at first, a row per epoch, the rest at last."""
+"""Writing a run's folder: its definition first, a row per epoch, the results last."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ VERSIONED = ("dfer-prompts", "torch", "torchvision", "open_clip_torch", "acceler
 
 @dataclass(frozen=True)
 class Outcome:
-    """One way of choosing the epoch: which it chose, and what the model then answered for the test fold."""
+    """The epoch that one selection rule chose, and its predictions for the test fold."""
 
     epoch: int
     predictions: Predictions
 
 
 def begin_run(folder: Path, spec: RunSpec, clips: PackedClips, base: Base) -> None:
-    """Write classes.json, texts.json and config.yaml, which is last and makes the folder a run.
+    """Write classes.json, texts.json and, last, config.yaml, which makes the folder a run.
 
-    Does nothing in a folder that is a run already.
+    Does nothing if the folder is a run already.
     """
     if (folder / "config.yaml").is_file():
         return
@@ -66,22 +66,22 @@ def begin_run(folder: Path, spec: RunSpec, clips: PackedClips, base: Base) -> No
 
 
 def record_epoch(folder: Path, row: dict[str, Any]) -> None:
-    """Add the row of an epoch to metrics.jsonl, in place of what a killed process wrote from it on."""
+    """Add the row of an epoch to metrics.jsonl, replacing rows of this and later epochs."""
     rows = [earlier for earlier in recorded_epochs(folder) if earlier["epoch"] < row["epoch"]]
     write_text(folder / "metrics.jsonl", "".join(json.dumps(each) + "\n" for each in [*rows, row]))
 
 
 def recorded_epochs(folder: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl; none where there is no such file."""
+    """The rows of metrics.jsonl; empty if there is no such file."""
     path = folder / "metrics.jsonl"
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
 
 
 def finish_run(folder: Path, outcomes: dict[str, Outcome], facts: dict[str, Any]) -> None:
-    """Write predictions, figure, card and, last of all, result.json; then remove state/.
+    """Write predictions, figure, card and, last, result.json; then remove state/.
 
-    The first of `outcomes` is the one whose weights are kept. The optimiser's state would be as large as the
-    weights again and of no use: a finished run is never trained on.
+    The first of `outcomes` is the one whose weights are stored. The optimizer's state is as large as the
+    weights and no longer needed: a finished run is never trained further.
     """
     run = Run.open(folder)
     parts = {name: outcome.predictions for name, outcome in outcomes.items()}
@@ -104,7 +104,7 @@ def finish_run(folder: Path, outcomes: dict[str, Outcome], facts: dict[str, Any]
 
 
 def versions() -> dict[str, str]:
-    """What a result may depend on beside the run's definition."""
+    """Versions of Python and of the packages that may affect a result."""
     found = {"python": platform.python_version()}
     for name in VERSIONED:
         try:
@@ -115,5 +115,5 @@ def versions() -> dict[str, str]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace `path` by the value as indented JSON."""
+    """Write the value to `path` as indented JSON."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")

@@ -163,7 +163,7 @@ def test_what_cannot_be_compared_is_a_sentence(
         ([runs["one"], runs["two"], "--controls"], "runs are compared as they are"),
         ([runs["one"], runs["two"], "--measure", "few-shot"], "runs are compared as they are"),
         ([runs["one"], "v9"], "no description set 'v9'"),
-        (["v1@2-fold1", runs["theirs"]], "begins 2 runs"),
+        (["v1@2-fold1", runs["theirs"]], "matches 2 runs"),
     ]
     for words, said in refused:
         out, err = run("compare", *words, "--dataset", packed.path, "--device", "cpu", status=2)

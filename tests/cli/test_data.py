@@ -110,7 +110,7 @@ def test_out_is_below_the_workspace(own: Path, command: Any, tmp_path: Path) -> 
         (("prepare", "foldr", "--root", "own", "--out", "x"), "no layout 'foldr'; did you mean folder?"),
         (("prepare", "dfew", "--root", "nowhere", "--out", "x"), "no folder nowhere"),
         (("prepare", "dfew", "--root", "own", "--out", "x"), "no label files of dfew under own"),
-        (("prepare", "folder", "--root", "own", "--out", "own"), "holds something else"),
+        (("prepare", "folder", "--root", "own", "--out", "own"), "contains something else"),
         (
             ("prepare", "folder", "--root", "own", "--out", "x", "--folds", "9"),
             "has 4 clips, fewer than the 9",
@@ -153,7 +153,7 @@ def test_the_dataset_of_frame_lists_is_named(own: Path, command: Any) -> None:
     assert "Clips of dfew" in out
     assert PackedClips.open(Path("clips")).name == "dfew"
     status, _, err = command(*words, "--out", "clips", "--dataset-name", "mafw", "--jobs", 1)
-    assert (status, "holds other clips already" in err) == (2, True)
+    assert (status, "contains other clips already" in err) == (2, True)
 
 
 def test_draw(command: Any) -> None:
@@ -181,7 +181,7 @@ def test_clips_elsewhere_and_clips_without_an_index(isolated: Path, own: Path, c
     assert status == 2
     assert err.splitlines() == [
         f"Error: there is no {url}/index.parquet",
-        "Make it where the packed clips are: dfer-prompts data index DIR",
+        "Create it where the packed clips are: dfer-prompts data index DIR",
     ]
     assert command("data", "index", "clips")[0] == 0
     (isolated / "dfer.yaml").write_text(f"datasets:\n  far: {url}\n")

@@ -239,7 +239,7 @@ def test_what_is_no_video(run: Terminal, isolated: Path) -> None:
     names = ["sound.wav", "song.mp4", "zero.mp4", "broken.jpg", "absent.mp4"]
     out, err = run("predict", "v1", *names, "--json", "--device", "cpu", status=2)
     assert ["error" in each for each in json.loads(out)["videos"]] == [True] * 5
-    for said in ("not a video", "song.mp4 has no moving picture", "zero bytes", "broken.jpg is damaged"):
+    for said in ("not a video", "song.mp4 has no video stream", "zero bytes", "broken.jpg is damaged"):
         assert said in err
     assert "no video absent.mp4" in err
 

@@ -104,7 +104,7 @@ def test_a_training_whose_processes_are_all_terminated_goes_on(
         said = process.communicate()[1].splitlines()
     assert process.returncode == 143, said
     assert said[-2].startswith("Stopped; ")
-    assert "of 5 epochs are kept in " in said[-2]
+    assert "of 5 epochs are saved in " in said[-2]
     assert said[-1] == "Give the same command again to go on"
     (folder,) = isolated.glob("runs/v1@2-*")
     assert not (folder / "result.json").exists()

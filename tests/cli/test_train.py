@@ -311,7 +311,7 @@ def test_a_run_says_which_augmentation_it_uses_and_why(run: Terminal, isolated: 
     out, err = run(*train_words(clips), "--preset", "paper", "--epochs", "1", "--json")
     note = (
         "augmentation: random crop and flip, brightness jitter 0.5; "
-        "preset paper does on dfew what the released code does"
+        "preset paper augments dfew as the released code does"
     )
     assert f"Note: {note}\n" in err
     told = json.loads(out)

@@ -161,7 +161,7 @@ def test_every_file_of_a_finished_run_is_checked(tmp_path: Path, name: str, old:
     if name == "classes.json":  # or else its names are not those of the texts
         texts = path.parent / "texts.json"
         texts.write_bytes(texts.read_bytes().replace(old.encode(), new.encode()))
-    with pytest.raises(InputError, match=r"is not what it was when the run was finished\nRestore it"):
+    with pytest.raises(InputError, match=r"has changed since the run was finished\nRestore it"):
         use(path.parent)
 
 
@@ -169,7 +169,7 @@ def test_files_of_another_run_do_not_pass_for_those_of_this(tmp_path: Path) -> N
     run, other = finished(tmp_path / "one"), finished(tmp_path / "other")
     write_tensors(other.folder / "model.safetensors", save({"a": torch.zeros(3)}))
     (other.folder / "model.safetensors").replace(run.folder / "model.safetensors")
-    with pytest.raises(InputError, match=r"model\.safetensors is not what it was"):
+    with pytest.raises(InputError, match=r"model\.safetensors has changed since"):
         run.checked("model.safetensors")
     (run.folder / "model.safetensors").unlink()
     with pytest.raises(InputError, match=r"model\.safetensors is missing"):

@@ -125,7 +125,7 @@ def test_a_lone_test_clip_is_answered_for_all(together: Together) -> None:
 
 def test_the_first_process_alone_writes_and_speaks(clips: PackedClips, together: Together) -> None:
     reporting, silent = (saw["told"] for saw in together.saw)
-    assert reporting.count("judging the test fold") == len(trained_together.TRAININGS)
+    assert reporting.count("evaluating the test fold") == len(trained_together.TRAININGS)
     assert silent == []
     assert together.out.count("UAR") == 1  # one table of the training that came to its end
     assert together.err.count("The run is in") == 1
@@ -137,7 +137,7 @@ def test_ctrl_c_in_one_process_ends_all_with_one_message(together: Together) -> 
     assert together.status != 0
     ours = [line for line in together.err.splitlines() if line.startswith(("Stopped", "Error"))]
     assert len(ours) == 1
-    assert "of 100000 epochs are kept in" in ours[0]
+    assert "of 100000 epochs are saved in" in ours[0]
     assert together.err.count("Give the same command again to go on") == 1
     assert "KeyboardInterrupt" not in together.err
     assert not [saw["pid"] for saw in together.saw if Path(f"/proc/{saw['pid']}").exists()]

@@ -14,8 +14,9 @@ from torch import Tensor
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.evaluation.evaluate import evaluate_run
 from dfer_model.runs import Run
-from dfer_model.training.loop import Training, train_run
+from dfer_model.training.loop import train_epoch, train_run
 from dfer_model.training.mixup import Mixing
+from dfer_model.training.setup import Training
 
 from . import tiny
 from .resuming import killed_at, same_result
@@ -50,7 +51,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
 def first_step(clips: PackedClips, folder: Path, **changed: Any) -> tuple[float, Training, dict[str, Tensor]]:
     """The loss of the one step of an epoch, and a training as it was before it with that step's batch."""
     spec = tiny.spec(clips, batch_size=6, **changed)
-    loss = Training(spec, clips, folder, torch.device("cpu")).train_epoch(1, lambda *told: None)
+    loss = train_epoch(Training(spec, clips, folder, torch.device("cpu")), 1, lambda *_: None)
     before = Training(spec, clips, folder, torch.device("cpu"))
     before.dataset.set_epoch(1)
     before.order.epoch = 1
@@ -109,7 +110,7 @@ def test_the_average_of_the_weights_answers_and_is_kept(clips: PackedClips, tmp_
         expected = decay * expected + (1 - decay) * contexts.detach()
 
     for epoch in (1, 2):
-        training.train_epoch(epoch, after_a_step)
+        train_epoch(training, epoch, after_a_step)
         training.scheduler.step()
     run = train_run(spec, clips, tmp_path / "runs", device="cpu")
     kept = load_file(run.folder / "model.safetensors")["prompt_learner.contexts"]

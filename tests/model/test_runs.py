@@ -138,7 +138,7 @@ def test_the_predictions_are_the_documented_table(tmp_path: Path) -> None:
 
 
 def test_what_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no run"):
+    with pytest.raises(InputError, match="is not a run"):
         Run.open(tmp_path)
     unfinished = Run.open(a_run(tmp_path / "unfinished", finished=False))
     assert not unfinished.finished
@@ -187,7 +187,7 @@ def test_find_run(tmp_path: Path) -> None:
     assert find_run(tmp_path, "v2").id == "v2-fold1"
     assert find_run(tmp_path, "v1-fold1").id == "v1-fold1"  # an exact id, though another begins with it
     assert find_run(tmp_path, str(tmp_path / "v1-fold10")).id == "v1-fold10"
-    with pytest.raises(InputError, match="begins 2 runs"):
+    with pytest.raises(InputError, match="matches 2 runs"):
         find_run(tmp_path, "v1")
     with pytest.raises(InputError, match="There are: v1-fold1, v1-fold10, v2-fold1"):
         find_run(tmp_path, "v3")

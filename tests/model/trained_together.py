@@ -49,7 +49,9 @@ def main() -> None:
     """Do it all, as the one or the other process."""
     from dfer_model.data.packed import PackedClips
     from dfer_model.distributed import join
-    from dfer_model.training.loop import Training, train_run
+    from dfer_model.training.loop import train_run
+    from dfer_model.training.selection import current_model, predict
+    from dfer_model.training.setup import Training
     from dfer_prompts.cli import main as command_line
 
     dataset, out = sys.argv[1], Path(sys.argv[2])
@@ -65,7 +67,7 @@ def main() -> None:
     for epoch in (1, 2):
         training.order.epoch = epoch
         seen.append([batch["index"].tolist() for batch in training.batches])
-    answered = training.judge(training.answering(), clips.test_indices(1)[:1])
+    answered = predict(training, current_model(training), clips.test_indices(1)[:1])
     saw = {"pid": os.getpid(), "told": told, "seen": seen, "answered": answered.logits.tolist()}
     (out / f"rank{processes.rank}.json").write_text(json.dumps(saw))
     (out / "workspace").mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Video networks without text: the other kind of classifier, as in the paper's table of earlier methods."""
+"""Video networks without text, the baselines of the paper's table of earlier methods."""
 
 from .build import network_base
 

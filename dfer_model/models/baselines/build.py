@@ -1,12 +1,12 @@
-"""From settings to a video network: its form, the frames it takes, and its weights.
+"""Building a video network from settings: architecture, input format, pretrained weights.
 
-Of the settings these have a meaning: `classifier`, `weights`, `frames`, `temporal_depth` (layers of the
-model over the frames' features, of a network that has one), `lr_image`, `lr_temporal` and `lr_head`, and all
-that belongs to the recipe. `normalize=clip` uses the mean and standard deviation of the network's own
-training in place of CLIP's. What belongs to CLIP and its prompts (`clip`, `contexts`, `position` and their
-like) has none; what would change how an image tower learns is refused.
+These settings apply: `classifier`, `weights`, `frames`, `temporal_depth` (layers of the model over the
+frames' features, if the network has one), `lr_image`, `lr_temporal`, `lr_head`, and the training recipe.
+`normalize=clip` uses the mean and standard deviation of the network's own pretraining. Settings of CLIP and
+its prompts (`clip`, `contexts`, `position`, ...) are ignored; settings that change how an image tower is
+trained are rejected.
 
-A video network's pretrained weights: torchvision's by their names, or a file's; nothing is unpickled.
+Pretrained weights are torchvision's, by name, or a file's; nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ Three = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Form:
-    """What makes one of the networks what it is."""
+    """The properties of a network."""
 
-    image: Callable[[], Volumes | EachFrame]  # with random weights
-    width: int  # of its features
+    image: Callable[[], Volumes | EachFrame]  # builds it with random weights
+    width: int  # width of its features
     image_size: int  # pixels, both sides
-    mean: Three  # of pixels in 0..1, per channel, as its weights were trained
+    mean: Three  # of pixels in 0..1, per channel, of its pretraining
     std: Three
-    head: str = "fc."  # how a weight file calls the head's tensors
+    head: str = "fc."  # prefix of the head's tensors in a weight file
     published: type[Any] | None = None  # torchvision's enumeration of its weights
     temporal: Literal["mean", "lstm", "transformer"] = "mean"
     dropout: float = 0.0  # before the head
@@ -76,16 +76,16 @@ FORMS: Mapping[str, Form] = {
     "p3d": Form(lambda: Volumes(p3d.P3D()), p3d.WIDTH, 160, *IMAGENET, dropout=0.5),
     "i3d": Form(lambda: Volumes(i3d.I3D()), i3d.WIDTH, 224, *CENTRED, head="logits.", dropout=0.5),
 }  # fmt: skip
-"""The networks by the name of their setting `classifier`. Sizes, means and deviations are those of
-torchvision's weights, of the P3D and I3D papers' inputs, and for C3D, whose files subtract a mean volume,
--1..1."""
+"""The networks by their name in the setting `classifier`. Sizes, means and standard deviations are those of
+torchvision's weights, or of the inputs in the P3D and I3D papers; for C3D, whose files subtract a mean
+volume, the range is -1..1."""
 
 
 def network_base(settings: ModelSettings) -> Base:
-    """What the settings' network is built on; `build` asks no more of the texts than how many classes.
+    """The base of the settings' network; its `build` uses only the number of classes of the texts.
 
-    Weights that are read are the same for every seed; `random` ones are drawn by `build`, and so by the run's
-    seed. Raises InputError for unknown or unfitting weights, and for settings that no network obeys.
+    Loaded weights are the same for every seed; `random` ones are drawn by `build`, from the run's seed.
+    Raises InputError for unknown or unfitting weights, and for settings that no network supports.
     """
     _refuse_what_needs_clip(settings)
     name, form = settings.classifier, FORMS[settings.classifier]
@@ -129,12 +129,12 @@ def _refuse_what_needs_clip(settings: ModelSettings) -> None:
     for setting, off in {"lora_rank": 0, "gradient_checkpointing": False}.items():
         if getattr(settings, setting) != off:
             raise InputError(
-                f"{setting}={getattr(settings, setting)}: {name} is no CLIP and has no part for it\n"
+                f"{setting}={getattr(settings, setting)}: {name} is not a CLIP and does not support it\n"
                 f"Leave it off with --set {setting}={off}"
             )
     if FORMS[name].temporal != "mean" and not settings.temporal_depth:
         raise InputError(
-            f"temporal_depth=0: {name} needs a model over its frames' features\n"
+            f"temporal_depth=0: {name} needs a temporal model over its frames' features\n"
             "Give it layers with --set temporal_depth=1"
         )
 
@@ -144,11 +144,11 @@ IMAGE, TEMPORAL = "image.network.", "temporal."
 
 
 def pretrained(classifier: str, weights: str, published: type[Any] | None, head: str) -> Tensors | None:
-    """The tensors that `weights` names, as a VideoNetwork calls them, without a head; None for `random`.
+    """The tensors of `weights` under the names of a VideoNetwork, without the head; None for `random`.
 
-    `published` is torchvision's enumeration of a network's weights, `head` how the names of the head's
-    tensors begin. Raises InputError for a name that is unknown, a file that cannot be read, and weights that
-    are neither here nor to be had.
+    `published` is torchvision's enumeration of a network's weights, `head` the prefix of the head's tensors.
+    Raises InputError for an unknown name, a file that cannot be read, and weights that are not on this
+    machine and cannot be downloaded.
     """
     if weights == "random":
         return None
@@ -162,19 +162,19 @@ def pretrained(classifier: str, weights: str, published: type[Any] | None, head:
 
 
 def _body(tensors: Mapping[str, Tensor], head: str) -> Tensors:
-    """All but the head: of a run's weights as they are, of another file's as the image network."""
+    """All tensors but the head's; those of a file that is not a run's are the image network's."""
     if any(name.startswith(IMAGE) for name in tensors):
         return {name: value for name, value in tensors.items() if name.startswith((IMAGE, TEMPORAL))}
     return {IMAGE + name: value for name, value in tensors.items() if not name.startswith(head)}
 
 
 def _download(classifier: str, weights: str, entry: Any) -> Tensors:
-    """torchvision's file from torch's cache, or else fetched and checked against the hash in its name."""
+    """torchvision's file from torch's cache, or downloaded and checked against the hash in its name."""
     try:
         tensors: Tensors = entry.get_state_dict(
             progress=False, check_hash=True, weights_only=True, map_location="cpu"
         )
-    except (OSError, RuntimeError) as error:  # no network, no room; a hash that differs
+    except (OSError, RuntimeError) as error:  # no network, full disk; a hash that differs
         reason = str(error).partition("\n")[0][:160] or type(error).__name__
         raise InputError(
             f"the weights {weights} of {classifier} are not on this machine and cannot be downloaded: "
@@ -196,10 +196,10 @@ def _unknown(classifier: str, weights: str, published: type[Any] | None) -> Inpu
 
 
 def fitting(tensors: Tensors, wanted: Mapping[str, Tensor], weights: str, classifier: str) -> Tensors:
-    """`tensors` where all of the image network is there and nothing else but the temporal model.
+    """`tensors`, checked to contain the whole image network and nothing else but the temporal model.
 
-    `wanted` is the state of the network; how many batches BatchNorm has seen, which old files do not say, is
-    taken as 0. Raises InputError that names the first misfit.
+    `wanted` is the state of the network. BatchNorm's number of batches, which old files lack, is set to 0.
+    Raises InputError with the first mismatch.
     """
     complete = dict(tensors)
     for name, value in wanted.items():

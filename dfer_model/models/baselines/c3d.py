@@ -1,9 +1,8 @@
 """C3D: "Learning Spatiotemporal Features with 3D Convolutional Networks" (Tran et al. 2015, arXiv 1412.0767).
 
-Eight convolutions of 3x3x3, five max pools and two fully connected layers of 4096; no normalisation. Layers
-have the names of the released network, and an odd size is pooled rounding up, as there. The paper reads 16
-frames of 112x112, of which one time step is left at the end; of more frames every step that is left has a
-feature of its own.
+Eight convolutions of 3x3x3, five max pools and two fully connected layers of 4096; no normalisation. Layer
+names and pooling of odd sizes (rounded up) are those of the released network. The paper uses 16 frames of
+112x112, which are pooled to one time step; with more frames, each remaining step has its own feature.
 """
 
 from __future__ import annotations
@@ -36,8 +35,8 @@ class C3D(nn.Module):
         self.dropout = nn.Dropout(0.5)
         for module in self.modules():
             if isinstance(module, (nn.Conv3d, nn.Linear)) and module.bias is not None:
-                # The paper's N(0, 0.01) hardly moves from scratch: without normalisation the signal must be
-                # kept by the scale of the weights (arXiv 1502.01852).
+                # With the paper's N(0, 0.01), training from scratch hardly starts: without normalisation,
+                # the scale of the weights must preserve the signal (arXiv 1502.01852).
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 nn.init.zeros_(module.bias)
 

@@ -1,9 +1,8 @@
 """I3D: "Quo Vadis, Action Recognition?" (Carreira and Zisserman 2017, arXiv 1705.07750), the RGB stream.
 
 Inception-v1 (arXiv 1409.4842) with every filter and pool inflated to three dimensions and a BatchNorm after
-each convolution. Padding is TensorFlow's SAME, of which an odd remainder falls at the end. Layers have the
-names that the network's port to PyTorch (pytorch-i3d) gave them, so that its Kinetics weights
-(`rgb_imagenet.pt`) can be read.
+each convolution. Padding is TensorFlow's SAME, with an odd remainder at the end. Layers have the names of the
+PyTorch port (pytorch-i3d), so that its Kinetics weights (`rgb_imagenet.pt`) can be loaded.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ WIDTH = 1024
 
 
 def pad_same(x: Tensor, kernel: Three, stride: Three) -> Tensor:
-    """Zeros around (clips, channels, T, H, W), so that each size n becomes ceil(n / stride)."""
+    """Pad (clips, channels, T, H, W) with zeros, so that pooling maps each size n to ceil(n / stride)."""
     pads: list[int] = []
     for size, k, s in zip(reversed(x.shape[2:]), reversed(kernel), reversed(stride), strict=True):
         missing = max((-(-size // s) - 1) * s + k - size, 0)
@@ -43,7 +42,7 @@ class Convolution(nn.Module):
 
 
 class Pool(nn.Module):
-    """A max pool with SAME padding, of values that a ReLU has left at 0 or above."""
+    """A max pool with SAME padding, for values >= 0 after a ReLU."""
 
     def __init__(self, kernel: Three, stride: Three) -> None:
         super().__init__()
@@ -55,7 +54,7 @@ class Pool(nn.Module):
 
 
 class Mixed(nn.Module):
-    """An Inception module: 1x1x1; 1x1x1 and 3x3x3; the same again; a pool and 1x1x1; side by side."""
+    """An Inception module of parallel branches: 1x1x1; twice 1x1x1 and 3x3x3; a pool and 1x1x1."""
 
     def __init__(self, inside: int, widths: tuple[int, int, int, int, int, int]) -> None:
         super().__init__()
@@ -77,7 +76,7 @@ class Mixed(nn.Module):
 class I3D(nn.Sequential):
     """Volumes (clips, 3, T, H, W), T >= 1, H and W >= 32 -> features (clips, max(ceil(T / 8) - 1, 1), 1024).
 
-    The original's average pool takes two time steps at a time; so does this one where there are two.
+    As in the original, the average pool has a window of two time steps, if there are two.
     """
 
     def __init__(self) -> None:

@@ -1,12 +1,12 @@
 """P3D: "Learning Spatio-Temporal Representation with Pseudo-3D Residual Networks" (Qiu et al. 2017).
 
-arXiv 1711.10305. A bottleneck ResNet whose 3x3 convolution is a spatial one S of 1x3x3 and a temporal one T
-of 3x1x1, put together in three ways that take turns from unit to unit:
+arXiv 1711.10305. A bottleneck ResNet whose 3x3 convolution is replaced by a spatial one S of 1x3x3 and a
+temporal one T of 3x1x1, combined in three ways that alternate from unit to unit:
 
-    A: T(S(x)), in series    B: S(x) + T(x), side by side    C: S(x) + T(S(x)), in series with a shortcut
+    A: T(S(x)), in series    B: S(x) + T(x), in parallel    C: S(x) + T(S(x)), in series with a shortcut
 
-As in the released network time is halved by a max pool after the stem and after each of the first three
-stages, and the last stage is spatial. This is P3D-63, a ResNet-50 (3, 4, 6 and 3 units) with 13 more
+As in the released network, a max pool halves time after the stem and after each of the first three stages,
+and the last stage is spatial. This is P3D-63, a ResNet-50 (3, 4, 6 and 3 units) with 13 more
 convolutions; the paper's best is P3D-199, the same on a ResNet-152 (3, 8, 36, 3).
 """
 
@@ -27,7 +27,7 @@ WIDTH = PLANES[-1] * EXPANSION
 
 
 def _convolution(inside: int, outside: int, kernel: tuple[int, int, int], stride: int = 1) -> nn.Sequential:
-    """A convolution that keeps the size, but for a spatial stride, and its BatchNorm."""
+    """A convolution with padding (size changes only by the spatial stride), and its BatchNorm."""
     time, height, width = kernel
     return nn.Sequential(
         nn.Conv3d(
@@ -43,7 +43,7 @@ def _convolution(inside: int, outside: int, kernel: tuple[int, int, int], stride
 
 
 class Unit(nn.Module):
-    """A residual unit: 1x1x1 to `planes`, S and T as `kind` says (`2D`: S alone), 1x1x1 to 4 * `planes`."""
+    """A residual unit: 1x1x1 to `planes`, S and T by `kind` (`2D`: S only), 1x1x1 to 4 * `planes`."""
 
     def __init__(self, inside: int, planes: int, kind: Kind, stride: int = 1) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Unit(nn.Module):
         return mixed.relu()
 
     def space_and_time(self, x: Tensor) -> Tensor:
-        """The middle of the unit, shape kept: see the module's first lines."""
+        """The middle of the unit, of the same shape: see the module docstring."""
         space: Tensor = self.spatial(x).relu()
         if self.temporal is None:
             return space
@@ -103,5 +103,5 @@ class P3D(nn.Module):
 
 
 def _halve_time(x: Tensor) -> Tensor:
-    """A max pool over pairs of time steps; an odd one at the end is a pair by itself."""
+    """A max pool over pairs of time steps; an odd one at the end is pooled alone."""
     return F.max_pool3d(x, (2, 1, 1), ceil_mode=True)

@@ -1,8 +1,8 @@
-"""The classifier that every video network here is: features over time, a temporal model, a linear head.
+"""The common structure of the video networks: features over time, a temporal model, a linear head.
 
     frames -> image network -> features (clips, steps, width) -> temporal model, or mean -> head -> logits
 
-A 2D network gives a feature per frame; a 3D network has mixed time already and gives one, or few.
+A 2D network gives one feature per frame; a 3D network pools over time and gives one or a few.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Volumes(nn.Module):
 
 
 class EachFrame(nn.Module):
-    """A 2D network, (images, 3, H, W) to (images, width), on each frame by itself."""
+    """A 2D network, (images, 3, H, W) to (images, width), applied to each frame."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class EachFrame(nn.Module):
 
 
 class LastState(nn.LSTM):
-    """An LSTM of `depth` layers as wide as its input, which answers with its last layer's last state."""
+    """An LSTM of `depth` layers as wide as its input; the output is its last layer's last state."""
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__(width, width, num_layers=depth, batch_first=True)
@@ -56,8 +56,8 @@ class LastState(nn.LSTM):
 class VideoNetwork(Classifier):
     """`image` and `temporal` (None: the mean over time) under dropout and a head for `classes` classes.
 
-    BatchNorm learns the statistics of its batches, as usual: a network that begins at random cannot do
-    without. They are taken over clips, frames and places, so that a batch of one clip is enough.
+    BatchNorm uses batch statistics, as usual: a randomly initialised network needs them. They are computed
+    over clips, frames and positions, so that a batch of one clip is enough.
     """
 
     def __init__(
@@ -80,18 +80,18 @@ class VideoNetwork(Classifier):
         self.train()
 
     def forward(self, frames: Tensor, class_weights: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Normalised frames (clips, T, 3, H, W) -> logits (clips, classes); `class_weights` say nothing."""
+        """Normalised frames (clips, T, 3, H, W) -> logits (clips, classes); `class_weights` is ignored."""
         features = self.image(frames)  # (clips, steps, width)
         video = features.mean(dim=1) if self.temporal is None else self.temporal(features)  # (clips, width)
         logits: Tensor = self.head(self.dropout(video))
         return logits
 
     def class_weights(self) -> Tensor:
-        """Nothing, for no text is read: (0,)."""
+        """Empty, (0,): no text is used."""
         return torch.empty(0, device=self.head.weight.device)
 
     def trained_parameters(self) -> dict[str, list[nn.Parameter]]:
-        """What an optimiser may change: `image`, `temporal`, `head`; a part that is not there is empty."""
+        """The trainable parts `image`, `temporal` and `head`; a part that does not exist is empty."""
         return {
             "image": list(self.image.parameters()) if self.trains_image else [],
             "temporal": [] if self.temporal is None else list(self.temporal.parameters()),
@@ -99,7 +99,7 @@ class VideoNetwork(Classifier):
         }
 
     def train(self, mode: bool = True) -> Self:
-        """As torch's, but an image network that is frozen stays in eval mode, BatchNorm and all."""
+        """As in torch, but a frozen image network stays in eval mode, including its BatchNorm."""
         super().train(mode)
         if not self.trains_image:
             self.image.eval()

@@ -13,7 +13,7 @@ from dfer_model.comparison.grid import Grid, check_grid, train_all
 from dfer_model.comparison.results import trained_answers
 from dfer_model.comparison.zero_shot import zero_shot_answers
 from dfer_model.data.augmentation import resize
-from dfer_model.data.dataset import decode_frame
+from dfer_model.data.images import decode_pixels
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.sampling import sample_test
 from dfer_model.errors import InputError
@@ -82,7 +82,8 @@ def test_zero_shot_is_open_clips_own_answer(clips: PackedClips, tmp_path: Path) 
     guesses = []
     for index in [*np.flatnonzero(clips.folds == 1), *np.flatnonzero(clips.folds == 2)]:
         chosen = sample_test(int(clips.num_frames[index]), 4)
-        frames = [decode_frame(each) for each in clips.encoded_frames(int(index), chosen)]
+        decoded = [decode_pixels(each) for each in clips.encoded_frames(int(index), chosen)]
+        frames = [torch.from_numpy(each).permute(2, 0, 1) for each in decoded]
         pixels = (resize(frames, 32).float() / 255 - mean) / std
         with torch.no_grad():
             video = clip.model.encode_image(pixels, normalize=True).mean(dim=0)

@@ -166,7 +166,7 @@ class TestDfew:
     @pytest.mark.parametrize(
         ("text", "base", "sentence"),
         [
-            ("1,0\n2,7\n", None, r"line 1\) and label 7 .*line 2\) cannot stand together"),
+            ("1,0\n2,7\n", None, r"line 1\) and label 7 .*line 2\) are from different numberings"),
             ("1,0\n", 1, "--label-base 1 contradicts .*line 1"),
             ("1,7\n", 0, "--label-base 0 contradicts .*line 1"),
             ("1,7\n2,8\n", None, r"line 2: label 8 is outside 1\.\.7"),
@@ -193,7 +193,7 @@ class TestFerv39k:
     @pytest.mark.parametrize(
         ("text", "sentence"),
         [
-            ("Action/Sad/0010 Happy\n", "line 1: the path says Sad, the label Happy"),
+            ("Action/Sad/0010 Happy\n", "line 1: the path has Sad, the label is Happy"),
             ("A/Sad/1,5\nA/Happy/2,5\n", "line 2: label 5 is happiness by the path, sadness by .*line 1"),
             ("A/Sad/1,5\nA/Sad/2,4\n", "line 2: sadness has label 4, but also label 5"),
             ("0010 Sad\n", "expected Scene/Emotion/NNNN"),
@@ -248,7 +248,7 @@ class TestFrameLists:
         [
             ("a/1 5 11\n", r"line 1: .*label 0\.\.10"),
             ("a/1 x 1\n", "line 1: expected"),
-            ("a/War/Sad/1 5 0\n", "label 0 is happiness, but the path says Sad"),
+            ("a/War/Sad/1 5 0\n", "label 0 is happiness, but the path has Sad"),
         ],
     )
     def test_wrong_rows(self, tmp_path: Path, text: str, sentence: str) -> None:

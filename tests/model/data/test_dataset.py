@@ -12,7 +12,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from dfer_model.data.augmentation import ASPECT, Augmentation, draw_crop, resize
-from dfer_model.data.dataset import ClipDataset, clip_generator, decode_frame
+from dfer_model.data.dataset import ClipDataset, clip_generator
+from dfer_model.data.images import decode_pixels
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.errors import InputError
 
@@ -193,9 +194,9 @@ def test_the_generator_depends_on_all_three() -> None:
 
 def test_decodes_grey_palette_and_jpeg_as_rgb() -> None:
     grey = np.full((5, 7), 90, np.uint8)
-    assert decode_frame(encoded(grey)).shape == (3, 5, 7)
-    assert decode_frame(encoded(gradient(), "JPEG")).shape == (3, 40, 60)
-    assert decode_frame(encoded(gradient()))[:, 39, 0].tolist() == [255, 0, 0]
+    assert decode_pixels(encoded(grey)).shape == (5, 7, 3)
+    assert decode_pixels(encoded(gradient(), "JPEG")).shape == (40, 60, 3)
+    assert decode_pixels(encoded(gradient()))[39, 0].tolist() == [255, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +212,7 @@ def test_decodes_grey_palette_and_jpeg_as_rgb() -> None:
 )
 def test_broken_frames(broken: bytes, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
-        decode_frame(broken)
+        decode_pixels(broken)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -68,7 +68,7 @@ LISTS, FRAMES = (0, 1, 3, 6, 10, 15, 21), (0, 2, 4, 8, 10, 14, 20)
         (put("class_name", ["fear"] * 6), "'clip 0' of class 'fear' has the label of 'happiness'"),
         (put("clip_id", ["a", "b", "c", "a", "d", "e"]), "'a' occurs twice"),
         (put("clip_id", ["a", "b", "c", None, "d", "e"]), "clip_id has 1 missing"),
-        (put("num_frames", [1, 2, 3, 4, 5, 7]), "'clip 5' has another number of frames"),
+        (put("num_frames", [1, 2, 3, 4, 5, 7]), "'clip 5' has a number of frames that differs"),
         (put("num_frames", [1, 2, 3, 4, 5, -6]), "'clip 5' has the num_frames -6"),
         (put("fold", [0, 1, 2, 0, 1, -2]), "'clip 5' has the fold -2"),
         (put("frames", [[b"x"]] * 5 + [None]), "frames has 1 missing"),
@@ -200,7 +200,7 @@ def changed_index(folder: Path, column: str, values: list[Any], **shaping: Any) 
 )
 def test_an_index_is_checked(folder: Path, column: str, values: list[Any], shaping: dict[str, Any]) -> None:
     changed_index(folder, column, values, **shaping)
-    with pytest.raises(InputError, match="no index of packed clips"):
+    with pytest.raises(InputError, match="not an index of packed clips"):
         read_index(folder)
 
 

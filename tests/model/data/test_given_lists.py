@@ -85,7 +85,7 @@ def test_lists_that_disagree_with_the_rule_are_named_and_change_the_fingerprint(
 
 def test_packing_again_with_other_lists_is_another_request(tmp_path: Path) -> None:
     packed(tmp_path, WHOLE)
-    with pytest.raises(InputError, match="holds other clips already"):
+    with pytest.raises(InputError, match="contains other clips already"):
         prepare("mafw", mafw(tmp_path / "root", CLEANED, clips=0), tmp_path / "packed", jobs=1)
 
 

@@ -59,7 +59,7 @@ def test_clips_are_found_with_and_without_zeros_and_never_outside(tmp_path: Path
     assert tree.find(["8"]) is None
     assert tree.find(["..", "outside"]) is None
     (tmp_path / "root" / "12").mkdir()
-    with pytest.raises(InputError, match="may both be clip 12"):
+    with pytest.raises(InputError, match="both match clip 12"):
         ClipTree(tmp_path / "root").find(["12"])
 
 
@@ -181,7 +181,7 @@ def test_what_is_not_found_is_said(tmp_path: Path) -> None:
         InputError, match=r"none of the 1 clips of mafw was found .*\n.*00001; .*--frames DIR"
     ):
         read_official("mafw", tmp_path)
-    with pytest.raises(InputError, match="--label-base is for dfew"):
+    with pytest.raises(InputError, match="--label-base requires the layout dfew"):
         read_official("mafw", tmp_path, label_base=0)
 
 
@@ -245,12 +245,12 @@ class TestFoldersOfLists:
         write_clip(tmp_path / "00001", 2)
         layout = read_official("frame-list", tmp_path, labels=lists)
         assert layout.dataset == "frame-list"
-        assert "--dataset-name dfew, ferv39k or mafw says it" in layout.notes[-1]
+        assert "set it by --dataset-name dfew, ferv39k or mafw" in layout.notes[-1]
         named = read_official("frame-list", tmp_path, labels=lists, dataset_name=" FERV39K ")
         assert (named.dataset, [note for note in named.notes if "--dataset-name" in note]) == ("ferv39k", [])
-        with pytest.raises(InputError, match="--dataset-name '' is no name"):
+        with pytest.raises(InputError, match="--dataset-name '' is not a valid name"):
             read_official("frame-list", tmp_path, labels=lists, dataset_name="")
-        with pytest.raises(InputError, match="--dataset-name is for frame-list and folder"):
+        with pytest.raises(InputError, match="--dataset-name requires the layout frame-list or folder"):
             read_official("mafw", tmp_path, labels=lists, dataset_name="mafw")
 
     def test_folders_of_mafw(self, tmp_path: Path) -> None:
@@ -455,13 +455,13 @@ class TestOwnFolder:
         counts = {(clip.class_name, clip.fold) for clip in clips}
         assert counts == {(name, fold) for name in ("happiness", "sadness") for fold in (1, 2)}
         write(tmp_path / "folds.csv", "clip_id,fold\nhappy0,1\n")
-        with pytest.raises(InputError, match=r"folds\.csv says the folds already"):
+        with pytest.raises(InputError, match=r"folds\.csv already defines the folds"):
             read_folder(tmp_path, folds=2)
 
     @pytest.mark.parametrize(
         ("text", "sentence"),
         [
-            ("clip_id,fold\na,1\n", "leaves out 1 clips, b among them"),
+            ("clip_id,fold\na,1\n", "lacks 1 clips, such as b"),
             ("clip_id,fold\na,1\nb,2\nc,1\n", "line 4: no clip 'c'"),
             ("a,1\nb,one\n", "line 2: fold 'one' is not a number"),
             ("a,1\na,2\nb,1\n", "line 2: clip a is in fold 2 and in fold 1"),
@@ -475,7 +475,7 @@ class TestOwnFolder:
             read_folder(tmp_path)
 
     def test_folders_that_are_wrong(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="Expected in it: <class>/<clip id>/<frames>"):
+        with pytest.raises(InputError, match="Expected: <class>/<clip id>/<frames>"):
             read_folder(tmp_path)
         write_clip(tmp_path / "Happy/a", 1)
         write_video(tmp_path / "Happy/a.mp4", 1)

@@ -17,10 +17,9 @@ from torch.utils.data import DataLoader
 from dfer_model.data.augmentation import Augmentation
 from dfer_model.data.dataset import ClipDataset
 from dfer_model.data.loaders import Batches, ClassBalanced, Shuffled, pixel_scale
-from dfer_model.data.packed import write_packed
 from dfer_model.data.stream_loaders import batches_of
 from dfer_model.data.streaming import StreamedClips
-from dfer_model.errors import InputError, LostError
+from dfer_model.errors import LostError
 
 from .. import tiny
 
@@ -93,32 +92,6 @@ def test_a_clip_that_comes_again_is_augmented_anew(tmp_path: Path) -> None:
     sampler = ClassBalanced(np.array([0, 1]), 1)
     batch = next(iter(Batches(dataset, 2, workers=0, sampler=sampler)))
     assert sorted(batch["index"].tolist()) == [2, 5]
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_starting_at_a_batch_reads_no_clip_before_it(tmp_path: Path, workers: int) -> None:
-    good = tiny.png((9, 9, 9), np.random.default_rng(0))
-    order = list(Shuffled(range(8), 1))
-    broken = set(order[:4])
-    rows = [
-        {
-            "clip_id": f"{number}",
-            "class_name": "a",
-            "fold": 1,
-            "source": "",
-            "frames": [b"broken" if number in broken else good],
-        }
-        for number in range(8)
-    ]
-    clips = write_packed(rows, "a", tmp_path / "packed", {})
-    dataset = ClipDataset(clips, range(8), frames=1, image_size=8)
-    batches = Batches(dataset, 2, workers=workers, sampler=Shuffled(dataset, 1))
-    batches.start_at(2)
-    assert [batch["index"].tolist() for batch in batches] == [order[4:6], order[6:]]
-    assert len(batches) == 2
-    batches.start_at(0)
-    with pytest.raises(InputError, match="neither JPEG nor PNG"):
-        next(iter(batches))
 
 
 class _Killed(ClipDataset):

@@ -80,7 +80,7 @@ def test_folds(clips: PackedClips) -> None:
 def test_a_dataset_without_folds_says_how_to_have_some(tmp_path: Path) -> None:
     clips = write_packed([row(0), row(3)], NAMES, tmp_path / "out", {})
     assert clips.fold_names() == []
-    with pytest.raises(InputError, match="say them with folds"):
+    with pytest.raises(InputError, match="define them with folds"):
         clips.test_indices(1)
 
 

@@ -70,7 +70,7 @@ def test_the_same_request_again_does_nothing(tmp_path: Path) -> None:
     again = prepare("folder", root, tmp_path / "out", jobs=1)
     assert {path.name: path.stat().st_mtime_ns for path in again.path.iterdir()} == before
     write_clip(root / "Happy/another", 1)
-    with pytest.raises(InputError, match="holds other clips already"):
+    with pytest.raises(InputError, match="contains other clips already"):
         prepare("folder", root, tmp_path / "out", jobs=1)
 
 
@@ -78,7 +78,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     root = own_folder(tmp_path / "root")
     (tmp_path / "out").mkdir()
     assert len(prepare("folder", root, tmp_path / "out", jobs=1)) == 6
-    with pytest.raises(InputError, match="exists already and holds something else"):
+    with pytest.raises(InputError, match="exists already and contains something else"):
         prepare("folder", root, root, jobs=1)
 
 
@@ -102,7 +102,7 @@ class TestBrokenClips:
             prepare("mafw", root, tmp_path / "out", jobs=1)
         text = str(caught.value)
         assert text.startswith("4 of 5 clips cannot be packed: 00002: not found under ")
-        assert re.search(r"00003: \S+ holds no picture \(\.jpg, \.png, \.webp, \.bmp or \.tif\); ", text)
+        assert re.search(r"00003: \S+ has no image \(\.jpg, \.png, \.webp, \.bmp or \.tif\); ", text)
         assert re.search(r"00004: \S+2\.jpg is damaged or cut off; ", text)
         assert re.search(r"00005: \S+00005\.mp4 is not a video that can be read\n", text)
         assert "--skip-broken" in text.split("\n")[1]
@@ -152,8 +152,8 @@ def test_frame_counts_that_disagree_are_counted(tmp_path: Path) -> None:
     ("name", "options", "sentence"),
     [
         ("dfwe", {}, "no layout 'dfwe'; did you mean dfew"),
-        ("folder", {"labels": [Path("x")]}, "are not for folder"),
-        ("mafw", {"folds": 5}, "--folds is for folder"),
+        ("folder", {"labels": [Path("x")]}, "the layout folder does not support --frames"),
+        ("mafw", {"folds": 5}, "--folds requires the layout folder"),
         ("mafw", {"frames": Path("nowhere")}, "no folder nowhere"),
     ],
 )

@@ -3,46 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dfer_model.data import prefetch as ahead
+from dfer_model.data import prefetch
 from dfer_model.data.packed import PackedClips
-from dfer_model.data.prefetch import Loss, on_device, read_late
-from dfer_model.training.loop import Training
+from dfer_model.data.prefetch import LateLosses, Loss, prefetched
+from dfer_model.training.loop import train_epoch
+from dfer_model.training.setup import Training
 
 from .. import tiny
 
 CPU = torch.device("cpu")
 
 
-def steps(given: list[int], number: int = 5) -> Iterator[tuple[Tensor, Tensor]]:
-    for step in range(number):
-        given.append(step)
-        yield torch.tensor(step / 2), torch.tensor([step, step + 10])
+def losses_read(device: torch.device, steps: int = 5) -> Iterator[tuple[Loss, int]]:
+    """Each loss, and how many steps were done when it was read."""
+    late = LateLosses(device)
+    for step in range(1, steps + 1):
+        for loss in late.push(step, torch.tensor(step / 2), torch.tensor([step, step + 10])):
+            yield loss, step
+    for loss in late.flush():
+        yield loss, steps
 
 
 def test_on_a_cpu_a_loss_is_read_at_once() -> None:
-    given: list[int] = []
-    for loss in read_late(steps(given), CPU):
-        assert loss == Loss(len(given), (len(given) - 1) / 2, [len(given) - 1, len(given) + 9])
-    assert len(given) == 5
+    assert list(losses_read(CPU)) == [(Loss(n, n / 2, [n, n + 10]), n) for n in range(1, 6)]
 
 
 def test_on_a_gpu_losses_are_read_late_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ahead, "STEPS_BEHIND", 2)
-    given: list[int] = []
-    seen = [(loss, len(given)) for loss in read_late(steps(given), torch.device("cuda"))]
-    assert [loss for loss, _ in seen] == [Loss(n + 1, n / 2, [n, n + 10]) for n in range(5)]
+    monkeypatch.setattr(prefetch, "STEPS_BEHIND", 2)
+    seen = list(losses_read(torch.device("cuda")))
+    assert [loss for loss, _ in seen] == [Loss(n, n / 2, [n, n + 10]) for n in range(1, 6)]
     assert [begun for _, begun in seen] == [3, 4, 5, 5, 5]
 
 
 def test_on_a_cpu_batches_come_as_they_are() -> None:
     batches = [{"frames": torch.zeros(1), "index": torch.zeros(1)} for _ in range(3)]
-    assert [batch is own for batch, own in zip(on_device(batches, CPU), batches, strict=True)] == [True] * 3
+    assert [batch is own for batch, own in zip(prefetched(batches, CPU), batches, strict=True)] == [True] * 3
 
 
 class _Reads(TorchDispatchMode):
@@ -62,33 +63,31 @@ class _Reads(TorchDispatchMode):
     "changed",
     [{}, {"mixup": 0.4, "cutmix": 1.0, "ema": 0.9, "label_smoothing": 0.1, "learned_temperature": True}],
 )
-def test_a_step_reads_nothing_from_the_device(tmp_path, changed: dict[str, object]) -> None:  # type: ignore[no-untyped-def]
+def test_a_step_reads_only_its_loss_from_the_device(tmp_path, changed: dict[str, object]) -> None:  # type: ignore[no-untyped-def]
     clips: PackedClips = tiny.pack(tmp_path / "packed")
-    training = Training(tiny.spec(clips, precision="bf16", **changed), clips, tmp_path / "run", CPU)
-    training.model.train()
-    batches = list(training.batches)
+    training: Any = Training(tiny.spec(clips, precision="bf16", **changed), clips, tmp_path / "run", CPU)
+    training.batches = list(training.batches)
+    read_at: list[int] = []
     with _Reads() as reads:
-        losses = [training.step(batch, 1, number) for number, batch in enumerate(batches, 1)]
-    assert reads.seen == []
-    with _Reads() as reads:
-        losses[0].item()
-    assert reads.seen == ["aten._local_scalar_dense.default"]
+        train_epoch(training, 1, lambda *_: read_at.append(len(reads.seen)))
+    assert reads.seen == ["aten._local_scalar_dense.default"] * len(training.batches)
+    assert read_at == list(range(1, len(training.batches) + 1))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_an_epoch_on_a_gpu_waits_for_nothing(tmp_path) -> None:  # type: ignore[no-untyped-def]
     clips: PackedClips = tiny.pack(tmp_path / "packed", per_class=16)
-    training = Training(tiny.spec(clips, precision="bf16"), clips, tmp_path / "run", torch.device("cuda"))
-    training.train_epoch(1, lambda *_: None)  # what is made once
-    batches = [{name: value.pin_memory() for name, value in batch.items()} for batch in training.batches]
+    spec = tiny.spec(clips, precision="bf16")
+    training: Any = Training(spec, clips, tmp_path / "run", torch.device("cuda"))
+    train_epoch(training, 1, lambda *_: None)  # allocates what is allocated once
+    training.batches = [
+        {name: value.pin_memory() for name, value in batch.items()} for batch in training.batches
+    ]
+    losses: list[str] = []
     torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")  # by which a wait raises
+    torch.cuda.set_sync_debug_mode("error")  # a synchronising call raises; waiting for an event does not
     try:
-        losses = [
-            training.step(batch, 2, number)
-            for number, batch in enumerate(on_device(batches, training.device), 1)
-        ]
+        train_epoch(training, 2, lambda *what: losses.append(what[-1]))
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert len(losses) == len(batches) > 1
-    assert torch.stack(losses).isfinite().all()
+    assert len(losses) == len(training.batches) > 1

@@ -108,5 +108,5 @@ def test_lower_precision_of_the_model_leaves_the_pixels_as_they_are() -> None:
 
 
 def test_clips_of_a_test_are_not_left_undone(clips: PackedClips) -> None:
-    with pytest.raises(ValueError, match="resized where they are decoded"):
+    with pytest.raises(ValueError, match="resized by the worker that decodes them"):
         DecodedClips(clips, [0], frames=4, image_size=8)[0]

@@ -18,7 +18,8 @@ from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.data.splits import TrainingClips, training_clips
 from dfer_model.errors import InputError
 from dfer_model.runs import ClassTexts, Run
-from dfer_model.training.loop import Training, train_run
+from dfer_model.training.loop import train_run
+from dfer_model.training.setup import Training
 
 from .. import tiny
 
@@ -222,9 +223,9 @@ def only_fear() -> Iterator[dict[str, Any]]:
 def test_what_cannot_be_held_out(clips: PackedClips, tmp_path: Path) -> None:
     alone = write_packed(only_fear(), tiny.CLASSES, tmp_path / "packed", {})
     refused: list[tuple[PackedClips, dict[str, Any], str]] = [
-        (clips, {"held_out": "joy", "contexts": 0}, "held_out=joy is no class of .*happiness, sadness, fear"),
+        (clips, {"held_out": "joy", "contexts": 0}, "joy is not a class of .*happiness, sadness, fear"),
         (clips, {"held_out": "fear"}, r"never be trained\n.*context_kind=unified"),
-        (clips, {**UNIFIED, "classifier": "linear"}, "linear classifier has no text"),
+        (clips, {**UNIFIED, "classifier": "linear"}, "linear classifier uses no text"),
         (alone, UNIFIED, "without fear fold 1 of .* has no training clips"),
     ]
     for of, changed, said in refused:

@@ -172,7 +172,7 @@ ODD: dict[str, Callable[[], torch.Tensor]] = {
 @pytest.mark.parametrize("case", ODD)
 def test_a_tensor_that_is_not_wholly_in_the_file_is_refused(tmp_path: Path, case: str) -> None:
     torch.save({"state_dict": {"module.a": ODD[case]()}}, tmp_path / "m.pth")
-    with pytest.raises(InputError, match=r"'a' does not hold all the numbers|cannot be read as a check"):
+    with pytest.raises(InputError, match=r"'a' has fewer values than its shape|cannot be read as a check"):
         read_checkpoint(tmp_path / "m.pth")
 
 

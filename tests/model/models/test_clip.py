@@ -351,7 +351,7 @@ def test_a_cut_off_archive_is_named(named: str, saved: Any, tmp_path: Path) -> N
         ("demo", "openai", "the demo CLIP has the weights shipped or random, not 'openai'"),
         ("xlm-roberta-base-ViT-B-32", "random", "its text tower is a HuggingFace model"),
         ("ViT-B-16-SigLIP", "random", "has the tokenizer timm/ViT-B-16-SigLIP, not CLIP's own"),
-        ("coca_ViT-B-32", "random", "answers at a class token after the text"),
+        ("coca_ViT-B-32", "random", "has its output at a class token after the text"),
     ],
 )
 def test_a_wrong_name_is_a_sentence(name: str, weights: str, sentence: str) -> None:

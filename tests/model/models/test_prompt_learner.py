@@ -152,8 +152,8 @@ def test_the_longest_description_that_fits_is_whole(tiny_clip: Clip) -> None:
 @pytest.mark.parametrize(
     ("words", "contexts", "sentence"),
     [
-        (68, 8, "68 tokens; beside start, end and 8 contexts tiny has room for 67 of 77"),
-        (1, 75, "1 tokens; beside start, end and 75 contexts tiny has room for 0 of 77"),
+        (68, 8, "68 tokens; with start, end and 8 contexts tiny has room for 67 of 77"),
+        (1, 75, "1 tokens; with start, end and 75 contexts tiny has room for 0 of 77"),
     ],
 )
 def test_a_description_that_does_not_fit_is_named(

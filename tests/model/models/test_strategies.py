@@ -98,11 +98,14 @@ def test_a_run_answers_as_when_it_was_trained(
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"classifier": "linear", "ensemble": "max"}, "ensemble=max means nothing to classifier=linear"),
-        ({"classifier": "linear", "member_contexts": "own"}, "member_contexts=own means nothing"),
-        ({"classifier": "r3d-18", "learned_temperature": True}, "learned_temperature=True means nothing"),
+        (
+            {"classifier": "linear", "ensemble": "max"},
+            "ensemble=max requires prompts; classifier=linear",
+        ),
+        ({"classifier": "linear", "member_contexts": "own"}, "member_contexts=own requires prompts"),
+        ({"classifier": "r3d-18", "learned_temperature": True}, "learned_temperature=True requires prompts"),
         ({"member_contexts": "own", "context_kind": "unified"}, "contradicts context_kind=unified"),
-        ({"classifier": "cocoop", "contexts": 0}, "contexts=0 leaves none"),
+        ({"classifier": "cocoop", "contexts": 0}, "requires contexts, but contexts=0"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changed: dict[str, object], sentence: str) -> None:

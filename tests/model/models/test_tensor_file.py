@@ -80,14 +80,14 @@ def exponential(path: Path, *, end: bytes) -> None:
 BOMBS: dict[str, tuple[Callable[[Path], None], str]] = {
     "compressed entries": (compressed, "has compressed entries"),
     "one entry under many names": (one_entry_as_many, "its entries are larger together than the file"),
-    "numbers that all tensors share": (shared_numbers, "its tensors share their numbers"),
+    "numbers that all tensors share": (shared_numbers, "its tensors share storage"),
     "a key of nested tuples": (
         lambda path: exponential(path, end=b"}h\x1fK\x01s."),
-        "its values hold each other too often",
+        "its values are nested in each other too often",
     ),
     "nested tuples in a set": (
         lambda path: exponential(path, end=b"cbuiltins\nset\n]h\x1fa\x85R."),
-        "its values hold each other too often",
+        "its values are nested in each other too often",
     ),
 }
 
@@ -109,7 +109,7 @@ def test_a_legacy_pickle_of_nested_tuples_is_refused(tmp_path: Path, reader: str
     legacy = saved(tmp_path / "legacy.pth", _use_new_zipfile_serialization=False).read_bytes()
     begins = legacy.index(b"state_dict") - len(b"\x80\x02}q\x00X\n\x00\x00\x00")
     (tmp_path / "legacy.pth").write_bytes(legacy[:begins] + program)
-    with pytest.raises(InputError, match="its values hold each other too often"):
+    with pytest.raises(InputError, match="its values are nested in each other too often"):
         READERS[reader](tmp_path / "legacy.pth")
 
 

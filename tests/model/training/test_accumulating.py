@@ -15,7 +15,8 @@ from dfer_model.config import strategy
 from dfer_model.data.packed import PackedClips
 from dfer_model.errors import InputError
 from dfer_model.runs import Run
-from dfer_model.training.loop import Training, train_run
+from dfer_model.training.loop import train_epoch, train_run
+from dfer_model.training.setup import Training
 
 from .. import tiny
 from ..resuming import Stop, stopping
@@ -68,7 +69,7 @@ def test_no_pass_takes_more_clips_than_a_part(clips: PackedClips, tmp_path: Path
     training = Training(spec, clips, tmp_path, torch.device("cpu"))
     taken: list[int] = []
     training.model.register_forward_hook(lambda _module, given, _made: taken.append(len(given[0])))
-    training.train_epoch(1, lambda *told: None)
+    train_epoch(training, 1, lambda *_: None)
     assert taken == [2, 2, 3]  # one step, for two clips are left out
 
 

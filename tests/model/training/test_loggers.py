@@ -89,14 +89,14 @@ def test_a_tracker_that_fails_is_left_out_and_the_training_goes_on(
     run = train_run(spec, clips, tmp_path, device="cpu", tracking=Tracking(["tensorboard"], told.append))
     assert run.result["epochs"] == {"last": 1}
     assert len(told) == 1
-    assert told[0].startswith("tensorboard follows this training no longer: ")
+    assert told[0].startswith("tensorboard failed and no longer logs this training: ")
 
 
 @pytest.mark.parametrize(
     ("given", "says"),
     [
         (["tensorbord"], "no tracker 'tensorbord'; did you mean tensorboard?\nThere are: aim, "),
-        (["tensorboard", "none"], "--track none leaves no tracker\n"),
+        (["tensorboard", "none"], "--track none excludes other trackers\n"),
     ],
 )
 def test_an_unknown_tracker_is_a_sentence(given: list[str], says: str) -> None:

@@ -22,8 +22,9 @@ from dfer_model.errors import InputError, WorkError
 from dfer_model.models.clip import load_clip
 from dfer_model.models.dfer_clip import DferClip
 from dfer_model.runs import Run
-from dfer_model.training.loop import Training, train_run
+from dfer_model.training.loop import train_epoch, train_run
 from dfer_model.training.run_writer import record_epoch
+from dfer_model.training.setup import Training
 
 from .. import tiny
 from ..resuming import same_result
@@ -50,7 +51,7 @@ def test_each_epoch_has_its_order(clips: PackedClips, tmp_path: Path) -> None:
     training = Training(tiny.spec(clips), clips, tmp_path, torch.device("cpu"))
     orders = []
     for epoch in (2, 1, 3, 2):
-        training.train_epoch(epoch, lambda *told: None)
+        train_epoch(training, epoch, lambda *_: None)
         orders.append(list(training.order))
     assert orders[0] == orders[3]
     assert len({tuple(order) for order in orders}) == 3
@@ -146,7 +147,9 @@ def test_without_epochs_the_model_answers_as_it_began(
     )
     run = train_run(spec, clips, tmp_path, device="cpu")
     assert run.result["epochs"] == {"last": 0}
-    assert run.result["notes"] == ["no epochs: nothing was trained, and the model answers as it began"]
+    assert run.result["notes"] == [
+        "no epochs: nothing was trained, predictions are those of the initial model"
+    ]
     assert not (run.folder / "metrics.jsonl").exists()
     model = DferClip(load_clip(tiny.NAME, "random"), spec.texts.texts, spec.settings).eval()
     scale = pixel_scale("clip", OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)

@@ -145,7 +145,7 @@ def test_out_of_memory_is_one_error_that_says_what_is_kept(clips: PackedClips, t
     with pytest.raises(OutOfMemory) as caught:
         train_run(spec, clips, tmp_path, device="cpu", report=hungry)
     first, second = str(caught.value).splitlines()
-    assert first == f"memory ran out on cpu; 1 of 3 epochs are kept in {spec.folder(tmp_path)}"
+    assert first == f"memory ran out on cpu; 1 of 3 epochs are saved in {spec.folder(tmp_path)}"
     for way in (
         "--set accumulate=2",
         "--set gradient_checkpointing=true",

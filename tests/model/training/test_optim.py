@@ -1,4 +1,4 @@
-"""What changes the weights and how fast: each optimiser and schedule against its formula."""
+"""The optimizer and its schedule: each against its formula."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
 
 
 @pytest.mark.parametrize("select", ["last", "test-best"])
-@pytest.mark.parametrize("at", ["epoch 1, step 1 ", "epoch 3, step 1 ", "judging the test fold"])
+@pytest.mark.parametrize("at", ["epoch 1, step 1 ", "epoch 3, step 1 ", "evaluating the test fold"])
 def test_a_broken_off_run_goes_on_to_the_same_end(
     clips: PackedClips, tmp_path: Path, select: str, at: str
 ) -> None:
@@ -80,8 +80,8 @@ def test_an_interrupted_evaluation_does_not_cost_the_epoch(
     spec = tiny.spec(clips, epochs=4, batch_size=3, select=select, val_share=0.5, ema=0.9, **LEARNING)
     whole = train_run(spec, clips, tmp_path / "whole", device="cpu")
     runs = tmp_path / "cut"
-    at = "epoch 3: judging the " + ("validation clips" if select == "val" else "test fold")
-    with pytest.raises(Interrupted, match="3 of 4 epochs are kept"):
+    at = "epoch 3: evaluating the " + ("validation clips" if select == "val" else "test fold")
+    with pytest.raises(Interrupted, match="3 of 4 epochs are saved"):
         train_run(spec, clips, runs, device="cpu", report=stopping(at, KeyboardInterrupt))
     rows = (spec.folder(runs) / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["epoch"] for row in rows] == [1, 2]
@@ -96,7 +96,7 @@ def test_an_interrupted_evaluation_does_not_cost_the_epoch(
 def test_ctrl_c_says_what_is_kept(clips: PackedClips, tmp_path: Path) -> None:
     spec = tiny.spec(clips, epochs=3)
     for at, said in (
-        ("epoch 1, step 1", "no epoch of 3 was whole"),
+        ("epoch 1, step 1", "none of 3 epochs was completed"),
         ("epoch 3, step 1", "2 of 3 epochs are"),
     ):
         with pytest.raises(Interrupted, match=said) as caught:
@@ -129,8 +129,8 @@ def test_a_disk_that_takes_no_more_leaves_the_last_checkpoint_whole(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     said = str(caught.value).splitlines()
-    assert said[0] == f"File too large (checkpoint.pt); 1 of 3 epochs are kept in {spec.folder(tmp_path)}"
-    assert said[1] == "Once that folder can be written, give the same command again to go on"
+    assert said[0] == f"File too large (checkpoint.pt); 1 of 3 epochs are saved in {spec.folder(tmp_path)}"
+    assert said[1] == "Make the folder writable or free disk space, then give the same command again to go on"
     assert checkpoint.read_bytes() == before
     assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]
     again = train_run(spec, clips, tmp_path, device="cpu")

@@ -69,8 +69,8 @@ def test_a_run_begun_under_another_name_is_not_begun_again(clips: PackedClips, t
     renamed = replace(spec, texts=ClassTexts("v9", "cd" * 32, tiny.CLASSES, tiny.TEXTS.texts))
 
     def meanwhile(_done: int, _total: int, note: str = "") -> None:
-        # While this process reads its CLIP, another begins the same run as v9.
-        if "reading" in note:
+        # While this process loads its CLIP, another begins the same run as v9.
+        if "loading" in note:
             (tmp_path / renamed.id).mkdir()
 
     with pytest.raises(BusyError, match=f"is training .*{renamed.id}"):

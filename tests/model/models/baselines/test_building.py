@@ -202,6 +202,6 @@ def test_weights_that_cannot_be_had_say_which_file_to_bring(
 
 
 def test_what_belongs_to_clip_is_refused_where_it_would_be_missed() -> None:
-    assert "lora_rank=4: r3d-18 is no CLIP" in refusal(settings("r3d-18", lora_rank=4))
+    assert "lora_rank=4: r3d-18 is not a CLIP" in refusal(settings("r3d-18", lora_rank=4))
     assert "gradient_checkpointing=True" in refusal(settings("c3d", gradient_checkpointing=True))
-    assert "resnet18-lstm needs a model over" in refusal(settings("resnet18-lstm", temporal_depth=0))
+    assert "resnet18-lstm needs a temporal model over" in refusal(settings("resnet18-lstm", temporal_depth=0))
