@@ -1,8 +1,6 @@
-"""The workspace: the folder a command runs in, what it holds, and its `dfer.yaml`.
+"""The workspace: the folder in which a command runs, its subfolders, and the settings in `dfer.yaml`.
 
-What `dfer.yaml` may set for the commands that run in its folder.
-
-Where the shipped templates and versions lie: beside the package in a checkout, inside it in a wheel.
+Shipped templates and versions are beside the package in a checkout and inside it in a wheel.
 """
 
 from __future__ import annotations
@@ -23,20 +21,20 @@ FILE = "dfer.yaml"
 
 @dataclass(frozen=True)
 class Workspace:
-    """One folder and the paths inside it; nothing is created until something is written."""
+    """A folder and the paths inside it; folders are created when something is written."""
 
     root: Path = field(default_factory=Path.cwd)
 
     @classmethod
     @system_errors()
     def find(cls, given: Path | None = None) -> Workspace:
-        """The folder given, else `DFER_PROMPTS_WORKSPACE`, else the current folder.
+        """The given folder, else `DFER_PROMPTS_WORKSPACE`, else the current folder.
 
-        Raises InputError when the folder does not exist.
+        Raises InputError if the folder does not exist.
         """
         root = Path(given or os.environ.get("DFER_PROMPTS_WORKSPACE") or Path.cwd())
         if not root.is_dir():
-            raise InputError(f"the workspace {root} is not a folder\nMake it first: mkdir -p {root}")
+            raise InputError(f"the workspace {root} is not a folder\nCreate it: mkdir -p {root}")
         return cls(root.resolve())
 
     @property
@@ -51,12 +49,12 @@ class Workspace:
 
     @property
     def responses(self) -> Path:
-        """Stored answers, each paid for once."""
+        """The response cache."""
         return self.root / ".dfer" / "responses"
 
     @property
     def edits(self) -> Path:
-        """What is in a person's editor, or was there and could not be made a version."""
+        """Edited texts: open in an editor, or not saved as a version because they were invalid."""
         return self.root / ".dfer" / "edits"
 
     @property
@@ -67,32 +65,32 @@ class Workspace:
     @cached_property
     @system_errors()
     def defaults(self) -> Defaults:
-        """What `dfer.yaml` sets; the command line and the environment win over it.
+        """The settings in `dfer.yaml`; command line and environment take precedence.
 
-        Raises InputError, with the key, when the file is not a YAML mapping of known keys and their types.
+        Raises InputError, with the key, if the file is not a YAML mapping of known keys and their types.
         """
 
         return read_defaults(self.root / FILE)
 
     @property
     def face_model(self) -> Path | None:
-        """YuNet's ONNX file as `dfer.yaml` names it, None where it names none."""
+        """The path of YuNet's ONNX file in `dfer.yaml`; None if it is not set."""
         named = self.defaults.face_model
         return self.root / Path(named).expanduser() if named else None
 
     @system_errors()
     def dataset(self, name_or_path: str) -> Path:
-        """The packed-clips folder that a name in `dfer.yaml` or a path means. Raises InputError."""
+        """The folder of packed clips for a name in `dfer.yaml` or a path. Raises InputError."""
         named = self.defaults.datasets
         path = self.root / Path(named.get(name_or_path, name_or_path)).expanduser()
         if path.is_dir():
             return path
-        make = "Make one: dfer-prompts data prepare NAME --root DIR --out DIR (or data draw --out DIR)"
+        make = "Create one: dfer-prompts data prepare NAME --root DIR --out DIR (or data draw --out DIR)"
         if name_or_path in named:
             raise InputError(
-                f"dfer.yaml has the dataset {name_or_path!r} in {path}, which is no folder\n{make}"
+                f"dfer.yaml sets the dataset {name_or_path!r} to {path}, which is not a folder\n{make}"
             )
-        neither = "neither a folder of packed clips nor a name in dfer.yaml"
+        neither = "not a folder of packed clips and not a name in dfer.yaml"
         names = f" (it has {', '.join(named)})" if named else ""
         raise InputError(
             f"no dataset {name_or_path!r}: {neither}{names}{did_you_mean(name_or_path, named)}\n{make}"
@@ -104,7 +102,7 @@ Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Section(BaseModel):
-    """A part of the file. A key without a value (`datasets:` and nothing after it) counts as not given."""
+    """A section of the file. A key without a value (`datasets:`) counts as not given."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -117,54 +115,54 @@ class _Section(BaseModel):
 
 
 class Price(_Section):
-    """What a model costs, in US dollars per million tokens."""
+    """The price of a model, in US dollars per million tokens."""
 
     prompt: Dollars
     completion: Dollars
 
     def of(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """The cost in US dollars of so many tokens."""
+        """The cost in US dollars of these token counts."""
         return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
 
 
 class Slurm(_Section):
-    """What jobs ask of a Slurm cluster: options of sbatch, and shell lines before the training."""
+    """Settings of Slurm jobs: options of sbatch, and shell lines to run before the training."""
 
     partition: Line | None = None
     account: Line | None = None
     qos: Line | None = None
     constraint: Line | None = None
     gres: Line | None = None  # gpu:1
-    time: Line | None = None  # '8:00:00', quoted, for YAML reads it as a number
+    time: Line | None = None  # '8:00:00', quoted because YAML reads it as a number
     mem: Line | None = None
     cpus_per_task: Annotated[int, Field(ge=1)] | None = None
-    options: dict[str, Line | int] = Field(default_factory=dict)  # any other of sbatch, by its long name
+    options: dict[str, Line | int] = Field(default_factory=dict)  # further options of sbatch, by long name
     setup: list[Line] = Field(default_factory=list)
 
     def sbatch_options(self) -> dict[str, str | int]:
-        """The options by their long names, those not given left out."""
+        """The given options by their long names."""
         named = self.model_dump(exclude={"options", "setup"}, exclude_none=True)
         return {name.replace("_", "-"): value for name, value in named.items()} | self.options
 
 
 class Defaults(_Section):
-    """The keys of `dfer.yaml`; the command line and the environment win over them."""
+    """The keys of `dfer.yaml`; command line and environment take precedence."""
 
-    model: Line | None = None  # asked where --model is not given
+    model: Line | None = None  # used if --model is not given
     base_url: Line | None = None  # the OpenAI-compatible endpoint
     datasets: dict[str, Line] = Field(default_factory=dict)  # name: folder of packed clips
     preset: Line | None = None
     presets: dict[str, dict[str, Any]] = Field(default_factory=dict)  # name: setting: value
     prices: dict[str, Price] = Field(default_factory=dict)  # by model
-    slurm: Slurm = Field(default_factory=Slurm)  # what jobs of --engine slurm ask for
-    face_model: Line | None = None  # YuNet's ONNX file, by which `predict` finds faces
-    license: Line | None = None  # of the description sets made here, as their cards give it: cc-by-4.0
+    slurm: Slurm = Field(default_factory=Slurm)  # settings of --engine slurm
+    face_model: Line | None = None  # YuNet's ONNX file, the face detector of `predict`
+    license: Line | None = None  # of new description sets, an identifier of the hub: cc-by-4.0
 
 
 def read_defaults(path: Path) -> Defaults:
-    """What a `dfer.yaml` sets; nothing where there is no such file.
+    """The settings in a `dfer.yaml`; the defaults if there is no such file.
 
-    Raises InputError, with the key, when the file is not what `Defaults` describes.
+    Raises InputError, with the key, if the file does not match `Defaults`.
     """
     if not path.is_file():
         return Defaults()
@@ -175,7 +173,7 @@ def read_defaults(path: Path) -> Defaults:
     loaded = parse_yaml(text, str(path))
     known = f"known keys: {', '.join(Defaults.model_fields)}"
     if loaded is not None and not isinstance(loaded, dict):
-        raise InputError(f"{path} must hold `key: value` lines; {known}")
+        raise InputError(f"{path} must consist of `key: value` lines; {known}")
     strangers = [key for key in loaded or {} if key not in Defaults.model_fields]
     if strangers:
         hint = did_you_mean(str(strangers[0]), Defaults.model_fields)
@@ -187,7 +185,7 @@ def read_defaults(path: Path) -> Defaults:
 
 
 PACKAGE = Path(__file__).parent
-# By name, because in a checkout that is used as a workspace one's own versions lie beside the shipped ones.
+# By name, because in a checkout used as a workspace the user's versions are beside the shipped ones.
 SHIPPED_VERSIONS = ("v1",)
 SHIPPED_TEMPLATES = (
     "paper",
@@ -201,13 +199,13 @@ SHIPPED_TEMPLATES = (
 
 
 def shipped(folder: str) -> Path:
-    """The folder `prompts` or `descriptions` that came with the package."""
+    """The folder `prompts` or `descriptions` shipped with the package."""
     in_wheel = PACKAGE / "shipped" / folder
     return in_wheel if in_wheel.is_dir() else PACKAGE.parent / folder
 
 
 def is_shipped(path: Path) -> bool:
-    """Whether a version's folder or a template's file is one that came with the package."""
+    """Whether the folder of a version or the file of a template is shipped with the package."""
     return (path.parent == shipped("descriptions") and path.name in SHIPPED_VERSIONS) or (
         path.parent == shipped("prompts") and path.stem in SHIPPED_TEMPLATES
     )

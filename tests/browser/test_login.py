@@ -40,7 +40,7 @@ def test_who_has_no_password_gets_no_further_than_the_login(browser: Any, tmp_pa
         code, said = server.stop()
         page.close()
     assert code == 130
-    assert said.splitlines()[-1].startswith("Stopped: what was uploaded is deleted")
+    assert said.splitlines()[-1].startswith("Stopped: uploads are deleted")
     assert "Traceback" not in said
     assert "sesame" not in said
     assert list(server.files.parent.glob("*")) == []
