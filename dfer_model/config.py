@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from .devices import cores
+from .cores import cores
 from .errors import InputError, unknown
 
 

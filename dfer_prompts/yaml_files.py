@@ -1,19 +1,18 @@
-"""YAML input files, read with the bounded loader of `dfer_model.yaml_loader`; errors name the line.
-
-`first_problem` turns a pydantic validation error into one sentence.
-"""
+"""YAML files written by users: read safely, with errors that name the line or the field."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import ValidationError
 
 from dfer_model.yaml_loader import LOADER, YAML_ERRORS, load_yaml, yaml_problem
 
 from .errors import InputError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 def parse_yaml(text: str, where: str, first_line: int = 1) -> Any:
@@ -43,7 +42,8 @@ def compose_yaml(text: str, where: str) -> yaml.Node | None:
 def read_yaml(path: Path, what: str) -> dict[str, Any]:
     """The mapping in a YAML file; an error message ends with `what`, the expected content.
 
-    Raises InputError if the file is invalid YAML, empty, or not a mapping, and FileNotFoundError.
+    Raises InputError if the file is invalid YAML, empty, or not a mapping; FileNotFoundError if it is
+    missing.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -66,7 +66,7 @@ __all__ = ["LOADER", "YAML_ERRORS", "load_yaml", "yaml_problem"]
 
 
 def first_problem(error: ValidationError) -> str:
-    """Location and message of the first problem: "classes, item 2, words: Input should be a valid string"."""
+    """The location and message of the first problem: "classes, item 2, words: Input should be a valid string"."""
     problem = error.errors(include_url=False, include_input=False)[0]
     parts = problem["loc"]
     if parts[-1:] == ("[key]",):  # then the last but one is a key (perhaps a number), not a list index
