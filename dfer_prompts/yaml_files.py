@@ -66,7 +66,7 @@ __all__ = ["LOADER", "YAML_ERRORS", "load_yaml", "yaml_problem"]
 
 
 def first_problem(error: ValidationError) -> str:
-    """The location and message of the first problem: "classes, item 2, words: Input should be a valid string"."""
+    """Location and message of the first problem: "classes, item 2, words: Input should be a valid string"."""
     problem = error.errors(include_url=False, include_input=False)[0]
     parts = problem["loc"]
     if parts[-1:] == ("[key]",):  # then the last but one is a key (perhaps a number), not a list index

@@ -38,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield started
 
 
-def watching(server: Server, path: str, faces: str = "none: frames whole") -> list[Any]:
+def watching(server: Server, path: str, faces: str = "none: whole frames") -> list[Any]:
     """What the button Predict is given for an upload."""
     (run,) = (server.workspace / "runs").iterdir()
     file = {"path": path, "meta": {"_type": "gradio.FileData"}}
