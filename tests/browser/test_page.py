@@ -110,7 +110,7 @@ def test_text_of_others_stays_text(page: Page) -> None:
     assert [text.rsplit(" ", 1)[0] for text in shown[: len(HOSTILE)]] == list(HOSTILE)
     page.tab("Heat map")
     page.choose("Version", "hostile")
-    page.press("Draw it")
+    page.press("Show heat map")
     assert page.see(".heat").locator("tbody tr").count() == len(load("v1").class_names)
     assert page.page.locator(".piece script, .piece [onerror], .piece a").count() == 0
 
@@ -130,7 +130,7 @@ def test_a_prompt_is_shown_as_it_is_asked(page: Page) -> None:
 
 def test_an_edited_version_is_on_the_disk_and_in_the_lists(page: Page, server: Server) -> None:
     page.tab("Edit")
-    page.choose("Begin with", "v1")
+    page.choose("Start from", "v1")
     text = page.page.get_by_label("Descriptors")
     playwright.expect(text).to_have_value(re.compile("a smiling mouth"), timeout=WAIT)
     was = text.input_value()
@@ -143,7 +143,7 @@ def test_an_edited_version_is_on_the_disk_and_in_the_lists(page: Page, server: S
     assert "no class 'joy'" in wrong.inner_text()
     assert "There are: happiness, sadness" in wrong.inner_text()
     text.fill(was.replace("- a smiling mouth", "- <b>a grin</b>"))
-    page.page.get_by_label("Why, for the log").fill("to see it")
+    page.page.get_by_label("Reason, for the log").fill("to see it")
     page.press("Save as new version")
     written = page.see(".said:has-text('Written')").inner_text()
     name = written.rsplit("/", 1)[1].strip()

@@ -83,7 +83,7 @@ def test_a_model_that_the_server_does_not_have(run: Terminal, monkeypatch: pytes
         finding = found(run)["language model"]
     assert finding["state"] == "wrong"
     assert "does not know the model 'smal:1b'" in finding["says"]
-    assert finding["advice"] == "It has: small:1b, large:70b"
+    assert finding["advice"] == "Available: small:1b, large:70b"
 
 
 def test_a_server_that_is_not_there(run: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

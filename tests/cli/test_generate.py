@@ -224,7 +224,7 @@ def test_an_unknown_model_is_answered_with_those_there_are(endpoint: FakeEndpoin
         {"error": {"message": "model 'nope' not found", "code": "model_not_found"}}, status=404
     )
     _, err = run(endpoint, "--classes", "dfew", "--model", "nope", status=2)
-    assert error_of(err) == f"Error: {endpoint.base_url} does not know the model 'nope'\nIt has: tiny"
+    assert error_of(err) == f"Error: {endpoint.base_url} does not know the model 'nope'\nAvailable: tiny"
 
 
 def test_nobody_there_is_a_sentence() -> None:
