@@ -1,12 +1,13 @@
-"""Description sets for DFER-CLIP: generated, parsed, ranked, versioned, trained on and compared.
+"""Description sets for DFER-CLIP: generate, parse, rank, version, train and compare.
 
-`__init__.pyi` lists the public names. Each is imported on first use; importing this never imports torch.
+`__init__.pyi` lists the public names. Each is imported on first use; importing the package never imports
+torch.
 
 >>> import dfer_prompts
 >>> dfer_prompts.load("v1@2").description("happiness")
 'a smiling mouth and raised cheeks.'
 
-`dfer_prompts.ensembles` joins several sets: `members` and `vote`.
+`dfer_prompts.ensembles` combines several sets: `members` and `vote`.
 """
 
 from lazy_loader import attach_stub

@@ -1,6 +1,6 @@
-"""Class sets: ordered lists of expression classes, shipped or from one's own YAML file.
+"""Class sets: ordered lists of expression classes, shipped or defined in a YAML file.
 
-Classes are matched by name, never by number: other code bases number the same classes differently.
+Classes are matched by name, not by number: other code bases number the same classes differently.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FOLDER = Path(__file__).parent / "class_sets"
 
 @dataclass(frozen=True)
 class ExpressionClass:
-    """One expression: `name` is its identity ("anger_disgust"), `words` how a sentence says it."""
+    """One expression class: `name` identifies it ("anger_disgust"), `words` is its form in a sentence."""
 
     name: str
     words: str
@@ -33,7 +33,7 @@ class ExpressionClass:
 
 @dataclass(frozen=True)
 class ClassSet:
-    """An ordered list of classes; a class's place is its label."""
+    """An ordered list of classes; the index of a class is its label."""
 
     name: str
     classes: tuple[ExpressionClass, ...]
@@ -44,13 +44,13 @@ class ClassSet:
         return tuple(each.name for each in self.classes)
 
     def as_manifest(self) -> dict[str, Any]:
-        """What a manifest says of the set: `words` only where they do not follow from the class's name."""
+        """The set as stored in a manifest; `words` only if they do not follow from the class name."""
         words = {each.name: each.words for each in self.classes if each.words != default_words(each.name)}
         described: dict[str, Any] = {"name": self.name, "class_names": list(self.names)}
         return {**described, "words": words} if words else described
 
     def resolve(self, text: str) -> ExpressionClass:
-        """The class a name or an alias means, without regard to case. Raises InputError."""
+        """The class with this name or alias, ignoring case. Raises InputError if there is none."""
         wanted = _key(text)
         for each in self.classes:
             if wanted in (_key(each.name), *map(_key, each.aliases)):
@@ -68,10 +68,10 @@ def class_set_names() -> list[str]:
 
 @system_errors()
 def load_class_set(name_or_path: str) -> ClassSet:
-    """A shipped class set by its name, or the one that a YAML file defines.
+    """Load a shipped class set by name, or one defined in a YAML file.
 
-    The file holds `name:` and `classes:`, a list whose items are class names or mappings of `name`, `words`
-    and `aliases`. Raises InputError when there is no such set or the file is not right.
+    The file has the keys `name:` and `classes:`, a list whose items are class names or mappings of `name`,
+    `words` and `aliases`. Raises InputError if there is no such set or the file is invalid.
     """
     if name_or_path.casefold() in SHIPPED:
         return _read(_FOLDER / f"{name_or_path.casefold()}.yaml")
@@ -84,9 +84,9 @@ def load_class_set(name_or_path: str) -> ClassSet:
 
 
 def class_set_of(name: str, class_names: Sequence[str]) -> ClassSet:
-    """The class set with these classes in this order, their words those of the names.
+    """The class set with these classes in this order; their words follow from the names.
 
-    Raises InputError when there are fewer than two, or two stand for one class, or one cannot be a name.
+    Raises InputError for fewer than two classes, two names of one class, or an invalid name.
     """
     try:
         file = _ClassSetFile.model_validate({"name": name, "classes": list(class_names)})
@@ -96,9 +96,9 @@ def class_set_of(name: str, class_names: Sequence[str]) -> ClassSet:
 
 
 def canonical_class_name(text: str) -> str:
-    """The name the shipped sets use for a class: "Happy" is "happiness"; an unknown name comes back as it is.
+    """The name of a class in the shipped sets: "Happy" is "happiness"; an unknown name is returned unchanged.
 
-    The parts of a compound class are named one by one: "Angry_Disgusted" is "anger_disgust".
+    The parts of a compound class are converted one by one: "Angry_Disgusted" is "anger_disgust".
     """
     table = _canonical_names()
     parts = _key(text).split("_")
@@ -108,12 +108,12 @@ def canonical_class_name(text: str) -> str:
 
 
 def aliases(name: str) -> tuple[str, ...]:
-    """Other words by which data sets and people call a class: "happy", "joy", "joyful" for happiness."""
+    """Other names of a class in data sets: "happy", "joy", "joyful" for happiness."""
     return tuple(_aliases().get(canonical_class_name(name), ()))
 
 
 def match_class_name(text: str, names: Sequence[str]) -> str | None:
-    """Which of the names means the same class: the same one, else by case and Unicode form, then aliases."""
+    """The name of the same class in `names`: exact, else ignoring case and Unicode form, else by alias."""
     for form in (str, _key, lambda name: _key(canonical_class_name(name))):
         found = [name for name in names if form(name) == form(text)]
         if len(found) == 1:
@@ -122,14 +122,14 @@ def match_class_name(text: str, names: Sequence[str]) -> str | None:
 
 
 def compound_parts(name: str) -> tuple[str, ...]:
-    """The classes a compound name is made of, canonical: ("anger", "disgust"); a single class is its own."""
+    """The canonical parts of a compound name: ("anger", "disgust"); a single class is its only part."""
     canonical = canonical_class_name(name)
     parts = tuple(canonical.split("_"))
     return parts if all(part in _canonical_names() for part in parts) else (canonical,)
 
 
 def default_words(name: str) -> str:
-    """How a sentence says a class whose file does not: "anger and disgust", "a, b, and c", "mild joy"."""
+    """The words of a class whose file gives none: "anger and disgust", "a, b, and c", "mild joy"."""
     *first, last = compound_parts(name)
     if not first:
         return " ".join(last.replace("_", " ").split())
@@ -137,7 +137,7 @@ def default_words(name: str) -> str:
 
 
 def _key(name: str) -> str:
-    composed = unicodedata.normalize("NFC", name)  # macOS hands out names of folders in the other form
+    composed = unicodedata.normalize("NFC", name)  # macOS returns folder names in NFD
     return "_".join(composed.replace("_", " ").replace("-", " ").casefold().split())
 
 
@@ -169,7 +169,7 @@ class _ClassEntry(BaseModel):
         if not isinstance(value, dict):
             raise ValueError(
                 f"a class is a name or a mapping of name, words and aliases, not {value!r} "
-                "(YAML reads bare yes, no and numbers as something else: put them in quotes)"
+                "(YAML does not read unquoted yes, no and numbers as text: put them in quotes)"
             )
         return value
 
@@ -177,11 +177,11 @@ class _ClassEntry(BaseModel):
     def _printable(self) -> _ClassEntry:
         for text in (self.name, self.words or "", *self.aliases):
             if not text.isprintable():
-                raise ValueError(f"{text!r} has a line break or control character in it")
+                raise ValueError(f"{text!r} contains a line break or control character")
             if text != without_mark(text):
-                raise ValueError(f"{text!r} begins with the mark of a list: write the name without it")
+                raise ValueError(f"{text!r} begins with a list marker: remove it")
         if not _key(self.name) or "/" in self.name or "\\" in self.name or self.name.startswith("."):
-            raise ValueError(f"{self.name!r} cannot be the name of a folder, so no class can have it")
+            raise ValueError(f"{self.name!r} is not a valid folder name, so it cannot be a class name")
         return self
 
 
@@ -193,7 +193,7 @@ class _ClassSetFile(BaseModel):
     @model_validator(mode="after")
     def _told_apart(self) -> _ClassSetFile:
         if len(self.classes) < 2:
-            raise ValueError(f"classes: there must be two or more, not {len(self.classes)}")
+            raise ValueError(f"classes: at least two are required, not {len(self.classes)}")
         owner: dict[str, str] = {}
         for entry in self.classes:
             for key in dict.fromkeys(map(_key, (entry.name, *entry.aliases))):
@@ -204,7 +204,7 @@ class _ClassSetFile(BaseModel):
 
 
 def _read(path: Path) -> ClassSet:
-    loaded = read_yaml(path, "a class set has two keys, `name:` and `classes:` (a list of names)")
+    loaded = read_yaml(path, "a class set has the keys `name:` and `classes:` (a list of names)")
     try:
         file = _ClassSetFile.model_validate(loaded)
     except ValidationError as error:

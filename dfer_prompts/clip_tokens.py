@@ -1,8 +1,8 @@
-"""How many of CLIP's 77 positions a text takes, counted without torch.
+"""The number of CLIP tokens of a text (of 77 positions), computed without torch.
 
 CLIP's tokenizer is a byte-pair encoding over lower-cased words (Radford et al., Learning Transferable Visual
-Models From Natural Language Supervision, 2021, section 2.4). open_clip carries its merges but imports torch
-to read them, so the same file is given to the `tokenizers` library.
+Models From Natural Language Supervision, 2021, section 2.4). open_clip ships the merges but imports torch to
+read them, so the same file is read by the `tokenizers` library.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 CONTEXT_LENGTH = 77  # positions of CLIP's text tower
-MARKS = 2  # of them for the start and the end of the text
+MARKS = 2  # positions of the start and end tokens
 
 _MERGES = "bpe_simple_vocab_16e6.txt.gz"
 _MERGE_COUNT = 49152 - 256 - 2
@@ -30,7 +30,7 @@ _WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
 def count_tokens(text: str) -> int:
-    """The tokens of a text, without the marks of its start and end.
+    """The number of tokens of a text, without the start and end tokens.
 
     >>> count_tokens("raised cheeks.")
     3
@@ -40,7 +40,7 @@ def count_tokens(text: str) -> int:
 
 
 def room(contexts: int) -> int:
-    """The tokens a description may have beside its marks and `contexts` learnable vectors."""
+    """The tokens left for a description beside start and end tokens and `contexts` learnable vectors."""
     return max(CONTEXT_LENGTH - MARKS - contexts, 0)
 
 
@@ -69,5 +69,5 @@ def _tokenizer() -> Tokenizer:
 def _merges_file() -> Path:
     found = find_spec("open_clip")
     if found is None or found.origin is None:
-        raise WorkError("open_clip is not installed, and CLIP's vocabulary comes with it")
+        raise WorkError("open_clip is not installed; it provides CLIP's vocabulary")
     return Path(found.origin).with_name(_MERGES)

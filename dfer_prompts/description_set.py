@@ -1,4 +1,4 @@
-"""The value everything passes around: the ranked descriptors of every class, and where they come from."""
+"""Description sets: the ranked descriptors of every class, and the manifest with their origin."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .classes import match_class_name
 from .errors import InputError, listed
 
 FORMAT_VERSION = 1
-MOST = 2**31 - 1  # of a count: what a column of 32 bits holds
+MOST = 2**31 - 1  # largest count: a signed 32-bit column
 Count = Annotated[int, Field(ge=0, le=MOST)]
 
 
@@ -26,9 +26,8 @@ Count = Annotated[int, Field(ge=0, le=MOST)]
 class Descriptor:
     """One visual feature of one class, for example "raised cheeks".
 
-    `rank` counts from 1 within its member; `support` of the `samples` answers named it. `wordings` are the
-    other wordings of it in those answers, the most frequent first ("eyebrows raised" beside "raised
-    eyebrows").
+    `rank` counts from 1 within its member; `support` of the `samples` answers contain it. `wordings` are its
+    other wordings in those answers, the most frequent first ("eyebrows raised" for "raised eyebrows").
     """
 
     text: str
@@ -39,9 +38,9 @@ class Descriptor:
 
 
 class Seen(BaseModel):
-    """Clips whose labels took part in choosing the descriptors: nothing may be judged on them.
+    """Folds whose labels influenced the choice of descriptors; the set must not be evaluated on them.
 
-    `dataset` is the dataset's name, `fingerprint` that of its packed clips; `folds` are those of the clips.
+    `dataset` is the dataset's name, `fingerprint` that of its packed clips.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,19 +50,19 @@ class Seen(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Where a description set comes from: the content of `manifest.yaml`.
+    """The origin of a description set: the content of `manifest.yaml`.
 
-    `class_set` is what the set was made for, {"name": ..., "class_names": [...]} in the order of its rows
-    and, for some classes, "words" (`ClassSet.as_manifest`); `source` is where the descriptors come from
-    ("llm", "facs", "paper", "sentence", "import", "mixed", "control:<name>"); `citation` says where a
-    published source is found and `license` what its terms are (a name of the HuggingFace hub); `readings`
-    counts the answers by how they could be read (json_schema, json_object, text).
+    `class_set` is {"name": ..., "class_names": [...]} in the order of the rows and, for some classes, "words"
+    (`ClassSet.as_manifest`); `source` is the origin of the descriptors ("llm", "facs", "paper", "sentence",
+    "import", "mixed", "control:<name>"); `citation` refers to a published source; `license` is
+    an identifier of the HuggingFace hub; `readings` counts the answers by the format they were read as
+    (json_schema, json_object, text).
 
-    `parents` are the versions or views it was made from and `parent_sha256` the hashes of their content;
-    `derivation` says how, {"command": "edit", ...}, with all that the command was given. `seen` is what the
-    choice of descriptors has seen, its parents' share included. `created` is ISO 8601 in UTC; `failures` are
-    the answers that were none, with their reasons; `files` maps the other files of the version to their
-    sha256, and `manifest_sha256` is that of manifest.yaml with 64 zeros in its own place.
+    `parents` are the versions or views it was derived from and `parent_sha256` the hashes of their content;
+    `derivation` is {"command": "edit", ...} with the command's arguments. `seen` lists the folds that
+    influenced the choice of descriptors, those of the parents included. `created` is ISO 8601 in UTC;
+    `failures` are the responses without a usable answer, with their reasons; `files` maps the other files of
+    the version to their sha256; `manifest_sha256` is that of manifest.yaml with 64 zeros in place of itself.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -95,19 +94,19 @@ class Manifest(BaseModel):
     def _names_its_classes(cls, value: dict[str, Any]) -> dict[str, Any]:
         name, class_names, words = value.get("name"), value.get("class_names"), value.get("words", {})
         if not {"name", "class_names"} <= set(value) <= {"name", "class_names", "words"}:
-            raise ValueError("it has the keys name, class_names and, where they differ, words")
+            raise ValueError("its keys are name, class_names and, if they differ, words")
         if not isinstance(class_names, list | tuple) or not isinstance(words, dict):
-            raise ValueError("class_names is a list of names, and words a mapping of some of them")
+            raise ValueError("class_names must be a list of names, and words a mapping of some of them")
         if not all(isinstance(each, str) for each in (name, *class_names, *words, *words.values())):
             raise ValueError(
-                "names and words are text (YAML reads bare yes, no and numbers as something else)"
+                "names and words must be text (YAML does not read unquoted yes, no and numbers as text)"
             )
         return {**value, "class_names": list(class_names)}
 
     @field_validator("base_url")
     @classmethod
     def _without_secrets(cls, value: str | None) -> str | None:
-        """A user name, password or query in an address may be a key, and a manifest gets published."""
+        """Remove user name, password and query of an address: manifests get published."""
         if value is None:
             return None
         parts = urlsplit(value)
@@ -115,7 +114,7 @@ class Manifest(BaseModel):
 
 
 def lineage(parents: Sequence[DescriptionSet]) -> dict[str, Any]:
-    """What the manifest of a set made from `parents` says of them: `parents`, `parent_sha256` and `seen`."""
+    """The manifest fields of a set derived from `parents`: `parents`, `parent_sha256` and `seen`."""
     named = [each for each in parents if each.name]
     seen = dict.fromkeys(each for parent in parents for each in parent.manifest.seen)
     return {
@@ -129,9 +128,9 @@ def lineage(parents: Sequence[DescriptionSet]) -> dict[str, Any]:
 class DescriptionSet:
     """All descriptors of all classes: class name -> members -> descriptors in rank order.
 
-    `name` is a version ("v2"), a view of one ("v2@4"), a control ("control:swapped"), or "" for a draft.
-    Raises InputError when a class is missing or not listed, has a member without descriptors, or a descriptor
-    that is no single printable line or out of rank order.
+    `name` is a version ("v2"), a view of one ("v2@4"), a control ("control:swapped"), or "" for an unsaved
+    set. Raises InputError if a class is missing or not listed, a member has no descriptors, or a descriptor
+    is not a single printable line or not in rank order.
     """
 
     name: str
@@ -141,7 +140,7 @@ class DescriptionSet:
 
     def __post_init__(self) -> None:
         if set(self.members) != set(self.class_names) or len(set(self.class_names)) != len(self.class_names):
-            raise InputError(f"{self._title()}: the class names and the classes with descriptors differ")
+            raise InputError(f"{self._title()}: class_names and the classes with descriptors differ")
         for name in self.class_names:
             if not self.members[name] or not all(self.members[name]):
                 raise InputError(f"{self._title()}: the class {name!r} has no descriptor")
@@ -151,41 +150,41 @@ class DescriptionSet:
     def top(self, k: int) -> DescriptionSet:
         """The view of each member's first `k` descriptors, named "v2@4".
 
-        Raises InputError when `k` is below 1 or classes have fewer, and names them.
+        Raises InputError if `k` is below 1 or a class has fewer descriptors, and names these classes.
         """
         if k < 1:
-            raise InputError(f"{self._title()}: the top {k} of a class is nothing; ask for 1 or more")
+            raise InputError(f"{self._title()}: top {k} is not possible; use 1 or more")
         fewest = {name: min(map(len, self.members[name])) for name in self.class_names}
         short = [f"{name} ({fewest[name]})" for name in self.class_names if fewest[name] < k]
         if short:
             raise InputError(
                 f"{self._title()} has fewer than {k} descriptors of: {listed(short)}\n"
-                f"All classes have {min(fewest.values())} or more"
+                f"Every class has at least {min(fewest.values())}"
             )
         cut = {name: tuple(member[:k] for member in members) for name, members in self.members.items()}
         base = self.name.partition("@")[0]
         return replace(self, name=f"{base}@{k}" if base else "", members=cut)
 
     def description(self, class_name: str, member: int = 0) -> str:
-        """The sentence of one member of a class. Raises InputError when there is no such class or member."""
+        """The sentence of one member of a class. Raises InputError if there is no such class or member."""
         members = self.members[self._own_names([class_name])[0]]
         if not 0 <= member < len(members):
             raise InputError(
-                f"{self._title()}: {class_name!r} has {len(members)} members, none numbered {member}"
+                f"{self._title()}: {class_name!r} has {len(members)} members and no member {member}"
             )
         return join([descriptor.text for descriptor in members[member]])
 
     def class_texts(self, class_names: Sequence[str]) -> list[list[str]]:
-        """The sentences of the classes in the given (label) order, for each class one per member.
+        """The sentences of the classes in the given (label) order: for each class, one per member.
 
-        Classes are matched by name, aliases allowed. Raises InputError that names the classes not covered.
+        Classes are matched by name or alias. Raises InputError that names the classes not covered.
         """
         own = self._own_names(class_names)
         return [[self.description(name, member) for member in range(len(self.members[name]))] for name in own]
 
     @property
     def sha256(self) -> str:
-        """The identity of what a model is given: of the class names and descriptors, not of name or date."""
+        """The sha256 of class names and descriptors; name and date are not included."""
         content = [
             [name, [[each.text for each in member] for member in self.members[name]]]
             for name in self.class_names
@@ -211,7 +210,7 @@ def _check(member: Sequence[Descriptor], where: str) -> None:
         if not each.text.strip() or not each.text.isprintable():
             raise InputError(f"{where} has a descriptor that is not one line of text: {each.text!r}")
         if each.rank != rank:
-            raise InputError(f"{where} has rank {each.rank} where rank {rank} belongs")
+            raise InputError(f"{where} has rank {each.rank} instead of {rank}")
         if not (0 <= each.support <= MOST and 0 <= each.samples <= MOST):
             raise InputError(
                 f"{where}: {each.text!r} has support {each.support} of {each.samples} samples; "
@@ -220,23 +219,23 @@ def _check(member: Sequence[Descriptor], where: str) -> None:
 
 
 def join(descriptors: Sequence[str]) -> str:
-    """The sentence that lists the descriptors, as in the paper's Appendix A: "a, b, c, and d.".
+    """Join descriptors to a sentence, as in the paper's Appendix A: "a, b, c, and d.".
 
-    - One is the whole sentence, two are joined by "and", more by commas and a last ", and".
-    - Where one has a comma in it, semicolons part them: "wide, staring eyes; tears; and pale skin.".
-    - Where one of two has an "and" in it, a comma stands before the "and" between them.
-    - Each loses the full stop or comma around it, an "and" before it, and the capital of its first word ("And
-      raised cheeks." in a list of a model); CLIP reads no capitals. One alone that ends as a sentence does
-      ("A smiling face.") comes back as it is.
-    - No article is added and no number changed: "a smile" and "tears" are right, and so is "pupil dilation".
+    - One is the whole sentence, two are joined by "and", more by commas and a final ", and".
+    - If one contains a comma, semicolons separate them: "wide, staring eyes; tears; and pale skin.".
+    - If one of two contains an "and", a comma precedes the "and" between them.
+    - Surrounding full stops and commas, a leading "and", and the capital of the first word are removed ("And
+      raised cheeks." in a model's list); CLIP ignores case. A single descriptor that ends like a sentence ("A
+      smiling face.") is returned unchanged.
+    - No article is added and no number changed: "a smile", "tears" and "pupil dilation" are all correct.
 
     >>> join(["a smiling mouth", "raised cheeks", "wrinkled eyes"])
     'a smiling mouth, raised cheeks, and wrinkled eyes.'
 
-    Raises InputError when there is none.
+    Raises InputError if the list is empty.
     """
     if not descriptors:
-        raise InputError("there is no descriptor to make a sentence of")
+        raise InputError("no descriptors to join")
     if len(descriptors) == 1 and descriptors[0].endswith((".", "!", "?")):
         return descriptors[0]
     *first, last = map(_as_item, descriptors)

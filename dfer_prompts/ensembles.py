@@ -1,8 +1,8 @@
-"""Several description sets made into one: every set a member, or a vote on the descriptors.
+"""Combine several description sets into one: all their members, or a vote on the descriptors.
 
-Both take the classes that all sets cover, matched by name, in the order of the first set; the derivation of
-the result names those left out. What all sets have in common (model, template, licence, ...) stays in the
-manifest; sources that differ make a "mixed" one.
+Both use the classes that all sets cover, matched by name, in the order of the first set; the derivation of
+the result lists the classes left out. Manifest fields that are equal in all sets (model, template, licence,
+...) are copied; if the sources differ, the source is "mixed".
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .description_set import DescriptionSet, Descriptor, Manifest, lineage
 from .errors import InputError
 from .normalize import normal_form
 
-LARGEST_WEIGHT = 100  # of a member; each repetition is one more prompt for the text tower
+LARGEST_WEIGHT = 100  # of a member; each repetition is a further prompt for the text tower
 
 _COMMON = (
     "source", "citation", "control", "template", "template_sha256", "template_text", "model", "base_url",
@@ -28,14 +28,13 @@ _COMMON = (
 
 
 def members(sets: Sequence[DescriptionSet], weights: Sequence[float] | None = None) -> DescriptionSet:
-    """The members of every set, those of the first set first: several descriptions per class (the paper's
-    Table A), as a draft.
+    """An unsaved set with the members of all sets in their order: several descriptions per class (the paper's
+    Table A).
 
-    A weight counts for each member of its set, 1 where none is given. A member of weight 2 stands in the
-    result twice: a class weight is the mean over members, equal ones have equal prompts, and so every use of
-    the result weighs it, a training and a zero-shot answer alike. Only the ratios count (4,2 is 2,1). Raises
-    InputError for fewer than two sets, one given twice, no class in common, and weights that are no whole
-    numbers from 1 to 100.
+    A weight applies to each member of its set (default 1). A member of weight 2 is repeated: a class weight
+    is the mean over members, so the repetition has the same effect in training and in zero-shot prediction.
+    Only the ratios matter (4,2 equals 2,1). Raises InputError for fewer than two sets, a set given twice, no
+    common class, and weights that are not whole numbers from 1 to 100.
     """
     repeats = _repeats(_checked(weights, sets)) if weights is not None else [1] * len(sets)
     common = _Common.of(sets)
@@ -53,16 +52,17 @@ def members(sets: Sequence[DescriptionSet], weights: Sequence[float] | None = No
 def vote(
     sets: Sequence[DescriptionSet], top_k: int | None = None, weights: Sequence[float] | None = None
 ) -> DescriptionSet:
-    """The descriptors of all sets, those that most sets name first, one member per class, as a draft.
+    """An unsaved set of the descriptors of all sets, one member per class; the most frequent first.
 
-    Descriptors with one normal form are one. They are ordered by the summed weights of the sets that name
-    them, with no weights by their number; then by the mean rank in those sets; then as they first come. The
-    text is the wording of most weight, the others stay beside it. `support` counts the sets that name it, of
-    `samples` sets. `top_k` keeps the first of each class, all by default. Raises InputError for fewer than
-    two sets, one given twice, no class in common, weights that are not above 0, and a `top_k` below 1.
+    Descriptors with the same normal form are merged. They are ordered by the summed weights of the sets that
+    contain them (without weights: their number), then by the mean rank in those sets, then by first
+    occurrence. The text is the wording with the largest weight; the others are stored as `wordings`.
+    `support` is the number of sets that contain it, of `samples` sets. `top_k` limits the descriptors per
+    class (default: all). Raises InputError for fewer than two sets, a set given twice, no common class,
+    weights not above 0, and a `top_k` below 1.
     """
     if top_k is not None and top_k < 1:
-        raise InputError(f"the top {top_k} of a class is nothing; ask for 1 or more")
+        raise InputError(f"top {top_k} is not possible; use 1 or more")
     votes = _checked(weights, sets) if weights is not None else [Fraction(1)] * len(sets)
     common = _Common.of(sets)
     joined = {
@@ -80,14 +80,14 @@ def vote(
 
 
 def left_out(draft: DescriptionSet) -> list[str]:
-    """The classes that an ensemble lacks, since not all of its sets cover them."""
+    """The classes missing from an ensemble because not all of its sets cover them."""
     names: list[str] = draft.manifest.derivation.get("left_out", [])
     return names
 
 
 @dataclass(frozen=True)
 class _Common:
-    """The classes that all sets cover, what each set calls them, and what is left out."""
+    """The classes that all sets cover, their name in each set, and the classes left out."""
 
     names_in: dict[str, list[str]]  # the first set's name of a class -> each set's
     left_out: list[str]
@@ -95,12 +95,12 @@ class _Common:
     @classmethod
     def of(cls, sets: Sequence[DescriptionSet]) -> _Common:
         if len(sets) < 2:
-            raise InputError(f"an ensemble is made of two description sets or more, not {len(sets)}")
+            raise InputError(f"an ensemble needs two or more description sets, not {len(sets)}")
         names = [each.name for each in sets if each.name]
         for name in names:
             if names.count(name) > 1:
                 raise InputError(
-                    f"{name} is given {names.count(name)} times\nTo make it count more: --weights"
+                    f"{name} is given {names.count(name)} times\nUse --weights to give a set more weight"
                 )
         matches = {
             name: [match_class_name(name, each.class_names) for each in sets[1:]]
@@ -108,7 +108,7 @@ class _Common:
         }
         names_in = {name: [name, *filter(None, found)] for name, found in matches.items() if all(found)}
         if not names_in:
-            covered = "; ".join(f"{each.name or 'a draft'}: {', '.join(each.class_names)}" for each in sets)
+            covered = "; ".join(f"{each.name or 'unsaved'}: {', '.join(each.class_names)}" for each in sets)
             raise InputError(f"the description sets have no class in common\n{covered}")
         left_out: list[str] = []
         for number, each in enumerate(sets):
@@ -122,20 +122,20 @@ class _Common:
 
 
 def _checked(weights: Sequence[float], sets: Sequence[DescriptionSet]) -> list[Fraction]:
-    """The weights as exact numbers: 0.1 and 0.2 are together 0.3."""
+    """The weights as exact fractions, so that 0.1 + 0.2 equals 0.3."""
     if len(weights) != len(sets):
-        raise InputError(f"{len(sets)} description sets and {len(weights)} weights: give one for each set")
+        raise InputError(f"{len(sets)} description sets and {len(weights)} weights: give one weight per set")
     if not all(math.isfinite(each) and each > 0 for each in weights):
         listed = ", ".join(f"{each:g}" for each in weights)
-        raise InputError(f"a weight is a number above 0, and these are not all: {listed}")
+        raise InputError(f"weights must be numbers above 0: {listed}")
     return [Fraction(str(each)) for each in weights]
 
 
 def _repeats(weights: Sequence[Fraction]) -> list[int]:
     if any(each.denominator != 1 or each > LARGEST_WEIGHT for each in weights):
         raise InputError(
-            f"members are weighted by whole numbers from 1 to {LARGEST_WEIGHT}: one of weight 2 stands there "
-            "twice\nOnly ratios count: for 1,0.5 say 2,1"
+            f"weights of members must be whole numbers from 1 to {LARGEST_WEIGHT}: a member of weight 2 is "
+            "stored twice\nOnly the ratios matter: use 2,1 for 1,0.5"
         )
     shared = math.gcd(*(each.numerator for each in weights))
     return [each.numerator // shared for each in weights]
@@ -143,14 +143,14 @@ def _repeats(weights: Sequence[Fraction]) -> list[int]:
 
 @dataclass
 class _Candidate:
-    """One descriptor in the vote: its rank in each set that names it, and how they word it."""
+    """One descriptor in the vote: its rank and its wordings in the sets that contain it."""
 
-    ranks: dict[int, int] = field(default_factory=dict)  # number of the set -> the best rank there
+    ranks: dict[int, int] = field(default_factory=dict)  # index of the set -> best rank in it
     texts: dict[str, Fraction] = field(default_factory=dict)  # -> summed weights
-    wordings: dict[str, None] = field(default_factory=dict)  # those the sets keep beside the text
+    wordings: dict[str, None] = field(default_factory=dict)  # wordings stored beside the text
 
     def descriptor(self, rank: int, samples: int) -> Descriptor:
-        text = max(self.texts, key=lambda each: self.texts[each])  # the first of equals
+        text = max(self.texts, key=lambda each: self.texts[each])  # ties: the first
         others = dict.fromkeys(sorted(self.texts, key=lambda each: -self.texts[each])) | self.wordings
         return Descriptor(
             text, rank, len(self.ranks), samples, tuple(each for each in others if each != text)
@@ -160,7 +160,7 @@ class _Candidate:
 def _elected(
     named: Sequence[Sequence[Sequence[Descriptor]]], votes: Sequence[Fraction], top_k: int | None
 ) -> tuple[Descriptor, ...]:
-    """The descriptors of one class, of which `named` holds each set's members, in the order of the vote."""
+    """The descriptors of one class in the order of the vote; `named` holds each set's members."""
     candidates: dict[str, _Candidate] = {}
     for number, listed in enumerate(named):
         for each in sorted((each for member in listed for each in member), key=lambda each: each.rank):
@@ -205,7 +205,7 @@ def _draft(
 
 
 def _class_set(sets: Sequence[DescriptionSet], class_names: tuple[str, ...]) -> dict[str, Any]:
-    """That of a set with these very classes, else what is left of the first one's."""
+    """The class set of a set with exactly these classes, else that of the first set without the others."""
     for each in sets:
         if each.class_names == class_names:
             return each.manifest.class_set

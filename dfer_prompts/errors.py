@@ -1,4 +1,4 @@
-"""The error hierarchy of both packages; see `dfer_model.errors`, where it is defined without torch."""
+"""The error hierarchy of both packages, defined without torch in `dfer_model.errors`."""
 
 from dfer_model.errors import (
     BusyError,

@@ -1,4 +1,4 @@
-"""JSON that a person or a program wrote, read strictly: a key comes once, and numbers are numbers."""
+"""Strict JSON parsing of input files: no duplicate keys, no NaN or Infinity."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from .errors import InputError
 
 
 def parse_json(text: str, where: str) -> Any:
-    """The value of a JSON text. Raises InputError, which begins with `where`, for what is no JSON.
+    """The value of a JSON text. Raises InputError, whose message begins with `where`, for invalid JSON.
 
-    A key that an object has twice is refused, since one value would hide the other; so are NaN and Infinity,
-    which JSON does not have.
+    Duplicate keys of an object are rejected, because one value would hide the other; so are NaN and Infinity,
+    which are not valid JSON.
     """
     try:
         return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise InputError(f"{where} is not a JSON object: {error}") from error
     except RecursionError as error:
-        raise InputError(f"{where} is not a JSON object: it is nested too deep") from error
+        raise InputError(f"{where} is not a JSON object: nested too deeply") from error
     except ValueError as error:
         raise InputError(f"{where} is not a JSON object: {error}") from error
 
@@ -30,9 +30,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) < len(pairs):
         counts = Counter(name for name, _ in pairs)
         twice = next(name for name, count in counts.items() if count > 1)
-        raise ValueError(f"the key {twice!r} is there a second time")
+        raise ValueError(f"duplicate key {twice!r}")
     return made
 
 
 def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")

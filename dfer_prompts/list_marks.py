@@ -1,4 +1,4 @@
-"""Marks that a text keeps from the list it was copied from: "1. ", "- ", "happiness: "."""
+"""List markers left in a text that was copied from a list: "1. ", "- ", "happiness: "."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TITLE = re.compile(
 
 
 def without_mark(text: str) -> str:
-    """The text without the marks of a list before it; a text that is nothing but a mark is "".
+    """The text without leading list markers; "" for a text that is only a marker.
 
     >>> without_mark("2) - raised cheeks"), without_mark("1.5 cm apart"), without_mark("-x")
     ('raised cheeks', '1.5 cm apart', '-x')
@@ -28,7 +28,7 @@ def without_mark(text: str) -> str:
 
 
 def list_number(text: str) -> int | None:
-    """The number that a text has in a list, None without one.
+    """The list number at the beginning of a text; None if there is none.
 
     >>> list_number("12. tears"), list_number("tears")
     (12, None)
@@ -38,7 +38,7 @@ def list_number(text: str) -> int | None:
 
 
 def titled(text: str) -> tuple[str, str] | None:
-    """What stands before a colon or a dash, without Markdown, and what stands after it; None without one.
+    """The parts before (without Markdown) and after a colon or dash; None if there is no colon or dash.
 
     >>> titled("**happiness**: raised cheeks")
     ('happiness', 'raised cheeks')

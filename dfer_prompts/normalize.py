@@ -1,18 +1,18 @@
-"""When two wordings say the same: the normal form of a descriptor.
+"""The normal form of a descriptor: two wordings are equal if their normal forms are.
 
-The rule, made so that what is told apart wrongly costs a little support, and opposites are never merged:
+The rule is conservative: a missed merge costs a little support, but opposites are never merged.
 
-- Words are compared by their stem (Porter's English stemmer), so number, tense and "-ly" do not count:
-  "wrinkled cheeks" is "cheek wrinkling". Kept apart: "lower" and "lowered"; "eyebrow", which is one side of a
-  face, and "eyebrows".
-- Articles, possessives, "both", forms of "be", "that" and "which", "of" and "on" do not count. Words of
-  degree ("slightly") do: they tell surprise from fear.
-- Spellings count as one: "grey" and "gray", "wide-open" and "wide open", "downturned" and "turned downward",
-  "widened" and "wide"; "brow" is read as eyebrows, as FACS does.
-- The order of the words does not count where they describe one part of the face: "eyes wide open" is "wide
-  open eyes". With two parts, two places (upper, inner, one), two opposites ("open mouth closes"), a negation
-  or a change over time, it counts, and words do not wander between clauses: "open eyes and closed mouth" is
-  not "closed eyes and open mouth".
+- Words are compared by their stem (Porter's English stemmer), so number, tense and "-ly" are ignored:
+  "wrinkled cheeks" equals "cheek wrinkling". Distinct: "lower" and "lowered"; "eyebrow", which is one side of
+  a face, and "eyebrows".
+- Articles, possessives, "both", forms of "be", "that" and "which", "of" and "on" are ignored. Words of degree
+  ("slightly") are not: they distinguish surprise from fear.
+- Spelling variants are equal: "grey" and "gray", "wide-open" and "wide open", "downturned" and "turned
+  downward", "widened" and "wide"; "brow" means eyebrows, as in FACS.
+- Word order is ignored if the words describe one part of the face: "eyes wide open" equals "wide open eyes".
+  It matters with two parts, two places (upper, inner, one), two opposites ("open mouth closes"), a negation
+  or a change over time. Words are not exchanged between clauses: "open eyes and closed mouth" differs from
+  "closed eyes and open mouth".
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _PART = re.compile(
     r"(?:eye|eyebrow|eyelid|lid|eyelash|lash|pupil|mouth|lip|tongue|jaw|chin|cheek|nostril|nose|forehead|face|"
     r"head|neck|smile|frown|gaze|stare|glare|tear)s?|iris(?:es)?|tooth|teeth|(?:eye)?lashes"
 )
-_STEMS = {  # of words the stemmer must not touch, or does not know
+_STEMS = {  # words that the stemmer must not change or does not know
     **{word: word for word in ("eyebrow", "eyebrows", "barely", "hardly", "scarcely", "partly")},
     **dict.fromkeys(("lowers", "lowered", "lowering"), "lowered"),
     "drawn": "draw",
@@ -93,7 +93,7 @@ _OPPOSITES = (  # stems: with one of each side in a clause, "wide eyes narrow" i
 
 @lru_cache(maxsize=65536)
 def normal_form(text: str) -> str:
-    """What all wordings of one descriptor share, by the rule above; a key, not a text to be read.
+    """The key that all wordings of one descriptor share, by the rule above; not meant for display.
 
     >>> normal_form("Eyebrows that are raised.") == normal_form("the raised eyebrows") == "eyebrows rais"
     True
@@ -110,7 +110,7 @@ def normal_form(text: str) -> str:
 
 
 def stems(text: str) -> list[str]:
-    """The stems of the words of a text in their order, without those that do not count.
+    """The stems of the words of a text in order, without ignored words.
 
     >>> stems("A joyfully raised eyebrow")
     ['joy', 'rais', 'eyebrow']

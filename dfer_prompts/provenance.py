@@ -1,7 +1,7 @@
-"""What the choice of a set's descriptors has seen, and the refusal to judge it there.
+"""Provenance: which folds influenced a description set; evaluation on them is refused.
 
-A set that was chosen by the labels of some clips, or made from one that was, looks better on them than it
-is. What it has seen travels in the manifests, through views, edits, ensembles and controls.
+A set chosen with the labels of some clips, or derived from such a set, is optimistically biased on them. The
+folds are recorded in the manifests and passed on to views, edits, ensembles and controls.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def seen_folds(of: DescriptionSet, dataset: str, fingerprint: str) -> tuple[int, ...]:
-    """The folds of a dataset whose labels took part in choosing the set, ascending.
+    """The folds of a dataset whose labels influenced the set, ascending.
 
-    The dataset is known by its fingerprint or by its name: packed anew it has another fingerprint, and the
-    same clips.
+    The dataset is matched by fingerprint or by name: the fingerprint changes if the same clips are packed
+    again.
     """
     folds = {
         fold
@@ -32,31 +32,31 @@ def seen_folds(of: DescriptionSet, dataset: str, fingerprint: str) -> tuple[int,
 
 
 def seen_note(of: DescriptionSet, dataset: str, fingerprint: str, folds: Iterable[int]) -> str | None:
-    """A sentence where the set has seen one of the folds that are to judge it; None where it has not."""
+    """A message if one of the test folds influenced the set, else None."""
     overlap = sorted({*folds} & {*seen_folds(of, dataset, fingerprint)})
     if not overlap:
         return None
     name, listed = of.name or "the description set", ", ".join(map(str, overlap))
-    return f"{name} was chosen by the labels of fold {listed} of {dataset}, which cannot judge it"
+    return f"{name} was chosen with the labels of fold {listed} of {dataset}, so it cannot be tested there"
 
 
 def require_unseen(
     sets: Sequence[DescriptionSet], dataset: str, fingerprint: str, folds: Iterable[int]
 ) -> None:
-    """Raise InputError that names the first set that has seen one of the folds that are to judge it."""
+    """Raise InputError that names the first set influenced by one of the test folds."""
     judging = set(folds)
     for each in sets:
         if note := seen_note(each, dataset, fingerprint, judging):
-            raise InputError(f"{note}\nJudge it on other folds (--folds) or another dataset")
+            raise InputError(f"{note}\nTest it on other folds (--folds) or another dataset")
 
 
 def chosen_set(
     of: DescriptionSet, chosen: Mapping[str, Sequence[str]], seen: Seen, derivation: Mapping[str, Any]
 ) -> DescriptionSet:
-    """A draft of these descriptors of `of`, which the labels of `seen` chose; one member per class.
+    """An unsaved set with these descriptors of `of`, chosen with the labels of `seen`; one member per class.
 
-    `chosen` maps classes of the set, by its own names, to texts of their descriptors; other classes are left
-    out. The draft has seen what `of` has, too.
+    `chosen` maps class names of the set to texts of their descriptors; other classes are left out. The result
+    also has the `seen` entries of `of`.
     """
     from .description_set import DescriptionSet, Manifest, lineage
 

@@ -1,4 +1,7 @@
-"""The workspace: the folder a command runs in, what it holds, and its `dfer.yaml`."""
+"""The workspace: the folder in which a command runs, and its subfolders.
+
+Shipped templates and versions are beside the package in a checkout and inside it in a wheel.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +21,20 @@ FILE = "dfer.yaml"
 
 @dataclass(frozen=True)
 class Workspace:
-    """One folder and the paths inside it; nothing is created until something is written."""
+    """A folder and the paths inside it; folders are created when something is written."""
 
     root: Path = field(default_factory=Path.cwd)
 
     @classmethod
     @system_errors()
     def find(cls, given: Path | None = None) -> Workspace:
-        """The folder given, else `DFER_PROMPTS_WORKSPACE`, else the current folder.
+        """The given folder, else `DFER_PROMPTS_WORKSPACE`, else the current folder.
 
-        Raises InputError when the folder does not exist.
+        Raises InputError if the folder does not exist.
         """
         root = Path(given or os.environ.get("DFER_PROMPTS_WORKSPACE") or Path.cwd())
         if not root.is_dir():
-            raise InputError(f"the workspace {root} is not a folder\nMake it first: mkdir -p {root}")
+            raise InputError(f"the workspace {root} is not a folder\nCreate it: mkdir -p {root}")
         return cls(root.resolve())
 
     @property
@@ -46,12 +49,12 @@ class Workspace:
 
     @property
     def responses(self) -> Path:
-        """Stored answers, each paid for once."""
+        """The response cache."""
         return self.root / ".dfer" / "responses"
 
     @property
     def edits(self) -> Path:
-        """What is in a person's editor, or was there and could not be made a version."""
+        """Edited texts: open in an editor, or not saved as a version because they were invalid."""
         return self.root / ".dfer" / "edits"
 
     @property
@@ -62,9 +65,9 @@ class Workspace:
     @cached_property
     @system_errors()
     def defaults(self) -> Defaults:
-        """What `dfer.yaml` sets; the command line and the environment win over it.
+        """The settings in `dfer.yaml`; command line and environment take precedence.
 
-        Raises InputError, with the key, when the file is not a YAML mapping of known keys and their types.
+        Raises InputError, with the key, if the file is not a YAML mapping of known keys and their types.
         """
         from .defaults import read_defaults
 
@@ -72,23 +75,23 @@ class Workspace:
 
     @property
     def face_model(self) -> Path | None:
-        """YuNet's ONNX file as `dfer.yaml` names it, None where it names none."""
+        """The path of YuNet's ONNX file in `dfer.yaml`; None if it is not set."""
         named = self.defaults.face_model
         return self.root / Path(named).expanduser() if named else None
 
     @system_errors()
     def dataset(self, name_or_path: str) -> Path:
-        """The packed-clips folder that a name in `dfer.yaml` or a path means. Raises InputError."""
+        """The folder of packed clips for a name in `dfer.yaml` or a path. Raises InputError."""
         named = self.defaults.datasets
         path = self.root / Path(named.get(name_or_path, name_or_path)).expanduser()
         if path.is_dir():
             return path
-        make = "Make one: dfer-prompts data prepare NAME --root DIR --out DIR (or data draw --out DIR)"
+        make = "Create one: dfer-prompts data prepare NAME --root DIR --out DIR (or data draw --out DIR)"
         if name_or_path in named:
             raise InputError(
-                f"dfer.yaml has the dataset {name_or_path!r} in {path}, which is no folder\n{make}"
+                f"dfer.yaml sets the dataset {name_or_path!r} to {path}, which is not a folder\n{make}"
             )
-        neither = "neither a folder of packed clips nor a name in dfer.yaml"
+        neither = "not a folder of packed clips and not a name in dfer.yaml"
         names = f" (it has {', '.join(named)})" if named else ""
         raise InputError(
             f"no dataset {name_or_path!r}: {neither}{names}{did_you_mean(name_or_path, named)}\n{make}"
@@ -96,7 +99,7 @@ class Workspace:
 
 
 PACKAGE = Path(__file__).parent
-# By name, because in a checkout that is used as a workspace one's own versions lie beside the shipped ones.
+# By name, because in a checkout used as a workspace the user's versions are beside the shipped ones.
 SHIPPED_VERSIONS = ("v1",)
 SHIPPED_TEMPLATES = (
     "paper",
@@ -110,13 +113,13 @@ SHIPPED_TEMPLATES = (
 
 
 def shipped(folder: str) -> Path:
-    """The folder `prompts` or `descriptions` that came with the package."""
+    """The folder `prompts` or `descriptions` shipped with the package."""
     in_wheel = PACKAGE / "shipped" / folder
     return in_wheel if in_wheel.is_dir() else PACKAGE.parent / folder
 
 
 def is_shipped(path: Path) -> bool:
-    """Whether a version's folder or a template's file is one that came with the package."""
+    """Whether the folder of a version or the file of a template is shipped with the package."""
     return (path.parent == shipped("descriptions") and path.name in SHIPPED_VERSIONS) or (
         path.parent == shipped("prompts") and path.stem in SHIPPED_TEMPLATES
     )

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def parse_yaml(text: str, where: str, first_line: int = 1) -> Any:
-    """The value that a YAML text holds; None for an empty one.
+    """The value of a YAML text; None if it is empty.
 
     `where` names the text in an error, and `first_line` is the line of its file on which it begins. Raises
-    InputError.
+    InputError for invalid YAML.
     """
     try:
         return load_yaml(text)
@@ -28,9 +28,9 @@ def parse_yaml(text: str, where: str, first_line: int = 1) -> Any:
 
 
 def compose_yaml(text: str, where: str) -> yaml.Node | None:
-    """The nodes of a YAML text, each with its line and what stands there; None for an empty one.
+    """The node tree of a YAML text, with line numbers and scalars as written; None if it is empty.
 
-    `where` names the text in an error. Raises InputError.
+    `where` names the text in an error. Raises InputError for invalid YAML.
     """
     try:
         node: yaml.Node | None = yaml.compose(text, Loader=LOADER)
@@ -40,9 +40,10 @@ def compose_yaml(text: str, where: str) -> yaml.Node | None:
 
 
 def read_yaml(path: Path, what: str) -> dict[str, Any]:
-    """The mapping that a YAML file holds; `what` says, after the fault, what the file should be.
+    """The mapping in a YAML file; an error message ends with `what`, the expected content.
 
-    Raises InputError when the file is no YAML, empty, or holds something else, and FileNotFoundError.
+    Raises InputError if the file is invalid YAML, empty, or not a mapping; FileNotFoundError if it is
+    missing.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -55,7 +56,7 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
 
 
 def key_lines(text: str, first_line: int = 1) -> dict[str, int]:
-    """The line of each key at the top of a YAML mapping that `parse_yaml` has read."""
+    """The line of each top-level key of a YAML mapping that `parse_yaml` has read."""
     node = yaml.compose(text, Loader=LOADER)
     pairs = node.value if isinstance(node, yaml.MappingNode) else []
     return {str(key.value): key.start_mark.line + first_line for key, _ in pairs}
@@ -65,10 +66,10 @@ __all__ = ["LOADER", "YAML_ERRORS", "load_yaml", "yaml_problem"]
 
 
 def first_problem(error: ValidationError) -> str:
-    """The place and kind of the first problem: "classes, item 2, words: Input should be a valid string"."""
+    """Location and message of the first problem: "classes, item 2, words: Input should be a valid string"."""
     problem = error.errors(include_url=False, include_input=False)[0]
     parts = problem["loc"]
-    if parts[-1:] == ("[key]",):  # the last but one is then a key, a number perhaps, and no place in a list
+    if parts[-1:] == ("[key]",):  # then the last but one is a key (perhaps a number), not a list index
         parts = (*parts[:-2], f"the key {parts[-2]}")
     place = ", ".join(f"item {part + 1}" if isinstance(part, int) else str(part) for part in parts)
     text = problem["msg"].removeprefix("Value error, ")

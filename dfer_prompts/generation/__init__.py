@@ -1,1 +1,1 @@
-"""From a class set and a template to a description set: plan, run, rank, normalize."""
+"""Generate a description set from a class set and a template: plan, run, rank."""

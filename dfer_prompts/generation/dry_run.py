@@ -1,4 +1,4 @@
-"""What a generation would ask and cost, without asking."""
+"""Dry run of `generate`: the number of requests and their cost, without sending any."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .run import answered
 
 @dataclass(frozen=True)
 class DryRun:
-    """What one description set would take. Tokens and costs are of the requests that are still to be asked.
+    """Requests, tokens and cost of one description set; tokens and costs of the requests still to be sent.
 
-    `most` counts every answer as long as `max_tokens` allows, `likely` as long as the mean of the stored
-    ones; None where nothing is known. Costs are in US dollars, by the prices in `dfer.yaml`.
+    `most` assumes that every answer has `max_tokens` tokens, `likely` the mean length of the stored answers;
+    None if unknown. Costs are in US dollars, by the prices in `dfer.yaml`.
     """
 
     template: str
@@ -28,7 +28,7 @@ class DryRun:
     base_url: str
     prompts: dict[str, list[dict[str, str]]]
     requests: int
-    answered: int | None  # None where no model to ask is known
+    answered: int | None  # None if no endpoint is known
     prompt_tokens: int
     estimated_by: str
     most_completion_tokens: int
@@ -52,14 +52,14 @@ def dry_run(
     note: Note | None = None,
     **asking: object,
 ) -> list[DryRun]:
-    """What `generate` and `generate_all` would ask with the same parameters, and what it would cost at most.
+    """The requests that `generate` and `generate_all` would send with the same parameters, and their cost.
 
-    Without an endpoint the prompts are shown all the same, and `note` is told why none is known. An address
-    that only `dfer.yaml` names gets no key. Raises InputError for what is wrong otherwise.
+    Without an endpoint the prompts are still shown, and `note` receives the reason. An address that only
+    `dfer.yaml` names does not receive the key. Raises InputError for any other invalid input.
     """
     place = workspace or Workspace.find()
     options = Asking.checked(asking)
-    prices = place.defaults.prices  # what is wrong in dfer.yaml is no note about an endpoint
+    prices = place.defaults.prices  # raises for an invalid dfer.yaml, which must not become a note
     class_set = chosen_class_set(classes)
     templates = templates_for(template if isinstance(template, list) else [template], place)
     names = model if isinstance(model, list) else [model]

@@ -1,6 +1,6 @@
-"""Making description sets: from a language model, from FACS, or as a control, each saved as a version.
+"""Generate description sets from a language model, FACS or a sentence, or as a control, and save them.
 
-The command `dfer-prompts generate` and Python call the same functions, with the same words.
+`dfer-prompts generate` and Python call the same functions with the same parameter names.
 """
 
 from __future__ import annotations
@@ -44,23 +44,22 @@ def generate(
     note: Note | None = None,
     **asking: Any,
 ) -> Outcome:
-    """Make one description set and save it as a version of the workspace (by default the current one).
+    """Generate one description set and save it as a version of the workspace (default: the current one).
 
-    `classes` is a class set, its name, or a YAML file; a control may do without, and has then the classes of
-    the set it is made `of`. `source` is "llm", "facs", "sentence:an expression of {class}" or "control:NAME".
-    `version` names what is made,
-    by default the next of v1, v2, ...; `report` is told how far the asking is, `note` a sentence about the
-    server where there is one to say.
+    `classes` is a class set, its name, or a YAML file; a control needs none and then has the classes of the
+    set it is made `of`. `source` is "llm", "facs", "sentence:an expression of {class}" or "control:NAME".
+    `version` is the name of the new version, by default the next of v1, v2, ...; `report` receives the
+    progress of the requests, `note` messages about the server.
 
     `asking`: `base_url`, by default as `resolve_endpoint` finds it; `samples` per class (5); `top_k`
-    descriptors kept per class (6; of FACS all), ranked by `rank` ("support", "order", "distinctive");
-    `temperature`, `top_p`, `max_tokens`, `reasoning_effort` and `seed`, by default the template's or
-    `Sampling`'s; `concurrency`, requests under way at once (8); `timeout`, seconds for one answer (300);
-    `allow_short` (False) accepts classes with fewer than `top_k`; `max_requests` and `budget_tokens` stop the
-    asking (no limit).
+    descriptors per class (6; FACS: all), ranked by `rank` ("support", "order", "distinctive"); `temperature`,
+    `top_p`, `max_tokens`, `reasoning_effort` and `seed`, by default the template's or `Sampling`'s;
+    `concurrency`, the number of parallel requests (8); `timeout`, seconds per answer (300); `allow_short`
+    (False) accepts classes with fewer than `top_k`; `max_requests` and `budget_tokens` limit the requests (no
+    limit).
 
-    Raises InputError for what is wrong before anything is asked, WorkError when the asking did not end well,
-    and Interrupted on Ctrl-C; answers that had arrived are stored, and the same call goes on from there.
+    Raises InputError for invalid input before any request is sent, WorkError if requests fail, and
+    Interrupted on Ctrl-C. Answers received so far are stored; the same call continues from there.
     """
     if source == "llm":
         return generate_all(
@@ -94,23 +93,23 @@ def generate_all(
     note: Note | None = None,
     **asking: Any,
 ) -> list[Outcome]:
-    """Ask every model with every template: a version for each, or with `ensemble` one that joins them.
+    """Query every model with every template: one version for each, or with `ensemble` one that combines them.
 
-    The other parameters are those of `generate`. Versions are saved as each is complete, in the order of the
-    templates and, for each, of the models; `max_requests` and `budget_tokens` hold for all together.
+    The other parameters are those of `generate`. Each version is saved when it is complete, in the order of
+    the templates and, for each, of the models; `max_requests` and `budget_tokens` apply to the total.
     """
     place = workspace or Workspace.find()
     options = Asking.checked(asking)
     store = DescriptionStore(place)
     if version is not None:
-        store.check_name(version)  # before anything is asked and paid for
+        store.check_name(version)  # before any request is sent and paid for
     plans = plans_for(classes, template, model, options, place)
     if ensemble and len(plans) < 2:
-        raise InputError("--ensemble joins several: give --template or --model more than once")
+        raise InputError("--ensemble requires several --template or --model")
     if version is not None and len(plans) > 1 and not ensemble:
         raise InputError(
-            f"--version {version} is one name, and these are {len(plans)} versions\n"
-            "Leave it out, and they are named one after the other; or join them with --ensemble"
+            f"--version {version} names one version, but {len(plans)} are generated\n"
+            "Omit it to number them, or combine them with --ensemble"
         )
     require_writable(place.descriptions)
     ask = partial(
@@ -139,7 +138,7 @@ def generate_all(
 def _unasked(
     source: str, classes: Classes | None, of: str, asking: Asking, store: DescriptionStore
 ) -> DescriptionSet:
-    """A draft from a source that asks nobody."""
+    """An unsaved set from a source without a language model."""
     kind, _, what = source.partition(":")
     if source == "facs":
         return facs_set(chosen_class_set(classes), asking.top_k)
@@ -152,12 +151,12 @@ def _unasked(
     parent = store.load(of)
     controlled = parent if classes is None else _restricted(parent, chosen_class_set(classes))
     control = control_set(what, controlled, seed=1 if asking.seed is None else asking.seed)
-    manifest = control.manifest.model_copy(update=lineage([parent]))  # whole, as it can be found again
+    manifest = control.manifest.model_copy(update=lineage([parent]))  # not the restricted set
     return replace(control, manifest=manifest)
 
 
 def _restricted(parent: DescriptionSet, class_set: ClassSet) -> DescriptionSet:
-    """The parent with these classes only, in their order. Raises InputError for those it lacks."""
+    """The parent with only these classes, in their order. Raises InputError for those it lacks."""
     parent.class_texts(class_set.names)
     matches = {name: match_class_name(name, parent.class_names) or name for name in class_set.names}
     members = {name: parent.members[match] for name, match in matches.items()}
@@ -186,10 +185,10 @@ def _saved(outcome: Outcome, version: str | None, store: DescriptionStore, works
 
 
 def _so_far(plans: Sequence[Plan], saved: Sequence[Outcome]) -> str:
-    """The versions that are written when a later one fails, which need not be made again."""
+    """The versions already written when a later one fails."""
     pairs = zip(plans, saved, strict=False)
     written = ", ".join(f"{each.descriptions.name} ({plan.title})" for plan, each in pairs)
-    return f"; written already: {written}" if written else ""
+    return f"; already written: {written}" if written else ""
 
 
 def _joined(made: Sequence[Outcome]) -> Outcome:
@@ -233,6 +232,6 @@ def _joined(made: Sequence[Outcome]) -> Outcome:
 
 
 def _sum(parts: Sequence[Any]) -> Any:
-    """The sum of what is known; None where nothing is."""
+    """The sum of the known values; None if none is known."""
     known = [each for each in parts if each is not None]
     return sum(known) if known else None

@@ -1,4 +1,4 @@
-"""What is asked for one description set: which classes, with which template, of which model, and how."""
+"""The plan of a generation: classes, template, model, sampling parameters, and the requests they give."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .rank import Ranking
 
 DEFAULT_TOP_K = 6
 
-Note = Callable[[str], None]  # is told a sentence for the person
+Note = Callable[[str], None]  # receives a message for the user
 Classes = str | Path | ClassSet
 
 
 class Asking(BaseModel):
-    """How a language model is asked, and how its answers are ranked; `generate` says what each means."""
+    """Options of the requests and of the ranking of answers; documented in `generate`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,7 +48,7 @@ class Asking(BaseModel):
 
     @classmethod
     def checked(cls, options: Mapping[str, Any]) -> Asking:
-        """The options as given in Python. Raises InputError that names the one that is wrong."""
+        """Validate options given in Python. Raises InputError that names the invalid one."""
         try:
             return cls.model_validate(dict(options))
         except ValidationError as error:
@@ -57,10 +57,10 @@ class Asking(BaseModel):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked for one description set, and how the answers become one.
+    """The requests for one description set, and how their answers are ranked.
 
-    `top_k` descriptors of each class are kept, ranked by `rank` (`ranking.rank_classes`); `allow_short`
-    accepts classes with fewer, though not with none.
+    The first `top_k` descriptors of each class are used, ranked by `rank` (`rank.rank_classes`);
+    `allow_short` accepts classes with fewer, but at least one.
     """
 
     class_set: ClassSet
@@ -74,17 +74,17 @@ class Plan:
 
     @property
     def title(self) -> str:
-        """The template and the model, for a person."""
+        """Template and model, for messages."""
         return f"{self.template.name}, {self.endpoint.model}"
 
     @cached_property
     def prompts(self) -> dict[str, list[dict[str, str]]]:
-        """The chat messages for each class name. Raises InputError where `prompts` does."""
+        """The chat messages for each class name. Raises InputError as `prompts` does."""
         return prompts(self.class_set, self.template)
 
     @cached_property
     def requests(self) -> tuple[Request, ...]:
-        """All requests, class by class; each sample has a seed of its own."""
+        """All requests, class by class; each sample has its own seed."""
         endpoint, shape = self.endpoint, self.template.response_format
         return tuple(
             Request(name, endpoint.base_url, endpoint.model, tuple(messages), self.sampling, sample, shape)
@@ -100,22 +100,22 @@ def plans_for(
     asking: Asking,
     workspace: Workspace,
 ) -> list[Plan]:
-    """What would be asked: every template with every model, each named twice taken once.
+    """A plan for every template with every model, duplicates removed.
 
-    Raises InputError when a class set, template, model or sampling parameter is wrong, or a template asks
-    the same for two classes.
+    Raises InputError if a class set, template, model or sampling parameter is invalid, or a template renders
+    the same prompt for two classes.
     """
     class_set = chosen_class_set(classes)
     templates = templates_for(template, workspace)
     names: list[str | None] = [*dict.fromkeys(model)] or [None]
     endpoints = [resolve_endpoint(workspace, asking.base_url, name) for name in names]
-    if len(endpoints) > 1:  # the second is as wrong now as when the first has been paid for
+    if len(endpoints) > 1:  # report an unknown model before the first requests are paid for
         check_models(endpoints)
     return [plan_for(class_set, each, endpoint, asking) for each in templates for endpoint in endpoints]
 
 
 def plan_for(class_set: ClassSet, template: Template, endpoint: Endpoint, asking: Asking) -> Plan:
-    """One template with one model, its prompts rendered. Raises InputError as `plans_for` does."""
+    """The plan of one template with one model. Raises InputError as `plans_for` does."""
     drawn = asking.model_dump(include={"temperature", "top_p", "max_tokens", "reasoning_effort", "seed"})
     plan = Plan(
         class_set,
@@ -132,22 +132,22 @@ def plan_for(class_set: ClassSet, template: Template, endpoint: Endpoint, asking
 
 
 def templates_for(template: Sequence[str | Template], workspace: Workspace) -> list[Template]:
-    """The templates, each once, loaded where they are given by name. Raises InputError."""
+    """The templates without duplicates, loaded if given by name. Raises InputError."""
     loaded = [each if isinstance(each, Template) else load_template(each, workspace) for each in template]
     return list({each.sha256: each for each in loaded}.values())
 
 
 def chosen_class_set(classes: Classes | None) -> ClassSet:
-    """The class set that is meant. Raises InputError, also when none is."""
+    """The class set for a name, file or class set. Raises InputError, also if none is given."""
     if classes is None:
-        raise InputError(f"say for which classes: --classes NAME\nThere are: {', '.join(class_set_names())}")
+        raise InputError(f"no class set given: use --classes NAME\nAvailable: {', '.join(class_set_names())}")
     return classes if isinstance(classes, ClassSet) else load_class_set(str(classes))
 
 
 def sampling_for(endpoint: Endpoint, template: Template, **given: Any) -> Sampling:
     """The sampling parameters: those given (None: not given), else the template's, else the endpoint's.
 
-    Raises InputError when one is out of its range.
+    Raises InputError if one is out of range.
     """
     chosen = {name: value for name, value in given.items() if value is not None}
     try:
@@ -157,7 +157,7 @@ def sampling_for(endpoint: Endpoint, template: Template, **given: Any) -> Sampli
 
 
 def prompts(class_set: ClassSet, template: Template) -> dict[str, list[dict[str, str]]]:
-    """The chat messages for each class name. Raises InputError when two classes would be asked the same."""
+    """The chat messages for each class name. Raises InputError if two classes have the same prompt."""
     asked_for: dict[str, str] = {}
     rendered = {}
     for each in class_set.classes:
@@ -165,8 +165,8 @@ def prompts(class_set: ClassSet, template: Template) -> dict[str, list[dict[str,
         content = messages[0]["content"]
         if content in asked_for:
             raise InputError(
-                f"{template.path} asks the same for {asked_for[content]} and {each.name}\n"
-                "Name the class in it: {{ expression }}"
+                f"{template.path} gives the same prompt for {asked_for[content]} and {each.name}\n"
+                "Use the class in it: {{ expression }}"
             )
         asked_for[content] = each.name
         rendered[each.name] = messages

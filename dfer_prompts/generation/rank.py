@@ -1,4 +1,4 @@
-"""Many answers -> ranked descriptors: what the samples agree on, name first, or say of no other class."""
+"""Rank the descriptors of several answers: by support, by order, or by distinctiveness."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ def rank(
 def rank_classes(
     answers: Mapping[str, Sequence[Sequence[str]]], top_k: int, by: Ranking = "support"
 ) -> dict[str, list[Descriptor]]:
-    """The first `top_k` descriptors of each class; `answers` holds, per class and answer, those it lists.
+    """The first `top_k` descriptors of each class; `answers` holds the descriptors per class and answer.
 
-    - `support`: what most answers of the class name comes first (Wang et al., Self-Consistency Improves Chain
-      of Thought Reasoning, 2023); the mean place in those answers settles ties.
-    - `order`: the mean place over all answers of the class; one that does not name the descriptor counts as
-      naming it behind the end of the longest answer.
-    - `distinctive`: the share of the class's answers that name it, minus the largest share in any other class
-      (the difference of proportions of Monroe et al., Fightin' Words, 2008, against the nearest class);
-      support settles ties. What another class says as often scores 0, and comes after what only one answer
-      of this class says.
+    - `support`: by the number of answers of the class that contain the descriptor (Wang et al.,
+      Self-Consistency Improves Chain of Thought Reasoning, 2023); ties by the mean position in those answers.
+    - `order`: by the mean position over all answers of the class; an answer without the descriptor counts as
+      the position after the end of the longest answer.
+    - `distinctive`: by the share of the class's answers that contain it, minus the largest share in any other
+      class (the difference of proportions of Monroe et al., Fightin' Words, 2008, against the nearest class);
+      ties by support. A descriptor that is as frequent in another class scores 0 and ranks below one that
+      occurs in a single answer of this class only.
 
-    What is equal in all of this keeps the order in which the answers first named it.
+    Remaining ties keep the order of first occurrence.
 
-    Two wordings with one normal form are one descriptor within a class, and classes are compared by normal
-    form; none is taken from one class because another has it. Support counts answers, so one that repeats
-    itself counts once. Of the wordings the most frequent is kept as the text, the earlier of two as frequent,
-    and the others beside it. Fewer are returned where the answers hold fewer. Raises InputError when `by` is
-    none of these.
+    Wordings with the same normal form are one descriptor within a class, and classes are compared by normal
+    form; a descriptor is not removed from one class because another has it. Support counts answers, so
+    repetitions within an answer count once. The text is the most frequent wording (ties: the earliest); the
+    others are stored as `wordings`. Fewer are returned if the answers have fewer. Raises InputError for an
+    unknown `by`.
     """
     if by not in _KEYS:
         raise unknown("ranking", by, _KEYS)
@@ -60,7 +60,7 @@ def rank_classes(
 
 @dataclass
 class _Tally:
-    """What the answers of one class name, by normal form."""
+    """Occurrences of descriptors in the answers of one class, by normal form."""
 
     samples: int
     longest: int
@@ -68,11 +68,11 @@ class _Tally:
     wordings: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def share(self, form: str) -> Fraction:
-        """The share of the answers that name it."""
+        """The share of the answers that contain it."""
         return Fraction(len(self.places.get(form, ())), max(self.samples, 1))
 
     def descriptor(self, form: str, rank: int) -> Descriptor:
-        """It as a descriptor."""
+        """The descriptor of this normal form, with this rank."""
         text, *others = (wording for wording, _ in self.wordings[form].most_common())
         return Descriptor(text, rank, len(self.places[form]), self.samples, tuple(others))
 

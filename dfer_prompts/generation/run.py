@@ -1,8 +1,8 @@
-"""Class set x template x samples -> description set: ask what is missing, read, rank, cut.
+"""Execute a plan: send the requests without a stored answer, parse the answers, rank the descriptors.
 
-An answer is paid for once. Each response is stored the moment it arrives, and a rerun asks only for what is
-not there. A response that is no answer (truncated, refused, empty, malformed) is kept in the manifest's
-failures, and a rerun asks for it again.
+Each response is stored as soon as it arrives, and a rerun sends only the missing requests. A response
+without a usable answer (truncated, refused, empty, malformed) is listed in the manifest's failures and
+requested again in a rerun.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .rank import rank_classes
 
 @dataclass(frozen=True)
 class Stored:
-    """A stored response and what today's parser reads in it."""
+    """A stored response and its parsed answer or failure."""
 
     record: dict[str, Any]
     read: Answer | Failure
@@ -37,17 +37,17 @@ class Stored:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A description set, what it is made of, and what that cost."""
+    """A description set, the responses it is made of, and their cost."""
 
     descriptions: DescriptionSet
     responses: list[dict[str, Any]] = field(default_factory=list)  # all of them, as in responses.jsonl
-    asked: int = 0  # requests sent in this call
+    asked: int = 0  # requests sent by this call
     found: int = 0  # answers that were already stored
-    failed: int = 0  # responses that were no answers; the manifest's `failures` say which and why
+    failed: int = 0  # responses without a usable answer, listed in the manifest's `failures`
     retried: int = 0  # attempts beyond the first
-    prompt_tokens: int | None = None  # of the requests sent in this call; None where the server tells none
+    prompt_tokens: int | None = None  # of the requests sent by this call; None if the server reports none
     completion_tokens: int | None = None
-    cost: float | None = None  # in US dollars; None where no price is known
+    cost: float | None = None  # in US dollars; None if no price is known
 
 
 def ask_and_rank(
@@ -60,23 +60,23 @@ def ask_and_rank(
     report: Report | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Outcome:
-    """Ask for what is not stored yet, and rank the descriptors of all answers into a draft.
+    """Send the requests without a stored answer and rank the descriptors of all answers into an unsaved set.
 
-    `report` is told of every change, `note` what a person should know of the server, once.
+    `report` receives the progress after every change, `note` each message about the server once.
 
-    Raises WorkError when requests stayed without a response, the budget ended or a class came out short,
-    InputError when the template or the model is wrong, and Interrupted on Ctrl-C. What had arrived is stored
-    in every case. Raises OSError before anything is asked when nothing could be stored.
+    Raises WorkError if requests got no response, the budget is used up or a class has too few descriptors,
+    InputError for an invalid template or model, and Interrupted on Ctrl-C. Responses received so far are
+    stored in every case. Raises OSError before the first request if the cache is not writable.
     """
     sweep(responses.folder)
     records = answered(plan.requests, responses)
     found = len(records)
     missing = [request for request in plan.requests if request.key not in records]
-    missing.sort(key=lambda request: request.sample)  # each class once before any class twice
+    missing.sort(key=lambda request: request.sample)  # sample 0 of every class before sample 1 of any class
     if missing:
         require_writable(responses.folder)
     if missing and note:
-        note(f"Asking {plan.title} at {plan.endpoint.base_url}: {len(missing)} requests")
+        note(f"Requesting {len(missing)} answers: {plan.title} at {plan.endpoint.base_url}")
     keeper = _Keeper(plan, responses, records, report, note)
     estimate = Estimate.of(
         (each, records[each.key].record["response"]) for each in plan.requests if each.key in records
@@ -106,12 +106,12 @@ def ask_and_rank(
 
 
 def _finish(plan: Plan, responses: ResponseStore, work: Coroutine[Any, Any, Asked]) -> None:
-    """Ask to the end; whatever keeps a request from its response is raised with what is kept."""
+    """Run all requests; errors are raised with the number of stored answers."""
     try:
         ended = run_blocking(work)
     except KeyboardInterrupt:
         raise Interrupted(f"Stopped: {_kept(plan, responses)}") from None
-    except OSError as error:  # of the disk; those of the network are the SDK's
+    except OSError as error:  # from the disk; network errors are the SDK's
         raise WorkError(f"{system_words(error)}\n{_kept(plan, responses)}") from error
     if ended.lost:
         raise WorkError(f"{_reasons(ended.lost)}\n{_kept(plan, responses)}")
@@ -120,7 +120,7 @@ def _finish(plan: Plan, responses: ResponseStore, work: Coroutine[Any, Any, Aske
 
 
 def answered(requests: Sequence[Request], responses: ResponseStore) -> dict[str, Stored]:
-    """What is stored, by key, of those requests whose response is an answer."""
+    """The stored answers by key, for those requests whose response is a usable answer."""
     found = {}
     for request in requests:
         record = responses.get(request.key)
@@ -130,12 +130,12 @@ def answered(requests: Sequence[Request], responses: ResponseStore) -> dict[str,
 
 
 def read_record(record: Mapping[str, Any], class_name: str | None = None) -> Answer | Failure:
-    """What today's parser reads in a stored record; the class is the record's where none is given."""
+    """Parse a stored record; the class is the record's if none is given."""
     return read_answer(record["response"], record.get("form", "text"), class_name or record.get("class_name"))
 
 
 class _Keeper(Watcher):
-    """Stores each response as it arrives, and tells how far the asking is."""
+    """Stores each response as it arrives and reports progress."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class _Keeper(Watcher):
         }
         if reply.not_sent:
             record["not_sent"] = list(reply.not_sent)
-        # Bringing a file to the disk takes milliseconds, in which the other requests go on.
+        # Flushing a file takes milliseconds; in a thread it does not block the other requests.
         await asyncio.to_thread(self._responses.put, request.key, record)
         self._records[request.key] = Stored(record, read)
         self.progress.classes[request.class_name].arrived(reply.body, is_answer=isinstance(read, Answer))
@@ -231,10 +231,10 @@ def _draft(plan: Plan, records: Mapping[str, Stored]) -> DescriptionSet:
 
 
 def _sampling(plan: Plan, stored: Sequence[Stored]) -> dict[str, Any]:
-    """How the answers were drawn, as the manifest has it.
+    """The sampling parameters of the answers, as stored in the manifest.
 
-    `not_sent` counts the answers asked without a parameter that the server refused; a parameter that no
-    answer was asked with has no value.
+    `not_sent` counts the answers requested without a parameter that the server rejected; a parameter that was
+    never sent has no value.
     """
     sampling = plan.sampling.model_dump(exclude_none=True)
     not_sent = Counter(name for each in stored for name in each.record.get("not_sent", ()))
@@ -253,15 +253,15 @@ def _check_lengths(
     if not short:
         return
     listed = ", ".join(short[:5]) + (f", and {len(short) - 5} more classes" if len(short) > 5 else "")
-    no_answers, advice = "", "Take more --samples or a smaller --top-k"
+    no_answers, advice = "", "Increase --samples or decrease --top-k"
     if failures:
         (reason, detail), count = Counter((f["reason"], f["detail"]) for f in failures).most_common(1)[0]
-        are = "response was no answer" if len(failures) == 1 else "responses were no answers"
+        are = "response had no usable answer" if len(failures) == 1 else "responses had no usable answer"
         most = f", {count} of them " if count < len(failures) else ": "
         no_answers = f"; {len(failures)} {are}{most}{reason} ({detail})"
-        advice = "The same command asks for them again; or take more --samples or a smaller --top-k"
+        advice = "The same command requests them again; or increase --samples or decrease --top-k"
     if not plan.allow_short:
-        advice += ", or go on with --allow-short; what was answered is stored"
+        advice += ", or use --allow-short; the answers are stored"
     raise WorkError(f"fewer than {least} descriptors: {listed}{no_answers}\n{advice}")
 
 
@@ -274,7 +274,7 @@ def _reasons(lost: Sequence[Lost]) -> str:
 def _kept(plan: Plan, responses: ResponseStore) -> str:
     kept = len(answered(plan.requests, responses))
     return (
-        f"{kept} of {len(plan.requests)} answers are stored; run the same command again to ask for the rest"
+        f"{kept} of {len(plan.requests)} answers are stored; run the same command again to request the rest"
     )
 
 

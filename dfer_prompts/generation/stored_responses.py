@@ -1,4 +1,4 @@
-"""The stored answers, as a person looks through them: what was asked, when, and what is read in each."""
+"""The stored responses, for display: the request, its date, and the parsed answer."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .run import read_record
 
 @dataclass(frozen=True)
 class StoredAnswer:
-    """One stored response, and what today's parser reads in it."""
+    """One stored response and its parsed answer."""
 
     key: str
-    class_name: str | None  # it was first asked for; None in stores of older versions
+    class_name: str | None  # first requested for it; None in records of older versions
     template: str | None
     model: str
     base_url: str
     prompt: str
-    sampling: dict[str, Any]  # without what the server refused
+    sampling: dict[str, Any]  # without parameters that the server rejected
     sample: int
     received: str
-    form: str  # it was asked in: json_schema, json_object, text
-    reading: str | None  # how it can be read; None where it is no answer
-    failure: str | None  # why it is no answer
+    form: str  # of the request: json_schema, json_object, text
+    reading: str | None  # format it was read as; None if there is no usable answer
+    failure: str | None  # why there is no usable answer
     content: str
     descriptors: list[str]
     prompt_tokens: int | None
@@ -38,9 +38,9 @@ class StoredAnswer:
 def stored_answers(
     store: ResponseStore, *, model: str | None = None, containing: str | None = None
 ) -> tuple[list[StoredAnswer], list[str]]:
-    """The stored answers, oldest first, and a sentence for each file that is damaged.
+    """The stored answers, oldest first, and a message for each damaged file.
 
-    Only those of `model`, and those in whose prompt the words `containing` stand, where these are given.
+    If given, only those of `model`, and those whose prompt contains the text `containing`.
     """
     found, damaged = [], []
     for key in store.keys():  # noqa: SIM118 - not a dict
@@ -56,14 +56,14 @@ def stored_answers(
 
 
 def stored_answer(store: ResponseStore, key: str) -> StoredAnswer:
-    """The answer under a key, or the beginning of one. Raises InputError: none, several, or damaged."""
+    """The answer with this key or key prefix. Raises InputError if none, several or a damaged one match."""
     whole = store.find(key)
     record = store.read(whole)
     try:
         return _answer(whole, record)
     except (LookupError, TypeError, AttributeError) as error:
         path = store.folder / f"{whole}.json"
-        raise InputError(f"{path} is damaged: its request is not one of ours") from error
+        raise InputError(f"{path} is damaged: its request has an unknown format") from error
 
 
 def _answer(key: str, record: Mapping[str, Any]) -> StoredAnswer:

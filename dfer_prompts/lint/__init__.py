@@ -1,6 +1,6 @@
-"""Lint for description sets: what would make a set untrainable, unfair, or worse than it need be.
+"""Lint for description sets: what prevents training, makes a comparison unfair, or is a likely mistake.
 
-The checks read text; whether a set is any good is for a comparison to say.
+The checks read text only; the quality of a set is measured by a comparison.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _LEVELS = ("error", "warning", "note")
 def check(
     descriptions: DescriptionSet, contexts: int = 8, class_set: ClassSet | None = None
 ) -> list[Finding]:
-    """All findings on a set, the errors first, then in the order of its classes.
+    """All findings on a set, errors first, then in class order.
 
     `contexts` is the number of learnable vectors that share CLIP's 77 positions with a description. With
-    `class_set`, its classes are those checked, and each must be there; by default all of the set's own.
+    `class_set`, its classes are checked, and each must be present; the default is the set's own classes.
     Raises InputError for a negative number of contexts.
     """
     if contexts < 0:
-        raise InputError(f"{contexts} contexts\nGive 0 or more")
+        raise InputError(f"the number of contexts must be 0 or more, not {contexts}")
     named = descriptions.class_names if class_set is None else class_set.names
     found = [match_class_name(name, descriptions.class_names) for name in named]
     subject = Subject(

@@ -1,4 +1,4 @@
-"""What a check looks at and what it finds."""
+"""The input and the result of a check."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Level = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found: where a field is None, it is said of the whole set, class or member.
+    """One finding; a field that is None means the whole set, class or member.
 
-    An `error` cannot be trained on or compared fairly, a `warning` is likely to be wrong, a `note` may well
-    be right and is worth a look.
+    With an `error` the set cannot be trained on or compared fairly; a `warning` is a likely mistake; a `note`
+    may be correct and should be reviewed.
     """
 
     level: Level
@@ -30,7 +30,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Subject:
-    """A description set and, of its classes, those it is checked for."""
+    """A description set and the classes to check."""
 
     descriptions: DescriptionSet
     class_names: tuple[str, ...]

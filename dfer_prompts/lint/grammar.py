@@ -1,4 +1,4 @@
-"""Checks of the wording of descriptors, which a description joins into one sentence."""
+"""Grammar checks of descriptors, which are joined into one sentence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SMALL = (
     r"an?|the|one|each|every|no|his|her|its|their|either|another|any|of|with|and|or|in|on|at|to|by|from|into|over|"
     r"under|above|below|between|across|around|near"
 )
-_SPOKEN_Y = r"(?:uni(?!n|m)|u(?:sual|seful|s[ei]|-)|eu|one\b|once\b)"  # written with a vowel, spoken without
+_SPOKEN_Y = r"(?:uni(?!n|m)|u(?:sual|seful|s[ei]|-)|eu|one\b|once\b)"  # a vowel in spelling only
 _SPOKEN_VOWEL = r"(?:hour|honest|heir|honou?r)"
 
 _MANY = (
@@ -52,10 +52,10 @@ def _unbalanced(text: str) -> str | None:
         if char in open_.values():
             waiting.append(char)
         elif char in open_ and (not waiting or waiting.pop() != open_[char]):
-            return f"{char!r} closes nothing"
+            return f"unmatched {char!r}"
     if waiting:
-        return f"{waiting[-1]!r} is never closed"
-    return "a quotation mark without its partner" if text.count('"') % 2 else None
+        return f"unclosed {waiting[-1]!r}"
+    return "unmatched quotation mark" if text.count('"') % 2 else None
 
 
 def _wrong_article(text: str) -> str | None:
@@ -63,45 +63,45 @@ def _wrong_article(text: str) -> str | None:
     if found is None:
         return None
     article, word = found[0].split()
-    return f"{found[0]!r}: {'an' if article.lower() == 'a' else 'a'} {word}"
+    return f"{found[0]!r}: use {'an' if article.lower() == 'a' else 'a'} {word}"
 
 
 def _sentence(text: str) -> str | None:
     found = _SENTENCE.search(text)
-    return "a sentence, where the others name a feature" if found else None
+    return "a sentence; the other descriptors name a feature" if found else None
 
 
 def _person(text: str) -> str | None:
     found = _PERSON.search(text)
-    return f"{found[0]!r}: the one who looks has no place in it" if found else None
+    return f"{found[0]!r} refers to an observer" if found else None
 
 
 def _owner(text: str) -> str | None:
     found = _OWNER.search(text)
-    return f"{found[0]!r} has no owner in the sentence; 'the' says as much" if found else None
+    return f"{found[0]!r} has no antecedent in the sentence; use 'the'" if found else None
 
 
 _PROBLEMS: dict[str, tuple[Level, Callable[[str], str | None]]] = {
-    "repeated-word": ("warning", _searched(r"\b([^\W\d_]+)\s+\1\b", "{!r} is said twice")),
-    "two-articles": ("warning", _searched(r"\b(?:an?|the)\s+(?:an?|the)\b", "{!r}: one article is enough")),
+    "repeated-word": ("warning", _searched(r"\b([^\W\d_]+)\s+\1\b", "repeated word {!r}")),
+    "two-articles": ("warning", _searched(r"\b(?:an?|the)\s+(?:an?|the)\b", "two articles: {!r}")),
     "wrong-article": ("warning", _wrong_article),
-    "wrong-number": ("warning", _searched(_MANY, "{!r}: one, or many?")),
+    "wrong-number": ("warning", _searched(_MANY, "{!r}: singular and plural do not agree")),
     "cut-off": (
         "warning",
         _searched(
             r"\b(?:and|or|but|with|without|of|at|to|from|by|for|into|between|under|like|as|than|that|which|the|an?|is|"
             r"are|while|very)[\s.]*$|-$|\.\.\.$|…$",
-            "it ends in {!r}, as if cut off",
+            "ends with {!r}, may be cut off",
         ),
     ),
     "begins-amid": (
         "warning",
-        _searched(r"^(?:and|or|but|of|that|which|also|then)\b", "it begins with {!r}"),
+        _searched(r"^(?:and|or|but|of|that|which|also|then)\b", "begins with {!r}"),
     ),
     "brackets": ("warning", _unbalanced),
     "markup": (
         "warning",
-        _searched(r"\*\*|[`<>|{}#]|_{2,}|https?:|\]\(", "{!r} is markup, not a word of it"),
+        _searched(r"\*\*|[`<>|{}#]|_{2,}|https?:|\]\(", "{!r} is markup"),
     ),
     "person": ("warning", _person),
     "sentence": ("warning", _sentence),
@@ -110,7 +110,7 @@ _PROBLEMS: dict[str, tuple[Level, Callable[[str], str | None]]] = {
 
 
 def grammar(of: Subject) -> Iterator[Finding]:
-    """Odd grammar. A descriptor that is alone in its member may be a sentence."""
+    """Grammar findings. The only descriptor of a member may be a sentence."""
     for name, number, text in of.texts():
         alone = len(of.descriptions.members[name][number]) == 1
         for rule, (level, problem) in _PROBLEMS.items():
@@ -122,10 +122,10 @@ def grammar(of: Subject) -> Iterator[Finding]:
 
 
 def articles(of: Subject) -> Iterator[Finding]:
-    """One note for all features that are said without "a" or "the"; whole sets are often written so."""
+    """One note for all features without "a" or "the", because whole sets are often written this way."""
     bare = list(dict.fromkeys(text for _, _, text in of.texts() if _BARE.fullmatch(text)))
     if bare:
-        yield Finding("note", "no-article", f"said without 'a' or 'the': {listed(list(map(repr, bare)))}")
+        yield Finding("note", "no-article", f"without 'a' or 'the': {listed(list(map(repr, bare)))}")
 
 
 GRAMMAR = (grammar, articles)

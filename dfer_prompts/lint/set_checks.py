@@ -1,4 +1,4 @@
-"""Checks of whole sets: classes missing, short, alike or longer than CLIP reads."""
+"""Checks of whole sets: missing, short or identical classes, and descriptions too long for CLIP."""
 
 from __future__ import annotations
 
@@ -12,61 +12,59 @@ from ..errors import listed
 from ..normalize import normal_form
 from .findings import Finding, Subject
 
-NEARLY = 0.9  # of the room there is: a longer context or one more word and it does not fit
-UNBALANCED = 2.0  # times the tokens of the shortest description
+NEARLY = 0.9  # of the available tokens
+UNBALANCED = 2.0  # ratio of the longest to the shortest description, in tokens
 
 
 def missing_classes(of: Subject) -> Iterator[Finding]:
-    """Classes asked for that the set does not describe."""
+    """Requested classes that the set does not describe."""
     for name in of.asked.names if of.asked else ():
         if match_class_name(name, of.descriptions.class_names) is None:
-            yield Finding("error", "missing-class", "the set has no description of it", name)
+            yield Finding("error", "missing-class", "the set has no description of this class", name)
 
 
 def short_classes(of: Subject) -> Iterator[Finding]:
-    """Classes with fewer members, and members with fewer descriptors, than half of the others have."""
+    """Classes with fewer members, or members with fewer descriptors, than the median."""
     members = {name: of.descriptions.members[name] for name in of.class_names}
     counts = [len(each) for each in members.values()]
     sizes = [len(member) for each in members.values() for member in each]
     for name, own in members.items():
         if len(own) < median(counts):
-            message = (
-                f"{_count(len(own), 'member')} where half of the classes have {median(counts):g} or more"
-            )
+            message = f"{_count(len(own), 'member')}; the median is {median(counts):g}"
             yield Finding("warning", "short-class", message, name)
         for number, member in enumerate(own):
             if len(member) < median(sizes):
-                message = f"{_count(len(member), 'descriptor')} where half have {median(sizes):g} or more"
+                message = f"{_count(len(member), 'descriptor')}; the median is {median(sizes):g}"
                 yield Finding("warning", "short-class", message, name, number)
 
 
 def same_sentences(of: Subject) -> Iterator[Finding]:
-    """Classes that a model could not tell apart, and members that say a sentence twice."""
+    """Classes with identical sentences, and repeated sentences of a class."""
     owners: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for name, number, sentence in of.sentences():
         owners[sentence.casefold()].append((name, number))
     for (name, number), *others in owners.values():
         classes = [other for other in dict.fromkeys(other for other, _ in others) if other != name]
         if classes:
-            message = f"the same sentence as {listed(classes)}: nothing tells them apart"
+            message = f"the same sentence as {listed(classes)}: a model cannot distinguish them"
             yield Finding("error", "same-sentence", message, name, number)
         if any(other == name for other, _ in others):
-            yield Finding("warning", "repeated", "another member says the same", name, number)
+            yield Finding("warning", "repeated", "another member has the same sentence", name, number)
 
 
 def repeated_descriptors(of: Subject) -> Iterator[Finding]:
-    """Descriptors that a member has twice, in whatever words."""
+    """Descriptors that a member repeats, also in other words."""
     first: dict[tuple[str, int, str], str] = {}
     for name, number, text in of.texts():
         key = (name, number, normal_form(text))
         if key in first:
-            message = f"says the same as {first[key]!r}"
+            message = f"the same as {first[key]!r}"
             yield Finding("warning", "repeated", message, name, number, text)
         first.setdefault(key, text)
 
 
 def shared_descriptors(of: Subject) -> Iterator[Finding]:
-    """Descriptors of several classes, other than compound classes and their parts; classes may share some."""
+    """Descriptors shared by several classes, except by compound classes and their parts."""
     owners: dict[str, dict[str, str]] = defaultdict(dict)
     for name, _, text in of.texts():
         owners[normal_form(text)].setdefault(name, text)
@@ -79,10 +77,10 @@ def shared_descriptors(of: Subject) -> Iterator[Finding]:
 
 
 def long_texts(of: Subject) -> Iterator[Finding]:
-    """Descriptions that do not fit CLIP's positions, or hardly."""
+    """Descriptions that exceed, or nearly fill, CLIP's positions."""
     limit = room(of.contexts)
     beside = (
-        f"of CLIP's {CONTEXT_LENGTH} positions {limit} are left by {MARKS} marks and {of.contexts} contexts"
+        f"{limit} of CLIP's {CONTEXT_LENGTH} positions remain beside {MARKS} marks and {of.contexts} contexts"
     )
     for name, number, sentence in of.sentences():
         tokens = count_tokens(sentence)
@@ -94,11 +92,11 @@ def long_texts(of: Subject) -> Iterator[Finding]:
 
 
 def unbalanced_lengths(of: Subject) -> Iterator[Finding]:
-    """A set whose longest description has over twice the tokens of its shortest."""
+    """A set whose longest description has more than twice the tokens of its shortest."""
     lengths = [(count_tokens(sentence), name) for name, _, sentence in of.sentences()]
     if lengths and max(lengths)[0] > UNBALANCED * min(lengths)[0]:
         (shortest, other), (longest, name) = min(lengths), max(lengths)
-        message = f"{longest} tokens where {other} has {shortest}: length alone may tell them apart"
+        message = f"{longest} tokens, {other} has {shortest}: length alone may distinguish them"
         yield Finding("warning", "unbalanced", message, name)
 
 

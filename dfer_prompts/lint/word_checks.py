@@ -1,4 +1,4 @@
-"""Checks of the words of descriptors: names of expressions, what no face shows, codes, other scripts."""
+"""Vocabulary checks of descriptors: class names, features invisible in a video, codes, other scripts."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def _table() -> _Words:
 
 
 def class_names(of: Subject) -> Iterator[Finding]:
-    """Descriptors that name their class or another one, or have a synonym of either in them.
+    """Descriptors that contain the name or a synonym of their class or of another one.
 
-    Such a set measures what CLIP knows of the name, not of the features.
+    Such a set measures what CLIP knows about the name, not about the features.
     """
     names = {name: _names(name, of) for name in of.class_names}
     synonyms = {name: _synonyms(name) for name in of.class_names}
@@ -62,17 +62,17 @@ def class_names(of: Subject) -> Iterator[Finding]:
         if own:
             yield Finding("warning", "class-name", "names its class", name, number, text)
         elif synonym:
-            yield Finding("warning", "class-name", "has a synonym of its class in it", name, number, text)
+            yield Finding("warning", "class-name", "contains a synonym of its class", name, number, text)
         if others:
             message = f"names another class: {listed(others)}"
             yield Finding("warning", "other-class", message, name, number, text)
         elif alike and not own and not synonym:
-            message = f"has a synonym of another class in it: {listed(alike)}"
+            message = f"contains a synonym of another class: {listed(alike)}"
             yield Finding("warning", "other-class", message, name, number, text)
 
 
 def invisible(of: Subject) -> Iterator[Finding]:
-    """Descriptors of what a video of a face does not show, by the table in `words.yaml`."""
+    """Descriptors of features that a video of a face does not show, by the table in `word_checks.yaml`."""
     patterns = [(each, _pattern(each.words), _pattern(each.but_not)) for each in _table().invisible]
     for name, number, text in of.texts():
         for each, words, but_not in patterns:
@@ -86,29 +86,29 @@ def invisible(of: Subject) -> Iterator[Finding]:
 
 
 def codes(of: Subject) -> Iterator[Finding]:
-    """Digits and FACS codes, which captions of faces hardly have."""
+    """Digits and FACS codes, which are rare in image captions."""
     for name, number, text in of.texts():
         if found := _CODE.search(text):
-            message = f"{found[0]!r}: CLIP has learned from captions, which have words for this"
+            message = f"{found[0]!r}: CLIP was trained on captions; use words"
             yield Finding("warning", "code", message, name, number, text)
 
 
 def scripts(of: Subject) -> Iterator[Finding]:
-    """Letters that are not Latin: CLIP's vocabulary is English."""
+    """Non-Latin letters: CLIP's vocabulary is English."""
     for name, number, text in of.texts():
         foreign = [each for each in text if each.isalpha() and "LATIN" not in unicodedata.name(each, "LATIN")]
         if foreign:
-            message = f"{foreign[0]!r} is no Latin letter, and CLIP's vocabulary is English"
+            message = f"{foreign[0]!r} is not a Latin letter; CLIP's vocabulary is English"
             yield Finding("warning", "script", message, name, number, text)
 
 
 def synonyms() -> dict[str, list[str]]:
-    """Words for the expression of each single class that are neither its name nor an alias."""
+    """Synonyms of each single class, without its name and aliases."""
     return _table().synonyms
 
 
 def _names(name: str, of: Subject) -> frozenset[_Stems]:
-    """The names of a class, each as the stems of its words; for a compound class those of its parts."""
+    """The names of a class, each as the stems of its words; for a compound class also those of its parts."""
     words = of.descriptions.manifest.class_set.get("words", {})
     own = of.asked.resolve(name).aliases if of.asked else ()
     named = [name, words.get(name, name), *own]

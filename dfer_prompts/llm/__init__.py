@@ -1,1 +1,1 @@
-"""The OpenAI-compatible client: endpoint, requests, response cache, budget, redaction."""
+"""OpenAI-compatible client: endpoint, requests, response formats, response cache, budget, redaction."""

@@ -1,4 +1,4 @@
-"""What counts as an answer: judging one stored response."""
+"""Read one stored response: a usable answer, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .sampling import Form, reading
 from .streams import is_stream
 
 Reason = Literal["truncated", "refused", "empty", "malformed", "failed", "too large"]
-BROKEN_OFF = ("error", "abort")  # finish reasons of an answer that the server did not bring to its end
-FILTERED = ("content_filter", "content_policy_violation")  # error codes of servers that filter the question
-REASONING = ("reasoning_content", "reasoning", "reasoning_details")  # where servers put it in a message
-TOO_LARGE = "dfer_prompts_too_large"  # the error code under which an answer is stored that was not read
+BROKEN_OFF = ("error", "abort")  # finish reasons of an incomplete answer
+FILTERED = ("content_filter", "content_policy_violation")  # error codes of servers that filter the prompt
+REASONING = ("reasoning_content", "reasoning", "reasoning_details")  # keys of a message that hold it
+TOO_LARGE = "dfer_prompts_too_large"  # error code of a stored response whose body was too large to read
 
-# A text without descriptors that apologises or declines was a refusal in prose, not a poor list.
+# A text without descriptors that apologises or declines is a refusal, not an empty list.
 DECLINES = re.compile(
     r"\b(sorry|i apologi[sz]e|can[’']?t|can ?not|won[’']?t|unable|decline)\b", re.IGNORECASE
 )
@@ -26,7 +26,7 @@ DECLINES = re.compile(
 
 @dataclass(frozen=True)
 class Answer:
-    """What a response said, and how it could be read."""
+    """The descriptors of a response, and the format it was read as."""
 
     descriptors: list[str]
     reading: Form = "text"
@@ -34,17 +34,17 @@ class Answer:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a response is no answer."""
+    """Why a response has no usable answer."""
 
     reason: Reason
     detail: str
 
 
 def read_answer(response: Any, form: Form = "text", class_name: str | None = None) -> Answer | Failure:
-    """Judge one stored response, the body of a chat completion as the server sent it.
+    """Read one stored response, the body of a chat completion as the server sent it.
 
-    `form` is what the request was sent in, `class_name` the class that was asked about. `usage`,
-    `system_fingerprint` and all else that is optional may be missing.
+    `form` is the response format of the request, `class_name` the class of its prompt. Optional fields such
+    as `usage` and `system_fingerprint` may be missing.
     """
     if isinstance(response, dict) and response.get("error"):
         return _read_error(response["error"])
@@ -64,9 +64,9 @@ def read_answer(response: Any, form: Form = "text", class_name: str | None = Non
 
 
 def text_of(content: Any) -> str | None:
-    """The text of a message's `content`, which is a text or a list of parts; None where it is neither.
+    """The text of a message's `content`, which is a text or a list of parts; None if it is neither.
 
-    Parts of other types than text (thinking, references) are left out.
+    Parts that are not text (thinking, references) are left out.
     """
     if content is None or isinstance(content, str):
         return content or ""
@@ -77,7 +77,7 @@ def text_of(content: Any) -> str | None:
 
 
 def content_of(response: Any) -> str:
-    """The text of a response, whatever there is of it: an answer, a refusal, a page, or nothing."""
+    """The text of any response: an answer, a refusal, an HTML page, or "" if there is none."""
     try:
         message = response["choices"][0]["message"]
         content = message.get("content")
@@ -87,27 +87,27 @@ def content_of(response: Any) -> str:
 
 
 def usage_of(response: Any, kind: Literal["prompt_tokens", "completion_tokens"]) -> int | None:
-    """The tokens a server says it counted; None where it says nothing that could be a count."""
+    """The token count that the server reports; None if it is missing or invalid."""
     usage = response.get("usage") if isinstance(response, dict) else None
     count = usage.get(kind) if isinstance(usage, dict) else None
     return count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None
 
 
 def _read_error(error: Any) -> Failure:
-    code, words = code_of(error), shortened(words_of(error) or "an error without words")
+    code, words = code_of(error), shortened(words_of(error) or "an error without a message")
     if code == TOO_LARGE:
         return Failure("too large", words)
     return Failure("refused" if code in FILTERED else "malformed", words)
 
 
 def _unfinished(message: dict[str, Any], text: str | None, finish: Any) -> Failure | None:
-    """Why there is no whole answer in a message: no text, or a cut-off one; None where there is one."""
+    """Why a message has no complete answer (no text, or truncated); None if it has one."""
     if text is None:
-        return Failure("malformed", "its content is no text")
+        return Failure("malformed", "its content is not text")
     if finish == "length":
         return Failure("truncated", f"finish_reason: length; {_longer(message, text)}")
     if not text.strip() and _reasoned(message):
-        return Failure("empty", f"no text in it, only reasoning; {_longer(message, text)}")
+        return Failure("empty", f"no text, only reasoning; {_longer(message, text)}")
     return None
 
 
@@ -116,13 +116,13 @@ def _is_text(part: Any) -> bool:
 
 
 def _refusal_in(content: Any) -> str:
-    """The words of a part of the type refusal."""
+    """The text of a content part of type refusal."""
     parts = content if isinstance(content, list) else []
     return "".join(str(part["refusal"]) for part in parts if isinstance(part, dict) and part.get("refusal"))
 
 
 def _reasoned(message: dict[str, Any]) -> bool:
-    """Whether the model thought before it wrote, as servers tell it beside or inside the content."""
+    """Whether the message contains reasoning, in its own field or inside the content."""
     content = message.get("content")
     parts = content if isinstance(content, list) else []
     thinking = any(isinstance(part, dict) and "thinking" in part for part in parts)
@@ -130,7 +130,7 @@ def _reasoned(message: dict[str, Any]) -> bool:
 
 
 def _longer(message: dict[str, Any], text: str) -> str:
-    """What to do about an answer that was cut off, or that did not begin."""
+    """Advice for a truncated or empty answer."""
     if text.strip() or not _reasoned(message):
         return "raise --max-tokens"
     return "lower --reasoning-effort or raise --max-tokens"
@@ -142,14 +142,14 @@ def _read_text(text: str, form: Form, class_name: str | None) -> Answer | Failur
         return Answer(descriptors, reading(form, text))
     if DECLINES.search(text):
         return Failure("refused", shortened(text))
-    return Failure("empty", "no descriptor in it" if text.strip() else "no text in it")
+    return Failure("empty", "no descriptor" if text.strip() else "no text")
 
 
 def _what_it_is(response: Any) -> str:
     if not isinstance(response, str):
-        return "JSON, but no chat completion: it has no choices"
+        return "JSON, but not a chat completion: no choices"
     if response.lstrip().startswith("<"):
         return "an HTML page; does --base-url end in /v1?"
     if is_stream(response):
-        return "a stream of events that holds no chat completion"
-    return "not JSON" if response.strip() else "nothing at all"
+        return "an event stream without a chat completion"
+    return "not JSON" if response.strip() else "empty body"

@@ -1,4 +1,4 @@
-"""The language model as a source: chat completions, asked a few at a time."""
+"""Send chat completion requests concurrently, within a budget."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .usage import Budget, Estimate
 
 __all__ = ["RETRIES", "Asked", "Lost", "Reply", "Watcher", "ask"]
 
-RETRIES = 5  # the SDK's: on 408, 409, 429 and 5xx and lost connections, with Retry-After or growing waits
-HOPELESS = 10  # failures without a success: each has cost all its retries, and the rest would too
+RETRIES = 5  # by the SDK: on 408, 409, 429, 5xx and lost connections, with Retry-After or exponential backoff
+HOPELESS = 10  # failed requests without a success, each after all retries, before the rest is abandoned
 
 _UNDER_WAY: ContextVar[Request | None] = ContextVar("_UNDER_WAY", default=None)
 
 
 @dataclass(frozen=True)
 class Lost:
-    """A request that got no response, and why; `final` when asking for more would end the same way."""
+    """A request without a response, and why; `final` if further requests would fail in the same way."""
 
     request: Request
     reason: str
@@ -37,17 +37,17 @@ class Lost:
 
 @dataclass(frozen=True)
 class Asked:
-    """How the asking ended: the requests without a response, and why the rest was not asked."""
+    """The result of `ask`: the requests without a response, and why the rest was not sent."""
 
     lost: list[Lost]
     stopped: str | None = None  # by the budget
 
 
 class Watcher:
-    """What is told while requests are under way; a subclass overrides what it wants to know."""
+    """Callbacks during the requests; a subclass overrides those it needs."""
 
     async def arrived(self, request: Request, reply: Reply) -> None:
-        """A response is here. Whatever this raises ends the asking."""
+        """A response has arrived. An exception raised here ends `ask`."""
 
     def retried(self, request: Request) -> None:
         """A request is sent again after a failure."""
@@ -56,7 +56,7 @@ class Watcher:
         """A request got no response."""
 
     def note(self, sentence: str) -> None:
-        """Something about the server that a person should know, said once."""
+        """A message about the server for the user, sent once."""
 
 
 async def ask(
@@ -70,15 +70,16 @@ async def ask(
     budget: Budget | None = None,
     estimate: Estimate | None = None,
 ) -> Asked:
-    """Ask each request once, at most `concurrency` at a time, and hand each response over as it arrives.
+    """Send each request once, at most `concurrency` at a time, and pass each response to the watcher.
 
-    A request that fails after the SDK's retries does not stop the others, unless they would fail like it (no
-    connection, no such model, a refused key), or unless `HOPELESS` or two rounds have failed and none came
-    through: then nothing more is begun, and what is under way is finished. `timeout` (seconds) bounds one
-    attempt from its first byte to its last. `estimate` says what a request may take of the `budget`.
+    A request that fails after the SDK's retries does not stop the others, unless they would fail in the same
+    way (no connection, unknown model, rejected key), or unless `HOPELESS` requests or two rounds have failed
+    without a success: then no further request is started, and those in progress are completed. `timeout`
+    (seconds) limits one attempt as a whole. `estimate` gives the tokens that a request may take of the
+    `budget`.
 
-    Raises InputError when the server does not know the model, with the ones it knows; whatever the watcher
-    raises ends the work.
+    Raises InputError with the known models if the server does not know the model, and whatever the watcher
+    raises.
     """
     if not requests:
         return Asked([])
@@ -117,7 +118,7 @@ class _Asking:
         self.changed = asyncio.Condition()
 
     async def run(self, client: openai.AsyncOpenAI, workers: int) -> None:
-        """All workers to their end; the first exception of one stops all and is raised as it was."""
+        """Run all workers to their end; the first exception stops all and is raised unchanged."""
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._work()) for _ in range(workers)]
@@ -145,14 +146,14 @@ class _Asking:
                     self.changed.notify_all()
 
     async def _next(self) -> Request | None:
-        """The next request, once the budget has room for it; None when there is nothing more to ask."""
+        """The next request, once the budget has room for it; None if there are no more."""
         async with self.changed:
             while self.waiting:
                 tokens = self.estimate.most(self.waiting[0])
                 if self.budget.fits(tokens):
                     self.budget.reserve(tokens)
                     return self.waiting.popleft()
-                if not self.budget.reserved:  # nothing is under way that could leave room
+                if not self.budget.reserved:  # no request in progress that could free tokens
                     self.stopped = self.budget.reason(tokens)
                     return None
                 await self.changed.wait()
@@ -165,7 +166,7 @@ class _Asking:
             self.waiting.clear()
 
     async def _reach(self, client: openai.AsyncOpenAI, workers: Sequence[asyncio.Task[None]]) -> None:
-        """Find out in a second, not after all retries, that nobody is there."""
+        """Detect an unreachable server within a second instead of after all retries."""
         try:
             await served_models(client)
         except openai.APIConnectionError as error:
@@ -174,7 +175,7 @@ class _Asking:
                 for worker in workers:
                     worker.cancel()
         except openai.OpenAIError:
-            pass  # somebody is there; whether they list their models does not matter
+            pass  # the server is reachable; it need not list its models
 
 
 def _why_lost(endpoint: Endpoint, request: Request, error: openai.APIError) -> Lost:

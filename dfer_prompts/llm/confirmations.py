@@ -1,7 +1,7 @@
 """Which addresses of a workspace's `dfer.yaml` the user has confirmed.
 
-The file stands in the user's own configuration folder, so that a workspace from elsewhere cannot bring its
-own confirmation.
+The file is in the user's configuration folder, so that a downloaded workspace cannot contain its own
+confirmation.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ FILE = "confirmed-endpoints.json"
 
 
 def confirmations_file() -> Path:
-    """Where the user's confirmations stand: below XDG_CONFIG_HOME or ~/.config, or the system's own place."""
+    """The file of confirmations: below XDG_CONFIG_HOME or ~/.config, or the system's configuration folder."""
     folder = Path(click.get_app_dir("dfer-prompts"))
-    if not folder.is_absolute():  # it would lie inside whatever folder the command runs in
+    if not folder.is_absolute():  # a relative path would be inside the current folder
         folder = Path.home() / ".config" / "dfer-prompts"
     return folder / FILE
 
 
 def is_confirmed(workspace: Path, base_url: str) -> bool:
-    """Whether the user has confirmed this address for the workspace in this folder."""
+    """Whether the user has confirmed this address for this workspace."""
     return _entry(workspace, base_url) in _confirmed()
 
 
 def confirm(workspace: Path, base_url: str) -> None:
-    """Remember that the user confirmed the address for this workspace. Raises OSError as the system does."""
+    """Store that the user confirmed the address for this workspace. Raises OSError."""
     entries = [*_confirmed(), _entry(workspace, base_url)]
     write_atomically(confirmations_file(), json.dumps(entries, indent=1) + "\n")
 
@@ -41,7 +41,7 @@ def _entry(workspace: Path, base_url: str) -> dict[str, Any]:
 
 
 def _confirmed() -> list[Any]:
-    """All entries; none where the file is missing or damaged."""
+    """All entries; empty if the file is missing or damaged."""
     try:
         entries = json.loads(confirmations_file().read_bytes())
     except (OSError, ValueError, RecursionError):

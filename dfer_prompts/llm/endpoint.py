@@ -1,6 +1,6 @@
-"""Which server is asked, with which key and model, and what to tell a person when that does not work.
+"""Resolve the endpoint: base URL, key and model of the language model server.
 
-The key comes from the environment and goes to the endpoint: never into a text, a file or a representation.
+The key is read from the environment and sent to the endpoint; it never appears in a message, file or repr.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from .transport import BoundedClient, KeyOnRequest
 
 OPENAI_URL = "https://api.openai.com/v1"
 
-# The one place that names a default model: cheap, current, and asked not to reason, because OpenAI's
-# reasoning models take temperature and top_p only then (developers.openai.com/api/docs/guides/latest-model).
+# The only definition of the default model: cheap, current, and with reasoning off, because OpenAI's reasoning
+# models accept temperature and top_p only then (developers.openai.com/api/docs/guides/latest-model).
 DEFAULT_MODEL = "gpt-6-luna"
 DEFAULT_MODEL_SAMPLING = {"reasoning_effort": "none"}
 
 THREE_WAYS = (
-    "no language model to ask: set OPENAI_API_KEY, or start a local server such as Ollama (`ollama serve`)\n"
-    "and give `--base-url http://localhost:11434/v1`, or use descriptors that need no model: `--source facs`"
+    "no language model: set OPENAI_API_KEY, or start a local server such as Ollama (`ollama serve`)\n"
+    "and give `--base-url http://localhost:11434/v1`, or use a source without a model: `--source facs`"
 )
 _OR_A_MODEL = "or name the model with --model"
 LISTED_MODELS = 12
-KEPT_OF_GARBAGE = 4000  # characters of a body that is no JSON
-TIMEOUT_S = 300.0  # a small local model on a CPU needs minutes for a long answer
+KEPT_OF_GARBAGE = 4000  # stored characters of a body that is not JSON
+TIMEOUT_S = 300.0  # a small local model on a CPU may need minutes for a long answer
 LISTING_TIMEOUT_S = 15.0
 
-# A host as it is shown, without characters that look like others, and as every reader of addresses takes it.
+# ASCII host names only: no look-alike characters, and every URL parser reads them in the same way.
 _HOST = re.compile(r"(?:.*@)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]*)?")
-# What follows the base URL in the address of a request, and is often copied along with it.
+# Paths of requests below the base URL, which are often copied along with it.
 _REQUEST_PATH = re.compile(r"(/chat)?/completions$|/responses$")
 
 T = TypeVar("T")
@@ -56,11 +56,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server that speaks OpenAI's chat completions, the model asked there, and the key it is sent.
+    """A server with OpenAI's chat completions API, the model to query, and the key.
 
-    `named_by` is the `dfer.yaml` that alone names the address: then the key is sent only after the server
-    has asked for one (401), and of the environment nothing else. `withheld` says that there is a key, which
-    is not sent at all.
+    `named_by` is the `dfer.yaml` if it is the only source of the address: then the key is sent only after the
+    server requests one (401), and nothing else of the environment. `withheld` means that a key exists but is
+    never sent.
     """
 
     base_url: str
@@ -76,12 +76,12 @@ class Endpoint:
 
     @property
     def sampling_defaults(self) -> dict[str, Any]:
-        """Sampling parameters without which the default model would refuse the others."""
+        """Sampling parameters that the default model requires to accept the others."""
         return dict(DEFAULT_MODEL_SAMPLING) if self.is_openai and self.model == DEFAULT_MODEL else {}
 
     @property
     def token_limit_name(self) -> str:
-        """OpenAI's newer models know only the new name; other servers may know only the old one."""
+        """The parameter name of the token limit: OpenAI's newer models require the new name."""
         return "max_completion_tokens" if self.is_openai else "max_tokens"
 
     def client(
@@ -92,16 +92,16 @@ class Endpoint:
         retried: Callable[[], None] = lambda: None,
         note: Callable[[str], None] = lambda _: None,
     ) -> openai.AsyncOpenAI:
-        """The SDK's client; without a key a dummy is sent, because the SDK insists on one.
+        """The SDK's client; without a key a dummy is sent, because the SDK requires one.
 
-        `timeout` bounds each attempt as a whole, in seconds; `retried` is called before each but the first.
-        `note` is told when a server gets the key because it asked for one. Raises InputError when a proxy or
-        the certificates of the environment cannot be used.
+        `timeout` (seconds) limits each attempt as a whole; `retried` is called before each attempt but the
+        first. `note` is called if the server receives the key because it requested one. Raises InputError if
+        a proxy or the certificates of the environment cannot be used.
         """
         patience = openai.Timeout(timeout, connect=min(10.0, timeout))
         guard = None
         if self.named_by:
-            says = f"{self.base_url}, which {self.named_by} names, asks for a key: sending OPENAI_API_KEY"
+            says = f"{self.base_url}, which {self.named_by} names, requests a key: sending OPENAI_API_KEY"
             guard = KeyOnRequest(self.api_key, lambda: note(says))
         options = connection_options(self.base_url)
         return openai.AsyncOpenAI(
@@ -114,22 +114,22 @@ class Endpoint:
 
     @property
     def via(self) -> str:
-        """The proxy between here and the server, as the end of a sentence; empty where there is none."""
+        """The proxy in front of the server, as the end of a message; empty if there is none."""
         proxy = proxy_for(self.base_url)
-        return f", asked through the proxy {proxy}" if proxy else ""
+        return f", through the proxy {proxy}" if proxy else ""
 
     def redact(self, value: Any) -> Any:
-        """A text, or JSON, without the key, should a server have echoed it."""
+        """A text or JSON value without the key, in case a server echoed it."""
         return redact(value, self.api_key)
 
     def body(self, text: str) -> Any:
-        """A body as the server sent it, without the key should it be in there.
+        """A response body without the key.
 
-        Parsed where it is JSON; a stream of events is put together to the completion that it holds.
+        JSON is parsed; an event stream is assembled to the completion that it contains.
         """
         try:
             value = assembled(text) or json.loads(text)
-            # Half of an escaped pair ("\\ud83d") is JSON but no text that a file could hold.
+            # A lone surrogate ("\\ud83d") is valid JSON but cannot be encoded in a file.
             whole = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
             return self.redact(json.loads(whole))
         except (ValueError, RecursionError):
@@ -139,11 +139,11 @@ class Endpoint:
 def resolve_endpoint(
     workspace: Workspace, base_url: str | None = None, model: str | None = None, *, probing: bool = False
 ) -> Endpoint:
-    """The endpoint to ask: what is given, else the environment, else `dfer.yaml`, else OpenAI with a key.
+    """The endpoint: as given, else from the environment, `dfer.yaml`, or OpenAI if there is a key.
 
-    Where a base URL but no model is known, the server is asked for its list. `probing` is as in
-    `resolve_server`. Raises InputError when there is neither key nor server, when the user has to confirm
-    the address, or for a choice of models; WorkError when the server does not answer.
+    If a base URL but no model is known, the server's only model is used. `probing` is as in `resolve_server`.
+    Raises InputError if there is neither key nor server, if the user has to confirm the address, or if the
+    server lists several models or none; WorkError if the server does not answer.
     """
     server = resolve_server(workspace, base_url, probing=probing)
     url = server.base_url
@@ -152,14 +152,14 @@ def resolve_endpoint(
 
 
 def resolve_server(workspace: Workspace, base_url: str | None = None, *, probing: bool = False) -> Endpoint:
-    """The server to ask, as `resolve_endpoint` finds it, with no model chosen; nothing is asked yet.
+    """The server as in `resolve_endpoint`, without a model; no request is sent.
 
-    The key of the environment is for OpenAI and for addresses that the user gives (`base_url`,
+    The key of the environment is sent to OpenAI and to addresses that the user gives (`base_url`,
     OPENAI_BASE_URL). An address that only `dfer.yaml` names needs the user's confirmation, unless it is
-    loopback: that server gets the key only when it asks for one. With `probing` no such address needs a
-    confirmation and none gets the key: only the list of models is wanted.
+    loopback; such a server receives the key only if it requests one. With `probing`, which only lists models,
+    these addresses need no confirmation and never receive the key.
 
-    Raises InputError when there is neither key nor server, and when the address has to be confirmed.
+    Raises InputError if there is neither key nor server, or if the address has to be confirmed.
     """
     given = _given_url(base_url)
     key = _key_from_environment()
@@ -169,10 +169,10 @@ def resolve_server(workspace: Workspace, base_url: str | None = None, *, probing
     url = normal_url(url or OPENAI_URL)
     if redact(url, key) != url:
         raise InputError(
-            "the base URL holds the key, and it is written into manifests\nLeave the key out of it"
+            "the base URL contains the key, and it is written into manifests\nRemove the key from it"
         )
     if url == OPENAI_URL and not key:
-        raise InputError(f"{OPENAI_URL} wants a key: set OPENAI_API_KEY\nWithout one: --source facs")
+        raise InputError(f"{OPENAI_URL} requires a key: set OPENAI_API_KEY\nWithout a key: --source facs")
     if given or url == OPENAI_URL:
         return Endpoint(url, "", key)
     file = workspace.root / FILE
@@ -186,7 +186,7 @@ def resolve_server(workspace: Workspace, base_url: str | None = None, *, probing
 
 
 def url_to_confirm(workspace: Workspace, base_url: str | None = None) -> str | None:
-    """The address that only `dfer.yaml` names and that the user has not confirmed yet; None for any other."""
+    """The address if only `dfer.yaml` names it and the user has not confirmed it yet, else None."""
     named = workspace.defaults.base_url
     if _given_url(base_url) or not named:
         return None
@@ -198,43 +198,41 @@ def url_to_confirm(workspace: Workspace, base_url: str | None = None) -> str | N
 def unconfirmed(file: Path, url: str) -> InputError:
     """The error for an address of a `dfer.yaml` that the user has not confirmed."""
     return InputError(
-        f"{file} names the endpoint {url}, which would get your prompts and OPENAI_API_KEY: not confirmed\n"
-        f"To allow it, pass --base-url {url} or set OPENAI_BASE_URL; on a terminal you are asked once"
+        f"{file} names the endpoint {url}, which would receive prompts and OPENAI_API_KEY: not confirmed\n"
+        f"To allow it, pass --base-url {url} or set OPENAI_BASE_URL, or confirm it once on a terminal"
     )
 
 
 def _given_url(base_url: str | None) -> str:
-    """The base URL that the user gives, not a file of the workspace."""
+    """The base URL given by the user, not by a file of the workspace."""
     return base_url or os.environ.get("OPENAI_BASE_URL", "").strip()
 
 
 def normal_url(text: str) -> str:
-    """The base URL in the form under which answers are stored. Raises InputError when it is not one."""
+    """The normalised base URL, which is part of the response cache key. Raises InputError if invalid."""
     shown = text.rpartition("@")[2].partition("?")[0]
     try:
         parts = urlsplit(text.strip().rstrip("/"))
         usable = parts.scheme in ("http", "https") and bool(_HOST.fullmatch(parts.netloc)) and parts.port != 0
-    except ValueError:  # a port that is no number, a bracket left open
+    except ValueError:  # an invalid port, an unclosed bracket
         usable = False
     if not usable:
-        raise InputError(f"{shown!r} is no base URL; one looks like http://localhost:11434/v1")
+        raise InputError(f"{shown!r} is not a base URL such as http://localhost:11434/v1")
     if wrong := _REQUEST_PATH.search(parts.path):
         base = urlunsplit(
             (parts.scheme, parts.netloc.rpartition("@")[2], parts.path[: wrong.start()], "", "")
         )
-        raise InputError(
-            f"the base URL ends in {wrong[0]}, which is added to it for each request\nLeave that out: {base}"
-        )
+        raise InputError(f"the base URL ends in {wrong[0]}, which is appended for each request\nUse {base}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise InputError(
-            "a base URL holds no user, password or query: it is written into manifests\n"
-            "Give the key in OPENAI_API_KEY instead"
+            "a base URL must not contain a user, password or query: it is written into manifests\n"
+            "Set the key in OPENAI_API_KEY instead"
         )
     return urlunsplit((parts.scheme, parts.netloc.lower(), parts.path, "", ""))
 
 
 def run_blocking(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end from ordinary code, also from inside a notebook's running event loop."""
+    """Run a coroutine to its end from synchronous code, also inside a notebook's running event loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -250,12 +248,12 @@ def run_blocking(work: Coroutine[Any, Any, T]) -> T:
     with ThreadPoolExecutor(max_workers=1) as pool:
         running = pool.submit(asyncio.run, told())
         try:
-            # Woken now and then: a signal that the system hands to another thread does not end a longer wait.
+            # Polling: a signal that the system delivers to another thread does not interrupt a long wait.
             while not wait([running], timeout=0.1).done:
                 pass
-        except KeyboardInterrupt:  # it reaches this thread only, and leaving the block waits for the other
+        except KeyboardInterrupt:  # reaches only this thread; leaving the block waits for the other
             loop, task = begun.result()
-            with suppress(RuntimeError):  # the work may have ended meanwhile, and its loop with it
+            with suppress(RuntimeError):  # the work and its loop may have ended meanwhile
                 loop.call_soon_threadsafe(task.cancel)
             raise
         return running.result()
@@ -264,7 +262,7 @@ def run_blocking(work: Coroutine[Any, Any, T]) -> T:
 async def served_models(
     client: openai.AsyncOpenAI, *, retries: int = 1, timeout: float = LISTING_TIMEOUT_S
 ) -> list[str]:
-    """The names that `GET /models` lists, sorted; empty where the answer is no such list.
+    """The names that `GET /models` lists, sorted; empty if the answer is not such a list.
 
     Each of 1 + `retries` attempts has `timeout` seconds. Raises openai.APIError as the SDK does.
     """
@@ -280,9 +278,9 @@ async def served_models(
 
 
 def check_models(endpoints: Sequence[Endpoint]) -> None:
-    """Whether one server lists the models of all these endpoints, if it lists any.
+    """Check that the server lists the models of all these endpoints, if it lists any.
 
-    Raises InputError for the first that it does not know, WorkError when the server does not answer.
+    Raises InputError for the first unknown model, WorkError if the server does not answer.
     """
     served = listed_models(endpoints[0])
     for each in endpoints if served else ():
@@ -294,12 +292,12 @@ def unknown_model(endpoint: Endpoint, served: Sequence[str]) -> InputError:
     """The error for a model that its server does not list."""
     return InputError(
         f"{endpoint.base_url} does not know the model {endpoint.model!r}\n"
-        f"It has: {choice_of(served, endpoint.model)}"
+        f"Available: {choice_of(served, endpoint.model)}"
     )
 
 
 def choice_of(models: Sequence[str], wanted: str = "") -> str:
-    """A line that lists models, the nearest to the wanted one first, and not more than a person reads."""
+    """A line with at most `LISTED_MODELS` models, the most similar to the wanted one first."""
     near = difflib.get_close_matches(wanted, models, n=3, cutoff=0.4)
     ordered = near + [name for name in models if name not in near]
     rest = f" and {len(ordered) - LISTED_MODELS} more" if len(ordered) > LISTED_MODELS else ""
@@ -309,22 +307,20 @@ def choice_of(models: Sequence[str], wanted: str = "") -> str:
 def _only_model(endpoint: Endpoint) -> str:
     models = listed_models(endpoint)
     if not models:
-        raise InputError(
-            f"{endpoint.base_url} lists no models{endpoint.via}\nName the one to ask with --model"
-        )
+        raise InputError(f"{endpoint.base_url} lists no models{endpoint.via}\nGive the model with --model")
     if len(models) > 1:
         raise InputError(
             f"{endpoint.base_url} serves {len(models)} models; choose with --model\n"
-            f"There are: {choice_of(models)}"
+            f"Available: {choice_of(models)}"
         )
     return models[0]
 
 
 def listed_models(endpoint: Endpoint, *, retries: int = 1, timeout: float = LISTING_TIMEOUT_S) -> list[str]:
-    """The models that a server says it has; none where it lists none.
+    """The models that a server lists; empty if it lists none.
 
-    Each of 1 + `retries` attempts has `timeout` seconds. Raises WorkError when the server does not answer or
-    does not accept the key.
+    Each of 1 + `retries` attempts has `timeout` seconds. Raises WorkError if the server does not answer or
+    rejects the key.
     """
 
     async def listed() -> list[str]:
@@ -334,17 +330,17 @@ def listed_models(endpoint: Endpoint, *, retries: int = 1, timeout: float = LIST
     try:
         return run_blocking(listed())
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-        advice = "To send it, give the address in OPENAI_BASE_URL" if endpoint.withheld else _OR_A_MODEL
+        advice = "To send the key, set the address in OPENAI_BASE_URL" if endpoint.withheld else _OR_A_MODEL
         raise WorkError(f"{access_refused(endpoint, error)}\n{advice}") from None
     except openai.APIConnectionError as error:
         says = connection_error(endpoint, error)
         raise WorkError(f"{says}\nStart the server, or check --base-url") from None
     except openai.OpenAIError:
-        return []  # without a list of models a server can still be asked, by whoever knows the name
+        return []  # a server without a list of models still works with --model
 
 
 def _key_from_environment() -> str | None:
     key = os.environ.get("OPENAI_API_KEY", "").strip()
     if not all("!" <= char <= "~" for char in key):
-        raise InputError("OPENAI_API_KEY holds white space or a character that no key has")
+        raise InputError("OPENAI_API_KEY contains white space or an invalid character")
     return key or None

@@ -1,8 +1,7 @@
-"""How one server wants to be asked, learnt while it is asked.
+"""Adapt requests to what a server supports, found out from its responses.
 
-Three things differ between servers: the form of an answer, the name of the token limit, and which sampling
-parameters are taken. What a server refuses is asked for differently; when that fails too, the server's own
-reason is reported.
+Servers differ in the response formats, the name of the token limit and the sampling parameters they support.
+A rejected request is sent again in another form; if that fails too, the server's reason is reported.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from .response_cache import Request
 from .sampling import FORMS, Form, parameters
 from .transport import AnswerTooLarge
 
-OPTIONAL = ("temperature", "top_p", "seed")  # parameters without which a request is still the same question
+OPTIONAL = ("temperature", "top_p", "seed")  # parameters that a request may be sent without
 OLD_LIMIT, NEW_LIMIT = "max_tokens", "max_completion_tokens"
-REFUSALS = (400, 415, 422, 500, 501)  # what servers answer to a response format they do not know
+REFUSALS = (400, 415, 422, 500, 501)  # status codes for an unsupported response format
 PASSING = (408, 409, 429, 502, 503, 504)
-PROBE_RETRIES = 1  # a server that fails on a response format fails every time
+PROBE_RETRIES = 1  # a server that fails on a response format does so every time
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A response as it arrived, without the key, and the form that its request was sent in.
+    """A response as received, without the key, and the response format of its request.
 
-    `not_sent` are the sampling parameters that were left out because the server refuses them.
+    `not_sent` are the sampling parameters omitted because the server rejects them.
     """
 
     body: Any
@@ -42,7 +41,7 @@ class Reply:
 
 
 class Dialogue:
-    """The requests of one call to one server, and what it has been found to take."""
+    """The requests of one call to one server, and what the server is known to support."""
 
     def __init__(
         self, client: openai.AsyncOpenAI, endpoint: Endpoint, retries: int, note: Callable[[str], None]
@@ -53,17 +52,18 @@ class Dialogue:
         self._note = note
         self._limit_name = endpoint.token_limit_name
         self._form: Form | None = None
-        self._heeds: bool | None = None  # whether it keeps to the form; None before the first answer
+        self._heeds: bool | None = (
+            None  # whether it respects the response format; None before the first answer
+        )
         self._first = asyncio.Lock()
         self._probed = False
-        self._told = False  # that a page came through a proxy
-        self._refused: dict[str, str] = {}  # parameters that the server does not take, and its words on each
+        self._told = False  # whether an HTML page from a proxy was reported
+        self._refused: dict[str, str] = {}  # rejected parameter -> the server's message
 
     async def ask(self, request: Request) -> Reply | openai.APIError:
-        """The reply to a request, or the error that is left when everything has been tried.
+        """The reply to a request, or the last error after all forms were tried.
 
-        Of the requests for JSON the first goes alone, so that not each of those under way finds out anew
-        what the server takes.
+        The first request for JSON is sent alone, so that concurrent requests need not repeat the negotiation.
         """
         if request.response_format == "text":
             return await self._send(request, "text", self._retries)
@@ -78,7 +78,7 @@ class Dialogue:
         return self._heeded(await self._send(request, self._form, self._retries))
 
     async def _negotiate(self, request: Request) -> Reply | openai.APIError:
-        """Ask in one form after the other until one is answered."""
+        """Try one response format after the other until one is accepted."""
         refusals: list[Reply | openai.APIError] = []
         for form in FORMS[:-1]:
             outcome = await self._send(request, form, min(PROBE_RETRIES, self._retries))
@@ -104,12 +104,12 @@ class Dialogue:
             asked = "text" if form == "text" else f"response_format {form}"
             why = self._words(refusals[0])
             self._note(
-                f"{self._endpoint.base_url} refuses response_format json_schema ({why}); "
-                f"asking for {asked} instead"
+                f"{self._endpoint.base_url} rejects response_format json_schema ({why}); "
+                f"requesting {asked} instead"
             )
 
     def _heeded(self, outcome: Reply | openai.APIError) -> Reply | openai.APIError:
-        """Say once when a server takes a response format and then answers in prose all the same."""
+        """Report once if a server accepts a response format but answers in prose."""
         if self._heeds is None and isinstance(outcome, Reply) and outcome.form != "text":
             read = read_answer(outcome.body, outcome.form)
             if isinstance(read, Answer):
@@ -117,14 +117,14 @@ class Dialogue:
                 if not self._heeds:
                     self._note(
                         f"{self._endpoint.base_url} ignores response_format {outcome.form}; "
-                        "such answers are read as text"
+                        "its answers are read as text"
                     )
         return outcome
 
     async def _send(self, request: Request, form: Form, retries: int) -> Reply | openai.APIError:
-        """The reply to a request in one form, without the parameters that the server refuses.
+        """The reply to a request in one response format, without the parameters that the server rejects.
 
-        That a parameter is refused is known only when the request without it is answered.
+        A parameter counts as rejected only if the request without it succeeds.
         """
         refused = dict(self._refused)
         while True:
@@ -174,7 +174,7 @@ class Dialogue:
         return Reply(body, form, not_sent)
 
     def _named(self, outcome: Reply | openai.APIError, sent: dict[str, Any]) -> list[str]:
-        """The optional parameters that a refusal names; of temperature and top_p together only one."""
+        """The optional parameters that a refusal names; only one of temperature and top_p."""
         if not _refuses(outcome):
             return []
         body = outcome.body if isinstance(outcome, Reply) else body_of(self._endpoint, outcome)
@@ -187,13 +187,15 @@ class Dialogue:
         for name, words in refused.items():
             if name not in self._refused:
                 self._refused[name] = words
-                self._note(f"{self._endpoint.base_url} refuses {name} ({words}); asking without it")
+                self._note(
+                    f"{self._endpoint.base_url} rejects {name} ({words}); requests are sent without it"
+                )
 
     def _tell_of_a_proxy(self, body: Any) -> None:
-        """Say once when a page came through a proxy, which may have written it."""
+        """Report once if an HTML page came through a proxy, which may have written it."""
         if isinstance(body, str) and body.lstrip().startswith("<") and self._endpoint.via and not self._told:
             self._told = True
-            self._note(f"{self._endpoint.base_url} answers with an HTML page{self._endpoint.via}")
+            self._note(f"{self._endpoint.base_url} returned an HTML page{self._endpoint.via}")
 
     def _words(self, refusal: Reply | openai.APIError) -> str:
         if isinstance(refusal, openai.APIStatusError):
@@ -205,15 +207,15 @@ class Dialogue:
 
 
 def _passes(outcome: Reply | openai.APIError) -> bool:
-    """Whether it is an error that has to do with the moment and not with what was asked."""
+    """Whether it is a temporary error, not one caused by the request."""
     if isinstance(outcome, openai.APIStatusError):
         return outcome.status_code in PASSING
     return isinstance(outcome, openai.APIConnectionError) and not isinstance(outcome, openai.APITimeoutError)
 
 
 def _refuses(outcome: Reply | openai.APIError) -> bool:
-    """Whether it may be the response format that the server does not take."""
-    if isinstance(outcome, Reply):  # some servers say 200 and mean an error
+    """Whether the server may have rejected the response format."""
+    if isinstance(outcome, Reply):  # some servers send an error with status 200
         body = outcome.body
         plain = isinstance(body, dict) and bool(body.get("error")) and not body.get("choices")
         return plain and not _is_verdict(body["error"])
@@ -221,7 +223,7 @@ def _refuses(outcome: Reply | openai.APIError) -> bool:
 
 
 def _wants_new_limit(outcome: Reply | openai.APIError) -> bool:
-    """Whether the server wants the token limit under its newer name."""
+    """Whether the server requires the newer name of the token limit."""
     return (
         isinstance(outcome, openai.APIStatusError)
         and outcome.status_code in (400, 422)
@@ -230,5 +232,5 @@ def _wants_new_limit(outcome: Reply | openai.APIError) -> bool:
 
 
 def _is_verdict(error: Any) -> bool:
-    """Whether an error object is about the answer, filtered or too large, and not about the request."""
+    """Whether an error object concerns the answer (filtered, too large), not the request."""
     return isinstance(error, dict) and error.get("code") in (*FILTERED, TOO_LARGE)

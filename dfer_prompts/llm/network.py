@@ -1,7 +1,7 @@
-"""How a server is reached: loopback addresses, proxies and certificates of the environment.
+"""Network settings of the environment: loopback addresses, proxies and certificates.
 
-The HTTP library builds every proxy that the environment names, needed or not, and its errors name no
-variable. So the proxy for one address is chosen here, and a variable that cannot be used is named.
+The HTTP library builds every proxy of the environment, needed or not, and its errors do not name the
+variable. Therefore the proxy for an address is chosen here, and errors name the variable.
 """
 
 from __future__ import annotations
@@ -23,38 +23,38 @@ PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy of the environment: the variable that names it, and its address, which may hold a password."""
+    """A proxy of the environment: its variable and its address, which may contain a password."""
 
     variable: str
     address: str
 
     def __str__(self) -> str:
-        """The variable and the address without user and password, for a message."""
+        """Variable and address, without user and password."""
         scheme, _, rest = self.address.partition("://")
         return f"{self.variable}={scheme}://{rest.rpartition('@')[2]}"
 
     def check(self) -> None:
-        """Raise InputError that names the variable where the HTTP library could not use the proxy."""
+        """Raise InputError that names the variable if the HTTP library cannot use the proxy."""
         try:
             parts = urlsplit(self.address)
             scheme, usable = parts.scheme, bool(parts.hostname) and parts.port != 0
-        except ValueError:  # a port that is no number, a bracket left open
+        except ValueError:  # an invalid port, an unclosed bracket
             scheme, usable = "", False
         if scheme not in PROXY_SCHEMES or not usable:
             hint = "; write socks5://" if scheme.startswith("socks") else ""
             raise InputError(
-                f"{self} is not a proxy that can be used: known are {', '.join(PROXY_SCHEMES)}{hint}\n"
+                f"{self} is not a supported proxy: supported are {', '.join(PROXY_SCHEMES)}{hint}\n"
                 f"Correct or unset {self.variable}"
             )
         if scheme.startswith("socks") and find_spec("socksio") is None:
             raise InputError(
-                f"{self} is a SOCKS proxy, which needs a package that is not installed\n"
+                f"{self} is a SOCKS proxy, which requires the package socksio\n"
                 f"Install it (pip install socksio), unset {self.variable}, or add the server to NO_PROXY"
             )
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the address is `localhost` or a loopback IP address; other names are not looked up."""
+    """Whether the address is `localhost` or a loopback IP address; other names are not resolved."""
     host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True
@@ -65,7 +65,7 @@ def is_loopback(url: str) -> bool:
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """The proxy that the environment names for an address; None for loopback and what NO_PROXY excludes."""
+    """The proxy of the environment for an address; None for loopback and addresses in NO_PROXY."""
     parts = urlsplit(url)
     if is_loopback(url) or urllib.request.proxy_bypass(parts.hostname or ""):
         return None
@@ -74,7 +74,7 @@ def proxy_for(url: str) -> Proxy | None:
 
 
 def environment_proxies() -> dict[str, Proxy]:
-    """The proxies of the environment by the scheme of the addresses they are for: http, https, all."""
+    """The proxies of the environment by the scheme they apply to: http, https, all."""
     found = {}
     for scheme, address in urllib.request.getproxies().items():
         if scheme in ("http", "https", "all") and address:
@@ -87,7 +87,7 @@ def environment_proxies() -> dict[str, Proxy]:
 def connection_options(url: str) -> dict[str, Any]:
     """Options of the HTTP client for an address: proxy and certificates.
 
-    Raises InputError that names the variable of the environment that cannot be used.
+    Raises InputError that names the invalid environment variable.
     """
     proxy = proxy_for(url)
     if proxy is not None:
@@ -99,18 +99,18 @@ def connection_options(url: str) -> dict[str, Any]:
 
 
 def certificates() -> ssl.SSLContext | None:
-    """The certificates of SSL_CERT_FILE or SSL_CERT_DIR; None where neither is set.
+    """The certificates of SSL_CERT_FILE or SSL_CERT_DIR; None if neither is set.
 
-    Raises InputError that names the variable and the file where they cannot be read.
+    Raises InputError that names the variable and the file if they cannot be read.
     """
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     if not file and not folder:
         return None
     variable, place = ("SSL_CERT_FILE", file) if file else ("SSL_CERT_DIR", folder)
     try:
-        if not file and not Path(str(folder)).is_dir():  # OpenSSL takes any name for a folder
+        if not file and not Path(str(folder)).is_dir():  # OpenSSL accepts any name as a folder
             raise FileNotFoundError(2, os.strerror(2))
         return ssl.create_default_context(cafile=file or None, capath=None if file else folder)
     except OSError as error:
-        why = "it holds no certificates" if isinstance(error, ssl.SSLError) else error.strerror
+        why = "it contains no certificates" if isinstance(error, ssl.SSLError) else error.strerror
         raise InputError(f"{variable}={place} cannot be used: {why}\nCorrect or unset {variable}") from error

@@ -1,8 +1,8 @@
-"""What a server says when it refuses a request, in the forms in which servers say it.
+"""Read the error bodies of servers that reject a request.
 
-OpenAI answers `{"error": {"message", "param", "code"}}`, FastAPI `{"detail": [{"loc", "msg"}]}`, Mistral the
-same inside `message`, Gemini a list of OpenAI's, a router the words of the server behind it as text in
-`metadata.raw`, and a proxy a page.
+OpenAI sends `{"error": {"message", "param", "code"}}`, FastAPI `{"detail": [{"loc", "msg"}]}`, Mistral the
+same inside `message`, Gemini a list of OpenAI's form, a router the message of the server behind it as text in
+`metadata.raw`, and a proxy an HTML page.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 MOST_DEPTH = 8
-MOST_ITEMS = 3  # of a list of errors, as many as a person reads
+MOST_ITEMS = 3  # shown of a list of errors
 _WORDS = (
     "message",
     "msg",
@@ -28,7 +28,7 @@ _WORDS = (
 )
 _HEADINGS = re.compile(r"<(?:title|h1)\b[^<>]*>([^<]*)", re.IGNORECASE)
 _READ_OF_A_PAGE = 4000  # characters
-MOST_CHARACTERS = 2000  # of the words that are read and searched
+MOST_CHARACTERS = 2000  # of a message that are read and searched
 
 _KEY_CODES = ("invalid_api_key", "invalid_authentication", "missing_api_key", "no_api_key")
 _KEY_WORDS = re.compile(
@@ -39,7 +39,7 @@ _KEY_WORDS = re.compile(
     r"(?:invalid|incorrect|wrong|missing|malformed|expired|revoked|required|not\W+valid)\b",
     re.IGNORECASE,
 )
-_NO_REASON = re.compile(  # words that say no more than the status does
+_NO_REASON = re.compile(  # messages without information beyond the status
     r"\W*(?:(?:an html page|error|http|401)\W*)*"
     r"(?:unauthori[sz]ed|not authenticated|authentication (?:failed|required|error)|"
     r"authorization required)?\W*",
@@ -54,7 +54,7 @@ ABOUT_THE_QUESTION = re.compile(r"moderat|flagged|content polic", re.IGNORECASE)
 
 
 def words_of(body: Any) -> str:
-    """The server's own words in an error body of whatever form; empty where there are none."""
+    """The server's message in an error body of any form; empty if there is none."""
     return _words(body, 0)[:MOST_CHARACTERS]
 
 
@@ -78,15 +78,15 @@ def _words(body: Any, depth: int) -> str:
 
 
 def code_of(body: Any) -> str:
-    """The first error code in a body, as text; empty where there is none."""
+    """The first error code in a body, as text; empty if there is none."""
     codes = (each["code"] for each in _objects(body) if isinstance(each.get("code"), str | int))
     return str(next(codes, ""))
 
 
 def refused_parameters(body: Any, sent: Collection[str], optional: Sequence[str]) -> list[str]:
-    """Those of the `optional` parameters that a refusal names, among all that were `sent`.
+    """The `optional` parameters that a refusal names, among all that were `sent`.
 
-    Where the body has a field for the parameter (`param`, `loc`), that counts; else its words.
+    If the body has a field for the parameter (`param`, `loc`), it is used, else the message.
     """
     fields = {part for each in _objects(body) for part in _fields(each) if part in sent}
     if fields:
@@ -96,7 +96,7 @@ def refused_parameters(body: Any, sent: Collection[str], optional: Sequence[str]
 
 
 def is_about_the_key(status: int, body: Any, *, key_sent: bool) -> bool:
-    """Whether a 401 or 403 says that the key is missing or wrong, and not that something else is refused."""
+    """Whether a 401 or 403 means that the key is missing or wrong, not that something else is rejected."""
     words = words_of(body)
     if code_of(body) in _KEY_CODES or (_KEY_WORDS.search(words) and not _OTHER_REASONS.search(words)):
         return True
@@ -118,13 +118,13 @@ def _page_words(page: str) -> str:
 
 
 def _place(loc: Any) -> str:
-    """Where in the request the fault is, as FastAPI says it; "body" is the request itself."""
+    """The location of the error in the request, as FastAPI reports it; "body" is the request itself."""
     parts = loc if isinstance(loc, list) else []
     return ".".join(str(each) for each in parts if each != "body" and isinstance(each, str | int))
 
 
 def _raw(body: dict[str, Any]) -> Any:
-    """What the server behind a router said."""
+    """The error of the server behind a router."""
     metadata = body.get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, dict) else None
     try:
@@ -141,7 +141,7 @@ def _fields(body: dict[str, Any]) -> Iterator[str]:
 
 
 def _objects(body: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
-    """All objects in a body, the outer ones first."""
+    """All objects in a body, outer ones first."""
     if depth > MOST_DEPTH:
         return
     if isinstance(body, dict):

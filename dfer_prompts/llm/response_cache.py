@@ -1,7 +1,7 @@
-"""Requests and the answers already paid for: `.dfer/responses/<sha256>.json`.
+"""Requests and the response cache: `.dfer/responses/<sha256>.json`.
 
-What makes two requests different is written down here and nowhere else: `Request.identity`. The parser is not
-in it, so parsing the stored answers again is free.
+`Request.identity` is the only definition of what distinguishes two requests. The parser is not part of it, so
+stored answers can be parsed again without new requests.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from .sampling import ResponseFormat, Sampling, identity
 
 KEY = re.compile(r"[0-9a-f]{64}")
 SHOWN_OF_A_KEY = 12
-LISTED = 8  # keys in an error
+LISTED = 8  # keys listed in an error message
 
 
 @dataclass(frozen=True)
 class Request:
-    """One question: everything that shapes its answer, and the class it is asked for."""
+    """One request: everything that affects its answer, and the class it is for."""
 
     class_name: str
     base_url: str
@@ -38,7 +38,7 @@ class Request:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What the answer is stored under. The class is in it through its rendered messages only."""
+        """The content of the cache key. The class is included only through the rendered messages."""
         sampling = self.sampling.model_dump()
         sampling["seed"] += self.sample
         return {
@@ -59,8 +59,8 @@ class Request:
 class ResponseStore:
     """A folder with one JSON file per answer: `{"request": ..., "received": ..., "response": ...}`.
 
-    `generate` adds to a record what the answer's place in a version does not need: the `class_name` and
-    `template` it was first asked for, the `form` it was sent in and the `reading` of it then.
+    `generate` adds fields for display: the `class_name` and `template` of the first request, its response
+    format `form`, and the `reading`, the format the answer was read as.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -68,46 +68,46 @@ class ResponseStore:
 
     @staticmethod
     def key(request: dict[str, Any]) -> str:
-        """The sha256, in hex, of the request as canonical JSON (sorted keys, no white space, UTF-8)."""
+        """The hexadecimal sha256 of the request as canonical JSON (sorted keys, no white space, UTF-8)."""
         canonical = json.dumps(request, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The record stored under `key`; None where there is none, or where its file is damaged."""
+        """The record stored under `key`; None if there is none or its file is damaged."""
         try:
             return self.read(key)
         except InputError:
             return None
 
     def read(self, key: str) -> dict[str, Any]:
-        """The record stored under `key`. Raises InputError that names the file, and what is wrong with it."""
+        """The record stored under `key`. Raises InputError that names the file and the problem."""
         path = self.folder / f"{key}.json"
         try:
             record: Any = json.loads(path.read_bytes())
         except FileNotFoundError as error:
-            raise InputError(f"{path} is not there") from error
+            raise InputError(f"{path} does not exist") from error
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{path} is damaged: it is not JSON; it will be asked for again") from error
+            raise InputError(f"{path} is damaged (not JSON); it will be requested again") from error
         whole = isinstance(record, dict) and {"request", "response"} <= record.keys()
         if not whole or self.key(record["request"]) != key:
             raise InputError(
-                f"{path} is damaged: it does not hold what its name says; it will be asked again"
+                f"{path} is damaged (its content does not match its name); it will be requested again"
             )
         stored: dict[str, Any] = record
         return stored
 
     def put(self, key: str, record: dict[str, Any]) -> None:
-        """Store the record whole and at once. Raises OSError as the operating system does."""
+        """Store the record atomically. Raises OSError."""
         text = json.dumps(record, ensure_ascii=True, indent=1) + "\n"
         write_atomically(self.folder / f"{key}.json", text)
 
     def keys(self) -> list[str]:
-        """The keys of all that is stored, sorted."""
+        """The keys of all stored records, sorted."""
         files = self.folder.glob("*.json") if self.folder.is_dir() else ()
         return sorted(path.stem for path in files if KEY.fullmatch(path.stem))
 
     def find(self, beginning: str) -> str:
-        """The one key that begins so. Raises InputError when there is none or more than one."""
+        """The only key with this prefix. Raises InputError if there is none or more than one."""
         keys = self.keys()
         found = [key for key in keys if key.startswith(beginning.casefold())]
         if not found or not beginning:

@@ -1,6 +1,6 @@
-"""How an answer is drawn, and in which form: what a template recommends and a request carries.
+"""Sampling parameters and response formats of requests.
 
-Structured output, an option: what a server is asked for, and the forms of it that servers know.
+Structured output is optional: `FORMS` lists the response formats in the order in which they are tried.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class Sampling(BaseModel):
-    """How an answer is drawn; sent with every request (`reasoning_effort` only when set) and recorded."""
+    """Sampling parameters; sent with every request (`reasoning_effort` only if set) and recorded."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     temperature: float = Field(default=0.7, ge=0, le=2)
     top_p: float = Field(default=1.0, gt=0, le=1)
-    max_tokens: int = Field(default=2048, ge=1)  # a thinking model spends most of it before its first word
-    seed: int = Field(default=1, ge=0)  # sample i is asked with seed + i
-    reasoning_effort: Effort | None = None  # only models that reason know it, so it is sent only when set
+    max_tokens: int = Field(default=2048, ge=1)  # reasoning models use most of it before the answer
+    seed: int = Field(default=1, ge=0)  # sample i has seed + i
+    reasoning_effort: Effort | None = None  # only reasoning models accept it, so it is sent only if set
 
 
 Form = Literal["json_schema", "json_object", "text"]
@@ -38,24 +38,24 @@ JSON_SCHEMA: dict[str, Any] = {
     "type": "json_schema",
     "json_schema": {"name": "descriptors", "strict": True, "schema": SCHEMA},
 }
-# From the one that promises most to the one that every server takes.
+# From the strictest to the one that every server supports.
 FORMS: tuple[Form, ...] = ("json_schema", "json_object", "text")
 
 
 def identity(response_format: ResponseFormat) -> Any:
-    """What was asked for, as it stands in a request's identity: "text", or the schema and all around it."""
+    """The response format in a request's identity: "text", or the full JSON schema object."""
     return JSON_SCHEMA if response_format == "json_schema" else "text"
 
 
 def parameters(form: Form) -> dict[str, Any]:
-    """What is sent for a form; nothing for text, which is what a server answers anyway."""
+    """The request parameters of a response format; none for text, the server's default."""
     if form == "json_schema":
         return {"response_format": JSON_SCHEMA}
     return {"response_format": {"type": "json_object", "schema": SCHEMA}} if form == "json_object" else {}
 
 
 def reading(form: Form, content: str) -> Form:
-    """How an answer can be read: in the form that was sent if it keeps to the schema, else as text."""
+    """The format to read an answer as: the requested one if it matches the schema, else text."""
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):

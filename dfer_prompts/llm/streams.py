@@ -1,4 +1,4 @@
-"""Answers that come as server-sent events although no stream was asked for."""
+"""Answers sent as server-sent events although no stream was requested."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def is_stream(text: str) -> bool:
 
 
 def assembled(text: str) -> dict[str, Any] | None:
-    """The chat completion that a body of server-sent events holds; None where the body is none.
+    """The chat completion in a body of server-sent events; None if there is none.
 
-    A stream that ends before its end is a completion whose choice holds an `error`.
+    A truncated stream gives a completion whose choice has an `error`.
     """
     if not is_stream(text):
         return None
@@ -63,7 +63,7 @@ def _first_choice(chunk: dict[str, Any]) -> dict[str, Any]:
 
 
 def _joined(before: Any, more: Any) -> Any:
-    """Text after text; where one of both is a list of parts, a list."""
+    """The concatenated text, or a list if one of the two is a list of parts."""
     if more is None or before is None:
         return before if more is None else more
     if isinstance(before, str) and isinstance(more, str):

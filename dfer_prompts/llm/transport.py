@@ -1,4 +1,4 @@
-"""The SDK's HTTP client with bounds: no answer is read for longer than asked, or past any sensible size."""
+"""The SDK's HTTP client with limits on the total time and size of a response."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 import openai
 
-MOST_BYTES = 32 * 2**20  # a list of visual features is a few kilobytes; several may come at once
+MOST_BYTES = 32 * 2**20  # a list of visual features has a few kilobytes
 
 
 class AnswerTooLarge(openai.OpenAIError):
-    """A body of more than `MOST_BYTES`; asked again it would be as large, so the SDK does not retry it."""
+    """A body of more than `MOST_BYTES`; a retry would not help, so the SDK does not retry it."""
 
 
-# What the SDK sets itself; other headers come from the environment (OPENAI_ORG_ID, OPENAI_CUSTOM_HEADERS).
+# Headers set by the SDK itself; others come from the environment (OPENAI_ORG_ID, OPENAI_CUSTOM_HEADERS).
 _OWN_HEADERS = (
     "accept",
     "accept-encoding",
@@ -28,9 +28,9 @@ _OWN_HEADERS = (
 
 
 class KeyOnRequest:
-    """The key for a server that gets it only after it has asked for one, and nothing else of the environment.
+    """Sends the key only after the server has requested one, and nothing else of the environment.
 
-    `asked` is called when the server asks, once.
+    `asked` is called once, at the server's first request.
     """
 
     def __init__(self, api_key: str | None, asked: Callable[[], None]) -> None:
@@ -38,7 +38,7 @@ class KeyOnRequest:
         self._sending = False
 
     def prepare(self, request: Any) -> None:
-        """Leave of the request's headers what the SDK sets itself, and the key where it was asked for."""
+        """Remove all headers not set by the SDK itself; add the key if it was requested."""
         for name in list(request.headers):
             if name not in _OWN_HEADERS and not name.startswith("x-stainless-"):
                 del request.headers[name]
@@ -46,7 +46,7 @@ class KeyOnRequest:
         request.headers["authorization"] = f"Bearer {key or 'no-key'}"
 
     def repeats(self, request: Any, response: Any) -> bool:
-        """Whether the server asks for the key that the request did not hold; it is put into the request."""
+        """Whether the server requests the key and the request had none; the key is then added to it."""
         held = request.headers.get("authorization") == f"Bearer {self._api_key}"
         if self._api_key is None or held or response.status_code != 401 or response.history:
             return False
@@ -58,11 +58,11 @@ class KeyOnRequest:
 
 
 class BoundedClient(openai.DefaultAsyncHttpxClient):
-    """Reads each body whole, within the request's timeout from beginning to end, and counts retries.
+    """Reads each body completely, within the request's timeout as a whole, and counts retries.
 
-    The timeouts of HTTP libraries are between two bytes: a server that sends one a second holds a request for
-    ever. `retried` is called before each attempt that is not a request's first; `guard` decides whether the
-    server gets the key.
+    The timeouts of HTTP libraries apply between two bytes: a server that sends one byte per second would
+    block a request forever. `retried` is called before each attempt but the first; `guard` decides whether
+    the server receives the key.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class BoundedClient(openai.DefaultAsyncHttpxClient):
         self._guard = guard
 
     async def send(self, request: Any, **options: Any) -> Any:
-        """The response with its whole body.
+        """The response with its complete body.
 
-        Raises openai.APITimeoutError when it was not there in time, and AnswerTooLarge.
+        Raises openai.APITimeoutError if it did not arrive in time, and AnswerTooLarge.
         """
         if request.headers.get("x-stainless-retry-count", "0") != "0":
             self._retried()
@@ -89,13 +89,13 @@ class BoundedClient(openai.DefaultAsyncHttpxClient):
                     response, body = await self._read(request, options)
         except TimeoutError:
             raise openai.APITimeoutError(request=request) from None
-        # The body is decoded, so what said how it was encoded no longer holds.
+        # The body is already decoded, so headers on its encoding are removed.
         encoding = ("content-encoding", "content-length", "transfer-encoding")
         headers = [(name, value) for name, value in response.headers.multi_items() if name not in encoding]
         return type(response)(response.status_code, headers=headers, content=body, request=request)
 
     async def _read(self, request: Any, options: dict[str, Any]) -> tuple[Any, bytes]:
-        """The response and its whole body."""
+        """The response and its complete body."""
         response = await super().send(request, **{**options, "stream": True})
         try:
             return response, await _whole(response)

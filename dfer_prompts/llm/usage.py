@@ -1,11 +1,8 @@
-"""How much may be asked: what a request is likely to take, and when to stop.
+"""Budget, token estimates and progress of the requests.
 
-A server counts the tokens of a question when it answers it. Before that they are estimated: by what the
-server counted for the same prompt, else by the rate it counted for others of the same set, else by four
-characters a token, a rule of thumb for English that holds for no tokenizer exactly. An answer takes
-`max_tokens` at most.
-
-How far the asking is, class by class: what long work tells whoever watches it.
+A server reports the tokens of a prompt with its answer. Before that they are estimated: from the count for
+the same prompt, else from the characters per token of other prompts of the set, else with four characters per
+token, a rule of thumb for English. An answer has at most `max_tokens` tokens.
 """
 
 from __future__ import annotations
@@ -23,10 +20,10 @@ CHARACTERS_PER_TOKEN = 4.0
 
 @dataclass
 class Budget:
-    """What may still be asked. Tokens are reserved before a request is sent, and settled when it ended.
+    """The remaining requests and tokens. Tokens are reserved before a request and settled after it.
 
-    What is reserved is the estimate of the prompt and all that the answer may take, so `tokens` is exceeded
-    only by as much as the server counts more for a prompt than was estimated.
+    The reservation is the estimate for the prompt plus `max_tokens`, so `tokens` is exceeded only if the
+    server counts more for a prompt than estimated.
     """
 
     requests: int | None = None
@@ -36,7 +33,7 @@ class Budget:
     reserved: int = field(default=0, init=False)
 
     def fits(self, tokens: int) -> bool:
-        """Whether one more request of so many tokens may be sent now."""
+        """Whether one more request of this many tokens may be sent now."""
         within = self.requests is None or self.asked < self.requests
         return within and (self.tokens is None or self.spent + self.reserved + tokens <= self.tokens)
 
@@ -46,36 +43,36 @@ class Budget:
         self.reserved += tokens
 
     def settle(self, reserved: int, spent: int) -> None:
-        """Replace what was reserved for a request by what it took."""
+        """Replace the reservation of a request by the tokens it used."""
         self.reserved -= reserved
         self.spent += spent
 
     def reason(self, tokens: int) -> str:
-        """Why a request of so many tokens does not fit any more, for the person who set the limit."""
+        """Why a request of this many tokens does not fit, as a message for the user."""
         if self.requests is not None and self.asked >= self.requests:
-            return f"stopped after {self.asked} requests, as --max-requests says"
+            return f"stopped after {self.asked} requests: --max-requests is reached"
         if self.tokens is not None and tokens > self.tokens:
             return (
                 f"--budget-tokens {self.tokens} is less than the {tokens} that one request may take: "
                 "raise it, or lower --max-tokens"
             )
         return (
-            f"stopped after {self.spent} of the {self.tokens} tokens that --budget-tokens allows: "
+            f"stopped after {self.spent} of the {self.tokens} tokens of --budget-tokens: "
             f"another request may take {tokens}"
         )
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What requests are likely to take, by what the server counted for those that are answered."""
+    """Estimates the tokens of requests from the server's counts for answered ones."""
 
-    prompts: Mapping[str, int] = field(default_factory=dict)  # by text, as the server counted them
+    prompts: Mapping[str, int] = field(default_factory=dict)  # prompt text -> tokens counted by the server
     characters_per_token: float = CHARACTERS_PER_TOKEN
-    completion: float | None = None  # the mean of the answers there are
+    completion: float | None = None  # mean over the answers
 
     @classmethod
     def of(cls, answered: Iterable[tuple[Request, Any]]) -> Estimate:
-        """By the requests that are answered, each with its response."""
+        """The estimate from answered requests with their responses."""
         prompts: dict[str, int] = {}
         completions = []
         for request, response in answered:
@@ -89,20 +86,22 @@ class Estimate:
 
     @property
     def basis(self) -> str:
-        """What the estimate of prompts rests on, in words."""
-        return "by what the server counted for stored answers" if self.prompts else "at 4 characters a token"
+        """The basis of the prompt estimate, as text."""
+        return (
+            "from the server's counts for stored answers" if self.prompts else "with 4 characters per token"
+        )
 
     def prompt_tokens(self, request: Request) -> int:
-        """Of the question."""
+        """Tokens of the prompt."""
         text = prompt_text(request)
         return self.prompts.get(text) or math.ceil(len(text) / self.characters_per_token)
 
     def most(self, request: Request) -> int:
-        """Of the question and the longest answer it may get."""
+        """Tokens of the prompt and of the longest possible answer."""
         return self.prompt_tokens(request) + request.sampling.max_tokens
 
     def spent(self, request: Request, response: Any) -> int:
-        """What the server counted, each half estimated where it does not say."""
+        """Tokens of prompt and answer as counted by the server, each estimated if it is not reported."""
         prompt, completion = usage_of(response, "prompt_tokens"), usage_of(response, "completion_tokens")
         if prompt is None:
             prompt = self.prompt_tokens(request)
@@ -112,12 +111,12 @@ class Estimate:
 
 
 def prompt_text(request: Request) -> str:
-    """The text of all its messages."""
+    """The text of all messages of the request."""
     return "\n".join(message["content"] for message in request.messages)
 
 
 def told(responses: Sequence[Any]) -> tuple[int | None, int | None]:
-    """The prompt and completion tokens that the server counted in all; None where it never said."""
+    """The total prompt and completion tokens reported by the server; None if it never reported any."""
     prompt = [each for each in (usage_of(one, "prompt_tokens") for one in responses) if each is not None]
     answer = [each for each in (usage_of(one, "completion_tokens") for one in responses) if each is not None]
     return (sum(prompt) if prompt else None, sum(answer) if answer else None)
@@ -125,12 +124,12 @@ def told(responses: Sequence[Any]) -> tuple[int | None, int | None]:
 
 @dataclass
 class Tally:
-    """Requests of one class, or of all; tokens are those the server counted in this call."""
+    """Counts of requests, of one class or of all; tokens as reported by the server in this call."""
 
     requests: int = 0
     found: int = 0  # answers that were already stored
-    answered: int = 0  # responses that arrived in this call
-    failed: int = 0  # of those the ones that are no answers, and the requests without a response
+    answered: int = 0  # responses received in this call
+    failed: int = 0  # responses without a usable answer, and requests without a response
     lost: int = 0  # requests without a response
     retried: int = 0
     prompt_tokens: int = 0
@@ -138,7 +137,7 @@ class Tally:
 
     @property
     def done(self) -> int:
-        """Requests that nothing more will happen to."""
+        """Finished requests."""
         return self.found + self.answered + self.lost
 
     def arrived(self, response: Any, *, is_answer: bool) -> None:
@@ -151,12 +150,12 @@ class Tally:
 
 @dataclass
 class Progress:
-    """All classes of one set that is being asked for."""
+    """Progress of the requests for one description set, by class."""
 
     title: str
     classes: dict[str, Tally] = field(default_factory=dict)
-    latest: str = ""  # the class that something happened to
-    retrying: bool = False  # whether that was another attempt
+    latest: str = ""  # class of the last event
+    retrying: bool = False  # whether the last event was a retry
 
     @property
     def total(self) -> Tally:

@@ -1,4 +1,4 @@
-"""Markdown and HTML from templates, in which all that a model, a file or another person wrote stays text."""
+"""Markdown and HTML from templates; inserted text of models, files and users is escaped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @cache
 def markdown_environment() -> Environment:
-    """Jinja2 for the `.md.j2` files beside this one; what they print is escaped as HTML and as Markdown."""
+    """Jinja2 for the `.md.j2` files in this folder; printed values are escaped as HTML and as Markdown."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -29,7 +29,7 @@ def markdown_environment() -> Environment:
 
 
 def html_environment(templates: Path) -> Environment:
-    """Jinja2 for the templates of HTML in a folder; what they print is one line, and escaped as HTML."""
+    """Jinja2 for the HTML templates in a folder; printed values become one line and are escaped as HTML."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -44,19 +44,19 @@ def html_environment(templates: Path) -> Environment:
 
 
 def one_line(value: object) -> str:
-    """The value's text on one line, without what does not show."""
+    """The value's text on one line, without invisible characters."""
     return "".join(filter(shows, " ".join(str(value).split())))
 
 
 def shows(char: str) -> bool:
-    """Not a control character, of which a terminal makes commands, nor one that turns the text around."""
+    """Whether a character is visible: no control character and no change of the text direction."""
     return char.isprintable()
 
 
 def _escaped(value: object) -> object:
-    """Text of others in a line: neither emphasis nor a link nor the end of a table's cell.
+    """Text without Markdown syntax: no emphasis, link or end of a table cell.
 
-    HTML in it is escaped by Jinja2.
+    Jinja2 escapes the HTML.
     """
     from markupsafe import Markup
 
@@ -64,7 +64,7 @@ def _escaped(value: object) -> object:
 
 
 def _code(value: object) -> object:
-    """A line of an indented block, in which Markdown escapes nothing and shows all as it is."""
+    """A line of an indented code block, which Markdown shows verbatim."""
     from markupsafe import Markup
 
-    return Markup(one_line(value))  # noqa: S704 - nothing ends an indented line but a line's end
+    return Markup(one_line(value))  # noqa: S704 - only a line break ends an indented line

@@ -1,12 +1,12 @@
-"""An answer's text -> descriptors, whatever form a language model gave it.
+"""Parse the text of an answer, in any format, to descriptors.
 
 `cleaning` finds the answer in the text, `data` reads JSON, `lines` finds the items of lists and tables,
-`phrases` the descriptors in one item, `words` knows faces. Here is which items count, and what is talk.
-Parsing again is free: stored answers are kept verbatim.
+`phrases` the descriptors in an item, and `words` has the vocabulary of faces. This module decides which items
+are features and which are comments. Answers are stored verbatim, so they can be parsed again.
 
-An answer that is cut off keeps what is whole: a last item is left out where a careful reader sees that it is
-broken (a string or bold that never closes, "lips parted in a", no full stop where all others have one), and
-kept where only a dictionary would tell.
+Of a truncated answer the complete items are used: the last item is dropped if it is visibly incomplete (an
+unclosed string or bold, "lips parted in a", no full stop while all others have one), and used if only a
+dictionary could tell.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _REFUSAL = re.compile(
 _ANSWERS_ALL_THE_SAME = re.compile(
     r"\bhere (?:are|is)\b|\bhere's\b|\binclud(?:e|es)\b|\bfollowing\b", re.IGNORECASE
 )
-_ABOUT_THE_ANSWER = re.compile(  # what stands below such a title is no feature
+_ABOUT_THE_ANSWER = re.compile(  # the text below such a title is not a feature
     r"\b(?:considerations?|takeaways?|notes?|references?|sources?|tips?|summary|conclusions?|limitations?|"
     r"caveats?|disclaimers?|context|applications?|importance|remember|further reading|drafts?|"
     r"excluded|left out)\b",
@@ -67,17 +67,16 @@ _ABOUT_THE_ANSWER = re.compile(  # what stands below such a title is no feature
 )
 _CLASS_LINE = re.compile(r"^(?:emotion|expression|class|category|label)\s*:", re.IGNORECASE)
 _SHORT = re.compile(r"[^\s:.!?]+(?:\s[^\s:.!?]+){0,5}[,;.]?")
-_PLAIN_WORDS = re.compile(r"[a-z' -]+")  # nothing in them that is markup anywhere
-_ROUNDS = 3  # of reading a descriptor again, until it is read as itself
+_PLAIN_WORDS = re.compile(r"[a-z' -]+")  # cannot contain markup
+_ROUNDS = 3  # of parsing a descriptor again, until it no longer changes
 
 
 def parse_answer(text: str, class_name: str | None = None) -> list[str]:
-    """The descriptors of one answer, in its order, each once; none for a refusal or talk that lists nothing.
+    """The descriptors of one answer in order, without duplicates; [] for a refusal or a text without a list.
 
-    `class_name` is the class that was asked about: what the answer says of other classes (a column of a
-    table, a key of JSON, a section, a sentence) is then left out. Each descriptor is a single line of 1 to
-    120 characters without markup. Never raises, whatever the text. Parsing the descriptors again, as a list,
-    gives them back.
+    `class_name` is the class of the prompt: descriptions of other classes (a table column, a JSON key, a
+    section, a sentence) are then left out. Each descriptor is a single line of 1 to 120 characters without
+    markup. Never raises. Parsing the descriptors again, as a list, returns them unchanged.
     """
     plain = answer_in(text)
     if _REFUSAL.match(plain) and not _ANSWERS_ALL_THE_SAME.search(plain):
@@ -94,7 +93,7 @@ def parse_answer(text: str, class_name: str | None = None) -> list[str]:
 
 
 def _without_cut_repetition(found: list[str]) -> list[str]:
-    """Without a last descriptor that was cut off inside a word of an earlier one: "lips tightly cl"."""
+    """Drop a last descriptor that is a truncated repetition of an earlier one: "lips tightly cl"."""
     while found and any(
         len(each) > len(found[-1]) and each.startswith(found[-1]) and each[len(found[-1])].isalnum()
         for each in found[:-1]
@@ -104,7 +103,7 @@ def _without_cut_repetition(found: list[str]) -> list[str]:
 
 
 def _blocks(lines: list[Line]) -> list[Line]:
-    """Short lines in a row are a list, if nothing else in the answer is."""
+    """Treat consecutive short lines as a list if the answer has no other list."""
     if any(line.kind == "bullet" for line in lines):
         return lines
     short = [line.kind == "plain" and _is_short(line.text) for line in lines]
@@ -118,7 +117,7 @@ def _is_short(text: str) -> bool:
 
 
 def _settled(descriptor: str) -> Iterator[str]:
-    """The descriptor as it is read when it stands in a list: what else it may hold is taken out of it."""
+    """The descriptor parsed as a list item until it is stable, which removes remaining markup."""
     reading: Iterable[str] = [descriptor]
     for _ in range(_ROUNDS):
         again = [one for each in reading for one in _as_item(each)]
@@ -137,10 +136,10 @@ def _as_item(descriptor: str) -> Iterator[str]:
 
 
 def _from_bullets(lines: list[Line], class_name: str | None) -> Iterator[str]:
-    """The bulleted features; bullets below a feature explain it, and a region's name covers those below."""
+    """The bulleted features; nested bullets explain a feature, or belong to the region named above them."""
     region: str | None = None
     region_indent = -1
-    covered: int | None = None  # the indent of an item whose deeper items are not read
+    covered: int | None = None  # indent of an item whose nested items are ignored
     skipped = False
     for index, line in enumerate(lines):
         if line.kind != "bullet":
@@ -176,12 +175,12 @@ def _from_bullet(text: str, region: str | None, class_name: str | None) -> Itera
 
 
 def _says_no_feature(title: str, class_name: str | None) -> bool:
-    """Whether what stands below the title is about the answer or about another class."""
+    """Whether the text below the title is about the answer or another class."""
     return bool(_ABOUT_THE_ANSWER.search(title)) or _is_of_another(title, class_name)
 
 
 def _is_section(line: Line) -> bool:
-    """Whether the line is a title, or names the class that the lines below it are about."""
+    """Whether the line is a title, or names the class of the lines below it."""
     text = phrases.without_emphasis(line.text).strip()
     return (
         line.kind == "title"
@@ -196,7 +195,7 @@ def _is_of_another(title: str, class_name: str | None) -> bool:
 
 
 def _covers_features(lines: list[Line], index: int, class_name: str | None) -> bool:
-    """Whether an item names an action unit or a class, and deeper items say what it looks like."""
+    """Whether an item names an action unit or a class, and nested items describe its appearance."""
     if index + 1 == len(lines) or lines[index + 1].indent <= lines[index].indent:
         return False
     text = phrases.without_emphasis(lines[index].text).strip(" :")
@@ -211,7 +210,7 @@ def _covers_features(lines: list[Line], index: int, class_name: str | None) -> b
 
 
 def _without_cut_end(lines: list[Line]) -> list[Line]:
-    """Without a last bullet that was cut off: its bold stays open, or it lacks the others' full stop."""
+    """Drop a truncated last bullet: its bold is unclosed, or it lacks the full stop of the others."""
     *others, last = lines
     stops = [line.text.endswith(".") for line in others if line.kind == "bullet"]
     open_bold = last.text.count("**") % 2 and last.text.startswith("**")
@@ -227,7 +226,7 @@ def _is_heading(item: str) -> bool:
 
 
 def _from_lines(lines: list[Line], class_name: str | None) -> Iterator[str]:
-    """Features that are titles over paragraphs, or else lines and sentences that list them."""
+    """Features that are titles of paragraphs, else those listed in lines and sentences."""
     titles = [_unnumbered(line.text) for line in lines if line.kind == "title"]
     features = [title for title in titles if _is_feature_title(title)]
     if len(features) > 1 and not any(map(words.region, features)):

@@ -1,4 +1,4 @@
-"""Action units of the Facial Action Coding System and muscles: names that describe no picture."""
+"""Names of FACS action units and muscles, which do not describe an appearance."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ _PLACE = (
     r"(?:inner|outer|and|upper|lower|middle|lips?|lid|brow|eyebrow|cheek|chin|nose|nasolabial|furrow|corner|"
     r"jaw)"
 )
-_AGENT = (  # "brow lowerer" is the name of a unit wherever it stands
+_AGENT = (  # "brow lowerer" is always the name of a unit
     r"raisers?|lowerer|tightener|wrinkler|puller|depressor|deepener|puckerer|stretcher|funneler|pressor|"
     r"compressor|puffer|dimpler"
 )
-_MOVEMENT = r"part|drop|stretch|suck|droop|thrust|pucker|sideways"  # "jaw drop" is one only beside its code
+_MOVEMENT = (
+    r"part|drop|stretch|suck|droop|thrust|pucker|sideways"  # "jaw drop" is a unit name only beside its code
+)
 _UNIT_NAME = re.compile(rf"(?:{_PLACE}\s+)*(?:{_AGENT})", re.IGNORECASE)
 _UNIT_NAME_BY_CODE = re.compile(
     rf"(?:{_PLACE}\s+)*(?:{_AGENT})|(?:(?:{_PLACE}|mouth|tongue|head)\s+)+(?:{_MOVEMENT})", re.IGNORECASE
@@ -51,12 +53,12 @@ def is_unit_name(text: str, *, beside_code: bool = False) -> bool:
 
 
 def is_remark(label: str) -> bool:
-    """Whether a label says that a code or a muscle follows: "Muscles involved", "FACS"."""
+    """Whether a label announces a code or a muscle: "Muscles involved", "FACS"."""
     return bool(_REMARK.fullmatch(label.strip()))
 
 
 def names_muscle(text: str) -> bool:
-    """Whether a muscle is named in Latin."""
+    """Whether the text contains the Latin name of a muscle."""
     return bool(_ANY_MUSCLE.search(text))
 
 

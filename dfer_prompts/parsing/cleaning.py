@@ -1,4 +1,4 @@
-"""An answer's text -> the answer in it: no thinking, no other turns, no markup of terminals and pages."""
+"""Extract the answer from a response text: no reasoning, other turns, terminal escapes or HTML."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import html
 import re
 import unicodedata
 
-_LONGEST_ANSWER = 20_000  # characters; what comes later is no list of visual features any more
-_LONGEST_THINKING = 200_000  # characters that a model may think aloud before it answers
+_LONGEST_ANSWER = 20_000  # characters; later text is not part of a list of visual features
+_LONGEST_THINKING = 200_000  # characters of reasoning before the answer
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
 _LONG_SPACE = re.compile(r"[^\S\n]{41,}")
 _EMPTY_LINES = re.compile(r"\n(?:[^\S\n]*\n){3,}")
@@ -23,7 +23,7 @@ _THINKING_MARK = re.compile(
 _ANSWER_NAME = r"(?:final_)?(?:answer|response|solution|output)|final"
 _ANSWER_MARK = re.compile(rf"<[|｜](?:{_BEGIN})(?:{_ANSWER_NAME})[|｜]>", re.IGNORECASE)
 _ANSWER_TAG = re.compile(rf"<({_ANSWER_NAME})>(.*?)(?:</\1>|\Z)", re.IGNORECASE | re.DOTALL)
-# Thinking that is only announced in words, and the words that announce the answer after it.
+# Phrases that announce reasoning without tags, and phrases that announce the answer after it.
 _THINKING_WORDS = re.compile(
     r"^\W{0,10}(?:here(?: is|'s) my (?:thought process|thinking|reasoning)|thinking\.\.\."
     r"|(?:thinking|reasoning|thought|analysis|chain[ -]of[ -]thought)(?: process)?\W{0,3}:)",
@@ -79,9 +79,9 @@ _CITATION = re.compile(r"\s?(?:\[\^?\d{1,3}(?:[,\s–-]+\d{1,3})*\]|【\d[^【�
 
 
 def answer_in(text: str) -> str:
-    """The text of the answer, in one kind of line end and of punctuation, JSON in it untouched."""
+    """The text of the answer with uniform line ends and punctuation; JSON is unchanged."""
     text = _ESCAPE.sub("", html.unescape(_beginning(text)))
-    # No feature hangs on a longer run, and patterns may take long on one.
+    # Longer runs carry no information and slow down the patterns.
     text = _LONG_RUN.sub(lambda run: run[1] * 20, _LINE_ENDS.sub("\n", text))
     text = _EMPTY_LINES.sub("\n\n", _LONG_SPACE.sub(" " * 20, text))
     text = _one_turn(_without_thinking(_last_channel(text)))
@@ -90,7 +90,7 @@ def answer_in(text: str) -> str:
 
 
 def _beginning(text: str) -> str:
-    """As much as an answer may have, in whole lines; thinking does not count."""
+    """The beginning of the text up to the maximum length, in whole lines; reasoning is not counted."""
     if len(text) <= _LONGEST_ANSWER:
         return text
     text = _without_thinking(_last_channel(text[:_LONGEST_THINKING]))
@@ -101,10 +101,10 @@ def _beginning(text: str) -> str:
 
 
 def without_markup(text: str) -> str:
-    """Text that is no JSON, without LaTeX commands, Markdown's escapes and links, and citations."""
+    """Text (not JSON) without LaTeX commands, Markdown escapes and links, and citations."""
     if "\\" in text:
         text = text.replace("\\n", "\n") if "\n" not in text.strip() else text
-        for _ in range(3):  # commands inside commands
+        for _ in range(3):  # nested commands
             text = _LATEX_COMMAND.sub(r"\1", text)
         text = _LATEX_WORD.sub(lambda word: _LATEX_WORDS.get(word[0].strip(), "\n"), text)
         text = _MARKDOWN_ESCAPE.sub(r"\1", text)
@@ -130,14 +130,14 @@ def _without_thinking(text: str) -> str:
                 kept.append(text[start : mark.start()])
             thinking = True
         else:
-            if not thinking:  # the block lost its start: all before was thinking
+            if not thinking:  # no opening tag: everything before is reasoning
                 kept.clear()
             start, thinking = mark.end(), False
     return _announced_answer("".join(kept) if thinking else "".join(kept) + text[start:])
 
 
 def _announced_answer(text: str) -> str:
-    """What stands in the marks of an answer or after the words that announce it; all the text without any."""
+    """The text inside answer tags or after an announcing phrase; the whole text if there is neither."""
     if marks := list(_ANSWER_MARK.finditer(text)):
         return text[marks[-1].end() :]
     tagged = "\n".join(tag[2] for tag in _ANSWER_TAG.finditer(text))
@@ -149,7 +149,7 @@ def _announced_answer(text: str) -> str:
 
 
 def _one_turn(text: str) -> str:
-    """Only what stands before the first mark that ends a turn of the chat."""
+    """The text before the first end-of-turn marker."""
     text = _TURN_START.sub("", text)
     end = _TURN_MARK.search(text)
     return text[: end.start()] if end else text
@@ -160,13 +160,13 @@ def _without_tags(text: str) -> str:
         return text
     for tag, written in _TAGS_WRITTEN:
         text = tag.sub(written, text)
-    if _BREAK.search(text):  # a table's cell may hold several features
+    if _BREAK.search(text):  # a table cell may contain several features
         text = "\n".join(_BREAK.sub("; ", line) if "|" in line else line for line in text.split("\n"))
     return _TAG.sub("\n", _INLINE_TAG.sub("", text))
 
 
 def _plain_characters(text: str) -> str:
-    """Compatibility forms and list separators of other scripts as in English; nothing that is not seen."""
+    """Compatibility forms and list separators of other scripts as in English; no invisible characters."""
     if text.isascii():
         return "".join(char for char in text if char in "\n\t" or char.isprintable())
     text = re.sub("(\\d)\ufe0f?\u20e3", r"\1. ", text).replace("🔟", "10. ")
@@ -178,7 +178,7 @@ def _plain_characters(text: str) -> str:
 
 
 def _without_questions(text: str) -> str:
-    """What was answered, where the question was said again or a next one invented; what is called final."""
+    """The answer without a repeated or invented question; the final answer if one is announced."""
     if question := _NEXT_QUESTION.match(text):
         asked = text[question.end() :]
         answer = _ITS_ANSWER.search(asked)

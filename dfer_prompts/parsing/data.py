@@ -1,4 +1,4 @@
-"""JSON, and what is meant to be JSON, anywhere in an answer -> its items."""
+"""Read the items of JSON or nearly valid JSON anywhere in an answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from . import emotions, words
 _START = re.compile(r"\[(?=\s*(?:[\"'\[{]|\]\s*$))|\{(?=\s*[\"'])")
 _COMMENT = re.compile(r"(?<=[,\[{\"'])[ \t]*(?://|#)[^\n]*")
 _COMMA_TOO_MANY = re.compile(r",\s*(?=[\]}])")
-_ATTEMPTS = 8  # at texts that look like JSON and are not
+_ATTEMPTS = 8  # at parsing texts that look like JSON
 _DEEPEST = 5
 _NAMES = ("descriptor", "feature", "name", "text", "visual_feature", "cue", "sign", "visual_cue")
 _REGIONS = ("region", "facial_region", "area", "part", "location", "face_part", "facial_area")
@@ -25,10 +25,10 @@ _DECODER = json.JSONDecoder()
 
 
 def items(text: str, class_name: str | None = None) -> list[str] | None:
-    """The strings of all JSON lists and objects in the text, "label: value" where a key labels one.
+    """The strings of all JSON lists and objects in the text, as "label: value" if a key is a label.
 
-    None if there is no such thing; a value that the text's end cuts off is left out, and so is what stands
-    under the key of another class than `class_name`.
+    None if there is no JSON; a truncated last value is left out, and so are values under the key of another
+    class than `class_name`.
     """
     found: list[str] | None = None
     position, failed = 0, 0
@@ -42,7 +42,7 @@ def items(text: str, class_name: str | None = None) -> list[str] | None:
 
 
 def _read(text: str, start: int) -> tuple[Any, int]:
-    """The value that begins at `start` and where it ends; (None, start) if nothing can be made of it."""
+    """The value that begins at `start` and its end; (None, start) if it cannot be parsed."""
     try:
         return _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
@@ -61,7 +61,7 @@ def _read(text: str, start: int) -> tuple[Any, int]:
 
 
 def _of_class(value: Any, class_name: str | None, depth: int) -> Any:
-    """The value without keys and objects of other classes; all of it where no class was asked for."""
+    """The value without keys and objects of other classes; unchanged if no class is given."""
     if class_name is None or depth > _DEEPEST:
         return value
     if isinstance(value, list):
@@ -87,7 +87,7 @@ def _is_object_of_another(value: Any, class_name: str) -> bool:
 
 def _python(text: str) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of escapes that Python does not know
+        warnings.simplefilter("ignore")  # about invalid escapes
         return ast.literal_eval(text)
 
 
@@ -107,7 +107,7 @@ def _items(value: Any, key: str, depth: int) -> Iterator[str]:
 
 
 def _of_object(value: dict[Any, Any], depth: int) -> Iterator[str]:
-    """An object that names one feature, or one whose keys are regions, features, phases or remarks."""
+    """The items of an object that is one feature, or whose keys are regions, features, phases or remarks."""
     keys = {str(key).lower().replace(" ", "_"): key for key in value}
     name = next((keys[name] for name in _NAMES if isinstance(value.get(keys.get(name)), str)), None)
     if name is not None:

@@ -1,4 +1,4 @@
-"""Which class a label, a heading, or a sentence is about, by the names, aliases, and synonyms of classes."""
+"""Which class a label, heading or sentence is about, by names, aliases and synonyms of classes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _VERBS = (
 
 
 def is_about_another(label: str, class_name: str | None) -> bool:
-    """Whether a label or heading names other classes and not the one asked for: "Features of fear:".
+    """Whether a label or heading names only other classes than `class_name`: "Features of fear:".
 
-    A contrast ("vs. fear") is about the class that was asked for.
+    A contrast ("vs. fear") is about `class_name`.
     """
     if class_name is None or _CONTRAST.search(label):
         return False
@@ -30,7 +30,7 @@ def is_about_another(label: str, class_name: str | None) -> bool:
 
 
 def names_class(label: str, class_name: str | None) -> bool:
-    """Whether a label or heading names the class that was asked for."""
+    """Whether a label or heading names `class_name`."""
     return class_name is not None and bool(_named(label) & _own(class_name) or _spells(label, class_name))
 
 
@@ -46,7 +46,7 @@ def is_sentence_on_another(sentence: str, class_name: str | None) -> bool:
 
 
 def is_talk(text: str) -> bool:
-    """Whether the text says what an emotion is or does: "Anxiety is more subtle"."""
+    """Whether the text is a statement about an emotion: "Anxiety is more subtle"."""
     opening = _patterns()[1].match(text)
     return opening is not None and opening["verb"] is not None
 
@@ -59,7 +59,7 @@ def without_opening(text: str) -> str:
 
 @cache
 def _classes() -> dict[str, str]:
-    """A class by each of its words."""
+    """Each name, alias and synonym -> its class."""
     listed = synonyms()
     return {
         word.casefold(): name for name, others in listed.items() for word in (name, *aliases(name), *others)
@@ -68,7 +68,7 @@ def _classes() -> dict[str, str]:
 
 @cache
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """One that finds words for emotions, and one that matches sentences that begin with such a word."""
+    """A pattern for emotion words, and one for sentences that begin with such a word."""
     words = "|".join(sorted(map(re.escape, _classes()), key=len, reverse=True))
     found = re.compile(rf"\b(?:{words})\b", re.IGNORECASE)
     opening = re.compile(

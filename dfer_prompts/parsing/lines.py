@@ -1,4 +1,4 @@
-"""The lines of an answer: titles, list items of all shapes, rows of tables, and plain text."""
+"""Classify the lines of an answer: titles, list items, table rows, and plain text."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _MARKS = ("123456789", "abcdefgh", ("i", "ii", "iii", "iv", "v", "vi", "vii", "v
 _COMMENTED = re.compile(r"(?:ya?ml|toml|python|py|sh|bash|ini|conf)\s*$", re.IGNORECASE)
 _NUMBER_INSIDE = re.compile(r"(?:^|(?<=[\s,;.:]))(?:and\s+)?\(?\d{1,2}[.)]\s+")
 _BULLET_INSIDE = re.compile(r"\s+[•‣◦▪●○➤►▶■◆★*]\s+")
-_LONG_LINE = 60  # characters; a shorter one was ended by its writer, not by the margin
+_LONG_LINE = 60  # characters; shorter lines were not wrapped
 
 
 Kind = Literal["title", "bullet", "plain"]
@@ -45,7 +45,7 @@ Kind = Literal["title", "bullet", "plain"]
 
 @dataclass(frozen=True)
 class Line:
-    """A line of an answer; `indent` is its depth in spaces."""
+    """A line of an answer; `indent` is in spaces."""
 
     kind: Kind
     text: str
@@ -53,9 +53,9 @@ class Line:
 
 
 def lines_of(text: str, class_name: str | None = None) -> list[Line]:
-    """All lines that say something, tables as items "first column: second column".
+    """All lines with content, table rows as items "first column: second column".
 
-    Of a table that compares classes, only what it says of `class_name` is taken.
+    Of a table that compares classes, only the part on `class_name` is used.
     """
     raw = [_QUOTE.sub("", line).expandtabs(4).rstrip() for line in _without_fences(text.splitlines())]
     found: list[Line] = []
@@ -74,7 +74,7 @@ def lines_of(text: str, class_name: str | None = None) -> list[Line]:
 
 
 def _without_fences(lines: list[str]) -> Iterator[str]:
-    """The lines without those that open and close code, and without comments in it."""
+    """The lines without code fences and without comments in code."""
     in_code = False
     for line in lines:
         if line.lstrip().startswith(("```", "~~~")):
@@ -84,9 +84,9 @@ def _without_fences(lines: list[str]) -> Iterator[str]:
 
 
 def inside(text: str, *, begun: bool = False) -> list[str]:
-    """The items of a list that was written in one line with numbers, letters or bullets between.
+    """The items of a list written in one line, separated by numbers, letters or bullets.
 
-    `begun` says that the mark of the first item was removed.
+    `begun`: the marker of the first item has already been removed.
     """
     for pattern in (_BULLET_INSIDE, _NUMBER_INSIDE):
         parts = [part.strip(" ,;") for part in pattern.sub("\0", text).split("\0")]
@@ -128,7 +128,7 @@ def _line(line: str) -> Iterator[Line]:
 
 
 def _unmarked(line: str) -> tuple[str | None, int]:
-    """The text behind a line's bullets, numbers, check boxes and emoji, and its depth; None without any."""
+    """The text after a line's bullets, numbers, check boxes and emoji (None if none), and its indent."""
     text, indent, found = line, len(line) - len(line.lstrip()), False
     for _ in range(3):  # "- 1. [x] raised eyebrows"
         bullet = _BULLET.match(text)
@@ -144,7 +144,7 @@ def _unmarked(line: str) -> tuple[str | None, int]:
 
 
 def _continues(found: list[Line], line: str, follows: bool) -> bool:
-    """Whether the line goes on with the last one found, to which it is then added."""
+    """Whether the line continues the last one found; it is then appended to it."""
     if not found or not follows or _BULLET.match(line) or found[-1].kind == "title":
         return False
     last, text = found[-1], line.strip()

@@ -1,4 +1,4 @@
-"""One item of an answer -> the descriptors in it: labels, facial regions, explanations, tidy wording."""
+"""Extract the descriptors of one item: labels, facial regions, explanations, wording."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from . import action_units as facs
 from . import emotions, words
 from .words import is_foreign, is_state, names_face, region, without_conjunction
 
-LONGEST = 120  # characters; CLIP reads 77 tokens of a whole description, so a longer descriptor is prose
+LONGEST = 120  # characters; CLIP reads 77 tokens per description, so longer descriptors are prose
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"']|[^\x00-\x7f])")
 _LABEL = re.compile(r"^([^:]{1,60}?)(?:\s*:|\s+[-–—=]\s|\s*(?:→|⇒|->|=>|-->))\s*(\S.*)$")
@@ -78,7 +78,7 @@ _EXPLANATION = re.compile(
     r"making|forming|resulting|leading|causing|producing|due|because|so|like|may|can)\b).*$",
     re.IGNORECASE,
 )
-_ASIDE = re.compile(  # brackets and braces that no colon comes before hold no list
+_ASIDE = re.compile(  # brackets and braces not preceded by a colon are not a list
     r"\([^()]*\)|\([^()]*$|\[(?:AU)?\s?\d+\]"
     r"|(?<=[\w.,;'\")])\s*(?:\[[^\[\]]*(?:\]|$)|\{[^{}]*(?:\}|$))",
     re.IGNORECASE,
@@ -97,7 +97,7 @@ _ENDS_OPEN = re.compile(
 )
 _LEFT_OVER = re.compile(r"[,;]\s+(?:and|or)$", re.IGNORECASE)
 _OTHER_AND = re.compile(r"\s+(?:y|e|et|und|и)\s+", re.IGNORECASE)
-_UNPLACED = re.compile(  # "wrinkles in the center": of what, only the heading says
+_UNPLACED = re.compile(  # "wrinkles in the center": the heading has the region
     r"^(?:wrinkles|lines|creases|furrows|dimples)\s+(?:in|at|on|across|near|along)\s", re.IGNORECASE
 )
 _QUALIFIES = re.compile(r"\w+ly|upper|inner|outer|both|one|single|half|very|quite")
@@ -112,21 +112,21 @@ def is_phase(text: str) -> bool:
 
 
 def talks(text: str) -> bool:
-    """Whether the words are a sentence about faces rather than the name of a feature."""
+    """Whether the text is a sentence about faces rather than the name of a feature."""
     return bool(_TALK.search(text))
 
 
 def without_emphasis(text: str) -> str:
-    """The text without Markdown's bold, italics and code marks."""
+    """The text without Markdown bold, italics and code marks."""
     return _EMPHASIS.sub("", text) if _MAY_EMPHASISE.intersection(text) else text
 
 
 def from_item(text: str, under: str | None = None, class_name: str | None = None) -> list[str]:
-    """The descriptors of one list item; `under` is the facial region whose heading it stands below.
+    """The descriptors of one list item; `under` is the facial region of the heading above it.
 
-    A label is the feature when a sentence explains it ("Furrowed brow: The eyebrows are drawn together.");
-    a label that only names a region gives way to the text after it ("Eyes: narrowed" is "eyes narrowed"), and
-    so does the name of an action unit. What is said of other classes than `class_name` is left out.
+    A label is the feature if a sentence explains it ("Furrowed brow: The eyebrows are drawn together."). If
+    the label only names a region or an action unit, the text after it is used ("Eyes: narrowed" gives "eyes
+    narrowed"). Text about other classes than `class_name` is left out.
     """
     coded = bool(facs.CODE.search(text))
     text = _bare(text)
@@ -143,7 +143,7 @@ def from_item(text: str, under: str | None = None, class_name: str | None = None
 
 
 def only_names_unit(text: str) -> bool:
-    """Whether an item holds nothing but codes and names of action units: "**AU4 (Brow Lowerer)**"."""
+    """Whether an item has only codes and names of action units: "**AU4 (Brow Lowerer)**"."""
     named = facs.CODE.sub(" ", without_emphasis(text))
     coded = named != without_emphasis(text)
     name = " ".join(re.sub(r"[^\w\s]", " ", named).split())
@@ -151,7 +151,7 @@ def only_names_unit(text: str) -> bool:
 
 
 def is_labelled(text: str) -> bool:
-    """Whether a facial region, or a phase in time, stands before what is said of it."""
+    """Whether the text begins with a facial region or a phase as a label."""
     labelled = _LABEL.match(_bare(text))
     return bool(labelled and (region(labelled[1]) or is_phase(labelled[1])))
 
@@ -159,7 +159,7 @@ def is_labelled(text: str) -> bool:
 def from_list(sentence: str) -> list[str]:
     """The descriptors of a sentence that lists them: "a smiling mouth, raised cheeks, and arched brows."."""
     listed = "; ".join(_clauses(_EXPLANATION.sub("", _glue(_bare(sentence)))))
-    if listed.count(" - ") > 1:  # one is a dash, more are bullets
+    if listed.count(" - ") > 1:  # one is a dash, several are bullets
         listed = listed.replace(" - ", "; ")
     parts = [part.strip() for part in _LIST_SIGN.split(listed) if part.strip()]
     parts = _parted(parts)
@@ -174,7 +174,7 @@ def from_list(sentence: str) -> list[str]:
 
 
 def tidy(text: str) -> list[str]:
-    """The descriptor without markup, control characters and closing punctuation; none if nothing is left."""
+    """[descriptor] without markup, control characters and final punctuation; [] if nothing is left."""
     printable = text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
     kept = " ".join(_UNWANTED.sub(_marks_stay, printable).split())
     kept = _SPACE_BEFORE.sub(r"\1", kept).strip(" ,.;:!?'-/&+")
@@ -185,7 +185,7 @@ def tidy(text: str) -> list[str]:
 
 
 def _lower_case(text: str) -> str:
-    """The first word in small letters, and all of a text in title case; names and codes stay."""
+    """The first word in lower case, and all words of a text in title case; names and codes are unchanged."""
     first, _, rest = text.partition(" ")
     others = [word for word in rest.split() if len(word) > 3]
     if text.isupper() or (text[0].isupper() and others and all(word[0].isupper() for word in others)):
@@ -194,7 +194,7 @@ def _lower_case(text: str) -> str:
 
 
 def _marks_stay(found: re.Match[str]) -> str:
-    """Vowel signs of Indic and Arabic scripts are no letters to a pattern, and part of the word."""
+    """Keep vowel signs of Indic and Arabic scripts: not letters for a pattern, but part of the word."""
     return found[0] if unicodedata.category(found[0][0]).startswith("M") else " "
 
 
@@ -210,7 +210,7 @@ def _bare(text: str) -> str:
 
 
 def without_circumstance(text: str) -> str:
-    """ "In surprise, the jaw drops" -> "the jaw drops"; "As the lips part, ..." shows something and stays."""
+    """ "In surprise, the jaw drops" -> "the jaw drops"; "As the lips part, ..." is visible and unchanged."""
     circumstance = _CIRCUMSTANCE.match(text)
     if circumstance is None:
         return text
@@ -248,14 +248,14 @@ def _is_feature_label(label: str, value: str) -> bool:
 
 
 def _says_nothing_seen(label: str, value: str, class_name: str | None) -> bool:
-    """Whether the label announces a code, a muscle, or another class, or the value is only a class's name."""
+    """Whether the label announces a code, muscle or other class, or the value is only a class name."""
     if facs.is_remark(label) or (_CLASS_LABEL.fullmatch(label) and emotions.is_emotion(value)):
         return True
     return not words.names_part(label) and emotions.is_about_another(label, class_name)
 
 
 def _said_of(value: str, under: str | None) -> list[str]:
-    """The features of the value's first sentence, and of the others that name a part of the face."""
+    """The features of the value's first sentence, and of further sentences that name a part of the face."""
     sentences = [each for i, each in enumerate(SENTENCE_END.split(value)) if not i or names_face(each)]
     return [descriptor for sentence in sentences for descriptor in _features(sentence, under)]
 
@@ -274,7 +274,7 @@ def _features(text: str, under: str | None) -> list[str]:
 
 
 def _clauses(text: str) -> list[str]:
-    """ "the eyes narrow while the lids tense" as two, and without "when angry"."""
+    """Split "the eyes narrow while the lids tense" into two clauses, and drop "when angry"."""
     first, *others = _CLAUSE.split(text)
     if not names_face(first):
         return [text]
@@ -282,7 +282,7 @@ def _clauses(text: str) -> list[str]:
 
 
 def _parted(parts: list[str]) -> list[str]:
-    """The last part as two if it is two features: "flared nostrils and clenched teeth"."""
+    """Split the last part if it has two features: "flared nostrils and clenched teeth"."""
     if not parts:
         return parts
     sides = _OTHER_AND.split(parts[-1])
@@ -304,7 +304,7 @@ def _is_feature(phrase: str) -> bool:
 
 
 def _with_region(phrase: str, under: str | None) -> str:
-    """Below "Eyes", "wide open" says what the eyes are, and "intense stare" stands for itself."""
+    """Add the heading's region if needed: below "Eyes" to "wide open", but not to "intense stare"."""
     spoken = phrase.lower().split()
     if under is None or not spoken:
         return phrase
@@ -331,7 +331,7 @@ def _without_subject(phrase: str) -> str:
 
 
 def _join_adjectives(parts: list[str]) -> list[str]:
-    """ "wide", "staring eyes" are one feature whose adjectives a comma parts."""
+    """Join "wide", "staring eyes": one feature with adjectives separated by a comma."""
     joined: list[str] = []
     waiting = ""
     for index, part in enumerate(parts):
@@ -345,7 +345,7 @@ def _join_adjectives(parts: list[str]) -> list[str]:
 
 
 def _with_adjectives(parts: list[str], under: str) -> list[str]:
-    """ "Hard", "fixed stare" below "Eyes" are one feature, "Raised", "curved" below "Eyebrows" are two."""
+    """Join "Hard", "fixed stare" below "Eyes" to one feature; "Raised", "curved" below "Eyebrows" are two."""
     joined: list[str] = []
     for part in parts:
         spoken = part.split()
@@ -363,7 +363,7 @@ def _is_lone_adjective(text: str) -> bool:
 
 
 def _glue(text: str) -> str:
-    """Clauses that belong to the words before them: ", with teeth visible", "lips that are pressed"."""
+    """Attach clauses to the words before them: ", with teeth visible", "lips that are pressed"."""
     return _RELATIVE.sub(" ", _BELONGS.sub(r" \1 ", text))
 
 

@@ -1,4 +1,4 @@
-"""The tables of an answer: which columns and rows say features of the class that was asked for."""
+"""Read tables: which columns and rows contain features of the class of the prompt."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EXPLANATION_COLUMN = re.compile(
     r"\b(?:descriptions?|explanations?|meanings?|details?|interpretation|examples?)\b", re.IGNORECASE
 )
 _CLASS_COLUMN = re.compile(r"emotions?|class|expressions?", re.IGNORECASE)
-_REMARK_COLUMN = re.compile(  # nothing in such a column is seen
+_REMARK_COLUMN = re.compile(  # columns without visible features
     r"#|no\.?|nr\.?|index|rank|ids?|(?:facs )?(?:aus?|codes?|action units?)|facs.*|.*\bmuscles?\b.*|"
     r"why\b.*|.*\breasons?\b.*|importance|reliability|strength|intensity|confidence|frequency|notes?|class|emotions?|expressions?",
     re.IGNORECASE,
@@ -29,7 +29,7 @@ _REMARK_COLUMN = re.compile(  # nothing in such a column is seen
 
 @dataclass(frozen=True)
 class Table:
-    """The features of a table, "region: feature" where a column has the region, and its number of lines."""
+    """The features of a table ("region: feature" if a column has the region) and its number of lines."""
 
     items: list[str]
     length: int
@@ -47,7 +47,7 @@ def split_row(line: str, separator: str = "|") -> list[str]:
 
 
 def read(lines: Sequence[str], start: int, class_name: str | None) -> Table | None:
-    """The table that begins in this line; None if none does."""
+    """The table that begins in this line; None if there is none."""
     rows, ruled = _rows(lines, start)
     if not rows:
         return None
@@ -56,7 +56,7 @@ def read(lines: Sequence[str], start: int, class_name: str | None) -> Table | No
 
 
 def _rows(lines: Sequence[str], start: int) -> tuple[list[list[str]], bool]:
-    """The cells of all rows, the header's first, and whether a rule follows it."""
+    """The cells of all rows, header first, and whether a rule follows the header."""
     separator = next((sign for sign in "|\t," if sign in lines[start]), None)
     if separator is None:
         return [], False
@@ -83,7 +83,7 @@ def _is_header(cell: str) -> bool:
 
 
 def _of_class(header: list[str], body: list[list[str]], class_name: str | None) -> list[list[str]]:
-    """The rows of the class, where a column names classes and the class is among them."""
+    """The rows of the class, if a column names classes and the class is among them, else all rows."""
     for column in range(len(header)):
         cells = [row[column] if column < len(row) else "" for row in body]
         own = [emotions.names_class(cell, class_name) for cell in cells]
@@ -96,7 +96,7 @@ def _of_class(header: list[str], body: list[list[str]], class_name: str | None) 
 
 
 def _items(header: list[str], body: list[list[str]], class_name: str | None) -> list[str]:
-    """What the rows say, "region: feature" where the table has the region."""
+    """The features of the rows, as "region: feature" if the table has the region."""
     of_region = [i for i, cell in enumerate(header) if words.region(cell) and not _REGION_COLUMN.search(cell)]
     if len(of_region) > 1:  # a column per region
         pairs = [[header[i], row[i]] for row in body for i in of_region if i < len(row)]
@@ -108,7 +108,7 @@ def _items(header: list[str], body: list[list[str]], class_name: str | None) -> 
 
 
 def _columns(header: list[str], body: list[list[str]], class_name: str | None) -> list[list[int]]:
-    """The columns whose cells are joined to an item, for each item of a row."""
+    """For each item of a row, the columns whose cells are joined to it."""
     names = range(len(header))
     region = next((i for i in names if _REGION_COLUMN.search(header[i])), None)
     if region is None:
@@ -122,7 +122,7 @@ def _columns(header: list[str], body: list[list[str]], class_name: str | None) -
 
 
 def _feature_columns(header: list[str], region: int | None, others: list[int]) -> list[int]:
-    """The region's column if there is one and the feature's, or else the feature's and its explanation's."""
+    """The columns of region and feature, or, without a region, of feature and explanation."""
     feature = next((i for i in others if _FEATURE_COLUMN.search(header[i])), None)
     explained = next((i for i in others if i != feature and _EXPLANATION_COLUMN.search(header[i])), None)
     said = explained if feature is None else feature

@@ -1,4 +1,4 @@
-"""Words for faces: parts, signs and states in English, and parts in the languages models answer in."""
+"""Vocabulary of faces: parts, signs and states in English, and parts in other languages."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ SIGNS = (
     r"gaze|stare|glare|glances?|look|squint|smiles?|grin|frown|sneer|smirk|pout|grimace|tears?|wrinkles?|creases?|lines?|"
     r"furrows?|crow's|expression|complexion|blush|sweat|dimpling|dilation|posture|blinking"
 )
-_AROUND = (  # words that may stand beside a region in a label without making a feature of it
+_AROUND = (  # words beside a region in a label that do not make it a feature
     r"the|his|her|their|and|or|of|region|area|position|movement|shape|appearance|contact|overall|upper|lower|"
     r"inner|outer|middle|other|muscle|expression|line|corners"
 )
-_STATES = (  # what a part of the face can be, beside participles
+_STATES = (  # states of a part of the face that are not participles
     r"open|wide|narrow|closed|shut|tight|tense|loose|soft|hard|blank|dull|watery|teary|moist|downward|upward|"
     r"droopy|puffy|glassy|shiny|straight|flat|still|neutral|dark|bright|low|high|lower|thin|firm|red|pale|agape|"
     r"ajar|slack|smooth|square|round|oval|taut|stiff|rigid|limp|uneven|symmetrical|asymmetrical|up|down|\w+ed|\w+ing|\w+wn"
 )
-_FAMILIES = (  # parts and signs that a heading of one of them covers
+_FAMILIES = (  # parts and signs that belong to one region
     r"eyes?|eyelids?|lids?|pupils?|gaze|stare|glare|glances?|look|squint|lash(?:es)?",
     r"mouth|lips?|teeth|smiles?|grin|frown|sneer|smirk|pout|grimace",
     r"eyebrows?|brows?|frown",
@@ -34,7 +34,7 @@ _FAMILIES = (  # parts and signs that a heading of one of them covers
 _SHAPES = r"shape|form|line|curve|arch|position|appearance|opening|contour"
 _SIDES = ("upper", "lower", "inner", "outer", "and", "or")
 _PLURALS = {name: f"{name}s" for name in ("eye", "eyebrow", "brow", "lip", "cheek", "nostril", "eyelid")}
-_SPACED = {  # parts of the face in languages that put spaces between words
+_SPACED = {  # parts of the face in languages with spaces between words
     "ru": "брови глаза губы рот нос ноздри лоб щеки щёки подбородок челюсть веки взгляд",
     "fr": "sourcils yeux bouche lèvres nez narines joues menton mâchoire paupières regard",
     "es": "cejas ojos boca labios nariz frente mejillas mentón mandíbula párpados mirada",
@@ -45,7 +45,7 @@ _SPACED = {  # parts of the face in languages that put spaces between words
     "ko": "눈썹 눈 입 입술 코 이마 볼 턱",
     "hi": "भौहें आँखें मुँह होंठ नाक माथा गाल",
 }
-_UNSPACED = {  # and in those that do not
+_UNSPACED = {  # in languages without spaces
     "zh": "眉毛 眉头 眉 眼睛 眼睑 眼皮 眼神 眼 嘴巴 嘴唇 嘴角 嘴 鼻子 鼻孔 鼻翼 鼻 额头 "
     "前额 脸颊 面颊 脸部 面部 脸 下巴 下颌 牙齿 舌头 嘴脣",
     "ja": "目 口角 口元 口 唇 額 頬 顎 瞼 まぶた 眼瞼",
@@ -54,7 +54,7 @@ _ARTICLES = r"les|le|la|las|los|el|die|der|das|os|as|gli|i"
 
 
 def _either(languages: dict[str, str]) -> str:
-    """A pattern of all words, the longest first, so that none hides behind its own beginning."""
+    """A pattern of all words, longest first, so that no word is hidden by its prefix."""
     return "|".join(sorted(set(" ".join(languages.values()).split()), key=lambda word: (-len(word), word)))
 
 
@@ -89,33 +89,33 @@ _REMARK = re.compile(
 
 
 def is_title(text: str) -> bool:
-    """Whether the words announce features ("Visual cues of anger") and are none themselves."""
+    """Whether the text announces features ("Visual cues of anger") and is not a feature itself."""
     return bool(_TITLE_WORDS.search(text))
 
 
 def is_remark(label: str) -> bool:
-    """Whether a label says that what follows is about the answer ("emotion: anger")."""
+    """Whether a label announces a remark on the answer ("emotion: anger")."""
     return bool(_REMARK.fullmatch(label.strip()))
 
 
-@lru_cache(maxsize=256)  # the strings of one answer are looked at several times
+@lru_cache(maxsize=256)  # the strings of an answer are checked several times
 def names_face(text: str) -> bool:
-    """Whether a part of the face, or a sign on it such as tears, is named."""
+    """Whether the text names a part of the face or a sign on it such as tears."""
     return bool(_FACE_WORD.search(text) or _FOREIGN_FACE_WORD.search(text))
 
 
 def is_state(word: str) -> bool:
-    """Whether a word says what a part of the face is: "open", "raised"."""
+    """Whether a word is a state of a part of the face: "open", "raised"."""
     return bool(_STATE.fullmatch(word))
 
 
 def is_adjective(word: str) -> bool:
-    """Whether a word that stands alone is a state or ends like an adjective: "sweaty", "symmetrical"."""
+    """Whether a single word is a state or ends like an adjective: "sweaty", "symmetrical"."""
     return is_state(word) or bool(_ADJECTIVE.fullmatch(word))
 
 
 def is_noun_of(word: str, region: str) -> bool:
-    """Whether a noun is the region itself, a part or a sign of it, or a shape: "stare" of "eyes"."""
+    """Whether a noun is the region, a part or sign of it, or a shape: "stare" of "eyes"."""
     if _SHAPE.fullmatch(word):
         return True
     names = region.split()
@@ -123,17 +123,17 @@ def is_noun_of(word: str, region: str) -> bool:
 
 
 def names_part(text: str) -> bool:
-    """Whether a part of the face or a sign on it is named, not only the face."""
+    """Whether the text names a part of the face or a sign on it, not only the face."""
     return names_face(_WHOLE_FACE.sub("", text))
 
 
 def in_english(text: str) -> bool:
-    """Whether a part of the face is named in English."""
+    """Whether the text names a part of the face in English."""
     return bool(_FACE_WORD.search(text))
 
 
 def is_foreign(text: str) -> bool:
-    """Whether the text is written in another script than English, where word lists do not reach."""
+    """Whether the text is in another script, which the word lists do not cover."""
     return not text.isascii() and not any(char.isascii() and char.isalpha() for char in text)
 
 
@@ -144,7 +144,7 @@ def without_conjunction(text: str) -> str:
 
 @lru_cache(maxsize=256)
 def region(label: str) -> str | None:
-    """The facial region that is all a label or heading names: "Eye Position" -> "eyes"; otherwise None."""
+    """The facial region if a label or heading names only that: "Eye Position" -> "eyes"; otherwise None."""
     if len(label) > 80:
         return None
     plain = _NOT_WORDS.sub(" ", label).strip(" :.")
@@ -157,5 +157,5 @@ def region(label: str) -> str | None:
     kept = [word for word in words if word in _SIDES or (_PART_WORD.fullmatch(word) and word != "facial")]
     if not any(map(_PART_WORD.fullmatch, kept)):
         return None
-    qualified = any(word in _SIDES[:4] for word in kept)  # "lower lip" is one lip, "lip position" is of both
+    qualified = any(word in _SIDES[:4] for word in kept)  # "lower lip" is one lip, "lip position" means both
     return _CONJUNCTION.sub("", " ".join(kept if qualified else [_PLURALS.get(word, word) for word in kept]))

@@ -1,8 +1,8 @@
 """Templates: prompts in Jinja2 with YAML front matter, rendered in a sandbox with strict variables.
 
-A template sees four variables: `expression` (the words of the class, "anger and disgust"), `class_name`
-("anger_disgust"), `expressions` (the words of all classes, in label order) and `class_set` (its name). They
-are text and arrive as typed: what is rendered in is never read as a template again.
+A template has four variables: `expression` (the words of the class, "anger and disgust"), `class_name`
+("anger_disgust"), `expressions` (the words of all classes, in label order) and `class_set` (its name). Their
+values are plain text and are never rendered as a template.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from ..yaml_files import first_problem, key_lines, parse_yaml
 from .sandbox import Sandbox
 
 SUFFIX = ".md"
-FRONT_MATTER_LINE = 2  # of the file, below the first `---`
+FRONT_MATTER_LINE = 2  # line of the file, below the first `---`
 LARGEST_FILE = 500_000  # bytes; a prompt has at most 50,000 characters
 LONGEST_FAULT = 300  # characters
 VARIABLES = ("expression", "class_name", "expressions", "class_set")
-SHAPE = "A template is `---`, YAML lines, `---`, then the prompt"
+SHAPE = "A template consists of `---`, YAML lines, `---`, then the prompt"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 FRONT_MATTER = re.compile(r"---[ \t]*\n(?P<matter>.*?\n)---[ \t]*\n(?P<text>.*)", re.DOTALL)
 
-# What a template can raise while it is compiled (SyntaxError where loops are nested deeper than Python's own)
-# and rendered, the sandbox's refusals among them.
+# Exceptions while a template is compiled (SyntaxError if loops are nested deeper than Python allows) and
+# rendered, including those of the sandbox.
 RENDER_ERRORS = (
     TemplateError,
     ArithmeticError,
@@ -48,7 +48,7 @@ RENDER_ERRORS = (
 
 
 class TemplateFault(InputError):
-    """What is wrong in the file of a template, with the line where that is known."""
+    """An error in a template file, with the line if known."""
 
     def __init__(self, path: Path, says: str, line: int | None = None, hint: str = "") -> None:
         where = f"{path}, line {line}" if line else f"{path}"
@@ -58,7 +58,7 @@ class TemplateFault(InputError):
 
 
 class FrontMatter(BaseModel):
-    """What stands between the `---` lines; a key that is not here is an error."""
+    """The content between the `---` lines; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -75,19 +75,21 @@ class Template:
 
     name: str
     purpose: str  # one line
-    source: str  # where the prompt comes from: a paper, a person
-    response_format: ResponseFormat  # what it asks the server for; a text is read in either case
-    sampling: dict[str, Any]  # the sampling parameters it asks for; the command line wins over them
+    source: str  # origin of the prompt: a paper, an author
+    response_format: (
+        ResponseFormat  # requested from the server; answers in plain text are parsed in either case
+    )
+    sampling: dict[str, Any]  # recommended sampling parameters; the command line takes precedence
     text: str  # the Jinja2 source, without the front matter
     sha256: str  # of the whole file
     path: Path
-    first_line: int  # the line of the file on which `text` begins
+    first_line: int  # line of the file on which `text` begins
 
     def messages(self, expression_class: ExpressionClass, class_set: ClassSet) -> list[dict[str, str]]:
-        """The chat messages that ask for one class: a single user message.
+        """The chat messages for one class: a single user message.
 
         Raises TemplateFault, with file and line, for an undefined variable, a forbidden access, or any other
-        fault of the template.
+        error in the template.
         """
         try:
             content = Sandbox().prompt(
@@ -100,28 +102,28 @@ class Template:
         except RENDER_ERRORS as error:
             raise self._fault(error) from error
         if not content.strip():
-            raise TemplateFault(self.path, f"the template renders to nothing for {expression_class.name}")
+            raise TemplateFault(self.path, f"the template gives an empty prompt for {expression_class.name}")
         return [{"role": "user", "content": content}]
 
     def _fault(self, error: Exception) -> TemplateFault:
         line = error.lineno if isinstance(error, TemplateSyntaxError) else _line_in_template(error)
         says = " ".join(str(error).split())[:LONGEST_FAULT] or type(error).__name__
-        hint = f"It may use: {', '.join(VARIABLES)}" if "undefined" in says else ""
+        hint = f"Available variables: {', '.join(VARIABLES)}" if "undefined" in says else ""
         return TemplateFault(self.path, says, self.first_line + line - 1, hint)
 
 
 def template_names(workspace: Workspace) -> list[str]:
-    """The names of all templates, sorted; one in the workspace hides a shipped one of the same name."""
+    """The sorted names of all templates; one in the workspace overrides a shipped one of the same name."""
     own = [path for path in workspace.prompts.glob(f"*{SUFFIX}") if path.is_file()]
     return sorted({*SHIPPED_TEMPLATES, *(path.stem for path in own if NAME.fullmatch(path.stem))})
 
 
 @system_errors()
 def load_template(name: str, workspace: Workspace) -> Template:
-    """The template called `name`, from the workspace's `prompts/` or else the shipped ones.
+    """The template `name`, from the workspace's `prompts/` or else the shipped ones.
 
-    Raises InputError for a name that does not exist or is no name, and TemplateFault for front matter that is
-    wrong, and syntax errors.
+    Raises InputError for an unknown or invalid name, and TemplateFault for invalid front matter or syntax
+    errors.
     """
     if not NAME.fullmatch(name) or name not in template_names(workspace):
         raise unknown("template", name, template_names(workspace))
@@ -130,9 +132,9 @@ def load_template(name: str, workspace: Workspace) -> Template:
 
 
 def read_template(path: Path) -> Template:
-    """The template in one file. Raises TemplateFault as `load_template` does."""
+    """The template in a file. Raises TemplateFault as `load_template` does."""
     if path.stat().st_size > LARGEST_FILE:
-        raise TemplateFault(path, f"a template of more than {LARGEST_FILE} bytes")
+        raise TemplateFault(path, f"larger than {LARGEST_FILE} bytes")
     try:
         whole = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -176,7 +178,7 @@ def _front_matter(path: Path, text: str) -> FrontMatter:
     except ValidationError as error:
         raise _wrong(path, text, "sampling", f"sampling, {first_problem(error)}") from error
     if matter.name != path.stem:
-        raise _wrong(path, text, "name", f"its front matter says name: {matter.name}; make it {path.stem}")
+        raise _wrong(path, text, "name", f"the front matter has name: {matter.name}; it must be {path.stem}")
     return matter
 
 
@@ -185,7 +187,7 @@ def _wrong(path: Path, text: str, key: str, says: str) -> TemplateFault:
 
 
 def _line_in_template(error: BaseException) -> int:
-    """The line of the template that was being rendered, from the traceback that Jinja2 rewrites."""
+    """The line of the template that was rendered, from the traceback, which Jinja2 rewrites."""
     line = 1
     trace = error.__traceback__
     while trace is not None:

@@ -1,4 +1,4 @@
-"""Lint for templates: every class of a class set rendered before a model is asked, and paid, for one."""
+"""Lint for templates: renders the prompts of all classes before any request is sent and paid for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from . import VARIABLES, Template, TemplateFault, load_template
 from .sandbox import Sandbox
 
 CODE = re.compile(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", re.DOTALL)
-LONG = 8_000  # characters, about 2,000 tokens: half of what small local servers read unless told otherwise
+LONG = 8_000  # characters, about 2,000 tokens: half the default context of small local servers
 
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
@@ -24,22 +24,22 @@ LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class TemplateFinding:
-    """One thing found in a template.
+    """One finding in a template.
 
-    With an `error` it cannot be asked, a `warning` is likely to be wrong, a `note` may well be right and is
-    worth a look.
+    With an `error` the template cannot be used; a `warning` is a likely mistake; a `note` may be correct and
+    should be reviewed.
     """
 
     level: Level
     rule: str
     message: str
-    line: int | None = None  # of its file
-    class_names: tuple[str, ...] = ()  # those it concerns; none: all
+    line: int | None = None  # of the template file
+    class_names: tuple[str, ...] = ()  # classes it concerns; empty: all
 
 
 @system_errors()
 def check_template(name: str, workspace: Workspace, class_set: ClassSet) -> list[TemplateFinding]:
-    """All findings on a template, errors first. Raises InputError where there is no template of the name."""
+    """All findings on a template, errors first. Raises InputError if there is no such template."""
     try:
         template = load_template(name, workspace)
     except TemplateFault as fault:
@@ -58,7 +58,7 @@ def check_template(name: str, workspace: Workspace, class_set: ClassSet) -> list
 
 
 def _rendered(template: Template, class_set: ClassSet) -> tuple[dict[str, str], list[TemplateFinding]]:
-    """The prompt by class name, and one finding for each fault, with all classes that meet it."""
+    """The prompt by class name, and one finding per error with all classes it affects."""
     prompts: dict[str, str] = {}
     faulty: dict[tuple[str, int | None], list[str]] = {}
     for each in class_set.classes:
@@ -77,12 +77,12 @@ def _asked_the_same(prompts: Mapping[str, str]) -> Iterator[TemplateFinding]:
         by_prompt.setdefault(prompt, []).append(name)
     for names in by_prompt.values():
         if len(names) > 1:
-            says = "asked the very same; name the class in the prompt: {{ expression }}"
+            says = "the same prompt; use the class in it: {{ expression }}"
             yield TemplateFinding("error", "same", says, class_names=tuple(names))
 
 
 def _undefined(template: Template, known: Collection[int | None]) -> Iterator[TemplateFinding]:
-    """Names that no class set gives, in branches that no class of this one takes; `known` lines are told."""
+    """Undefined names in branches that no class of this set takes; `known` lines are already reported."""
     sandbox = Sandbox()
     parsed = sandbox.parse(template.text)
     strangers = meta.find_undeclared_variables(parsed) - sandbox.globals.keys() - set(VARIABLES)
@@ -90,41 +90,43 @@ def _undefined(template: Template, known: Collection[int | None]) -> Iterator[Te
         first = next(node.lineno for node in parsed.find_all(nodes.Name) if node.name == name)
         line = template.first_line + first - 1
         if line not in known:
-            says = f"{name} is never defined; there are {', '.join(VARIABLES)}"
+            says = f"{name} is undefined; available are {', '.join(VARIABLES)}"
             yield TemplateFinding("warning", "undefined", says, line)
 
 
 def _long(prompts: Mapping[str, str]) -> Iterator[TemplateFinding]:
     long = {name: len(prompt) for name, prompt in prompts.items() if len(prompt) > LONG}
     if long:
-        says = f"up to {max(long.values())} characters; a small model reads little more than {LONG}"
+        says = f"up to {max(long.values())} characters; small models may read only about {LONG}"
         yield TemplateFinding("warning", "long", says, class_names=tuple(long))
 
 
 def _form(template: Template, prompts: Mapping[str, str]) -> Iterator[TemplateFinding]:
-    """Whether the words ask for what the server is asked for; some servers insist that they do."""
+    """Whether the prompt requests the format that the server is asked for; some servers require this."""
     mute = [name for name, prompt in prompts.items() if "json" not in prompt.casefold()]
     if template.response_format == "json_schema" and mute:
-        says = "asks the server for JSON and the model for none: a server that ignores the one gets prose"
+        says = (
+            "response_format is JSON, but the prompt does not mention JSON: some servers then answer in prose"
+        )
         yield TemplateFinding("warning", "form", says, class_names=tuple(mute))
     elif template.response_format == "text" and prompts and not mute:
-        says = "asks for JSON in words alone; response_format: json_schema asks the server too"
+        says = "only the prompt requests JSON; response_format: json_schema requests it from the server too"
         yield TemplateFinding("note", "form", says)
 
 
 def _names(template: Template, class_set: ClassSet) -> Iterator[TemplateFinding]:
-    """Classes that the text itself names: a worked example of one gives its answer away, and no other's."""
+    """Classes named in the text itself: an example gives away the answer of one class only."""
     text = CODE.sub(lambda code: "\n" * code[0].count("\n"), template.text)
     for each in class_set.classes:
         words = "|".join(map(re.escape, (each.words, *each.aliases)))
         found = re.search(rf"\b(?:{words})\b", text, re.IGNORECASE)
         if found:
             line = template.first_line + text.count("\n", 0, found.start())
-            says = f"its text names {found[0]!r}; an example of a class helps that class alone"
+            says = f"the text names {found[0]!r}; an example of a class favours that class"
             yield TemplateFinding("note", "names", says, line, (each.name,))
 
 
 def _source(template: Template) -> Iterator[TemplateFinding]:
     if not template.source.strip():
-        says = "does not say where it comes from; the card of a set made with it will not either"
+        says = "no source given; cards of sets generated with it will not have one either"
         yield TemplateFinding("note", "source", says)

@@ -1,10 +1,10 @@
-"""The sandbox that templates render in: Jinja2's, with bounds on what a rendering may take.
+"""The sandbox of templates: Jinja2's sandbox with limits on memory and time.
 
-Jinja2 keeps a template from reaching Python; it does not keep `{{ 'a' * 10**13 }}` from taking all memory,
-nor four nested loops from never ending. Here a value that is kept, looped over or passed on has at most
-`LONGEST` characters and items, a prompt at most `LONGEST_PROMPT` characters, and all loops and calls of one
-rendering take at most `STEPS` steps together. What makes text longer (`replace`, `join`, `expandtabs`) is
-refused before it allocates, and one rendering works on at most `WORK` characters and takes `SECONDS` of CPU.
+Jinja2 prevents access to Python, but not that `{{ 'a' * 10**13 }}` takes all memory or that four nested loops
+run forever. Here a value that is assigned, looped over or passed on has at most `LONGEST` characters and
+items, a prompt at most `LONGEST_PROMPT` characters, and all loops and calls of one rendering take at most
+`STEPS` steps. Operations that lengthen text (`replace`, `join`, `expandtabs`) are rejected before they
+allocate, and one rendering processes at most `WORK` characters and takes at most `SECONDS` of CPU time.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 LONGEST_PROMPT = 50_000  # characters
 LONGEST = 20_000  # characters and items of a value
-STEPS = 20_000  # turns of all loops, and calls
-WORK = 1_000_000  # characters and items that all filters, calls and operators are given together
+STEPS = 20_000  # iterations of all loops, and calls
+WORK = 1_000_000  # total characters and items given to filters, calls and operators
 SECONDS = 3.0  # CPU time of one rendering; the shipped templates take milliseconds
 WIDEST_INTEGER = 256  # bits
 TOO_LONG = f"the prompt is longer than {LONGEST_PROMPT} characters"
 
-# What pads to any width or makes up text, and what differs from one rendering to the next.
+# Filters and globals that pad to any width, generate text, or differ between renderings.
 LEFT_OUT = (
     "batch", "center", "format", "indent", "pprint", "random", "round", "slice", "tojson",
     "urlize", "xmlattr",
@@ -39,16 +39,16 @@ LEFT_OUT = (
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """An environment for one rendering: strict variables, plain text, and a budget that it uses up.
+    """An environment for one rendering: strict variables, plain text, and a budget.
 
-    What goes beyond a bound raises jinja2's SecurityError, at the line that does.
+    Exceeding a limit raises jinja2's SecurityError at the line of the template.
     """
 
     intercepted_binops = frozenset(("*", "**", "+", "%"))
 
     def __init__(self) -> None:
-        # Not HTML but plain text for a language model: escaping would change the words.
-        # Jinja2's optimizer takes time that grows with the cube of a chain of filters.
+        # Prompts are plain text, not HTML: escaping would change them.
+        # The time of Jinja2's optimizer is cubic in the length of a chain of filters.
         super().__init__(undefined=StrictUndefined, autoescape=False, finalize=self._printed, optimized=False)
         known = {name: each for name, each in FILTERS.items() if name not in LEFT_OUT}
         self.filters = {name: self._bounded_filter(name, each) for name, each in known.items()}
@@ -63,7 +63,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return _bind(super()._parse(source, name, filename))
 
     def prompt(self, text: str, **variables: Any) -> str:
-        """What the template `text` renders to."""
+        """The rendered template `text`."""
         pieces, length = [], 0
         for piece in self.from_string(text).generate(**variables):
             length += len(piece)
@@ -73,41 +73,41 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return "".join(pieces)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """The result of an operator, refused before it is worked out where it would be too large."""
+        """The result of an operator; rejected before evaluation if it would be too large."""
         self._spend(left, right)
         if operator == "%" and isinstance(left, str):
-            raise SecurityError("text % values is not for templates: write {{ }} where a value belongs")
+            raise SecurityError("text % values is not allowed in templates: use {{ }} for values")
         if operator in ("+", "*", "**"):
             _check_operands(operator, left, right)
         return super().call_binop(context, operator, left, right)
 
     def call(self, context: Context, called: Any, *args: Any, **kwargs: Any) -> Any:
-        """A call of a method, a macro or a global, counted, with arguments of a sane size."""
+        """A counted call of a method, macro or global, with arguments of limited size."""
         self._step()
         if isinstance(called, LoopContext):
-            raise SecurityError("a recursive loop is not for templates")
+            raise SecurityError("recursive loops are not allowed in templates")
         for argument in (*args, *kwargs.values()):
             if isinstance(argument, int) and abs(argument) > LONGEST and not _counts(called):
-                raise SecurityError(f"a call with {argument}, where {LONGEST} is the most")
+                raise SecurityError(f"a call with {argument}; the maximum is {LONGEST}")
             _bounded(argument)
         owner, name = getattr(called, "__self__", None), getattr(called, "__name__", "")
         self._spend(owner, *args, *kwargs.values())
         if isinstance(owner, str):
             _check_growth(name, [owner, *args], kwargs)
         made = super().call(context, called, *args, **kwargs)
-        if isinstance(made, bytes):  # `%` and the methods of bytes have no bounds here
-            raise SecurityError(f"{name} makes bytes, and a prompt is text")
+        if isinstance(made, bytes):  # `%` and the methods of bytes are not limited here
+            raise SecurityError(f"{name} returns bytes; a prompt is text")
         return _bounded(made)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        """Nothing for any value but the `.format` of a text, which is refused: it pads to any width."""
+        """None for any value except `.format` of a text, which is rejected: it pads to any width."""
         if super().wrap_str_format(value) is not None:
-            raise SecurityError(".format is not for templates: write {{ }} where a value belongs")
+            raise SecurityError(".format is not allowed in templates: use {{ }} for values")
         return None
 
-    @pass_context  # or Jinja2 would work it out once, while it compiles, for a loop that is entered often
+    @pass_context  # prevents constant folding, which would count a loop only once
     def _counted(self, context: Context, value: Any) -> list[Any]:  # noqa: ARG002 - see above
-        """The items of what a loop goes over, each a step."""
+        """The items of a loop, each counted as a step."""
         items = []
         for item in value:
             self._step()
@@ -115,17 +115,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return items
 
     def _concatenated(self, values: list[Any]) -> str:
-        """The texts of the operands of `~`, whose lengths are added before they are put together."""
+        """The concatenated operands of `~`; the total length is checked first."""
         texts = [str(value) for value in values]
         _check_size("~", sum(map(len, texts)))
         self._spend(*texts)
         return "".join(texts)
 
     def _bounded_filter(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A filter of Jinja2 whose arguments are counted; it is refused where it would make too much."""
+        """A filter of Jinja2 with counted arguments; rejected if its result would be too large."""
         takes_context = hasattr(function, "jinja_pass_arg")
 
-        @wraps(function)  # which keeps the mark of those that Jinja2 gives its context
+        @wraps(function)  # preserves the attribute by which Jinja2 passes its context
         def bounded(*args: Any, **kwargs: Any) -> Any:
             values = list(args[takes_context:])
             self._spend(*values, *kwargs.values())
@@ -137,17 +137,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return bounded
 
     def _spend(self, *values: Any) -> None:
-        """Count what is worked on. Raises SecurityError where it is too much, or takes too long."""
+        """Count the processed values. Raises SecurityError if they are too large or take too long."""
         self.work += 1 + sum(len(each) for each in values if isinstance(each, Sized))
         if self.work > WORK:
-            raise SecurityError(f"the template works on more than {WORK} characters and items")
+            raise SecurityError(f"the template processes more than {WORK} characters and items")
         if thread_time() > self._ends:
             raise SecurityError(f"the template takes more than {SECONDS:g} s")
 
     def _printed(self, value: Any) -> Any:
         if not isinstance(value, str | int | float | Macro | Undefined) and value is not None:
             raise SecurityError(
-                f"a {type(value).__name__} is printed; print its items: {{{{ it | join(', ') }}}}"
+                f"a {type(value).__name__} cannot be printed; print its items: {{{{ it | join(', ') }}}}"
             )
         self.printed += len(value) if isinstance(value, str) else 1
         if self.printed > LONGEST_PROMPT:
@@ -158,13 +158,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self._spend()
         self.steps += 1
         if self.steps > STEPS:
-            raise SecurityError(f"the template takes more than {STEPS} turns of loops and calls")
+            raise SecurityError(f"the template takes more than {STEPS} loop iterations and calls")
 
 
 def _check_growth(name: str, values: list[Any], named: Mapping[str, Any]) -> None:
-    """Raises SecurityError where a method of a text, or a filter (`|join`), would make too much.
+    """Raise SecurityError if a method of a text, or a filter (`|join`), would return too much.
 
-    `values` are the text, or the list, and the arguments in their order; `named` those given by name.
+    `values` are the text or list and the positional arguments; `named` the keyword arguments.
     """
     length = _GROWTH.get(name)
     if length is not None:
@@ -207,11 +207,11 @@ _GROWTH: Mapping[str, Callable[[list[Any], Mapping[str, Any]], int]] = {
 
 def _check_size(name: str, size: int) -> None:
     if size > LONGEST:
-        raise SecurityError(f"{name} makes a value of more than {LONGEST} characters or items")
+        raise SecurityError(f"{name} returns more than {LONGEST} characters or items")
 
 
 def _bind(parsed: nodes.Template) -> nodes.Template:
-    """Sends what is kept in a variable, looped over or joined by `~` through the filters that bound it."""
+    """Insert the limiting filters around values that are assigned, looped over or joined by `~`."""
     for node in list(parsed.find_all((nodes.Assign, nodes.With, nodes.For, nodes.Concat))):
         if isinstance(node, nodes.Assign):
             node.node = _filtered(node.node, "bounded")
@@ -232,22 +232,22 @@ def _check_operands(operator: str, left: Any, right: Any) -> None:
     if isinstance(left, int) and isinstance(right, int):
         powers = {"*": left.bit_length() + right.bit_length(), "**": left.bit_length() * abs(right)}
         if powers.get(operator, 0) > WIDEST_INTEGER:
-            raise SecurityError(f"{operator} makes a number of more than {WIDEST_INTEGER} bits")
+            raise SecurityError(f"{operator} gives a number of more than {WIDEST_INTEGER} bits")
         return
     sizes = [len(each) for each in (left, right) if isinstance(each, Sized)]
     times = [abs(each) for each in (left, right) if isinstance(each, int)]
     size = sum(sizes) if operator == "+" else prod(sizes + times)
     if sizes and size > LONGEST:
-        raise SecurityError(f"{operator} makes more than {LONGEST} characters or items")
+        raise SecurityError(f"{operator} gives more than {LONGEST} characters or items")
 
 
 def _counts(called: Any) -> bool:
-    """Whether a large number given to it is bounded already, as that of `range` is by Jinja2."""
+    """Whether a large number as its argument is already limited, as for Jinja2's `range`."""
     return getattr(called, "__name__", "") == "safe_range"
 
 
 def _bounded(value: Any) -> Any:
-    """The value, an iterator as a list. Raises SecurityError where it holds more than `LONGEST` in all."""
+    """The value, an iterator as a list. Raises SecurityError if its total size exceeds `LONGEST`."""
     if isinstance(value, Iterator):
         value = list(islice(value, LONGEST + 1))
     if _size(value, LONGEST) > LONGEST:
@@ -256,7 +256,7 @@ def _bounded(value: Any) -> Any:
 
 
 def _size(value: Any, most: int) -> int:
-    """Characters and items in a value and in all it holds, as often as it holds them; counted past `most`."""
+    """The total of characters and items in a nested value; counting stops above `most`."""
     if isinstance(value, str | bytes):
         return len(value)
     if isinstance(value, Mapping):

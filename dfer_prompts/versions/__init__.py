@@ -1,1 +1,1 @@
-"""Versions of description sets: on disk, in others' formats, on the hub, and which came from which."""
+"""Versions of description sets: store, card, lineage, diff, edit, hub, exchange formats."""

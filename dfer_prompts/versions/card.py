@@ -1,6 +1,6 @@
-"""The dataset card of a version: its README.md, with the header that HuggingFace's hub reads.
+"""The dataset card of a version: its README.md with the metadata header of the HuggingFace hub.
 
-All that a model, a file or another person wrote is data on it: shown as written, never markup.
+Text of models, files and users is escaped and never read as markup.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ import yaml
 from ..description_set import DescriptionSet, Manifest
 from ..markdown import markdown_environment, one_line, shows
 
-LONGEST = 300  # characters of a value that a line of the card gives; the manifest has the rest
-_TOLD = ("template", "template_sha256", "model", "base_url", "sampling")  # of a member of an ensemble
+LONGEST = 300  # characters of a value on the card; the manifest has it in full
+_TOLD = ("template", "template_sha256", "model", "base_url", "sampling")  # shown per member of an ensemble
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _KINDS = {
-    "llm": "a language model's answers",
+    "llm": "answers of a language model",
     "facs": "action units of the Facial Action Coding System",
     "paper": "a published paper",
-    "import": "a file of another program",
-    "mixed": "several sources, by way of the sets they were made from",
+    "import": "an imported file",
+    "mixed": "several sources, by combining description sets",
 }
-_CONTROLS = "a control, meaningless in one known way on purpose"
+_CONTROLS = "a control, made meaningless in one known way"
 
 
 def card(name: str, draft: DescriptionSet, manifest: Manifest, *, has_responses: bool) -> str:
-    """The README.md of the version `name`, as Markdown with its YAML header."""
+    """The README.md of the version `name`: Markdown with a YAML header."""
     body = (
         markdown_environment()
         .get_template("card.md.j2")
@@ -53,9 +53,9 @@ def card(name: str, draft: DescriptionSet, manifest: Manifest, *, has_responses:
 
 
 def license_identifier(text: str) -> str:
-    """The hub's identifier of a licence: "CC BY 4.0" is cc-by-4.0, one that the hub does not list is other.
+    """The hub's identifier of a licence: "CC BY 4.0" is cc-by-4.0; unlisted licences are "other".
 
-    The list: https://huggingface.co/docs/hub/repositories-licenses
+    List: https://huggingface.co/docs/hub/repositories-licenses
     """
     wanted = "-".join(text.casefold().split())
     return wanted if wanted in _hub_licenses() else "other"
@@ -103,7 +103,7 @@ def _origin(manifest: Manifest) -> list[tuple[str, str]]:
         "Sampling": ", ".join(f"{key} {value}" for key, value in manifest.sampling.items()),
         "Answers read": readings,
         "Requests without an answer": failures,
-        "Licence": f"{manifest.license} (nobody has said)"
+        "Licence": f"{manifest.license} (not specified)"
         if manifest.license == "unknown"
         else manifest.license,
     }
@@ -111,7 +111,7 @@ def _origin(manifest: Manifest) -> list[tuple[str, str]]:
 
 
 def _asked_members(manifest: Manifest) -> list[Mapping[str, Any]]:
-    """What each member was asked with, where one generation joined several."""
+    """The origin of each member of an ensemble made by one generation."""
     members = manifest.derivation.get("members", [])
     told = isinstance(members, list) and all(isinstance(each, Mapping) for each in members)
     return members if told else []
@@ -128,7 +128,7 @@ def _derivation(manifest: Manifest) -> list[tuple[str, str]]:
 
 
 def _template_texts(manifest: Manifest) -> list[tuple[str, Any]]:
-    """(name, text in a block of code) of each template that was asked with."""
+    """(name, text in a code block) of each template used."""
     used = [(manifest.template, manifest.template_text)]
     used += [(each.get("template"), each.get("template_text")) for each in _asked_members(manifest)]
     return [(one_line(name or ""), _fenced(str(text))) for name, text in dict.fromkeys(used) if text]
@@ -140,20 +140,20 @@ def _lengths(draft: DescriptionSet) -> str:
 
 
 def _fenced(text: str) -> Any:
-    """A block of code whose fence is longer than any run of backticks in it, so nothing in it ends it."""
+    """A code block whose fence is longer than any run of backticks in the text."""
     from markupsafe import Markup
 
     lines = "\n".join("".join(filter(shows, line)) for line in text.expandtabs(4).splitlines())
     longest = max(map(len, re.findall(r"`+", lines)), default=0)
     fence = "`" * max(3, longest + 1)
-    return Markup(f"{fence}text\n{lines}\n{fence}")  # noqa: S704 - in a block of code nothing is markup
+    return Markup(f"{fence}text\n{lines}\n{fence}")  # noqa: S704 - no markup in a code block
 
 
 def _shortened(value: object) -> str:
     if isinstance(value, Mapping):
         value = ", ".join(f"{key} {each}" for key, each in value.items())
     line = one_line(value)
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]}... (whole in manifest.yaml)"
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}... (in full in manifest.yaml)"
 
 
 @cache

@@ -1,9 +1,9 @@
-"""What is different between two description sets, class by class and member by member.
+"""The difference of two description sets, by class and member.
 
-Within a member, equal texts are one descriptor before and after. Of the rest, two are one *reworded* when
-they have the same normal form, when they share more than half of their words (Dice's coefficient over the
-words of the normal forms), or nearly all of their letters (difflib's ratio, 0.85 or more: a typing error put
-right). The most alike are matched first, equally alike ones in rank order; what is left was removed or added.
+Within a member, equal texts are the same descriptor. Of the rest, two are the same descriptor *reworded* if
+they have the same normal form, share more than half of their words (Dice's coefficient over the words of the
+normal forms), or nearly all of their letters (difflib's ratio of at least 0.85: a corrected typing error).
+The most similar pairs are matched first, ties in rank order; the remaining ones were removed or added.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ..classes import match_class_name
 from ..description_set import DescriptionSet, Descriptor
 from ..normalize import normal_form
 
-SHARED_WORDS = 0.5  # two descriptors are one reworded above it
-SHARED_LETTERS = 0.85  # or from it on
+SHARED_WORDS = 0.5  # above it, two descriptors count as reworded
+SHARED_LETTERS = 0.85  # or from this value
 
 Kind = Literal["added", "removed", "reworded", "moved", "support"]
 KINDS: tuple[Kind, ...] = ("added", "removed", "reworded", "moved", "support")
@@ -28,10 +28,10 @@ KINDS: tuple[Kind, ...] = ("added", "removed", "reworded", "moved", "support")
 
 @dataclass(frozen=True)
 class Change:
-    """One descriptor before and after; None where the other set does not have it.
+    """One descriptor before and after; None if the set does not have it.
 
-    `moved` says that it stands in another order to the descriptors that both sets have; as few as can be are
-    said to have moved. What comes in or goes before it changes its rank and moves nothing.
+    `moved`: its order relative to the descriptors in both sets has changed; as few as possible are marked.
+    Additions and removals before it change its rank but do not mark it as moved.
     """
 
     before: Descriptor | None
@@ -40,7 +40,7 @@ class Change:
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """All that happened to it; empty where nothing did."""
+        """All kinds of change; empty if unchanged."""
         if self.before is None:
             return ("added",)
         if self.after is None:
@@ -51,12 +51,12 @@ class Change:
 
     @property
     def ranks(self) -> str:
-        """The rank, and where it is another, the one before and the one after: "2", "1 -> 3"."""
+        """The rank, before and after if it changed: "2", "1 -> 3"."""
         return _before_and_after(str(each.rank) for each in (self.before, self.after) if each)
 
     @property
     def supports(self) -> str:
-        """The support among the samples likewise: "3/5", "3/5 -> 4/5"."""
+        """The support of the samples, before and after if it changed: "3/5", "3/5 -> 4/5"."""
         return _before_and_after(
             f"{each.support}/{each.samples}" for each in (self.before, self.after) if each
         )
@@ -64,10 +64,10 @@ class Change:
 
 @dataclass(frozen=True)
 class ClassDifference:
-    """One class that both sets cover: for each member the changes, in the order of the second set's ranks.
+    """One class that both sets cover: the changes of each member, in the order of the second set's ranks.
 
-    `class_name` is the first set's name of it, `second_name` the second's. `counts` are the numbers of
-    members; one that only one set has is all removed or all added.
+    `class_name` is its name in the first set, `second_name` in the second. `counts` are the numbers of
+    members; a member that only one set has is entirely removed or added.
     """
 
     class_name: str
@@ -77,16 +77,16 @@ class ClassDifference:
 
     @property
     def changed(self) -> bool:
-        """Whether anything is different."""
+        """Whether the class differs."""
         return self.class_name != self.second_name or any(map(any_change, self.members))
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What is different between two description sets: `first` and `second` are their names.
+    """The difference of two description sets; `first` and `second` are their names.
 
-    `only_first` and `only_second` are classes that the other does not cover; `reordered` says that the shared
-    classes stand in another order.
+    `only_first` and `only_second` are classes that the other does not cover; `reordered`: the shared classes
+    have another order.
     """
 
     first: str
@@ -98,17 +98,17 @@ class Difference:
 
     @property
     def identical(self) -> bool:
-        """Whether classes, descriptors, ranks and support are all the same."""
+        """Whether classes, descriptors, ranks and support are equal."""
         alike = not (self.only_first or self.only_second or self.reordered)
         return alike and not any(each.changed for each in self.classes)
 
     @property
     def unchanged(self) -> list[str]:
-        """The classes both cover in which nothing is different."""
+        """The shared classes without a difference."""
         return [each.class_name for each in self.classes if not each.changed]
 
     def counts(self) -> dict[str, int]:
-        """How many descriptors of the shared classes were added, removed, reworded, ...; all kinds, 0 too."""
+        """The number of added, removed, reworded, ... descriptors of the shared classes, including zeros."""
         found = Counter(
             kind
             for each in self.classes
@@ -119,9 +119,9 @@ class Difference:
         return {kind: found[kind] for kind in KINDS}
 
     def summary(self) -> str:
-        """The counts in a line: "2 added, 1 reworded in 2 of 11 classes"."""
+        """The counts in one line: "2 added, 1 reworded in 2 of 11 classes"."""
         if self.identical:
-            return f"{self.first} and {self.second} are the same: classes, descriptors, ranks and support"
+            return f"{self.first} and {self.second} have the same classes, descriptors, ranks and support"
         worded = {"support": "with other support"}
         parts = [f"{count} {worded.get(kind, kind)}" for kind, count in self.counts().items() if count]
         changed = len(self.classes) - len(self.unchanged)
@@ -135,7 +135,7 @@ class Difference:
         return "; ".join(lines or ["class names are written differently"])
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as plain values, the same for JSON."""
+        """The difference as plain values, for JSON."""
         return {
             "first": self.first,
             "second": self.second,
@@ -149,14 +149,14 @@ class Difference:
         }
 
     def as_markdown(self) -> str:
-        """A report for a pull request or a page; what the descriptors say is escaped."""
+        """A report for a pull request or a page; descriptors are escaped."""
         from ..markdown import markdown_environment
 
         return markdown_environment().get_template("difference.md.j2").render(of=self, any_change=any_change)
 
 
 def diff(first: DescriptionSet, second: DescriptionSet) -> Difference:
-    """What `second` has that `first` does not, and the other way; classes are matched by name."""
+    """The difference of two sets; classes are matched by name."""
     matched: dict[str, str] = {}
     for name in first.class_names:
         found = match_class_name(name, second.class_names)
@@ -164,8 +164,8 @@ def diff(first: DescriptionSet, second: DescriptionSet) -> Difference:
             matched[name] = found
     in_second = [name for name in second.class_names if name in matched.values()]
     return Difference(
-        first.name or "the first draft",
-        second.name or "the second draft",
+        first.name or "the first set",
+        second.name or "the second set",
         tuple(_class_difference(first, name, second, other) for name, other in matched.items()),
         only_first=tuple(name for name in first.class_names if name not in matched),
         only_second=tuple(name for name in second.class_names if name not in in_second),
@@ -174,12 +174,12 @@ def diff(first: DescriptionSet, second: DescriptionSet) -> Difference:
 
 
 def any_change(member: Sequence[Change]) -> bool:
-    """Whether anything is different in a member."""
+    """Whether a member differs."""
     return any(change.kinds for change in member)
 
 
 def similarity(first: str, second: str) -> float:
-    """How alike two wordings are, 0 to 1; 0 where they are too little alike to be one descriptor reworded."""
+    """The similarity of two wordings, 0 to 1; 0 if too low for the same descriptor reworded."""
     one, other = _words(first), _words(second)
     if one == other:
         return 1.0
@@ -213,7 +213,7 @@ def _changes(before: Sequence[Descriptor], after: Sequence[Descriptor]) -> tuple
 
 
 def _staying(pairs: Mapping[int, int]) -> set[int]:
-    """The places before of the most pairs that stand in one order before and after."""
+    """The indices before of a longest subsequence of pairs with the same order before and after."""
     runs: list[list[int]] = [[]]
     for place in sorted(pairs):
         rising = [run for run in runs if not run or pairs[run[-1]] < pairs[place]]
@@ -227,14 +227,14 @@ def _before_and_after(values: Iterable[str]) -> str:
 
 
 def _place(change: Change) -> tuple[int, bool]:
-    """The rank after, and what was removed before what stands at its rank now."""
+    """Sort key: the rank after; removed descriptors come before the one now at their rank."""
     shown = change.after or change.before
     assert shown is not None
     return shown.rank, change.after is not None
 
 
 def _matched(before: Sequence[Descriptor], after: Sequence[Descriptor]) -> dict[int, int]:
-    """The places of what is one descriptor in both."""
+    """Index before -> index after, for descriptors in both."""
     pairs: dict[int, int] = {}
     free = list(range(len(after)))
     for place, each in enumerate(before):

@@ -1,4 +1,4 @@
-"""A description set as plain YAML for a person's editor, and a new set from what the person made of it.
+"""A description set as YAML for a text editor, and a new set from the edited text.
 
     happiness:
     - a smiling mouth
@@ -8,7 +8,7 @@
     - - narrow eyes
       - tightened lips
 
-Every scalar is text, whatever YAML takes it for elsewhere: `no`, `12:30` and `null` are what they say.
+Every scalar is read as text, including `no`, `12:30` and `null`.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _HEADER = """\
 # {title}
 #
 # Change, add, remove and reorder the descriptors; their order is their rank. What you save becomes a new
-# version. The one you began with stays as it is, and so do its classes. Saved as it is, nothing happens.
+# version. The original version does not change, and the classes are fixed. Without a change nothing is saved.
 #
-# A class with several descriptions has a list for each of them. A descriptor stands in quotes where it has
-# ": " or " #" in it, or begins with one of these: - ? : , [ ] {{ }} # & * ! | > ' " % @ `
+# A class with several descriptions has a list for each of them. A descriptor needs quotes if it contains
+# ": " or " #", or begins with one of these: - ? : , [ ] {{ }} # & * ! | > ' " % @ `
 
 """
 _KEPT = (
@@ -46,9 +46,9 @@ _KEPT = (
 
 
 def as_text(of: DescriptionSet) -> str:
-    """The set as YAML: for each class its descriptors in rank order, or a list of them for each member.
+    """The set as YAML: for each class its descriptors in rank order, or a list of them per member.
 
-    Comments at its top tell a person what may be done with it. `edited` reads it back without a loss.
+    Comments at the top explain the format. `edited` reads it without loss.
     """
     title = f"Description set {of.name}" if of.name else "A description set"
     classes: dict[str, Any] = {}
@@ -62,16 +62,16 @@ def as_text(of: DescriptionSet) -> str:
 def edited(
     parent: DescriptionSet, text: str, where: str = "the text", message: str | None = None
 ) -> DescriptionSet:
-    """The draft that the YAML `text` makes of `parent`; its sha256 is the parent's where nothing changed.
+    """The unsaved set that the YAML `text` makes of `parent`; its sha256 is the parent's if nothing changed.
 
-    A descriptor of the same class with the same text, or else the same normal form, keeps its support,
-    samples and wordings, and in the second case the old wording beside the new. Any other has support 0 of
-    the parent's samples: no answer named it. The classes and their order are the parent's. `message` says
-    why, for the log. An edited control is a control no more.
+    A descriptor with the same text, or else the same normal form, as one of the same class keeps its support,
+    samples and wordings; in the second case the old wording is added to these. Any other has support 0 of the
+    parent's samples. Classes and their order are the parent's. `message` is the reason, for the log. An
+    edited control is no longer a control.
 
-    Raises InputError, with the line, for what is no such YAML: a class that is missing, unknown, empty or
-    there twice, an item that is not one line of printable text, or a new one that keeps the mark of another
-    list ("1. ", "- "). `where` names the text in it.
+    Raises InputError, with the line, for invalid YAML, a class that is missing, unknown, empty or duplicated,
+    an item that is not one line of printable text, or a new one with a list marker ("1. ", "- "). `where`
+    names the text in the message.
     """
     texts = _texts(text, where, parent.class_names)
     _require_unmarked(parent, texts, where)
@@ -89,15 +89,15 @@ def edited(
 
 
 def _require_unmarked(parent: DescriptionSet, texts: dict[str, list[list[str]]], where: str) -> None:
-    """Raises InputError for a text that the parent does not have and that is an item of some list."""
+    """Raise InputError for a new text with a list marker or the class name before it."""
     known = {each.text for members in parent.members.values() for member in members for each in member}
     for name, listed in texts.items():
         for text in (text for member in listed for text in member if text not in known):
             title, _ = titled(text.strip()) or ("", "")
             if without_mark(text.strip()) != text.strip() or match_class_name(title, [name]):
                 raise InputError(
-                    f"{where}: under {name!r}, a list's mark or the class's name stands before a text: "
-                    f"{text[:60]!r}\nTake it out"
+                    f"{where}: under {name!r}, a text begins with a list marker or the class name: "
+                    f"{text[:60]!r}\nRemove it"
                 )
 
 
@@ -125,14 +125,14 @@ def _descriptor(text: str, rank: int, known: Descriptor | None, samples: int) ->
 
 
 def _texts(text: str, where: str, class_names: Sequence[str]) -> dict[str, list[list[str]]]:
-    """For each class and member the texts of its descriptors."""
+    """The texts of the descriptors by class and member."""
     for number, line in enumerate(text.split("\n"), start=1):
         if any(unicodedata.category(char) == "Cc" and char not in "\t\r" for char in line):
-            raise InputError(f"{where}, line {number} has a control character in it: take it out")
+            raise InputError(f"{where}, line {number} contains a control character: remove it")
     root = compose_yaml(text, where)
     if not isinstance(root, yaml.MappingNode):
         raise InputError(
-            f"{where} must hold each class with its list of descriptors (`fear:`, `- wide eyes`)"
+            f"{where} must have each class with its list of descriptors (`fear:`, `- wide eyes`)"
         )
     found: dict[str, list[list[str]]] = {}
     by_form = {unicodedata.normalize("NFC", name): name for name in class_names}
@@ -143,16 +143,16 @@ def _texts(text: str, where: str, class_names: Sequence[str]) -> dict[str, list[
         if name not in class_names:
             raise InputError(f"{at}: {unknown('class', name, class_names)}")
         if name in found:
-            raise InputError(f"{at}: the class {name!r} is there a second time")
+            raise InputError(f"{at}: duplicate class {name!r}")
         found[name] = list(_lists(value, name, where))
     missing = [name for name in class_names if name not in found]
     if missing:
-        raise InputError(f"{where} lacks the class {missing[0]!r}: the classes of a set stay as they are")
+        raise InputError(f"{where} lacks the class {missing[0]!r}: the classes of a set cannot be changed")
     return found
 
 
 def _lists(node: yaml.Node, name: str, where: str) -> Iterator[list[str]]:
-    """The members of a class: lists of texts, where one alone may stand without a list around it."""
+    """The members of a class: a list of lists of texts, or one list for a single member."""
     items = node.value if isinstance(node, yaml.SequenceNode) else []
     if not items:
         is_text = isinstance(node, yaml.ScalarNode) and node.value
@@ -170,14 +170,14 @@ def _lists(node: yaml.Node, name: str, where: str) -> Iterator[list[str]]:
 def _text(node: yaml.Node, name: str, where: str) -> str:
     at = _line(node, where)
     if isinstance(node, yaml.MappingNode):
-        raise InputError(f'{at}: under {name!r}, a text with ": " in it; put it in quotes')
+        raise InputError(f'{at}: under {name!r}, a text contains ": "; put it in quotes')
     if isinstance(node, yaml.SequenceNode):
         raise InputError(
-            f"{at}: under {name!r}, a list among texts; a text that begins with [ or - needs quotes"
+            f"{at}: under {name!r}, a list between texts; a text that begins with [ or - needs quotes"
         )
     text = str(node.value)
     if not text.strip():
-        raise InputError(f"{at}: under {name!r}, a descriptor without text")
+        raise InputError(f"{at}: under {name!r}, an empty descriptor")
     hidden = next((char for char in text if not char.isprintable()), None)
     if hidden is not None:
         known = ", ".join(filter(None, (f"U+{ord(hidden):04X}", unicodedata.name(hidden, "").lower())))

@@ -1,7 +1,7 @@
-"""Versions to and from the HuggingFace hub, a dataset for each: exactly a version's files, by revision.
+"""Push versions to and pull them from the HuggingFace hub: one dataset per version, with exactly its files.
 
-The address is `HF_ENDPOINT`, else the public hub; the token is what huggingface_hub finds (`HF_TOKEN`, or `hf
-auth login`). What comes back is read as any file of another person: bounded, checked, and under a new name.
+The address is `HF_ENDPOINT`, else the public hub; the token is the one that huggingface_hub finds
+(`HF_TOKEN`, or `hf auth login`). Downloads are untrusted: limited in size, checked, saved under a new name.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 FILES = (CARD, ROWS, RESPONSES, MANIFEST)
-# Bytes that a file of a version may have; one of 43 classes, 10 samples and 5 models has a tenth of it.
+# Maximum bytes per file of a version; one with 43 classes, 10 samples and 5 models has a tenth of it.
 LARGEST = {MANIFEST: 4 * 2**20, ROWS: 32 * 2**20, RESPONSES: 256 * 2**20}
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
@@ -36,7 +36,7 @@ _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of a version, as it would go to the hub; `size` in bytes."""
+    """A file of a version to push; `size` in bytes."""
 
     name: str
     size: int
@@ -45,7 +45,7 @@ class HubFile:
 
 @dataclass(frozen=True)
 class Pushed:
-    """A version on the hub: `revision` is the commit, `url` where a person finds the dataset."""
+    """A version on the hub: `revision` is the commit, `url` the address of the dataset."""
 
     repo: str
     url: str
@@ -54,28 +54,30 @@ class Pushed:
 
 
 def hub_files(name: str, workspace: Workspace | None = None) -> list[HubFile]:
-    """What `push` would send of a version. Raises InputError when there is none, or it is not as written."""
+    """The files that `push` would send. Raises InputError if there is no such version or it was modified."""
     contents = _contents(DescriptionStore(workspace or Workspace.find()), name)
     return _listed(contents)
 
 
 @system_errors()
 def push(name: str, repo: str, workspace: Workspace | None = None, *, private: bool = False) -> Pushed:
-    """Send a version's files to the dataset `repo` ("user/name") in one commit, and make it if need be.
+    """Push a version's files to the dataset `repo` ("user/name") in one commit; create it if needed.
 
-    What else is in the dataset stays there. Raises InputError when the version is not as it was written, or a
-    private dataset was asked for and it is public, and WorkError with what the hub says.
+    Other files in the dataset are unchanged. Raises InputError if the version was modified, or if `private`
+    is set and the dataset is public, and WorkError with the hub's message.
     """
     check_repo(repo)
     contents = _contents(DescriptionStore(workspace or Workspace.find()), name)
-    with asking(repo, "Look there whether the commit arrived; the same command may be run again") as api:
+    with asking(
+        repo, "Check on the hub whether the commit arrived; the same command can be run again"
+    ) as api:
         from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
 
         url = str(api.create_repo(repo, repo_type="dataset", private=private or None, exist_ok=True))
         before = api.dataset_info(repo)
         if private and not before.private:
             raise InputError(
-                f"{repo} is there already and is public\nMake it private on the hub, or take another"
+                f"{repo} already exists and is public\nMake it private on the hub, or choose another name"
             )
         gone = {each.rfilename for each in before.siblings or []} & set(FILES) - set(contents)
         operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = [
@@ -95,17 +97,17 @@ def push(name: str, repo: str, workspace: Workspace | None = None, *, private: b
 
 @system_errors()
 def pull(source: str, version: str | None = None, workspace: Workspace | None = None) -> DescriptionSet:
-    """Bring the version in the dataset `source`, "user/name" or "user/name@revision", into the workspace.
+    """Download the version in the dataset `source` ("user/name" or "user/name@revision") to the workspace.
 
-    It is saved under a new name, `version` or the next number, with a card of its own; all else of where it
-    comes from is kept, and its derivation names the dataset and the commit. Raises InputError when there is
-    no such dataset or revision, or it does not hold a version with its files as they were written, and
-    WorkError with what the hub says.
+    It is saved under a new name, `version` or the next number, with a new card; the rest of its manifest is
+    preserved, and its derivation names the dataset and the commit. Raises InputError if there is no such
+    dataset or revision, or if it does not contain an unmodified version, and WorkError with the hub's
+    message.
     """
     repo, at, revision = source.partition("@")
     check_repo(repo)
     if at and not _REVISION.fullmatch(revision):
-        raise InputError(f"{source!r}: after the @ stands a revision: a branch, a tag or a commit")
+        raise InputError(f"{source!r}: a revision (branch, tag or commit) is required after the @")
     store = DescriptionStore(workspace or Workspace.find())
     if version is not None:
         store.check_name(version)
@@ -121,16 +123,16 @@ def pull(source: str, version: str | None = None, workspace: Workspace | None = 
                 _download(api, repo, commit, folder, wanted)
             draft = _draft(folder, manifest, {"command": "pull", "repo": repo, "revision": commit})
             responses = _responses(folder / RESPONSES) if RESPONSES in wanted else []
-        except InputError as error:  # it speaks of the temporary folder, which nobody knows
+        except InputError as error:  # it names the temporary folder
             raise InputError(str(error).replace(f"{folder}/", f"{source}: ")) from error
     return store.save(draft, version, responses)
 
 
 def check_repo(repo: str, kind: str = "dataset") -> None:
-    """Whether this can be the name of a dataset, or model, on the hub. Raises InputError."""
+    """Check the name of a dataset or model on the hub. Raises InputError if it is invalid."""
     if not _REPO.fullmatch(repo) or ".." in repo or "--" in repo or repo.endswith((".", "-", ".git")):
         raise InputError(
-            f"{repo!r} is not the name of a {kind} on the hub: give USER/NAME, in letters, digits, . _ and -"
+            f"{repo!r} is not a valid {kind} name on the hub: use USER/NAME with letters, digits, . _ and -"
         )
 
 
@@ -139,24 +141,24 @@ def _listed(contents: Mapping[str, bytes]) -> list[HubFile]:
 
 
 def _contents(store: DescriptionStore, name: str) -> dict[str, bytes]:
-    """The bytes of a version's files, known to be those its manifest gives the digests of."""
+    """The bytes of a version's files, checked against the digests in its manifest."""
     if "@" in name:
-        raise InputError(f"{name} is a view, not a version\nPush the whole: {name.partition('@')[0]}")
+        raise InputError(f"{name} is a view, not a version\nPush the version: {name.partition('@')[0]}")
     folder = store.path(name)
     problems = store.verify(name)
     if problems:
-        raise InputError(f"{name} is not as it was written, and stays here\n{'; '.join(problems[:3])}")
+        raise InputError(f"{name} was modified and is not pushed\n{'; '.join(problems[:3])}")
     files = [file for file in FILES if file == MANIFEST or file in read_manifest(folder).files]
     contents = {file: (folder / file).read_bytes() for file in files}
     for file, data in contents.items():
         text = data.decode("utf-8", "replace")
         if redact_environment(text) != text:
-            raise InputError(f"{folder / file} holds a key that is set in the environment, and stays here")
+            raise InputError(f"{folder / file} contains a key of the environment and is not pushed")
     return contents
 
 
 def _download(api: HfApi, repo: str, commit: str, folder: Path, files: tuple[str, ...] | list[str]) -> None:
-    """The files of a commit into a folder, none before its size is known."""
+    """Download the files of a commit to a folder; sizes are checked first."""
     found = {
         each.path: getattr(each, "size", None)
         for each in api.get_paths_info(repo, list(files), revision=commit, repo_type="dataset")
@@ -164,7 +166,7 @@ def _download(api: HfApi, repo: str, commit: str, folder: Path, files: tuple[str
     for file in files:
         size = found.get(file)
         if size is None:
-            raise InputError(f"{repo} holds no description set: it has no file {file}")
+            raise InputError(f"{repo} is not a description set: it has no file {file}")
         _check_size(repo, file, size)
         path = api.hf_hub_download(repo, file, repo_type="dataset", revision=commit, local_dir=folder)
         _check_size(repo, file, Path(path).stat().st_size)
@@ -172,14 +174,20 @@ def _download(api: HfApi, repo: str, commit: str, folder: Path, files: tuple[str
 
 def _check_size(repo: str, file: str, size: int) -> None:
     if size > LARGEST[file]:
-        raise InputError(f"{repo}: {file} has {size / 2**20:.0f} MiB; {LARGEST[file] // 2**20} are the most")
+        raise InputError(
+            f"{repo}: {file} has {size / 2**20:.0f} MiB; the maximum is {LARGEST[file] // 2**20}"
+        )
 
 
 def _checked_manifest(folder: Path) -> Manifest:
     manifest = read_manifest(folder)
     strange = sorted(set(manifest.files) - set(FILES))
     if strange or ROWS not in manifest.files:
-        wrong = f"names {strange[0]!r}, which no version has" if strange else f"gives no digest of {ROWS}"
+        wrong = (
+            f"names {strange[0]!r}, which is not a file of a version"
+            if strange
+            else f"gives no digest of {ROWS}"
+        )
         raise InputError(f"{folder}/{MANIFEST} {wrong}")
     names = manifest.class_set["class_names"]
     class_set_of(manifest.class_set["name"], names)
@@ -190,7 +198,7 @@ def _draft(folder: Path, manifest: Manifest, derivation: dict[str, Any]) -> Desc
     for file, digest in manifest.files.items():
         path = folder / file
         if file in (ROWS, RESPONSES) and hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            raise InputError(f"{path} has changed since the version was written: its digest is another")
+            raise InputError(f"{path} has changed since the version was written: its digest differs")
     pulled = read_version(folder, "")
     before = {"before": manifest.derivation} if manifest.derivation else {}
     derived = {**derivation, "sha256": pulled.sha256, **before}

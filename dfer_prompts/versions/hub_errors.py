@@ -1,4 +1,4 @@
-"""What goes wrong between here and the HuggingFace hub, a sentence for each."""
+"""Errors of the HuggingFace hub as one-sentence messages."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 PUBLIC = "https://huggingface.co"
-_TOKEN = "Set HF_TOKEN to a token of yours, or log in: hf auth login"  # noqa: S105 - says where one comes from
+_TOKEN = "Set HF_TOKEN to your token, or log in: hf auth login"  # noqa: S105 - a message, not a token
 _OF_A_WIRE = (ConnectionError, TimeoutError)
 
 
 @contextmanager
 def asking(what: str, when_stopped: str, kind: str = "dataset") -> Iterator[HfApi]:
-    """The hub's client; what it raises inside becomes one sentence about `what`, without the token.
+    """The hub's client; its errors inside the block become one message about `what`, without the token.
 
-    `kind` is the hub's: dataset or model. The hub is that of HF_ENDPOINT, else the public one: nothing in a
-    workspace can name another, which would get the token.
+    `kind` is dataset or model. The hub is that of HF_ENDPOINT, else the public one: no file of a workspace
+    can name another hub, which would receive the token.
 
-    Raises InputError when it or its revision is not there, or when a proxy or the certificates of the
-    environment cannot be used; WorkError when the hub or the way to it fails, Interrupted on Ctrl-C, and the
-    operating system's own errors as they are.
+    Raises InputError if the repository or revision does not exist, or if a proxy or the certificates of the
+    environment cannot be used; WorkError if the hub or the connection fails; Interrupted on Ctrl-C; errors of
+    the operating system are passed on.
     """
     certificates()
-    for proxy in environment_proxies().values():  # the hub's client builds all of them
+    for proxy in environment_proxies().values():  # the hub's client builds all proxies
         proxy.check()
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-    # huggingface_hub reads the variable when it is imported, which may have been long ago.
+    # huggingface_hub reads the variable only when it is imported.
     endpoint = (os.environ.get("HF_ENDPOINT") or PUBLIC).rstrip("/")
-    # Its base is the HTTP library's own, which is another from version to version of huggingface_hub.
+    # Its base class is the HTTP library's, which differs between versions of huggingface_hub.
     failures: tuple[type[Exception], ...] = (
         OSError,
         *cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__),
@@ -57,9 +57,7 @@ def asking(what: str, when_stopped: str, kind: str = "dataset") -> Iterator[HfAp
             raise
         raise _sentence(error, what, endpoint, kind) from None
     except (LookupError, TypeError, ValueError, AssertionError) as error:
-        raise WorkError(
-            f"{endpoint} answers about {what}, but not as a hub does: {_one_line(error)}"
-        ) from None
+        raise WorkError(f"{endpoint} gave an unexpected answer about {what}: {_one_line(error)}") from None
 
 
 def _sentence(error: Exception, what: str, endpoint: str, kind: str) -> DferError:
@@ -81,22 +79,22 @@ def _on_the_way(error: Exception, endpoint: str) -> str:
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     if isinstance(error, OfflineModeIsEnabled):
-        return "HF_HUB_OFFLINE is set, so the hub is not asked"
+        return "HF_HUB_OFFLINE is set, so the hub is not used"
     proxy = proxy_for(endpoint)
-    via = f", asked through the proxy {proxy}" if proxy else ""
-    said = f"{endpoint} cannot be reached, or broke off: {_one_line(error)}{via}"
-    return f"{said}\nTry again; HF_ENDPOINT names another hub"
+    via = f", through the proxy {proxy}" if proxy else ""
+    said = f"{endpoint} cannot be reached, or closed the connection: {_one_line(error)}{via}"
+    return f"{said}\nTry again; HF_ENDPOINT sets another hub"
 
 
 def _reasons(what: str, endpoint: str, kind: str) -> dict[int, str]:
-    changed = f"{what} was changed while this was under way\nThe same command may be run again"
+    changed = f"{what} was changed during the operation\nThe same command can be run again"
     return {
-        401: f"{endpoint} wants a token that may do this with {what}, or there is no such {kind}\n{_TOKEN}",
-        403: f"the token may not do this with {what}, or its owner wants to be asked first\n{_TOKEN}",
+        401: f"{endpoint} requires a token for {what}, or there is no such {kind}\n{_TOKEN}",
+        403: f"the token has no permission for {what}, or its owner has to grant access\n{_TOKEN}",
         404: changed,
         409: changed,
         412: changed,
-        429: f"{endpoint} has had too many requests; the same command may be run again, later",
+        429: f"{endpoint} received too many requests; run the same command again later",
     }
 
 

@@ -1,4 +1,4 @@
-"""Which description set came from which, and how, by the manifests of the versions and nothing else."""
+"""Lineage of description sets, read from the manifests of the versions only."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..errors import InputError, system_errors
 from .store import DescriptionStore
 from .version_files import read_manifest
 
-LONGEST = 60  # characters of one value in the sentence that says how a version was made
+LONGEST = 60  # characters of one value in `how_made`
 
 
 @dataclass(frozen=True)
 class Parent:
-    """What a version was made from: `ref` as its manifest names it ("v2@4") and the sha256 of its content.
+    """A parent of a version: `ref` as in the manifest ("v2@4") and the sha256 of its content.
 
-    `here` tells whether the version is among those at hand; `problem` says that it is not, or not as it was.
+    `here`: whether the version exists; `problem`: a message if it is missing or was modified.
     """
 
     ref: str
@@ -29,13 +29,13 @@ class Parent:
 
     @property
     def name(self) -> str:
-        """The version, of which `ref` may be a view."""
+        """The version of `ref`, which may be a view."""
         return self.ref.partition("@")[0]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One version in the log. `how` is a sentence on its making; `problem` says why it cannot be read."""
+    """One version in the log. `how` describes its derivation; `problem` is the error if it cannot be read."""
 
     name: str
     created: str = ""
@@ -48,16 +48,16 @@ class Entry:
     problem: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """It as plain values, the same for JSON."""
+        """The entry as plain values, for JSON."""
         return asdict(self)
 
 
 @system_errors()
 def log(store: DescriptionStore, ref: str | None = None) -> list[Entry]:
-    """The version `ref`, or the one it is a view of, and all it came from, each once and before its parents.
+    """The version of `ref` and all its ancestors, each once and before its parents.
 
-    Without `ref`, all versions; those that nothing came from are first, the newest of them before the others.
-    A version that cannot be read is said and hides no other. Raises InputError when `ref` is not there.
+    Without `ref`, all versions; those without descendants are first, the newest of them before the others. A
+    version that cannot be read is listed with its error. Raises InputError if `ref` does not exist.
     """
     if ref is not None:
         store.load(ref)
@@ -70,7 +70,7 @@ def log(store: DescriptionStore, ref: str | None = None) -> list[Entry]:
 
 
 def _walk(store: DescriptionStore, names: Sequence[str], known: dict[str, Entry]) -> list[Entry]:
-    """The versions named and their ancestors, depth first; one that is there already is not entered again."""
+    """The named versions and their ancestors, depth first, without duplicates."""
     found: dict[str, Entry] = {}
     waiting = list(reversed(names))
     while waiting:
@@ -103,17 +103,17 @@ def _parent(store: DescriptionStore, ref: str, sha256: str | None) -> Parent:
     try:
         store.path(name)
     except InputError:
-        return Parent(ref, sha256, here=False, problem=f"{name} is not here")
+        return Parent(ref, sha256, here=False, problem=f"{name} does not exist here")
     try:
         changed = sha256 is not None and store.load(ref).sha256 != sha256
     except (InputError, OSError) as error:
         return Parent(ref, sha256, problem=f"{ref} cannot be read: {error}")
-    problem = f"{ref} here is another set than the one it was made from" if changed else None
+    problem = f"{ref} here differs from the parent it was derived from" if changed else None
     return Parent(ref, sha256, problem=problem)
 
 
 def how_made(manifest: Manifest) -> str:
-    """How a version was made, on one line: "edit: added 1; message ...", "llm: m with the template paper"."""
+    """The derivation in one line: "edit: added 1; message ...", "llm: m with the template paper"."""
     if manifest.derivation:
         rest = {key: value for key, value in manifest.derivation.items() if key != "command"}
         told = "; ".join(

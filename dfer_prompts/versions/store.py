@@ -1,4 +1,4 @@
-"""Versions of description sets on disk: whole or absent, and never changed once they have their name."""
+"""Versions of description sets on disk: written atomically and never changed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECAS
 
 
 class DescriptionStore:
-    """The versions in a workspace's `descriptions/` and, behind them, those the package ships."""
+    """The versions in a workspace's `descriptions/`, then the shipped ones."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._folder = workspace.descriptions
@@ -36,23 +36,23 @@ class DescriptionStore:
 
     @system_errors()
     def load(self, ref: str) -> DescriptionSet:
-        """The version, or the view of one: "v2", or "v2@4" for the top 4 of each class.
+        """The version or view: "v2", or "v2@4" for the top 4 of each class.
 
-        Raises InputError when there is none, when a class has fewer descriptors, or when a file is not right.
+        Raises InputError if there is none, if a class has fewer descriptors, or if a file is invalid.
         """
         name, at, k = ref.partition("@")
         if at and not (k.isascii() and k.isdecimal() and len(k) < 5):
             raise InputError(
-                f"{ref!r}: after the @ stands how many descriptors of each class to take: {name}@4"
+                f"{ref!r}: a number of descriptors per class is required after the @, such as {name}@4"
             )
         whole = read_version(self.path(name), name)
         return whole.top(int(k)) if at else whole
 
     @system_errors()
     def path(self, name: str) -> Path:
-        """The folder of a version; the workspace wins. Raises InputError when there is none."""
+        """The folder of a version; the workspace takes precedence. Raises InputError if there is none."""
         homes = [self._folder, shipped("descriptions")] if name in SHIPPED_VERSIONS else [self._folder]
-        if _NAME.fullmatch(name):  # before it is part of a path
+        if _NAME.fullmatch(name):  # checked before it becomes part of a path
             for path in (home / name for home in homes):
                 if _is_version(path):
                     return path
@@ -65,7 +65,7 @@ class DescriptionStore:
 
     @system_errors()
     def next_name(self) -> str:
-        """The name after the last of v1, v2, ...; a folder that has such a name but is no version counts."""
+        """The name after the last of v1, v2, ...; folders with such a name count even if not versions."""
         own = [path.name for path in self._folder.iterdir()] if self._folder.is_dir() else []
         taken = {*own, *SHIPPED_VERSIONS}
         numbers = [int(match[1]) for name in taken if (match := re.fullmatch(r"[vV](\d{1,9})", name))]
@@ -73,31 +73,30 @@ class DescriptionStore:
 
     @system_errors()
     def check_name(self, name: str) -> None:
-        """Whether a new version may have this name. Raises InputError when it is taken or cannot be one."""
+        """Check the name of a new version. Raises InputError if it is taken or invalid."""
         if not _NAME.fullmatch(name) or name.endswith("."):
             raise InputError(
                 f"a version cannot be named {name!r}\n"
-                "Use up to 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit"
+                "Use up to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit"
             )
         if _DEVICE.fullmatch(name):
             raise InputError(
-                f"a version cannot be named {name!r}: no folder has that name on Windows\nChoose another name"
+                f"a version cannot be named {name!r}: the name is reserved on Windows\nChoose another name"
             )
         for existing in self.list():
             if existing.casefold() == name.casefold():
                 raise _taken(name, existing)
-        if os.path.lexists(self._folder / name):  # also a link that leads nowhere
+        if os.path.lexists(self._folder / name):  # also a broken link
             raise _taken(name)
 
     @system_errors()
     def save(
         self, draft: DescriptionSet, name: str | None = None, responses: Sequence[Mapping[str, Any]] = ()
     ) -> DescriptionSet:
-        """Write the draft as a new version, named `name` or the next number, and return it.
+        """Write an unsaved set as a new version, named `name` or the next number, and return it.
 
-        `responses` is what the source answered, verbatim, a row each. Raises InputError when the name is
-        taken or cannot be one, or the folder may not be written, WorkError when the disk fails; nothing is
-        left behind then.
+        `responses` are the verbatim answers, one row each. Raises InputError if the name is taken or invalid
+        or the folder is not writable, and WorkError if the disk fails; no files are left behind then.
         """
         if name is not None:
             self.check_name(name)
@@ -110,9 +109,9 @@ class DescriptionStore:
 
     @system_errors()
     def verify(self, name: str) -> Sequence[str]:
-        """Sentences about the files that changed, are missing or do not belong; none when all is as written.
+        """Messages about changed, missing and additional files; empty if the version is unmodified.
 
-        Hidden files are passed over. Raises InputError when there is no such version.
+        Hidden files are ignored. Raises InputError if there is no such version.
         """
         folder = self.path(name)
         try:
@@ -133,7 +132,7 @@ class DescriptionStore:
             *digests,
         }
         problems += [f"{folder / file} does not belong to the version" for file in sorted(extra)]
-        if not problems:  # all is as written, but a manifest without a digest may not agree with the rows
+        if not problems:  # a manifest without a digest may still not match the rows
             try:
                 read_version(folder, name)
             except InputError as error:
@@ -143,7 +142,7 @@ class DescriptionStore:
     def _write(
         self, name: str, draft: DescriptionSet, responses: Sequence[Mapping[str, Any]]
     ) -> Manifest | None:
-        """The manifest of the version written, or None when another writer took the name first."""
+        """The manifest of the written version, or None if another process took the name first."""
         self._folder.mkdir(parents=True, exist_ok=True)
         sweep(self._folder)
         temporary = temporary_beside(self._folder / name)
@@ -151,13 +150,13 @@ class DescriptionStore:
             temporary.mkdir()
             manifest = write_version(temporary, name, draft, responses)
             _flush(temporary)
-            temporary.rename(self._folder / name)  # never replaces a folder that has files in it
+            temporary.rename(self._folder / name)  # never replaces a folder that is not empty
         except BaseException as error:
             shutil.rmtree(temporary, ignore_errors=True)
             if isinstance(error, OSError):
                 if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                     return None
-                error.filename = str(self._folder / name)  # and not the temporary folder, which is gone
+                error.filename = str(self._folder / name)  # not the temporary folder, which is removed
             raise
         _flush(self._folder)
         return manifest
@@ -165,9 +164,9 @@ class DescriptionStore:
 
 @system_errors()
 def load(ref: str, workspace: Workspace | None = None) -> DescriptionSet:
-    """The description set `ref` ("v1", "v2@4") of the workspace, by default the current one, or as shipped.
+    """Load the description set `ref` ("v1", "v2@4") of the workspace (default: current) or as shipped.
 
-    Raises InputError when there is none, or when its files are not right.
+    Raises InputError if there is none, or if its files are invalid.
     """
     return DescriptionStore(workspace or Workspace.find()).load(ref)
 
@@ -188,12 +187,12 @@ def _natural(name: str) -> tuple[tuple[int, str], ...]:
 def _taken(name: str, existing: str | None = None) -> InputError:
     differs = f" (written {existing!r})" if existing not in (None, name) else ""
     return InputError(
-        f"there is a description set {name!r} already{differs}, and none ever changes\nChoose another name"
+        f"the description set {name!r} already exists{differs} and cannot be changed\nChoose another name"
     )
 
 
 def _flush(folder: Path) -> None:
-    """Bring a folder's own entries to the disk, where the operating system can (not on Windows)."""
+    """Flush a folder's entries to the disk if the operating system supports it (not Windows)."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)

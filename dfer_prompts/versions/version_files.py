@@ -1,4 +1,4 @@
-"""The files of one version of a description set: rows, manifest and card."""
+"""Read and write the files of a version: rows, manifest and card."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _Row(BaseModel):
 def write_version(
     folder: Path, name: str, draft: DescriptionSet, responses: Sequence[Mapping[str, Any]]
 ) -> Manifest:
-    """Write all files of a version into an empty folder, flushed to the disk; returns its manifest."""
+    """Write all files of a version to an empty folder, flushed to the disk; return its manifest."""
     class_set = {**draft.manifest.class_set, "class_names": list(draft.class_names)}
     manifest = draft.manifest.model_copy(update={"class_set": class_set, "files": {}})
     contents = {ROWS: _json_lines(row.model_dump() for row in _rows(draft))}
@@ -60,16 +60,16 @@ def write_version(
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest in a version's folder. Raises InputError that names the file and what is wrong in it."""
+    """The manifest in a version's folder. Raises InputError that names the file and the problem."""
     path = folder / MANIFEST
     try:
-        loaded = read_yaml(path, "a manifest is made of `key: value` lines")
+        loaded = read_yaml(path, "a manifest consists of `key: value` lines")
     except FileNotFoundError as error:
-        raise InputError(f"{path} is missing, so nothing says what the version {folder.name} is") from error
+        raise InputError(f"{path} is missing, so the version {folder.name} cannot be read") from error
     version = loaded.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise InputError(
-            f"{path} has format {version}; this dfer-prompts reads up to {FORMAT_VERSION}: upgrade it"
+            f"{path} has format {version}; this dfer-prompts reads formats up to {FORMAT_VERSION}: upgrade it"
         )
     try:
         return Manifest.model_validate(loaded)
@@ -78,7 +78,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def manifest_is_as_written(folder: Path, manifest: Manifest) -> bool:
-    """Whether the manifest's file has the digest that it gives of itself; one that gives none passes."""
+    """Whether the manifest file has the digest stated in it; True if it states none."""
     if manifest.manifest_sha256 is None:
         return True
     own = manifest.manifest_sha256.encode("ascii", "replace")
@@ -89,7 +89,7 @@ def manifest_is_as_written(folder: Path, manifest: Manifest) -> bool:
 def read_version(folder: Path, name: str) -> DescriptionSet:
     """The description set in a version's folder.
 
-    Raises InputError that names the file, and the line, that is missing or not right.
+    Raises InputError that names the missing or invalid file, and the line.
     """
     manifest = read_manifest(folder)
     path = folder / ROWS
@@ -121,7 +121,7 @@ def _place(
     if row.class_name not in members:
         raise InputError(f"{where}: the class {row.class_name!r} is not in {MANIFEST}")
     if row.label != class_names.index(row.class_name):
-        raise InputError(f"{where}: label {row.label} is not the place of {row.class_name!r} in {MANIFEST}")
+        raise InputError(f"{where}: label {row.label} is not the index of {row.class_name!r} in {MANIFEST}")
     listed = members[row.class_name]
     if row.member == len(listed):
         listed.append([])
@@ -154,7 +154,7 @@ def _json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _escaped(line: str) -> str:
-    """The JSON with all that is not printable as escapes: there are more control characters than JSON's."""
+    """The JSON with all unprintable characters escaped, not only JSON's control characters."""
     if line.isprintable():
         return line
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)
@@ -165,5 +165,5 @@ def _yaml(value: Mapping[str, Any]) -> str:
 
 
 def _encoded(text: str) -> bytes:
-    """UTF-8; half a surrogate pair, which an answer may hold, as the escape that JSON has for it."""
+    """UTF-8; a lone surrogate, which an answer may contain, as a JSON escape."""
     return text.encode("utf-8", "backslashreplace")

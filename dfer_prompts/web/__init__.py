@@ -1,1 +1,1 @@
-"""The page of `dfer-prompts serve`: what the commands do, in a browser. All work is done by the rest."""
+"""The web page of `dfer-prompts serve`: a user interface only; the work is done by the other packages."""

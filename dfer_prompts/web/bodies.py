@@ -1,4 +1,4 @@
-"""The body of a request: bounded in the time that it may take, and its JSON read once for all."""
+"""Request bodies: received within a time limit, and JSON parsed once before Gradio."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-PATIENCE_S = 30.0  # for the next piece of a body
+PATIENCE_S = 30.0  # maximum wait for the next chunk of a body
 
 
 class Refusal(Exception):
-    """A request that goes no further: its HTTP status, a sentence, and when to try again where that helps."""
+    """A rejected request: HTTP status, message, and when to retry if that helps."""
 
     def __init__(self, status: int, says: str, *, retry_after_s: float = 0.0) -> None:
         super().__init__(says)
@@ -26,9 +26,9 @@ class Refusal(Exception):
 
 
 class Body:
-    """`receive` of a request, in which a client that sends nothing for `PATIENCE_S` has left.
+    """`receive` of a request; a client that sends nothing for `PATIENCE_S` counts as disconnected.
 
-    `broke_off` says whether the client left before the request was received whole.
+    `broke_off`: whether the client disconnected before the request was complete.
     """
 
     def __init__(self, receive: Receive) -> None:
@@ -36,7 +36,7 @@ class Body:
         self.broke_off = False
 
     async def receive(self) -> Message:
-        """The next piece of the body; once it is whole, waits for the client to leave."""
+        """The next chunk of the body; after the last one, wait for the client to disconnect."""
         if self._is_whole:
             return await self._receive()
         try:
@@ -48,16 +48,16 @@ class Body:
         return message
 
     async def read(self) -> bytes:
-        """The whole body. Raises Refusal when the client leaves before, or is too slow."""
+        """The complete body. Raises Refusal if the client disconnects before the end or is too slow."""
         parts = []
         while not self._is_whole:
             parts.append((await self.receive()).get("body", b""))
         if self.broke_off:
-            raise Refusal(408, "the request did not arrive")
+            raise Refusal(408, "the request is incomplete")
         return b"".join(parts)
 
     def again(self, whole: bytes) -> Receive:
-        """A `receive` that gives this body, and then waits for the client to leave."""
+        """A `receive` that returns this body and then waits for the client to disconnect."""
         messages: list[Message] = [{"type": "http.request", "body": whole, "more_body": False}]
 
         async def receive() -> Message:
@@ -67,23 +67,23 @@ class Body:
 
 
 async def read_form(body: Body) -> Receive:
-    """The body of a form, read whole."""
+    """The complete body of a form."""
     return body.again(await body.read())
 
 
 async def read_json(scope: Scope, body: Body) -> Receive:
-    """The body read as JSON in UTF-8 and written anew, so that what was checked is what Gradio reads.
+    """The body parsed as JSON in UTF-8 and serialised again, so that Gradio reads exactly what was checked.
 
-    Raises Refusal for all else (UTF-16 and a byte order mark are), and where it names an address for Gradio
-    to fetch.
+    Raises Refusal for anything else (including UTF-16 and a byte order mark), and if it contains a URL that
+    Gradio would fetch.
     """
     try:
         told = json.loads((await body.read()).decode("utf-8"))
         written = json.dumps(told).encode()
     except (ValueError, RecursionError):
-        raise Refusal(400, "this is no JSON in UTF-8") from None
+        raise Refusal(400, "the body is not JSON in UTF-8") from None
     if _names_an_address(told):
-        raise Refusal(403, "this server fetches nothing from elsewhere")
+        raise Refusal(403, "this server does not fetch files from other servers")
     kept = [each for each in scope["headers"] if each[0] not in (b"content-length", b"content-type")]
     own = [(b"content-length", str(len(written)).encode()), (b"content-type", b"application/json")]
     scope["headers"] = [*kept, *own]
@@ -91,7 +91,7 @@ async def read_json(scope: Scope, body: Body) -> Receive:
 
 
 def _names_an_address(told: Any) -> bool:
-    """Whether there is a file in it that lies on another server."""
+    """Whether the value refers to a file on another server."""
     waiting = [told]
     while waiting:
         each = waiting.pop()

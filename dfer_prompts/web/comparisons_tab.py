@@ -1,4 +1,4 @@
-"""The tab *Comparisons*: what was compared and trained in the workspace, and its reports."""
+"""The tab *Comparisons*: comparisons and finished runs of the workspace, and their reports."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ..workspace import Workspace
 from .fragments import fragment, piece, problem
 
 NOTHING = (
-    "Nothing was compared or trained in this workspace yet.",
-    "Begin: dfer-prompts compare v1@2 v1@4 --controls --dataset DIR, or dfer-prompts demo; then load the "
-    "page again.",
+    "This workspace has no comparisons or finished runs.",
+    "Create one: dfer-prompts compare v1@2 v1@4 --controls --dataset DIR, or dfer-prompts demo; then reload "
+    "the page.",
 )
-WITHIN = '<base href="about:srcdoc">'  # or its links to its own parts would lead to this page
+WITHIN = '<base href="about:srcdoc">'  # without it, links to anchors of the report would lead to this page
 FORMATS = {"html": "HTML", "md": "Markdown", "tex": "LaTeX"}
 
 
 def comparisons_tab(workspace: Workspace, page: gr.Blocks, files: Path) -> None:
-    """Add the tab's parts to the page that is being built; reports to download are written to `files`."""
+    """Add the tab's components to the page; reports to download are written to `files`."""
     chosen = gr.Dropdown(label="Comparison or run")
-    show = gr.Button("Show its report", variant="primary", elem_classes="ask")
+    show = gr.Button("Show report", variant="primary", elem_classes="ask")
     with gr.Row():
         downloads = [
             gr.DownloadButton(f"Download {name}", visible=False, elem_classes="ask")
@@ -45,7 +45,7 @@ def comparisons_tab(workspace: Workspace, page: gr.Blocks, files: Path) -> None:
 
 
 def everything(workspace: Workspace) -> str:
-    """The comparisons and the finished runs, or how to come by some."""
+    """The comparisons and finished runs, or how to create some."""
     compared, trained = comparisons(workspace), finished_runs(workspace)
     if not compared and not trained:
         return fragment("said", lines=NOTHING)
@@ -54,7 +54,7 @@ def everything(workspace: Workspace) -> str:
 
 
 def reported(workspace: Workspace, files: Path, name: str | None) -> list[Any]:
-    """The report, made anew of what is stored, in a frame in which nothing runs; and its files."""
+    """The report, created from stored results, in a frame without scripts, and its files."""
     if name is None:
         return [fragment("said", lines=NOTHING), *(gr.skip() for _ in FORMATS)]
     try:

@@ -1,6 +1,6 @@
-"""The tab *Descriptions*: versions to read, to compare, and to see as a text tower does; what is asked.
+"""The tab *Descriptions*: show and compare versions, text similarities, prompts, and the editor.
 
-Editing a version into a new one: the text of `descriptions edit`, in the page.
+The editor uses the same text format as `descriptions edit`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DEMO_CLIP, OWN_CLIP = "the demo CLIP", "the CLIP of dfer.yaml"
 
 
 def descriptions_tab(workspace: Workspace, page: gr.Blocks) -> None:
-    """Add the tab's parts to the page that is being built."""
+    """Add the tab's components to the page."""
     store = DescriptionStore(workspace)
     with gr.Tab("Browse"):
         read = gr.Dropdown(label="Version")
@@ -43,13 +43,13 @@ def descriptions_tab(workspace: Workspace, page: gr.Blocks) -> None:
     with gr.Tab("Difference"):
         with gr.Row():
             before, after = gr.Dropdown(label="Before"), gr.Dropdown(label="After")
-        compare = gr.Button("Show the difference", variant="primary", elem_classes="ask")
+        compare = gr.Button("Show difference", variant="primary", elem_classes="ask")
         changed = piece()
     with gr.Tab("Heat map"):
         with gr.Row():
             scored = gr.Dropdown(label="Version")
-            clip = gr.Radio([DEMO_CLIP, OWN_CLIP], value=DEMO_CLIP, label="Read by")
-        draw = gr.Button("Draw it", variant="primary", elem_classes="ask")
+            clip = gr.Radio([DEMO_CLIP, OWN_CLIP], value=DEMO_CLIP, label="Text tower")
+        draw = gr.Button("Show heat map", variant="primary", elem_classes="ask")
         drawn = piece()
     with gr.Tab("Prompt"):
         _prompt_tab(workspace, page)
@@ -60,7 +60,7 @@ def descriptions_tab(workspace: Workspace, page: gr.Blocks) -> None:
     def begin() -> list[Any]:
         return [_choice(store.list(), place) for place in (-1, -2, -1, -1, -1)]
 
-    def add() -> list[Any]:  # and what is chosen stays
+    def add() -> list[Any]:  # keeps the selection
         return [gr.Dropdown(choices=store.list()) for _ in choices]
 
     gr.on(page.load, begin, outputs=choices, show_progress="hidden")
@@ -72,12 +72,12 @@ def descriptions_tab(workspace: Workspace, page: gr.Blocks) -> None:
 
 
 def _choice(names: Sequence[str], place: int) -> Any:
-    """A dropdown's choices, of which one is chosen: of few the first."""
+    """The choices of a dropdown with the one at `place` selected, or the first if there are fewer."""
     return gr.Dropdown(choices=list(names), value=names[max(place, -len(names))] if names else None)
 
 
 def version(store: DescriptionStore, name: str) -> str:
-    """What a version says of each class, where that comes from, and what the checks find."""
+    """The descriptions of a version, its origin, and the findings of the checks."""
     of = store.load(name)
     return fragment(
         "version",
@@ -96,24 +96,24 @@ def _facts(of: DescriptionSet) -> list[tuple[str, object]]:
         "Version": of.name,
         "Source": told.source,
         "Control": told.control,
-        "Asked": told.model,
-        "At": told.base_url,
-        "With": told.template,
+        "Model": told.model,
+        "Base URL": told.base_url,
+        "Template": told.template,
         "Sampling": ", ".join(f"{key} {value}" for key, value in told.sampling.items()),
         "Class set": told.class_set["name"],
-        "Made from": ", ".join(told.parents),
-        "Why": told.derivation.get("message"),
+        "Derived from": ", ".join(told.parents),
+        "Reason": told.derivation.get("message"),
         "Citation": told.citation,
         "Licence": told.license,
-        "Without an answer": len(told.failures),
-        "Written": told.created,
+        "Requests without an answer": len(told.failures),
+        "Date": told.created,
         "SHA-256": of.sha256,
     }
     return [(label, value) for label, value in facts.items() if value]
 
 
 def versions(store: DescriptionStore) -> str:
-    """A line for each version; one that cannot be read does not hide the others."""
+    """A row for each version; one that cannot be read is listed with its error."""
     return fragment("versions", versions=[_line(store, name) for name in reversed(store.list())])
 
 
@@ -136,12 +136,12 @@ def _line(store: DescriptionStore, name: str) -> dict[str, Any]:
 
 
 def difference(store: DescriptionStore, before: str, after: str) -> str:
-    """What is different between two versions."""
+    """The difference of two versions."""
     return fragment("difference", of=diff(store.load(before), store.load(after)))
 
 
 def heat_map(workspace: Workspace, name: str, clip: str) -> str:
-    """How alike the texts of the classes are to a CLIP's text tower."""
+    """The cosine similarities of the class texts in the text tower of a CLIP."""
     scores = score(name, workspace=workspace, clip="demo" if clip == DEMO_CLIP else None)
     (of,) = scores.sets
     lowest = float(of.cosines.min())
@@ -181,7 +181,7 @@ def _prompt_tab(workspace: Workspace, page: gr.Blocks) -> None:
 
 
 def prompt(workspace: Workspace, name: str, class_set: str, class_name: str) -> str:
-    """What a template asks a language model for a class; nothing is asked."""
+    """The prompt of a template for a class; no request is sent."""
     chosen = _class_set(class_set)
     template = load_template(name, workspace)
     messages = template.messages(chosen.resolve(class_name), chosen)
@@ -190,7 +190,7 @@ def prompt(workspace: Workspace, name: str, class_set: str, class_name: str) -> 
 
 
 def _class_set(name: str) -> Any:
-    """A class set that is shipped; a path, which the command line takes too, is none."""
+    """A shipped class set; paths, which the command line accepts, are not allowed here."""
     if name not in class_set_names():
         raise unknown("class set", name, class_set_names())
     return load_class_set(name)
@@ -200,15 +200,15 @@ WHERE = "the text"
 
 
 def editing_tab(store: DescriptionStore) -> tuple[gr.Dropdown, Any]:
-    """Add the tab's parts; returns the choice of the version to begin with, and the event of one saved."""
-    parent = gr.Dropdown(label="Begin with")
+    """Add the editor; return the dropdown of the version to start from and the event of a saved version."""
+    parent = gr.Dropdown(label="Start from")
     text = gr.Textbox(label="Descriptors", lines=16, max_lines=30, elem_classes="code")
     with gr.Row():
-        name = gr.Textbox(label="Name of the new version", info="Left empty: the next number")
-        why = gr.Textbox(label="Why, for the log", info="Such as: no blushing in a grey video")
+        name = gr.Textbox(label="Name of the new version", info="Empty: the next number")
+        why = gr.Textbox(label="Reason, for the log", info="Example: no blushing in a grey video")
     with gr.Row():
         look = gr.Button("Check", elem_classes="ask")
-        save = gr.Button("Save as a new version", variant="primary", elem_classes="ask")
+        save = gr.Button("Save as new version", variant="primary", elem_classes="ask")
     said = piece()
     written = gr.State("")
     parent.change(partial(beginning, store), parent, [text, said], show_progress="hidden")
@@ -218,7 +218,7 @@ def editing_tab(store: DescriptionStore) -> tuple[gr.Dropdown, Any]:
 
 
 def beginning(store: DescriptionStore, parent: str) -> tuple[str, str]:
-    """A version's text to edit, and nothing said of it yet."""
+    """The text of a version to edit, and an empty message."""
     try:
         return as_text(store.load(parent)), ""
     except PROBLEMS as error:
@@ -226,14 +226,14 @@ def beginning(store: DescriptionStore, parent: str) -> tuple[str, str]:
 
 
 def checked(store: DescriptionStore, parent: str, text: str) -> str:
-    """What the edited text would change, and what the checks find in it; nothing is written."""
+    """The changes of the edited text and the findings of the checks; nothing is written."""
     of = store.load(parent)
     draft = edited(of, text, WHERE)
-    return _changes(of, replace(draft, name=WHERE), ["Nothing is written yet"])
+    return _changes(of, replace(draft, name=WHERE), ["Not saved yet"])
 
 
 def saved(store: DescriptionStore, parent: str, text: str, name: str, why: str) -> tuple[str, str]:
-    """The edited text as a new version: what is said of it, and its name, "" where none was written."""
+    """Save the edited text as a new version: the message, and its name ("" if none was written)."""
     try:
         of = store.load(parent)
         wanted = name.strip() or None
@@ -241,7 +241,7 @@ def saved(store: DescriptionStore, parent: str, text: str, name: str, why: str) 
             store.check_name(wanted)
         draft = edited(of, text, WHERE, " ".join(why.split()) or None)
         if draft.sha256 == of.sha256:
-            raise InputError(f"Nothing has changed in {parent}, so no version is written")
+            raise InputError(f"The text of {parent} is unchanged, so no version is written")
         made = store.save(draft, wanted)
     except PROBLEMS as error:
         return problem(error), ""

@@ -1,7 +1,4 @@
-"""Pieces of the page as HTML, in which all that a model, a file or a person wrote stays text.
-
-Parts of the page that look the same wherever they stand.
-"""
+"""HTML fragments of the page, with all inserted text escaped, and components used by several tabs."""
 
 from __future__ import annotations
 
@@ -26,12 +23,12 @@ Given = ParamSpec("Given")
 
 
 def fragment(name: str, /, **values: object) -> str:
-    """The template `name` with these values, each of them escaped."""
+    """The template `name` with these values, which are escaped."""
     return _environment().get_template(f"{name}.html.j2").render(values)
 
 
 def or_problem(make: Callable[Given, str]) -> Callable[Given, str]:
-    """`make`, with what a person can put right as a sentence in place of its HTML."""
+    """Wrap `make` so that an error for the user is shown as a message in place of its HTML."""
 
     @wraps(make)
     def safely(*args: Given.args, **kwargs: Given.kwargs) -> str:
@@ -44,12 +41,12 @@ def or_problem(make: Callable[Given, str]) -> Callable[Given, str]:
 
 
 def problem(error: Exception) -> str:
-    """The sentence that the command line would say."""
+    """The error message, as on the command line."""
     return fragment("problem", lines=sentence(error).splitlines())
 
 
 def picture(data: bytes | str, kind: str) -> Markup:
-    """The address of a picture that is in the page itself: of an SVG's text or a JPEG's bytes."""
+    """A data URL of a picture: the text of an SVG or the bytes of a JPEG."""
     from markupsafe import Markup
 
     raw = data.encode() if isinstance(data, str) else data
@@ -74,12 +71,12 @@ def _lines(text: str) -> object:
 
 
 def _whole(text: str) -> object:
-    """A page of HTML as an attribute's value, unchanged but for what would end it."""
+    """An HTML page as an attribute value: only escaped."""
     from markupsafe import Markup, escape
 
     return Markup(escape(text))  # noqa: S704 - escaped
 
 
 def piece(value: str = "", name: str | None = None) -> gr.HTML:
-    """A place for a fragment of HTML, without Gradio's own style; `name` is its id in the page."""
+    """A component for an HTML fragment, without Gradio's style; `name` is its id in the page."""
     return gr.HTML(value, js_on_load=None, apply_default_css=False, elem_classes="piece", elem_id=name)

@@ -1,7 +1,7 @@
-"""What the server lets in and what it lets the page do, before Gradio sees a request.
+"""Request filter in front of Gradio: allowed routes, origins, sizes and files, and security headers.
 
-Gradio answers on many more routes than the page uses (it fetches addresses for who asks, records a browser,
-links to files); what is not listed here is not there. The browser is told to load nothing from elsewhere.
+Gradio has many more routes than the page uses (it fetches URLs, records the browser, links to files); routes
+that are not listed here return 404. The browser may not load anything from other servers.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from .logins import DELAY_S, Logins
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 FILE, UPLOAD, LOGIN = "/gradio_api/file=", "/gradio_api/upload", "/login"
-MOST_WORDS = 4 * 2**20  # bytes of a request that is no upload
-AROUND_FILE = 2**16  # bytes of a form beside the file that it sends
-MOST_UPLOADS = 5  # of the largest size, together on the disk at a time
+MOST_WORDS = 4 * 2**20  # maximum bytes of a request that is not an upload
+AROUND_FILE = 2**16  # bytes of an upload form beside the file
+MOST_UPLOADS = 5  # of the maximum size, on the disk at the same time
 _READ = re.compile(
     r"/|/config|/theme\.css|/favicon\.ico|/manifest\.json|/logout|/(assets|static)/.*"
     rf"|/gradio_api/(heartbeat/\w+|queue/data|upload_progress)|{FILE}.*"
@@ -36,7 +36,7 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(self), microphone=(self), geolocation=()",
 }
-# Gradio compiles its templates in the browser, hence 'unsafe-eval'; handlers in text of others never run.
+# Gradio compiles its templates in the browser, hence 'unsafe-eval'; inline event handlers never run.
 _POLICY = (
     "default-src 'self'; script-src 'self' blob: 'unsafe-eval' 'nonce-{nonce}'; "
     "style-src 'self' 'unsafe-inline'; "
@@ -46,7 +46,7 @@ _POLICY = (
 )
 
 
-# Gradio puts the names and arguments of all functions into the page, also before a password was given.
+# Gradio writes the names and arguments of all functions into the page, even before the login.
 _LOGIN_PAGE = re.compile(rb'[{,]\s*"auth_required":\s*true')
 _ENDPOINTS = re.compile(rb"(window\.gradio_api_info\s*=\s*).*?(;?</script>)", re.DOTALL)
 
@@ -54,24 +54,24 @@ _ENDPOINTS = re.compile(rb"(window\.gradio_api_info\s*=\s*).*?(;?</script>)", re
 class Guard:
     """An ASGI application around Gradio's.
 
-    `hosts` are the names by which a browser may call the server, None for any; `files` is the one folder
-    whose files it may read; `most_bytes` bounds an upload, and `MOST_UPLOADS` times as much all uploads that
-    are on the disk. A page of another site can neither ask nor read.
+    `hosts` are the accepted host names, None for any; `files` is the only folder whose files can be
+    downloaded; `most_bytes` limits an upload, and `MOST_UPLOADS` times as much all uploads on the disk.
+    Requests from pages of other sites are rejected.
     """
 
     def __init__(
         self, app: Application, *, hosts: Collection[str] | None, files: Path, most_bytes: int
     ) -> None:
         self._app, self._hosts, self._files, self._most = app, hosts, files.resolve(), most_bytes
-        self._coming = 0  # bytes of the uploads that are being received
+        self._coming = 0  # bytes of the uploads being received
         self._logins = Logins()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer what is refused, and pass on the rest."""
+        """Answer rejected requests and pass on the others."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        if scope["type"] != "http":  # the page opens no other connection
+        if scope["type"] != "http":  # the page uses no websockets
             await send({"type": "websocket.close"})
             return
         body, outgoing = Body(receive), _Outgoing(send, scope["path"] == "/")
@@ -82,15 +82,15 @@ class Guard:
         except Refusal as refusal:
             await _answer(send, refusal)
         except Exception:
-            if not body.broke_off:  # what the application makes of a client that left is no fault
+            if not body.broke_off:  # errors after a client disconnected are expected
                 raise
             if not outgoing.has_begun:
-                await _answer(send, Refusal(408, "the request did not arrive"))
+                await _answer(send, Refusal(408, "the request is incomplete"))
 
     async def _pass_on(self, scope: Scope, body: Body, outgoing: _Outgoing) -> None:
         path, method = scope["path"], scope["method"]
         if method != "POST":
-            if path == "/":  # plain, for it is changed on its way out
+            if path == "/":  # uncompressed, because the response is changed
                 scope["headers"] = [each for each in scope["headers"] if each[0] != b"accept-encoding"]
             await self._app(scope, body.receive, outgoing)
         elif path == UPLOAD:
@@ -105,13 +105,13 @@ class Guard:
         self._coming += size
         try:
             if await asyncio.to_thread(_size, self._files) + self._coming > MOST_UPLOADS * self._most:
-                raise Refusal(507, "too many uploads wait for an answer: try again later")
+                raise Refusal(507, "too many uploads are being processed: try again later")
             await self._app(scope, body.receive, send)
         finally:
             self._coming -= size
 
     async def _login(self, scope: Scope, receive: Receive, send: _Outgoing) -> None:
-        """Let a password be tried, unless too many were wrong; a wrong one is answered late, and logged."""
+        """Pass on a login unless too many failed; a failed login is delayed and logged."""
         address = (scope.get("client") or ("unknown",))[0]
         wait = self._logins.wait_s(address)
         if wait:
@@ -120,7 +120,7 @@ class Guard:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                if message["status"] == 400:  # as Gradio answers a wrong one
+                if message["status"] == 400:  # Gradio's status for a wrong password
                     self._logins.log_wrong(address)
                     await asyncio.sleep(DELAY_S)
                 else:
@@ -130,28 +130,28 @@ class Guard:
         await self._app(scope, receive, answer)
 
     def _check(self, scope: Scope, headers: dict[str, str]) -> None:
-        """Raises Refusal."""
+        """Raise Refusal for an unknown host, another origin, an unlisted route or a forbidden file."""
         path, method = scope["path"], scope["method"]
         host = headers.get("host", "")
         name = _host_name(f"//{host}")
         if self._hosts is not None and name not in self._hosts:
-            raise Refusal(421, f"this server is not {host}")
+            raise Refusal(421, f"unknown host {host}")
         if not _is_own(headers, host, is_visit=method == "GET" and path == "/"):
-            raise Refusal(403, "this was asked by a page of another site")
+            raise Refusal(403, "requests from pages of other sites are not allowed")
         routes = {"GET": _READ, "HEAD": _READ, "POST": _WRITTEN}.get(method)
         if routes is None or not routes.fullmatch(path):
-            raise Refusal(404, "there is nothing here")
+            raise Refusal(404, "not found")
         if path.startswith(FILE) and not self._may_read(path.removeprefix(FILE)):
-            raise Refusal(403, "this file is not for reading")
+            raise Refusal(403, "this file cannot be downloaded")
         if method == "POST":
             self._check_size(path, headers)
 
     def _check_size(self, path: str, headers: dict[str, str]) -> None:
         size = headers.get("content-length", "")
         if not (size.isascii() and size.isdecimal() and len(size) <= 18):
-            raise Refusal(411, "say how long it is")
+            raise Refusal(411, "the Content-Length header is missing")
         if int(size) > (self._most + AROUND_FILE if path == UPLOAD else MOST_WORDS):
-            raise Refusal(413, "it is larger than this server takes")
+            raise Refusal(413, "the request is too large")
 
     def _may_read(self, path: str) -> bool:
         try:
@@ -162,15 +162,15 @@ class Guard:
 
 
 def _host_name(url: str) -> str | None:
-    """The host that an address names. Raises Refusal for what is no address, such as "//["."""
+    """The host of a URL. Raises Refusal for an invalid URL such as "//["."""
     try:
         return urlsplit(url).hostname
     except ValueError:
-        raise Refusal(400, "the Host or Origin header is no address") from None
+        raise Refusal(400, "the Host or Origin header is invalid") from None
 
 
 def _size(folder: Path) -> int:
-    """Bytes of all files in a folder; one that is removed meanwhile counts nothing."""
+    """Bytes of all files in a folder; files removed meanwhile are ignored."""
     total = 0
     for path in folder.rglob("*"):
         with suppress(OSError):
@@ -179,7 +179,7 @@ def _size(folder: Path) -> int:
 
 
 def _is_own(headers: dict[str, str], host: str, *, is_visit: bool) -> bool:
-    """Whether the request comes from this page, from no page, or is a person's who follows a link to it."""
+    """Whether the request comes from this page, from no page, or from a link that the user followed."""
     origin = headers.get("origin")
     if origin is not None:
         _host_name(origin)
@@ -190,7 +190,7 @@ def _is_own(headers: dict[str, str], host: str, *, is_visit: bool) -> bool:
 
 
 class _Outgoing:
-    """`send` with the headers that bind the browser, and in the page itself a nonce for its own scripts."""
+    """`send` with security headers, and in the page a nonce for its own scripts."""
 
     def __init__(self, send: Send, is_page: bool) -> None:
         self._send, self._is_page = send, is_page
@@ -200,7 +200,7 @@ class _Outgoing:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the application has begun to answer."""
+        """Whether the response has started."""
         return bool(self._start)
 
     async def __call__(self, message: Message) -> None:

@@ -1,4 +1,4 @@
-"""What the server says while it runs, on standard error."""
+"""The server's log on standard error."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from datetime import datetime
 
 
 def log(line: str) -> None:
-    """A line with the time."""
+    """Write a line with the time."""
     sys.stderr.write(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {line}\n")
     sys.stderr.flush()

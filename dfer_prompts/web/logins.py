@@ -1,4 +1,4 @@
-"""Wrong passwords: each is delayed and logged, and after some no more are tried for a while."""
+"""Login throttling: failed logins are delayed and logged, and blocked for a while after too many."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Callable
 
 from .log import log
 
-DELAY_S = 1.0  # before a wrong password is answered
-MOST_OF_ADDRESS, ADDRESS_S = 10, 600.0  # wrong passwords of one address within ten minutes
-MOST_OF_ALL, ALL_S = 100, 3600.0  # and of all addresses within an hour
+DELAY_S = 1.0  # delay of the answer to a wrong password
+MOST_OF_ADDRESS, ADDRESS_S = 10, 600.0  # failed logins of one address within ten minutes
+MOST_OF_ALL, ALL_S = 100, 3600.0  # of all addresses within an hour
 
 
 class Logins:
-    """Counts the wrong passwords of each address and of all together, of which the latest are kept."""
+    """Counts the recent failed logins of each address and of all addresses."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._wrong: deque[tuple[float, str]] = deque()
 
     def wait_s(self, address: str) -> float:
-        """Seconds until this address may try a password; 0 when it may now."""
+        """Seconds until this address may log in again; 0 if it may now."""
         now, network = self._clock(), _network(address)
         while self._wrong and self._wrong[0][0] <= now - ALL_S:
             self._wrong.popleft()
@@ -35,25 +35,25 @@ class Logins:
         return max(waits)
 
     def begin(self, address: str) -> tuple[float, str]:
-        """Count a password as wrong before it is looked at, so that several at once are counted too."""
+        """Count an attempt as failed before it is checked, so that parallel attempts are counted."""
         attempt = (self._clock(), _network(address))
         self._wrong.append(attempt)
         return attempt
 
     def right(self, attempt: tuple[float, str]) -> None:
-        """The password was right: it does not count."""
+        """Remove a successful attempt from the count."""
         if attempt in self._wrong:
             self._wrong.remove(attempt)
 
     def log_wrong(self, address: str) -> None:
-        """Log a wrong password, without the name that came with it, which may be a password too."""
+        """Log a failed login without the user name, which may be a mistyped password."""
         wait = self.wait_s(address)
-        bound = f"; no more of its passwords are tried for {wait:.0f} s" if wait else ""
+        bound = f"; blocked for {wait:.0f} s" if wait else ""
         log(f"wrong password from {address}{bound}")
 
 
 def _network(address: str) -> str:
-    """The address; of IPv6 its /64 network, of which one client has all addresses."""
+    """The address, or the /64 network of an IPv6 address, which belongs to one client."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The page as a whole: its tabs, and how it looks."""
+"""The page: its tabs and its theme."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ BLUE = gr.themes.Color(
     "#f0f6fa", "#dcebf3", "#bcd8e7", "#8fbdd6", "#5d9dbf", "#3d82a6", "#2d6f93", "#1f5f80", "#1b4e69",
     "#183f55", "#102a39", name="blue",
 )  # fmt: skip
-# Seconds: how often what was uploaded and never asked about is looked for, and how old it may become.
+# Seconds: the interval of the search for unused uploads, and their maximum age.
 LEFT_BEHIND = (600, 3600)
 
 
 def build(workspace: Workspace, files: Path, most_mb: int) -> gr.Blocks:
-    """The page of a workspace; `files` is the folder that uploads and downloads lie in for a while."""
+    """The page of a workspace; `files` is the temporary folder of uploads and downloads."""
     page = gr.Blocks(title="dfer-prompts", analytics_enabled=False, delete_cache=LEFT_BEHIND)
     with page:
         piece(fragment("head", workspace=workspace.root))
@@ -38,7 +38,7 @@ def build(workspace: Workspace, files: Path, most_mb: int) -> gr.Blocks:
 
 
 def theme() -> gr.themes.Base:
-    """Quiet colours, and the fonts that the computer has: none is fetched."""
+    """Neutral colours and system fonts; no fonts are downloaded."""
     sans = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "Liberation Sans", "sans-serif"]
     mono = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "Liberation Mono", "monospace"]
     return gr.themes.Base(

@@ -1,4 +1,4 @@
-"""The tab *Predict*: a video dropped or recorded, what a run says of it, and what speaks for that."""
+"""The tab *Predict*: upload or record a video, show a run's prediction and the evidence for it."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from .fragments import fragment, picture, piece, problem
 if TYPE_CHECKING:
     from dfer_model.progress import Progress
 
-FACES = {"found": "auto", "found by Haar": "haar", "none: frames whole": "none"}
-TRACKS = {"the largest at a time": "largest", "all of them": "all"}
+FACES = {"automatic": "auto", "Haar cascade": "haar", "none: whole frames": "none"}
+TRACKS = {"the largest face": "largest", "all faces": "all"}
 STRONGEST = 6
 LISTS = (b"#EXTM3U", b"ffconcat")
 NO_RUN = (
-    "No run is finished in this workspace.",
-    "Train one: dfer-prompts train --descriptions v1 --dataset DIR, or dfer-prompts demo; then load the page "
-    "again.",
+    "This workspace has no finished runs.",
+    "Train one: dfer-prompts train --descriptions v1 --dataset DIR, or dfer-prompts demo; then reload the "
+    "page.",
 )
-KEPT = "What you drop or record is deleted from this computer as soon as it is answered."
+KEPT = "Uploads and recordings are deleted from the server after the prediction."
 
 
 def predict_tab(workspace: Workspace, page: gr.Blocks, files: Path, most_mb: int) -> None:
-    """Add the tab's parts to the page that is being built; what is uploaded lies in `files`."""
+    """Add the tab's components to the page; uploads are in `files`."""
     empty = piece()
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=280):
             run = gr.Dropdown(label="Run")
             video = gr.Video(label=f"Video, up to {most_mb} MB", sources=["upload", "webcam"], height=260)
             piece(fragment("said", lines=[KEPT]))
-            with gr.Accordion("How it is watched", open=False):
+            with gr.Accordion("Video options", open=False):
                 faces = gr.Radio(list(FACES), value=next(iter(FACES)), label="Faces")
-                track = gr.Radio(list(TRACKS), value=next(iter(TRACKS)), label="Which of them")
-                window = gr.Number(0, label="Seconds of a window", info="0: 4, or all of a short video")
-                stride = gr.Number(0, label="Seconds to the next", info="0: half a window")
-            evidence = gr.Checkbox(label="Show which descriptors speak for it", value=True)
+                track = gr.Radio(list(TRACKS), value=next(iter(TRACKS)), label="Faces to track")
+                window = gr.Number(0, label="Window length in seconds", info="0: 4 s, or a whole short video")
+                stride = gr.Number(0, label="Window step in seconds", info="0: half a window")
+            evidence = gr.Checkbox(label="Show supporting descriptors", value=True)
             ask = gr.Button("Predict", variant="primary")
         with gr.Column(scale=5, min_width=320):
             answer = piece(name="answer")
@@ -70,9 +70,9 @@ def predict_tab(workspace: Workspace, page: gr.Blocks, files: Path, most_mb: int
 
 
 def answering(workspace: Workspace, files: Path) -> Callable[..., Iterator[tuple[Any, ...]]]:
-    """What the button does; the models of the runs that were asked last are kept in it.
+    """The handler of the button; it caches the models of the last runs.
 
-    Only what lies in `files`, where uploads do, is watched, for it is deleted then.
+    Only videos in `files`, the folder of uploads, are processed, because they are deleted afterwards.
     """
     audiences = Audiences(workspace)
 
@@ -84,16 +84,16 @@ def answering(workspace: Workspace, files: Path) -> Callable[..., Iterator[tuple
         window: float | None,
         stride: float | None,
         evidence: bool,
-        bar: gr.Progress = gr.Progress(),  # noqa: B008 - how Gradio is told that there is one
+        bar: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio detects it by this default
     ) -> Iterator[tuple[Any, ...]]:
-        """First the answer, then the evidence; whatever comes of it, the upload is deleted."""
+        """First the prediction, then the evidence; the upload is deleted in every case."""
         if not run or not video:
-            lines = ["Drop a video first, or record one."] if run else NO_RUN
+            lines = ["Upload or record a video first."] if run else NO_RUN
             yield fragment("said", lines=lines), "", gr.skip()
             return
         path, watching = Path(video).resolve(), _reported(bar)
         if not path.is_relative_to(files.resolve()):
-            yield problem(InputError(f"{path.name} was not uploaded\nDrop it into the page")), "", None
+            yield problem(InputError(f"{path.name} was not uploaded\nUpload it on the page")), "", None
             return
         how: dict[str, Any] = {
             "faces": FACES.get(faces, faces),
@@ -102,12 +102,12 @@ def answering(workspace: Workspace, files: Path) -> Callable[..., Iterator[tuple
             "stride": stride or None,
         }
         try:
-            yield fragment("said", lines=[f"Watching {path.name}."]), "", gr.skip()
+            yield fragment("said", lines=[f"Analysing {path.name}."]), "", gr.skip()
             _require_no_list(path)
             shown = audiences.show(run, path, name=path.name, progress=watching, **how)
             answer = answer_shown(shown)
             evidence = evidence and bool(shown.predictions)
-            waiting = fragment("said", lines=["Looking for what speaks for it."]) if evidence else ""
+            waiting = fragment("said", lines=["Computing the supporting descriptors."]) if evidence else ""
             yield answer, waiting, gr.skip()
             yield answer, _evidence(audiences, shown) if evidence else "", None
         except Interrupted:
@@ -121,30 +121,30 @@ def answering(workspace: Workspace, files: Path) -> Callable[..., Iterator[tuple
 
 
 def _delete(upload: Path, files: Path) -> None:
-    """Delete an upload and the folders of its own that it lies in."""
+    """Delete an upload and its folders."""
     upload.unlink(missing_ok=True)
     for folder in upload.parents:
         if folder == files.resolve():
             return
         try:
             folder.rmdir()
-        except OSError:  # something else is in it
+        except OSError:  # the folder is not empty
             return
 
 
 def _require_no_list(path: Path) -> None:
-    """Raises InputError for a list of videos, which a decoder would follow to any file of the computer."""
+    """Raise InputError for a playlist, through which a decoder could read any file of the server."""
     with path.open("rb") as stream:
         if stream.read(8).startswith(LISTS):
-            raise InputError(f"{path.name} is a list of videos\nGive one of them")
+            raise InputError(f"{path.name} is a playlist, not a video\nUpload one of its videos")
 
 
 def _reported(bar: gr.Progress) -> Progress:
-    """Progress of the work as Gradio draws it; ends the work by Interrupted once the browser has left."""
+    """Report progress to Gradio; raise Interrupted once the browser has disconnected."""
 
     def report(done: int, total: int, note: str = "") -> None:
         if _has_left():
-            raise Interrupted("The browser left before the answer")
+            raise Interrupted("The browser disconnected before the prediction was complete")
         bar((done, total), desc=note)
 
     @contextmanager
@@ -155,14 +155,14 @@ def _reported(bar: gr.Progress) -> Progress:
 
 
 def _has_left() -> bool:
-    """Whether the browser that asked for what this thread does has closed its connection."""
+    """Whether the browser whose request this thread handles has disconnected."""
     blocks, event = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
     jobs = blocks._queue.active_jobs if isinstance(blocks, gr.Blocks) else []
     return any(not job.alive for each in jobs for job in each or () if job._id == event)
 
 
 def answer_shown(of: ShownVideo) -> str:
-    """What a run says of a video: the classes, the faces, the timeline, and every figure."""
+    """The prediction for a video: class probabilities, faces, timeline, and table."""
     bars = of.means
     return fragment(
         "video",
@@ -191,11 +191,11 @@ def _over(of: ShownVideo) -> str:
     windows, tracks = len(of.predictions), len({each.track for each in of.predictions})
     if windows == 1:
         return ""
-    return f"on the mean of {windows} windows" + (f" of {tracks} faces" if tracks > 1 else "")
+    return f"mean of {windows} windows" + (f" of {tracks} faces" if tracks > 1 else "")
 
 
 def _evidence(audiences: Audiences, shown: ShownVideo) -> str:
-    """What speaks for the answer; where there is no saying, why."""
+    """The evidence for the prediction, or the reason why there is none."""
     with tempfile.TemporaryDirectory(prefix="dfer-prompts-") as folder:
         plot = Path(folder) / "evidence.svg"
         try:
@@ -206,7 +206,7 @@ def _evidence(audiences: Audiences, shown: ShownVideo) -> str:
 
 
 def evidence_shown(of: ExplainedVideo, plot: Path, said: Sequence[str]) -> str:
-    """Which descriptors a face comes near, with the picture in `plot`; `said` are notes that were shown."""
+    """The descriptors most similar to a face, with the figure `plot`; `said` are notes already shown."""
     told = of.explanation
     return fragment(
         "evidence",

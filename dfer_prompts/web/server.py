@@ -1,8 +1,6 @@
-"""The server: one process on one address, the page behind the guard, until it is stopped.
+"""The web server: one process on one address; Gradio's ASGI application behind the guard.
 
-The page as an ASGI application: Gradio's, closed but for what the page needs, behind the guard.
-
-A server that ends at once and quietly, though browsers keep connections open to hear of news.
+It stops at once on Ctrl-C or SIGTERM, although browsers keep event streams open.
 """
 
 from __future__ import annotations
@@ -40,8 +38,8 @@ from .guard import LOOPBACK, Guard
 from .log import log
 from .page import STYLE, build, theme
 
-NEXT_PORTS = 20  # of those after one that is taken
-# Gradio reads them when it is imported: nothing is counted, looked up or fetched for this page.
+NEXT_PORTS = 20  # ports tried after one that is taken
+# Gradio reads them when it is imported: no analytics, version check or downloads.
 QUIET = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -52,14 +50,14 @@ QUIET = {
 
 @dataclass(frozen=True)
 class Address:
-    """Where the page is served: `host` is an address or a name of this computer."""
+    """The address of the page: `host` is an IP address or name of this computer."""
 
     host: str
     port: int
 
     @property
     def is_here_alone(self) -> bool:
-        """Whether no other computer can reach it."""
+        """Whether only this computer can reach it."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -67,7 +65,7 @@ class Address:
 
     @property
     def url(self) -> str:
-        """What to type into a browser."""
+        """The URL for a browser."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/"
 
@@ -82,8 +80,8 @@ def serve(
 ) -> None:
     """Serve the page of a workspace until Ctrl-C, which raises Interrupted.
 
-    `accounts` are names and passwords, None lets in everyone who reaches the address; `most_mb` bounds an
-    upload in MiB; `ready` is called once the page can be opened. Raises InputError where the port is taken.
+    `accounts` are user names and passwords, None for no login; `most_mb` limits an upload in MiB; `ready` is
+    called once the page can be opened. Raises InputError if the port is taken.
     """
     with _listening(address) as listener, _set_apart() as files:
         hosts = LOOPBACK | {address.host} if address.is_here_alone else None
@@ -93,22 +91,22 @@ def serve(
         try:
             server.run(sockets=[listener])
         except KeyboardInterrupt:
-            raise Interrupted("Stopped: what was uploaded is deleted, and what was saved is kept") from None
+            raise Interrupted("Stopped: uploads are deleted, saved versions remain") from None
 
 
 @contextmanager
 def _listening(address: Address) -> Iterator[socket.socket]:
-    """A socket that browsers can already reach. Raises InputError where that cannot be."""
+    """A listening socket. Raises InputError if the address is not available."""
     try:
         listener = _bound(address)
     except socket.gaierror as error:
         raise InputError(
-            f"--host {address.host}: no such address ({error.strerror})\nGive one of this computer"
+            f"--host {address.host}: no such address ({error.strerror})\nGive an address of this computer"
         ) from error
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise InputError(
-                f"--host {address.host} --port {address.port}: {error.strerror}\nGive another"
+                f"--host {address.host} --port {address.port}: {error.strerror}\nGive another address or port"
             ) from error
         raise InputError(f"port {address.port} of {address.host} is taken{_next_free(address)}") from error
     with listener:
@@ -122,7 +120,7 @@ def _bound(address: Address) -> socket.socket:
     )[0]
     listener = socket.socket(family, kind, protocol)
     try:
-        if os.name != "nt":  # where it would let two servers have one port
+        if os.name != "nt":  # on Windows it would allow two servers on one port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(where)
     except OSError:
@@ -132,23 +130,23 @@ def _bound(address: Address) -> socket.socket:
 
 
 def _next_free(address: Address) -> str:
-    """What to do instead: the next port that is free."""
+    """Advice with the next free port."""
     for port in range(address.port + 1, min(address.port + NEXT_PORTS, 2**16 - 1) + 1):
         try:
             _bound(replace(address, port=port)).close()
         except OSError:
             continue
-        return f"\nThe next free one: dfer-prompts serve --port {port}"
-    return "\nGive another: --port"
+        return f"\nThe next free port: dfer-prompts serve --port {port}"
+    return "\nGive another port with --port"
 
 
 @contextmanager
 def _set_apart() -> Iterator[Path]:
-    """A folder of this server's own for uploads and downloads, gone with it, and Gradio told to be quiet."""
+    """A temporary folder for uploads and downloads, deleted at the end, and Gradio's environment."""
     with tempfile.TemporaryDirectory(prefix="dfer-prompts-") as folder:
         files = Path(folder).resolve()
         for name in [each for each in os.environ if each.startswith("GRADIO_")]:
-            del os.environ[name]  # several of them would open what is closed here
+            del os.environ[name]  # some of them would enable features that are disabled here
         os.environ.update(QUIET, GRADIO_TEMP_DIR=str(files))
         yield files
 
@@ -161,7 +159,7 @@ def application(
     *,
     hosts: Collection[str] | None,
 ) -> tuple[Guard, Callable[[], None]]:
-    """What a server runs, and what ends its open connections; the arguments are those of `serve`, `Guard`."""
+    """The ASGI application and a function that ends open connections; arguments as in `serve`, `Guard`."""
     page = build(workspace, files, most_mb)
     routes.upload_fn = _upload_apart  # type: ignore[attr-defined]
     app = gr.mount_gradio_app(
@@ -180,34 +178,34 @@ def application(
         theme=theme(),
         css_paths=STYLE,
     )
-    page.has_launched = True  # only then does Gradio ask where a file lies that a browser names
+    page.has_launched = True  # only then does Gradio check the location of requested files
     mounted = next(route.app for route in app.routes if isinstance(route, Mount))
-    page.app = cast(App, mounted)  # where `close` looks
+    page.app = cast(App, mounted)  # used by `close`
     guard = Guard(app, hosts=hosts, files=files, most_bytes=most_mb * 2**20)
     return guard, partial(page.close, verbose=False)
 
 
 async def _upload_apart(request: Any, upload_dir: str | Path, *args: Any, **kwargs: Any) -> Any:
-    """Gradio's `upload_fn`, each upload in a folder of its own.
+    """Gradio's `upload_fn` with a separate folder for each upload.
 
-    Gradio names the folder by the content, so that two people who upload the same file would share one path,
-    and the file is deleted when the first of them is answered.
+    Gradio names the folder by content: two users who upload the same file would share a path, and the file is
+    deleted after the first prediction.
     """
     folder = Path(upload_dir) / secrets.token_hex(16)
     try:
         return await upload_fn(request, folder, *args, **kwargs)
-    except BaseException:  # an upload that breaks off leaves nothing
+    except BaseException:  # an incomplete upload leaves no files
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-PATIENCE_S = 3  # for what is being sent
-BACKLOG = 64  # connections accepted at a time, before any of them can be closed
-QUIET_S = 60.0  # between two lines about connections that failed
+PATIENCE_S = 3  # maximum wait for responses being sent
+BACKLOG = 64  # pending connections
+QUIET_S = 60.0  # minimum interval of log lines about failed connections
 
 
 class StoppingServer(uvicorn.Server):
-    """Runs `app`; Ctrl-C and SIGTERM call `close`, which ends the connections that would stay open."""
+    """Runs `app`; Ctrl-C and SIGTERM call `close`, which ends connections that would stay open."""
 
     def __init__(self, app: Application, close: Callable[[], None]) -> None:
         super().__init__(
@@ -224,17 +222,17 @@ class StoppingServer(uvicorn.Server):
         self._logged_at = -QUIET_S
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until the process is told to end."""
+        """Serve until the process receives a signal."""
         asyncio.get_running_loop().set_exception_handler(self._log_failure)
         await super().serve(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end."""
+        """Start the shutdown."""
         self._close()
         super().handle_exit(sig, frame)
 
     def _log_failure(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log a connection that failed, at most once a minute; asyncio would print a traceback for each."""
+        """Log failed connections, at most once a minute; asyncio would print a traceback for each."""
         error = context.get("exception")
         if not isinstance(error, OSError):
             loop.default_exception_handler(context)

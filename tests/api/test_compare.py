@@ -74,7 +74,7 @@ def test_search_makes_the_version_that_its_command_makes(packed: PackedClips, to
     for key in set(again) - {"version", "folder", "uar"}:
         assert mine[key] == again[key]
     assert list(mine["uar"].values()) == list(again["uar"].values())
-    with pytest.raises(InputError, match="mine was chosen by the labels of fold 2, 3 of tiny"):
+    with pytest.raises(InputError, match="mine was chosen with the labels of fold 2, 3 of tiny"):
         compare("mine", "v1@2", dataset=packed, **choices())
 
 

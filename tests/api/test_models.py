@@ -159,12 +159,12 @@ def test_a_repository_downloaded_whole_is_a_run(
 def test_what_is_wrong_at_the_hub_is_a_sentence(
     run: Run, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match="not the name of a model"):
+    with pytest.raises(InputError, match="not a valid model name"):
         push_model(run, "faces")
     with pytest.raises(InputError, match="there is no model me/other"):
         from_pretrained("me/other")
     push_model(run, "me/faces")
-    with pytest.raises(InputError, match="is there already and is public"):
+    with pytest.raises(InputError, match="already exists and is public"):
         push_model(run, "me/faces", private=True)
     hub.models["me/faces"].commit({"README.md": b""})
     with pytest.raises(InputError, match=r"it has no file model\.safetensors"):

@@ -33,14 +33,14 @@ def test_who_has_no_password_gets_no_further_than_the_login(browser: Any, tmp_pa
         # Nothing was made in this workspace yet: each tab says how to begin.
         for tab, says in (
             ("Predict", "Train one: dfer-prompts train"),
-            ("Comparisons", "Begin: dfer-prompts"),
+            ("Comparisons", "Create one: dfer-prompts"),
         ):
             page.get_by_role("tab", name=tab, exact=True).click()
             playwright.expect(page.get_by_text(says)).to_be_visible()
         code, said = server.stop()
         page.close()
     assert code == 130
-    assert said.splitlines()[-1].startswith("Stopped: what was uploaded is deleted")
+    assert said.splitlines()[-1].startswith("Stopped: uploads are deleted")
     assert "Traceback" not in said
     assert "sesame" not in said
     assert list(server.files.parent.glob("*")) == []

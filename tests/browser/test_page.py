@@ -97,7 +97,7 @@ def test_a_version_is_read_and_compared_with_another(page: Page) -> None:
     page.tab("Difference")
     page.choose("Before", "v1")
     page.choose("After", "hostile")
-    page.press("Show the difference")
+    page.press("Show difference")
     shown = page.see(".difference")
     assert "a smiling mouth" in shown.locator("del").all_inner_texts()
     assert "fear eyes" in shown.locator("ins").all_inner_texts()
@@ -110,7 +110,7 @@ def test_text_of_others_stays_text(page: Page) -> None:
     assert [text.rsplit(" ", 1)[0] for text in shown[: len(HOSTILE)]] == list(HOSTILE)
     page.tab("Heat map")
     page.choose("Version", "hostile")
-    page.press("Draw it")
+    page.press("Show heat map")
     assert page.see(".heat").locator("tbody tr").count() == len(load("v1").class_names)
     assert page.page.locator(".piece script, .piece [onerror], .piece a").count() == 0
 
@@ -130,7 +130,7 @@ def test_a_prompt_is_shown_as_it_is_asked(page: Page) -> None:
 
 def test_an_edited_version_is_on_the_disk_and_in_the_lists(page: Page, server: Server) -> None:
     page.tab("Edit")
-    page.choose("Begin with", "v1")
+    page.choose("Start from", "v1")
     text = page.page.get_by_label("Descriptors")
     playwright.expect(text).to_have_value(re.compile("a smiling mouth"), timeout=WAIT)
     was = text.input_value()
@@ -143,8 +143,8 @@ def test_an_edited_version_is_on_the_disk_and_in_the_lists(page: Page, server: S
     assert "no class 'joy'" in wrong.inner_text()
     assert "There are: happiness, sadness" in wrong.inner_text()
     text.fill(was.replace("- a smiling mouth", "- <b>a grin</b>"))
-    page.page.get_by_label("Why, for the log").fill("to see it")
-    page.press("Save as a new version")
+    page.page.get_by_label("Reason, for the log").fill("to see it")
+    page.press("Save as new version")
     written = page.see(".said:has-text('Written')").inner_text()
     name = written.rsplit("/", 1)[1].strip()
     assert written.strip() == f"Written to {server.workspace / 'descriptions' / name}"
@@ -157,8 +157,8 @@ def test_an_edited_version_is_on_the_disk_and_in_the_lists(page: Page, server: S
     assert page.see(".said:has-text('Written')").inner_text() == written
     assert "a grin" in text.input_value()
     page.page.get_by_label("Name of the new version").fill(name)
-    page.press("Save as a new version")
-    assert "and none ever changes" in page.see(".problem").inner_text()
+    page.press("Save as new version")
+    assert "and cannot be changed" in page.see(".problem").inner_text()
     page.tab("Browse")
     page.choose("Version", name)
     page.see(".class li:has-text('<b>a grin</b>')")
@@ -228,7 +228,7 @@ def test_a_report_is_shown_and_saved(page: Page) -> None:
     page.tab("Comparisons")
     page.see("th:has-text('0123456789ab')")
     page.choose("Comparison or run", "0123456789ab")
-    page.press("Show its report")
+    page.press("Show report")
     page.see("iframe.report")
     frame = page.page.frame_locator("iframe.report")
     playwright.expect(frame.get_by_role("heading", name="Verdict")).to_be_visible(timeout=WAIT)

@@ -103,7 +103,7 @@ def test_a_set_is_not_judged_on_what_it_has_seen(
     chosen = replace(of, manifest=of.manifest.model_copy(update={"seen": seen, "files": {}}))
     DescriptionStore(Workspace.find(None)).save(chosen, "chosen")
     compare(packed, monkeypatch, "v1@2", "chosen@2", status=2)
-    assert "chosen@2 was chosen by the labels of fold 2 of tiny" in capsys.readouterr().err
+    assert "chosen@2 was chosen with the labels of fold 2 of tiny" in capsys.readouterr().err
     assert not Path("runs").exists()
     compare(packed, monkeypatch, "v1@2", "chosen@2", "--folds", "1", "--seeds", "1")
 

@@ -166,7 +166,7 @@ def test_draw(command: Any) -> None:
     assert len(told["classes"]) == 11
     status, _, err = command(*words)
     assert status == 2
-    assert "exists already" in err
+    assert "already exists" in err
 
 
 def test_clips_elsewhere_and_clips_without_an_index(isolated: Path, own: Path, command: Any) -> None:

@@ -68,6 +68,6 @@ def test_json_and_markdown() -> None:
 def test_exit_status_only_where_it_is_asked_for() -> None:
     assert invoke("v2", "v3", "--exit-code", status=1) == LINES
     assert invoke("v2", "v2", "--exit-code") == (
-        "v2 and v2 are the same: classes, descriptors, ranks and support\n"
+        "v2 and v2 have the same classes, descriptors, ranks and support\n"
     )
     assert "22 removed in 11 of 11 classes" in invoke("v1", "v1@2")

@@ -83,7 +83,7 @@ def test_a_model_that_the_server_does_not_have(run: Terminal, monkeypatch: pytes
         finding = found(run)["language model"]
     assert finding["state"] == "wrong"
     assert "does not know the model 'smal:1b'" in finding["says"]
-    assert finding["advice"] == "It has: small:1b, large:70b"
+    assert finding["advice"] == "Available: small:1b, large:70b"
 
 
 def test_a_server_that_is_not_there(run: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_a_server_that_is_not_there(run: Terminal, monkeypatch: pytest.MonkeyPat
         asked(endpoint, monkeypatch)
     finding = found(run)["language model"]
     assert finding["state"] == "wrong"
-    assert finding["says"] == f"nothing answers at {endpoint.base_url} (Connection refused)"
+    assert finding["says"] == f"no server at {endpoint.base_url} (Connection refused)"
     assert not finding["needed"]  # training needs no language model
 
 
@@ -111,7 +111,7 @@ def test_a_key_that_is_refused_is_not_repeated(run: Terminal, monkeypatch: pytes
         endpoint.api_key = "another"
         asked(endpoint, monkeypatch)
         out, _ = run("doctor")
-    assert f"wrong    language model   {endpoint.base_url} does not accept the key in OPENAI_API_KEY" in out
+    assert f"wrong    language model   {endpoint.base_url} rejects the key in OPENAI_API_KEY" in out
     assert KEY not in out
 
 
@@ -126,7 +126,7 @@ def test_datasets_of_dfer_yaml_are_opened(run: Terminal, isolated: Path) -> None
     assert findings["dataset mine"]["state"] == "ok"
     assert "12 clips of 3 classes" in findings["dataset mine"]["says"]
     assert findings["dataset half"]["state"] == "wrong"
-    assert "which is no folder" in findings["dataset gone"]["says"]
+    assert "which is not a folder" in findings["dataset gone"]["says"]
     assert "data prepare" in findings["dataset gone"]["advice"]
     assert findings["dataset far"]["says"] == "hf://datasets/a/b, which was not asked"
 

@@ -127,7 +127,7 @@ def test_without_an_editor(store: DescriptionStore, isolated: Path) -> None:
     assert "tears" in invoke("v2", "--file", "windows.yaml").stdout
     with pytest.raises(InputError, match="there is no file nowhere"):
         invoke("v2", "--file", "nowhere")
-    with pytest.raises(InputError, match="there is a description set 'v2' already"):
+    with pytest.raises(InputError, match="the description set 'v2' already exists"):
         invoke("v2", "--file", "nowhere", "--version", "v2")
 
 

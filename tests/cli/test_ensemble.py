@@ -54,7 +54,7 @@ def test_what_cannot_be_is_said_before_anything_is_written(store: DescriptionSto
         (("v2", "v3", "--weights", "2,x"), "a number for each set, such as 2,1, not '2,x'"),
         (("v2@1", "v3", "--top-k", "3"), "given as views: v2@3"),
         (("v2", "v9"), "no description set 'v9'"),
-        (("v2", "v3", "--version", "v2"), "there is a description set 'v2' already"),
+        (("v2", "v3", "--version", "v2"), "the description set 'v2' already exists"),
     ]:
         with pytest.raises(InputError, match=reason):
             invoke(*arguments)

@@ -25,7 +25,7 @@ def test_out_and_in_again(isolated: Path) -> None:
     assert written | {"notes": None} == {
         "file": "two.txt", "format": "text", "bytes": (isolated / "two.txt").stat().st_size, "notes": None,
     }  # fmt: skip
-    assert written["notes"][0].startswith("class names: the lines are, in this order, happiness, sadness")
+    assert written["notes"][0].startswith("class names: the order of the lines is happiness, sadness")
     made = json.loads(invoke("import", "two.txt", "--classes", "mafw", "--version", "back", "--json")[0])
     assert (made["version"], made["format"], made["notes"]) == ("back", "text", [])
     assert made["sha256"] == load("v1@2").sha256
@@ -38,7 +38,7 @@ def test_out_and_in_again(isolated: Path) -> None:
 def test_standard_output_holds_the_file_alone_and_the_losses_are_said_beside_it() -> None:
     out, said = invoke("export", "v1", "--format", "cupl")
     assert json.loads(out)["sadness"] == [load("v1").description("sadness")]
-    assert "descriptors: sentences only" in said
+    assert "descriptors: only sentences" in said
     assert "manifest: source, citation" in said
 
 
@@ -46,7 +46,7 @@ def test_import_shows_what_it_read_and_says_what_it_made_of_it(isolated: Path) -
     (isolated / "x.json").write_text('{"a": ["A smile."], "b": ["A frown.", "Tears."]}', encoding="utf-8")
     out, said = invoke("import", "x.json", "--license", "mit")
     assert "A frown.; Tears." in out
-    assert "Note: read as CuPL's" in said
+    assert "Note: read as cupl" in said
     assert "dfer-prompts descriptions check v2" in said
     assert load("v2").manifest.license == "mit"
 

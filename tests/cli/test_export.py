@@ -79,4 +79,4 @@ def test_push_model_lists_what_would_go_and_sends_it(run: Terminal, trained: Run
     assert (names[0], names[-1]) == ("README.md", "model.safetensors")
     assert set(names) <= set(hub.files_of_model("me/faces"))
     _, err = run("push-model", trained.folder, "faces", status=2)
-    assert "'faces' is not the name of a model on the hub" in err
+    assert "'faces' is not a valid model name on the hub" in err

@@ -224,7 +224,7 @@ def test_an_unknown_model_is_answered_with_those_there_are(endpoint: FakeEndpoin
         {"error": {"message": "model 'nope' not found", "code": "model_not_found"}}, status=404
     )
     _, err = run(endpoint, "--classes", "dfew", "--model", "nope", status=2)
-    assert error_of(err) == f"Error: {endpoint.base_url} does not know the model 'nope'\nIt has: tiny"
+    assert error_of(err) == f"Error: {endpoint.base_url} does not know the model 'nope'\nAvailable: tiny"
 
 
 def test_nobody_there_is_a_sentence() -> None:
@@ -232,7 +232,7 @@ def test_nobody_there_is_a_sentence() -> None:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     _, err = run(None, "--classes", "dfew", "--base-url", url, "--model", "tiny", status=1)
-    assert f"nothing answers at {url} (Connection refused)" in error_of(err)
+    assert f"no server at {url} (Connection refused)" in error_of(err)
 
 
 def test_with_neither_key_nor_server_two_lines_name_the_three_ways() -> None:
@@ -275,7 +275,7 @@ def test_a_dry_run_tells_the_cost_where_prices_are_known(endpoint: FakeEndpoint)
     Path("dfer.yaml").write_text("prices:\n  tiny: {prompt: 1, completion: 10}\n")
     arguments = ("--classes", "dfew", "--samples", "2", "--max-tokens", "100")
     _, err = run(endpoint, *arguments, "--dry-run")
-    assert "estimated at 4 characters a token" in err
+    assert "estimated with 4 characters per token" in err
     assert "at most 1400 of answers" in err
     # 14 prompts of 35 to 37 tokens at 1, and 1400 tokens at 10 dollars a million
     assert "cost: at most 0.0145 USD" in err
@@ -308,8 +308,8 @@ def test_a_budget_stops_with_a_sentence_and_the_same_command_goes_on(endpoint: F
     arguments = ("--classes", "dfew", "--samples", "2")
     _, err = run(endpoint, *arguments, "--max-requests", "5", status=1)
     assert error_of(err) == (
-        "Error: stopped after 5 requests, as --max-requests says\n"
-        "5 of 14 answers are stored; run the same command again to ask for the rest"
+        "Error: stopped after 5 requests: --max-requests is reached\n"
+        "5 of 14 answers are stored; run the same command again to request the rest"
     )
     assert "Until then: 5 asked, 0 stored, 0 failed, 0 retried, 200 + 100 tokens" in err
     assert not Path("descriptions").exists()
@@ -351,7 +351,7 @@ def test_a_dry_run_says_once_what_is_wrong_in_dfer_yaml() -> None:
         (("--classes", "dfew", "--source", "facs", "--template", "paper"), "facs asks no language model"),
         (("--classes", "dfew", "--source", "facs", "--ensemble"), "facs asks no language model"),
         (("--classes", "dfew", "--temperature", "9"), "temperature"),
-        (("--classes", "dfew", "--base-url", "localhost:11434"), "no base URL"),
+        (("--classes", "dfew", "--base-url", "localhost:11434"), "not a base URL"),
     ],
 )
 def test_wrong_input_is_a_sentence(endpoint: FakeEndpoint, arguments: tuple[str, ...], says: str) -> None:

@@ -61,5 +61,5 @@ def test_there_and_back(hub: FakeHub) -> None:
 
 
 def test_a_repo_is_named_with_its_owner(hub: FakeHub) -> None:
-    with pytest.raises(InputError, match="give USER/NAME"):
+    with pytest.raises(InputError, match="use USER/NAME"):
         invoke("push", "mine", "--repo", "faces", "--dry-run")

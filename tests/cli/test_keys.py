@@ -154,7 +154,7 @@ def test_a_key_in_the_base_url_is_refused(
     url = f"{endpoint.base_url}/{quote(KEY, safe='')}"
     assert run(monkeypatch, "generate", "--classes", "dfew", "--base-url", url) == 2
     out, err = capsys.readouterr()
-    assert "the base URL holds the key" in err
+    assert "the base URL contains the key" in err
     assert_nowhere({"standard output": out, "standard error": err})
 
 

@@ -39,7 +39,7 @@ def test_a_tree_with_each_versions_parents_once(store: DescriptionStore) -> None
         "├── v2  2026-01-02 03:04  llm: m[red] with the template paper\n"
         f"└── v3@1  2026-01-02 03:04  edit: message {'x' * 59}; added 1000; removed 1000; reworded 1000\n"
         "    ├── v2@1  (above)\n"
-        "    └── gone  gone is not here\n"
+        "    └── gone  gone does not exist here\n"
     )
     assert invoke()[0] == invoke("v4")[0] + "v1  2026-11-23 00:00  paper\n"
 
@@ -49,7 +49,7 @@ def test_json_has_each_version_once(store: DescriptionStore) -> None:
     assert [entry["name"] for entry in entries] == ["v4", "v2", "v3"]
     assert entries[0]["derivation"] == {"command": "ensemble", "how": "vote"}
     assert entries[2]["parents"][1] == {
-        "ref": "gone", "sha256": None, "here": False, "problem": "gone is not here",
+        "ref": "gone", "sha256": None, "here": False, "problem": "gone does not exist here",
     }  # fmt: skip
 
 

@@ -83,7 +83,7 @@ def test_looking_sends_no_secret_to_an_address_of_dfer_yaml(
     out, err = run(*command)
     assert endpoint.paths == ["/v1/models"] * len(endpoint.paths) != []
     assert secrets_at(endpoint) == []
-    assert f"{url} wants a key, and only {isolated / 'dfer.yaml'} names it: none is sent here" in out + err
+    assert f"{url} requires a key, but only {isolated / 'dfer.yaml'} names it, so none is sent" in out + err
     assert "set OPENAI_API_KEY" not in out + err
 
 
@@ -94,12 +94,12 @@ def test_a_loopback_server_of_dfer_yaml_gets_the_key_only_when_it_asks(
     _, err = run(*GENERATE)
     assert len(endpoint.asked) == 7
     assert secrets_at(endpoint) == []
-    assert "asks for a key" not in err
+    assert "requests a key" not in err
     endpoint.api_key = KEY
     _, err = run(*GENERATE, "--seed", "9")
     assert len(endpoint.asked) >= 14
     assert set(secrets_at(endpoint)) == {f"Bearer {KEY}"}  # and no other header of the environment
-    says = f"{endpoint.base_url}, which {isolated / 'dfer.yaml'} names, asks for a key"
+    says = f"{endpoint.base_url}, which {isolated / 'dfer.yaml'} names, requests a key"
     assert err.count(says) == 1
     assert KEY not in err
 

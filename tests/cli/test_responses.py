@@ -91,9 +91,9 @@ def test_a_damaged_file_is_named_and_the_others_are_listed(base_url: str) -> Non
         path.rename(path.with_name(f"{ResponseStore.key(json.loads(text)['request'])}.json")).write_text(text)
     out, err = run("list", "--json")
     assert len(json.loads(out)) == 11
-    assert "it is not JSON" in err
-    assert "does not hold what its name says" in err
-    assert "its request is not one of ours" in err
+    assert "(not JSON)" in err
+    assert "its content does not match its name" in err
+    assert "its request has an unknown format" in err
     assert damaged[0].name in err.replace("\n", "")
     with pytest.raises(InputError, match="is damaged"):
         CliRunner().invoke(app, ["responses", "show", damaged[0].stem], catch_exceptions=False)

@@ -121,7 +121,7 @@ def test_it_does_not_judge_a_set_on_what_it_has_seen(score: Any, packed: PackedC
     chosen = chosen_set(of, {name: [of.members[name][0][0].text] for name in of.class_names}, seen, {})
     DescriptionStore(Workspace.find(None)).save(chosen, "chosen")
     out, err = score("chosen", "--dataset", str(packed.path), status=2)
-    assert (out, "chosen was chosen by the labels of fold 2" in err) == ("", True)
+    assert (out, "chosen was chosen with the labels of fold 2" in err) == ("", True)
     score("chosen", "--dataset", str(packed.path), "--folds", "1")
 
 

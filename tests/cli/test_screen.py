@@ -138,7 +138,7 @@ def test_a_set_that_has_seen_the_choosing_folds_is_named(packed: PackedClips) ->
     )
     flattered = [each for each in result.comparison.caveats if "may flatter" in each]
     assert len(flattered) == 1
-    assert "chosen@2 was chosen by the labels of fold 2 of tiny" in flattered[0]
+    assert "chosen@2 was chosen with the labels of fold 2 of tiny" in flattered[0]
 
 
 def test_a_stopped_screening_says_what_is_kept(packed: PackedClips) -> None:

@@ -94,18 +94,18 @@ def test_what_is_made_of_it_is_not_judged_there_either(run: Any, packed: PackedC
     data = ("--dataset", str(packed.path))
     for name in ("mine", "mine@1", "theirs"):
         _, err = run("compare", name, "v1@2", *data, status=2)
-        assert f"{name} was chosen by the labels of fold 2 of tiny, which cannot judge it" in err
+        assert f"{name} was chosen with the labels of fold 2 of tiny, so it cannot be tested there" in err
     _, err = run("compare", "v1@2", "mine", *data, "--folds", "1-2", status=2)
-    assert "cannot judge it" in err
+    assert "cannot be tested there" in err
     quick = {"epochs": 1, "contexts": 2, "batch_size": 4}
     _, err = run("train", "--descriptions", "mine", *data, "--fold", "2", **quick)
-    assert "Note: mine was chosen by the labels of fold 2" in err
+    assert "Note: mine was chosen with the labels of fold 2" in err
     out, err = run("train", "--descriptions", "mine", *data, "--fold", "1", "--json", **quick)
     assert "was chosen" not in err
     trained = json.loads(out)["run"]
     assert json.loads(run("evaluate", trained, "--json")[0])["notes"] == []
     flattered = json.loads(run("evaluate", trained, "--all", "--json")[0])["notes"]
-    assert "mine was chosen by the labels of fold 2 of tiny, which cannot judge it" in flattered
+    assert "mine was chosen with the labels of fold 2 of tiny, so it cannot be tested there" in flattered
 
 
 def test_a_person_reads_that_the_score_is_too_good(run: Any, packed: PackedClips) -> None:

@@ -212,7 +212,10 @@ def test_a_set_that_has_seen_the_judging_fold_says_so_in_result_and_card(
     chosen = replace(of, manifest=of.manifest.model_copy(update={"seen": seen, "files": {}}))
     DescriptionStore(Workspace.find(None)).save(chosen, "chosen")
     words = [word if word != "v1@2" else "chosen" for word in train_words(packed)]
-    note = "chosen was chosen by the labels of fold 1 of tiny, which cannot judge it: the figures flatter it"
+    note = (
+        "chosen was chosen with the labels of fold 1 of tiny, so it cannot be tested there: "
+        "the figures flatter it"
+    )
     _, err = run(*words)
     assert err.count(note) == 1
     assert note in json.loads((only_run(isolated) / "result.json").read_text())["notes"]

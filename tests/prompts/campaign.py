@@ -143,7 +143,7 @@ def race(server: FakeEndpoint, forks: Forks, folder: Path, writers: int = 8) -> 
 
 def _says_taken(process: Forked) -> bool:
     lines = error_lines(process.text())
-    return bool(lines) and "there is a description set 'raced' already" in lines[0] and len(lines) <= 2
+    return bool(lines) and "the description set 'raced' already exists" in lines[0] and len(lines) <= 2
 
 
 # A file system of the test's own is a matter of a namespace, which not every machine lets everybody have.

@@ -85,7 +85,7 @@ FAULTS = (
     Fault("500 for ever", answers(500, **QUICK), "told", "answers 500: try later"),
     Fault("503 for ever", answers(503, **QUICK), "told", "answers 503: try later"),
     Fault("reset in mid-body for ever", reset(GOOD), "told", "reset by peer"),
-    Fault("body cut off for ever", cut(GOOD), "told", "broke off the connection"),
+    Fault("body cut off for ever", cut(GOOD), "told", "closed the connection"),
     Fault("stalled body", stalled(GOOD), "told", "did not answer in time", timeout=0.3),
     Fault(
         "a byte at a time without end", endless(b'{"id": "', b"x", 0.02), "told", "in time| s", timeout=0.3
@@ -96,11 +96,11 @@ FAULTS = (
     Fault("NUL bytes for a body", raw(b"\0" * 64), "told", "malformed \\(not JSON\\)"),
     Fault("nested 100,000 deep", raw(b"[" * 100_000), "told", "malformed \\(not JSON\\)"),
     Fault("an HTML page", Reply("<html>It works!</html>"), "told", "malformed \\(an HTML page"),
-    Fault("nothing at all", raw(b""), "told", "malformed \\(nothing at all\\)"),
-    Fault("no choices", edited(choices=...), "told", "it has no choices"),
-    Fault("choices: null", edited(choices=None), "told", "it has no choices"),
-    Fault("empty content", Reply(completion("")), "told", "empty \\(no text in it\\)"),
-    Fault("content: null", Reply(completion(None)), "told", "empty \\(no text in it\\)"),
+    Fault("nothing at all", raw(b""), "told", "malformed \\(empty body\\)"),
+    Fault("no choices", edited(choices=...), "told", "no choices"),
+    Fault("choices: null", edited(choices=None), "told", "no choices"),
+    Fault("empty content", Reply(completion("")), "told", "empty \\(no text\\)"),
+    Fault("content: null", Reply(completion(None)), "told", "empty \\(no text\\)"),
     Fault("a refusal with escape sequences", Reply(completion(None, refusal=NASTY_WORDS)), "told", "refused"),
     Fault(
         "an error with escape sequences",

@@ -70,7 +70,7 @@ def test_missing_classes_are_named() -> None:
         draft().class_texts(["anger", "fear", "disgust"])
     with pytest.raises(InputError, match="f5 and 2 more"):
         draft().class_texts([f"f{number}" for number in range(1, 8)])
-    with pytest.raises(InputError, match="2 members, none numbered 2"):
+    with pytest.raises(InputError, match="2 members and no member 2"):
         draft().description("anger", member=2)
 
 
@@ -95,12 +95,12 @@ def test_top_is_a_view_of_every_member() -> None:
 
 def test_top_names_all_classes_that_have_fewer() -> None:
     with pytest.raises(
-        InputError, match=r"fewer than 3 descriptors of: anger \(2\)\nAll classes have 2 or more"
+        InputError, match=r"fewer than 3 descriptors of: anger \(2\)\nEvery class has at least 2"
     ):
         draft().top(3)
     many = draft({f"c{number}": [["x"] * min(number, 3)] for number in range(1, 9)})
     with pytest.raises(
-        InputError, match=r": c1 \(1\), c2 \(2\), c3 \(3\), c4 \(3\), c5 \(3\) and 3 more\n.* 1 or more"
+        InputError, match=r": c1 \(1\), c2 \(2\), c3 \(3\), c4 \(3\), c5 \(3\) and 3 more\n.* at least 1"
     ):
         many.top(4)
     with pytest.raises(InputError, match="1 or more"):
@@ -127,7 +127,7 @@ def test_identity_is_of_what_a_model_is_given() -> None:
         ({"happiness": (), "anger": (member("a frown"),)}, "'happiness' has no descriptor"),
         ({"happiness": ((),), "anger": (member("a frown"),)}, "'happiness' has no descriptor"),
         ({"happiness": (member("a\nb"),), "anger": (member("a frown"),)}, "not one line of text"),
-        ({"happiness": (member("a", "b")[1:],), "anger": (member("a frown"),)}, "has rank 2 where rank 1"),
+        ({"happiness": (member("a", "b")[1:],), "anger": (member("a frown"),)}, "has rank 2 instead of 1"),
     ],
 )
 def test_a_set_that_is_not_whole_cannot_be_made(members: dict, complaint: str) -> None:

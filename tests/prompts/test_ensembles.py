@@ -50,7 +50,7 @@ def test_a_member_of_weight_two_stands_there_twice() -> None:
 def test_weights_that_cannot_be() -> None:
     sets = [draft(ONE), draft(TWO)]
     cases = [
-        ([1, 0.5], "for 1,0.5 say 2,1"),
+        ([1, 0.5], "use 2,1 for 1,0.5"),
         ([1, 101], "from 1 to 100"),
         ([1], "2 description sets and 1 weights"),
         ([1, 0], "above 0"),
@@ -72,12 +72,12 @@ def test_classes_that_all_cover_by_name_in_the_order_of_the_first() -> None:
     assert left_out(joined) == ["contempt", "fear"]
     assert joined.manifest.class_set == {"name": "two", "class_names": ["sad", "Happy"]}
     assert left_out(members([first, first])) == []
-    with pytest.raises(InputError, match=r"no class in common\nv2: sad, Happy, contempt; a draft: awe"):
+    with pytest.raises(InputError, match=r"no class in common\nv2: sad, Happy, contempt; unsaved: awe"):
         vote([replace(first, name="v2"), draft({"awe": [["an open mouth"]]})])
 
 
 def test_too_few_sets_and_one_twice() -> None:
-    with pytest.raises(InputError, match="two description sets or more, not 1"):
+    with pytest.raises(InputError, match="two or more description sets, not 1"):
         members([draft(ONE)])
     with pytest.raises(InputError, match=r"v2 is given 2 times\n.*--weights"):
         vote([named("v2", ONE), named("v2", ONE)])

@@ -55,7 +55,7 @@ def test_a_text_is_kept_without_the_marks_of_a_list(tmp_path: Path, kind: str, g
     assert members(found.draft) == {"happiness": [[kept]], "anger": [["a frown"]]}
     if kind != "txt":
         assert found.notes == (
-            [] if given == kept else ["marks of a list (as 1. or -) or class names were taken off 1 texts"]
+            [] if given == kept else ["list markers (1. or -) or class names were removed from 1 texts"]
         )
 
 
@@ -73,14 +73,14 @@ def test_a_numbered_list_of_sentences_is_the_list_without_numbers(tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("x.txt", "2. a smile.\n1. a frown.\n", "line 1 has the number 2"),
-        ("x.txt", "1. a smile.\n3. a frown.\n", "line 2 has the number 3"),
+        ("x.txt", "2. a smile.\n1. a frown.\n", "line 1 has the list number 2"),
+        ("x.txt", "1. a smile.\n3. a frown.\n", "line 2 has the list number 3"),
         ("x.txt", "anger: a frown.\nhappiness: a smile.\n", "name of another class: 'anger: a frown.'"),
         ("x.json", '{"happiness": ["a smile", "anger: x"], "anger": ["a frown"]}', "name of another class"),
         ("x.json", '{"happiness": ["a smile", "-"], "anger": ["a frown"]}', "has no words: '-'"),
         ("x.json", '{"happiness": ["1."], "anger": ["a frown"]}', "has no words: '1.'"),
         ("x.json", '{"happiness": ["happiness:"], "anger": ["a frown"]}', "has no words: 'happiness:'"),
-        ("x.json", '{"1. anger": ["x"], "2. anger": ["y"]}', "'1. anger' is no name of a class, or is there"),
+        ("x.json", '{"1. anger": ["x"], "2. anger": ["y"]}', "'1. anger' is not a class name, or is dupl"),
     ],
 )
 def test_a_mark_that_contradicts_its_place_is_refused(
@@ -100,7 +100,7 @@ def test_names_of_classes_lose_their_marks(tmp_path: Path) -> None:
 def test_a_class_set_with_marks_in_its_names_is_refused(tmp_path: Path, item: str) -> None:
     path = tmp_path / "two.yaml"
     path.write_text(f"name: two\nclasses:\n- {item}\n- anger\n", encoding="utf-8")
-    with pytest.raises(InputError, match="begins with the mark of a list: write the name without it"):
+    with pytest.raises(InputError, match="begins with a list marker: remove it"):
         load_class_set(str(path))
 
 
@@ -108,7 +108,7 @@ def test_a_class_set_with_marks_in_its_names_is_refused(tmp_path: Path, item: st
 def test_a_new_text_with_a_mark_is_refused_in_an_edit(text: str) -> None:
     two = load("v1@1")
     lines = [f"{name}:\n- {text if name == 'happiness' else 'eyes'}" for name in two.class_names]
-    with pytest.raises(InputError, match="under 'happiness', a list's mark or the class's name stands"):
+    with pytest.raises(InputError, match="under 'happiness', a text begins with a list marker"):
         edited(two, "\n".join(lines))
 
 

@@ -56,7 +56,9 @@ def test_a_choice_keeps_support_and_order_and_joins_members() -> None:
 def test_only_the_folds_that_judge_count() -> None:
     clean, spoiled = draft(), draft(seen=(FIRST,))
     require_unseen([clean, spoiled], "dfew", "", [2, 4])
-    with pytest.raises(InputError, match=r"labels of fold 1, 3 of dfew, which cannot judge it\nJudge it on"):
+    with pytest.raises(
+        InputError, match=r"labels of fold 1, 3 of dfew, so it cannot be tested there\nTest it on"
+    ):
         require_unseen([clean, spoiled], "dfew", "", [1, 2, 3])
     assert seen_note(clean, "dfew", "aa", [1]) is None
     assert seen_note(spoiled, "dfew", "aa", [2]) is None

@@ -46,9 +46,9 @@ def with_value(key: str, value: str) -> Callable[[str], str]:
         (with_value("member", "-1"), "member: Input should be greater than or equal to 0"),
         (with_value("label", "1e400"), "label: "),
         (with_value("support", "9" * 5000), "is not a JSON object: "),
-        (with_value("support", "NaN"), "is not a JSON object: NaN is no number of JSON"),
-        (lambda line: '{"descriptor": "tears", ' + line[1:], "the key 'descriptor' is there a second time"),
-        (lambda _: "[" * 100_000, "is not a JSON object: it is nested too deep"),
+        (with_value("support", "NaN"), "is not a JSON object: NaN is not a JSON number"),
+        (lambda line: '{"descriptor": "tears", ' + line[1:], "duplicate key 'descriptor'"),
+        (lambda _: "[" * 100_000, "is not a JSON object: nested too deeply"),
     ],
 )
 def test_a_row_that_is_not_right_is_named(version: Path, change: Callable[[str], str], says: str) -> None:

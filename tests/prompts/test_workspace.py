@@ -84,17 +84,19 @@ def test_text_that_is_no_utf_8_is_a_sentence() -> None:
 def test_a_dataset_is_a_name_of_the_file_or_a_folder_relative_to_it() -> None:
     Path("clips").mkdir()
     assert workspace(WHOLE).dataset("mine") == Workspace().dataset("clips") == Path("clips").resolve()
-    with pytest.raises(InputError, match=r"no dataset 'other': .* \(it has mine\)\nMake one: "):
+    with pytest.raises(InputError, match=r"no dataset 'other': .* \(it has mine\)\nCreate one: "):
         Workspace().dataset("other")
 
 
 def test_a_dataset_of_the_file_that_is_not_there_is_named_with_its_folder() -> None:
     with pytest.raises(
-        InputError, match=r"has the dataset 'mine' in .*clips, which is no folder\nMake one: "
+        InputError, match=r"sets the dataset 'mine' to .*clips, which is not a folder\nCreate one: "
     ):
         workspace(WHOLE).dataset("mine")
 
 
 def test_a_dataset_that_is_nearly_one_of_the_file_is_suggested() -> None:
-    with pytest.raises(InputError, match=r"no dataset 'mien': .* \(it has mine\); did you mean mine\?\nMake"):
+    with pytest.raises(
+        InputError, match=r"no dataset 'mien': .* \(it has mine\); did you mean mine\?\nCreate"
+    ):
         workspace(WHOLE).dataset("mien")

@@ -190,21 +190,21 @@ def file(path: str) -> dict[str, Any]:
 
 def watching(path: str) -> list[Any]:
     """What the button Predict is given for a file."""
-    return ["0-fold1-seed1", file(path), "found", "the largest at a time", 0, 0, False]
+    return ["0-fold1-seed1", file(path), "automatic", "the largest face", 0, 0, False]
 
 
 def test_a_list_of_other_files_is_not_followed_and_no_upload_stays(server: Server, session: str) -> None:
     (stored,) = json.loads(upload(server, b"#EXTM3U\n#EXTINF:1,\n/etc/x.ts\n", "list.m3u8")[1])
     answer = call(server, session, "Predict", *watching(stored))
     assert answer
-    assert "list.m3u8 is a list of videos" in answer[0]
+    assert "list.m3u8 is a playlist" in answer[0]
     assert not Path(stored).exists()
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "http://127.0.0.1:1/video.mp4", "FTP://elsewhere.example/x"])
 def test_a_file_that_was_not_uploaded_is_not_watched(server: Server, session: str, path: str) -> None:
     assert call(server, session, "Predict", *watching(path)) is None
-    found = call(server, session, "Show the difference", file(path), "v1")  # where no file belongs at all
+    found = call(server, session, "Show difference", file(path), "v1")  # where no file belongs at all
     assert found is None
     assert not [each for each in server.files.rglob("*") if each.name in ("passwd", "video.mp4")]
 
@@ -227,10 +227,10 @@ def test_a_file_elsewhere_is_neither_watched_nor_deleted(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["../../etc", "..", "/etc", "runs/../../x", "v1/../../descriptions"])
 def test_a_name_that_climbs_out_of_the_workspace_is_none(server: Server, session: str, name: str) -> None:
     for button, data in (
-        ("Show the difference", (name, "v1")),
-        ("Show its report", (name,)),
+        ("Show difference", (name, "v1")),
+        ("Show report", (name,)),
         ("Check", (name, "happiness: [x]")),
-        ("Save as a new version", ("v1", "happiness: [x]", name, "")),
+        ("Save as new version", ("v1", "happiness: [x]", name, "")),
     ):
         answer = call(server, session, button, *data)
         assert answer is None or "problem" in answer[0]
@@ -241,11 +241,11 @@ def test_text_of_others_is_escaped_wherever_it_is_shown(server: Server, session:
     hostile = as_text(load("hostile", Workspace(server.workspace)))
     changed = hostile.replace("- fear eyes", "- fear <u onclick=x>")
     for button, data in (
-        ("Show the difference", ("v1", "hostile")),
-        ("Show the difference", ("hostile", "v1")),
+        ("Show difference", ("v1", "hostile")),
+        ("Show difference", ("hostile", "v1")),
         ("Check", ("hostile", changed)),
         ("Check", ("hostile", hostile.replace("fear:", "<u>:"))),
-        ("Save as a new version", ("hostile", changed, "<u>", "<u>")),
+        ("Save as new version", ("hostile", changed, "<u>", "<u>")),
     ):
         answer = call(server, session, button, *data)
         assert answer
@@ -254,7 +254,7 @@ def test_text_of_others_is_escaped_wherever_it_is_shown(server: Server, session:
 
 
 def test_a_report_lies_in_a_frame_in_which_nothing_runs(server: Server, session: str) -> None:
-    answer = call(server, session, "Show its report", "0123456789ab")
+    answer = call(server, session, "Show report", "0123456789ab")
     assert answer
     page, *downloads = answer
     (frame,) = re.findall(r"<iframe[^>]*>", page)
@@ -270,7 +270,7 @@ def test_a_report_lies_in_a_frame_in_which_nothing_runs(server: Server, session:
 
 
 def test_the_server_calls_nobody(server: Server, session: str) -> None:
-    assert call(server, session, "Show the difference", "v1", "hostile")
+    assert call(server, session, "Show difference", "v1", "hostile")
     assert server.called() == set()
 
 
@@ -290,7 +290,7 @@ def test_a_port_that_is_taken_is_a_sentence_with_one_that_is_free(
 ) -> None:
     first, second = serve("--port", server.port).splitlines()
     assert first == f"Error: port {server.port} of 127.0.0.1 is taken"
-    free = int(second.removeprefix("The next free one: dfer-prompts serve --port "))
+    free = int(second.removeprefix("The next free port: dfer-prompts serve --port "))
     assert server.port < free <= server.port + 20
     with socket.socket() as one:
         one.bind(("127.0.0.1", free))

@@ -1,1 +1,1 @@
-"""Sources of descriptors that ask no language model: FACS, sentences, controls."""
+"""Sources of descriptors without a language model: FACS, sentences, controls."""

@@ -1,18 +1,18 @@
-"""Controls: description sets made meaningless in one known way, and matched to the set they control.
+"""Controls: description sets made meaningless in one known way, matched in length to the original set.
 
-Every control has the members and the descriptors per member of its set, and the CLIP tokens of each
-descriptor, as `count_tokens` counts them, as far as its way allows:
+Every control has the same number of members and of descriptors per member as its set. The number of CLIP
+tokens of each descriptor (`count_tokens`) is matched as follows:
 
 - `random-words`, `random-characters`, `scrambled`: exactly.
-- `swapped`: exactly, but a class has the lengths of the class whose descriptors it was given.
-- `class-name`, `template-sentence`: as near as whole repetitions come. What is repeated cannot be made
-  shorter: "an expression of happiness" stands for "tears" too, three tokens longer.
-- `shared-random`: each place in the mean over the classes that have it; classes with as many descriptors are
-  given the very same text. Zero-shot that is a tie of all classes; in a training, class-specific contexts
-  still tell them apart.
+- `swapped`: exactly, but a class has the lengths of the class whose descriptors it received.
+- `class-name`, `template-sentence`: as closely as whole repetitions allow. A single repetition may be too
+  long: "an expression of happiness" also replaces "tears", with three tokens more.
+- `shared-random`: each rank has the mean length over the classes that have it; classes with equally many
+  descriptors get the same text. In zero-shot prediction all classes tie; in training, class-specific
+  contexts still distinguish them.
 
-Sentences are then as long as the set's, but for a comma more or less where a descriptor has a comma or an
-"and" of its own (`description_set.join`).
+Sentences have the length of the set's, except for a comma more or less if a descriptor contains a comma or
+an "and" (`description_set.join`).
 """
 
 from __future__ import annotations
@@ -33,41 +33,41 @@ from ...errors import InputError, unknown
 Members = Mapping[str, tuple[tuple[Descriptor, ...], ...]]
 Rewrite = Callable[[str, str], str]  # (class name, a descriptor's text) -> another text
 
-DRAWS = 100  # of a scramble, before it is said that there is nothing to scramble
+DRAWS = 100  # attempts to scramble before the set is rejected
 
 
 def class_words(of: DescriptionSet, name: str) -> str:
-    """How a sentence says a class of the set: "anger and disgust" for anger_disgust."""
+    """The words of a class of the set in a sentence: "anger and disgust" for anger_disgust."""
     words: str = of.manifest.class_set.get("words", {}).get(name, default_words(name))
     return words
 
 
 def class_name_only(of: DescriptionSet, draw: random.Random) -> Members:  # noqa: ARG001 - nothing is drawn
-    """The class's own words for each descriptor: "happiness happiness" for "raised cheeks"."""
+    """The class's words in place of each descriptor: "happiness happiness" for "raised cheeks"."""
     return _rewritten(of, lambda name, text: _repeated(class_words(of, name), count_tokens(text)))
 
 
 def template_sentence(of: DescriptionSet, draw: random.Random) -> Members:  # noqa: ARG001 - nothing is drawn
-    """An expression, named and not described, for each descriptor: "an expression of happiness"."""
+    """A sentence that only names the class, in place of each descriptor: "an expression of happiness"."""
     return _rewritten(
         of, lambda name, text: _repeated(f"an expression of {class_words(of, name)}", count_tokens(text))
     )
 
 
 def random_words(of: DescriptionSet, draw: random.Random) -> Members:
-    """Common words, one CLIP token each, as many as the descriptor has tokens: "harbor cube"."""
+    """Random common words of one CLIP token each, as many as the descriptor has tokens: "harbor cube"."""
     return _rewritten(of, lambda _, text: " ".join(draw.choices(_common_words(), k=count_tokens(text))))
 
 
 def random_characters(of: DescriptionSet, draw: random.Random) -> Members:
-    """Random letters for each word of a descriptor, of as many tokens as the word: "tm ucx"."""
+    """Random letters for each word of a descriptor, with as many tokens as the word: "tm ucx"."""
     return _rewritten(
         of, lambda _, text: " ".join(_letters(count_tokens(word), draw) for word in text.split())
     )
 
 
 def shared_random(of: DescriptionSet, draw: random.Random) -> Members:
-    """The same common words for all classes; a class with fewer descriptors has the first of them."""
+    """The same random words for all classes; a class with fewer descriptors gets the first of them."""
     lengths: dict[tuple[int, int], list[int]] = defaultdict(list)
     for name in of.class_names:
         for number, member in enumerate(of.members[name]):
@@ -87,10 +87,10 @@ def shared_random(of: DescriptionSet, draw: random.Random) -> Members:
 
 
 def scrambled(of: DescriptionSet, draw: random.Random) -> Members:
-    """The words of all classes dealt out anew, each in the place of a word of as many tokens.
+    """The words of all classes permuted, each in place of a word with the same number of tokens.
 
-    Within one class alone, shuffled words would still be its words and say nearly the same. A word whose
-    number of tokens no other has stays where it is. Raises InputError where every word does.
+    Words are exchanged between classes: shuffled within a class, they would still describe it. A word with a
+    unique number of tokens keeps its place. Raises InputError if every word does.
     """
     pools: dict[int, list[str]] = defaultdict(list)
     for name in of.class_names:
@@ -103,14 +103,14 @@ def scrambled(of: DescriptionSet, draw: random.Random) -> Members:
         dealt = _dealt(of, {tokens: iter(pool) for tokens, pool in pools.items()})
         if any(_texts(dealt[name]) != _texts(of.members[name]) for name in of.class_names):
             return dealt
-    raise InputError("control:scrambled has nothing to deal out: no two of the words can change places")
+    raise InputError("control:scrambled is not possible: no two words have the same number of tokens")
 
 
 def swapped(of: DescriptionSet, draw: random.Random) -> Members:
-    """Each class with the descriptors of another, and none with its own: every derangement is as likely."""
+    """Each class with the descriptors of another class: a uniformly random derangement."""
     givers = list(of.class_names)
     if len(givers) < 2:
-        raise InputError("control:swapped needs two classes or more: one alone has nobody to swap with")
+        raise InputError("control:swapped needs at least two classes")
     while any(giver == taker for giver, taker in zip(givers, of.class_names, strict=True)):
         draw.shuffle(givers)
     return {taker: of.members[giver] for taker, giver in zip(of.class_names, givers, strict=True)}
@@ -128,14 +128,14 @@ CONTROLS: dict[str, Callable[[DescriptionSet, random.Random], Members]] = {
 
 
 def control_set(name: str, of: DescriptionSet, seed: int = 1) -> DescriptionSet:
-    """The control of a set, or of the view of one, as a draft named "control:swapped".
+    """The control of a set or view, as an unsaved set named "control:swapped", for example.
 
     The same set and seed always give the same control; the manifest names both. Raises InputError for a name
-    that is not in CONTROLS, and for a set of which there is no such control.
+    that is not in CONTROLS, and for a set for which the control is not possible.
     """
     if name not in CONTROLS:
         raise unknown("control", name, CONTROLS)
-    members = CONTROLS[name](of, random.Random(seed))  # noqa: S311 - to be repeatable, not secret
+    members = CONTROLS[name](of, random.Random(seed))  # noqa: S311 - repeatable, not secret
     manifest = Manifest(
         class_set=of.manifest.class_set,
         source=f"control:{name}",
@@ -158,7 +158,7 @@ def _rewritten(of: DescriptionSet, rewrite: Rewrite) -> Members:
 
 
 def _dealt(of: DescriptionSet, words: Mapping[int, Iterator[str]]) -> Members:
-    """Each word's place taken by the next of `words` that has as many tokens."""
+    """Each word replaced by the next of `words` with the same number of tokens."""
     return _rewritten(of, lambda _, text: " ".join(next(words[count_tokens(word)]) for word in text.split()))
 
 
@@ -167,7 +167,7 @@ def _texts(members: tuple[tuple[Descriptor, ...], ...]) -> list[list[str]]:
 
 
 def _repeated(text: str, tokens: int) -> str:
-    """`text` once, and again while that brings its length in CLIP tokens nearer to `tokens`."""
+    """`text`, repeated while that brings its number of CLIP tokens nearer to `tokens`."""
     once = count_tokens(text)
     times = 1
     while abs((times + 1) * once - tokens) < abs(times * once - tokens):
@@ -176,7 +176,7 @@ def _repeated(text: str, tokens: int) -> str:
 
 
 def _letters(tokens: int, draw: random.Random) -> str:
-    """Random letters, more than one a token, drawn anew until they are `tokens` CLIP tokens."""
+    """Random letters, drawn again until they have exactly `tokens` CLIP tokens."""
     while True:
         length = draw.randint(tokens + 1, 3 * tokens)
         drawn = "".join(draw.choices(string.ascii_lowercase, k=length))

@@ -1,7 +1,7 @@
-"""Descriptors without a language model: what FACS action units look like, from the table in `facs.yaml`.
+"""Descriptors without a language model: the appearance of FACS action units, from the table `facs.yaml`.
 
-The table says for each class how well its action units are founded. For anxiety that is little, for
-helplessness and disappointment nothing but analogy.
+The table states the evidence for the action units of each class. It is weak for anxiety, and only an analogy
+for helplessness and disappointment.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ...errors import InputError
 from ...normalize import normal_form
 from ...yaml_files import load_yaml
 
-MOST = 8  # looks of a class unless more are asked for: with 8 context vectors they fit CLIP's 77 tokens
+MOST = 8  # default descriptors per class: with 8 context vectors they fit CLIP's 77 tokens
 
 
 class Look(BaseModel):
-    """What some action units look like; no units where the look is their absence."""
+    """The appearance of some action units; no units if it is their absence."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     units: tuple[int, ...]
@@ -31,7 +31,7 @@ class Look(BaseModel):
 
 
 class Entry(BaseModel):
-    """What the table knows of one class: its looks, the most telling first, and what they are founded on."""
+    """The table's entry for one class: appearances, the most characteristic first, and their evidence."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     basis: Literal["strong", "moderate", "none"]
@@ -41,7 +41,7 @@ class Entry(BaseModel):
 
 
 class Table(BaseModel):
-    """References by their keys, the names of the action units by number, and an entry per class."""
+    """References by key, names of the action units by number, and an entry per class."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     references: dict[str, str]
@@ -51,16 +51,16 @@ class Table(BaseModel):
 
 @cache
 def facs_table() -> Table:
-    """The table as shipped."""
+    """The shipped table."""
     text = Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
     return Table.model_validate(load_yaml(text))
 
 
 def facs_set(class_set: ClassSet, top_k: int | None = None) -> DescriptionSet:
-    """A draft with the looks of each class; a compound class takes turns with those of its parts.
+    """An unsaved set with the appearances of each class; a compound class alternates between its parts.
 
-    `top_k` keeps the first so many of each class, by default all up to 8, which only compound classes exceed.
-    Raises InputError that names a class the table does not know, or that has fewer.
+    `top_k` limits the descriptors per class (default: at most 8, which only compound classes exceed). Raises
+    InputError that names a class that the table does not contain or that has fewer.
     """
     parts = {each.name: _parts(each) for each in class_set.classes}
     members = {name: (_descriptors(entries)[: top_k or MOST],) for name, entries in parts.items()}
@@ -78,8 +78,8 @@ def _parts(expression: ExpressionClass) -> list[Entry]:
         if all(part in known for part in parts):
             return [known[part] for part in parts]
     raise InputError(
-        f"the FACS table does not know the class {expression.name!r}\n"
-        f"It knows {', '.join(known)}, and classes made of these (anger_disgust)"
+        f"the FACS table does not contain the class {expression.name!r}\n"
+        f"It contains {', '.join(known)}, and compounds of these (anger_disgust)"
     )
 
 

@@ -1,6 +1,6 @@
-"""The plain baselines: one sentence with the class's name in it, and nothing described.
+"""Baselines without a description: one sentence that names the class.
 
-In the paper's Table 3 the class name alone and "a photo of [class]" stand beside the descriptors.
+The paper's Table 3 compares the descriptors with the class name alone and "a photo of [class]".
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ PLACE = "{class}"
 
 
 def sentence_set(class_set: ClassSet, pattern: str) -> DescriptionSet:
-    """A draft whose one descriptor per class is `pattern` with the class's words in place of "{class}".
+    """An unsaved set with one descriptor per class: `pattern` with the class's words in place of "{class}".
 
-    "an expression of {class}" is "an expression of happiness" for the class happiness. Raises InputError for
-    a pattern that is no single line, has no "{class}" or has other braces.
+    "an expression of {class}" becomes "an expression of happiness" for the class happiness. Raises InputError
+    for a pattern that is not a single line, has no "{class}" or has other braces.
 
     >>> from dfer_prompts import load_class_set
     >>> sentence_set(load_class_set("dfew"), "a photo of {class}").description("anger")

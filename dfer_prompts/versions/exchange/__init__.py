@@ -1,4 +1,4 @@
-"""Description sets to and from the files of other programs; what a file cannot hold is always said."""
+"""Import and export of description sets in formats of other programs; every loss is reported."""
 
 from __future__ import annotations
 

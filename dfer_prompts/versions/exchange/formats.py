@@ -1,4 +1,4 @@
-"""The formats, what each cannot hold, and a description set read from one or written in one."""
+"""The exchange formats, what each cannot store, and import and export of description sets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PARQUET = b"PAR1"
 
 @dataclass(frozen=True)
 class Format:
-    """How a kind of file is read and written, the ends its name may have, and what it cannot hold."""
+    """A file format: reader, writer, file name suffixes, and what it cannot store."""
 
     read: Callable[[bytes, str, Sequence[str] | None], Content]
     write: Callable[[DescriptionSet], bytes]
@@ -32,7 +32,7 @@ class Format:
 
 
 def _named(read: Callable[[bytes, str], Content]) -> Callable[[bytes, str, Sequence[str] | None], Content]:
-    """A reader of files that name their classes, and need not be told them."""
+    """A reader of files that contain class names, so that the argument is not needed."""
     return lambda data, where, _: read(data, where)
 
 
@@ -56,7 +56,7 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Exported:
-    """The content of a file in `format`; `notes` says, a sentence each, what of the set it does not hold."""
+    """The content of a file in `format`; `notes` are messages about what it cannot store."""
 
     format: str
     data: bytes
@@ -65,7 +65,7 @@ class Exported:
 
 @dataclass(frozen=True)
 class Imported:
-    """A draft read from a file in `format`; `notes` says, a sentence each, what was not taken as it stood."""
+    """An unsaved set read from a file in `format`; `notes` are messages about changed or ignored content."""
 
     draft: DescriptionSet
     format: str
@@ -84,17 +84,15 @@ def export_file(
     path: Path | str,
     format: str | None = None,  # noqa: A002
 ) -> Exported:
-    """Write the set to a new file, in the format of the name's end unless one is given.
+    """Write the set to a new file, in the format of the file name suffix unless one is given.
 
-    Raises InputError when the format is unknown, or when the file exists or cannot be written, WorkError when
-    the disk fails.
+    Raises InputError if the format is unknown or the file exists or cannot be written, and WorkError if the
+    disk fails.
     """
     path = Path(path)
     exported = export(descriptions, format or _by_suffix(path))
     if path.exists():
-        raise InputError(
-            f"{path} exists already, and nothing is written over\nChoose another name, or remove it"
-        )
+        raise InputError(f"{path} already exists and is not overwritten\nChoose another name, or remove it")
     write_atomically(path, exported.data)
     return exported
 
@@ -106,12 +104,12 @@ def import_file(
     format: str | None = None,  # noqa: A002
     license: str = "unknown",  # noqa: A002
 ) -> Imported:
-    """The draft of a description set that a file of one of `FORMATS` holds.
+    """Read an unsaved description set from a file in one of `FORMATS`.
 
     With a class set, the file's class names are matched with its names and aliases, and each of its classes
-    must be there; without, the set has the file's own classes in their order. Nothing is filled in. Marks of
-    a list before a text ("1. ", "- ", "happiness: ") are taken off. Raises InputError that names the file and
-    what is not right in it.
+    must be present; without, the set has the file's classes in their order. Missing content is not filled in.
+    List markers before a text ("1. ", "- ", "happiness: ") are removed. Raises InputError that names the file
+    and the problem.
     """
     path = Path(path)
     data = _bytes(path)
@@ -142,18 +140,16 @@ def import_file(
 def _bytes(path: Path) -> bytes:
     if path.is_dir():
         raise InputError(
-            f"{path} is a folder\nA version's folder needs no import: copy it into descriptions/"
+            f"{path} is a folder\nThe folder of a version needs no import: copy it into descriptions/"
         )
     if not path.exists():
         raise InputError(f"no file {path}")
     if not path.is_file():
-        raise InputError(f"{path} is not a plain file")
+        raise InputError(f"{path} is not a regular file")
     with path.open("rb") as stream:
         data = stream.read(LARGEST + 1)
     if len(data) > LARGEST:
-        raise InputError(
-            f"{path} is larger than {LARGEST // 2**20} MiB, more than descriptions of any classes are"
-        )
+        raise InputError(f"{path} is larger than {LARGEST // 2**20} MiB, the limit for description sets")
     if not data:
         raise InputError(f"{path} is empty")
     return data
@@ -174,7 +170,7 @@ def _format_of(path: Path, data: bytes, given: str | None) -> tuple[str, list[st
         return _by_suffix(path), []
     if mappings.looks_like_sentences(data, str(path)):
         return "cupl", [
-            "read as CuPL's, since its texts end as sentences do; --format dclip takes them otherwise"
+            "read as cupl because its texts end like sentences; --format dclip reads them as descriptors"
         ]
     return "dclip", []
 
@@ -182,10 +178,8 @@ def _format_of(path: Path, data: bytes, given: str | None) -> tuple[str, list[st
 def _by_suffix(path: Path) -> str:
     found = [name for name, each in FORMATS.items() if path.suffix.casefold() in each.suffixes]
     if len(found) != 1:
-        reason = (
-            f"{path.suffix} may be {' or '.join(found)}" if found else f"{path.name} does not say its format"
-        )
-        raise InputError(f"{reason}: give --format\nThere are: {', '.join(FORMATS)}")
+        reason = f"{path.suffix} may be {' or '.join(found)}" if found else f"{path.name} has no known suffix"
+        raise InputError(f"{reason}: give --format\nAvailable: {', '.join(FORMATS)}")
     return found[0]
 
 
@@ -223,12 +217,12 @@ def _matched(members: dict[str, Members], class_set: ClassSet, where: str) -> di
 def _misfit(strange: Sequence[str], missing: Sequence[str], class_set: ClassSet, where: str) -> str:
     parts = []
     if strange:
-        parts.append(f"has {_listed([repr(name) for name in strange])}, which {class_set.name} has not")
+        parts.append(f"has {_listed([repr(name) for name in strange])}, which {class_set.name} does not have")
     if missing:
-        parts.append(f"has nothing for {_listed(missing)}")
+        parts.append(f"lacks {_listed(missing)}")
     return (
         f"{where} {', and '.join(parts)}\n"
-        f"{class_set.name} is {_listed(class_set.names)}; without --classes the file's own are taken"
+        f"{class_set.name} is {_listed(class_set.names)}; without --classes the file's classes are used"
     )
 
 

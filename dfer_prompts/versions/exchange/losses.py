@@ -1,4 +1,4 @@
-"""What of a description set a file cannot hold, each thing a sentence, and said only where there is some."""
+"""Messages about the content of a description set that a format cannot store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .tables import formulas
 
 
 def losses(descriptions: DescriptionSet, lacks: Sequence[str]) -> list[str]:
-    """The sentences on what a format that lacks these things does not hold of this set."""
+    """The messages about the content of this set that a format without these features loses."""
     said = [LOSSES[name](descriptions) for name in (*lacks, *_ALWAYS)]
     return [sentence for sentence in said if sentence]
 
@@ -21,51 +21,53 @@ def _members(descriptions: DescriptionSet) -> str | None:
         for members in descriptions.members.values()
         for texts in ([each.text for member in members for each in member],)
     )
-    once = ", and a descriptor that comes more than once in a class stands once" if shared else ""
+    once = ", and repeated descriptors of a class are written once" if shared else ""
     if not _several(descriptions):
         return f"repeats{once.removeprefix(', and')}" if shared else None
-    return f"members: the members of a class are one list, and which descriptor was whose is lost{once}"
+    return f"members: the members of a class are merged into one list{once}"
 
 
 def _descriptors(descriptions: DescriptionSet) -> str | None:
     if all(len(member) == 1 for members in descriptions.members.values() for member in members):
         return None
-    return "descriptors: sentences only, and which descriptors in which rank they are made of is lost"
+    return "descriptors: only sentences are written, without descriptors and ranks"
 
 
 def _further_members(descriptions: DescriptionSet) -> str | None:
     names = _several(descriptions)
-    return f"members: only the first of each class is written ({_listed(names)} have more)" if names else None
+    return (
+        f"members: only the first member of each class is written ({_listed(names)} have more)"
+        if names
+        else None
+    )
 
 
 def _names(descriptions: DescriptionSet) -> str | None:
-    return f"class names: the lines are, in this order, {', '.join(descriptions.class_names)}"
+    return f"class names: the order of the lines is {', '.join(descriptions.class_names)}"
 
 
 def _splits(descriptions: DescriptionSet) -> str | None:
     names = unsplittable(descriptions)
     if not names:
         return None
-    return f"descriptors of {_listed(names)}: their sentence does not show where each begins and ends"
+    return f"descriptors of {_listed(names)}: they cannot be recovered from the sentence"
 
 
 def _support(descriptions: DescriptionSet) -> str | None:
     counted = any((each.support, each.samples) != (1, 1) for each in _each(descriptions))
-    return "support: how many of the answers named each descriptor" if counted else None
+    return "support: the number of answers that contain each descriptor" if counted else None
 
 
 def _wordings(descriptions: DescriptionSet) -> str | None:
     known = any(each.wordings for each in _each(descriptions))
-    return "wordings: the other wordings of a descriptor in the answers" if known else None
+    return "wordings: other wordings of a descriptor in the answers" if known else None
 
 
 def _formulas(descriptions: DescriptionSet) -> str | None:
     count = formulas(descriptions)
     if not count:
         return None
-    return (
-        f"{count} texts begin with =, +, - or @: a spreadsheet takes them for formulas; import them as text"
-    )
+    return f"{count} texts begin with =, +, - or @: spreadsheets read them as formulas; import them as text"
 
 
 def _manifest(descriptions: DescriptionSet) -> str | None:
@@ -81,26 +83,24 @@ def _manifest(descriptions: DescriptionSet) -> str | None:
         "seen",
         "failures",
     }
-    return (
-        f"manifest: {', '.join(name for name in known if name not in internal)}, when and by what it was made"
-    )
+    return f"manifest: {', '.join(name for name in known if name not in internal)}, date and tool version"
 
 
 def _control(descriptions: DescriptionSet) -> str | None:
     control = descriptions.manifest.control
-    return f"control: that the set is a control ({control}), meaningless on purpose" if control else None
+    return f"control: the set is a control ({control}), meaningless on purpose" if control else None
 
 
 def _seen(descriptions: DescriptionSet) -> str | None:
     seen = [
         f"folds {', '.join(map(str, each.folds))} of {each.dataset}" for each in descriptions.manifest.seen
     ]
-    return f"seen: that it was chosen on {'; '.join(seen)}, and cannot be judged there" if seen else None
+    return f"seen: the set was chosen on {'; '.join(seen)} and must not be tested there" if seen else None
 
 
 def _answers(descriptions: DescriptionSet) -> str | None:
     kept = "responses.jsonl" in descriptions.manifest.files
-    return "answers: what the source said word for word (responses.jsonl)" if kept else None
+    return "answers: the verbatim answers (responses.jsonl)" if kept else None
 
 
 def _several(descriptions: DescriptionSet) -> list[str]:

@@ -1,4 +1,4 @@
-"""JSON of the shape {class: [text, ...]}: DCLIP's, whose texts are descriptors, and CuPL's, of sentences.
+"""JSON files {class: [text, ...]}: those of DCLIP contain descriptors, those of CuPL sentences.
 
 DCLIP: Menon and Vondrick, Visual Classification via Description from Large Language Models, ICLR 2023.
 CuPL: Pratt et al., What Does a Platypus Look Like?, ICCV 2023.
@@ -18,19 +18,19 @@ _SHAPE = "DCLIP's and CuPL's files are {class: [text, ...]}"
 
 
 def read_dclip(data: bytes, where: str) -> Content:
-    """Each class has one member, its texts the descriptors. Raises InputError."""
+    """One member per class, with the texts as descriptors. Raises InputError."""
     lists = class_lists(loaded(data, where), where)
     return Content({name: [ranked(texts)] for name, texts in lists.items()})
 
 
 def read_cupl(data: bytes, where: str) -> Content:
-    """Each sentence is a member of one descriptor: CuPL's sentences are an ensemble. Raises InputError."""
+    """One member with one descriptor per sentence: CuPL's sentences are an ensemble. Raises InputError."""
     lists = class_lists(loaded(data, where), where)
     return Content({name: [ranked([text]) for text in texts] for name, texts in lists.items()})
 
 
 def write_dclip(descriptions: DescriptionSet) -> bytes:
-    """All members of a class as one list, a descriptor that several of them share once."""
+    """All members of a class as one list, without duplicate descriptors."""
     return _json({
         name: list(dict.fromkeys(each.text for member in members for each in member))
         for name, members in ordered(descriptions)
@@ -38,7 +38,7 @@ def write_dclip(descriptions: DescriptionSet) -> bytes:
 
 
 def write_cupl(descriptions: DescriptionSet) -> bytes:
-    """A sentence per member."""
+    """One sentence per member."""
     return _json({
         name: [descriptions.description(name, member) for member in range(len(members))]
         for name, members in ordered(descriptions)
@@ -51,7 +51,7 @@ def ordered(descriptions: DescriptionSet) -> list[tuple[str, Any]]:
 
 
 def loaded(data: bytes, where: str) -> Any:
-    """The value a JSON file holds. Raises InputError, also where a key comes twice and one would be lost."""
+    """The value of a JSON file. Raises InputError, also for duplicate keys."""
     try:
         return json.loads(decoded(data, where), object_pairs_hook=lambda pairs: _once(pairs, where))
     except InputError:
@@ -61,38 +61,36 @@ def loaded(data: bytes, where: str) -> Any:
             f"{where} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}"
         ) from error
     except RecursionError as error:
-        raise InputError(f"{where} is nested too deep; {_SHAPE}") from error
-    except ValueError as error:  # a number of thousands of digits
-        raise InputError(f"{where} holds a number, and should hold text; {_SHAPE}") from error
+        raise InputError(f"{where} is nested too deeply; {_SHAPE}") from error
+    except ValueError as error:  # a number with thousands of digits
+        raise InputError(f"{where} contains a number instead of text; {_SHAPE}") from error
 
 
 def class_lists(value: Any, where: str) -> dict[str, list[str]]:
-    """The mapping of classes to their texts. Raises InputError that says what it is instead, and where."""
+    """The mapping of classes to their texts. Raises InputError that names the place and the problem."""
     if not isinstance(value, dict):
-        raise InputError(f"{where} holds {'a list' if isinstance(value, list) else 'one value'}; {_SHAPE}")
+        raise InputError(f"{where} contains {'a list' if isinstance(value, list) else 'one value'}; {_SHAPE}")
     if not value:
-        raise InputError(f"{where} names no class")
+        raise InputError(f"{where} has no classes")
     lists = {}
     for name, texts in value.items():
         if not isinstance(name, str):
-            raise InputError(f"{where}: the class {name!r} is no text: put it in quotes")
+            raise InputError(f"{where}: the class {name!r} is not text: put it in quotes")
         if not isinstance(texts, list):
             raise InputError(f"{where}: the class {name!r} has no list of texts; {_SHAPE}")
         if not texts:
-            raise InputError(
-                f"{where}: the list of the class {name!r} is empty, and nothing is made up for it"
-            )
+            raise InputError(f"{where}: the list of the class {name!r} is empty")
         lists[one_line(name, f"{where}: a class name")] = [
             one_line(text, f"{where}: text {number} of the class {name!r}")
             for number, text in enumerate(texts, start=1)
         ]
     if len(lists) < len(value):
-        raise InputError(f"{where} has two classes whose names differ in white space only")
+        raise InputError(f"{where} has two classes whose names differ only in white space")
     return lists
 
 
 def looks_like_sentences(data: bytes, where: str) -> bool:
-    """Whether most texts of a JSON file end as sentences do, as CuPL's do and DCLIP's do not."""
+    """Whether most texts of a JSON file end like sentences, as in CuPL's files but not in DCLIP's."""
     texts = [text for each in class_lists(loaded(data, where), where).values() for text in each]
     return 2 * sum(text.endswith((".", "!", "?")) for text in texts) > len(texts)
 
@@ -102,7 +100,7 @@ def _once(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
     if len(made) < len(pairs):
         counts = Counter(name for name, _ in pairs)
         twice = next(name for name, count in counts.items() if count > 1)
-        raise InputError(f"{where} has {twice!r} twice, and the one would hide the other")
+        raise InputError(f"{where} has the key {twice!r} twice")
     return made
 
 

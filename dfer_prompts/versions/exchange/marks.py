@@ -1,4 +1,4 @@
-"""Marks of lists in what a file holds: taken off each text, or refused where they contradict its place."""
+"""List markers in imported texts: removed, or rejected if they contradict the position of the text."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .file_content import Content, Members
 
 
 def unmarked(content: Content, where: str) -> Content:
-    """The content without marks of lists and without names of classes before its texts; a note counts them.
+    """The content without list markers and class names before its texts; a note counts the changed texts.
 
-    Raises InputError for a text that is nothing but a mark, or that begins with the name of another class.
+    Raises InputError for a text that is only a marker, or that begins with the name of another class.
     """
     names = [without_mark(name) for name in content.members]
     for name, given in zip(names, content.members, strict=True):
         if not name or names.count(name) > 1:
-            raise InputError(f"{where}: {given!r} is no name of a class, or is there twice")
+            raise InputError(f"{where}: {given!r} is not a class name, or is duplicated")
     members: dict[str, Members] = {}
     changed = 0
     for name, listed in zip(names, content.members.values(), strict=True):
@@ -30,14 +30,14 @@ def unmarked(content: Content, where: str) -> Content:
             for member in listed
         ]
         changed += _differing(listed, members[name])
-    notes = [f"marks of a list (as 1. or -) or class names were taken off {changed} texts"] if changed else []
+    notes = [f"list markers (1. or -) or class names were removed from {changed} texts"] if changed else []
     return Content(members, [*content.notes, *notes])
 
 
 def text_of_class(text: str, class_name: str, class_names: Sequence[str], where: str) -> str:
-    """The text without list marks and without its own class's name before it ("1. Happy: ").
+    """The text without list markers and the name of its class before it ("1. Happy: ").
 
-    Raises InputError when nothing is left, or the name is another class's.
+    Raises InputError if nothing is left, or if the name is that of another class.
     """
     bare = without_mark(text)
     title, rest = titled(bare) or ("", "")
@@ -52,13 +52,13 @@ def text_of_class(text: str, class_name: str, class_names: Sequence[str], where:
 
 
 def require_order(lines: Iterable[tuple[int, str]], where: str) -> None:
-    """Raises InputError when lines are numbered, and not one after the other from 0 or 1."""
+    """Raise InputError if lines are numbered, but not consecutively from 0 or 1."""
     numbered = [(line, number) for line, text in lines if (number := list_number(text)) is not None]
     for place, (line, number) in enumerate(numbered):
         if number != numbered[0][1] + place or numbered[0][1] > 1:
             raise InputError(
-                f"{where}, line {line} has the number {number} in its list: the order is not that of classes"
-                "\nPut the lines into the order of the classes, without numbers"
+                f"{where}, line {line} has the list number {number}: the lines are not in class order"
+                "\nPut the lines in the order of the classes, without numbers"
             )
 
 

@@ -1,4 +1,4 @@
-"""Plain text with a sentence per line in class order, as the lists that DFER-CLIP was released with."""
+"""Plain text with one sentence per line in class order, as in DFER-CLIP's released code."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _QUOTED = re.compile(r"""(['"])(?P<text>.+)\1,?""")  # as in the released Python
 
 
 def read_text(data: bytes, where: str, class_names: Sequence[str] | None = None) -> Content:
-    """Line by line the sentence of each class, taken apart into its descriptors where it is a list of them.
+    """Read the sentence of each class, one per line, split into descriptors if it is a list of them.
 
-    Marks of a list and the class's own name before a sentence are taken off. Raises InputError when the lines
-    are not one for each of `class_names`, or no classes are given.
+    List markers and the class name before a sentence are removed. Raises InputError if there is not one line
+    for each of `class_names`, or if no classes are given.
     """
     if class_names is None:
         raise InputError(
-            f"{where} has a sentence per line and no class names: say whose they are\n"
+            f"{where} has one sentence per line and no class names: give --classes\n"
             "With --classes mafw, for example, line 1 is happiness, as in `dfer-prompts classes show mafw`"
         )
     lines = [
@@ -32,7 +32,7 @@ def read_text(data: bytes, where: str, class_names: Sequence[str] | None = None)
     if len(lines) != len(class_names):
         raise InputError(
             f"{where} has {len(lines)} lines for {len(class_names)} classes: {', '.join(class_names)}\n"
-            "Each line is the sentence of one class, in this order"
+            "One line per class in this order is required"
         )
     require_order(lines, where)
     members, whole = {}, []
@@ -44,17 +44,19 @@ def read_text(data: bytes, where: str, class_names: Sequence[str] | None = None)
         members[name] = [ranked(descriptors)]
         if len(descriptors) == 1:
             whole.append(str(number))
-    notes = [f"kept whole, being no list of descriptors: line {', '.join(whole)}"] if whole else []
+    notes = (
+        [f"not split, because they are not lists of descriptors: line {', '.join(whole)}"] if whole else []
+    )
     return Content(members, notes)
 
 
 def write_text(descriptions: DescriptionSet) -> bytes:
-    """The sentence of each class's first member, a line each."""
+    """The sentence of the first member of each class, one per line."""
     return "".join(f"{descriptions.description(name)}\n" for name in descriptions.class_names).encode("utf-8")
 
 
 def split(sentence: str) -> list[str]:
-    """The descriptors that `join` makes this sentence of; a sentence that is no such list comes back alone.
+    """The descriptors from which `join` makes this sentence; [sentence] if it is not such a list.
 
     >>> split("a smiling mouth, raised cheeks, and wrinkled eyes.")
     ['a smiling mouth', 'raised cheeks', 'wrinkled eyes']
@@ -68,7 +70,7 @@ def split(sentence: str) -> list[str]:
 
 
 def unsplittable(descriptions: DescriptionSet) -> list[str]:
-    """The classes whose sentence does not say where its descriptors begin and end."""
+    """The classes whose sentence cannot be split into its descriptors."""
     firsts = {
         name: [each.text for each in descriptions.members[name][0]] for name in descriptions.class_names
     }

@@ -1,4 +1,4 @@
-"""Rows as in `descriptors.jsonl`, one per descriptor: CSV, YAML and parquet."""
+"""Tables with one row per descriptor, as in `descriptors.jsonl`: CSV, YAML and parquet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .file_content import LARGEST, Content, Members, decoded, one_line, ranked
 from .mappings import class_lists, ordered
 
 COLUMNS = ("class_name", "label", "member", "rank", "descriptor", "support", "samples", "wordings")
-_DERIVED = ("normal_form",)  # a version's rows have it, and it follows from the descriptor
+_DERIVED = ("normal_form",)  # columns that are computed from the descriptor
 _MOST_ROWS = 200_000
 _FORMULA = ("=", "+", "-", "@")
 
@@ -35,7 +35,7 @@ class _Row(BaseModel):
 
 
 def rows(descriptions: DescriptionSet) -> list[dict[str, Any]]:
-    """The set as rows, a descriptor each, ordered by label, member and rank."""
+    """The set as rows, one per descriptor, ordered by label, member and rank."""
     return [
         {
             "class_name": name,
@@ -54,7 +54,7 @@ def rows(descriptions: DescriptionSet) -> list[dict[str, Any]]:
 
 
 def write_csv(descriptions: DescriptionSet) -> bytes:
-    """The rows without their wordings, under a header, commas between."""
+    """The rows without wordings, comma-separated with a header."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS[:-1], extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -86,13 +86,13 @@ def write_parquet(descriptions: DescriptionSet) -> bytes:
 
 
 def formulas(descriptions: DescriptionSet) -> int:
-    """How many descriptors and class names a spreadsheet would take for a formula."""
+    """The number of descriptors and class names that a spreadsheet would read as formulas."""
     texts = {each[column] for each in rows(descriptions) for column in ("class_name", "descriptor")}
     return sum(text.startswith(_FORMULA) for text in texts)
 
 
 def read_csv(data: bytes, where: str) -> Content:
-    """Rows under a header, parted by commas, semicolons or tabs. Raises InputError with the line."""
+    """Rows with a header, separated by commas, semicolons or tabs. Raises InputError with the line."""
     text = decoded(data, where)
     header = text.splitlines()[0]
     delimiter = max(",;\t", key=header.count)
@@ -111,9 +111,9 @@ def read_csv(data: bytes, where: str) -> Content:
                 (place, {name: cell for name, cell in zip(columns, cells, strict=True) if cell.strip()})
             )
     except csv.Error as error:
-        raise InputError(f"{where}, line {lines.line_num} is not right as CSV: {error}") from error
+        raise InputError(f"{where}, line {lines.line_num} is not valid CSV: {error}") from error
     if "wordings" in columns:
-        notes.append("the column wordings is passed over: a cell is no list")
+        notes.append("the column wordings is ignored: a CSV cell cannot store a list")
     return Content(_members([_row(row, place, skip="wordings") for place, row in read], where), notes)
 
 
@@ -125,7 +125,7 @@ def read_yaml(data: bytes, where: str) -> Content:
         return Content({name: [ranked(texts)] for name, texts in class_lists(value, where).items()})
     if not all(isinstance(each, dict) for each in value):
         raise InputError(
-            f"{where}: each item of the list should be a row, {{class_name: ..., descriptor: ...}}"
+            f"{where}: each item of the list must be a row, {{class_name: ..., descriptor: ...}}"
         )
     columns = [str(name) for name in dict.fromkeys(name for each in value for name in each)]
     notes = _checked_columns(columns, where)
@@ -134,7 +134,7 @@ def read_yaml(data: bytes, where: str) -> Content:
 
 
 def read_parquet(data: bytes, where: str) -> Content:
-    """The rows of a table; its sizes are looked at before any row is. Raises InputError."""
+    """The rows of a table; its size is checked before any row is read. Raises InputError."""
     import pyarrow
     from pyarrow import parquet
 
@@ -145,7 +145,7 @@ def read_parquet(data: bytes, where: str) -> Content:
         if file.metadata.num_rows > _MOST_ROWS or size > 4 * LARGEST:
             raise InputError(
                 f"{where} has {file.metadata.num_rows} rows, {size / 2**20:.0f} MiB; "
-                f"{_MOST_ROWS} rows and {4 * LARGEST / 2**20:.0f} MiB are the most"
+                f"the limits are {_MOST_ROWS} rows and {4 * LARGEST / 2**20:.0f} MiB"
             )
         notes = _checked_columns(file.schema_arrow.names, where)
         known = [name for name in file.schema_arrow.names if name in COLUMNS]
@@ -176,19 +176,19 @@ def _checked_columns(columns: Sequence[str], where: str) -> list[str]:
             found = ", ".join(map(repr, columns[:10])) or "none"
             raise InputError(
                 f"{where} has {'two columns' if name in columns else 'no column'} {name}; it has {found}\n"
-                f"The columns are {', '.join(COLUMNS)}, and only class_name and descriptor must be there"
+                f"The columns are {', '.join(COLUMNS)}; class_name and descriptor are required"
             )
     strange = [name for name in dict.fromkeys(columns) if name not in (*COLUMNS, *_DERIVED)]
-    return [f"these columns are passed over: {', '.join(map(repr, strange))}"] if strange else []
+    return [f"ignored columns: {', '.join(map(repr, strange))}"] if strange else []
 
 
 def _members(read: Sequence[_Row], where: str) -> dict[str, Members]:
-    """The members of each class, in the order of the labels where there are some, else of the rows."""
+    """The members of each class, ordered by label if there are labels, else by first row."""
     if not read:
         raise InputError(f"{where} has no rows")
     for column in ("label", "member", "rank"):
         if len({getattr(row, column) is None for row in read}) > 1:
-            raise InputError(f"{where} gives a {column} in some rows and none in others")
+            raise InputError(f"{where} has a {column} in some rows but not in others")
     by_class: dict[str, list[_Row]] = {}
     for row in read:
         by_class.setdefault(row.class_name, []).append(row)
@@ -210,12 +210,12 @@ def _ordered_members(listed: Sequence[_Row], where: str) -> Members:
     for row in listed:
         members.setdefault(row.member or 0, []).append(row)
     if sorted(members) != list(range(len(members))):
-        raise InputError(f"{where} has the members {_numbers(members)}; they are counted from 0 without gaps")
+        raise InputError(f"{where} has the members {_numbers(members)}; they must count from 0 without gaps")
     made = []
     for number in range(len(members)):
         ranks = [row.rank or place for place, row in enumerate(members[number], start=1)]
         if sorted(ranks) != list(range(1, len(ranks) + 1)):
-            raise InputError(f"{where} has the ranks {_numbers(ranks)}; they are counted from 1 without gaps")
+            raise InputError(f"{where} has the ranks {_numbers(ranks)}; they must count from 1 without gaps")
         in_order = sorted(zip(ranks, members[number], strict=True), key=lambda pair: pair[0])
         made.append([_descriptor(row, rank) for rank, row in in_order])
     return made

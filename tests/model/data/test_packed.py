@@ -122,7 +122,7 @@ def test_wrong_rows_leave_nothing_behind(tmp_path: Path, rows: list[dict[str, An
 
 
 def test_an_existing_folder_is_left_alone(clips: PackedClips) -> None:
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         write_packed([row(1)], NAMES, clips.path, {})
     assert len(PackedClips.open(clips.path)) == 7
 

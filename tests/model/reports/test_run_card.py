@@ -40,7 +40,7 @@ def written(run: Run) -> str:
 
 
 def test_it_says_what_the_run_is_of(clips: PackedClips, tmp_path: Path) -> None:
-    note = "v1@2 was chosen by the labels of fold 1 of tiny, which cannot judge it"
+    note = "v1@2 was chosen with the labels of fold 1 of tiny, so it cannot be tested there"
     run = trained(clips, tmp_path, notes=(note,), select="val", val_share=0.5, epochs=1)
     said = rows_of(written(run))
     assert said["clips"].startswith(f"tiny, fingerprint `{clips.fingerprint[:16]}`: 3 to train on")

@@ -218,7 +218,7 @@ def test_a_word_of_a_length_of_its_own_stays_and_two_of_two_change_places() -> N
 
 def test_what_cannot_be_controlled_is_a_sentence() -> None:
     alike = draft({"happiness": [["zygomaticus"]], "anger": [["tears"]]})
-    with pytest.raises(InputError, match="nothing to deal out"):
+    with pytest.raises(InputError, match="no two words have the same number"):
         control_set("scrambled", alike)
-    with pytest.raises(InputError, match="two classes or more"):
+    with pytest.raises(InputError, match="at least two classes"):
         control_set("swapped", draft({"happiness": [["a smile"]]}))

@@ -81,7 +81,7 @@ def test_aliases_of_ones_own_set_are_known_and_strangers_named() -> None:
         ["eyebrows raised and drawn together."],
     ]
     Path("own.yaml").write_text("name: own\nclasses: [happy, boredom]", encoding="utf-8")
-    with pytest.raises(InputError, match="does not know the class 'boredom'\nIt knows happiness"):
+    with pytest.raises(InputError, match="does not contain the class 'boredom'\nIt contains happiness"):
         facs_set(load_class_set("own.yaml"))
 
 

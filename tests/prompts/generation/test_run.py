@@ -184,7 +184,7 @@ def test_a_class_without_any_answer_is_an_error_even_when_short_is_allowed(
     endpoint.script = lambda body, earlier: (
         Reply(completion("I'm sorry, I can't.")) if is_about(body, "fear") else None
     )
-    with pytest.raises(WorkError, match=r"fear has 0; 2 responses were no answers: refused"):
+    with pytest.raises(WorkError, match=r"fear has 0; 2 responses had no usable answer: refused"):
         run(endpoint, workspace, samples=2, allow_short=True)
 
 
@@ -197,7 +197,7 @@ def test_a_failing_request_does_not_lose_the_others(endpoint: FakeEndpoint, work
         run(endpoint, workspace, samples=1)
     assert str(error.value) == (
         f"{endpoint.base_url} answers 500: boom\n"
-        "6 of 7 answers are stored; run the same command again to ask for the rest"
+        "6 of 7 answers are stored; run the same command again to request the rest"
     )
     broken = False
     assert run(endpoint, workspace, samples=1).asked == 1
@@ -240,7 +240,7 @@ def test_a_template_that_does_not_name_the_class_is_an_error(workspace: Workspac
     path = workspace.prompts / "same.md"
     path.parent.mkdir()
     path.write_text("---\nname: same\npurpose: x\n---\nWhat do faces look like?")
-    with pytest.raises(InputError, match="asks the same for happiness and sadness"):
+    with pytest.raises(InputError, match="gives the same prompt for happiness and sadness"):
         prompts(DFEW, load_template("same", workspace))
 
 

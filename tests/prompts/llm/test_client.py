@@ -184,13 +184,13 @@ def test_a_refused_key_ends_the_asking_and_is_not_repeated(endpoint: FakeEndpoin
     responses, lost = asked(endpoint, requests_to(endpoint, 9), api_key=KEY, concurrency=1)
     assert responses == {}
     assert len(endpoint.asked) == 1
-    assert lost[0].reason == f"{endpoint.base_url} does not accept the key in OPENAI_API_KEY"
+    assert lost[0].reason == f"{endpoint.base_url} rejects the key in OPENAI_API_KEY"
 
 
 def test_a_server_that_wants_a_key_says_where_it_is_set(endpoint: FakeEndpoint) -> None:
     endpoint.api_key = "another"
     _, lost = asked(endpoint, requests_to(endpoint, 1))
-    assert lost[0].reason == f"{endpoint.base_url} wants a key: set OPENAI_API_KEY"
+    assert lost[0].reason == f"{endpoint.base_url} requires a key: set OPENAI_API_KEY"
 
 
 def test_a_key_that_a_server_echoes_is_not_kept(endpoint: FakeEndpoint) -> None:
@@ -220,7 +220,9 @@ def test_a_model_the_server_does_not_know_is_answered_with_those_it_has(
     endpoint.script = lambda body, earlier: refusal
     with pytest.raises(InputError) as error:
         asked(endpoint, requests_to(endpoint, 1))
-    assert str(error.value) == (f"{endpoint.base_url} does not know the model 'tiny'\nIt has: tiny2, large")
+    assert str(error.value) == (
+        f"{endpoint.base_url} does not know the model 'tiny'\nAvailable: tiny2, large"
+    )
 
 
 def test_a_refused_parameter_is_told_in_the_servers_words(endpoint: FakeEndpoint) -> None:
@@ -268,7 +270,7 @@ def test_a_connection_that_breaks_off_is_tried_again_and_said_of_that_request_al
     responses, lost = asked(endpoint, requests_to(endpoint, 3), retries=1, concurrency=1)
     assert len(responses) == 2
     (one,) = lost
-    assert one.reason.startswith(f"{endpoint.base_url} broke off the connection")
+    assert one.reason.startswith(f"{endpoint.base_url} closed the connection")
     assert not one.final
 
 
@@ -290,7 +292,7 @@ def test_nobody_there_is_told_at_once(endpoint: FakeEndpoint) -> None:
     responses, lost = asked(endpoint, requests_to(endpoint, 9))
     assert responses == {}
     assert len(lost) == 1
-    assert lost[0].reason == f"nothing answers at http://127.0.0.1:{port}/v1 (Connection refused)"
+    assert lost[0].reason == f"no server at http://127.0.0.1:{port}/v1 (Connection refused)"
 
 
 def test_what_storing_raises_comes_out_as_it_is(endpoint: FakeEndpoint) -> None:

@@ -67,7 +67,7 @@ def test_several_models_are_a_choice(workspace: Workspace, endpoint: FakeEndpoin
     endpoint.models = ["b", "a"]
     with pytest.raises(InputError) as error:
         resolve_endpoint(workspace, base_url=endpoint.base_url)
-    assert str(error.value) == f"{endpoint.base_url} serves 2 models; choose with --model\nThere are: a, b"
+    assert str(error.value) == f"{endpoint.base_url} serves 2 models; choose with --model\nAvailable: a, b"
     endpoint.models = [f"m{i:03}" for i in range(300)]
     with pytest.raises(InputError, match="m011 and 288 more"):
         resolve_endpoint(workspace, base_url=endpoint.base_url)
@@ -76,11 +76,11 @@ def test_several_models_are_a_choice(workspace: Workspace, endpoint: FakeEndpoin
 @pytest.mark.parametrize(
     ("reply", "says"),
     [
-        (Reply({"object": "list", "data": None}), "lists no models\nName the one to ask with --model"),
+        (Reply({"object": "list", "data": None}), "lists no models\nGive the model with --model"),
         (Reply({"error": {"message": "?"}}, status=404), "lists no models"),
         (Reply("<html></html>"), "lists no models"),
         (Reply(["a"]), "lists no models"),
-        (Reply({"error": {"message": "who are you"}}, status=401), "wants a key: set OPENAI_API_KEY"),
+        (Reply({"error": {"message": "who are you"}}, status=401), "requires a key: set OPENAI_API_KEY"),
     ],
 )
 def test_a_server_that_lists_nothing_asks_for_a_name(
@@ -93,7 +93,7 @@ def test_a_server_that_lists_nothing_asks_for_a_name(
 
 
 def test_a_name_that_is_no_host_is_a_sentence(workspace: Workspace) -> None:
-    with pytest.raises(WorkError, match=r"nothing answers at http://nowhere\.invalid/v1 \("):
+    with pytest.raises(WorkError, match=r"no server at http://nowhere\.invalid/v1 \("):
         resolve_endpoint(workspace, base_url="http://nowhere.invalid/v1")
 
 

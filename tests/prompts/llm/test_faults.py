@@ -53,8 +53,8 @@ def test_a_refused_connection_is_told_at_once(run: Callable[..., Ended], isolate
     ended = run(*COMMAND, "--base-url", url, "--model", "tiny")
     assert ended.status == 1
     assert error_lines(ended.err) == [
-        f"Error: nothing answers at {url} (Connection refused)",
-        "0 of 7 answers are stored; run the same command again to ask for the rest",
+        f"Error: no server at {url} (Connection refused)",
+        "0 of 7 answers are stored; run the same command again to request the rest",
     ]
     assert not (isolated / "descriptions").exists()
 

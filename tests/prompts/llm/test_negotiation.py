@@ -67,8 +67,8 @@ def test_what_a_server_refuses_is_asked_for_in_the_next_form_and_once_only(
     assert forms(endpoint) == [each for form in refused for each in [form] * attempts] + [taken] * 6
     assert watcher.forms == [taken] * 6
     assert len(watcher.notes) == 1
-    assert "refuses response_format json_schema" in watcher.notes[0]
-    assert ("asking for text" if taken == "text" else "response_format json_object") in watcher.notes[0]
+    assert "rejects response_format json_schema" in watcher.notes[0]
+    assert ("requesting text" if taken == "text" else "response_format json_object") in watcher.notes[0]
 
 
 def test_the_object_form_carries_the_schema(endpoint: FakeEndpoint) -> None:
@@ -140,7 +140,7 @@ def test_a_refused_key_is_not_tried_in_other_forms(endpoint: FakeEndpoint) -> No
     endpoint.api_key = "another"
     _, lost = watched(endpoint, requests_for_json(endpoint, 3), concurrency=1)
     assert forms(endpoint) == ["json_schema"]
-    assert "wants a key" in lost[0].reason
+    assert "requires a key" in lost[0].reason
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_a_refused_parameter_is_left_out_from_then_on(
     assert len(taken) == 3
     assert all({"temperature", "top_p", "seed"} - {*names} <= each.keys() for each in taken)
     assert [body["choices"][0]["finish_reason"] for body in watcher.responses.values()] == ["stop"] * 3
-    notes = [note for note in watcher.notes if "asking without it" in note]
+    notes = [note for note in watcher.notes if "requests are sent without it" in note]
     assert [note.split()[2] for note in notes] == names
     assert words_of(body).partition(";")[0] in notes[0]
     assert len(endpoint.asked) <= 3 + 2 * len(names)
@@ -182,7 +182,7 @@ def test_what_was_not_sent_stands_in_the_manifest_also_when_the_answers_were_sto
         assert sampling["not_sent"] == {"temperature": 7}
         assert "temperature" not in sampling
         assert (sampling["top_p"], sampling["seed"]) == (1.0, 1)
-    assert len([each for each in said if "refuses temperature" in each]) == 1
+    assert len([each for each in said if "rejects temperature" in each]) == 1
     rows = (isolated / "descriptions/v2/responses.jsonl").read_text(encoding="utf-8").splitlines()
     assert {tuple(json.loads(row)["not_sent"]) for row in rows} == {("temperature",)}
 
@@ -194,14 +194,14 @@ def test_what_was_not_sent_stands_in_the_manifest_also_when_the_answers_were_sto
     ("status", "body", "key", "says"),
     [
         (401, openai_error("Incorrect API key provided: sk-ve****6789.", code="invalid_api_key"), KEY,
-         "does not accept the key in OPENAI_API_KEY"),
-        (401, {"message": "Unauthorized"}, KEY, "does not accept the key in OPENAI_API_KEY"),
-        (401, {"detail": "Invalid API token"}, KEY, "does not accept the key in OPENAI_API_KEY"),
+         "rejects the key in OPENAI_API_KEY"),
+        (401, {"message": "Unauthorized"}, KEY, "rejects the key in OPENAI_API_KEY"),
+        (401, {"detail": "Invalid API token"}, KEY, "rejects the key in OPENAI_API_KEY"),
         (403, {"error": "API key not valid. Please pass a valid API key."}, KEY,
-         "does not accept the key in OPENAI_API_KEY"),
-        (401, "", KEY, "does not accept the key in OPENAI_API_KEY"),
-        (401, "", None, "wants a key: set OPENAI_API_KEY"),
-        (401, {"error": "No auth credentials found"}, None, "wants a key: set OPENAI_API_KEY"),
+         "rejects the key in OPENAI_API_KEY"),
+        (401, "", KEY, "rejects the key in OPENAI_API_KEY"),
+        (401, "", None, "requires a key: set OPENAI_API_KEY"),
+        (401, {"error": "No auth credentials found"}, None, "requires a key: set OPENAI_API_KEY"),
         (401, openai_error("You must be a member of an organization to use the API"), KEY,
          "answers 401: You must be a member of an organization to use the API"),
         (403, openai_error("Country, region, or territory not supported", code="unsupported_country"), KEY,
@@ -274,14 +274,14 @@ THINKING = {"type": "thinking", "thinking": [{"type": "text", "text": "- closed 
         (message([{"type": "output_text", "text": LIST}, {"type": "reference", "ids": [1]}]), READ),
         (message([{"type": "refusal", "refusal": "I will not."}]), Failure("refused", "I will not.")),
         (message([THINKING]),
-         Failure("empty", "no text in it, only reasoning; lower --reasoning-effort or raise --max-tokens")),
-        (message([]), Failure("empty", "no text in it")),
-        (message([1, 2]), Failure("malformed", "its content is no text")),
-        (message({"text": LIST}), Failure("malformed", "its content is no text")),
+         Failure("empty", "no text, only reasoning; lower --reasoning-effort or raise --max-tokens")),
+        (message([]), Failure("empty", "no text")),
+        (message([1, 2]), Failure("malformed", "its content is not text")),
+        (message({"text": LIST}), Failure("malformed", "its content is not text")),
         (message("", reasoning_content="hm"),
-         Failure("empty", "no text in it, only reasoning; lower --reasoning-effort or raise --max-tokens")),
+         Failure("empty", "no text, only reasoning; lower --reasoning-effort or raise --max-tokens")),
         (message(None, reasoning="hm"),
-         Failure("empty", "no text in it, only reasoning; lower --reasoning-effort or raise --max-tokens")),
+         Failure("empty", "no text, only reasoning; lower --reasoning-effort or raise --max-tokens")),
         (message("", "length", reasoning="hm"),
          Failure("truncated", "finish_reason: length; lower --reasoning-effort or raise --max-tokens")),
         (message("- a", "length", reasoning="hm"),
@@ -328,8 +328,8 @@ def delta(content: Any = None, finish: str | None = None, **more: Any) -> dict[s
         (events(delta("- raised"), {"error": {"message": "overloaded"}}), Failure("malformed", "overloaded")),
         (events(delta("- raised", "length")),
          Failure("truncated", "finish_reason: length; raise --max-tokens")),
-        (events("no JSON"), Failure("malformed", "a stream of events that holds no chat completion")),
-        (b": nothing\n\n", Failure("malformed", "a stream of events that holds no chat completion")),
+        (events("no JSON"), Failure("malformed", "an event stream without a chat completion")),
+        (b": nothing\n\n", Failure("malformed", "an event stream without a chat completion")),
     ],
 )  # fmt: skip
 def test_a_stream_that_nobody_asked_for_is_read(
@@ -365,9 +365,9 @@ def test_a_key_in_pieces_of_a_stream_is_not_kept(endpoint: FakeEndpoint) -> None
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("http://h:1/v1/chat/completions", "ends in /chat/completions, which is added"),
-        ("http://h:1/v1/chat/completions/", "Leave that out: http://h:1/v1"),
-        ("https://h/openai/v1/completions", "Leave that out: https://h/openai/v1"),
+        ("http://h:1/v1/chat/completions", "ends in /chat/completions, which is appended"),
+        ("http://h:1/v1/chat/completions/", "Use http://h:1/v1"),
+        ("https://h/openai/v1/completions", "Use https://h/openai/v1"),
         ("https://h/v1/responses", "ends in /responses"),
     ],
 )
@@ -407,11 +407,15 @@ def test_a_loopback_server_is_asked_past_any_proxy(
     [
         ("ALL_PROXY", "socks5://me:secret@proxy:1080", "ALL_PROXY=socks5://proxy:1080 is a SOCKS proxy"),
         ("all_proxy", "socks5h://proxy:1080", "all_proxy=socks5h://proxy:1080 is a SOCKS proxy"),
-        ("HTTPS_PROXY", "socks://me:secret@proxy:1080", "HTTPS_PROXY=socks://proxy:1080 is not a proxy that"),
+        (
+            "HTTPS_PROXY",
+            "socks://me:secret@proxy:1080",
+            "HTTPS_PROXY=socks://proxy:1080 is not a supported proxy",
+        ),
         ("https_proxy", "ftp://proxy", "Correct or unset https_proxy"),
-        ("HTTPS_PROXY", "http://proxy:port", "HTTPS_PROXY=http://proxy:port is not a proxy that"),
+        ("HTTPS_PROXY", "http://proxy:port", "HTTPS_PROXY=http://proxy:port is not a supported proxy"),
         ("SSL_CERT_FILE", "/nowhere/ca.pem", "SSL_CERT_FILE=/nowhere/ca.pem cannot be used: No such file"),
-        ("SSL_CERT_FILE", __file__, "it holds no certificates"),
+        ("SSL_CERT_FILE", __file__, "it contains no certificates"),
         ("SSL_CERT_DIR", "/nowhere", "SSL_CERT_DIR=/nowhere cannot be used: No such file"),
     ],
 )
@@ -437,10 +441,8 @@ def test_a_proxy_that_does_not_answer_is_named(proxied: pytest.MonkeyPatch, isol
     proxied.setenv("HTTP_PROXY", f"http://me:secret@127.0.0.1:{port}")
     with pytest.raises(WorkError) as error:
         listed_models(resolve_server(Workspace(isolated), "http://server.invalid/v1"), retries=0)
-    via = f"asked through the proxy HTTP_PROXY=http://127.0.0.1:{port}"
-    assert str(error.value).startswith(
-        f"nothing answers at http://server.invalid/v1 (Connection refused), {via}\n"
-    )
+    via = f"through the proxy HTTP_PROXY=http://127.0.0.1:{port}"
+    assert str(error.value).startswith(f"no server at http://server.invalid/v1 (Connection refused), {via}\n")
 
 
 def test_a_proxy_that_answers_itself_is_named(
@@ -450,7 +452,7 @@ def test_a_proxy_that_answers_itself_is_named(
     endpoint.models_reply = Reply("<title>Blocked</title>", status=403)
     with pytest.raises(WorkError) as error:
         listed_models(resolve_server(Workspace(isolated), "http://server.invalid/v1"), retries=0)
-    via = f"asked through the proxy HTTP_PROXY={endpoint.base_url.removesuffix('/v1')}"
+    via = f"through the proxy HTTP_PROXY={endpoint.base_url.removesuffix('/v1')}"
     assert f'answers 403: an HTML page, "Blocked", {via}' in str(error.value)
     assert endpoint.paths == ["http://server.invalid/v1/models"]
 
@@ -465,7 +467,7 @@ def test_a_page_that_may_come_from_a_proxy_is_said_to_once(
     watcher, lost = watched(endpoint, requests_to(endpoint, 3), concurrency=1)
     assert lost == []
     assert watcher.notes == [
-        f"http://server.invalid/v1 answers with an HTML page, asked through the proxy HTTP_PROXY={proxy}"
+        f"http://server.invalid/v1 returned an HTML page, through the proxy HTTP_PROXY={proxy}"
     ]
 
 

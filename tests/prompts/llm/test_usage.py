@@ -41,7 +41,7 @@ def test_a_prompt_is_estimated_at_four_characters_a_token_until_the_server_has_c
     assert counted.prompt_tokens(request("x" * 20)) == 10  # as the server counted this very prompt
     assert counted.prompt_tokens(request("z" * 30)) == 15  # at its rate, 2 characters a token
     assert counted.completion == 7
-    assert "server counted" in counted.basis
+    assert "server's counts" in counted.basis
 
 
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None}, {"prompt_tokens": -3}, "?", [1], True])
@@ -76,8 +76,8 @@ def test_requests_stop_at_their_number_and_what_came_is_kept(endpoint: FakeEndpo
     with pytest.raises(WorkError) as error:
         ask_for_fear(endpoint, isolated, Budget(requests=10))
     assert str(error.value) == (
-        "stopped after 10 requests, as --max-requests says\n"
-        "10 of 21 answers are stored; run the same command again to ask for the rest"
+        "stopped after 10 requests: --max-requests is reached\n"
+        "10 of 21 answers are stored; run the same command again to request the rest"
     )
     assert len(endpoint.asked) == 10
     ask_for_fear(endpoint, isolated, Budget(requests=11))
@@ -86,9 +86,7 @@ def test_requests_stop_at_their_number_and_what_came_is_kept(endpoint: FakeEndpo
 
 def test_tokens_stop_before_they_are_spent(endpoint: FakeEndpoint, isolated: Path) -> None:
     # A prompt is 35 to 37 tokens by the estimate and 40 by this server, which answers in 20.
-    with pytest.raises(
-        WorkError, match=r"of the 600 tokens that --budget-tokens allows: another .* may take 1"
-    ):
+    with pytest.raises(WorkError, match=r"of the 600 tokens of --budget-tokens: another .* may take 1"):
         ask_for_fear(endpoint, isolated, Budget(tokens=600), max_tokens=100)
     assert 60 * len(endpoint.asked) <= 600
     assert len(endpoint.asked) == 8  # another might take 100 for its answer, and 480 are spent

@@ -51,18 +51,18 @@ def test_a_sound_template_has_no_finding() -> None:
         (HEAD + "What does a face look like?", "error", "same", None, MAFW.names, "{{ expression }}"),
         (
             HEAD + "{{ expression[:1] if expression[0] in 'cd' else expression }}",
-            "error", "same", None, ("disgust", "disappointment"), "the very same",
+            "error", "same", None, ("disgust", "disappointment"), "the same prompt",
         ),
         (
             HEAD + "{{ expression }}\n{% if expression == 'pride' %}\n{{ nope }}{% endif %}",
-            "warning", "undefined", 8, (), "nope is never defined",
+            "warning", "undefined", 8, (), "nope is undefined",
         ),
         (HEAD + "{{ expression }}" + "x" * 7996, "warning", "long", None,
             ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "contempt", "anxiety",
              "helplessness", "disappointment"), "up to 8010 characters"),
         (
             HEAD.replace("source", "response_format: json_schema\nsource") + "{{ expression }}?",
-            "warning", "form", None, MAFW.names, "asks the server for JSON",
+            "warning", "form", None, MAFW.names, "response_format is JSON",
         ),
         (HEAD + "{{ expression }} as JSON", "note", "form", None, (), "response_format: json_schema"),
         (
@@ -70,7 +70,7 @@ def test_a_sound_template_has_no_finding() -> None:
             "note", "names", 7, ("sadness",), "'Sadness'",
         ),
         (HEAD + "{{ expression }}, not afraid", "note", "names", 6, ("fear",), "'afraid'"),
-        (NO_SOURCE + "{{ expression }}", "note", "source", None, (), "the card"),
+        (NO_SOURCE + "{{ expression }}", "note", "source", None, (), "will not have one"),
     ],
 )  # fmt: skip
 def test_each_thing_is_found_in_its_place(

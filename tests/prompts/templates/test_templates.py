@@ -68,7 +68,7 @@ def test_what_is_rendered_in_arrives_as_typed_and_is_never_a_template(workspace:
         ("{{ expression.__class__ }}", 5, "unsafe"),
         ("{{ expression.__class__.__mro__ }}", 5, "unsafe"),
         ("{{ range.__globals__ }}", 5, "unsafe"),
-        ("{{ ''.format.__globals__ }}", 5, "not for templates"),
+        ("{{ ''.format.__globals__ }}", 5, "not allowed in templates"),
         ("a\n{% for e in expressions %}\n{{ e }}\n{{ e.nope }}{% endfor %}", 8, "no attribute 'nope'"),
         ("{% macro m(x) %}\n{{ x.nope }}{% endmacro %}\n\n{{ m(1) }}", 6, "no attribute 'nope'"),
         ("a {{ expression\n| nope }}", 6, "no filter named 'nope'"),
@@ -100,7 +100,7 @@ def test_a_faulty_template_is_named_with_its_line(
         ("---\nname: mine\n---\n{{ expression }}", "purpose"),
         ("---\nname: mine\npurpose: x\ncolour: red\n---\n{{ expression }}", "colour"),
         ("---\nname: mine\npurpose: |\n  two\n  lines\n---\n{{ expression }}", "purpose"),
-        ("---\nname: other\npurpose: x\n---\n{{ expression }}", "name: other; make it mine"),
+        ("---\nname: other\npurpose: x\n---\n{{ expression }}", "name: other; it must be mine"),
         ("---\nname: mine\npurpose: x\nsampling: {temperature: hot}\n---\n{{ expression }}", "temperature"),
         ("---\nname: mine\npurpose: x\nsampling: {temprature: 1}\n---\n{{ expression }}", "temprature"),
         ("---\nname: mine\npurpose: x\nsampling: {temperature: 3}\n---\n{{ expression }}", "temperature"),
@@ -124,7 +124,7 @@ def test_wrong_front_matter_is_a_sentence_with_the_file(workspace: Workspace, te
         ("name: mine\npurpose: x\nsampling:\n  temperature: 3", 4, "sampling, temperature"),
         ("name: mine\npurpose: x\nresponse_format: xml", 4, "response_format"),
         ("name: mine\npurpose: x\n\ncolour: red", 5, "colour"),
-        ("purpose: x\nname: other", 3, "make it mine"),
+        ("purpose: x\nname: other", 3, "it must be mine"),
         ("name: mine\npurpose: x: y", 3, "mapping values are not allowed"),
         ("name: mine\npurpose: !!bool x", None, "tag does not fit"),
         ("name: mine", None, "purpose: Field required"),
@@ -179,7 +179,7 @@ def test_a_wrong_name_suggests_the_nearest(workspace: Workspace) -> None:
 
 def test_a_template_that_renders_to_nothing_asks_nothing(workspace: Workspace) -> None:
     write(workspace, HEAD + "{% if false %}x{% endif %}")
-    with pytest.raises(InputError, match="renders to nothing"):
+    with pytest.raises(InputError, match="gives an empty prompt"):
         rendered(workspace)
 
 

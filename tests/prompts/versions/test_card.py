@@ -95,9 +95,10 @@ def test_a_card_is_complete(store: DescriptionStore) -> None:
         "```text\nWhat does {{ expression }} look like?\n```",
         "- Sampling: temperature 0.7, seed 1",
         "- Answers read: 9 as json\\_schema, 1 as text",
-        f"- Made from v2, content SHA-256 {'cd' * 32}\n- Made from v1@4\n- command: ensemble\n- how: members",
+        f"- Derived from v2, content SHA-256 {'cd' * 32}\n- Derived from v1@4\n"
+        "- command: ensemble\n- how: members",
         "**Seen:** folds 1, 3 of dfew (fingerprint f0)",
-        "nothing may be judged on them",
+        "must not be tested on them",
         "A language model wrote the descriptors",
         "Requests without an answer: 1, so some classes",
         "not what a person feels",
@@ -127,7 +128,7 @@ def test_the_card_of_several_templates_says_what_each_member_was_asked(store: De
 
 
 def test_a_set_of_several_sources_says_that_their_limits_are_its_own(store: DescriptionStore) -> None:
-    assert "come from several sources: what limits each" in written(store, source="mixed")
+    assert "come from several sources: the limits of each" in written(store, source="mixed")
 
 
 def test_a_control_says_that_it_means_nothing(store: DescriptionStore) -> None:
@@ -160,7 +161,7 @@ def test_text_of_others_is_no_markup(store: DescriptionStore) -> None:
     assert f"| happiness | {shown}. |\n| anger | --- \\# h. |\n" in card
     assert f"- Model: {shown} --- license: mit \\# Heading \\[2J\n" in card
     assert "- note\\|&lt;b&gt;: \\# no heading - no list\n" in card
-    assert "... (whole in manifest.yaml)\n" in card
+    assert "... (in full in manifest.yaml)\n" in card
     assert header(card)["license"] == "unknown"
     for raw in ("<script", "<i>", "<b>", "\x1b", "\u202e", "\n# Heading"):
         assert raw not in card

@@ -113,7 +113,7 @@ def test_classes_are_matched_by_name() -> None:
 def test_the_same() -> None:
     found = diff(of_joy("a smile"), of_joy("a smile"))
     assert found.identical
-    assert found.summary().endswith("are the same: classes, descriptors, ranks and support")
+    assert found.summary().endswith("have the same classes, descriptors, ranks and support")
     renamed = diff(draft({"Happy": [["x"]]}), draft({"happiness": [["x"]]}))
     assert not renamed.identical
     assert renamed.summary() == "class names are written differently"

@@ -59,7 +59,7 @@ def test_v1_comes_back_exactly(tmp_path: Path, kind: str) -> None:
         "sha256": hashlib.sha256(written.data).hexdigest(),
         "format": kind,
     }
-    assert any(note == "manifest: source, citation, when and by what it was made" for note in written.notes)
+    assert any(note == "manifest: source, citation, date and tool version" for note in written.notes)
 
 
 def test_v1_through_cupl_keeps_each_sentence_as_a_member(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_what_a_format_cannot_hold_is_said_and_the_rest_comes_back(
     assert {note.partition(":")[0] for note in written.notes} == said | {
         "manifest", "control", "seen", "answers",
     }  # fmt: skip
-    assert "manifest: source, model, when" in " ".join(written.notes)
+    assert "manifest: source, model, date" in " ".join(written.notes)
     assert "folds 1, 2 of dfew" in " ".join(written.notes)
     (tmp_path / "two.yaml").write_text("name: two\nclasses: [happiness, anger]", encoding="utf-8")
     back = read(tmp_path, "x", written.data, str(tmp_path / "two.yaml"), format=kind)
@@ -218,7 +218,7 @@ def test_a_table_is_ordered_by_its_numbers_not_by_its_rows(tmp_path: Path) -> No
     back = read(tmp_path, "x.csv", text)
     assert members(back.draft) == {"a": [["x", "y"], ["w"]], "b": [["z"]]}
     assert back.draft.class_names == ("a", "b")
-    assert back.notes == ["these columns are passed over: 'note'"]
+    assert back.notes == ["ignored columns: 'note'"]
 
 
 @pytest.mark.parametrize(
@@ -253,6 +253,6 @@ def test_an_export_takes_a_known_format_and_a_new_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"\.json may be dclip or cupl"):
         export_file(v1, tmp_path / "x.json")
     assert export_file(v1, tmp_path / "x.YML").format == "yaml"
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         export_file(v1, tmp_path / "x.YML")
     assert list(tmp_path.iterdir()) == [tmp_path / "x.YML"]

@@ -30,40 +30,40 @@ BAD = [
     ("x.json", '{"a": ["x"]}'.encode("utf-16"), "is UTF-16 text\nSave it as UTF-8"),
     ("x.json", '{"a": ["x"]}'.encode("utf-32"), "is UTF-32"),
     ("x.json", "[1", "not valid JSON: line 1, column 3"),
-    ("x.json", "[" * 100_000, "nested too deep"),
-    ("x.json", '[{"class_name": "a", "descriptor": "x"}]', r"holds a list; DCLIP's and CuPL's"),
-    ("x.json", '"a"', "holds one value"),
-    ("x.json", '{"a": [' + "9" * 5000 + "]}", "holds a number, and should hold text"),
-    ("x.json", "{}", "names no class"),
+    ("x.json", "[" * 100_000, "nested too deeply"),
+    ("x.json", '[{"class_name": "a", "descriptor": "x"}]', r"contains a list; DCLIP's and CuPL's"),
+    ("x.json", '"a"', "contains one value"),
+    ("x.json", '{"a": [' + "9" * 5000 + "]}", "contains a number instead of text"),
+    ("x.json", "{}", "has no classes"),
     ("x.json", '{"a": {"b": ["x"]}}', "class 'a' has no list of texts"),
-    ("x.json", '{"a": ["x"], "b": []}', "list of the class 'b' is empty, and nothing is made up"),
-    ("x.json", '{"a": ["x"], "a": ["y"]}', "has 'a' twice"),
-    ("x.json", '{"a": ["x"], "a ": ["y"]}', "differ in white space only"),
-    ("x.json", '{"a": ["x"], "b": ["y", 5]}', "text 2 of the class 'b' is the int 5, and should be text"),
+    ("x.json", '{"a": ["x"], "b": []}', "list of the class 'b' is empty"),
+    ("x.json", '{"a": ["x"], "a": ["y"]}', "has the key 'a' twice"),
+    ("x.json", '{"a": ["x"], "a ": ["y"]}', "differ only in white space"),
+    ("x.json", '{"a": ["x"], "b": ["y", 5]}', "text 2 of the class 'b' is the int 5, not text"),
     ("x.json", '{"a": ["x"], "b": ["y", ""]}', "text 2 of the class 'b' is empty"),
-    ("x.json", '{"a": ["x"], "b": ["\\u001b[2J"]}', "character that cannot be shown, U\\+001B"),
+    ("x.json", '{"a": ["x"], "b": ["\\u001b[2J"]}', "unprintable character, U\\+001B"),
     ("x.json", '{"a": ["x"], "b": ["' + "y" * 2001 + '"]}', "has 2001 characters"),
     ("x.json", '{"happy": ["x"], "happiness": ["y"]}', "'happy' and 'happiness' are the same class"),
-    ("x.json", '{"a": ["x"]}', "there must be two or more"),
-    ("x.json", '{"../a": ["x"], "b": ["y"]}', "cannot be the name of a folder"),
+    ("x.json", '{"a": ["x"]}', "at least two are required"),
+    ("x.json", '{"../a": ["x"], "b": ["y"]}', "is not a valid folder name"),
     ("x.csv", "class,text\na,b\n", "no column class_name; it has 'class', 'text'"),
     ("x.csv", "class_name,descriptor,descriptor\n", "two columns descriptor"),
     ("x.csv", "class_name,descriptor\n", "has no rows"),
     ("x.csv", "class_name,descriptor\na,b,c\n", "line 2 has 3 cells under 2 columns"),
-    ("x.csv", 'class_name,descriptor\na,"b\nc,d\n', "line 3 is not right as CSV"),
+    ("x.csv", 'class_name,descriptor\na,"b\nc,d\n', "line 3 is not valid CSV"),
     ("x.csv", "class_name,descriptor\na,\n", "line 2: descriptor: Field required"),
     ("x.csv", "class_name,descriptor,rank\na,b,first\n", "line 2: rank: Input should be a valid integer"),
     ("x.csv", "class_name,descriptor,rank\na,b,1\na,c,3\nd,e,1\n", "'a' has the ranks 1, 3"),
-    ("x.csv", "class_name,descriptor,rank\na,b,1\na,c,\n", "a rank in some rows and none in others"),
+    ("x.csv", "class_name,descriptor,rank\na,b,1\na,c,\n", "a rank in some rows but not in others"),
     ("x.csv", "class_name,descriptor,member\na,b,1\nc,d,0\n", "'a' has the members 1"),
     ("x.csv", "class_name,descriptor,label\na,b,0\na,c,1\n", "'a' has more than one label"),
     ("x.csv", "class_name,descriptor,label\na,b,0\nc,d,0\n", "two classes have the same label"),
     ("x.yaml", "a: [x", "not valid YAML: line "),
     ("x.yaml", "a: [x]\nb: [y]\na: [z]\n", "line 3: the key 'a' is there a second time"),
-    ("x.yaml", "yes: [x]\nb: [y]\n", "the class True is no text"),
+    ("x.yaml", "yes: [x]\nb: [y]\n", "the class True is not text"),
     ("x.yaml", "a: [x]\nb: [no]\n", "text 1 of the class 'b' is true or false"),
     ("x.yaml", "a: x\n", "has no list"),
-    ("x.yaml", "- a\n- b\n", "each item of the list should be a row"),
+    ("x.yaml", "- a\n- b\n", "each item of the list must be a row"),
     ("x.yaml", "- {class_name: a, descriptor: 5}\n", "item 1: descriptor: Input should be a valid string"),
     ("x.parquet", b"PAR1 and then nothing", "not a parquet file, or damaged"),
     ("x.csv", b"PAR1" + b"\0" * 20, "not a parquet file, or damaged"),
@@ -72,8 +72,8 @@ BAD = [
     ("x.parquet", table(a=[1]), "no column class_name; it has 'a'"),
     ("x.parquet", table(class_name=[1], descriptor=["x"]), "row 1: class_name: Input should be a valid str"),
     ("x.parquet", table(class_name=["a"] * 200_001, descriptor=["x"] * 200_001), "has 200001 rows"),
-    ("x.txt", "a.\nb.\n", "say whose they are"),
-    ("x.doc", "a", "x.doc does not say its format: give --format"),
+    ("x.txt", "a.\nb.\n", "give --classes"),
+    ("x.doc", "a", "x.doc has no known suffix: give --format"),
 ]  # fmt: skip
 
 
@@ -89,10 +89,10 @@ def test_a_bad_file_is_a_sentence_with_the_place(
 @pytest.mark.parametrize(
     ("name", "content", "classes", "complaint"),
     [
-        ("x.json", '{"anger": ["x"], "fury": ["y"]}', "dfew", "has 'fury', which dfew has not, and has noth"),
+        ("x.json", '{"anger": ["x"], "fury": ["y"]}', "dfew", "has 'fury', which dfew does not have, and"),
         ("x.json", '{"anger": ["x"], "Angry": ["y"]}', "dfew", "'anger' and 'Angry' are both anger of dfew"),
         ("x.txt", "a.\nb.\n", "dfew", "has 2 lines for 7 classes: happiness"),
-        ("x.txt", "a.\n" * 6 + "\x1b.\n", "dfew", r"line 7 has a character that cannot be shown, U\+001B"),
+        ("x.txt", "a.\n" * 6 + "\x1b.\n", "dfew", r"line 7 contains an unprintable character, U\+001B"),
     ],
 )  # fmt: skip
 def test_classes_that_do_not_fit_are_named(
@@ -107,7 +107,7 @@ def test_what_is_no_file_is_a_sentence(tmp_path: Path) -> None:
         import_file(tmp_path)
     with pytest.raises(InputError, match="no file"):
         import_file(tmp_path / "x.json")
-    with pytest.raises(InputError, match="not a plain file"):
+    with pytest.raises(InputError, match="not a regular file"):
         import_file(Path("/dev/null"))
     with (tmp_path / "big.csv").open("wb") as stream:
         stream.truncate(100_000_000)

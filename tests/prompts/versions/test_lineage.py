@@ -58,7 +58,7 @@ def test_a_parent_that_is_gone_or_another(store: DescriptionStore, isolated: Pat
     rows = isolated / "descriptions" / "v2" / "descriptors.jsonl"
     rows.write_text(rows.read_text().replace('"tears"', '"sobs"'))
     assert parents_of(log(store, "v4")) == {
-        "v4": [("v2", "v2 here is another set than the one it was made from"), ("v3", None)],
+        "v4": [("v2", "v2 here differs from the parent it was derived from"), ("v3", None)],
         "v2": [],
         "v3": [("v2@1", None)],  # the first descriptor, of which it was made, is as it was
     }
@@ -67,7 +67,7 @@ def test_a_parent_that_is_gone_or_another(store: DescriptionStore, isolated: Pat
     assert problem is not None
     assert problem.startswith("v2@1 cannot be read: ")
     rows.parent.rename(isolated / "elsewhere")
-    assert parents_of(log(store, "v3")) == {"v3": [("v2@1", "v2 is not here")]}
+    assert parents_of(log(store, "v3")) == {"v3": [("v2@1", "v2 does not exist here")]}
     assert not by_name(log(store))["v3"].parents[0].here
 
 
@@ -92,9 +92,9 @@ def test_parents_that_are_no_names_stay_text(isolated: Path) -> None:
     store = DescriptionStore(Workspace(isolated))
     store.save(draft(JOY, parents=["../../etc", "control:x", ""]), "v2")
     assert parents_of(log(store, "v2"))["v2"] == [
-        ("../../etc", "../../etc is not here"),
-        ("control:x", "control:x is not here"),
-        ("", " is not here"),
+        ("../../etc", "../../etc does not exist here"),
+        ("control:x", "control:x does not exist here"),
+        ("", " does not exist here"),
     ]
 
 

@@ -99,10 +99,10 @@ def test_views_are_loaded_by_name(store: DescriptionStore) -> None:
         ("../v1", "no description set"),
         ("/etc", "no description set"),
         ("", "no description set"),
-        ("v1@x", "how many descriptors"),
-        ("v1@", "how many descriptors"),
-        ("v1@-1", "how many descriptors"),
-        ("v1@²", "how many descriptors"),
+        ("v1@x", "number of descriptors per class"),
+        ("v1@", "number of descriptors per class"),
+        ("v1@-1", "number of descriptors per class"),
+        ("v1@²", "number of descriptors per class"),
         ("v1@0", "1 or more"),
         ("v1@5", r"fewer than 5 descriptors of: happiness \(4\), .* and 6 more"),
     ],
@@ -267,7 +267,7 @@ def test_verify_sees_a_manifest_that_no_longer_fits_its_rows(store: DescriptionS
     text = path.read_text(encoding="utf-8")
     text = text.replace("- happiness\n  - anger", "- anger\n  - happiness")
     path.write_text(text[: text.index("manifest_sha256")], encoding="utf-8")  # as those without a digest
-    assert "line 1: label 0 is not the place of 'happiness'" in store.verify("mine")[0]
+    assert "line 1: label 0 is not the index of 'happiness'" in store.verify("mine")[0]
 
 
 def test_verify_names_any_changed_byte_of_the_manifest(store: DescriptionStore) -> None:
@@ -301,7 +301,7 @@ def _edited(store: DescriptionStore, file: str, old: str, new: str) -> None:
         ("manifest.yaml", "source: llm\n", "", "manifest.yaml: source: Field required"),
         ("manifest.yaml", "format_version: 1", "format_version: 2", "has format 2"),
         ("manifest.yaml", "source: llm", "source: llm\nextra: 1", "manifest.yaml: extra: Extra inputs"),
-        ("manifest.yaml", "- anger", "- yes", "put them in quotes|reads bare yes"),
+        ("manifest.yaml", "- anger", "- yes", "put them in quotes|unquoted yes"),
         ("manifest.yaml", "- anger", "- fear", "line 4: the class 'anger' is not in manifest.yaml"),
         ("descriptors.jsonl", '"rank": 2, ', "", "descriptors.jsonl, line 2: rank: Field required"),
         (
@@ -310,7 +310,7 @@ def _edited(store: DescriptionStore, file: str, old: str, new: str) -> None:
             '"rank": 3',
             "line 2: member 0, rank 3 of 'happiness' is out of order",
         ),
-        ("descriptors.jsonl", '"label": 0', '"label": 1', "line 1: label 1 is not the place"),
+        ("descriptors.jsonl", '"label": 0', '"label": 1', "line 1: label 1 is not the index"),
         (
             "descriptors.jsonl",
             '"support": 1',

@@ -39,7 +39,7 @@ def test_what_cannot_be_a_name_is_refused_and_nothing_is_written(
 def test_what_cannot_be_a_name_leads_to_no_file(store: DescriptionStore, isolated: Path, name: str) -> None:
     store.save(draft(), "mine")
     (isolated / "descriptions" / "mine").rename(isolated / "x")
-    with pytest.raises(InputError, match=r"no description set|how many descriptors"):
+    with pytest.raises(InputError, match=r"no description set|number of descriptors per class"):
         store.load(name)
 
 
@@ -54,7 +54,7 @@ def test_a_name_that_differs_in_case_only_is_taken(store: DescriptionStore) -> N
     with pytest.raises(InputError) as error:
         store.save(draft(), "mINE")
     assert str(error.value) == (
-        "there is a description set 'mINE' already (written 'Mine'), and none ever changes\n"
+        "the description set 'mINE' already exists (written 'Mine') and cannot be changed\n"
         "Choose another name"
     )
 
