@@ -56,7 +56,7 @@ def test_another_file_is_refused_and_not_kept(zoo: str) -> None:
 
 
 def test_no_file_and_no_server(zoo: str) -> None:
-    with pytest.raises(InputError, match=r"cannot be fetched: .*\nBring"):
+    with pytest.raises(InputError, match=r"cannot be downloaded: .*\nCopy"):
         fetch_yunet(url=f"{zoo}/other.onnx", sha256=SHA256)
-    with pytest.raises(InputError, match=r"cannot be fetched: .*\nBring"):
+    with pytest.raises(InputError, match=r"cannot be downloaded: .*\nCopy"):
         fetch_yunet(url="http://127.0.0.1:9/yunet.onnx", sha256=SHA256)
