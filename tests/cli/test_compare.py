@@ -210,7 +210,7 @@ def test_transfer_is_to_other_classes_and_the_last_epoch_stands_beside_another(
         (["v1@2", "v1@4", "--measure", "transfer"], "--measure transfer requires --transfer-to"),
         (["v1@2", "v1@4", "--transfer-to", "x"], "Add --measure transfer"),
         (["v1@2", "v1@4", "--shots", "1"], "Add --measure few-shot"),
-        (["v1@2", "v1@4", "--measure", "few-shot", "--shots", "0"], "a number of clips above 0"),
+        (["v1@2", "v1@4", "--measure", "few-shot", "--shots", "0"], "at least one number must be above 0"),
         (
             ["v1@2", "v1@4", "--measure", "few-shot", "--shots", "one"],
             "--shots 'one' is not a list of numbers",

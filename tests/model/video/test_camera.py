@@ -62,7 +62,7 @@ def test_what_is_not_looked_at_in_time_is_dropped(
 
 def test_a_stream_that_is_no_video(address: str, tmp_path: Path) -> None:
     (tmp_path / "text.mkv").write_text("nothing to see\n" * 99)
-    with pytest.raises(InputError, match=rf"{address}/text.mkv (cannot be opened|gives no picture)"):
+    with pytest.raises(InputError, match=rf"{address}/text.mkv (cannot be opened|gives no frames)"):
         list(open_source(f"http://{address}/text.mkv").footage.frames())
 
 

@@ -49,7 +49,7 @@ def test_it_is_fetched_once(zoo: str) -> None:
 
 
 def test_another_file_is_refused_and_not_kept(zoo: str) -> None:
-    with pytest.raises(WorkError, match=f"its sha256 is {SHA256}\nBring .*--face-model"):
+    with pytest.raises(WorkError, match=f"its sha256 is {SHA256}\nCopy .*--face-model"):
         fetch_yunet(url=f"{zoo}/yunet.onnx")
     assert fetched_yunet() is None
     assert list(cache_folder().iterdir()) == []
