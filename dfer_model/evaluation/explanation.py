@@ -179,9 +179,7 @@ def text_clip(run: Run, weights: str | None = None) -> Clip:
     except InputError as error:
         raise InputError(f"{str(error).splitlines()[0]}\n{needed}") from error
     if clip_identity(clip) != run.config["clip"]["sha256"]:
-        raise InputError(
-            f"these are not the {settings.clip} weights that the run was initialised from\n{needed}"
-        )
+        raise InputError(f"not the weights of {settings.clip} that the run was initialised from\n{needed}")
     return clip
 
 

@@ -216,5 +216,5 @@ def test_the_picture_shows_the_most_probable_classes(tmp_path: Path, suffix: str
     if suffix == "svg":
         assert b"of class 13 $x &lt;b&gt;" in content
         assert b"of class 1 $x" not in content
-        assert b"2 less probable classes are left out" in content
+        assert b"2 less probable classes are not shown" in content
         assert (b"attention (%)" in content) == known
