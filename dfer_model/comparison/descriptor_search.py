@@ -1,9 +1,9 @@
-"""Choosing descriptors by what CLIP, untrained, makes of labelled clips: greedy, then swaps.
+"""Choosing descriptors by the zero-shot score of CLIP on labelled clips: greedy search, then swaps.
 
-The sentence that joins a class's descriptors is what a model is given, so it is the sentence that is scored,
-by the UAR that `compare` prints as zero-shot. Ties, which are many, go to the larger log-likelihood of the
-true classes, the mean over clips within a class and then over classes. A score on the clips that chose is
-too good by construction: judge the choice on others.
+The score is the zero-shot UAR, as `compare` prints it, of the sentence that joins a class's descriptors: that
+sentence is what a model is given. Ties are common; they go to the larger log-likelihood of the true classes,
+averaged over the clips of a class and then over classes. The score on the clips of the search is
+optimistically biased; test the result on other clips.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Join = Callable[[Sequence[str]], str]
 Choice = tuple[int, ...]  # which of a class's candidates, ascending: the set's own order
 Score = tuple[float, float]  # UAR in percent, log-likelihood
 
-DIGITS = 9  # a gain below that is rounding, and would let the swaps go in circles
+DIGITS = 9  # smaller gains are rounding errors, and could make the swaps cycle
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Step:
 class Found:
     """The choice, a local optimum: no swap of one descriptor for another of its class is better.
 
-    `chosen` are the descriptors of each class, in label order and in the order they were given in; `start` is
-    the score of each class's first k. `not_searched` names the classes without clips, which keep these.
+    `chosen` are the descriptors of each class, in label order and in the given order; `start` is the score
+    of each class's first k. `not_searched` are the classes without clips, which keep their first k.
     """
 
     chosen: tuple[tuple[str, ...], ...]
@@ -73,9 +73,9 @@ def search(
 ) -> Found:
     """Choose `k` of each class's `candidates` (in label order) by the zero-shot score on `videos`.
 
-    First each class in turn is given the descriptor that serves best, then a second, until each has k; then
-    one is swapped for another as long as that is better. `seed` decides whose turn it is. Raises InputError
-    for a class with fewer than k candidates, and where there is nothing to choose.
+    Greedy: each class in turn gets the descriptor with the best score, then a second, until each has k. Then
+    single descriptors are swapped as long as the score rises. `seed` orders the classes. Raises InputError
+    for a class with fewer than k candidates, and if there is nothing to choose.
     """
     _check(class_names, candidates, k)
     task = _Search(videos, class_names, candidates, encode, join)
@@ -114,16 +114,18 @@ def search(
 
 def _check(class_names: Sequence[str], candidates: Sequence[Sequence[str]], k: int) -> None:
     if k < 1:
-        raise InputError(f"{k} descriptors of a class are no choice; ask for 1 or more")
+        raise InputError(f"k is {k}: choose 1 or more descriptors per class")
     for name, own in zip(class_names, candidates, strict=True):
         if len(own) < k:
-            raise InputError(f"the class {name!r} has {len(own)} descriptors, too few to choose {k} of")
+            raise InputError(f"the class {name!r} has {len(own)} descriptors, fewer than {k}")
     if all(len(own) == k for own in candidates):
-        raise InputError(f"every class has {k} descriptors, so there is nothing to choose; ask for fewer")
+        raise InputError(
+            f"every class has {k} descriptors, so there is nothing to choose; choose a smaller k"
+        )
 
 
 class _Search:
-    """The present choice with its cosines, and what another choice for one class would make of them."""
+    """The current choice with its cosines, and the scores of alternatives for one class."""
 
     def __init__(
         self,
@@ -133,7 +135,8 @@ class _Search:
         encode: Encode,
         join: Join,
     ) -> None:
-        self.videos = videos.features.double()  # or sums in another order would pass for gains
+        # In float32 a different order of summation could look like a gain.
+        self.videos = videos.features.double()
         self.class_names, self.candidates = class_names, candidates
         self.encode, self.join = encode, join
         self.features: dict[tuple[int, Choice], Tensor] = {}  # of every sentence scored so far
@@ -143,7 +146,7 @@ class _Search:
         self.balance = torch.from_numpy(1 / (len(counts) * counts[inverse]))  # sums to 1
 
     def set(self, choices: Sequence[Choice]) -> Score:
-        """Begin from these choices; returns their score."""
+        """Start from these choices; returns their score."""
         self.choices = list(choices)
         weights = torch.cat([self._encoded(label, [choice]) for label, choice in enumerate(choices)])
         self.cosines = self.videos @ weights.T  # (clips, classes)
@@ -151,7 +154,7 @@ class _Search:
         return self.score
 
     def larger(self, label: int, size: int) -> list[Choice]:
-        """Every choice of `size` that adds one candidate to the class's; of size 1 every single one."""
+        """Every choice of `size` that adds one candidate to the class's; for size 1, each candidate."""
         held = self.choices[label] if size > 1 else ()
         every = range(len(self.candidates[label]))
         return [tuple(sorted((*held, at))) for at in every if at not in held]
@@ -163,14 +166,14 @@ class _Search:
         return [tuple(sorted((*(at for at in held if at != out), into))) for out in held for into in free]
 
     def best(self, label: int, options: Sequence[Choice]) -> tuple[Score, Choice, Tensor]:
-        """The best of the options for one class, the earliest of equals: its score, itself, its cosines."""
+        """The best option for one class, the first of equals: (score, choice, cosines)."""
         columns = (self.videos @ self._encoded(label, options).T).T  # (options, clips)
         scores = [self._scored(self._with(label, column)) for column in columns]
         at = max(range(len(options)), key=lambda index: (scores[index], -index))
         return scores[at], options[at], columns[at]
 
     def take(self, label: int, options: Sequence[Choice], move: str) -> Step:
-        """Choose the best of the options, whether or not it is better than what is held."""
+        """Apply the best of the options, even if it is not better than the current choice."""
         held = set() if move == "first" else set(self.choices[label])
         self.score, choice, column = self.best(label, options)
         self.choices[label], self.cosines = choice, self._with(label, column)
@@ -185,7 +188,7 @@ class _Search:
         return cosines
 
     def _encoded(self, label: int, options: Sequence[Choice]) -> Tensor:
-        """(options, width); each sentence goes through the text tower once."""
+        """(options, width); each sentence is encoded once."""
         new = [choice for choice in options if (label, choice) not in self.features]
         if new:
             sentences = [self.join([self.candidates[label][at] for at in choice]) for choice in new]

@@ -1,12 +1,12 @@
-"""Grids of runs: every description set on every fold with every seed, each trained once, then found."""
+"""Grids of runs: every description set on every fold with every seed. Finished runs are reused."""
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dfer_model.config import Settings
@@ -22,12 +22,12 @@ from dfer_model.training.loop import train_run
 from dfer_model.training.run_lock import taken
 
 Report = Callable[[float, int, str], None]
-WAIT_S = 1.0  # between looks at runs that other processes train
+WAIT_S = 1.0  # between checks of runs that other processes train
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What is compared, on what: `texts` x `folds` x `seeds` under one configuration."""
+    """The compared sets, folds and seeds, under one configuration."""
 
     settings: Settings
     texts: tuple[ClassTexts, ...]
@@ -35,7 +35,7 @@ class Grid:
     seeds: tuple[int, ...]
 
     def specs(self, clips: PackedClips) -> Iterator[RunSpec]:
-        """The runs, all sets of a fold and seed before the next: stopped early, what is there compares."""
+        """The runs, all sets of a fold and seed first, so that an interrupted grid has comparable runs."""
         for fold, seed, texts in itertools.product(self.folds, self.seeds, self.texts):
             yield RunSpec(self.settings, texts, clips.path, clips.fingerprint, fold, seed)
 
@@ -43,8 +43,46 @@ class Grid:
         return len(self.texts) * len(self.folds) * len(self.seeds)
 
 
+@dataclass(frozen=True)
+class Training:
+    """What a protocol trains: every run of `grid` under each of the `variants` of its settings."""
+
+    measure: str
+    grid: Grid
+    variants: Mapping[str, Settings]  # by number of shots or by held-out class; a single one under ""
+    counted: tuple[str, str] | None = None  # what the variants are: singular, plural
+
+    def specs(self, clips: PackedClips) -> list[RunSpec]:
+        """The runs, variant by variant, so that an interrupted grid still has comparable runs."""
+        return [
+            replace(spec, settings=settings)
+            for settings in self.variants.values()
+            for spec in self.grid.specs(clips)
+        ]
+
+    def by_variant(self, runs: Sequence[Run]) -> dict[str, Sequence[Run]]:
+        """The runs of `specs`, by variant."""
+        return {
+            name: runs[number * len(self.grid) : (number + 1) * len(self.grid)]
+            for number, name in enumerate(self.variants)
+        }
+
+    def __str__(self) -> str:
+        """The number of trainings and its factors."""
+        grid = self.grid
+        factors = [
+            (len(grid.texts), "set", "sets"),
+            (len(grid.folds), "fold", "folds"),
+            (len(grid.seeds), "seed", "seeds"),
+        ]
+        if self.counted:
+            factors.append((len(self.variants), *self.counted))
+        product = " x ".join(f"{number} {one if number == 1 else many}" for number, one, many in factors)
+        return f"{self.measure}: {len(grid) * len(self.variants)} trainings ({product})"
+
+
 def check_grid(grid: Grid, clip: Clip, clips: PackedClips) -> None:
-    """Raise InputError now for what would stop a run of the grid later: a fold, a text that does not fit."""
+    """Raise InputError for what would stop a run of the grid later: a fold or text that does not fit."""
     for fold in grid.folds:
         clips.train_indices(fold)
         clips.test_indices(fold)
@@ -52,7 +90,7 @@ def check_grid(grid: Grid, clip: Clip, clips: PackedClips) -> None:
 
 
 def check_texts(every: Sequence[ClassTexts], clip: Clip, contexts: int) -> None:
-    """Raise InputError for a text that does not fit the text tower beside the contexts, by set and class."""
+    """Raise InputError, with set and class, for a text that does not fit the text tower with the contexts."""
     for texts in every:
         for name, members in zip(texts.class_names, texts.texts, strict=True):
             for text in members:
@@ -70,26 +108,25 @@ def train_all(
     note: Callable[[str], None] = lambda _: None,
     trackers: Sequence[str] = (),
 ) -> list[Run]:
-    """Train what is not yet trained and return the run of every spec, in their order.
+    """Train the specs that have no finished run, and return the run of every spec, in order.
 
-    A run that an earlier call has finished is found, one that was interrupted goes on from its last epoch.
-    One that another process trains now is left to it: the others are trained meanwhile, then it is waited
-    for, and taken over should that process die. `names` are what a person calls the runs.
-    They are trained one after another in this process, or by `engine` (see `train_by`, which tells `note` of
-    those that it begins again), and each is followed by `trackers`, under its own id. Raises InputError in a
-    process that torchrun started among several.
+    Finished runs are reused; an interrupted run is resumed from its last checkpoint. A run that another
+    process is training is left to it: the others are trained first, then this call waits for it, and trains
+    it if that process dies. `names` are the displayed names of the runs.
+    Runs are trained one after another in this process, or by `engine` (see `train_by`, which reports restarts
+    to `note`); `trackers` log each run under its id. Raises InputError if torchrun started several processes.
     """
     if launched().several:
         raise InputError(
-            "a grid of runs is trained by one process\n"
-            "Give the same command without torchrun, and several runs at a time by an engine's jobs"
+            f"a grid of runs is trained from one process; torchrun started {launched().count}\n"
+            "Run the command without torchrun; --engine with --jobs trains several runs at a time"
         )
     names = names or [spec.title for spec in specs]
     note = _each_once(note)
     if engine is not None:
         train_by(engine, specs, names, runs, report, note, trackers)
         return [Run.open(spec.folder(runs)).named(spec.texts.name) for spec in specs]
-    # Those that are finished first: the time that they do not take says nothing of the others.
+    # Finished runs first: they take no time, and would distort the ETA of the others.
     found = {number: spec.folder(runs) for number, spec in enumerate(specs)}
     done = {
         number: Run.open(folder).named(specs[number].texts.name)
@@ -104,11 +141,11 @@ def train_all(
                 within = _within(report, names[number], len(done), len(specs))
                 with suppress(BusyError):
                     tracking = Tracking(trackers, note)
-                    # One training of a kind says what the others need, too.
-                    tell = None if spec.settings in announced else note
+                    # Notes of one training hold for all with the same settings.
+                    train_note = None if spec.settings in announced else note
                     announced.add(spec.settings)
                     done[number] = train_run(
-                        spec, clips, runs, report=within, device=device, tracking=tracking, note=tell
+                        spec, clips, runs, report=within, device=device, tracking=tracking, note=train_note
                     )
         if len(done) == before:
             first = next(name for number, name in enumerate(names) if number not in done)
@@ -119,19 +156,19 @@ def train_all(
 
 
 def _each_once(note: Callable[[str], None]) -> Callable[[str], None]:
-    """As `note`, which is not told the same twice."""
-    told: set[str] = set()
+    """`note`, called once per text."""
+    seen: set[str] = set()
 
     def once(text: str) -> None:
-        if text not in told:
-            told.add(text)
+        if text not in seen:
+            seen.add(text)
             note(text)
 
     return once
 
 
 def _within(report: Report, name: str, done: int, total: int) -> Report:
-    """A run's own report, as a part of the grid's."""
+    """The report of one run as a part of the grid's."""
     report(done, total, name)
 
     def within(epoch: float, epochs: int, note: str = "") -> None:

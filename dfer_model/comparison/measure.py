@@ -1,4 +1,4 @@
-"""The answers that each measure of what a text is worth is made of (trainings.py has the measures)."""
+"""The predictions and figures of each protocol (protocols.py has the table)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ from dfer_model.evaluation.evaluate import predict_logits
 from dfer_model.evaluation.retarget import retexted
 from dfer_model.runs import ClassTexts, Predictions, Run, read_predictions, write_predictions
 
-from .grid import Grid
-from .protocols import Training
+from .grid import Grid, Training
 
 ZERO = "0"  # shots
 ANY_TEXTS = (
-    "trained on all clips a model learns any distinct texts, right or swapped: what tells texts apart is "
-    "zero-shot and, with --measure, few-shot, held-out-class and transfer."
+    "Trained on all clips a model learns any distinct texts, right or swapped; compare texts by zero-shot "
+    "and, with --measure, by few-shot, held-out-class and transfer."
 )
 
 Report = Callable[[int, int, str], None]
@@ -34,16 +33,16 @@ Integers = npt.NDArray[np.int64]
 
 
 def zero_shot(answers: Answers) -> Measured:
-    """Of the answers of CLIP as it is."""
+    """The measure of the predictions of CLIP without training."""
     caveat = (
-        "zero-shot is this CLIP, untrained: it says whether the words name what the CLIP has already seen, "
-        "and no --seeds would change it."
+        "zero-shot is this CLIP without training: it shows how well the texts match what the CLIP learned in "
+        "pretraining, and does not depend on --seeds."
     )
     return Measured("zero-shot", (answers,), trained=False, caveats=(caveat,))
 
 
 def supervised(training: Training, runs: Sequence[Run]) -> Measured:
-    """Of runs on all clips of the training folds."""
+    """The measure of runs on all clips of the training folds."""
     texts, selection = training.grid.texts, training.grid.settings.select
     return Measured(
         "trained",
@@ -56,9 +55,9 @@ def supervised(training: Training, runs: Sequence[Run]) -> Measured:
 def few_shot(
     training: Training, runs: Sequence[Run], clips: PackedClips, untrained: Answers | None
 ) -> Measured:
-    """Of runs on a few clips of each class; `untrained` answers are the curve's beginning, without a shot.
+    """The measure of runs on a few clips per class; `untrained` predictions are the curve's point at 0 shots.
 
-    Figures and verdicts are of the mean over the trained numbers of shots.
+    Figures and verdicts are those of the mean over the trained numbers of shots.
     """
     grid, selection = training.grid, training.grid.settings.select
     by_shots = training.by_variant(runs)
@@ -79,17 +78,17 @@ def few_shot(
     }
     over = ", ".join(trained)
     caveats = [
-        f"few-shot is the mean over {over} clips of each class, drawn by seed and fold, the same for every "
-        "set and the fewer among the more.",
-        f"Its trainings have {grid.settings.epochs} epochs whatever the number of shots: fewer clips are "
-        "fewer steps too.",
+        f"few-shot is the mean over {over} clips per class, drawn by seed and fold: the same for every set, "
+        "and smaller draws are part of larger ones.",
+        f"Its trainings have {grid.settings.epochs} epochs for every number of shots, so fewer clips also "
+        "mean fewer steps.",
     ]
     if untrained is not None:
-        caveats.append("Without a shot it is zero-shot; that point is on the curve and not in the mean.")
+        caveats.append("Its point at 0 shots is zero-shot; it is on the curve but not in the mean.")
         if grid.settings.temporal_depth:
             caveats.append(
-                "The first shots may take away from zero-shot: the temporal model begins at random "
-                "(--set temporal_depth=0 leaves it off)."
+                "With few shots it may be below zero-shot, because the temporal model starts from random "
+                "weights (--set temporal_depth=0 removes it)."
             )
     if short := _short_classes(grid, clips, max(map(int, trained))):
         caveats.append(short)
@@ -103,11 +102,11 @@ def few_shot(
 
 
 def held_out_class(training: Training, runs: Sequence[Run], class_names: Sequence[str]) -> Measured:
-    """Of runs that never saw the class they are asked for; every clip is judged by the one without its class.
+    """The measure of runs trained without one class; each clip is tested by the run without its class.
 
-    The UAR is the mean of these recalls. `seen_uar` is that of the other classes, in the same runs, and
-    `harmonic_mean` joins the two (Xian et al., arXiv 1707.00600): a model that answers the class it never
-    saw for everything has the first and not the second.
+    The UAR is the mean recall of the held-out classes. `seen_uar` is the UAR of the other classes in the same
+    runs, and `harmonic_mean` that of the two (Xian et al., arXiv 1707.00600): it is low for a model that
+    predicts the held-out class for every clip.
     """
     grid, selection = training.grid, training.grid.settings.select
     by_class = training.by_variant(runs)
@@ -118,9 +117,7 @@ def held_out_class(training: Training, runs: Sequence[Run], class_names: Sequenc
         name: 2 * unseen[name] * seen[name] / np.maximum(unseen[name] + seen[name], 1e-9) for name in seen
     }
     contexts = (
-        "the contexts of all classes are one (context_kind=unified)"
-        if grid.settings.contexts
-        else "no contexts"
+        "all classes share one context (context_kind=unified)" if grid.settings.contexts else "no contexts"
     )
     return Measured(
         "held-out-class",
@@ -132,8 +129,8 @@ def held_out_class(training: Training, runs: Sequence[Run], class_names: Sequenc
         },
         curves={"recalls": _recalls(answers, grid.texts, class_names)},
         caveats=(
-            f"held-out-class is the recall of a class never trained on, among all classes; {contexts}. A "
-            "trained model prefers the classes it knows: these recalls are low; read them beside seen UAR.",
+            f"held-out-class is the recall of a class not trained on, among all classes; {contexts}. A "
+            "trained model prefers its training classes: these recalls are low; read them beside seen UAR.",
         ),
     )
 
@@ -144,36 +141,36 @@ def transfer(
     target: PackedClips,
     texts: Sequence[ClassTexts],
     new: Sequence[str],
-    kept: Path,
+    cache_dir: Path,
     report: Report,
     device: str = "auto",
 ) -> Measured:
-    """Of runs on one dataset that answer for the clips of another, by `texts` for that one's classes.
+    """The measure of runs on one dataset tested on the clips of another, by `texts` for its classes.
 
-    Every clip is judged once by each run: runs on several folds count like seeds. `new` are the classes that
-    the first dataset does not have. `kept` is a folder of answers; it can be deleted at any time.
+    Each run predicts every clip once; runs on several folds count like seeds. `new` are the classes that the
+    first dataset does not have. `cache_dir` holds predictions for reuse; it can be deleted at any time.
     """
     indices = judgeable(target)
     by_name: dict[str, list[Integers]] = {each.name: [] for each in texts}
     named = {each.name: each for each in texts}
     for done, run in enumerate(runs):
         report(done, len(runs), f"{run.texts.name}, fold {run.fold}, seed {run.seed}, on {target.name}")
-        answered = _retexted_predictions(run, named[run.texts.name], target, indices, kept, device)
-        by_name[run.texts.name].append(answered.logits.argmax(axis=1))
+        predictions = _retexted_predictions(run, named[run.texts.name], target, indices, cache_dir, device)
+        by_name[run.texts.name].append(predictions.logits.argmax(axis=1))
     report(len(runs), len(runs), f"on {target.name}")
-    labels, said = target.labels[indices], {name: np.stack(each) for name, each in by_name.items()}
-    correct = {name: each == labels for name, each in said.items()}
-    answers = Answers(labels, target.folds[indices], correct, said)
+    labels, predicted = target.labels[indices], {name: np.stack(each) for name, each in by_name.items()}
+    correct = {name: each == labels for name, each in predicted.items()}
+    answers = Answers(labels, target.folds[indices], correct, predicted)
     caveats = [
-        f"transfer is trained on one dataset and judged on {len(indices)} clips of {target.name}, by the "
-        "same set's texts; the pictures differ as well as the classes.",
-        "A class that both have is known from training by whatever text it had there, right or not; what a "
-        "text says alone shows in the classes that are new.",
+        f"transfer is trained on one dataset and tested on {len(indices)} clips of {target.name} with the "
+        "texts of the same set; images and classes both differ.",
+        "A class of both datasets was learned in training, with any text; only the new classes show the "
+        "effect of the texts alone.",
     ]
     if len(training.grid.folds) > 1:
         caveats.append(
-            "Trainings on several folds count like seeds here, though they share most of their clips: the "
-            "transfer intervals may be too narrow."
+            "Trainings on several folds count like seeds in transfer although they share most training "
+            "clips: its intervals may be too narrow."
         )
     return Measured(
         "transfer",
@@ -185,12 +182,12 @@ def transfer(
 
 
 def judgeable(target: PackedClips) -> Integers:
-    """The clips of another dataset that may judge: those of its folds, or all where it has none."""
+    """The test clips of another dataset: those of its folds, or all clips if it has no folds."""
     return np.flatnonzero(target.folds > 0) if target.fold_names() else np.arange(len(target))
 
 
 def _last_epoch(answers: Callable[[str], Answers], selection: str) -> dict[str, dict[str, Figure]]:
-    """The UAR of the last epoch by set, where another epoch was chosen."""
+    """The UAR of the last epoch by set, if another epoch was selected."""
     if selection == "last":
         return {}
     last = answers("last")
@@ -202,7 +199,7 @@ def _mean(parts: Mapping[str, Answers]) -> Answers:
 
 
 def _short_classes(grid: Grid, clips: PackedClips, shots: int) -> str | None:
-    """A sentence on the classes that have fewer training clips than `shots` in some fold."""
+    """A sentence that names the classes with fewer than `shots` training clips in some fold."""
     fewest: dict[str, int] = {}
     for fold in grid.folds:
         counts = np.bincount(clips.labels[clips.train_indices(fold)], minlength=len(clips.class_names))
@@ -212,29 +209,31 @@ def _short_classes(grid: Grid, clips: PackedClips, shots: int) -> str | None:
     if not fewest:
         return None
     listed = ", ".join(f"{name} {count}" for name, count in fewest.items())
-    return f"A class with fewer clips than {shots} gives all it has in a fold; the fewest are: {listed}."
+    return (
+        f"A class with fewer than {shots} training clips in a fold uses all of them: {listed} at the fewest."
+    )
 
 
 def _held_out_answers(
     by_class: Mapping[str, Sequence[Run]], grid: Grid, class_names: Sequence[str], selection: str
 ) -> Answers:
-    """Every test clip as judged by the run that its class was held out of."""
-    judged = [
+    """The prediction for each test clip by the run that was trained without its class."""
+    parts = [
         _only(trained_answers(runs, grid.texts, selection), class_names.index(name))
         for name, runs in by_class.items()
     ]
     return Answers(
-        np.concatenate([each.labels for each in judged]),
-        np.concatenate([each.folds for each in judged]),
+        np.concatenate([each.labels for each in parts]),
+        np.concatenate([each.folds for each in parts]),
         {
-            text.name: np.concatenate([each.correct[text.name] for each in judged], axis=1)
+            text.name: np.concatenate([each.correct[text.name] for each in parts], axis=1)
             for text in grid.texts
         },
     )
 
 
 def _only(answers: Answers, label: int) -> Answers:
-    """The answers to the clips of one class."""
+    """The predictions for the clips of one class."""
     mine = answers.labels == label
     correct = {name: each[:, mine] for name, each in answers.correct.items()}
     return Answers(answers.labels[mine], answers.folds[mine], correct)
@@ -247,7 +246,7 @@ def _seen_uar(
     class_names: Sequence[str],
     selection: str,
 ) -> npt.NDArray[np.float64]:
-    """The UAR (seeds,) of the classes that were trained on, averaged over what was held out."""
+    """The UAR (seeds,) of the classes that were trained on, averaged over the held-out classes."""
     uars = []
     text = [each for each in grid.texts if each.name == name]
     for held_out, runs in by_class.items():
@@ -276,22 +275,22 @@ def _recalls(
 
 
 def _uar_of(answers: Answers, labels: Sequence[int]) -> dict[str, Figure]:
-    """The UAR of some classes alone, by set."""
+    """The UAR over some of the classes, by set."""
     mine = np.isin(answers.labels, labels)
     weights = uar_weights(answers.labels[mine], answers.folds[mine])
     return {name: figure(each[:, mine] @ weights) for name, each in answers.correct.items()}
 
 
 def _retexted_predictions(
-    run: Run, texts: ClassTexts, target: PackedClips, indices: Integers, kept: Path, device: str
+    run: Run, texts: ClassTexts, target: PackedClips, indices: Integers, cache_dir: Path, device: str
 ) -> Predictions:
-    """What a run answers for the target's clips by `texts`, from `kept` where it was asked before."""
+    """A run's predictions for the target's clips by `texts`, from `cache_dir` if they are stored there."""
     shaping = [run.config["definition"], run.selected, texts.class_names, texts.texts, target.fingerprint]
-    path = kept / f"{hashlib.sha256(json.dumps(shaping).encode()).hexdigest()}.parquet"
-    with suppress(InputError):  # missing or damaged: asked again
+    path = cache_dir / f"{hashlib.sha256(json.dumps(shaping).encode()).hexdigest()}.parquet"
+    with suppress(InputError):  # missing or damaged: computed again
         return read_predictions(path, run.selected)
     where = choose_device(device)
     logits = predict_logits(retexted(run, texts, where), target, indices, run.settings, where)
-    said = Predictions([target.clip_ids[index] for index in indices], target.labels[indices], logits)
-    write_predictions(path, texts.class_names, {run.selected: said})
-    return said
+    predictions = Predictions([target.clip_ids[index] for index in indices], target.labels[indices], logits)
+    write_predictions(path, texts.class_names, {run.selected: predictions})
+    return predictions

@@ -1,4 +1,4 @@
-"""The record of a comparison: what `compare` returns, writes as comparison.json, and reports read."""
+"""The record of a comparison: `compare` returns it and writes it as comparison.json; reports read it."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ class Screening(_Record):
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What has to be said beside the comparison of the chosen sets."""
+        """The caveats of the comparison of the chosen sets."""
         best = f"{', '.join(self.chosen)}: the best {len(self.chosen)} of {len(self.sets)} sets"
         return (f"{best} by a screening on {self.clips_judged}; the test folds were not used.", *self.notes)
 
 
 class ComparedModel(_Record):
-    """A finished run that was compared: what it is, and its measures in percent."""
+    """A finished run that was compared, and its measures in percent."""
 
     run: str
     folder: str
@@ -149,7 +149,7 @@ class ComparisonRecord(_Record):
     """A comparison, stored as comparison.json in `folder`: the figures, and what they were computed from.
 
     `texts` are the compared sets, controls last. `runs` are the ids of the trained runs, measure by measure,
-    fold by fold, seed by seed, set by set; after those of `models` where finished runs were compared.
+    fold by fold, seed by seed, set by set; those of `models` if finished runs were compared.
     `transfer_to` is the dataset of transfer. `figures` are pictures in `folder`. `clips` are the paths of the
     clips and, for transfer, of the other dataset's. Beside it confusions.json holds the confusion counts of
     measures whose predictions no run stores.
@@ -177,7 +177,7 @@ class ComparisonRecord(_Record):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The classes of the clips of the training, in label order; empty where they are not recorded."""
+        """The classes of the clips of the training, in label order; empty if they are not recorded."""
         if self.texts:
             return self.texts[0].class_names
         return tuple(self.models[0].recalls) if self.models else ()
@@ -209,7 +209,7 @@ class ComparisonRecord(_Record):
 
     @classmethod
     def read(cls, folder: Path) -> ComparisonRecord:
-        """The comparison in `folder`. Raises InputError where it is missing, damaged or incomplete."""
+        """The comparison in `folder`. Raises InputError if it is missing, damaged or incomplete."""
         path = folder / RECORD
         try:
             plain = json.loads(path.read_text(encoding="utf-8"))

@@ -1,8 +1,8 @@
-"""What a grid of runs says: figures with their spread, paired differences, and a verdict in words.
+"""The results of a comparison: figures with their spread, paired differences, and verdicts.
 
-Supervised figures never stand alone. Trained long enough on enough clips a classifier learns any distinct
-class weights, right or swapped; so each set is shown zero-shot beside trained, and against its controls.
-Which answers a measure is made of is the subject of measuring.py.
+Supervised figures never stand alone: with many clips a classifier learns any distinct class weights, right or
+swapped. Each set is therefore reported zero-shot as well, and against controls. measure.py makes the
+predictions of each protocol.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from dfer_model.runs import ClassTexts, Predictions, Run
 
 from .statistics import Difference, McNemar, holm, mcnemar, paired_difference, uar_weights, war_weights
-from .verdict import NOT_SHOWN, Against, luck_caveats, sentences
+from .verdict import NOT_SHOWN, Against, interval_caveats, sentences
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A measure in percent: mean over folds and seeds, standard deviation over seeds (None for one).
+    """A measure in percent: mean over folds and seeds, standard deviation over seeds (None for one seed).
 
-    `low` and `high` are the ends of its 95% interval, None where none is made.
+    `low` and `high` are the ends of its 95% interval, None if it has no interval.
     """
 
     mean: float
@@ -41,10 +41,10 @@ def figure(by_seed: NDArray[np.float64]) -> Figure:
 
 @dataclass(frozen=True)
 class Answers:
-    """Which clips each set answered rightly: `correct[name]` is (seeds, clips), clips as in `labels`.
+    """The correct predictions of each set: `correct[name]` is (seeds, clips), clips as in `labels`.
 
-    Where every clip is judged by several trainings of a seed, it is the share of them that answered rightly.
-    `said[name]` (seeds, clips) are the labels answered, where every clip has one answer a seed.
+    If several trainings of a seed predict a clip, it is the share of correct predictions. `said[name]`
+    (seeds, clips) are the predicted labels, if each clip has one prediction per seed.
     """
 
     labels: NDArray[np.int64]
@@ -54,24 +54,24 @@ class Answers:
 
     @property
     def uar(self) -> NDArray[np.float64]:
-        """The weights (clips,) that make the UAR of answers."""
+        """The weights (clips,) that sum correct predictions to the UAR."""
         return uar_weights(self.labels, self.folds)
 
     @property
     def war(self) -> NDArray[np.float64]:
-        """The weights (clips,) that make the WAR of answers."""
+        """The weights (clips,) that sum correct predictions to the WAR."""
         return war_weights(self.folds)
 
     def confusion(self, name: str, classes: int) -> NDArray[np.int64]:
-        """What the set said of the clips of each class: (seeds, true classes, classes answered)."""
+        """The confusion counts of the set: (seeds, true classes, predicted classes)."""
         cells = self.labels * classes + self.said[name]
         counts = [np.bincount(each, minlength=classes * classes) for each in cells]
         return np.stack(counts).reshape(-1, classes, classes)
 
     def figure(self, name: str, weights: NDArray[np.float64]) -> Figure:
-        """The set's measure under `uar` or `war`, with an interval that holds both kinds of luck."""
+        """The set's figure by the weights `uar` or `war`; its interval has seed and sampling variance."""
         correct = self.correct[name]
-        # The figure is its difference from a set that answers nothing.
+        # The figure is its difference from a set without a correct prediction.
         whole = paired_difference(correct, np.zeros_like(correct), weights, self.labels, self.folds)
         return replace(figure(correct @ weights), low=max(0.0, whole.low), high=whole.high)
 
@@ -81,23 +81,23 @@ Figures = Mapping[str, Figure]  # by set, or by what a curve is over
 
 @dataclass(frozen=True)
 class Measured:
-    """One measure of what a text is worth: every set's answers, and what else is known of them.
+    """The predictions of every set under one protocol, and further figures of them.
 
-    The answers may be several, to the same clips in the same order (few-shot: one for each number of
-    shots); figures and verdicts are of their mean. `beside` are further figures by the name of what they are
-    ("seen_uar"), then by set; `curves` likewise, each over something ("recalls" over classes).
+    `parts` may be several, of the same clips in the same order (few-shot: one for each number of shots);
+    figures and verdicts are those of their mean. `beside` are further figures by name ("seen_uar"), then by
+    set; `curves` likewise, each over an axis ("recalls" over classes).
     """
 
     name: str
     parts: tuple[Answers, ...]
-    trained: bool = True  # whether the luck of training is in it
+    trained: bool = True  # whether there is seed variance
     beside: Mapping[str, Figures] = field(default_factory=dict)
     curves: Mapping[str, Mapping[str, Figures]] = field(default_factory=dict)
     caveats: tuple[str, ...] = ()
 
     @property
     def mean(self) -> Answers:
-        """The mean of the answers."""
+        """The mean of the parts."""
         first = self.parts[0]
         if len(self.parts) == 1:
             return first
@@ -107,13 +107,13 @@ class Measured:
         return replace(first, correct=correct, said={})
 
     def votes(self, name: str) -> NDArray[np.bool_]:
-        """Every single answer of a set, as (seeds x parts, clips)."""
+        """Every prediction of a set, correct or not: (seeds x parts, clips)."""
         return np.concatenate([each.correct[name] for each in self.parts])
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One set against another under one measure of what a text is worth."""
+    """One set against another under one measure."""
 
     measure: str
     first: str
@@ -121,8 +121,8 @@ class Pair:
     uar: Difference
     war: Difference
     mcnemar: McNemar  # for WAR, all folds pooled
-    # By the UAR, as corrected for all pairs of the measure: `better`, `worse`, `indistinguishable`, or
-    # `not shown` where one seed was trained and the luck of the clips alone does not explain the difference.
+    # By the UAR, corrected for all pairs of the measure: `better`, `worse`, `indistinguishable`, or
+    # `not shown` if there is a difference beyond the sampling variance of the clips but only one seed.
     verdict: str
 
 
@@ -130,7 +130,7 @@ class Pair:
 class MeasureFigures:
     """The figures of one set under one measure, in percent.
 
-    `beside` holds further figures by name ("seen_uar", "last_uar"), `curves` figures over something:
+    `beside` holds further figures by name ("seen_uar", "last_uar"), `curves` figures over an axis:
     "curve_uar" over the number of shots, "recalls" over the classes.
     """
 
@@ -156,7 +156,7 @@ class SetFigures:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result of a comparison; `selection` says which epoch the trained figures come from."""
+    """The result of a comparison; `selection` is the rule that selected the epoch of trained figures."""
 
     selection: str
     folds: tuple[int, ...]
@@ -165,7 +165,7 @@ class Comparison:
     sets: tuple[SetFigures, ...]
     pairs: tuple[Pair, ...]
     verdicts: tuple[str, ...]
-    caveats: tuple[str, ...]  # what the intervals do not include, and what a measure does not show
+    caveats: tuple[str, ...]  # limits of the intervals and of the measures
 
     @property
     def rows(self) -> tuple[SetFigures, ...]:
@@ -192,9 +192,9 @@ class Comparison:
 
 
 def trained_answers(runs: Sequence[Run], texts: Sequence[ClassTexts], selection: str) -> Answers:
-    """Gather the test predictions of a grid's runs, in the order of `Grid.specs` (fold, seed, set).
+    """The test predictions of a grid's runs, in the order of `Grid.specs` (fold, seed, set).
 
-    Every clip is judged once per seed: by the run whose test fold it is in.
+    Each clip has one prediction per seed: by the run whose test fold it is in.
     """
     return gathered_answers(
         {(run.texts.name, run.fold, run.seed): run.predictions(selection) for run in runs}, texts
@@ -204,11 +204,11 @@ def trained_answers(runs: Sequence[Run], texts: Sequence[ClassTexts], selection:
 def gathered_answers(
     by_key: Mapping[tuple[str, int, int], Predictions], texts: Sequence[ClassTexts]
 ) -> Answers:
-    """Gather predictions of every set, by (its name, fold, seed); those of a fold are of the same clips."""
+    """Join predictions given by (set name, fold, seed); those of a fold are of the same clips."""
     folds = sorted({fold for _, fold, _ in by_key})
     seeds = sorted({seed for _, _, seed in by_key})
     labels = {fold: by_key[texts[0].name, fold, seeds[0]].labels for fold in folds}
-    said = {
+    predicted = {
         text.name: np.stack(
             [
                 np.concatenate([by_key[text.name, fold, seed].logits.argmax(axis=1) for fold in folds])
@@ -221,8 +221,8 @@ def gathered_answers(
     return Answers(
         every,
         np.concatenate([np.full(len(labels[fold]), fold) for fold in folds]),
-        {name: each == every for name, each in said.items()},
-        said,
+        {name: each == every for name, each in predicted.items()},
+        predicted,
     )
 
 
@@ -233,9 +233,9 @@ def compare(
     seeds: Sequence[int],
     selection: str,
 ) -> Comparison:
-    """Put figures, paired differences and verdicts together.
+    """The comparison of measured sets: figures, paired differences and verdicts.
 
-    Each set is paired with every control and with the first set named; controls are paired with nothing else.
+    Each set is paired with every control and with the first set; controls are not paired with each other.
     """
     names = list(measured[0].parts[0].correct)
     candidates = [name for name in names if name not in controls]
@@ -259,7 +259,7 @@ def compare(
             )
         ),
         caveats=(
-            *luck_caveats(trainings, selection, len(pairings)),
+            *interval_caveats(trainings, selection, len(pairings)),
             *itertools.chain.from_iterable(each.caveats for each in measured),
         ),
     )
@@ -279,7 +279,7 @@ def _against(pair: Pair) -> Against:
 
 
 def _pairs(measured: Measured, pairings: Sequence[tuple[str, str]]) -> list[Pair]:
-    """All pairs of one measure, each p-value corrected for the others; UAR and WAR each by themselves."""
+    """All pairs of one measure; p-values are Holm-corrected, for UAR and WAR separately."""
     answers = measured.mean
 
     def differences(weights: NDArray[np.float64]) -> list[Difference]:
@@ -309,9 +309,9 @@ def _pairs(measured: Measured, pairings: Sequence[tuple[str, str]]) -> list[Pair
 
 
 def _verdict(measured: Measured, difference: Difference, seeds: int) -> str:
-    """The verdict in a word; nothing is shown by a difference that may be one training's luck."""
-    told_apart = difference.verdict != "indistinguishable"
-    return NOT_SHOWN if told_apart and measured.trained and seeds == 1 else difference.verdict
+    """The verdict word. With one seed a difference is not shown: the seed variance is unknown."""
+    distinguished = difference.verdict != "indistinguishable"
+    return NOT_SHOWN if distinguished and measured.trained and seeds == 1 else difference.verdict
 
 
 def _figures(name: str, is_control: bool, measured: Sequence[Measured]) -> SetFigures:

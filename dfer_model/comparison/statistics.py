@@ -1,14 +1,14 @@
-"""Is one set better than another, or luckier? Paired differences over the same clips, folds and seeds.
+"""Paired differences of two sets over the same clips, folds and seeds, with intervals and p-values.
 
-The figure of a set is the one the field publishes: the measure on each test fold, averaged over folds, then
-over seeds. Written as a sum over clips it is linear, so the same weights give the figure, the difference of
-two figures and, resampled, the interval of that difference.
+The figure of a set is the published one: the measure on each test fold, averaged over folds, then over seeds.
+It is a weighted sum over clips, so the same weights give the figure, the difference of two figures and,
+resampled, the interval of that difference.
 
-Two kinds of luck are in a difference. That of the clips is found by resampling them (B. Efron and
-R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). That of training is the spread of the
-difference over seeds, and seeds are few: resampling S of them with replacement understates their variance
-by (S - 1) / S and knows nothing of Student's t. docs/statistics.md says how the two are put together, and
-benchmarks/verdicts.py tries it on answers whose truth is known.
+A difference has two sources of variance. The sampling variance of the test clips is estimated by the
+bootstrap (B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). The seed variance
+is the spread of the difference over seeds. It is not resampled: drawing S seeds with replacement
+underestimates the variance by (S - 1) / S and ignores Student's t. docs/statistics.md describes how both are
+combined; benchmarks/verdicts.py simulates it with known ground truth.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# With (RESAMPLES + 1) * 0.025 whole, a 95% interval leaves out zero just where p <= 0.05.
+# With (RESAMPLES + 1) * 0.025 whole, a 95% interval excludes zero exactly if p <= 0.05.
 RESAMPLES = 3999
 LEVEL = 0.05
 
@@ -33,11 +33,11 @@ class Difference:
     high: float
     per_fold: dict[int, float]
     p: float  # two-sided; at least 2 / (RESAMPLES + 1)
-    p_holm: float  # p as Holm corrects it for all pairs it is judged among; p itself where it is alone
+    p_holm: float  # p with Holm's correction for all pairs of the measure; p itself for a single pair
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse`, or `indistinguishable` where the corrected p-value is above 0.05."""
+        """`better`, `worse`, or `indistinguishable` if the corrected p-value is above 0.05."""
         if self.p_holm > LEVEL:
             return "indistinguishable"
         return "better" if self.value > 0 else "worse"
@@ -54,7 +54,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class McNemar:
-    """How many clips one set answers rightly and the other does not, and what that is worth."""
+    """The number of clips that only one of two sets predicts correctly, and the p-value."""
 
     first_only: int
     second_only: int
@@ -62,9 +62,9 @@ class McNemar:
 
 
 def uar_weights(labels: NDArray[np.int64], folds: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Weights (clips,) that sum correct answers to the UAR in percent, averaged over the folds.
+    """Weights (clips,) that sum correct predictions to the UAR in percent, averaged over the folds.
 
-    UAR is over the classes that occur in a fold; a class absent from it does not count.
+    The UAR of a fold is over the classes that occur in it.
     """
     weights = np.zeros(len(labels))
     present = np.unique(folds)
@@ -77,7 +77,7 @@ def uar_weights(labels: NDArray[np.int64], folds: NDArray[np.int64]) -> NDArray[
 
 
 def war_weights(folds: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Weights (clips,) that sum correct answers to the WAR in percent, averaged over the folds."""
+    """Weights (clips,) that sum correct predictions to the WAR in percent, averaged over the folds."""
     present, inverse, counts = np.unique(folds, return_inverse=True, return_counts=True)
     weights: NDArray[np.float64] = 100 / (len(present) * counts[inverse])
     return weights
@@ -93,13 +93,13 @@ def paired_difference(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Difference:
-    """The figure of `first` minus that of `second`, with an interval that holds both kinds of luck.
+    """The figure of `first` minus that of `second`; the interval includes sampling and seed variance.
 
-    `first` and `second` (seeds, clips) say which clips were answered rightly, seeds and clips in the same
-    order. Clips are resampled within each fold and class, both sets alike. With two seeds or more the spread
-    of the difference over seeds is added as Student's t with one degree of freedom fewer than there are
-    seeds, once for all folds: the same seed in two folds need not be two lucks. With one seed the
-    interval and p hold the luck of the clips alone.
+    `first` and `second` (seeds, clips) are the correct predictions, seeds and clips in the same order. Clips
+    are resampled within each fold and class, the same ones for both sets. With S >= 2 seeds the spread of the
+    difference over seeds is added as Student's t with S - 1 degrees of freedom, once for all folds: the same
+    seed in two folds need not be independent. With one seed the interval and p include only the sampling
+    variance of the clips.
     """
     gains = first.astype(np.float64) - second.astype(np.float64)
     by_seed = gains @ weights
@@ -108,7 +108,7 @@ def paired_difference(
     shares = gains.mean(axis=0) * weights
     per_fold = {int(fold): float(shares[folds == fold].sum() * len(present)) for fold in present}
     rng = np.random.default_rng(seed)
-    draws = value + _clip_luck(gains * weights, _strata(labels, folds), rng) + _training_luck(by_seed, rng)
+    draws = value + _clip_noise(gains * weights, _strata(labels, folds), rng) + _seed_noise(by_seed, rng)
     low, high = np.clip(_ends(draws, confidence), -weights.sum(), weights.sum())
     beyond = min((draws <= 0).sum(), (draws >= 0).sum())
     p = min(1.0, float(2 * (beyond + 1) / (RESAMPLES + 1)))
@@ -124,10 +124,10 @@ def figure_interval(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """The figure of one set of answers (clips,), with a bootstrap interval: the luck of the clips alone.
+    """The figure of correct predictions (clips,), with a bootstrap interval of the clips' sampling variance.
 
-    Clips are resampled within each fold and class, as in `paired_difference`. Two intervals that overlap do
-    not say that their figures are alike: for that, the difference has an interval of its own.
+    Clips are resampled within each fold and class, as in `paired_difference`. Overlapping intervals do not
+    show that two figures are equal; use the interval of the difference.
     """
     value = float(correct @ weights)
     draws = value + _resample(correct * weights, _strata(labels, folds), np.random.default_rng(seed))
@@ -136,11 +136,11 @@ def figure_interval(
 
 
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
-    """McNemar's exact test on answers (seeds, clips) of two sets to the same clips, all folds pooled.
+    """McNemar's exact test on correct predictions (seeds, clips) of two sets, all folds pooled.
 
-    A clip counts once, for the set that answers it rightly with more seeds, and for neither where they draw:
-    answers of several seeds to one clip are not independent. With one seed this is the test as Q. McNemar has
-    it (Psychometrika 12, 1947), exact by the binomial distribution. It holds the luck of the clips alone.
+    A clip counts once, for the set that predicts it correctly with more seeds, and for neither in a tie,
+    because predictions of several seeds for one clip are not independent. With one seed it is the test of
+    Q. McNemar (Psychometrika 12, 1947), exact by the binomial distribution. Seed variance is not included.
     """
     from scipy.stats import binomtest
 
@@ -151,9 +151,9 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Each p-value as corrected for all: S. Holm, Scandinavian Journal of Statistics 6, 1979.
+    """Each p-value corrected for all of them: S. Holm, Scandinavian Journal of Statistics 6, 1979.
 
-    The chance that any of them is at most 0.05 where no difference is real is at most 0.05.
+    If no difference is real, the probability that any of them is at most 0.05 is at most 0.05.
     """
     order = np.argsort(p_values, kind="stable")
     factors = np.arange(len(p_values), 0, -1)
@@ -163,11 +163,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _strata(labels: NDArray[np.int64], folds: NDArray[np.int64]) -> list[NDArray[np.intp]]:
-    """The clips that are resampled together: those of a class in a fold, and the lone clips of a fold.
+    """The strata of the bootstrap: the clips of a class in a fold, and the single clips of a fold together.
 
-    A class with one clip would show no luck at all. Collapsed into one stratum, lone clips show too much
-    rather than too little (W. Cochran, Sampling Techniques, 1977, section 5A.12); one that is alone even so
-    joins the smallest class of its fold.
+    A class with one clip would have no variance. Collapsed into one stratum, single clips have too much
+    variance rather than too little (W. Cochran, Sampling Techniques, 1977, section 5A.12); if a fold has only
+    one such clip, it joins the smallest class of the fold.
     """
     strata: list[NDArray[np.intp]] = []
     for fold in np.unique(folds):
@@ -181,33 +181,33 @@ def _strata(labels: NDArray[np.int64], folds: NDArray[np.int64]) -> list[NDArray
     return strata
 
 
-def _clip_luck(
+def _clip_noise(
     parts: NDArray[np.float64], strata: list[NDArray[np.intp]], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Draws (resamples,) of the luck of the clips that all seeds share, from each clip's part (seeds, clips).
+    """Draws (resamples,) of the sampling noise of the clips that all seeds share; `parts` is (seeds, clips).
 
-    What a clip does with one seed and not with the next is in the spread over seeds already. The variance of
-    the mean over S seeds is (own + (S - 1) * shared) / S, which gives the shared one.
+    What a clip contributes with one seed and not with another is part of the seed variance already. The
+    variance of the mean over S seeds is (own + (S - 1) * shared) / S, which is solved for `shared`.
     """
     seeds, mean = len(parts), parts.mean(axis=0)
-    luck = _resample(mean, strata, rng)
+    noise = _resample(mean, strata, rng)
     of_mean = _variance(mean, strata)
     if seeds == 1 or of_mean == 0:
-        return luck
+        return noise
     own = np.mean([_variance(each, strata) for each in parts])
     shared = max(0.0, float(seeds * of_mean - own) / (seeds - 1))
-    luck *= np.sqrt(shared / of_mean)
-    return luck
+    noise *= np.sqrt(shared / of_mean)
+    return noise
 
 
-def _training_luck(by_seed: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draws (resamples,) of the luck of training in the mean over seeds; zeros where there is one seed."""
+def _seed_noise(by_seed: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draws (resamples,) of the seed noise in the mean over seeds; zeros for one seed."""
     seeds = len(by_seed)
     if seeds == 1:
         return np.zeros(RESAMPLES)
-    luck: NDArray[np.float64] = rng.standard_t(seeds - 1, RESAMPLES)
-    luck *= by_seed.std(ddof=1) / np.sqrt(seeds)
-    return luck
+    noise: NDArray[np.float64] = rng.standard_t(seeds - 1, RESAMPLES)
+    noise *= by_seed.std(ddof=1) / np.sqrt(seeds)
+    return noise
 
 
 def _variance(parts: NDArray[np.float64], strata: list[NDArray[np.intp]]) -> float:
@@ -218,19 +218,19 @@ def _variance(parts: NDArray[np.float64], strata: list[NDArray[np.intp]]) -> flo
 def _resample(
     parts: NDArray[np.float64], strata: list[NDArray[np.intp]], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Draws (resamples,) of the sum of `parts` (clips,) less their sum, clips resampled in each stratum.
+    """Draws (resamples,) of the sum of `parts` (clips,) minus its value, clips resampled in each stratum.
 
-    Of n clips n - 1 are drawn, which makes the variance unbiased however few they are (J. Rao and C. Wu,
+    Of n clips n - 1 are drawn, which makes the variance unbiased for any n (J. Rao and C. Wu,
     Journal of the American Statistical Association 83, 1988).
     """
-    luck = np.zeros(RESAMPLES)
+    noise = np.zeros(RESAMPLES)
     for members in strata:
         clips = len(members)
         values, counts = np.unique(parts[members], return_counts=True)
         if len(values) > 1:
             drawn = rng.multinomial(clips - 1, counts / clips, size=RESAMPLES) @ values
-            luck += clips * (drawn / (clips - 1) - parts[members].mean())
-    return luck
+            noise += clips * (drawn / (clips - 1) - parts[members].mean())
+    return noise
 
 
 def _ends(draws: NDArray[np.float64], confidence: float) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What a comparison's differences say, in sentences, and what its intervals do not hold."""
+"""The sentences of a comparison: verdicts, and caveats on what its intervals do not include."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from .statistics import LEVEL, Difference
 
-# With fewer, Student's t makes the luck of training count at least 1.6 times as much as with many.
+# With fewer seeds, Student's t widens the seed part of an interval by a factor of at least 1.6.
 FEW_SEEDS = 5
 NOT_SHOWN = "not shown"
 
 
 @dataclass(frozen=True)
 class Against:
-    """How a set stands against another, by the UAR."""
+    """The verdict on a set against another, by the UAR."""
 
     other: str
     verdict: str  # `better`, `worse`, `indistinguishable` or `not shown`
@@ -22,45 +22,46 @@ class Against:
 
 
 def sentences(name: str, measure: str, against: Sequence[Against], controls: Sequence[str]) -> list[str]:
-    """What `measure` says of the set `name`: a sentence on the controls, and one on every other set."""
+    """The verdict sentences on the set `name`: one for all controls, and one for every other set."""
     of_controls = [each for each in against if each.other in controls]
-    said = [f"{name}, {measure}: {_against_controls(of_controls)}"] if of_controls else []
-    return said + [
+    found = [f"{name}, {measure}: {_against_controls(of_controls)}"] if of_controls else []
+    return found + [
         f"{name}, {measure}: {_against_set(each)}" for each in against if each.other not in controls
     ]
 
 
-def luck_caveats(trainings: Mapping[str, int], selection: str, pairs: int) -> list[str]:
-    """What the intervals of trained measures do not hold.
+def interval_caveats(trainings: Mapping[str, int], selection: str, pairs: int) -> list[str]:
+    """What the intervals of trained measures do not include.
 
-    `trainings` says for each of them how many trainings judge every clip: one a seed, or more.
+    `trainings` is for each of them the number of trainings that predict every clip: one per seed, or more.
     """
-    said = []
+    found = []
     by_number = {
         number: _listed([name for name, each in trainings.items() if each == number])
         for number in sorted(set(trainings.values()))
     }
     for number, names in by_number.items():
         if number == 1:
-            said.append(
-                f"One seed: the {names} intervals hold the luck of the clips, not that of training, so no "
-                "set is called better or worse by them; train with --seeds 1-3 or more."
+            found.append(
+                f"One seed: the {names} intervals include the sampling variance of the test clips, not the "
+                "seed variance, so no set is called better or worse by them; train with --seeds 1-3 or more."
             )
         elif number < FEW_SEEDS:
-            said.append(
-                f"{number} seeds: so few tell little of the luck of training, and the {names} intervals are "
-                "wide for it; more seeds make them narrower."
+            found.append(
+                f"{number} seeds: the seed variance is estimated from few seeds, which widens the {names} "
+                "intervals; more seeds make them narrower."
             )
     if pairs > 1:
-        said.append(
-            f"Verdicts are for all {pairs} pairs of a measure together, at {100 * LEVEL:.0f}% (Holm); an "
-            "interval is for its pair alone, and may leave out zero where the verdict is indistinguishable."
+        found.append(
+            f"Verdicts are corrected for all {pairs} pairs of a measure, at {100 * LEVEL:.0f}% (Holm). An "
+            "interval is not corrected, and may exclude zero if the verdict is indistinguishable."
         )
     if trainings and selection == "test-best":
-        said.append(
-            f"The epoch was chosen on the fold that judges: {_listed(list(trainings))} figures are flattered."
+        found.append(
+            f"The epoch was selected on the test fold: {_listed(list(trainings))} figures are optimistically "
+            "biased."
         )
-    return said
+    return found
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -85,11 +86,11 @@ def _against_controls(against: Sequence[Against]) -> str:
 
 
 def _against_set(against: Against) -> str:
-    said = {
+    words = {
         "indistinguishable": f"indistinguishable from {against.other}",
         NOT_SHOWN: f"not shown to differ from {against.other}: one seed",
     }
-    sentence = said.get(against.verdict, f"{against.verdict} than {against.other}")
+    sentence = words.get(against.verdict, f"{against.verdict} than {against.other}")
     return f"{sentence} ({_interval(against.uar)} UAR)."
 
 

@@ -1,7 +1,7 @@
-"""Zero-shot answers: CLIP as it is, the description sets' own words, no training at all.
+"""Zero-shot predictions: CLIP without training, with the texts of the description sets.
 
-What a text means shows here, where no label helps. The features of the test clips are computed once per
-CLIP and dataset and kept; every description set is judged on the same ones.
+The features of the test clips are computed once per CLIP and dataset and stored; every description set is
+tested on the same features.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ENSEMBLINGS = ("mean of embeddings", "mean of similarities")
 
 @dataclass(frozen=True)
 class Videos:
-    """Clips as CLIP sees them untrained: the mean of each one's frame features, in the folds' order."""
+    """Clip features of CLIP without training, the mean over each clip's frames, in the folds' order."""
 
     features: Tensor  # (clips, width), unit norm
     labels: npt.NDArray[np.int64]  # (clips,)
@@ -45,19 +45,19 @@ class Videos:
 
 
 def zero_shot_answers(
-    grid: Grid, clip: Clip, clips: PackedClips, kept: Path, report: Report, device: str = "auto"
+    grid: Grid, clip: Clip, clips: PackedClips, cache_dir: Path, report: Report, device: str = "auto"
 ) -> Answers:
-    """Which test clips of the grid's folds each of its sets answers rightly with `clip` as it is.
+    """The predictions of each set for the test clips of the grid's folds, by `clip` without training.
 
-    `kept` is the folder of features; a folder that can be deleted at any time.
+    `cache_dir` holds features for reuse; it can be deleted at any time.
     """
-    videos = video_features(clip, clips, grid.folds, grid.settings, kept, report, device)
-    said = {}
+    videos = video_features(clip, clips, grid.folds, grid.settings, cache_dir, report, device)
+    predicted = {}
     for texts in grid.texts:
         logits = zero_shot_logits(videos.features[:, None], clip, texts, grid.settings.ensemble)
-        said[texts.name] = logits.argmax(axis=1)[None]
-    correct = {name: each == videos.labels for name, each in said.items()}
-    return Answers(videos.labels, videos.folds, correct, said)
+        predicted[texts.name] = logits.argmax(axis=1)[None]
+    correct = {name: each == videos.labels for name, each in predicted.items()}
+    return Answers(videos.labels, videos.folds, correct, predicted)
 
 
 def video_features(
@@ -65,13 +65,13 @@ def video_features(
     clips: PackedClips,
     folds: Sequence[int],
     settings: Settings,
-    kept: Path,
+    cache_dir: Path,
     report: Report,
     device: str = "auto",
 ) -> Videos:
-    """The clips of these folds and of no other, from `kept` where a fold's features are there already.
+    """The features of the clips of these folds, from `cache_dir` if a fold's are stored there.
 
-    Fold 0, whose clips are never tested, may be asked for too. Raises InputError for a fold without clips.
+    Fold 0, whose clips are never tested, is allowed. Raises InputError for a fold without clips.
     """
     by_fold = [_clips_of(clips, fold) for fold in folds]
     features = []
@@ -82,7 +82,7 @@ def video_features(
         def within(part: int, _: int, note: str = "", fold: int = fold, before: int = done) -> None:
             report(before + part, total, f"{note} fold {fold}")
 
-        features.append(_kept_features(clip, clips, indices, settings, kept, within, device))
+        features.append(_stored_features(clip, clips, indices, settings, cache_dir, within, device))
         done += len(indices)
     report(total, total, "clips")
     indices = np.concatenate(by_fold)
@@ -91,12 +91,12 @@ def video_features(
 
 
 def ensembled_answers(videos: Tensor, prompts: Sequence[Tensor], ensembling: str) -> npt.NDArray[np.int64]:
-    """The class (clips,) that each of `videos` (clips, width) is nearest to, from several prompts a class.
+    """The class (clips,) nearest to each of `videos` (clips, width), from several prompts per class.
 
     `prompts` holds for each class the embeddings (prompts, width), unit norm. "mean of embeddings" compares a
-    clip with the unit mean of a class's embeddings (as Radford et al. 2021, section 3.1.4), "mean of
-    similarities" takes the mean of its cosines with them (as Menon and Vondrick 2023, arXiv 2210.07183). They
-    differ by the length of the mean: the second is unkind to a class whose prompts differ.
+    clip with the unit mean of a class's embeddings (Radford et al. 2021, section 3.1.4); "mean of
+    similarities" is the mean of its cosines with them (Menon and Vondrick 2023, arXiv 2210.07183). They
+    differ by the length of the mean: the second gives lower scores to a class whose prompts differ.
     """
     means = torch.stack([each.mean(dim=0) for each in prompts])  # (classes, width)
     if ensembling == ENSEMBLINGS[0]:
@@ -116,10 +116,10 @@ class Judged:
 def prompt_figures(
     clip: Clip, videos: Videos, prompts: Sequence[Sequence[str]], class_names: Sequence[str]
 ) -> dict[str, Judged]:
-    """What `clip` reaches on `videos` with each class's prompts, for each way of ensembling them.
+    """UAR and WAR of `clip` on `videos` with each class's prompts, for each way of ensembling them.
 
-    Where every class has one prompt there is one figure, under "one prompt". Raises InputError that names the
-    class whose prompt does not fit the text tower.
+    If every class has one prompt, there is one entry, "one prompt". Raises InputError that names the class of
+    a prompt that does not fit the text tower.
     """
     features = class_features(clip, prompts, class_names)
     single = all(len(own) == 1 for own in prompts)
@@ -145,16 +145,16 @@ def _clips_of(clips: PackedClips, fold: int) -> npt.NDArray[np.int64]:
     return never_tested if fold == 0 and len(never_tested) else clips.test_indices(fold)
 
 
-def _kept_features(
+def _stored_features(
     clip: Clip,
     clips: PackedClips,
     indices: npt.NDArray[np.int64],
     settings: Settings,
-    kept: Path,
+    cache_dir: Path,
     report: Report,
     device: str,
 ) -> Tensor:
-    """The mean of each clip's unit frame features, (clips, 1, width), from `kept` where it has been found."""
+    """The mean of each clip's unit frame features, (clips, 1, width), from `cache_dir` if stored there."""
     shaping = [
         clip_identity(clip),
         clip.config,
@@ -166,7 +166,7 @@ def _kept_features(
         settings.normalize,
         settings.precision,
     ]
-    path = kept / f"{hashlib.sha256(json.dumps(shaping).encode()).hexdigest()}.safetensors"
+    path = cache_dir / f"{hashlib.sha256(json.dumps(shaping).encode()).hexdigest()}.safetensors"
     if tensors_are_whole(path):
         return load_file(path)["video"]
     features = frame_features(clip, clips, indices, settings, device, report).mean(dim=1, keepdim=True)

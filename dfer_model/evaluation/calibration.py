@@ -1,7 +1,7 @@
-"""How sure a run may say it is: one temperature, fitted on clips that did not train it.
+"""Temperature scaling: one temperature, fitted on clips that the run was not trained on.
 
-A trained classifier is mostly too sure of itself. Its logits divided by one positive number T, the same for
-all clips and classes, say the same class with another probability:
+Trained classifiers are usually overconfident. Dividing the logits by T > 0, the same for all clips and
+classes, changes the probabilities but not the predicted class:
 
     T = argmin - sum_i log softmax(z_i / T)_(y_i)
 
@@ -30,33 +30,33 @@ Floats = npt.NDArray[np.float64]
 
 
 def fit_temperature(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
-    """The temperature above 0 at which logits (clips, classes) make the labels (clips,) most likely.
+    """The temperature T > 0 of maximum likelihood for labels (clips,) and logits (clips, classes).
 
-    The likelihood is concave in 1/T, so that where its slope is 0 it is largest. Raises InputError where
-    there is no such T: every clip answered rightly, which asks for T = 0, or logits that know nothing of the
-    labels, which ask for an endless one; and for logits that are not finite.
+    The log-likelihood is concave in 1/T, so its maximum is where its slope is 0. Raises InputError if there
+    is no such T: all predictions are correct (T -> 0), or not better than chance (T -> infinity); and for
+    logits that are not finite.
     """
     from scipy.optimize import brentq
     from scipy.special import softmax
 
     true, scores = np.asarray(labels, dtype=np.int64), np.asarray(logits, dtype=np.float64)
     if not np.isfinite(scores).all():
-        raise InputError("logits that are not finite cannot be calibrated")
+        raise InputError("the logits are not finite and cannot be calibrated")
     own = scores[np.arange(len(true)), true]
 
     def slope(inverse: float) -> float:
-        """The derivative of the negative log-likelihood by 1/T: it never falls."""
+        """The derivative of the negative log-likelihood by 1/T; it increases."""
         return float((softmax(inverse * scores, axis=1) * scores).sum(axis=1).mean() - own.mean())
 
     if (own == scores.max(axis=1)).all():
         raise InputError(
-            f"all {len(true)} clips are answered rightly: no temperature is the best, the least is always "
-            "better\nFit it on more clips: train with a larger --set val_share, or give --dataset DIR"
+            f"all {len(true)} clips are predicted correctly, so no temperature is optimal\n"
+            "Fit it on more clips: train with a larger --set val_share, or give --dataset DIR"
         )
     if slope(0.0) >= 0:
         raise InputError(
-            f"on these {len(true)} clips the answers are no better than chance: no temperature makes them "
-            "likely\nTrain the run for longer, or fit on clips that are like those it was trained on"
+            f"on these {len(true)} clips the predictions are no better than chance, so no temperature is "
+            "optimal\nTrain the run for longer, or fit on clips similar to its training clips"
         )
     upper = 1.0
     while slope(upper) < 0:
@@ -65,7 +65,7 @@ def fit_temperature(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
 
 
 def likelihood_loss(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
-    """The negative log-likelihood of the labels (clips,) by logits (clips, classes), the mean, in nats."""
+    """The mean negative log-likelihood of the labels (clips,) under logits (clips, classes), in nats."""
     from scipy.special import log_softmax
 
     true = np.asarray(labels, dtype=np.int64)
@@ -75,7 +75,7 @@ def likelihood_loss(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
 
 @dataclass(frozen=True)
 class Said:
-    """How well what was said fits what was right, on some clips."""
+    """How well the probabilities are calibrated on some clips."""
 
     clips: int
     calibration_error: float  # percent
@@ -83,7 +83,7 @@ class Said:
 
 
 def said(predictions: Predictions, temperature: float = 1.0) -> Said:
-    """What probabilities are worth when logits are divided by `temperature`."""
+    """The calibration of the predictions with the logits divided by `temperature`."""
     logits = np.asarray(predictions.logits, dtype=np.float64) / temperature
     return Said(
         len(predictions.labels),
@@ -94,7 +94,7 @@ def said(predictions: Predictions, temperature: float = 1.0) -> Said:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What `calibration.json` in a run's folder says."""
+    """The content of `calibration.json` in a run's folder."""
 
     temperature: float
     fitted_on: str  # in words: "44 clips of the training folds of drawn that did not train the run"
@@ -103,7 +103,7 @@ class Calibration:
     clip_ids: tuple[str, ...]
 
     def in_words(self) -> str:
-        """What a card says of it."""
+        """The sentence of a model card."""
         return (
             f"probabilities are those of the logits divided by {self.temperature:.3g}, "
             f"fitted on {self.clips} {self.fitted_on}"
@@ -115,14 +115,14 @@ class Calibration:
 
 
 def write_calibration(run: Run, calibration: Calibration) -> Path:
-    """Keep it in the run's folder, in place of an earlier one, and return its path."""
+    """Write it to the run's folder, replacing an earlier one, and return its path."""
     path = run.folder / FILE
     write_text(path, calibration.as_json())
     return path
 
 
 def read_calibration(run: Run) -> Calibration | None:
-    """The run's calibration, None where it has none. Raises InputError for a damaged file."""
+    """The run's calibration, None if it has none. Raises InputError for a damaged file."""
     path = run.folder / FILE
     if not path.is_file():
         return None
@@ -132,13 +132,13 @@ def read_calibration(run: Run) -> Calibration | None:
         return Calibration(**known | {"temperature": temperature, "clip_ids": tuple(known["clip_ids"])})
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(
-            f"{path} is damaged: it holds no temperature of a run ({error})\n"
+            f"{path} is damaged: it has no valid temperature ({error})\n"
             f"Remove it, or fit it again: dfer-prompts calibrate {run.id}"
         ) from error
 
 
 def checked_temperature(given: Any) -> float:
-    """A number, or its text, that is a temperature. Raises ValueError for what is none."""
+    """A temperature given as a number or text. Raises ValueError unless it is finite and above 0."""
     temperature = float(given)
     if not 0 < temperature < float("inf"):
         raise ValueError("temperature")
@@ -146,11 +146,11 @@ def checked_temperature(given: Any) -> float:
 
 
 def untrained_clips(run: Run, clips: PackedClips) -> npt.NDArray[np.int64]:
-    """The clips of the run's training folds that did not train it, ascending: never one of the judging fold.
+    """The clips of the run's training folds that it was not trained on, ascending; none of the test fold.
 
-    They are those that chose its epoch, and those that `shots` left; all of them where nothing was trained.
-    A class that was held out from training is left out here as well. Raises InputError when there are none,
-    and for clips that are not the run's own.
+    These are the validation clips and those that `shots` left out; all clips if nothing was trained. A class
+    held out from training is left out. Raises InputError if there are none, and for other clips than the
+    run's.
     """
     if clips.fingerprint != run.config["dataset"]["fingerprint"]:
         raise InputError(
@@ -165,8 +165,8 @@ def untrained_clips(run: Run, clips: PackedClips) -> npt.NDArray[np.int64]:
     left = left[np.isin(clips.labels[left], trained.learned)]
     if not len(left):
         raise InputError(
-            f"{run.id} has no clips to fit a temperature on: those of its training folds trained it all, and "
-            f"those of fold {run.fold} judge it\nTrain with --select val, or give clips of another dataset: "
-            "--dataset DIR"
+            f"{run.id} has no clips to fit a temperature on: it was trained on all clips of its training "
+            f"folds, and fold {run.fold} is its test fold\n"
+            "Train with --select val, or give clips of another dataset: --dataset DIR"
         )
     return left

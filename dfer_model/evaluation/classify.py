@@ -1,4 +1,4 @@
-"""A video in, the probability of each expression out: the whole picture, 16 frames taken as in a test."""
+"""Predictions for a video: class probabilities from whole frames, sampled as in a test."""
 
 from __future__ import annotations
 
@@ -21,23 +21,25 @@ from dfer_model.runs import Run
 from .trained_model import TrainedModel, load_trained
 
 WHOLE_FRAMES = (
-    "Frames are taken whole: no face is looked for. A model trained on cropped faces answers best to "
-    "videos that show little else."
+    "Whole frames are used, without face detection. A model trained on cropped faces works best on videos "
+    "that show little else."
 )
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a run says of one video."""
+    """The prediction of a run for one video or window."""
 
     video: Path
-    probabilities: dict[str, float]  # class name -> 0..1 in the run's class order, 1 together
-    frames: tuple[int, ...]  # 0-based places of the frames taken, per segment; a short video repeats its last
-    seconds: tuple[float | None, ...]  # where these are; None in a video without a frame rate
-    start: float | None = None  # seconds; of a window, None of a video taken as a whole
+    probabilities: dict[str, float]  # class name -> 0..1 in the run's class order; the sum is 1
+    frames: tuple[int, ...]  # 0-based indices of the frames, per segment; a short video repeats its last
+    seconds: tuple[float | None, ...]  # times of these; None in a video without a frame rate
+    start: float | None = None  # seconds; None if it is not of a window
     end: float | None = None
-    track: int | None = None  # the face's number in the video, None where frames are taken whole
-    box: tuple[float, float, float, float] | None = None  # left, top, right, bottom in pixels, its median
+    track: int | None = None  # the face's number in the video, None for whole frames
+    box: tuple[float, float, float, float] | None = (
+        None  # left, top, right, bottom in pixels, median over frames
+    )
 
     @property
     def expression(self) -> str:
@@ -46,7 +48,7 @@ class Prediction:
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON."""
-        said: dict[str, Any] = {
+        plain: dict[str, Any] = {
             "video": str(self.video),
             "expression": self.expression,
             "probabilities": self.probabilities,
@@ -54,14 +56,14 @@ class Prediction:
             "seconds": list(self.seconds),
         }
         if self.start is not None:
-            said |= {"start": self.start, "end": self.end}
+            plain |= {"start": self.start, "end": self.end}
         if self.track is not None and self.box is not None:
-            said |= {"track": self.track, "box": [round(value, 1) for value in self.box]}
-        return said
+            plain |= {"track": self.track, "box": [round(value, 1) for value in self.box]}
+        return plain
 
 
 def predict(run: Run, videos: Sequence[Path], device: str | None = None) -> list[Prediction]:
-    """What a finished run says of each video.
+    """The predictions of a finished run for each video.
 
     Raises InputError for the first video that cannot be read, and for an unfinished or damaged run.
     """
@@ -73,7 +75,7 @@ def predict(run: Run, videos: Sequence[Path], device: str | None = None) -> list
 def predict_video(
     model: TrainedModel, class_names: Sequence[str], video: Path, settings: Settings, device: torch.device
 ) -> Prediction:
-    """What a model says of one video. Raises InputError when the video cannot be read."""
+    """The prediction of a model for one video. Raises InputError if the video cannot be read."""
     sampled = read_sampled_frames(video, settings.frames, settings.test_segments)
     samples = [list(sample) for sample in torch.split(sampled.frames, settings.frames)]
     probabilities = class_probabilities(model, samples, settings, device, str(video))
@@ -92,10 +94,10 @@ def class_probabilities(
     device: torch.device,
     what: str,
 ) -> list[float]:
-    """What a model says of one clip, in the order of its classes, 1 together.
+    """The probabilities of one clip, in class order; the sum is 1.
 
-    `samples` has `settings.test_segments` lists of uint8 frames (3, H, W). Raises WorkError, which names
-    `what` was asked of, when the answer is not finite.
+    `samples` has `settings.test_segments` lists of uint8 frames (3, H, W). Raises WorkError, with the name
+    `what`, if the probabilities are not finite.
     """
     views = crop_views(samples, model.image_size, settings.test_crops)  # (views, T, 3, S, S)
     short = telling_of_memory(device, f"the frames of {what} did not fit", "Give --device cpu")
@@ -103,5 +105,5 @@ def class_probabilities(
         logits = [model(view[None].to(device))[0].float() for view in views]
         probabilities: list[float] = model.probabilities(torch.stack(logits).mean(dim=0)).tolist()
     if not all(0 <= value <= 1 for value in probabilities):
-        raise WorkError(f"the model's answer to {what} is not finite: its weights are spoiled")
+        raise WorkError(f"the model's probabilities for {what} are not finite: its weights are damaged")
     return probabilities

@@ -1,4 +1,4 @@
-"""Asking a model about clips: a trained one, or CLIP as it is (zero-shot)."""
+"""Predictions for packed clips: of a trained model, or of CLIP without training (zero-shot)."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from .trained_model import TrainedModel, load_trained
 Indices = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
 Report = Callable[..., None]
-SMALLER = "Give --device cpu, or of a training --set batch_size=... or --set accumulate=..."
+SMALLER = "Give --device cpu or, for training, --set batch_size=... or --set accumulate=..."
 
 
 def silent(done: int, total: int, note: str = "") -> None:
-    """Report to nobody."""
+    """Report nothing."""
 
 
 def predict_logits(
@@ -47,9 +47,9 @@ def predict_logits(
     device: torch.device,
     report: Report = silent,
 ) -> Logits:
-    """The model's logits (clips, classes) for the clips at `indices`, in that order, frames as in a test.
+    """The model's logits (clips, classes) for the clips at `indices`, in that order, sampled as in a test.
 
-    Of several `test_segments` or `test_crops` of a clip, the mean of the logits.
+    With several `test_segments` or `test_crops`, the mean of their logits.
     Raises InputError for a clip that cannot be read, WorkError for logits that are not finite.
     """
     dataset = ClipDataset(
@@ -66,14 +66,14 @@ def predict_logits(
     bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(bad):
         raise WorkError(
-            f"the model's answer to clip {clips.clip_ids[indices[bad[0]]]} is not finite\n"
-            "Its weights are spoiled: train again with lower learning rates or --set precision=fp32"
+            f"the model's logits for clip {clips.clip_ids[indices[bad[0]]]} are not finite\n"
+            "Its weights are damaged: train again with lower learning rates or --set precision=fp32"
         )
     return np.asarray(logits, dtype=np.float32)
 
 
 class _MeanOverViews(nn.Module):
-    """The mean over its views of what a model answers: (clips, views, T, 3, S, S) -> (clips, classes)."""
+    """The mean of a model's logits over views: (clips, views, T, 3, S, S) -> (clips, classes)."""
 
     def __init__(self, model: TrainedModel) -> None:
         super().__init__()
@@ -110,16 +110,16 @@ def _over_clips(
     return _in_order_of(dataset.indices, read, torch.cat(gathered))
 
 
-def _in_order_of(wanted: list[int], read: list[int], answers: Tensor) -> Tensor:
-    """The answers for the clips that were `read`, in the order of those `wanted`: a stream has its own."""
-    ordered = torch.empty_like(answers)
-    ordered[torch.tensor(wanted).argsort(stable=True)] = answers[torch.tensor(read).argsort(stable=True)]
+def _in_order_of(wanted: list[int], read: list[int], outputs: Tensor) -> Tensor:
+    """The outputs for the clips `read`, reordered as `wanted`: a stream has its own order."""
+    ordered = torch.empty_like(outputs)
+    ordered[torch.tensor(wanted).argsort(stable=True)] = outputs[torch.tensor(read).argsort(stable=True)]
     return ordered
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The clips that an evaluation is about, and what to know about them."""
+    """The clips of an evaluation, and notes on them."""
 
     indices: Indices
     which: str  # "the 40 clips of test fold 1 of drawn"
@@ -127,19 +127,19 @@ class Judged:
 
 
 def judged_clips(run: Run, clips: PackedClips, *, every: bool = False) -> Judged:
-    """The clips to judge `run` on: its test fold, or all of them with `every` or where there are no folds.
+    """The clips to test `run` on: its test fold, or all clips with `every` or if there are no folds.
 
-    On another dataset with folds it is that dataset's fold of the run's number.
-    Raises InputError when it has no such fold, or a class that the run does not know.
+    On another dataset with folds, the fold with the run's fold number.
+    Raises InputError if there is no such fold.
     """
     own = clips.fingerprint == run.config["dataset"]["fingerprint"]
     notes = []
     if not own and clips.name == run.config["dataset"].get("name"):
-        notes.append(f"these are not the clips that {run.id} was trained with, though the name is the same")
+        notes.append(f"these are not the clips that {run.id} was trained with, although the name is the same")
     if every or (not clips.fold_names() and not own):
         indices, which = np.arange(len(clips)), f"all {len(clips)} clips of {clips.name}"
         if own:
-            notes.append(f"{which} include those {run.id} was trained on: this is no test")
+            notes.append(f"{which} include the training clips of {run.id}: this is not a test")
     else:
         indices = clips.test_indices(run.fold)
         which = f"the {len(indices)} clips of test fold {run.fold} of {clips.name}"
@@ -149,7 +149,7 @@ def judged_clips(run: Run, clips: PackedClips, *, every: bool = False) -> Judged
 def matched_labels(run: Run, clips: PackedClips, indices: Indices) -> Indices:
     """The labels of clips as positions in the run's class order, matched by class name.
 
-    Raises InputError that names the classes the run does not know.
+    Raises InputError that names the classes that the run does not have.
     """
     known = {composed(name): label for label, name in enumerate(run.class_names)}
     occurring = np.unique(clips.labels[indices])
@@ -158,7 +158,7 @@ def matched_labels(run: Run, clips: PackedClips, indices: Indices) -> Indices:
     if strangers:
         raise InputError(
             f"{clips.path} has clips of {', '.join(strangers)}, which {run.id} was not trained on\n"
-            f"It knows {', '.join(run.class_names)}"
+            f"Its classes are {', '.join(run.class_names)}"
         )
     return np.array([known[composed(clips.class_name_of(index))] for index in indices], dtype=np.int64)
 
@@ -171,9 +171,9 @@ def evaluate_run(
     device: str | None = None,
     report: Report = silent,
 ) -> Predictions:
-    """What a finished run answers for the clips at `indices`; labels and logits in the run's class order.
+    """The predictions of a finished run for the clips at `indices`, in the run's class order.
 
-    Raises InputError for a run that is not finished, or clips of classes that it does not know.
+    Raises InputError for a run that is not finished, or clips of classes that it does not have.
     """
     labels = matched_labels(run, clips, indices)
     where = choose_device(device)
@@ -198,9 +198,9 @@ class _FrameFeatures(nn.Module):
 def tower_features(
     clip: Clip, dataset: ClipDataset, settings: Settings, device: torch.device, report: Report = silent
 ) -> Tensor:
-    """What CLIP's image tower says of the frames of `dataset`: (clips, T, width), on the CPU.
+    """The features of CLIP's image tower for the frames of `dataset`: (clips, T, width), on the CPU.
 
-    Of several segments or crops of a test, (clips, segments * crops, T, width).
+    With several test segments or crops, (clips, segments * crops, T, width).
     """
     module = _FrameFeatures(clip, settings).to(device)
     return _over_clips(module, dataset, settings, device, report, dataset.segments * dataset.crops)
@@ -222,10 +222,10 @@ def frame_features(
 def zero_shot_logits(
     features: Tensor, clip: Clip, texts: ClassTexts, ensemble: Ensemble = "mean-embedding"
 ) -> Logits:
-    """What CLIP answers untrained: cos(mean of the frame features, text features) / 0.01.
+    """The zero-shot logits (clips, classes): cos(mean of the frame features, text features) / 0.01.
 
-    `features` are (clips, T, width) of unit norm as `frame_features` gives them; the logits are (clips,
-    classes). The texts of a class with several answer together as `ensemble` says.
+    `features` are those of `frame_features`, (clips, T, width), unit norm. `ensemble` combines the texts of a
+    class with several.
     """
     with torch.inference_mode():
         prompts = PromptLearner(clip, texts.texts, contexts=0, class_names=texts.class_names)

@@ -1,11 +1,9 @@
-"""What speaks for a run's answer to some frames: descriptors over time, and where its temporal model looks.
+"""Explanation of a run's prediction: similarity of descriptors to frames over time, and temporal attention.
 
-It is evidence of similarity, not the model's own sum. The image tower is the run's, as it was trained; a
-descriptor is read by itself by the text tower of the CLIP that the run began from, without the contexts and
-the rest of its sentence that the run's class weights have; and the temporal model between frames and answer
-is left out of the similarities. Its attention over the frames stands beside them.
-
-Which descriptors, on which frames, speak for an answer.
+The similarities are evidence, not a decomposition of the model's logits. Frame features are those of the
+run's image tower; each descriptor is encoded alone by the text tower of the CLIP that the run was initialised
+from, without the contexts and the rest of its sentence that are part of the run's class weights; the temporal
+model is not part of the similarities. Its attention over the frames is reported separately.
 """
 
 from __future__ import annotations
@@ -40,14 +38,14 @@ from .trained_model import TrainedModel, load_trained
 REFERENCE_CLIPS = 64
 REFERENCE = "frame_mean.safetensors"
 WHAT_IT_IS = (
-    "Evidence of similarity under the run's image tower, each descriptor by itself: not the sum that the "
-    "model computes."
+    "Similarity of each descriptor alone to the frames, under the run's image tower. It is evidence, not a "
+    "decomposition of the prediction."
 )
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What frames are like in general: the mean (width,) of unit frame features, and of which frames."""
+    """The mean (width,) of unit frame features, and which frames it is of."""
 
     mean: Tensor
     frames_are: str
@@ -55,15 +53,15 @@ class Reference:
 
 @dataclass(frozen=True)
 class Explanation:
-    """An answer to T frames and what speaks for it, the frames in the order of time."""
+    """A prediction for T frames with its evidence, the frames in temporal order."""
 
-    probabilities: dict[str, float]  # class name -> 0..1 in the run's class order, 1 together
+    probabilities: dict[str, float]  # class name -> 0..1 in the run's class order; the sum is 1
     evidence: Evidence
-    seconds: tuple[float | None, ...]  # where the frames are; None where that is not known
-    order: tuple[int, ...]  # their places among the frames that were given
-    attention: tuple[float, ...] | None  # of the video feature on each frame; None without a temporal model
-    attention_on_itself: float | None  # what is left: on the class token, which no frame is in
-    reference: str  # what the similarities are above
+    seconds: tuple[float | None, ...]  # times of the frames; None if unknown
+    order: tuple[int, ...]  # their indices in the given frames
+    attention: tuple[float, ...] | None  # of the class token on each frame; None without a temporal model
+    attention_on_itself: float | None  # the rest: on the class token itself
+    reference: str  # what is subtracted from the similarities
 
     @property
     def expression(self) -> str:
@@ -88,14 +86,14 @@ class Explanation:
 
 
 class Explainer:
-    """Explains the answers of one finished run; model, descriptors and reference are read once.
+    """Explains predictions of one finished run; model, descriptors and reference are read once.
 
-    `descriptors` are those of each class. `clips` are the run's own, from which the reference is made once
-    and kept with the run; without them and it, each explanation takes the mean of its own frames.
-    `weights` are those of the run's CLIP, where they are no longer where its settings say; `model` is the
-    run's, where it is loaded already.
+    `descriptors` are those of each class. `clips` are the run's packed clips, from which the reference is
+    computed once and stored with the run; without both, each explanation uses the mean of its own frames.
+    `weights` are those of the run's CLIP if they are not where its settings say; `model` is the run's if it
+    is loaded already.
 
-    Raises InputError as `text_clip`, for a damaged run, and for a descriptor that does not fit.
+    Raises InputError as `text_clip` does, for a damaged run, and for a descriptor that does not fit.
     """
 
     def __init__(
@@ -115,19 +113,18 @@ class Explainer:
         self.reference = _reference(run, self.model, clips, self.device)
 
     def __call__(self, frames: Sequence[Tensor], seconds: Sequence[float | None]) -> Explanation:
-        """Explain the answer to uint8 frames (3, H, W), as many as the run's settings take of a clip.
+        """Explain the prediction for uint8 frames (3, H, W), as many as the run's settings sample of a clip.
 
-        Of several samples (`test_segments`) they are given one sample after the other; the attention is the
-        mean of the samples', and all frames come in the order of time. Raises InputError for another number
-        of frames.
+        Several samples (`test_segments`) are given one after the other; the attention is their mean, and the
+        result has all frames in temporal order. Raises InputError for another number of frames.
         """
         settings = self.run.settings
         needed = settings.frames * settings.test_segments
         if len(frames) != needed or len(seconds) != needed:
-            raise InputError(f"{self.run.id} takes {needed} frames, and {len(frames)} are given")
+            raise InputError(f"{self.run.id} takes {needed} frames; {len(frames)} are given")
         samples = [frames[start : start + settings.frames] for start in range(0, needed, settings.frames)]
         probabilities = class_probabilities(self.model, samples, settings, self.device, "these frames")
-        unit, shares = self._looked_at(samples)
+        unit, shares = self._features_and_attention(samples)
         order = sorted(range(needed), key=lambda place: seconds[place] or 0.0)
         unit = unit[order]
         reference = self.reference or Reference(unit.mean(dim=0), "the frames of this video on average")
@@ -141,10 +138,10 @@ class Explainer:
             reference=reference.frames_are,
         )
 
-    def _looked_at(self, samples: Sequence[Sequence[Tensor]]) -> tuple[Tensor, Tensor | None]:
+    def _features_and_attention(self, samples: Sequence[Sequence[Tensor]]) -> tuple[Tensor, Tensor | None]:
         """Unit features (frames, width) of all samples' frames, and the attention on them.
 
-        The attention is (samples, 1 + T), on the class token and on each frame, 1 in all; None without a
+        The attention is (samples, 1 + T), on the class token and on each frame, with sum 1; None without a
         temporal model.
         """
         square = torch.stack([resize(each, self.model.image_size) for each in samples]).to(self.device)
@@ -157,51 +154,51 @@ class Explainer:
 
 
 def text_clip(run: Run, weights: str | None = None) -> Clip:
-    """The CLIP that a run began from, whose text tower reads its descriptors; a run keeps none itself.
+    """The CLIP that a run was initialised from; its text tower, which runs do not store, encodes descriptors.
 
-    `weights` are used in place of those that the run's settings name. Raises InputError for a run without a
-    CLIP, and where its CLIP cannot be had or is another.
+    `weights` replace those of the run's settings. Raises InputError for a run without a CLIP, and if its CLIP
+    is not available or has other weights.
     """
     settings = run.settings
     if not settings.uses_clip:
         raise InputError(
-            f"a {settings.classifier} classifier has no text tower: nothing says how near its features are "
-            "to words\nExplain a run that stands on CLIP: --strategy dfer-clip, coop, cocoop or fine-tuning"
+            f"a {settings.classifier} classifier has no text tower, so its features cannot be compared with "
+            "texts\nExplain a run based on CLIP: --strategy dfer-clip, coop, cocoop or fine-tuning"
         )
     if "imported" in run.config:
         raise InputError(
-            f"{run.id} was imported: the text tower of its CLIP was not kept, and nothing else can read its "
+            f"{run.id} was imported without the text tower of its CLIP, which is needed to encode "
             "descriptors\nExplain a run that was trained here"
         )
     needed = (
-        f"{run.id} keeps no text tower; the one of {settings.clip} that it began from is needed to read "
-        "descriptors\nGive its weights: --weights FILE"
+        f"{run.id} stores no text tower; that of its {settings.clip} is needed to encode descriptors\n"
+        "Give its weights: --weights FILE"
     )
     try:
         clip = load_clip(settings.clip, weights or settings.weights)
     except InputError as error:
         raise InputError(f"{str(error).splitlines()[0]}\n{needed}") from error
     if clip_identity(clip) != run.config["clip"]["sha256"]:
-        raise InputError(f"these are not the weights of {settings.clip} that the run began from\n{needed}")
+        raise InputError(f"not the weights of {settings.clip} that the run was initialised from\n{needed}")
     return clip
 
 
 def _visual(model: TrainedModel) -> VideoClassifier:
-    """The run's visual half: every classifier on CLIP has one."""
+    """The run's model; every classifier based on CLIP is a VideoClassifier."""
     return cast(VideoClassifier, model.model)
 
 
 def _reference(
     run: Run, model: TrainedModel, clips: PackedClips | None, device: torch.device
 ) -> Reference | None:
-    """The run's kept reference, else one made of its training clips and kept; None without either."""
+    """The run's stored reference, else one computed from its training clips and stored; None without both."""
     path = run.folder / REFERENCE
     if path.is_file():
         try:
-            with safe_open(path, framework="pt") as kept:
-                return Reference(kept.get_tensor("mean"), (kept.metadata() or {})["frames_are"])
+            with safe_open(path, framework="pt") as stored:
+                return Reference(stored.get_tensor("mean"), (stored.metadata() or {})["frames_are"])
         except (SafetensorError, OSError, KeyError) as error:
-            raise InputError(f"{path} is damaged: {error}\nRemove it, and it is made again") from error
+            raise InputError(f"{path} is damaged: {error}\nRemove it; it will be computed again") from error
     if clips is None or clips.fingerprint != run.config["dataset"]["fingerprint"]:
         return None
     indices = _spread(clips.train_indices(run.fold))
@@ -213,7 +210,7 @@ def _reference(
 
 
 def _spread(indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """At most `REFERENCE_CLIPS` of them, evenly apart."""
+    """At most `REFERENCE_CLIPS` of them, evenly spaced."""
     count = min(len(indices), REFERENCE_CLIPS)
     return indices[np.linspace(0, len(indices) - 1, count).round().astype(np.int64)]
 
@@ -221,7 +218,7 @@ def _spread(indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 def _mean_feature(
     run: Run, model: TrainedModel, clips: PackedClips, indices: npt.NDArray[np.int64], device: torch.device
 ) -> Tensor:
-    """The mean (width,) of the unit features of the frames that a test takes of these clips."""
+    """The mean (width,) of unit frame features of these clips, frames sampled as in a test."""
     settings = run.settings
     dataset = ClipDataset(clips, indices, frames=settings.frames, image_size=model.image_size)
     means = []
@@ -234,34 +231,34 @@ def _mean_feature(
 
 @dataclass(frozen=True)
 class Evidence:
-    """`rise[d, t]`: how much nearer frame t is to descriptor d than frames are on average (cosine)."""
+    """`rise[d, t]`: the cosine of frame t and descriptor d minus that of the mean frame."""
 
     descriptors: tuple[tuple[str, str], ...]  # (class name, descriptor)
     rise: npt.NDArray[np.float32]  # (descriptors, T)
 
     def strongest(self, count: int) -> list[tuple[str, str, int, float]]:
-        """The descriptors that rise most: (class name, descriptor, position of its best frame, rise)."""
+        """The descriptors with the largest rise: (class, descriptor, position of its best frame, rise)."""
         peaks = self.rise.max(axis=1)
         order = np.argsort(-peaks, kind="stable")[:count]
         return [(*self.descriptors[d], int(self.rise[d].argmax()), float(peaks[d])) for d in order]
 
     def best_frames(self, class_name: str, count: int) -> list[int]:
-        """Positions of the frames that speak most for a class: by the mean rise of its descriptors."""
+        """Positions of the frames with the largest mean rise of a class's descriptors."""
         mine = [row for row, (name, _) in enumerate(self.descriptors) if name == class_name]
         return sorted(np.argsort(-self.rise[mine].mean(axis=0), kind="stable")[:count].tolist())
 
 
 @dataclass(frozen=True)
 class ReadDescriptors:
-    """Descriptors as a text tower reads them, one by one and without contexts."""
+    """Descriptors encoded by a text tower, each alone and without contexts."""
 
     pairs: tuple[tuple[str, str], ...]  # (class name, descriptor)
     words: Tensor  # (descriptors, width), unit norm
 
     def evidence(self, frames: Tensor, mean: Tensor) -> Evidence:
-        """Evidence in one clip: `frames` (T, width) are its frame features, `mean` (width,) a mean.
+        """Evidence in one clip: `frames` (T, width) are its frame features, unit norm.
 
-        It is that of frames in general; frame features are of unit norm.
+        `mean` (width,) is the mean feature of reference frames.
         """
         with torch.inference_mode():
             rise = self.words @ frames.T - (self.words @ mean)[:, None]  # (descriptors, T)
@@ -283,6 +280,6 @@ def descriptor_evidence(
     """Evidence for each descriptor of each class in one clip.
 
     `frames` (T, width) are the clip's frame features, `reference` (N, width) those of other clips, both of
-    unit norm; the descriptors are put to `clip`'s text tower one by one, without contexts.
+    unit norm; each descriptor is encoded alone by `clip`'s text tower, without contexts.
     """
     return read_descriptors(descriptors, clip).evidence(frames, reference.mean(dim=0))

@@ -1,7 +1,7 @@
 """A trained model for other classes: the same image tower, temporal model and contexts, other texts.
 
-What CLIP's text tower makes of a description needs no training on its class. So a run that was trained on
-seven classes answers for eleven, once their descriptions stand behind the contexts that all classes share.
+CLIP's text tower encodes a description without training on its class. A run trained on seven classes can
+therefore predict eleven, if all classes share their contexts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dfer_model.runs import ClassTexts, Run
 
 from .trained_model import TrainedModel, check_before_building
 
-# The one tensor of a finished run that is made of its texts: the token embeddings of its prompts.
+# The only tensor of a finished run that depends on its texts: the token embeddings of its prompts.
 OF_THE_TEXTS = "prompt_learner.embeddings"
 READ_TEXTS = ("dfer-clip", "cocoop")
 
@@ -29,22 +29,22 @@ def require_retextable(settings: Settings) -> None:
     """Raise InputError for settings whose trained model cannot be given other classes by their texts."""
     if settings.classifier not in READ_TEXTS:
         raise InputError(
-            f"a {settings.classifier} classifier reads no texts, so it cannot answer for other classes\n"
+            f"a {settings.classifier} classifier reads no texts, so it cannot predict other classes\n"
             "Take --strategy dfer-clip, coop or cocoop"
         )
     if settings.contexts and settings.context_kind == "class-specific":
         raise InputError(
-            "contexts that each class has to itself say nothing of other classes\n"
-            "Train with --set context_kind=unified, or leave them off with --set contexts=0"
+            "class-specific contexts cannot be used for other classes\n"
+            "Train with --set context_kind=unified or --set contexts=0"
         )
 
 
 def retexted(run: Run, texts: ClassTexts, device: torch.device) -> TrainedModel:
-    """The model of a finished run, answering for the classes of `texts`, on `device` and in eval mode.
+    """The model of a finished run for the classes of `texts`, on `device` and in eval mode.
 
-    The run's CLIP is read again, for a run keeps no text tower. Raises InputError for a run whose settings
-    do not allow it (see `require_retextable`) or whose files are damaged, for texts that do not fit, and for
-    a CLIP that is no longer the one the run began from.
+    The run's CLIP is loaded again, because a run stores no text tower. Raises InputError for a run
+    whose settings do not allow it (see `require_retextable`) or whose files are damaged, for texts that do
+    not fit, and for a CLIP with other weights than the run was initialised from.
     """
     run.require_finished()
     require_retextable(run.settings)
@@ -52,8 +52,8 @@ def retexted(run: Run, texts: ClassTexts, device: torch.device) -> TrainedModel:
     base = load_base(run.settings.model_copy(update={"gradient_checkpointing": False}))
     if base.sha256 != run.config.get("clip", {}).get("sha256"):
         raise InputError(
-            f"{run.id} began from another CLIP than {run.settings.clip} {run.settings.weights} now is\n"
-            "Its texts can be read by that one alone; put its weights back"
+            f"the weights of {run.settings.clip} {run.settings.weights} are not those that {run.id} was "
+            "initialised from\nNew texts need the same CLIP; restore its weights"
         )
     model = base.build(texts.texts, texts.class_names)
     _load_trained_parts(run, model)
@@ -65,7 +65,7 @@ def retexted(run: Run, texts: ClassTexts, device: torch.device) -> TrainedModel:
 
 
 def _load_trained_parts(run: Run, model: Classifier) -> None:
-    """Put all that the run learned into `model`; what is made of its texts stays as it is."""
+    """Load the run's trained tensors into `model`; those that depend on its texts are not loaded."""
     path = run.checked("model.safetensors")
     tensors, _ = read_weights(path)
     learned: dict[str, Tensor] = {name: value for name, value in tensors.items() if name != OF_THE_TEXTS}

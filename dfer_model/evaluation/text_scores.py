@@ -1,8 +1,8 @@
-"""What a CLIP's text tower makes of a description set, before any clip is seen: diagnostics, not accuracy.
+"""Diagnostics of a description set in the embedding space of CLIP's text tower; they do not measure accuracy.
 
-Texts far apart for the tower need not look apart to the image tower, and random texts are far apart too. The
-figures find what is wrong with a set (two classes said alike, a descriptor said twice); they do not say that
-it is good.
+Texts that are far apart for the text tower need not be distinguishable for the image tower, and random texts
+are far apart too. The figures find defects of a set (similar texts for two classes, repeated descriptors);
+they do not show that it is good.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from dfer_model.models.clip import Clip
 from dfer_model.models.prompt_learner import PromptLearner, TextTower
 from dfer_model.runs import ClassTexts
 
-NEAR_IDENTICAL = 0.95  # cosine from which two descriptors of a class say the same to the tower
-AT_ONCE = 256  # texts
+NEAR_IDENTICAL = 0.95  # cosine from which two descriptors of a class count as identical
+AT_ONCE = 256  # texts per batch
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Likeness:
 
 @dataclass(frozen=True)
 class ClassScores:
-    """The descriptors of one class, all members together; None where there are too few for the figure.
+    """Figures of the descriptors of one class, all members together; None if there are too few descriptors.
 
-    `spread` is 1 minus their mean pairwise cosine. `strays` is the share of them that are nearer to a
-    descriptor of another class than to any other of their own, `shared` the share another class has word by
-    word. `near_identical` are the pairs with a cosine of NEAR_IDENTICAL or more.
+    `spread` is 1 minus their mean pairwise cosine. `strays` is the share that is nearer to a descriptor of
+    another class than to any other of its own class, `shared` the share that another class has verbatim.
+    `near_identical` are the pairs with a cosine of NEAR_IDENTICAL or more.
     """
 
     class_name: str
@@ -55,11 +55,10 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class TextScores:
-    """A set as one CLIP reads it, without contexts.
+    """The figures of a set for one CLIP, without contexts.
 
-    `cosines` (classes, classes) are between class weights, as a model is given them: of several members the
-    unit mean. `controls` says for each control how like it the set is: the mean over classes of the cosine
-    between the set's weight and the control's.
+    `cosines` (classes, classes) are between class weights: for several members, their unit mean. `controls`
+    is for each control the mean over classes of the cosine between the set's weight and the control's.
     """
 
     name: str
@@ -70,7 +69,7 @@ class TextScores:
 
     @property
     def closest(self) -> Likeness:
-        """The two classes most alike; the set's smallest margin is 1 minus their cosine."""
+        """The two most similar classes; the margin is 1 minus their cosine."""
         pairs = itertools.combinations(range(len(self.class_names)), 2)
         first, second = max(pairs, key=lambda pair: self.cosines[pair])
         cosine = float(self.cosines[first, second])
@@ -83,12 +82,12 @@ class TextScores:
 
     @property
     def spread(self) -> float | None:
-        """The mean over classes of their spread; None where no class has two descriptors."""
+        """The mean over classes of their spread; None if no class has two descriptors."""
         return _mean([each.spread for each in self.classes])
 
     @property
     def overlap(self) -> float | None:
-        """The mean over classes of the share of descriptors that stray to another class."""
+        """The mean over classes of `strays`."""
         return _mean([each.strays for each in self.classes])
 
     @property
@@ -99,7 +98,7 @@ class TextScores:
 
     @property
     def nearest_control(self) -> str | None:
-        """The control whose class texts are most like the set's."""
+        """The control with the most similar class texts."""
         return max(self.controls, key=lambda name: self.controls[name]) if self.controls else None
 
 
@@ -133,13 +132,13 @@ def text_scores(
     descriptors: Sequence[Sequence[str]],
     controls: Sequence[ClassTexts] = (),
 ) -> TextScores:
-    """What `clip` makes of a set: of its class texts, and of the descriptors of each class, in label order.
+    """The scores of a set for `clip`: of its class texts, and of each class's descriptors, in label order.
 
-    The controls' texts are of the same classes. Raises InputError for a text that does not fit, and for one
-    class alone.
+    The controls have texts for the same classes. Raises InputError for a text that does not fit, and for a
+    single class.
     """
     if len(texts.class_names) < 2:
-        raise InputError(f"{texts.name} has one class alone, which there is nothing to tell from")
+        raise InputError(f"{texts.name} has a single class; scores need two or more")
     weights = _weights(clip, texts)
     likeness = {
         control.name: float((weights * _weights(clip, control)).sum(dim=-1).mean()) for control in controls
@@ -155,7 +154,7 @@ def text_scores(
 
 
 def _weights(clip: Clip, texts: ClassTexts) -> Tensor:
-    """(classes, width), unit norm: what zero-shot uses."""
+    """The zero-shot class weights (classes, width), unit norm."""
     means = [each.mean(dim=0) for each in class_features(clip, texts.texts, texts.class_names)]
     return F.normalize(torch.stack(means), dim=-1)
 

@@ -1,4 +1,4 @@
-"""A model that answers: its class weights are fixed, and uint8 frames go in as they come."""
+"""A trained model for inference: fixed class weights, uint8 frames as input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .calibration import read_calibration
 
 
 class TrainedModel(nn.Module):
-    """A classifier with its class weights read once, for DFER-CLIP in place of its text tower."""
+    """A classifier with fixed class weights, which for DFER-CLIP replace the text tower."""
 
     class_weights: Tensor
 
@@ -30,7 +30,7 @@ class TrainedModel(nn.Module):
         self.model = model
         self.scale = scale
         self.image_size = image_size  # pixels, both sides
-        self.temperature = 1.0  # what logits are divided by for probabilities; 1 where nothing was calibrated
+        self.temperature = 1.0  # divides the logits for probabilities; 1 without calibration
         self.register_buffer("class_weights", class_weights.detach())
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -39,21 +39,21 @@ class TrainedModel(nn.Module):
         return logits
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Logits (..., classes) -> probabilities, calibrated where the run is; their order is the same."""
+        """Logits (..., classes) -> probabilities, calibrated if the run is; their order is the same."""
         return (logits / self.temperature).softmax(dim=-1)
 
 
 class _NoTextTower(nn.Module):
-    """Stands where the run kept no text tower: better no class weights from it than wrong ones."""
+    """Replaces the text tower, which a run does not store, so that it cannot give wrong class weights."""
 
     def forward(self, *_: Tensor) -> Tensor:
-        raise RuntimeError("a finished run keeps its class weights in place of a text tower")
+        raise RuntimeError("a finished run stores its class weights instead of a text tower")
 
 
 def load_trained(run: Run, device: torch.device) -> TrainedModel:
-    """The model of a finished run, on `device` and in eval mode; no CLIP weights are needed beside the run's.
+    """The model of a finished run, on `device` and in eval mode; no other CLIP weights are needed.
 
-    Its probabilities are calibrated where the run is (`calibration.json`); its logits never are.
+    Its probabilities are calibrated if the run is (`calibration.json`); its logits are not.
 
     Raises InputError when the run is not finished, or its files are damaged or do not fit each other.
     """
@@ -66,31 +66,31 @@ def load_trained(run: Run, device: torch.device) -> TrainedModel:
 
 
 def check_before_building(run: Run, weights: Path) -> None:
-    """Raises InputError where the header of the weights tells that they are not of the model `run` describes.
+    """Raises InputError if the header of the weights shows that they are not of the model `run` describes.
 
-    Only the header is read, so that a config that names a CLIP of 20 GB, or a million texts, builds neither.
+    Only the header is read, so that a config with a CLIP of 20 GB or a million texts is rejected first.
     """
     shapes = weight_shapes(weights)
     settings = run.settings
     prompts = shapes.get("prompt_learner.embeddings")
     if settings.uses_texts and (prompts is None or prompts[0] != sum(map(len, run.texts.texts))):
         raise InputError(
-            f"{weights} does not fit the model that the run describes: it has other prompts than "
-            "the run has texts"
+            f"{weights} does not fit the model that the run describes: the number of prompts "
+            "and of the run's texts differ"
         )
     held = sum(prod(shape) for name, shape in shapes.items() if name.startswith("image_tower."))
-    # LoRA only adds numbers to a tower, and never takes some away.
+    # LoRA only adds parameters to a tower.
     if settings.uses_clip and held < image_tower_size(settings.clip):
         raise InputError(
             f"{weights} does not fit the model that the run's config.yaml describes: its image tower "
-            f"has {held} numbers, and that of {settings.clip} more"
+            f"has {held} parameters, fewer than that of {settings.clip}"
         )
 
 
 def load_model(run: Run, weights: Path, device: torch.device) -> TrainedModel:
-    """The model that `run` describes with the weights in the file, whether or not the run's folder is here.
+    """The model that `run` describes with the weights in the file; the run's folder need not exist.
 
-    Raises InputError when the file is missing or damaged, or does not fit what the run says.
+    Raises InputError if the file is missing or damaged, or does not fit the run's config.
     """
     where = run.folder if run.folder == weights else run.folder / "config.yaml"
     images = images_in(run.config, where)
@@ -99,13 +99,13 @@ def load_model(run: Run, weights: Path, device: torch.device) -> TrainedModel:
     base = load_base(run.settings.model_copy(update={"weights": "random", "gradient_checkpointing": False}))
     if base.image_size != images.image_size:
         raise InputError(
-            f"{where} says image_size {images.image_size}, and {run.settings.clip} takes {base.image_size}"
+            f"{where}: image_size is {images.image_size}, but {run.settings.clip} takes {base.image_size}"
         )
     model = base.build(run.texts.texts, run.class_names)
     class_weights = load_weights(weights, model)
     if tuple(class_weights.shape) != model.class_weights_shape():
         raise InputError(
-            f"{weights}: class_weights is {tuple(class_weights.shape)}, and the run's model has "
+            f"{weights}: class_weights is {tuple(class_weights.shape)}, but the run's model has "
             f"{model.class_weights_shape()}"
         )
     for name in model.left_out:

@@ -1,1 +1,1 @@
-"""Models to and from other programs: ONNX, safetensors, the hub, released checkpoints."""
+"""Export and import of models: ONNX, safetensors, the hub, released checkpoints."""

@@ -1,7 +1,7 @@
-"""Reading a checkpoint of DFER-CLIP that another program saved with `torch.save`, running nothing of it.
+"""Reading a DFER-CLIP checkpoint saved with `torch.save`, without executing code of it.
 
-DFER-CLIP's released files hold an object of the training script's own class, with numpy arrays, beside the
-state dict. `tensor_file` reads around it.
+The released files contain an object of a class of the training script, with numpy arrays, besides the state
+dict; `tensor_file` skips it.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from ..errors import InputError
 
 
 class Checkpoint(NamedTuple):
-    """The tensors of a file, floating ones in float32, and the epoch it says it is of."""
+    """The tensors of a file, floating ones in float32, and the epoch it states, if any."""
 
     tensors: dict[str, Tensor]
     epoch: int | None
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The state dict in `path`, which may stand under `state_dict` or another usual name.
+    """The state dict in `path`, at the top level or under `state_dict` or another usual key.
 
-    Raises InputError, naming the file, where it cannot be read, would run something, or holds no state dict.
+    Raises InputError, with the path, if it cannot be read, would execute code, or has no state dict.
     """
     if not path.is_file():
-        raise InputError(f"no checkpoint {path}: there is no such file")
+        raise InputError(f"checkpoint {path} does not exist")
     if is_safetensors(path):
         raise InputError(
-            f"{path} cannot be read as a checkpoint: it is safetensors, and torch.save writes none"
+            f"{path} cannot be read as a checkpoint: it is a safetensors file, not one of torch.save"
         )
     content = read_tensor_file(path, torchscript=False)
     state = unwrapped(content, path)
     for key, value in state.items():
         if type(value) not in (Tensor, torch.nn.Parameter):
-            raise InputError(f"{path} holds no state dict: {key[:80]!r} is no tensor")
+            raise InputError(f"{path} has no state dict: {key[:80]!r} is not a tensor")
     check_sizes(state, path)
     epoch = content.get("epoch") if isinstance(content, Mapping) else None
     return Checkpoint(in_float32(state), epoch if type(epoch) is int else None)

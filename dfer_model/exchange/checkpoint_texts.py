@@ -1,9 +1,7 @@
-"""The class texts of a released checkpoint, read back from the token embeddings that it holds.
+"""The parts of a released DFER-CLIP checkpoint, and its class texts, decoded from its token embeddings.
 
-The model computes with the file's own embeddings in any case. The texts decide where each class's EOS stands,
-and they are what a person is told.
-
-The parts of a released DFER-CLIP checkpoint, by the names that this project's model gives them.
+The imported model uses the embeddings of the file in any case. The texts determine the position of each
+class's EOS and are displayed to the user.
 """
 
 from __future__ import annotations
@@ -29,10 +27,10 @@ Ids = list[list[int]]
 def texts_in(
     parts: Parts, clip: Clip, class_names: Sequence[str], given: ClassTexts | None, path: Path
 ) -> tuple[ClassTexts, list[str]]:
-    """The class texts of the checkpoint, and what a person should know of them.
+    """The class texts of the checkpoint, and notes for the user.
 
-    They are `given` where the file agrees, else the file's own; `given` alone where the file's embeddings are
-    of no tokens that it knows, if EOS can be where these texts end. Raises InputError where neither tells.
+    They are `given` if the file agrees, else those of the file. If the embeddings cannot be decoded, they are
+    `given` if EOS can be where these texts end. Raises InputError if the texts cannot be determined.
     """
     ids = _ids_in(parts, clip)
     if ids is not None:
@@ -43,22 +41,22 @@ def texts_in(
             return _named(own, class_names, path), _differences(ids, clip, class_names, given, path)
     if given is None:
         raise InputError(
-            f"{path} does not let its texts be read: its table of tokens is missing or another one\n"
-            "Name the set it was trained with: --descriptions v1"
+            f"the texts of {path} cannot be decoded: its token table is missing or different\n"
+            "Give the set it was trained with: --descriptions v1"
         )
     if not _can_end_with(given, parts, clip):
         raise InputError(
-            f"{path} was not trained with the texts of {given.name}: they end in other places\n"
-            "Name the set it was trained with: --descriptions V"
+            f"{path} was not trained with the texts of {given.name}: they end at other positions\n"
+            "Give the set it was trained with: --descriptions V"
         )
-    note = f"the texts are those of {given.name}; {path.name} has no table of tokens to check them by"
+    note = f"the texts are those of {given.name}; {path.name} has no token table to check them"
     return given, [note]
 
 
 def _ids_in(parts: Parts, clip: Clip) -> Ids | None:
-    """The token ids of each class's text by the file's table; None where an embedding is in none of its rows.
+    """The token ids of each class's text by the file's token table; None if an embedding is not in the table.
 
-    Half precision is allowed for: a table and its copies may have been stored apart.
+    The tolerance allows for half precision, because the embeddings are copies of table rows.
     """
     table = parts.token_table
     if table is None:
@@ -79,12 +77,12 @@ def _ids_of(texts: ClassTexts, clip: Clip) -> list[Ids]:
 
 
 def _as_texts(ids: Ids, clip: Clip) -> list[str] | None:
-    """Texts that have these tokens, as a person writes them if that gives the same; None where none have."""
+    """Texts with these tokens, with natural spacing if that gives the same tokens; None if there are none."""
     texts = []
     for row in ids:
         try:
             plain = " ".join(clip.tokenizer.decode(row).split())
-        except KeyError:  # a number that is no token
+        except KeyError:  # not a token id
             return None
         tidy = re.sub(r" ?([-/']) ?", r"\1", re.sub(r" ([.,;:!?)])", r"\1", plain))
         fitting = [text for text in (tidy, plain) if clip.tokenizer.encode(text) == row]
@@ -110,11 +108,11 @@ def _differences(
         if [own] != others
     ]
     names = ", ".join(differing[:3]) + (f" and {len(differing) - 3} more" if len(differing) > 3 else "")
-    return [f"{path.name} has other texts than {given.name} for {names}: the file's own are used"]
+    return [f"{path.name} has other texts than {given.name} for {names}: those of the file are used"]
 
 
 def _can_end_with(given: ClassTexts, parts: Parts, clip: Clip) -> bool:
-    """Whether each class has one text, and where these end one token stands, and after it another."""
+    """Whether each class has one text, with equal embeddings of EOS at its end and of padding after it."""
     ids = _ids_of(given, clip)
     if any(len(members) != 1 for members in ids):
         return False
@@ -142,7 +140,7 @@ _IN_LAYER = {
 
 
 class Parts(NamedTuple):
-    """What a checkpoint holds, C classes with M contexts each, text width W."""
+    """The content of a checkpoint: C classes, M contexts each, text width W."""
 
     clip: dict[str, Tensor]  # image and text tower under OpenAI's names
     temporal: dict[str, Tensor]  # under the names of TemporalModel; empty without one
@@ -153,17 +151,17 @@ class Parts(NamedTuple):
 
     @property
     def classes(self) -> int:
-        """How many classes the checkpoint tells apart."""
+        """The number of classes."""
         return len(self.texts)
 
     @property
     def temporal_depth(self) -> int:
-        """Layers of the temporal model; 0: there is none."""
+        """The layers of the temporal model, 0 without one."""
         return len({key.split(".")[1] for key in self.temporal if key.startswith("layers.")})
 
 
 def parts_of(tensors: Mapping[str, Tensor], path: Path) -> Parts:
-    """`tensors` sorted into parts. Raises InputError for a key that is missing, unknown or misshapen."""
+    """`tensors` sorted into parts. Raises InputError for a missing or unknown key or a wrong shape."""
     clip: dict[str, Tensor] = {}
     temporal: dict[str, Tensor] = {}
     prompts: dict[str, Tensor] = {}
@@ -178,10 +176,12 @@ def parts_of(tensors: Mapping[str, Tensor], path: Path) -> Parts:
         elif part == "temporal_net":
             temporal[_temporal_name(key, path)] = tensor
         elif part != "clip_model_":
-            raise InputError(f"{path} is no checkpoint of DFER-CLIP: that has no {key[:120]}")
+            raise InputError(f"{path} is not a DFER-CLIP checkpoint: unknown key {key[:120]}")
     for name in ("ctx", "token_prefix", "token_suffix"):
         if name not in prompts:
-            raise InputError(f"{path} is no whole checkpoint of DFER-CLIP: prompt_learner.{name} is missing")
+            raise InputError(
+                f"{path} is not a complete DFER-CLIP checkpoint: prompt_learner.{name} is missing"
+            )
     table = tensors.get("clip_model_.token_embedding.weight")
     contexts, start, texts = prompts["ctx"], prompts["token_prefix"], prompts["token_suffix"]
     found = Parts(clip, _unbatched(temporal, path), contexts, start, texts, table)
@@ -195,23 +195,23 @@ def _temporal_name(key: str, path: Path) -> str:
         return whole[key]
     matched = _LAYER.fullmatch(key)
     if matched is None or matched[2] not in _IN_LAYER:
-        raise InputError(f"{path} has another temporal model than DFER-CLIP's: that has no {key[:120]}")
+        raise InputError(f"the temporal model of {path} is not that of DFER-CLIP: unknown key {key[:120]}")
     return f"layers.{matched[1]}.{_IN_LAYER[matched[2]]}.{matched[3]}"
 
 
 def _unbatched(temporal: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Class token and positions without the leading dimensions of 1 that the released code gives them."""
+    """The tensors with class token and positions without the leading dimensions of size 1."""
     if not temporal:
         return {}
     for name, original in (("class_token", "cls_token"), ("positions", "pos_embedding")):
         if name not in temporal:
             raise InputError(
-                f"{path} is no whole checkpoint of DFER-CLIP: temporal_net.{original} is missing"
+                f"{path} is not a complete DFER-CLIP checkpoint: temporal_net.{original} is missing"
             )
         if temporal[name].ndim != 3 or temporal[name].shape[0] != 1:
             raise InputError(f"{path}: temporal_net.{original} is {tuple(temporal[name].shape)}")
     if not any(name.startswith("layers.") for name in temporal):
-        raise InputError(f"{path} is no whole checkpoint of DFER-CLIP: its temporal model has no layers")
+        raise InputError(f"{path} is not a complete DFER-CLIP checkpoint: its temporal model has no layers")
     return {**temporal, "class_token": temporal["class_token"][0, 0], "positions": temporal["positions"][0]}
 
 

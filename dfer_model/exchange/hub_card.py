@@ -1,4 +1,4 @@
-"""The card of a model on HuggingFace's hub: the run's own, with the header and the way of use of the hub."""
+"""The model card on HuggingFace's hub: the run's card with the hub's header and usage section."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ..runs import Run
 from ..yaml_loader import load_yaml
 from .model_file import portable
 
-FIGURES = {"uar": ("recall", "UAR (%)"), "war": ("accuracy", "WAR (%)")}  # the hub's word, and the field's
+FIGURES = {"uar": ("recall", "UAR (%)"), "war": ("accuracy", "WAR (%)")}  # hub metric type, displayed name
 
 
 def hub_card(run: Run, repo: str) -> str:
-    """The README.md of `repo` ("user/name") for a finished run; it names no place on this machine."""
+    """The README.md of `repo` ("user/name") for a finished run; it contains no local paths."""
     result = run.result
     header, body = _parts(card_of(portable(run)))
     header = {"library_name": "dfer-prompts", "pipeline_tag": "video-classification", **header}
@@ -27,7 +27,7 @@ def hub_card(run: Run, repo: str) -> str:
 
 
 def _parts(written: str) -> tuple[dict[str, Any], str]:
-    """A card's header and what comes after it."""
+    """The header and the body of a card."""
     if not written.startswith("---\n"):
         return {"tags": ["dfer-clip", "facial-expression-recognition", "clip"]}, "\n" + written
     header, _, body = written.removeprefix("---\n").partition("\n---\n")
@@ -35,7 +35,7 @@ def _parts(written: str) -> tuple[dict[str, Any], str]:
 
 
 def _indexed(run: Run, figures: dict[str, Any]) -> dict[str, Any]:
-    """The figures as the hub lists them."""
+    """The figures in the format of the hub's model index."""
     name = str(run.config["dataset"]["name"]) or "unknown"
     return {
         "task": {"type": "video-classification"},
@@ -55,7 +55,7 @@ def _use(repo: str) -> str:
         f'model = dfer_prompts.from_pretrained("{repo}")\n'
         'model.predict("clip.mp4").probabilities\n'
         "```\n\n"
-        "`model.safetensors` is all that this reads: class names, texts, settings and preprocessing are in "
-        "its metadata. The whole repository, downloaded, is a run's folder: `dfer-prompts evaluate FOLDER "
+        "Only `model.safetensors` is needed: class names, texts, settings and preprocessing are in its "
+        "metadata. The whole downloaded repository is a run's folder: `dfer-prompts evaluate FOLDER "
         "--dataset DIR`.\n"
     )

@@ -1,8 +1,7 @@
-"""One safetensors file that is all of a model: weights, class names, settings, preprocessing.
+"""A complete model in one safetensors file: weights, class names, settings, preprocessing.
 
-What a model file says of itself, so that it can be used without the run's folder or this package.
-
-A model that answers, from a run's folder or from one file.
+The metadata describe the model, so that it can be used without the run's folder or this package.
+`load_pretrained` loads a model from such a file or from a run's folder.
 """
 
 from __future__ import annotations
@@ -48,18 +47,18 @@ def export_safetensors(run: Run, path: Path) -> None:
 def read_model_file(path: Path) -> Run:
     """The run that the safetensors file at `path` describes; its folder is the file.
 
-    Raises InputError for a file that is missing, damaged or says nothing of its model.
+    Raises InputError for a file that is missing, damaged or without metadata of a model.
     """
     refuse_other_kinds(path)
     try:
         with safe_open(path, framework="pt") as stream:
-            said = stream.metadata() or {}
+            metadata = stream.metadata() or {}
         check_tensors(path)
     except FileNotFoundError as error:
-        raise InputError(f"no model file {path}") from error
+        raise InputError(f"model file {path} does not exist") from error
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is no safetensors file: {error}") from error
-    return described_run(said, path)
+        raise InputError(f"{path} is not a valid safetensors file: {error}") from error
+    return described_run(metadata, path)
 
 
 FORMAT = "dfer-prompts model 1"
@@ -71,25 +70,25 @@ RESIZING = "bilinear, antialiased, to image_size x image_size without regard to 
 
 
 def portable(run: Run) -> Run:
-    """The run as others may see it: nothing in its config says where files lie on this machine."""
+    """The run without local paths in its config."""
     config = deepcopy(run.config)
     config["dataset"]["path"] = ""
     settings = config["settings"]
-    settings["weights"] = PureWindowsPath(settings["weights"]).name  # which knows both kinds of slashes
+    settings["weights"] = PureWindowsPath(settings["weights"]).name  # handles both kinds of slashes
     return replace(run, config=config)
 
 
 def facts(run: Run) -> dict[str, str]:
     """The metadata of the run's model, with the temperature of `calibrate`.
 
-    Raises InputError where its config does not say what it takes, and for a damaged calibration.
+    Raises InputError if its config does not describe its images, and for a damaged calibration.
     """
     shown = portable(run)
     images = images_of(run)
     scale = pixel_scale(run.settings.normalize, tuple(images["mean"]), tuple(images["std"]))
     calibrated = read_calibration(run)
     texts = dict(zip(run.class_names, run.texts.texts, strict=True))
-    said: dict[str, Any] = {
+    described: dict[str, Any] = {
         "made_by": FORMAT,
         "run": run.id,
         "class_names": run.class_names,
@@ -109,42 +108,42 @@ def facts(run: Run) -> dict[str, str]:
         "settings": shown.config["settings"],
         "clip": images,
     }
-    return {key: each if isinstance(each, str) else _json(each) for key, each in said.items()}
+    return {key: each if isinstance(each, str) else _json(each) for key, each in described.items()}
 
 
 def images_of(run: Run) -> dict[str, Any]:
-    """What config.yaml says of the images that the model takes. Raises InputError where it does not."""
+    """The images of the model by config.yaml. Raises InputError if they are not described."""
     images_in(run.config, run.folder / "config.yaml")
     images: dict[str, Any] = run.config["clip"]
     return images
 
 
-def described_run(said: Mapping[str, str], path: Path) -> Run:
+def described_run(metadata: Mapping[str, str], path: Path) -> Run:
     """The run that the metadata of the model file at `path` describes; its folder is the file.
 
-    Its config has the `temperature` of its probabilities, 1 in files that know of none.
+    Its config has the `temperature` of its probabilities, 1 in files without one.
 
     Raises InputError for metadata that `facts` did not write.
     """
-    if said.get("made_by") != FORMAT:
+    if metadata.get("made_by") != FORMAT:
         raise InputError(
-            f"{path} does not say what model it is\n"
-            "Make such a file: dfer-prompts export RUN --format safetensors"
+            f"{path} has no metadata of a model\n"
+            "Export a file with: dfer-prompts export RUN --format safetensors"
         )
     try:
-        name, sha256 = said["descriptions"], said["descriptions_sha256"]
-        told = {"name": name, "sha256": sha256, "texts": json.loads(said["texts"])}
-        class_names, by_class = checked_texts(json.loads(said["class_names"]), told, path)
+        name, sha256 = metadata["descriptions"], metadata["descriptions_sha256"]
+        described = {"name": name, "sha256": sha256, "texts": json.loads(metadata["texts"])}
+        class_names, by_class = checked_texts(json.loads(metadata["class_names"]), described, path)
         known = ClassTexts(name, sha256, class_names, tuple(by_class.values()))
         config = {
-            "settings": json.loads(said["settings"]),
-            "clip": json.loads(said["clip"]),
-            "temperature": checked_temperature(said.get("temperature", 1)),
+            "settings": json.loads(metadata["settings"]),
+            "clip": json.loads(metadata["clip"]),
+            "temperature": checked_temperature(metadata.get("temperature", 1)),
         }
     except InputError as error:
         raise InputError(str(error).replace(f"{path}/", f"{path}: ")) from None
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: what it says of its model does not hold {error}") from error
+        raise InputError(f"{path} is damaged: its metadata lack or have a wrong {error}") from error
     return Run(path, config, known)
 
 
@@ -153,11 +152,11 @@ def _json(value: Any) -> str:
 
 
 class PretrainedModel:
-    """A model in eval mode on its device, with the names of its classes."""
+    """A model in eval mode on its device, with its class names."""
 
     def __init__(self, run: Run, model: TrainedModel, device: torch.device) -> None:
         self.class_names = run.class_names  # in the order of the logits
-        self.descriptions = run.texts  # what it was given of each class
+        self.descriptions = run.texts  # its class texts
         self.settings: Settings = run.settings
         self.trained_on = str((run.config.get("dataset") or {}).get("name", ""))
         self.image_size = model.image_size  # pixels, both sides
@@ -165,30 +164,30 @@ class PretrainedModel:
         self.model, self.device = model, device
 
     def predict(self, video: Path | str) -> Prediction:
-        """What it says of a video file, whose frames are taken as in a test.
+        """The prediction for a video file, with frames sampled as in a test.
 
-        Raises InputError when the video cannot be read.
+        Raises InputError if the video cannot be read.
         """
         return predict_video(self.model, self.class_names, Path(video), self.settings, self.device)
 
     def logits(self, frames: Tensor) -> Tensor:
         """uint8 frames (clips, T, 3, image_size, image_size) -> logits (clips, classes), on the CPU."""
         with torch.inference_mode(), precision(self.settings.precision, self.device):
-            answer: Tensor = self.model(frames.to(self.device)).float().cpu()
-        return answer
+            logits: Tensor = self.model(frames.to(self.device)).float().cpu()
+        return logits
 
 
 def load_pretrained(place: Path, device: str | None = None) -> PretrainedModel:
-    """The model in a run's folder, in an exported safetensors file, or in a folder that holds such a file.
+    """The model in a run's folder, in an exported safetensors file, or in a folder with such a file.
 
-    Raises InputError when there is none, or it is not finished, damaged, or does not fit what it says it is.
+    Raises InputError if there is none, or it is unfinished, damaged or inconsistent.
     """
     where = choose_device(device)
     if (place / "config.yaml").is_file():
         run = Run.open(place)
         return PretrainedModel(run, load_trained(run, where), where)
     if place.is_dir() and not (place / WEIGHTS).is_file():
-        raise InputError(f"{place} holds no model: neither a run's config.yaml nor {WEIGHTS}")
+        raise InputError(f"{place} has no model: neither a run's config.yaml nor {WEIGHTS}")
     path = place / WEIGHTS if place.is_dir() else place
     run = read_model_file(path)
     model = load_model(run, path, where)

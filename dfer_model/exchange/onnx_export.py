@@ -1,4 +1,4 @@
-"""A finished run as an ONNX graph that takes uint8 frames as they come, and is checked before it is kept."""
+"""Export of a finished run as an ONNX graph with uint8 frames as input, verified against PyTorch."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from ..runs import Run
 from .model_file import facts
 
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
-TOLERANCE = 1e-4  # of a logit of 1 or less; of a larger one, of its size
-BATCHES = (1, 3)  # clips in the checks; the example that is traced has 2
+TOLERANCE = 1e-4  # absolute for logits up to 1, relative above
+BATCHES = (1, 3)  # clips in the checks; the traced example has 2
 CLASSES_OUT = ("logits", "probabilities")
 
 
-class _Answering(nn.Module):
+class _LogitsAndProbabilities(nn.Module):
     """uint8 frames (clips, T, 3, S, S) -> logits and the run's probabilities, both (clips, classes)."""
 
     def __init__(self, model: TrainedModel) -> None:
@@ -44,14 +44,14 @@ class _Answering(nn.Module):
 def export_onnx(run: Run, path: Path) -> float:
     """Write the run's model to `path` and return the largest difference of its logits from PyTorch's.
 
-    Class weights and the scaling of pixels are inside; the number of clips is free. Past ONNX's 2 GB the
-    weights lie beside `path`, in its name + `.data`. Arithmetic is in float32. Raises InputError for an
-    unfinished or damaged run and where the extra `onnx` is not installed, and WorkError, leaving no file, for
-    a model that has no such graph or whose graph answers differently.
+    The graph includes class weights and pixel scaling; the number of clips is dynamic. Weights above ONNX's
+    limit of 2 GB are stored beside `path`, with the suffix `.data`. Arithmetic is float32. Raises InputError
+    for an unfinished or damaged run and if the extra `onnx` is not installed, and WorkError, leaving no file,
+    for a model that cannot be exported or whose graph gives other logits.
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise InputError(
-            f"an ONNX file is made with {', '.join(missing)}, not installed here\n"
+            f"ONNX export needs {', '.join(missing)}, which is not installed\n"
             "Install: pip install 'dfer-prompts[onnx]'"
         )
     model = load_trained(run, torch.device("cpu"))
@@ -64,21 +64,23 @@ def export_onnx(run: Run, path: Path) -> float:
             temporary = Path(folder) / path.name
             program.save(temporary)
             difference = _checked(temporary, model, shape)
-            for each in sorted(Path(folder).iterdir(), reverse=True):  # the weights before what names them
+            for each in sorted(
+                Path(folder).iterdir(), reverse=True
+            ):  # weights before the graph that refers to them
                 shutil.move(each, path.parent / each.name)
     except OSError as error:
-        error.filename = str(path)  # and not the temporary folder, which is hidden and gone
+        error.filename = str(path)  # not the temporary folder, which no longer exists
         raise
     return difference
 
 
 def _graph(model: TrainedModel, shape: tuple[int, ...], run: Run) -> Any:
-    """torch's ONNXProgram of the model, the first dimension free. Raises WorkError where there is none."""
+    """torch's ONNXProgram of the model, first dimension dynamic. Raises WorkError if it cannot be made."""
     example = _frames(2, shape)
     try:
         with _quietly(), torch.no_grad():
             return torch.onnx.export(
-                _Answering(model).eval(),
+                _LogitsAndProbabilities(model).eval(),
                 (example,),
                 dynamo=True,
                 input_names=["frames"],
@@ -89,7 +91,8 @@ def _graph(model: TrainedModel, shape: tuple[int, ...], run: Run) -> Any:
     except Exception as error:  # tracing runs the model, which may raise anything
         reason = (str(error) or type(error).__name__).strip().splitlines()[0][:200]
         raise WorkError(
-            f"{run.id} cannot be made an ONNX graph: {reason}\nExport it as safetensors: --format safetensors"
+            f"{run.id} cannot be exported as an ONNX graph: {reason}\n"
+            "Export it as safetensors: --format safetensors"
         ) from error
 
 
@@ -104,13 +107,13 @@ def _checked(path: Path, model: TrainedModel, shape: tuple[int, ...]) -> float:
         with torch.inference_mode():
             expected = model(frames).numpy()
         try:
-            answered: npt.NDArray[np.float32] = session.run(["logits"], {"frames": frames.numpy()})[0]
-        except Exception as error:  # onnxruntime's own, of a compiled module
-            raise WorkError(f"the ONNX graph does not take {clips} clips: {error}") from error
-        difference = np.abs(answered - expected)
+            found: npt.NDArray[np.float32] = session.run(["logits"], {"frames": frames.numpy()})[0]
+        except Exception as error:  # of onnxruntime's compiled module
+            raise WorkError(f"the ONNX graph fails for {clips} clips: {error}") from error
+        difference = np.abs(found - expected)
         if not (difference <= TOLERANCE * np.maximum(1, np.abs(expected))).all():
             raise WorkError(
-                f"the ONNX graph answers otherwise than PyTorch, by {difference.max():.2g} of a logit\n"
+                f"the logits of the ONNX graph differ from PyTorch's by up to {difference.max():.2g}\n"
                 "Nothing was written; export it as safetensors: --format safetensors"
             )
         largest = max(largest, float(difference.max()))
@@ -118,14 +121,14 @@ def _checked(path: Path, model: TrainedModel, shape: tuple[int, ...]) -> float:
 
 
 def _frames(clips: int, shape: tuple[int, ...]) -> Tensor:
-    """Noise, always the same."""
+    """Random frames with a fixed seed."""
     generator = torch.Generator().manual_seed(clips)
     return torch.randint(0, 256, (clips, *shape), dtype=torch.uint8, generator=generator)
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without what the exporter says of its own inner steps."""
+    """Suppress log messages and warnings of the exporter."""
     loggers = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir", "torch.onnx")]
     levels = [each.level for each in loggers]
     for each in loggers:

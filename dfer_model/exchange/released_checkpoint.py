@@ -1,7 +1,7 @@
-"""A released DFER-CLIP checkpoint as a finished run, which computes what the released code computes.
+"""Import of a released DFER-CLIP checkpoint as a finished run with the same outputs as the released code.
 
-What the shapes tell is read off them: contexts and whether they are unified, the temporal model's depth, the
-number of frames. The rest is the preset `paper`: pixels in 0..1 as they are.
+The contexts and whether they are unified, the depth of the temporal model, and the number of frames follow
+from the shapes. The other settings are those of the preset `paper`: pixels in 0..1, not normalised.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ def import_run(
     clip: str = CLIP,
     fold: int = 1,
 ) -> Run:
-    """The checkpoint at `path` as a finished run under `runs`; once imported, it is found.
+    """The checkpoint at `path` as a finished run under `runs`; an existing import is reused.
 
-    `class_names` are in the checkpoint's order, `texts` what it is thought to have been trained with,
-    `position` where its descriptions stand, `clip` open_clip's name of the CLIP it began from, `fold` the one
-    that it was not trained on. Raises InputError for a file that is no such checkpoint or does not fit these.
+    `class_names` are in the checkpoint's order, `texts` those it is assumed to have been trained with,
+    `position` that of its descriptions, `clip` open_clip's name of its CLIP, `fold` its test fold. Raises
+    InputError for a file that is not such a checkpoint or does not fit these.
     """
     checkpoint = read_checkpoint(path)
     parts = parts_of(checkpoint.tensors, path)
     if parts.classes != len(class_names):
         raise InputError(
-            f"{path} tells {parts.classes} classes apart, and the class set has {len(class_names)}\n"
+            f"{path} has {parts.classes} classes; the class set has {len(class_names)}\n"
             "Give the class set it was trained for: --classes dfew, ferv39k or mafw"
         )
     base = _clip_in(parts, clip, path)
@@ -67,7 +67,7 @@ def import_run(
     with torch.no_grad():
         class_weights = model.class_weights()
     if not bool(torch.isfinite(class_weights).all()):
-        raise InputError(f"{path} gives class weights that are not finite: its tensors are spoiled")
+        raise InputError(f"{path} gives class weights that are not finite: its tensors are damaged")
     config = _config(path, settings, own, base, fold)
     name = re.sub(r"[^A-Za-z0-9._@-]+", "-", path.stem).strip("-.")[:40] or "checkpoint"
     folder = runs / f"{name}-imported-fold{fold}-{config['definition'][:8]}"
@@ -78,17 +78,17 @@ def import_run(
 
 
 def _clip_in(parts: Parts, name: str, path: Path) -> Clip:
-    """The CLIP called `name` with the checkpoint's towers and, where it has one, its table of tokens."""
+    """The CLIP `name` with the checkpoint's towers and, if it has one, its token table."""
     clip = load_clip(name, "random")
     if not clip.config.get("quick_gelu"):
-        raise InputError(f"{name} computes GELU, and DFER-CLIP's towers QuickGELU\nUse --clip {CLIP}")
+        raise InputError(f"{name} uses GELU, but DFER-CLIP's towers use QuickGELU\nUse --clip {CLIP}")
     if (parts.contexts.shape[-1], 1 + parts.texts.shape[1] + parts.contexts.shape[-2]) != (
         clip.text_width,
         clip.context_length,
     ):
         raise InputError(f"the prompts in {path} do not fit the text tower of {name}\n{_OTHER_CLIP}")
     tensors = in_open_clip_names(clip.model, dict(parts.clip))
-    # The released code reads neither of these from its copy of CLIP; the prompts' own embeddings are kept.
+    # The released code uses neither of these of its copy of CLIP; the prompts have their own embeddings.
     unread = {key: value for key, value in clip.model.state_dict().items() if key.endswith("logit_scale")}
     table = {
         key: value if parts.token_table is None else parts.token_table
@@ -102,11 +102,11 @@ def _clip_in(parts: Parts, name: str, path: Path) -> Clip:
     return clip
 
 
-_OTHER_CLIP = "If it was trained from another CLIP, name that: --clip ViT-B-16-quickgelu"
+_OTHER_CLIP = "If it was trained from another CLIP, give its name: --clip ViT-B-16-quickgelu"
 
 
 def _settings(parts: Parts, clip: str, position: Position) -> Settings:
-    read_off: dict[str, object] = {
+    inferred: dict[str, object] = {
         "clip": clip,
         "weights": SELECTION,
         "contexts": parts.contexts.shape[-2],
@@ -115,8 +115,8 @@ def _settings(parts: Parts, clip: str, position: Position) -> Settings:
         "temporal_depth": parts.temporal_depth,
     }
     if parts.temporal:
-        read_off["frames"] = len(parts.temporal["positions"]) - 1
-    return with_overrides(PRESETS["paper"], [f"{key}={value}" for key, value in read_off.items()])
+        inferred["frames"] = len(parts.temporal["positions"]) - 1
+    return with_overrides(PRESETS["paper"], [f"{key}={value}" for key, value in inferred.items()])
 
 
 def _model(parts: Parts, clip: Clip, texts: ClassTexts, settings: Settings, path: Path) -> DferClip:
@@ -131,7 +131,7 @@ def _model(parts: Parts, clip: Clip, texts: ClassTexts, settings: Settings, path
 
 
 def _embeddings(parts: Parts, learner: PromptLearner) -> Tensor:
-    """The file's embeddings of SOS, text and EOS in their places around the contexts: (C, length, W)."""
+    """The file's embeddings of SOS, text and EOS at their positions around the contexts: (C, length, W)."""
     embeddings = learner.embeddings.clone()
     for row, end in enumerate(learner.ends.tolist()):
         held = set(learner.context_at[row, :, 0].tolist())
@@ -150,7 +150,7 @@ def _config(path: Path, settings: Settings, texts: ClassTexts, clip: Clip, fold:
         "format_version": FORMAT_VERSION,
         "definition": hashlib.sha256(json.dumps(defining, sort_keys=True).encode()).hexdigest(),
         "imported": {"file": path.name, "sha256": sha256},
-        "dataset": {"name": "", "path": "", "fingerprint": ""},  # nobody knows which clips trained it
+        "dataset": {"name": "", "path": "", "fingerprint": ""},  # the training clips are unknown
         "texts": {"name": texts.name, "sha256": texts.sha256},
         "fold": fold,
         "seed": 0,
@@ -169,7 +169,7 @@ def _config(path: Path, settings: Settings, texts: ClassTexts, clip: Clip, fold:
 def _write(
     folder: Path, config: dict[str, Any], texts: ClassTexts, epoch: int | None, notes: list[str]
 ) -> None:
-    """All of the run but its weights; result.json, which makes it finished, comes last."""
+    """Write the run except its weights; result.json, which marks it as finished, is written last."""
     by_class = dict(zip(texts.class_names, texts.texts, strict=True))
     write_json(folder / "classes.json", texts.class_names)
     write_json(folder / "texts.json", {"name": texts.name, "sha256": texts.sha256, "texts": by_class})

@@ -1,1 +1,1 @@
-"""Runs of a grid in processes of their own: on this machine or on a Slurm cluster."""
+"""Training the runs of a grid in separate processes: on this machine or on a Slurm cluster."""

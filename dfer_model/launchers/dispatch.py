@@ -1,4 +1,4 @@
-"""Handing the runs of a grid to an engine until each is trained, has failed, or was lost too often."""
+"""Dispatching the runs of a grid to an engine until each is trained, has failed, or was lost too often."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from .launcher import Engine, Task, unbroken
 Report = Callable[[float, int, str], None]
 Note = Callable[[str], None]
 LISTED = 10  # failed runs
-OUT_OF_MEMORY = "OUT_OF_MEMORY"  # Slurm's word for a job that its limit of memory ended
-PARTS_S = 10.0  # seconds between two looks at the epochs of the runs at work
+OUT_OF_MEMORY = "OUT_OF_MEMORY"  # Slurm's state of a job that exceeded its memory limit
+PARTS_S = 10.0  # seconds between readings of the epochs of active runs
 
 
 def train_by(
@@ -38,13 +38,13 @@ def train_by(
     note: Note,
     trackers: Sequence[str] = (),
 ) -> None:
-    """Have every run of `specs` trained that is not yet; `names` are what a person calls them.
+    """Train every run of `specs` that is not finished; `names` are their displayed names.
 
-    A run whose job something ended (a crash, a kill, a cluster that takes the machine back) goes on from its
-    last whole epoch, at most `engine.retries` times; one that is wrong in itself is not begun again. `note`
-    is told of both, and the others go on. In the jobs `trackers` follow their runs. A run at work elsewhere
-    is waited for. The jobs' logs are in a new folder of `engine.folder` until all runs are trained. Raises
-    WorkError that names those that were not.
+    A run whose job was lost (a crash, a kill, a preemption) is resumed from its last checkpoint, at most
+    `engine.retries` times; a run that failed by an error of its own is not retried. `note` reports both, and
+    the other runs continue. In the jobs `trackers` log their runs. Runs of other processes are waited for.
+    The jobs' logs are in a new folder of `engine.folder` until all runs are trained. Raises WorkError that
+    names the runs that were not trained.
     """
     folder = (engine.folder / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}").resolve()
     folder.mkdir(parents=True)
@@ -64,14 +64,14 @@ def train_by(
 
 @dataclass
 class Trial:
-    """A run that is to be trained, and how that went so far."""
+    """A run to train, and its state."""
 
     spec: RunSpec
     name: str
     attempts: Attempts
-    folder: Path  # of the run, where it was when it was last looked for
+    folder: Path  # of the run, as last checked
     lost: int = 0
-    told: int = 0  # attempts that were told of
+    reported: int = 0  # attempts that were reported
 
     def is_trained(self, runs: Path) -> bool:
         """Whether the run is finished, here or by another process."""
@@ -79,17 +79,17 @@ class Trial:
         return (self.folder / "result.json").is_file()
 
     def used(self) -> int:
-        """How many attempts are behind it; of those that never came to training, too."""
+        """The number of attempts so far, with those that ended before training."""
         return max(self.lost, len(self.attempts.begun()))
 
     def epoch(self) -> int:
-        """The last whole epoch."""
+        """The last complete epoch."""
         rows = recorded_epochs(self.folder)
         return int(rows[-1]["epoch"]) if rows else 0
 
 
 class Dispatching:
-    """Runs that wait, are at work, are at work elsewhere, or failed; the others are trained."""
+    """The runs that wait, are at work here or elsewhere, or failed; the others are trained."""
 
     def __init__(
         self,
@@ -106,19 +106,19 @@ class Dispatching:
         self.waiting = deque(each for each in trials if not each.is_trained(runs))
         self.at_work: dict[Task, Trial] = {}
         self.elsewhere: list[Trial] = []
-        self.failed: dict[str, str] = {}  # why, by definition
-        self.refusal = ""  # of the last submission
-        self.not_before = 0.0  # when more is submitted
+        self.failed: dict[str, str] = {}  # the reason, by definition
+        self.refusal = ""  # reason of the last refused submission
+        self.not_before = 0.0  # no submission before this time
         self._parts, self._looked = 0.0, -PARTS_S
 
     def run(self, report: Report) -> None:
-        """Hand out and collect until nothing is left; what is at work ends with this call, in any case."""
+        """Submit and collect until nothing is left; active jobs are cancelled when this call ends."""
         try:
             while self.waiting or self.at_work or self.elsewhere:
                 self.hand_out()
                 report(*self.state())
                 time.sleep(self.engine.poll_s)
-                self.tell_of_new_attempts()
+                self.report_new_attempts()
                 self.collect()
                 self.look_elsewhere()
         finally:
@@ -129,7 +129,7 @@ class Dispatching:
         return list({task.job.job_id: task.job for task in self.at_work}.values())
 
     def parts(self) -> float:
-        """How many runs the epochs of those at work make up together, as last looked at."""
+        """The progress of active runs, as a number of runs, from their last read epochs."""
         if time.monotonic() - self._looked >= PARTS_S:
             self._looked = time.monotonic()
             epochs = [(trial.epoch(), trial.spec.settings.epochs) for trial in self.at_work.values()]
@@ -137,7 +137,7 @@ class Dispatching:
         return self._parts
 
     def state(self) -> tuple[float, int, str]:
-        """Runs that are settled, with the part that is done of those at work; runs in all; where they are."""
+        """(runs done, with the progress of active ones; all runs; a note with the counts by state)."""
         left = len(self.waiting) + len(self.at_work) + len(self.elsewhere)
         parts = {
             "at work": len(self.at_work),
@@ -148,9 +148,9 @@ class Dispatching:
         return done, self.total, ", ".join(f"{n} {what}" for what, n in parts.items() if n)
 
     def hand_out(self) -> None:
-        """Submit of what waits as much as there is room for; what is refused is submitted again later.
+        """Submit as many waiting runs as there is room for; refused ones are submitted again later.
 
-        Raises WorkError where it is refused and nothing is at work, which could make room.
+        Raises WorkError if a submission is refused and no run is active that could make room.
         """
         if time.monotonic() < self.not_before:
             return
@@ -158,7 +158,7 @@ class Dispatching:
         if not groups:
             return
         try:
-            # Whatever interrupts the command, what was begun is known, and can be ended.
+            # If the command is interrupted, jobs that were started are known and can be cancelled.
             with unbroken():
                 for job in self.engine.submit([self.work(group) for group in groups], self.folder):
                     self.at_work |= {
@@ -171,7 +171,7 @@ class Dispatching:
             self.put_back(groups, str(error).splitlines()[0])
 
     def ready(self) -> deque[list[Trial]]:
-        """Of what waits as many jobs' runs as there is room for; what is at work elsewhere is left there."""
+        """The waiting runs for the free jobs, grouped by job; runs of other processes are set apart."""
         together = self.engine.runs_per_job
         room = together * self.engine.room(len(self.jobs()))
         ready: list[Trial] = []
@@ -181,11 +181,11 @@ class Dispatching:
         return deque(ready[first : first + together] for first in range(0, len(ready), together))
 
     def put_back(self, groups: Sequence[list[Trial]], refusal: str) -> None:
-        """Let refused runs wait for a while; why is told once, however often it is said."""
+        """Put refused runs back to wait; a repeated reason is reported once."""
         self.waiting.extendleft(trial for group in reversed(groups) for trial in reversed(group))
         self.not_before = time.monotonic() + self.engine.pause_s
         if refusal != self.refusal:
-            self.note(f"{refusal}; what is refused is submitted again, for as long as other runs are at work")
+            self.note(f"{refusal}; refused runs are submitted again while other runs are at work")
         self.refusal = refusal
 
     def work(self, trials: Sequence[Trial]) -> Work:
@@ -200,19 +200,19 @@ class Dispatching:
         )
 
     def collect(self) -> None:
-        """Settle what has answered, and what is at work no more and did not."""
+        """Settle the runs that left a result, and those whose job ended without one."""
         over = self.engine.over(self.jobs())
         written = {entry.name for entry in os.scandir(self.folder)}
         for task, trial in list(self.at_work.items()):
             outcome = task.outcome(written)
             if outcome is None and task.job.job_id in over:
-                outcome = _ended(over[task.job.job_id] or task.last_words() or "its process died")
+                outcome = _ended(over[task.job.job_id] or task.last_error_line() or "its process died")
             if outcome is not None:
                 del self.at_work[task]
                 self.settle(trial, outcome)
 
     def settle(self, trial: Trial, outcome: Outcome) -> None:
-        """Put a run where its job's end leaves it."""
+        """Update the state of a run by the outcome of its job."""
         if trial.is_trained(self.runs):
             return
         if outcome.status == "elsewhere":
@@ -223,9 +223,9 @@ class Dispatching:
             self.lose(trial, outcome.said)
 
     def lose(self, trial: Trial, why: str) -> None:
-        """Let a run go on that something ended, unless that happened too often."""
+        """Retry a run that was lost, unless that happened too often."""
         trial.lost += 1
-        used = trial.told = trial.used()
+        used = trial.reported = trial.used()
         if used > self.engine.retries:
             self.fail(trial, f"{why} (attempt {used}, the last)")
             return
@@ -233,27 +233,27 @@ class Dispatching:
         self.waiting.append(trial)
 
     def fail(self, trial: Trial, why: str) -> None:
-        """Give a run up."""
+        """Mark a run as failed."""
         self.failed[trial.spec.definition] = why
         self.note(f"{trial.name} failed: {why}")
 
-    def tell_of_new_attempts(self) -> None:
-        """Tell of runs that the cluster itself has begun again."""
+    def report_new_attempts(self) -> None:
+        """Report runs that the cluster itself has restarted."""
         for trial in self.at_work.values():
             begun = trial.attempts.begun()
-            if len(begun) > max(trial.told, trial.lost) + 1:
-                trial.told = len(begun) - 1
+            if len(begun) > max(trial.reported, trial.lost) + 1:
+                trial.reported = len(begun) - 1
                 again = self.again(trial, len(begun))
-                self.note(f"{trial.name}: taken away, begun again on {begun[-1]['host']}; {again}")
+                self.note(f"{trial.name}: preempted, restarted on {begun[-1]['host']}; {again}")
 
     def again(self, trial: Trial, attempt: int) -> str:
-        """What the next attempt of a run begins with."""
+        """A phrase: where the next attempt of a run starts."""
         epoch = trial.epoch()
-        where = f"goes on after epoch {epoch}" if epoch else "begins anew"
+        where = f"resumes after epoch {epoch}" if epoch else "starts from the beginning"
         return f"attempt {attempt} of {self.engine.retries + 1} {where}"
 
     def look_elsewhere(self) -> None:
-        """Take back what another process trained no more and did not finish."""
+        """Queue runs that another process stopped training without finishing."""
         for trial in list(self.elsewhere):
             if trial.is_trained(self.runs):
                 self.elsewhere.remove(trial)
@@ -263,7 +263,7 @@ class Dispatching:
 
 
 def _ended(why: str) -> Outcome:
-    """A job that left no answer: lost, or where the cluster says that its memory ran out, failed."""
+    """The outcome of a job without a result: failed if it ran out of memory, else lost."""
     if why == OUT_OF_MEMORY:
         return Outcome(
             "failed", f"{why}: give its jobs more memory (`slurm:` in dfer.yaml), or fewer workers"
@@ -272,10 +272,11 @@ def _ended(why: str) -> Outcome:
 
 
 def _failed(failed: Sequence[tuple[str, str]], total: int, folder: Path) -> str:
-    """The runs that were not trained, why, and what to do, in two lines."""
+    """The error message, in two lines: the runs that were not trained and why, and what to do."""
     listed = [f"{name} ({why.splitlines()[0]})" for name, why in failed]
     more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
     return (
         f"{len(failed)} of {total} runs were not trained: {'; '.join(listed[:LISTED])}{more}\n"
-        f"The others are kept, their logs are in {folder}; the same command trains only what is missing"
+        f"Finished runs are stored; logs are in {folder}. Run the same command again to train "
+        "the missing runs"
     )

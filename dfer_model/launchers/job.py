@@ -1,4 +1,4 @@
-"""What a job does: one run, trained in a process of its own. Imports no torch until then."""
+"""A job: trains one run in its own process. Imports torch only then."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dfer_model.training.run_lock import taken
 from ..errors import BusyError, DferError, InputError, Interrupted, LostError, OutOfMemory
 from ..runs import RunSpec
 
-# A task of Slurm is no part of a computation over several processes, which these would say it is.
+# With these variables a Slurm task would count as one process of a distributed training.
 NO_RANKS = ("PMI_RANK", "PMI_SIZE", "PMIX_RANK")
 TERMINATED = 128 + signal.SIGTERM
 MOMENT_S = 3.0
@@ -32,8 +32,8 @@ MOMENT_S = 3.0
 class Outcome(NamedTuple):
     """How a run's job ended.
 
-    It is "trained", at work "elsewhere", "failed" in a way that another attempt would repeat, or "lost": an
-    attempt that something ended, so that another may help.
+    "trained", "elsewhere" (another process trains it), "failed" (a retry would fail as well), or "lost"
+    (ended from outside, so a retry may succeed).
     """
 
     status: Literal["trained", "elsewhere", "failed", "lost"]
@@ -42,12 +42,12 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class Attempts:
-    """How often a run was begun: a line in a file for each time, for jobs that a cluster begins again too."""
+    """The attempts of a run: a line in a file for each start, including restarts by the cluster."""
 
     path: Path
 
     def begin(self) -> None:
-        """Write down that this process begins."""
+        """Record that this process starts."""
         place = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
@@ -60,12 +60,12 @@ class Attempts:
             stream.write(json.dumps(place) + "\n")
 
     def take_back(self) -> None:
-        """Strike the last time out: nothing was begun after all."""
+        """Remove the last record: nothing was started."""
         lines = self.path.read_bytes().splitlines(keepends=True)
         os.truncate(self.path, sum(map(len, lines[:-1])))
 
     def begun(self) -> list[dict[str, Any]]:
-        """Each time's host, process and GPUs, the first before the others."""
+        """Host, process and GPUs of each start, in order."""
         if not self.path.is_file():
             return []
         return [json.loads(line) for line in self.path.read_text("utf-8").splitlines()]
@@ -73,12 +73,11 @@ class Attempts:
 
 @dataclass(frozen=True)
 class Work:
-    """A job: of its `specs` each of its tasks trains one, as every other process would.
+    """A job: each of its tasks trains one of `specs`, as any other process would.
 
-    A run is begun at most `retries` times again. `gpus` is what the job sees of the machine's (as
-    CUDA_VISIBLE_DEVICES), None for what the cluster gives; `threads` are the CPU threads of each task, and
-    `trackers` follow their epochs. Where a GPU is `shared` with other runs, one
-    that is out of memory is begun again; else it has failed.
+    A run is restarted at most `retries` times. `gpus` are the visible GPUs (as CUDA_VISIBLE_DEVICES), None
+    for those of the cluster; `threads` are the CPU threads of each task, and `trackers` log the runs. If a
+    GPU is `shared` with other runs, a run that is out of memory is retried; else it has failed.
     """
 
     specs: tuple[RunSpec, ...]
@@ -94,8 +93,8 @@ class Work:
     def __call__(self) -> Outcome:
         """Train the run of this task."""
         signal.signal(signal.SIGTERM, _leave)
-        # Some clusters send a job's signals to all of its processes, and a loading process that answered
-        # as the job does would have it begun again a second time.
+        # Some clusters send a job's signals to all of its processes; a data loading process must not handle
+        # them as the job does, or the job would be restarted twice.
         os.register_at_fork(after_in_child=_ignore_preemption)
         for name in NO_RANKS:
             os.environ.pop(name, None)
@@ -103,18 +102,18 @@ class Work:
             os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus
         if self.threads is not None:
             os.environ.setdefault("OMP_NUM_THREADS", str(self.threads))
-        # Not SLURM_PROCID, which a process on this machine has of the srun that began the command.
+        # Not SLURM_PROCID, which a local process inherits if the command was started by srun.
         task = JobEnvironment().global_rank
         if task >= len(self.specs):  # the last job of an array may have fewer runs than tasks
             return Outcome("elsewhere")
         return self.train(self.specs[task], self.attempts[task])
 
     def train(self, spec: RunSpec, attempts: Attempts) -> Outcome:
-        """Train one run, unless it is at work elsewhere or was begun too often."""
+        """Train one run, unless another process trains it or it was started too often."""
         if taken(spec.folder(self.runs)):
             return Outcome("elsewhere")
         if len(attempts.begun()) > self.retries:
-            return Outcome("failed", f"it was begun {len(attempts.begun())} times, and never ended")
+            return Outcome("failed", f"it was started {len(attempts.begun())} times and never finished")
         attempts.begin()
         try:
             return self._trained(spec)
@@ -124,11 +123,11 @@ class Work:
         except Interrupted:
             raise
         except LostError as error:
-            # Who ends a job may end its loading processes a moment earlier: then that is what ended it.
+            # If the job is killed from outside, its loading processes may die first; wait for the signal.
             time.sleep(MOMENT_S)
             return Outcome("lost", str(error).splitlines()[0])
         except DferError as error:
-            # Where other runs share the GPU, there may be room once one of them has ended.
+            # If other runs share the GPU, memory may be free once one of them has ended.
             again = self.shared and isinstance(error, OutOfMemory)
             return Outcome("lost" if again else "failed", str(error))
 
@@ -142,21 +141,21 @@ class Work:
         streamed = isinstance(spec.dataset, str)
         clips = StreamedClips.open(spec.dataset) if streamed else PackedClips.open(spec.dataset)
         if clips.fingerprint != spec.dataset_fingerprint:
-            raise InputError(
-                f"{spec.dataset} does not hold the clips of the grid any more\nGive the command again"
-            )
+            raise InputError(f"{spec.dataset} no longer has the clips of the grid\nRun the command again")
         tracking = Tracking(self.trackers, _say)
-        train_run(spec, clips, self.runs, report=_told(), device=self.device, tracking=tracking, note=_say)
+        train_run(
+            spec, clips, self.runs, report=_epoch_lines(), device=self.device, tracking=tracking, note=_say
+        )
         return Outcome("trained")
 
     def checkpoint(self) -> DelayedSubmission:
-        """What a job that reaches its time limit leaves to its next start: the same, for runs go on."""
+        """The job to submit at the time limit: the same one, because runs are resumed."""
         return DelayedSubmission(self)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
-    """End now: the last whole epoch is kept, and who asks for the end takes the machine away soon."""
-    # Not by an exception, which what it cuts off, a file half written, could turn into an error of its own.
+    """Exit immediately: the last checkpoint is stored, and the machine may be taken away soon."""
+    # Not by an exception, which the interrupted code could turn into another error.
     for child in multiprocessing.active_children():
         child.kill()
     os._exit(TERMINATED)
@@ -171,8 +170,8 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _told() -> Callable[[int, int, str], None]:
-    """A line in the job's log for each epoch."""
+def _epoch_lines() -> Callable[[int, int, str], None]:
+    """A report that writes a line to the job's log for each epoch."""
     last = -1
 
     def report(done: float, epochs: int, note: str = "") -> None:

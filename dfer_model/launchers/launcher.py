@@ -1,6 +1,6 @@
-"""What an engine is asked: to begin jobs, to say which are over, and to end them.
+"""The interface of engines: starting jobs, listing ended ones, and cancelling them.
 
-Ctrl-C and SIGTERM while jobs are begun or ended, which must not stop half-way.
+`unbroken` delays Ctrl-C and SIGTERM while jobs are started or cancelled.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .job import Outcome, Work
 
 
 class Task(NamedTuple):
-    """A run in a job, which may train others beside it."""
+    """A run in a job, which may train several runs."""
 
     job: Job[Any]
     number: int
 
     def outcome(self, written: set[str]) -> Outcome | None:
-        """What it left behind, None where nothing; `written` are the names in the folder of jobs."""
+        """Its stored outcome, None if there is none; `written` are the file names in the folder of jobs."""
         path = self.job.task(self.number).paths.result_pickle
         if path.name not in written:
             return None
@@ -34,8 +34,8 @@ class Task(NamedTuple):
             return value
         return Outcome("lost", str(value).strip().splitlines()[-1])
 
-    def last_words(self) -> str:
-        """The last line of what it said of errors, but for what submitit says of every job."""
+    def last_error_line(self) -> str:
+        """The last line of its standard error, without the lines that submitit writes for every job."""
         lines = (self.job.task(self.number).stderr() or "").splitlines()
         return next((line for line in reversed(lines) if line and not line.startswith("submitit ")), "")
 
@@ -43,9 +43,9 @@ class Task(NamedTuple):
 class Engine(Protocol):
     """Where jobs run.
 
-    `folder` is where the jobs of a grid have theirs, `retries` how often a run is begun again, `device` what
-    it is trained on, `poll_s` the seconds between two looks at the folder of jobs, and `pause_s` those before
-    jobs that were refused are submitted again.
+    `folder` is the parent of the folders of jobs, `retries` the number of restarts of a run, `device` the
+    device of training, `poll_s` the seconds between checks of the folder of jobs, and `pause_s` those before
+    refused jobs are submitted again.
     """
 
     folder: Path
@@ -56,19 +56,19 @@ class Engine(Protocol):
 
     @property
     def runs_per_job(self) -> int:
-        """How many runs are trained side by side in one job."""
+        """The number of runs trained in parallel in one job."""
 
     def room(self, at_work: int) -> int:
-        """How many more jobs may begin beside those at work."""
+        """The number of further jobs that may start beside those at work."""
 
     def submit(self, works: Sequence[Work], folder: Path) -> Iterator[Job[Any]]:
-        """Begin a job for each in turn, with logs and answers in `folder`. Raises WorkError when refused."""
+        """Start a job for each in turn, with logs and outcomes in `folder`. Raises WorkError if refused."""
 
     def over(self, jobs: Sequence[Job[Any]]) -> Mapping[str, str]:
-        """By id, those that are at work no more, and the system's word for how they ended, or nothing."""
+        """The ended jobs: id -> the system's state of the job, or "" if unknown."""
 
     def cancel(self, jobs: Sequence[Job[Any]]) -> None:
-        """End them, and wait until they have ended."""
+        """Cancel them and wait until they have ended."""
 
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -76,10 +76,10 @@ ENDING = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def unbroken() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM that come meanwhile do at the end of the block what they would have done before.
+    """Delay Ctrl-C and SIGTERM until the end of the block.
 
-    Processes begun in it do not hear the terminal's Ctrl-C, which goes to the whole group. In another thread
-    than the first, where neither is heard, nothing changes.
+    Processes started in it ignore the terminal's Ctrl-C, which goes to the whole process group. Outside the
+    main thread, which alone receives signals, it does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -88,7 +88,7 @@ def unbroken() -> Iterator[None]:
     had = {number: signal.getsignal(number) for number in ENDING}
     for number in ENDING:
         signal.signal(number, lambda number, _frame: came.append(number))
-    # Blocked for those begun here; SIGTERM is not, for it is what ends them.
+    # Blocked for processes started here; SIGTERM is not, because it ends them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -1,4 +1,4 @@
-"""Jobs on this machine: some at a time, with the GPUs dealt out among them."""
+"""The local engine: parallel jobs on this machine, distributed over its GPUs."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from .job import Work
 from .launcher import unbroken
 
 FOREVER_MIN = 60 * 24 * 365
-STOPPING_S = 60.0  # a step on a slow CPU may take that long
-# What says that the system can begin no process; a disk that is full is another matter.
+STOPPING_S = 60.0  # a step on a slow CPU may take this long
+# Errors that mean that no process can be started; others, such as a full disk, are raised.
 NOT_BEGUN = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOENT}
-ASKING_S = 1.0  # a process that only just begins may not hear the first time
+ASKING_S = 1.0  # a process that is just starting may miss the first signal
 
 
 @dataclass
 class LocalEngine:
     """Up to `jobs` runs at a time, each on one of `gpus` (as CUDA_VISIBLE_DEVICES names them) or on the CPU.
 
-    `jobs` is by default as many as the GPUs take with `runs_per_gpu` on each, on the CPU one. Raises
-    InputError for more than that on GPUs.
+    `jobs` is by default `runs_per_gpu` times the number of GPUs, and 1 on the CPU. Raises InputError for more
+    than that on GPUs.
     """
 
     folder: Path
@@ -58,15 +58,15 @@ class LocalEngine:
 
     @property
     def runs_per_job(self) -> int:
-        """One: runs that share a GPU are jobs that see the same."""
+        """One: runs that share a GPU are separate jobs with the same GPU."""
         return 1
 
     def room(self, at_work: int) -> int:
-        """How many more of `jobs` may begin."""
+        """The number of further jobs up to `jobs`."""
         return self.jobs - at_work
 
     def submit(self, works: Sequence[Work], folder: Path) -> Iterator[Job[Any]]:
-        """Begin a process for each. Raises WorkError where the system has no room for another."""
+        """Start a process for each. Raises WorkError if the system cannot start another."""
         executor = LocalExecutor(folder)
         executor.update_parameters(timeout_min=FOREVER_MIN)
         for work in works:
@@ -81,7 +81,7 @@ class LocalEngine:
                 if error.errno not in NOT_BEGUN:
                     raise
                 raise WorkError(
-                    f"no process can be begun: {error}\nEnd other work on this machine, or lower --jobs"
+                    f"no process can be started: {error}\nEnd other work on this machine, or lower --jobs"
                 ) from error
             self._dealt.append((job, gpu))
             yield job
@@ -91,7 +91,7 @@ class LocalEngine:
         return {job.job_id: "" for job in jobs if job.done()}
 
     def cancel(self, jobs: Sequence[Job[Any]]) -> None:
-        """Ask the processes to end, as the system does before it switches off."""
+        """Send SIGTERM to the processes, repeatedly, and wait for their end."""
         until = time.monotonic() + STOPPING_S
         while time.monotonic() < until and (left := [job for job in jobs if not job.done()]):
             with unbroken():
@@ -100,13 +100,13 @@ class LocalEngine:
             self._wait_for(left)
 
     def _wait_for(self, jobs: Sequence[Job[Any]]) -> None:
-        """Until all have ended, but no longer than they are to be asked again."""
+        """Wait until all have ended, but at most until the next signal."""
         until = time.monotonic() + ASKING_S
         while time.monotonic() < until and not all(job.done() for job in jobs):
             time.sleep(self.poll_s)
 
     def _next_gpu(self) -> str:
-        """The GPU with the fewest runs, "" where there is none; a run that has answered uses none."""
+        """The GPU with the fewest runs, "" without GPUs; a run with an outcome counts as ended."""
         self._dealt = [
             (job, gpu) for job, gpu in self._dealt if not job.done() and not job.paths.result_pickle.exists()
         ]
@@ -114,14 +114,14 @@ class LocalEngine:
         return min(self.gpus, key=used.__getitem__, default="")
 
     def _threads(self) -> int:
-        """An equal share of the processors: with all of them each, runs would stand in each other's way."""
+        """An equal share of the CPU cores, so that runs do not compete for them."""
         return max(1, cores() // self.jobs)
 
 
 def visible_gpus(device: str) -> tuple[str, ...]:
     """The GPUs that `device` may mean, as CUDA_VISIBLE_DEVICES names them; none for the CPU.
 
-    Raises InputError for "cuda" where there is none.
+    Raises InputError for "cuda" if there is none.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Jobs of a Slurm cluster: the runs of a grid as one array, each begun again from its last whole epoch."""
+"""The Slurm engine: the runs of a grid as one job array, each resumed from its last checkpoint."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from .launcher import unbroken
 
 NAME = "dfer-prompts"
 MOST = 1000
-MINUTES = 60  # where no time is given
-ANSWER_S = 60.0  # after which Slurm is taken not to answer
-# Of the environment's words for Slurm, those that say which cluster is meant; the others are of a job.
+MINUTES = 60  # default time limit
+ANSWER_S = 60.0  # timeout of Slurm commands
+# The Slurm variables that identify the cluster; the others belong to a job.
 OF_THE_CLUSTER = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_JWT")
-# Of squeue: all others are ends.
+# States of squeue of jobs that have not ended.
 AT_WORK = {
     "COMPLETING", "CONFIGURING", "PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESIZING",
     "RESV_DEL_HOLD", "RUNNING", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED", "SUSPENDED",
@@ -39,12 +39,12 @@ _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<parts>\d+(?::\d+){0,2})")
 
 @dataclass
 class SlurmEngine:
-    """An array of jobs, at most `jobs` runs at a time (None: as many as the cluster gives).
+    """A job array with at most `jobs` runs at a time (None: as many as the cluster allows).
 
-    `options` are those of sbatch, by their long names (`partition`, `gres`, `cpus-per-task`), `setup` lines
-    of shell before the training, `runs_per_gpu` the tasks of a job, which share what the job is given. The
-    queue is asked every `ask_s` seconds at most. Raises InputError where there is no Slurm, and for a `time`
-    that Slurm would not read.
+    `options` are those of sbatch, by their long names (`partition`, `gres`, `cpus-per-task`), `setup` shell
+    lines before the training, `runs_per_gpu` the tasks of a job, which share its resources. The queue is
+    queried every `ask_s` seconds at most. Raises InputError if Slurm is not installed, and for an invalid
+    `time`.
     """
 
     folder: Path
@@ -64,44 +64,45 @@ class SlurmEngine:
         missing = [each for each in ("sbatch", "srun", "squeue", "scancel") if shutil.which(each) is None]
         if missing:
             raise InputError(
-                f"no Slurm here: {missing[0]} is not found\n"
-                "Give the command on a machine that submits to the cluster, or take --engine local"
+                f"Slurm is not installed here: {missing[0]} is not found\n"
+                "Run the command on a login node of the cluster, or use --engine local"
             )
 
     @property
     def runs_per_job(self) -> int:
-        """As many as share a GPU."""
+        """The number of runs that share a GPU."""
         return min(self.runs_per_gpu, self.jobs or self.runs_per_gpu)
 
     def room(self, at_work: int) -> int:
-        """As many as an array of Slurm may have by default, which itself keeps to `jobs` at a time.
+        """The default maximum size of an array, which itself limits the jobs at a time to `jobs`.
 
-        It knows nothing of other arrays: beside it there is room for what it leaves of `jobs` at its end.
+        An array does not consider other arrays: beside one there is room only for what it leaves of `jobs`.
         """
         most = self._at_a_time() if at_work else MOST
         return max(0, most - at_work)
 
     def submit(self, works: Sequence[Work], folder: Path) -> Iterator[Job[Any]]:
-        """Submit an array of them. Raises WorkError with sbatch's own words."""
+        """Submit them as one array. Raises WorkError with the message of sbatch."""
         self._asked = time.monotonic()
         executor = SlurmExecutor(folder, max_num_timeout=self.retries)
         executor.update_parameters(**self._parameters())
         threads = int(self.options["cpus-per-task"]) if "cpus-per-task" in self.options else None
         shared = self.runs_per_job > 1
         try:
-            # submitit repeats on standard error what it raises.
-            with redirect_stderr(io.StringIO()), _of_no_job(), executor.batch():
+            # submitit also prints what it raises.
+            with redirect_stderr(io.StringIO()), _outside_any_job(), executor.batch():
                 jobs = [executor.submit(replace(work, threads=threads, shared=shared)) for work in works]
         except (FailedJobError, FailedSubmissionError, OSError) as error:
             for left in [*folder.glob(f"{'?' * 32}.pkl"), *folder.glob(".submission_file_*.sh")]:
                 left.unlink(missing_ok=True)
             raise WorkError(
-                f"Slurm takes no job: {_sbatch_words(error)}\nSee `slurm:` in dfer.yaml (docs/clusters.md)"
+                f"Slurm refused the job: {_sbatch_message(error)}\n"
+                "See `slurm:` in dfer.yaml (docs/clusters.md)"
             ) from error
         yield from jobs
 
     def over(self, jobs: Sequence[Job[Any]]) -> Mapping[str, str]:
-        """Those the queue has no more, or has with how they ended; nothing where it was asked just now."""
+        """The jobs that left the queue, or have an end state; none if it was queried just now."""
         if not jobs or time.monotonic() - self._asked < self.ask_s:
             return {}
         self._asked = time.monotonic()
@@ -115,13 +116,13 @@ class SlurmEngine:
         }
 
     def cancel(self, jobs: Sequence[Job[Any]]) -> None:
-        """Take them out of the queue, which ends those at work."""
+        """Cancel them with scancel."""
         if jobs:
             with unbroken():
-                _said_by("scancel", *(job.job_id for job in jobs))
+                _output_of("scancel", *(job.job_id for job in jobs))
 
     def _at_a_time(self) -> int:
-        """Jobs that may be at work together."""
+        """The maximum number of jobs at work at a time."""
         return MOST if self.jobs is None else self.jobs // self.runs_per_job
 
     def _parameters(self) -> dict[str, Any]:
@@ -137,13 +138,15 @@ class SlurmEngine:
         if self.runs_per_job > 1:
             parameters["ntasks_per_node"] = self.runs_per_job
         if "cpus-per-task" in others:
-            # srun does not take it over from sbatch.
+            # srun does not inherit it from sbatch.
             parameters["srun_args"] = [f"--cpus-per-task={others['cpus-per-task']}"]
         return parameters
 
 
 def minutes(time: str | int) -> int:
-    """A time as sbatch reads it: minutes, or 30:00, 8:00:00, 2-12, 2-12:30, 2-12:30:00. Raises InputError.
+    """Minutes of a time in sbatch's format: minutes, 30:00, 8:00:00, 2-12, 2-12:30, 2-12:30:00.
+
+    Raises InputError for another format.
 
     >>> minutes("8:30:00"), minutes("2-12"), minutes(45)
     (510, 3600, 45)
@@ -151,7 +154,8 @@ def minutes(time: str | int) -> int:
     found = _TIME.fullmatch(str(time))
     if found is None:
         raise InputError(
-            f"slurm: time: {time!r} is no time\nWrite minutes, or hours as '8:00:00', or days as '2-12:00:00'"
+            f"slurm: time: {time!r} is not a valid time\n"
+            "Write minutes, or hours as '8:00:00', or days as '2-12:00:00'"
         )
     parts = [int(each) for each in found["parts"].split(":")]
     if found["days"] is not None:
@@ -165,16 +169,16 @@ def minutes(time: str | int) -> int:
 
 
 def queued_states() -> dict[str, str] | None:
-    """The state of each of this user's jobs that Slurm still knows, by id; None where it is silent."""
-    said = _said_by("squeue", "--noheader", "--array", "--states=all", "--me", "--format=%i|%T")
-    if said is None:
+    """The state of each of this user's jobs, by id; None if Slurm does not respond."""
+    output = _output_of("squeue", "--noheader", "--array", "--states=all", "--me", "--format=%i|%T")
+    if output is None:
         return None
-    return dict(line.strip().split("|", 1) for line in said.splitlines() if "|" in line)
+    return dict(line.strip().split("|", 1) for line in output.splitlines() if "|" in line)
 
 
 @contextmanager
-def _of_no_job() -> Iterator[None]:
-    """Hide the job that the command may be of: its tasks and memory would be taken for those of new jobs."""
+def _outside_any_job() -> Iterator[None]:
+    """Hide a Slurm job that the command runs in; new jobs would inherit its tasks and memory."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -184,8 +188,8 @@ def _of_no_job() -> Iterator[None]:
         yield
 
 
-def _said_by(*command: str) -> str | None:
-    """What a command of Slurm prints, None where it fails or Slurm does not answer."""
+def _output_of(*command: str) -> str | None:
+    """The output of a Slurm command, None if it fails or does not respond."""
     try:
         done = subprocess.run(  # noqa: S603 - no shell
             command, capture_output=True, text=True, check=False, timeout=ANSWER_S
@@ -195,7 +199,7 @@ def _said_by(*command: str) -> str | None:
     return None if done.returncode else done.stdout
 
 
-def _sbatch_words(error: Exception) -> str:
-    """What sbatch says of itself in an error."""
+def _sbatch_message(error: Exception) -> str:
+    """The message of sbatch in an error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in lines if line.startswith("sbatch:")), lines[-1] if lines else "no word")
+    return next((line for line in lines if line.startswith("sbatch:")), lines[-1] if lines else "no message")

@@ -1,4 +1,4 @@
-"""Figures of a comparison: a bar with its interval for every set, or a curve over the number of shots."""
+"""Figures of a comparison: bars with intervals for every set, and curves over the number of shots."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 WIDTH_INCHES = 7.0
 BAR_INCHES = 0.34
 SET, CONTROL, CHANCE = "#2f6f8f", "#a9a9a9", "#b03030"
-# Told apart without colours too: sets are lines, controls are dashed in greys and browns.
+# Distinguishable without colours: sets are solid lines, controls dashed.
 SET_COLOURS = ("#2f6f8f", "#d1741f", "#3c8d4f", "#7a4f9a", "#b8433f", "#00838f")
 CONTROL_COLOURS = ("#777777", "#a58b6f", "#b0b0b0", "#8c6d8c", "#6f8c6f", "#c09a9a", "#4d4d4d")
 MARKERS = "osD^vP*X"
 
 TITLES = {
-    "zero-shot": "zero-shot: CLIP as it is, no training",
-    "screened": "screened: trained on what a frozen image tower says",
+    "zero-shot": "zero-shot: CLIP without training",
+    "screened": "screened: trained on features of a frozen image tower",
     "trained": "supervised: trained on all clips of the training folds",
     "few-shot": "few-shot: mean over the trained numbers of clips per class",
     "held-out-class": "held-out class: recall of the class that was not trained on",
-    "transfer": "transfer: trained on one dataset, judged on another",
+    "transfer": "transfer: trained on one dataset, tested on another",
 }
 
 
 def draw_measures(folder: Path, comparison: Comparison, classes: int, target_classes: int) -> tuple[str, ...]:
-    """Draw every measure of a comparison as PNG and SVG in `folder`; the names of the files.
+    """Draw every measure of a comparison as PNG and SVG in `folder`; returns the file names.
 
-    `classes` and, for transfer, `target_classes` say where chance is. Few-shot is drawn as curves too.
+    Chance is 100 / `classes`, for transfer 100 / `target_classes`. Few-shot is also drawn as curves.
     """
     rows = comparison.rows
     names = []
@@ -82,7 +82,7 @@ def bar_figure(path: Path, title: str, bars: Sequence[tuple[str, bool, Figure]],
 def curve_figure(path: Path, sets: Sequence[SetFigures], measure: str, chance: float) -> list[str]:
     """Draw the learning curve of each set under `measure`, over the training clips per class.
 
-    The numbers stand at equal distances. `path` is without suffix; the names of both files are returned.
+    The numbers are equally spaced. `path` is without suffix; the names of both files are returned.
     """
 
     def draw(axes: Axes) -> None:
@@ -94,9 +94,9 @@ def curve_figure(path: Path, sets: Sequence[SetFigures], measure: str, chance: f
         axes.axhline(chance, color=CHANCE, linestyle=":", linewidth=1.2)
         axes.set_xticks(range(len(shots)), ["0: untrained" if each == "0" else each for each in shots])
         axes.set_ylim(0, 100)
-        axes.set_xlabel("training clips of each class", fontsize=9)
+        axes.set_xlabel("training clips per class", fontsize=9)
         axes.set_ylabel("UAR in percent", fontsize=9)
-        axes.set_title("few-shot: band, ± one standard deviation over seeds; dotted: chance", fontsize=10)
+        axes.set_title("few-shot; band: ± one standard deviation over seeds; dotted: chance", fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
         legend = axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
         for text in legend.get_texts():
@@ -129,12 +129,12 @@ def _draw_curve(axes: Axes, of: SetFigures, points: Mapping[str, Figure], number
 
 
 def _drawn(path: Path, height: float, draw: Any) -> list[str]:
-    """The figure that `draw` makes on its axes, as PNG and as SVG; each appears whole or not at all."""
+    """The figure that `draw` makes on its axes, as PNG and as SVG; files are written atomically."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
-    # Names stay text in an SVG, and the same figure is the same file.
+    # Names stay text in an SVG, and the same figure gives the same file.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "dfer"}):
         canvas = Canvas(figsize=(WIDTH_INCHES, height), layout="constrained")
         FigureCanvasAgg(canvas)

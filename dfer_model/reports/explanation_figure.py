@@ -1,4 +1,4 @@
-"""The picture of an explanation: descriptors over time, the attention above them, the classes beside them."""
+"""The figure of an explanation: descriptors over time, attention above, class probabilities beside."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_CLASSES = 12  # in one picture; those with the highest probabilities
+MOST_CLASSES = 12  # those with the highest probabilities
 ROW_INCHES = 0.19
 HEAD_INCHES = 2.6
 ANSWER, OTHER, ATTENTION = "#6aa9cb", "#c3d2da", "#d9822b"
 
 
 def explanation_figure(path: Path, explained: Explanation, frames: Sequence[Tensor], title: str) -> None:
-    """Draw it as the PNG or SVG that `path`'s suffix says; `frames` (3, H, W) are those it is about.
+    """Draw it as PNG or SVG by the suffix of `path`; `frames` (3, H, W) are the explained ones.
 
-    Classes stand in the order of their probabilities. The figure appears whole or not at all. Raises
-    InputError for another suffix.
+    Classes are ordered by probability. The file is written atomically. Raises InputError for another suffix.
     """
     order = sorted(explained.probabilities, key=lambda name: -explained.probabilities[name])[:MOST_CLASSES]
     described = explained.evidence.descriptors
@@ -43,12 +42,12 @@ def explanation_figure(path: Path, explained: Explanation, frames: Sequence[Tens
         for axes in panels[:2, 1]:
             axes.axis("off")
         left_out = len(explained.probabilities) - len(order)
-        more = f" {left_out} less probable classes are left out." if left_out else ""
+        more = f" {left_out} less probable classes are not shown." if left_out else ""
         figure.supxlabel(f"{WHAT_IT_IS} Above {explained.reference}.{more}", fontsize=8, parse_math=False)
 
 
 def _strip(axes: Axes, frames: Sequence[Tensor]) -> None:
-    """The frames side by side, each over its column of the heat map."""
+    """The frames in a row, each above its column of the heat map."""
     for place, frame in enumerate(frames):
         pixels = frame.permute(1, 2, 0).numpy()
         axes.imshow(
@@ -106,7 +105,7 @@ def _classes(axes: Axes, explained: Explanation, order: list[str], rows: list[in
         share = explained.probabilities[name]
         middle = (top + bottom - 1) / 2
         axes.barh(middle, 100 * share, height=0.7 * (bottom - top), color=ANSWER if number == 0 else OTHER)
-        # Over the bar and beyond its end: a long name has no room on either side of it alone.
+        # Over the bar and beyond its end, because long names do not fit on either side.
         axes.text(2, middle, f"{name} {100 * share:.0f}%", fontsize=8, va="center", parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 100)

@@ -1,4 +1,4 @@
-"""Fonts for figures whose texts have characters that matplotlib's own font lacks, such as Chinese ones."""
+"""Fonts for figure texts with characters that matplotlib's default font lacks, such as Chinese ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OWN = "DejaVu Sans"
-# Looked into before all others, for each has thousands of characters.
+# Tried before all others, because each has thousands of characters.
 LARGE = (
     *(f"Noto Sans CJK {place}" for place in ("SC", "TC", "JP", "KR", "HK")),
     *(
@@ -28,7 +28,7 @@ LARGE = (
     *("Malgun Gothic", "Apple SD Gothic Neo", "NanumGothic", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei"),
     *("Droid Sans Fallback", "Arial Unicode MS"),
 )
-NO_FONTS = ("Last Resort",)  # their characters are boxes
+NO_FONTS = ("Last Resort",)  # all their characters are boxes
 
 
 class FontWarning(UserWarning):
@@ -36,22 +36,22 @@ class FontWarning(UserWarning):
 
 
 def lacking(texts: Iterable[str]) -> frozenset[str]:
-    """The characters that matplotlib's own font lacks."""
+    """The characters that matplotlib's default font lacks."""
     own = _characters(str(_own_file()))
     return frozenset(each for text in texts for each in text if each.isprintable() and ord(each) not in own)
 
 
 def font_for(characters: frozenset[str]) -> tuple[str, Path] | None:
-    """Family and file of an installed font with most of these characters, None where none has any.
+    """Family and file of an installed font with most of these characters, None if no font has any.
 
-    Warns of those that it lacks, with a `FontWarning`.
+    Warns with a `FontWarning` of those that it lacks.
     """
     best, found = _best(characters)
     if len(found) < len(characters):
         missing = "".join(sorted(characters - found))
         warnings.warn(
             f"no installed font has the characters {missing[:20]}: they are drawn as boxes\n"
-            "Install one, such as Noto Sans CJK (package fonts-noto-cjk), and draw it again",
+            "Install one, such as Noto Sans CJK (package fonts-noto-cjk), and draw the figure again",
             FontWarning,
             stacklevel=2,
         )
@@ -60,11 +60,11 @@ def font_for(characters: frozenset[str]) -> tuple[str, Path] | None:
 
 @contextmanager
 def with_fonts(figure: Figure) -> Iterator[None]:
-    """Give the figure's texts fonts that have their characters, and save it within."""
+    """Give the figure's texts fonts with their characters; save the figure inside this context."""
     from matplotlib.text import Text
 
     for axes in figure.axes:
-        axes.get_xticklabels(), axes.get_yticklabels()  # their texts are set only now
+        axes.get_xticklabels(), axes.get_yticklabels()  # creates their texts
     texts = [each for each in figure.findobj(Text) if isinstance(each, Text)]
     characters = lacking(each.get_text() for each in texts)
     if characters and (font := font_for(characters)):
@@ -72,12 +72,12 @@ def with_fonts(figure: Figure) -> Iterator[None]:
             if characters & set(each.get_text()):
                 each.set_fontfamily([OWN, font[0]])
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # told already
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # warned already
         yield
 
 
 def bold_file(texts: Iterable[str]) -> Path:
-    """The file of one font that has the characters of all the texts, bold where it is matplotlib's own."""
+    """The file of one font with the characters of all the texts, bold if it is matplotlib's default."""
     characters = lacking(texts)
     font = font_for(characters) if characters else None
     return font[1] if font else _own_file().with_name("DejaVuSans-Bold.ttf")
@@ -101,7 +101,7 @@ def _best(characters: frozenset[str]) -> tuple[tuple[str, Path] | None, frozense
 
 
 def _families() -> Iterator[tuple[str, str]]:
-    """Family and file of the installed fonts, large ones first, then those that matplotlib has not listed."""
+    """Family and file of the installed fonts, large ones first, then those not listed by matplotlib."""
     from matplotlib.font_manager import findSystemFonts, fontManager
 
     def listed() -> list[tuple[str, str]]:
@@ -122,7 +122,7 @@ def _families() -> Iterator[tuple[str, str]]:
 
 @lru_cache(maxsize=512)
 def _characters(file: str) -> frozenset[int]:
-    """The code points that a font file has, none where it cannot be read."""
+    """The code points of a font file, none if it cannot be read."""
     from matplotlib.ft2font import FT2Font
 
     try:

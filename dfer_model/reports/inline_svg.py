@@ -1,7 +1,7 @@
-"""Figures that lie in a page: SVG whose colours follow the page, and whose ids clash with no other's.
+"""Figures inside an HTML page: SVG with colours of the page and unique ids.
 
-The page sets the colours as CSS variables, for a light and for a dark background; alone, a figure has
-those of `COLOURS`.
+The page sets the colours as CSS variables, for light and dark backgrounds; the defaults are those of
+`COLOURS`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INCHES = 4.7  # at 96 pixels an inch no wider than a column, so that its words stay as large as the text
+INCHES = 4.7  # at 96 pixels per inch the width of a column, so that text keeps its size
 SIZES = {"font.size": 9.0, "svg.fonttype": "none", "svg.hashsalt": "dfer"}
 INK, FAINT, CONTROL, CHANCE = "#1c2328", "#d5dade", "#7d858c", "#b03031"
 LINES = ("#2f6f8e", "#c2631a", "#3c8d4e", "#7a4f99", "#b8433e", "#00838e", "#8a6d1f")
@@ -28,9 +28,9 @@ _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 def inline_svg(
     name: str, label: str, height: float, draw: Callable[[list[Axes]], None], panels: int = 1, across: int = 1
 ) -> str:
-    """The SVG of what `draw` draws on `panels` axes, `across` of them in a row and `height` inches high.
+    """The SVG of what `draw` draws on `panels` axes, `across` in a row, `height` inches high.
 
-    `name` is another for every figure of a page; `label` is what is read aloud in the figure's place.
+    `name` must be unique in a page; `label` is the text for screen readers.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -46,7 +46,7 @@ def inline_svg(
         "ytick.color": CONTROL,
     }
     with rc_context(lines), warnings.catch_warnings():
-        # The page's own font draws the words, so a letter that matplotlib's lacks is not missing.
+        # The page's font draws the text, so glyphs that matplotlib's font lacks do not matter.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = Figure(figsize=(INCHES, height), layout="constrained", facecolor="none")
         FigureCanvasSVG(figure)
@@ -63,8 +63,8 @@ def inline_svg(
 
 
 def _for_a_page(svg: str, name: str, label: str) -> str:
-    """The drawing without what is of a file alone: its head, its style sheet, and the ids it does not use."""
-    root = ElementTree.fromstring(svg)  # noqa: S314 - matplotlib wrote it just now
+    """The SVG without file header, style sheet and unused ids."""
+    root = ElementTree.fromstring(svg)  # noqa: S314 - written by matplotlib
     for element in [*root.findall(f".//{{{_SVG}}}style/.."), root]:
         for kind in ("style", "metadata"):
             for unwanted in element.findall(f"{{{_SVG}}}{kind}"):

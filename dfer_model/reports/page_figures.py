@@ -1,4 +1,4 @@
-"""The figures of a report's page: figures with intervals, paired differences, and curves."""
+"""The figures of a report's page: values with intervals, paired differences, and curves."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ROW_INCHES = 0.21
-LONGEST = 26  # letters of a name beside its row; tables have it whole
-TOGETHER = 7  # curves that can be told apart on one pair of axes
+LONGEST = 26  # characters of a name in a figure; tables have the full name
+TOGETHER = 7  # curves that are distinguishable on one pair of axes
 MARKERS = "osD^vPX"
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A row of a figure: `strong` rows have a full mark, others a hollow one."""
+    """A row of a figure: `strong` rows have a filled mark, others a hollow one."""
 
     name: str
     value: float
@@ -31,7 +31,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Curve:
-    """A line over `places`, with its spread (0 where there is none)."""
+    """A line over `places`, with its spread (0 without one)."""
 
     name: str
     places: Sequence[float]
@@ -41,9 +41,9 @@ class Curve:
 
 
 def intervals(name: str, label: str, axis: str, rows: Sequence[Bar], mark: float, zero: bool = False) -> str:
-    """The SVG of a dot with its interval for each row; `mark` is the dotted line of chance, or of nothing.
+    """The SVG of a dot with its interval for each row; `mark` is the dotted line of chance or of zero.
 
-    With `zero` the values are differences, and lie on both sides of it.
+    With `zero` the values are differences around it.
     """
 
     def draw(axes: list[Axes]) -> None:
@@ -72,10 +72,9 @@ def intervals(name: str, label: str, axis: str, rows: Sequence[Bar], mark: float
 def curves(
     name: str, label: str, axes_names: tuple[str, str], drawn: Sequence[Curve], ticks: Mapping[float, str]
 ) -> str:
-    """The SVG of curves with their spread: on one pair of axes, or where they are many on one each.
+    """The SVG of curves with their spread, on one pair of axes, or one each if there are many.
 
-    Many have the mean of all behind each. `ticks` name places of the horizontal axis; empty, they are whole
-    numbers.
+    With one each, the mean of all is drawn behind. `ticks` label the horizontal axis; empty: integers.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -112,7 +111,7 @@ def curves(
 
 
 def short(name: str) -> str:
-    """The beginning of a name that has no room, without what does not show."""
+    """A name shortened to fit, without unprintable characters."""
     shown = "".join(filter(str.isprintable, name))
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
 
@@ -132,7 +131,7 @@ def _draw(axes: Axes, curve: Curve, colour: str, marker: str) -> None:
 
 
 def _mean(drawn: Sequence[Curve]) -> tuple[list[float], list[float]]:
-    """The mean of all curves, at the places that all of them have."""
+    """The mean of all curves, at their common places."""
     by_place = [dict(zip(each.places, each.values, strict=True)) for each in drawn]
     places = sorted(set.intersection(*(set(each) for each in by_place)))
     return places, [sum(each[place] for each in by_place) / len(by_place) for place in places]

@@ -1,4 +1,4 @@
-"""The model card of a run: its README.md, with the header that HuggingFace's hub reads."""
+"""The model card of a run: its README.md, with the header of HuggingFace's hub."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from dfer_model.evaluation.calibration import read_calibration
 from dfer_model.runs import NOT_DEFINING, Run
 
 CHOICE = {
-    "last": "the last epoch; nothing that chose it has seen the test fold",
-    "val": "the epoch with the highest WAR on validation clips, a part of the training folds; nothing that "
-    "chose it has seen the test fold",
+    "last": "the last epoch; the test fold had no part in the selection",
+    "val": "the epoch with the highest WAR on validation clips, a part of the training folds; the test fold "
+    "had no part in the selection",
     "test-best": "the epoch with the highest WAR **on the test fold itself**, as in the released code of "
-    "DFER-CLIP: this flatters the figures",
+    "DFER-CLIP: the figures are optimistically biased",
 }
 KINDS = {
     "dfer-clip": "DFER-CLIP ([arXiv 2308.13382](https://arxiv.org/abs/2308.13382)) trained by dfer-prompts "
-    "to tell facial expressions in video apart by their descriptions.",
-    "cocoop": "Co-CoOp ([arXiv 2203.05557](https://arxiv.org/abs/2203.05557)), whose contexts follow the "
-    "clip, trained by dfer-prompts to tell facial expressions in video apart by their texts.",
-    "linear": "A linear head on CLIP's image tower, trained by dfer-prompts to tell facial expressions in "
-    "video apart; it is given no texts.",
+    "to classify facial expressions in video by descriptions of the classes.",
+    "cocoop": "Co-CoOp ([arXiv 2203.05557](https://arxiv.org/abs/2203.05557)), whose contexts depend on the "
+    "clip, trained by dfer-prompts to classify facial expressions in video by texts of the classes.",
+    "linear": "A linear head on CLIP's image tower, trained by dfer-prompts to classify facial expressions "
+    "in video; it uses no texts.",
 }
 FIGURES = ("uar", "war", "macro_f1", "calibration_error")
 USUAL_STRATEGY = "dfer-clip"
 
 
 def card_of(run: Run) -> str:
-    """The card of a finished run, imported or trained here, as Markdown."""
+    """The card of a finished run, imported or trained, as Markdown."""
     return (imported_card if "imported" in run.config else card)(run, run.result)
 
 
 def card(run: Run, result: dict[str, Any]) -> str:
-    """The card of `run` with what result.json will hold, as Markdown."""
+    """The card of `run` with the content of its result.json, as Markdown."""
     settings = run.settings
     header = {
         "library_name": "dfer-prompts",
@@ -50,8 +50,8 @@ def card(run: Run, result: dict[str, Any]) -> str:
     }
     named = run.texts.name if settings.uses_texts else settings.classifier
     network = (
-        f"The network {settings.classifier}, trained by dfer-prompts to tell facial expressions in video "
-        "apart; it is given no texts."
+        f"The network {settings.classifier}, trained by dfer-prompts to classify facial expressions in "
+        "video; it uses no texts."
     )
     sections = [
         f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n",
@@ -65,8 +65,8 @@ def card(run: Run, result: dict[str, Any]) -> str:
         sections += [
             _texts(run),
             "Figures of one run do not show that one description set is better than another: trained on "
-            "enough clips, a classifier learns any distinct class weights. `dfer-prompts compare` sets them "
-            "against noise and controls.\n",
+            "enough clips, a classifier learns any distinct class weights. `dfer-prompts compare` compares "
+            "them with noise and controls.\n",
         ]
     return "\n".join([*sections, _use(run)])
 
@@ -75,7 +75,7 @@ def _facts(run: Run, result: dict[str, Any]) -> str:
     settings, selected = run.settings, result["selected"]
     rows = {
         "clips": _clips(run, result["clips"]),
-        "fold, seed": f"{run.fold} judges, {run.seed}",
+        "fold, seed": f"test fold {run.fold}, seed {run.seed}",
         **_made_of(run),
         "settings": settings_in_words(settings, str(run.config["dataset"]["name"])),
         **_calibrated(run),
@@ -94,15 +94,15 @@ def _clips(run: Run, counts: dict[str, int]) -> str:
     dataset, settings = run.config["dataset"], run.settings
     shots = f", at most {settings.shots} of each class" if settings.shots else ""
     held_out = f", none of {_text(settings.held_out)}" if settings.held_out else ""
-    val = f"{counts['val']} of the training folds to choose the epoch by, " if counts.get("val") else ""
+    val = f"{counts['val']} of the training folds for validation, " if counts.get("val") else ""
     return (
         f"{_text(dataset['name'])}, fingerprint `{dataset['fingerprint'][:16]}`: "
-        f"{counts['train']} to train on{shots}{held_out}, {val}{counts['test']} to judge"
+        f"{counts['train']} for training{shots}{held_out}, {val}{counts['test']} for testing"
     )
 
 
 def _made_of(run: Run) -> dict[str, str]:
-    """What the model began with: its texts and its pretrained weights."""
+    """The texts and pretrained weights of the model."""
     settings, sha256 = run.settings, run.config["clip"]["sha256"]
     rows: dict[str, str] = {"classifier": settings.classifier}
     if settings.uses_texts:
@@ -110,18 +110,18 @@ def _made_of(run: Run) -> dict[str, str]:
     if settings.uses_clip:
         rows["CLIP"] = f"{_text(settings.clip)}, weights {_text(settings.weights)}, sha256 `{sha256[:16]}`"
     else:
-        rows["begun from"] = f"weights {_text(settings.weights)}, sha256 `{sha256[:16]}`"
+        rows["initialised from"] = f"weights {_text(settings.weights)}, sha256 `{sha256[:16]}`"
     return rows
 
 
 def _calibrated(run: Run) -> dict[str, str]:
-    """What `calibrate` made of its probabilities, where it did."""
+    """The calibration of its probabilities, if there is one."""
     known = read_calibration(run)
     return {"calibration": _text(known.in_words())} if known else {}
 
 
 def _figures(result: dict[str, Any]) -> str:
-    """A row per way of choosing the epoch, then the classes by each of them."""
+    """A row per selection of the epoch, then the recall of each class for each of them."""
     rows = [
         (
             f"{selection} ({result['epochs'][selection]})",
@@ -129,7 +129,7 @@ def _figures(result: dict[str, Any]) -> str:
         )
         for selection, measured in result["measures"].items()
     ]
-    columns = ("epoch chosen", "UAR (%)", "WAR (%)", "macro-F1 (%)", "calibration error (%)")
+    columns = ("selected epoch", "UAR (%)", "WAR (%)", "macro-F1 (%)", "calibration error (%)")
     parts = ["## Figures\n", _table(columns, rows), *_beside(result["measures"])]
     if any(None in measured["recalls"].values() for measured in result["measures"].values()):
         parts.append("UAR and macro-F1 are over the classes that have test clips.\n")
@@ -144,13 +144,13 @@ def _figures(result: dict[str, Any]) -> str:
 
 
 def _beside(measures: dict[str, Any]) -> list[str]:
-    """What choosing the epoch on the judging fold was worth."""
+    """The gain by selecting the epoch on the test fold."""
     if not {"test-best", "last"} <= measures.keys():
         return []
     gained = {key: measures["test-best"][key] - measures["last"][key] for key in ("uar", "war")}
     return [
-        f"Chosen on the fold that judges, the epoch shows {gained['uar']:+.2f} points of UAR and "
-        f"{gained['war']:+.2f} of WAR against the last one.\n"
+        f"Selecting the epoch on the test fold changes UAR by {gained['uar']:+.2f} points and WAR by "
+        f"{gained['war']:+.2f} points against the last epoch.\n"
     ]
 
 
@@ -164,7 +164,7 @@ def _texts(run: Run) -> str:
 
 def _use(run: Run) -> str:
     without = (
-        " CLIP's text tower is left out: what it said, the class weights, is kept."
+        " CLIP's text tower is not stored; the class weights are."
         if run.settings.classifier == "dfer-clip"
         else ""
     )
@@ -172,31 +172,31 @@ def _use(run: Run) -> str:
         "## Use\n\n"
         f"    dfer-prompts predict {run.id} VIDEO\n"
         f"    dfer-prompts evaluate {run.id}\n\n"
-        f"`model.safetensors` holds all that this needs.{without}\n"
+        f"Only `model.safetensors` is needed.{without}\n"
     )
 
 
 def imported_card(run: Run, result: dict[str, Any]) -> str:
-    """The card of a run that was imported: whence it comes and what it is, without figures."""
+    """The card of an imported run: its origin and configuration, without figures."""
     imported, settings = run.config["imported"], run.settings
     epoch = next(iter(result["epochs"].values()))
     rows = {
         "file": f"{_text(imported['file'])}, sha256 `{imported['sha256']}`",
-        "clips": "those that trained it are not known",
-        "fold": f"{run.fold} judges, as the importer said",
+        "clips": "the training clips are unknown",
+        "fold": f"test fold {run.fold}, as given at import",
         "description set": f"{_text(run.texts.name)}, sha256 `{run.texts.sha256[:16]}`",
         "CLIP": f"{_text(settings.clip)}, towers as in the file",
         "contexts": f"{settings.contexts}, {settings.context_kind}, description at the {settings.position}",
         "temporal model": f"{settings.temporal_depth} layers over {settings.frames} frames",
         "settings": settings_in_words(settings, ""),
         **_calibrated(run),
-        "epoch": f"{'unknown' if epoch is None else epoch}, as the file says; what chose it is not known",
+        "epoch": f"{'unknown' if epoch is None else epoch}, as stated in the file; its selection is unknown",
         "versions": ", ".join(f"{package} {number}" for package, number in result["versions"].items()),
     }
     notes = [("note", _text(note)) for note in result["notes"]]
     sections = [
         f"# {_text(imported['file'])}\n",
-        "A DFER-CLIP checkpoint ([arXiv 2308.13382](https://arxiv.org/abs/2308.13382)) that others trained, "
+        "A DFER-CLIP checkpoint ([arXiv 2308.13382](https://arxiv.org/abs/2308.13382)) trained by others and "
         "imported by dfer-prompts.\n",
         _table(("what", "value"), [*rows.items(), *notes]),
         _texts(run),
@@ -207,17 +207,17 @@ def imported_card(run: Run, result: dict[str, Any]) -> str:
 
 
 def settings_in_words(settings: Settings, dataset_name: str) -> str:
-    """The preset and strategy nearest to `settings` on this dataset, and what deviates from them."""
+    """The preset and strategy nearest to `settings` on this dataset, and the differences."""
     name, laid_over, deviating = nearest_preset(settings, dataset_name)
-    said = f"preset {name}" + (f", strategy {laid_over}" if laid_over != USUAL_STRATEGY else "")
+    words = f"preset {name}" + (f", strategy {laid_over}" if laid_over != USUAL_STRATEGY else "")
     changes = ", ".join(f"{key}={value}" for key, value in deviating.items())
-    return said + (f", with {_text(changes)}" if changes else "")
+    return words + (f", with {_text(changes)}" if changes else "")
 
 
 def nearest_preset(settings: Settings, dataset_name: str) -> tuple[str, str, dict[str, Any]]:
-    """The preset, the strategy laid over it that differ least from `settings`, and the settings that differ.
+    """The preset and the strategy applied to it that differ least from `settings`, and the differences.
 
-    Of equals the first; a strategy other than DFER-CLIP's own counts as one difference.
+    In a tie the first; a strategy other than dfer-clip counts as one difference.
     """
     chosen = settings.model_dump(exclude=NOT_DEFINING)
     differences = {}
@@ -234,6 +234,6 @@ def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def _text(value: object) -> str:
-    """Text that is data, on one line of a Markdown table: nothing in it is markup."""
+    """Text on one line of a Markdown table, with markup escaped."""
     line = " ".join(str(value).split())
     return "".join(f"\\{char}" if char in "\\`*_{}[]<>#|!$" else char for char in line)

@@ -1,7 +1,4 @@
-"""Figures of a run and of description sets, drawn without a display.
-
-The reliability plot: what a model said against what was right, before and after calibration.
-"""
+"""Figures of runs and description sets: confusion matrix, cosine heat map, reliability diagram."""
 
 from __future__ import annotations
 
@@ -28,16 +25,16 @@ CELL_INCHES = 0.55
 SMALLEST_INCHES, LARGEST_INCHES = 5.0, 16.0
 MARGIN_INCHES = 2.5  # for the class names
 PICTURES = (".png", ".svg")
-DARK = 55.0  # percent from which a cell is dark enough for white figures
-# Names stay text in an SVG, and the same figure is the same file.
+DARK = 55.0  # percent from which a cell has white digits
+# Names stay text in an SVG, and the same figure gives the same file.
 _SVG: Any = {"svg.fonttype": "none", "svg.hashsalt": "dfer"}
 
 
 def confusion_figure(path: Path, measured: Measures, class_names: Sequence[str], title: str) -> None:
-    """Draw the confusion matrix, each row in percent of the clips of that true class, as PNG or SVG.
+    """Draw the confusion matrix, rows in percent of the true class, as PNG or SVG by the suffix of `path`.
 
-    The suffix of `path` says which. A class without clips has an empty row. The figure appears whole or not
-    at all. Raises InputError for another suffix.
+    A class without clips has an empty row. The file is written atomically. Raises InputError for another
+    suffix.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -56,7 +53,7 @@ def confusion_figure(path: Path, measured: Measures, class_names: Sequence[str],
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
-        # Class names and the title are data: a `$` in them is no mathematics.
+        # Class names and the title are data: `$` does not start a formula.
         axes.set_title(title, fontsize=10, parse_math=False)
         places = range(len(class_names))
         axes.set_xticks(places, class_names, rotation=45, ha="right", fontsize=font, parse_math=False)
@@ -73,10 +70,10 @@ def confusion_figure(path: Path, measured: Measures, class_names: Sequence[str],
 def heat_map_figure(
     path: Path, matrices: Sequence[NDArray[np.float64]], class_names: Sequence[str], titles: Sequence[str]
 ) -> None:
-    """Draw cosines between classes, a square panel per matrix, as the PNG or SVG that `path`'s suffix says.
+    """Draw cosines between classes, a square panel per matrix, as PNG or SVG by the suffix of `path`.
 
-    All panels share their colours, from the least to the largest cosine off the diagonals. The figure appears
-    whole or not at all. Raises InputError for another suffix.
+    All panels share one colour scale, over the off-diagonal cosines. The file is written atomically. Raises
+    InputError for another suffix.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -91,7 +88,7 @@ def heat_map_figure(
     with rc_context(_SVG):
         figure = Figure(figsize=(size * len(matrices), size), layout="constrained")
         FigureCanvasAgg(figure)
-        figure.suptitle("Cosine of class texts: a diagnostic, not accuracy", fontsize=10)
+        figure.suptitle("Cosine similarity of class texts: a diagnostic, not accuracy", fontsize=10)
         places = range(len(class_names))
         for axes, matrix, title in zip(
             figure.subplots(1, len(matrices), squeeze=False)[0], matrices, titles, strict=True
@@ -111,7 +108,7 @@ def heat_map_figure(
 
 @contextmanager
 def drawn(path: Path, inches: tuple[float, float]) -> Iterator[Figure]:
-    """An empty figure of a size to draw on, which is then kept whole as `path`, a PNG or SVG, or not at all.
+    """An empty figure to draw on, then written atomically as `path`, PNG or SVG by its suffix.
 
     Raises InputError for another suffix.
     """
@@ -136,7 +133,7 @@ def _save(figure: Figure, path: Path) -> None:
 def check_picture(path: Path) -> None:
     """Raise InputError for a file whose name does not end in .png or .svg."""
     if path.suffix not in PICTURES:
-        raise InputError(f"{path}: a figure is drawn as {' or '.join(PICTURES)}; end its name in one of them")
+        raise InputError(f"{path}: a figure's name must end in {' or '.join(PICTURES)}")
 
 
 RIGHT, SAID, CLIPS = "#2f6f8f", "#d9822b", "#9fb8c4"
@@ -146,9 +143,9 @@ EDGES = np.linspace(0, 1, CALIBRATION_BINS + 1)
 def reliability_figure(
     path: Path, before: Reliability, after: Reliability, titles: tuple[str, str], title: str
 ) -> None:
-    """Draw both, each over the number of clips in its bins, as the PNG or SVG that `path`'s suffix says.
+    """Draw the reliability diagrams before and after calibration, with the number of clips per bin.
 
-    The figure appears whole or not at all. Raises InputError for another suffix.
+    PNG or SVG by the suffix of `path`, written atomically. Raises InputError for another suffix.
     """
     with drawn(path, (9.0, 5.0)) as figure:
         figure.suptitle(title, fontsize=10, parse_math=False)
@@ -159,10 +156,10 @@ def reliability_figure(
             panels[1, column].bar(
                 EDGES[:-1], measured.clips, width=1 / CALIBRATION_BINS, align="edge", color=CLIPS
             )
-            panels[1, column].set_xlabel("said: probability of the answer")
+            panels[1, column].set_xlabel("predicted probability")
             for axes in panels[:, column]:
                 axes.spines[["top", "right"]].set_visible(False)
-        panels[0, 0].set_ylabel("right: share of the answers")
+        panels[0, 0].set_ylabel("accuracy")
         panels[1, 0].set_ylabel("clips")
         panels[0, 0].legend(frameon=False, fontsize=8, loc="upper left")
 
@@ -171,8 +168,8 @@ def _shares(axes: Axes, measured: Reliability) -> None:
     held = measured.clips > 0
     at, right, said = EDGES[:-1][held], measured.right[held], measured.said[held]
     width = 1 / CALIBRATION_BINS
-    axes.bar(at, right, width=width, align="edge", color=RIGHT, edgecolor="white", label="right")
-    axes.hlines(said, at, at + width, color=SAID, linewidth=3, label="said")
+    axes.bar(at, right, width=width, align="edge", color=RIGHT, edgecolor="white", label="accuracy")
+    axes.hlines(said, at, at + width, color=SAID, linewidth=3, label="mean predicted probability")
     axes.plot([0, 1], [0, 1], color="#555555", linewidth=0.8, linestyle=":")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)

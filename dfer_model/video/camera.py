@@ -1,4 +1,4 @@
-"""Pictures of a camera or of a stream as they come; those that cannot be kept up with are dropped."""
+"""Frames of a camera or stream in real time; frames that are not processed in time are dropped."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from dfer_model.errors import InputError, WorkError
 from .footage import Footage, open_footage
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https")
-WAITING = 30  # pictures that wait to be looked at; of more, the oldest is dropped
-PATIENCE = 10.0  # seconds without a picture
+WAITING = 30  # queued frames; if there are more, the oldest is dropped
+PATIENCE = 10.0  # seconds without a frame
 
 
 @dataclass(frozen=True)
 class Source:
-    """What stands before the lens: footage, of a file as often as is needed, else once and `live`."""
+    """An input: footage that can be read again if it is a file, or once if it is `live`."""
 
     footage: Footage
     live: bool
 
 
 def open_source(given: str) -> Source:
-    """A camera by its number or device path, a stream by its address, or a video file in their place.
+    """Open a camera by number or device path, a stream by address, or a video file.
 
-    Raises InputError when there is none, or it cannot be opened, and for a file as `open_footage` does.
-    Reading a live one raises WorkError when no picture comes for 10 seconds, and when a camera is gone.
+    Raises InputError if it does not exist or cannot be opened, and for a file as `open_footage` does. Reading
+    a live source raises WorkError if no frame arrives for 10 seconds, or a camera is disconnected.
     """
     if given.isdecimal():
         return _live(int(given), f"camera {given}")
@@ -55,13 +55,15 @@ def open_source(given: str) -> Source:
 
 
 def _shown(address: str) -> str:
-    """What to call a stream: without the name and password that its address may have, nor a key after a `?`.
+    """The displayed name of a stream: its address without user, password and query.
 
-    Raises InputError for an address of another kind.
+    Raises InputError for another scheme.
     """
     parts = urlsplit(address)
     if parts.scheme.casefold() not in SCHEMES or not parts.hostname:
-        raise InputError(f"--camera: no stream begins like this\nGive an address of {', '.join(SCHEMES)}")
+        raise InputError(
+            f"--camera: the address is not of a supported scheme\nGive one of {', '.join(SCHEMES)}"
+        )
     return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
@@ -71,15 +73,15 @@ def _live(place: int | str, name: str) -> Source:
 
 
 class _Capture:
-    """Reads in a thread of its own, so that a picture that is not looked at in time is gone, not late."""
+    """Reads in its own thread, so that frames that are not processed in time are dropped, not delayed."""
 
     def __init__(self, place: int | str, name: str) -> None:
         self.name, self.is_address = name, "://" in str(place)
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong is said here, in a sentence
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # errors are reported by this module
         self._capture = cv2.VideoCapture(place)
         if not self._capture.isOpened():
-            why = "nothing answers there" if self.is_address else "there is none, or another program has it"
+            why = "no response" if self.is_address else "it does not exist or another program uses it"
             raise InputError(
                 f"{name} cannot be opened: {why}\nGive a camera's number, an address or a video file"
             )
@@ -88,7 +90,7 @@ class _Capture:
         self._over = self._unwanted = False
 
     def frames(self) -> Iterator[TimedFrame]:
-        """Pictures with their seconds since the first one; `index` counts those that were dropped too."""
+        """Frames with their seconds since the first one; `index` counts dropped frames too."""
         threading.Thread(target=self._read, name=self.name, daemon=True).start()
         count, seconds = 0, 0.0
         try:
@@ -98,30 +100,30 @@ class _Capture:
         finally:
             self._unwanted = True
         if not count:
-            raise InputError(f"{self.name} gives no picture\nIt may be in use, or send what cannot be read")
+            raise InputError(f"{self.name} gives no frames\nIt may be in use, or send an unsupported format")
         if not self.is_address:
             raise WorkError(
-                f"{self.name} gives no more pictures after {seconds:.1f} s\nIs it still connected?"
+                f"{self.name} stopped giving frames after {seconds:.1f} s\nCheck that it is connected"
             )
 
     def _next(self) -> TimedFrame | None:
         with self._news:
             if not self._news.wait_for(lambda: self._waiting or self._over, PATIENCE):
-                raise WorkError(f"{self.name} has given no picture for {PATIENCE:.0f} seconds")
+                raise WorkError(f"{self.name} has given no frame for {PATIENCE:.0f} seconds")
             return self._waiting.popleft() if self._waiting else None
 
     def _read(self) -> None:
-        index, began, said = 0, 0.0, 0.0
+        index, began, first_position = 0, 0.0, 0.0
         while not self._unwanted:
-            there, picture = self._capture.read()
-            if not there:
+            success, picture = self._capture.read()
+            if not success:
                 break
             now = time.monotonic()
             if not index:
-                began, said = now, self._said()
+                began, first_position = now, self._position()
             seconds = now - began
-            if self.is_address:  # a file behind an address comes faster than it plays
-                early = min(max(0.0, self._said() - said - seconds), PATIENCE / 2)
+            if self.is_address:  # a file behind an address is read faster than real time
+                early = min(max(0.0, self._position() - first_position - seconds), PATIENCE / 2)
                 time.sleep(early)
                 seconds += early
             with self._news:
@@ -133,8 +135,8 @@ class _Capture:
             self._over = True
             self._news.notify()
 
-    def _said(self) -> float:
-        """The second that a stream gives its last picture."""
+    def _position(self) -> float:
+        """The timestamp in seconds of the last frame of a stream."""
         return float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
 
 

@@ -1,4 +1,4 @@
-"""How the clips of a dataset become clips of faces: said once, the same in every packing process."""
+"""Face crops of the clips of a dataset, configured once for every packing process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .passes import Watching, face_frames
 
 @dataclass(frozen=True)
 class Cropping:
-    """A detector (`model` None is Haar, else YuNet's file) and the margin of the crops."""
+    """A detector (Haar if `model` is None, else YuNet's file) and the margin of the crops."""
 
     model: Path | None
     margin: float = MARGIN
@@ -30,14 +30,14 @@ class Cropping:
     def choose(
         cls, faces: str, model: Path | None = None, margin: float = MARGIN
     ) -> tuple[Cropping, str | None]:
-        """What `--faces` names, and what to say about it. Raises InputError as `choose_detector` does."""
+        """The cropping of `--faces`, and a note or None. Raises InputError as `choose_detector` does."""
         detector, note = choose_detector(faces, model)
-        Watching(detector, margin=margin)  # is the margin one?
+        Watching(detector, margin=margin)  # checks the margin
         return cls(detector.model if isinstance(detector, YuNet) else None, margin), note
 
     @property
     def facts(self) -> list[str | float]:
-        """What the crops depend on."""
+        """All that the crops depend on."""
         if self.model is None:
             return ["haar", self.margin]
         return ["yunet", hashlib.sha256(self.model.read_bytes()).hexdigest(), self.margin]
@@ -45,16 +45,16 @@ class Cropping:
     def frames(self, clip: Path) -> Iterator[Pixels]:
         """The largest face of a clip, frame by frame, uint8 RGB (S, S, 3).
 
-        `clip` is a video or a folder of frames. Raises NoFace when there is none, InputError when the clip
-        cannot be read to its end.
+        `clip` is a video or a folder of frames. Raises NoFace if no face is found, InputError if the clip
+        cannot be read completely.
         """
         if not clip.exists():
-            raise InputError(f"no clip {clip}")
+            raise InputError(f"{clip} does not exist")
         return face_frames(open_footage(clip), Watching(_detector(self.model), margin=self.margin))
 
 
 @lru_cache(maxsize=1)
 def _detector(model: Path | None) -> Detector:
-    """One for each process, which works with one core: there is a process for each."""
+    """The detector of this process, with one thread: there is one process per core."""
     cv2.setNumThreads(1)
     return Haar() if model is None else YuNet(model)

@@ -1,4 +1,4 @@
-"""A face cut out of its frame: a square around its box, turned so that the eyes are level."""
+"""Face crops: a square around the box, rotated so that the eyes are level."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import numpy as np
 
 from dfer_model.data.images import Pixels
 
-MARGIN = 0.2  # of the face's longer side, half of it on either side
-LARGEST_SIDE = 512  # pixels; of a face that fills a 4K frame, no model sees more
+MARGIN = 0.2  # share of the face's longer side, half on either side
+LARGEST_SIDE = 512  # pixels; no model uses more
 
 
 @dataclass(frozen=True)
 class Square:
-    """A square in a frame: its centre and side in pixels, and by how much it is turned, in radians."""
+    """A square in a frame: centre and side in pixels, rotation in radians."""
 
     x: float
     y: float
     side: float
-    angle: float = 0.0  # clockwise as seen in the picture
+    angle: float = 0.0  # clockwise in the image
 
 
 def face_square(box: Sequence[float], eyes: Sequence[float], margin: float = MARGIN) -> Square:
     """The square around a face's box (left, top, right, bottom), its side the longer one times 1 + `margin`.
 
-    With `eyes` (x, y of the left one in the picture, then of the right one; nan for none) it is turned as the
-    line between them.
+    With `eyes` (x, y of the left eye in the image, then of the right one; nan for none) it is rotated
+    like the line between them.
     """
     left, top, right, bottom = box
     side = max(right - left, bottom - top) * (1 + margin)
@@ -38,15 +38,15 @@ def face_square(box: Sequence[float], eyes: Sequence[float], margin: float = MAR
 
 
 def cut(pixels: Pixels, square: Square) -> Pixels:
-    """The square as uint8 RGB (S, S, 3), upright and black where the frame ends.
+    """The square as uint8 RGB (S, S, 3), upright, black outside the frame.
 
-    S is its side in whole pixels, and 512 at most.
+    S is its side in pixels, 512 at most.
     """
     side = max(1, round(square.side))
     cosine, sine = math.cos(square.angle), math.sin(square.angle)
-    middle = (side - 1) / 2  # the centres of pixels are whole numbers
+    middle = (side - 1) / 2  # pixel centres are integers
     x, y = square.x - 0.5, square.y - 0.5
-    # From a place in the crop to its place in the frame.
+    # Maps crop coordinates to frame coordinates.
     turn = np.array(
         [
             [cosine, -sine, x - cosine * middle + sine * middle],

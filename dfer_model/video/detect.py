@@ -1,6 +1,6 @@
-"""Faces in one frame: YuNet and the Haar cascade, both of OpenCV, behind one small interface.
+"""Face detection in one frame by OpenCV's YuNet or Haar cascade, behind one interface.
 
-YuNet's weights: one ONNX file of the OpenCV zoo, fetched once and known by its hash.
+YuNet's weights are one ONNX file of the OpenCV zoo, downloaded once and verified by its SHA-256.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from dfer_model.io import replacing
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 Point = tuple[float, float]  # x, y in pixels
 
-# The longer side at which faces are looked for: a 4K frame is made smaller, a small one is left as it is.
+# The longer side for detection: larger frames are reduced, smaller ones are not enlarged.
 YUNET_SIDE = 640
-HAAR_SIDE = 480  # it takes several times as long
+HAAR_SIDE = 480  # it is several times slower
 YUNET_SCORE = 0.6
-YUNET_OVERLAP = 0.3  # of two boxes above it, the better one is the face
+YUNET_OVERLAP = 0.3  # threshold of non-maximum suppression
 HAAR_CASCADE = "haarcascade_frontalface_default.xml"
-HAAR_STEP = 1.1  # from one size to the next
-HAAR_NEIGHBOURS = 8  # windows that must agree; with the usual 3 to 5, lettering passes for faces
-HAAR_LEAST_SHARE = 1 / 12  # of the frame's shorter side; smaller faces are not looked for
+HAAR_STEP = 1.1  # scale factor between window sizes
+HAAR_NEIGHBOURS = 8  # windows that must agree; with the usual 3 to 5, text is detected as faces
+HAAR_LEAST_SHARE = 1 / 12  # of the frame's shorter side; the smallest face
 
 
 @dataclass(frozen=True)
 class Face:
     """One face in one frame.
 
-    `score` is the detector's own: YuNet's lies in 0..1, Haar's is the weight of the cascade's last stage.
-    `landmarks` are, as they stand in the picture: the left eye, the right one, the tip of the nose, the left
-    corner of the mouth, the right one; None of a detector that does not find them.
+    `score` depends on the detector: YuNet's is in 0..1, Haar's is the weight of the cascade's last stage.
+    `landmarks` are the left eye in the image, the right eye, the tip of the nose, and the left and right
+    corner of the mouth; None if the detector gives none.
     """
 
     box: Box
@@ -71,10 +71,11 @@ class YuNet:
     name = "yunet"
 
     def __init__(self, model: Path) -> None:
-        """`model` is its ONNX file. Raises InputError when there is none, or it is something else."""
+        """`model` is its ONNX file. Raises InputError if it is missing or another file."""
         if not model.is_file():
             raise InputError(
-                f"no face model {model}\nGive YuNet's ONNX file, or leave --face-model out to fetch it"
+                f"face model {model} does not exist\n"
+                "Give YuNet's ONNX file, or omit --face-model to download it"
             )
         self.model = model
         try:
@@ -83,11 +84,11 @@ class YuNet:
         except cv2.error as error:
             raise InputError(
                 f"{model} is not a YuNet model that OpenCV {cv2.__version__} can read\n"
-                "Take face_detection_yunet_2023mar.onnx of the OpenCV zoo"
+                "Use face_detection_yunet_2023mar.onnx of the OpenCV zoo"
             ) from error
 
     def __call__(self, pixels: Pixels) -> list[Face]:
-        """As `Detector` says, the highest score first."""
+        """As `Detector`, by descending score."""
         small, scale = reduced(pixels, YUNET_SIDE)
         self._network.setInputSize((small.shape[1], small.shape[0]))
         _, found = self._network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
@@ -96,7 +97,7 @@ class YuNet:
 
 
 class Haar:
-    """Viola and Jones: Rapid object detection (2001), with the frontal cascade that OpenCV 4 carries."""
+    """Viola and Jones: Rapid object detection (2001), with the frontal cascade of OpenCV 4."""
 
     name = "haar"
 
@@ -104,7 +105,7 @@ class Haar:
         self._cascade = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / HAAR_CASCADE))
 
     def __call__(self, pixels: Pixels) -> list[Face]:
-        """As `Detector` says; no landmarks."""
+        """As `Detector`, without landmarks."""
         small, scale = reduced(pixels, HAAR_SIDE)
         grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
         least = max(24, round(min(grey.shape) * HAAR_LEAST_SHARE))
@@ -118,7 +119,7 @@ class Haar:
 
 
 def reduced(pixels: Pixels, side: int) -> tuple[Pixels, float]:
-    """The frame with `side` pixels at most, and how many of its own make one of these."""
+    """The frame reduced to a longer side of at most `side` pixels, and the reduction factor."""
     scale = max(pixels.shape[:2]) / side
     if scale <= 1:
         return np.ascontiguousarray(pixels), 1.0
@@ -141,16 +142,16 @@ def _yunet_face(row: np.ndarray, scale: float) -> Face:
 
 
 BETTER_FACES = (
-    "Faces are found by the Haar cascade, which sees them from the front alone. YuNet sees more: predict "
-    "--faces yunet fetches it once, or give its file by --face-model, or as face_model in dfer.yaml"
+    "Faces are detected by the Haar cascade, which finds frontal faces only. YuNet finds more: predict "
+    "--faces yunet downloads it once; or give its file by --face-model or as face_model in dfer.yaml"
 )
 
 
 def choose_detector(faces: str, model: Path | None = None) -> tuple[Detector, str | None]:
-    """The detector that `--faces` names, and what to say about it.
+    """The detector of `--faces`, and a note or None.
 
-    `auto` is YuNet where its file is given or was fetched before, else Haar; `yunet` fetches the file once.
-    Raises InputError for another name, and as YuNet and the fetching do.
+    `auto` is YuNet if its file is given or was downloaded before, else Haar; `yunet` downloads the file once.
+    Raises InputError for another name, and as YuNet and `fetch_yunet` do.
     """
     if faces not in ("auto", "yunet", "haar"):
         raise InputError(f"no face detector {faces!r}\nThere are: auto, yunet, haar")
@@ -168,7 +169,7 @@ TIMEOUT_S = 30
 
 
 def cache_folder() -> Path:
-    """Where fetched files are kept: `DFER_CACHE`, else dfer-prompts in the user's cache folder."""
+    """The folder of downloaded files: `DFER_CACHE`, else dfer-prompts in the user's cache folder."""
     given = os.environ.get("DFER_CACHE")
     if given:
         return Path(given)
@@ -177,16 +178,15 @@ def cache_folder() -> Path:
 
 
 def fetched_yunet() -> Path | None:
-    """The file where it was fetched before, else None."""
+    """The file if it was downloaded before, else None."""
     path = cache_folder() / NAME
     return path if path.is_file() else None
 
 
 def fetch_yunet(*, url: str = URL, sha256: str = SHA256) -> Path:
-    """The file, fetched from `url` unless it is in the cache.
+    """The file, downloaded from `url` unless it is in the cache.
 
-    Raises InputError when it cannot be fetched, WorkError when what came is not the file of that hash;
-    nothing is kept then.
+    Raises InputError if it cannot be downloaded, WorkError if its hash differs; nothing is stored then.
     """
     there = fetched_yunet()
     if there is not None:
@@ -197,14 +197,14 @@ def fetch_yunet(*, url: str = URL, sha256: str = SHA256) -> Path:
             content = answer.read(MOST_BYTES)
     except (OSError, http.client.HTTPException) as error:
         raise InputError(
-            f"YuNet's file is not on this machine and cannot be fetched: {_reason(error)}\n"
-            f"Bring {NAME} of the OpenCV zoo and give it: --face-model FILE, or do with --faces haar"
+            f"YuNet's file is not on this machine and cannot be downloaded: {_reason(error)}\n"
+            f"Copy {NAME} of the OpenCV zoo here and give --face-model FILE, or use --faces haar"
         ) from None
     got = hashlib.sha256(content).hexdigest()
     if got != sha256:
         raise WorkError(
-            f"what came from {url} is not the file that was expected: its sha256 is {got}\n"
-            f"Bring {NAME} of the OpenCV zoo and give it: --face-model FILE, or do with --faces haar"
+            f"the file downloaded from {url} is not the expected one: its sha256 is {got}\n"
+            f"Copy {NAME} of the OpenCV zoo here and give --face-model FILE, or use --faces haar"
         )
     with replacing(path) as temporary:
         temporary.write_bytes(content)

@@ -1,4 +1,4 @@
-"""What was said of videos as files: rows for CSV and Parquet, and the crops as pictures."""
+"""Export of predictions: rows as CSV and Parquet, and the crops as images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .footage import Footage
 
 
 def columns(class_names: Sequence[str]) -> arrow.Schema:
-    """One row is one window of one track: seconds, pixels, and a column for each class's probability."""
+    """The columns; a row is one window of one track: seconds, pixels, and the probability of each class."""
     text, number, whole = arrow.string(), arrow.float64(), arrow.int64()
     return arrow.schema(
         [
@@ -34,7 +34,7 @@ def columns(class_names: Sequence[str]) -> arrow.Schema:
 
 
 def rows(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
-    """A row for each prediction; track and box are None where frames were taken whole."""
+    """A row for each prediction; track and box are None for whole frames."""
     return [
         {
             "file": str(each.video),
@@ -50,7 +50,7 @@ def rows(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
 
 
 def write_csv(path: Path, predictions: Iterable[Prediction], class_names: Sequence[str]) -> None:
-    """Replace `path` by the rows under a header; of nothing the header alone is written."""
+    """Write the rows under a header to `path`, replacing it; without rows only the header."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns(class_names).names, lineterminator="\n")
         writer.writeheader()
@@ -58,7 +58,7 @@ def write_csv(path: Path, predictions: Iterable[Prediction], class_names: Sequen
 
 
 class CsvRows:
-    """The file of `write_csv`, written row by row: what was added is on the disk, whatever happens then."""
+    """The file of `write_csv`, written row by row, so that rows survive an interruption."""
 
     def __init__(self, path: Path, class_names: Sequence[str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,30 +67,30 @@ class CsvRows:
         self._writer.writeheader()
 
     def add(self, predictions: Iterable[Prediction]) -> None:
-        """Write a row for each, at once."""
+        """Write a row for each immediately."""
         self._writer.writerows(rows(predictions))
 
     def close(self) -> None:
-        """End the file."""
+        """Close the file."""
         self._stream.close()
 
 
 def write_parquet(path: Path, predictions: Iterable[Prediction], class_names: Sequence[str]) -> None:
-    """Replace `path` by a Parquet file of the rows; of nothing it has the columns alone."""
+    """Write the rows as a Parquet file to `path`, replacing it; without rows only the columns."""
     table = arrow.Table.from_pylist(rows(predictions), schema=columns(class_names))
     with replacing(path) as temporary:
         parquet.write_table(table, temporary, write_page_checksum=True)
 
 
 class FaceFolder:
-    """Keeps the crops that the model is shown: `<video>/track-<n>/<frame>.jpg` below `root`."""
+    """Stores the crops given to the model as `<video>/track-<n>/<frame>.jpg` below `root`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._folders: dict[Path, Path] = {}
 
     def __call__(self, footage: Footage, prediction: Prediction, crops: Sequence[Pixels]) -> None:
-        """Write those of one window; a frame of two windows is written once. Whole frames are track 1."""
+        """Write the crops of one window; a frame of two windows is written once. Whole frames are track 1."""
         folder = self._folder(footage.name) / f"track-{prediction.track or 1}"
         folder.mkdir(parents=True, exist_ok=True)
         for frame, crop in dict(zip(prediction.frames, crops, strict=True)).items():
@@ -98,7 +98,7 @@ class FaceFolder:
             path.write_bytes(encode_jpeg(crop))
 
     def _folder(self, video: Path) -> Path:
-        """A folder for each video; of two of one name in different places the second is `<name>-2`."""
+        """A folder for each video; a second video of the same name gets `<name>-2`."""
         if video not in self._folders:
             name = re.sub(r"[^\w.()\[\] -]", "_", video.name).strip(". ") or "video"
             taken = set(self._folders.values())

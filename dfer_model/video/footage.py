@@ -1,4 +1,4 @@
-"""Where frames come from: a video file, a picture, or a folder of pictures; read as often as is needed."""
+"""Sources of frames that can be read repeatedly: a video file, an image, or a folder of images."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from dfer_model.data.video import ASSUMED_RATE, TimedFrame, decode_timed, video_
 from dfer_model.errors import InputError
 
 PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
-A_PICTURE = "is a picture, not a video: it is taken as one frame, and an expression has no time in it"
-NO_RATE = "does not say how many frames it has a second: its times are of 25 a second"
+A_PICTURE = "is an image, not a video: it is used as a single frame, without motion"
+NO_RATE = "has no frame rate: 25 frames per second are assumed"
 
 
 @dataclass(frozen=True)
 class Footage:
-    """Frames that can be read again and again, one at a time.
+    """Frames that can be read repeatedly, one at a time.
 
-    `name` is how the person calls it, `file` the file or folder it is in; `expected` the number of frames
-    that it says it has, for a progress bar, 0 where it does not say. `origin` is the file's timestamp in
-    seconds that counts as second 0.
+    `name` is the displayed name, `file` the file or folder; `expected` the declared number of frames, for a
+    progress bar, 0 if unknown. `origin` is the timestamp in seconds of the file that counts as second 0.
     """
 
     name: Path
@@ -39,16 +38,16 @@ class Footage:
 
 
 def open_footage(file: Path, name: Path | None = None) -> Footage:
-    """The frames of a video, of a picture (one, with a note), or of a folder of pictures in natural order.
+    """The frames of a video, of an image (one, with a note), or of a folder of images in natural order.
 
-    `name` is what to call it where that is not its file. Raises InputError when it is none of these; reading
+    `name` is the displayed name, by default the file. Raises InputError if it is none of these; reading
     the frames raises as `decode_video` does.
     """
     name = name or file
     if file.is_dir():
         files = frame_files(file)
         if not files:
-            raise InputError(f"{file} holds no picture (.jpg, .png, .webp, .bmp or .tif)")
+            raise InputError(f"{file} has no images (.jpg, .png, .webp, .bmp or .tif)")
         note = f"{name} {NO_RATE}"
         return Footage(name, file, lambda: _pictures(files), ASSUMED_RATE, len(files), (note,))
     if _is_picture(file):
@@ -61,23 +60,22 @@ def open_footage(file: Path, name: Path | None = None) -> Footage:
 
 
 def videos_in(folder: Path) -> list[Path]:
-    """The video files of a folder in natural order. Raises InputError when there is none."""
+    """The video files of a folder in natural order. Raises InputError if there are none."""
     found = [path for path in folder.iterdir() if not path.name.startswith(".") and _is_video(path)]
     if not found:
         raise InputError(
-            f"no video in the folder {folder}\nPictures in it that are one clip's faces go with --faces given"
+            f"no video in the folder {folder}\n"
+            "For a folder of images that are the faces of one clip, use --faces given"
         )
     return sorted(found, key=lambda path: natural_key(path.name))
 
 
 def left_out(folder: Path) -> str | None:
-    """A note that counts and names what `videos_in` leaves out of a folder, None where that is nothing."""
+    """A note that counts and names the files that `videos_in` skips, None if there are none."""
     others = other_files(folder, _is_video)
     if not others:
         return None
-    return (
-        f"left out of {folder}, {len(others)} that are no videos by their names: {in_words(others, folder)}"
-    )
+    return f"skipped in {folder}, {len(others)} files without the name of a video: {in_words(others, folder)}"
 
 
 def _is_video(path: Path) -> bool:
@@ -100,7 +98,7 @@ def _picture(file: Path) -> Iterator[TimedFrame]:
     except InputError as error:
         raise InputError(f"{file} {error}") from error
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise InputError(f"{file} is damaged or cut off\nCopy or download it again") from error
+        raise InputError(f"{file} is damaged or truncated\nCopy or download it again") from error
     yield TimedFrame(0, 0.0, pixels)
 
 

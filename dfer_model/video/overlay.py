@@ -1,4 +1,4 @@
-"""The video again, with a box around each face, the expression above it and a bar of its probability."""
+"""Overlay video: a box around each face, the predicted expression and a bar of its probability."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from .predict_video import Watched
 from .sound import Sound
 from .windows import Moments, by_track, class_colours, moments
 
-TICKS = 1000  # a second; videos of changing rates keep their times
+TICKS = 1000  # per second; keeps the times of variable frame rates
 TEXT_SHARE = 1 / 24  # of the frame's shorter side
 LEAST_TEXT = 11  # pixels
 
 
 def write_overlay(path: Path, watched: Watched, report: Report = say_nothing) -> None:
-    """Write the video with what was said of it and its sound as MP4, at the times of the video.
+    """Write the video with its predictions and sound as MP4, with the timestamps of the video.
 
-    Between the windows of a track its box is drawn without a word. Raises InputError when the name does not
-    end in .mp4, OSError where the file cannot be written.
+    Outside the windows of a track its box is drawn without a label. Raises InputError if the name does not
+    end in .mp4, OSError if the file cannot be written.
     """
     if path.suffix.casefold() != ".mp4":
-        raise InputError(f"--overlay {path}: end its name in .mp4")
+        raise InputError(f"--overlay {path}: the name must end in .mp4")
     drawing = _Drawing(watched)
     width, height = (max(2, side // 2 * 2) for side in watched.followed.size)
     with replacing(path) as temporary, av.open(local_address(temporary), mode="w", format="mp4") as container:
@@ -63,7 +63,7 @@ def write_overlay(path: Path, watched: Watched, report: Report = say_nothing) ->
 
 
 def _stream(container: OutputContainer, rate: float, width: int, height: int) -> VideoStream:
-    """H.264, which browsers play, where this FFmpeg encodes it; MPEG-4 part 2 is everywhere."""
+    """H.264, which browsers play, if this FFmpeg can encode it; else MPEG-4 part 2."""
     usual = max(1, min(1000, round(rate)))
     try:
         stream = container.add_stream("libx264", rate=usual, options={"crf": "20", "preset": "veryfast"})
@@ -76,11 +76,11 @@ def _stream(container: OutputContainer, rate: float, width: int, height: int) ->
 
 
 class _Drawing:
-    """Draws on one frame after the other."""
+    """Draws the predictions on frames."""
 
     def __init__(self, watched: Watched) -> None:
-        said = by_track(watched.predictions)
-        self._moments = {track: moments(each) for track, each in said.items()}
+        tracks = by_track(watched.predictions)
+        self._moments = {track: moments(each) for track, each in tracks.items()}
         self._rows = {
             path.number: ({int(frame): row for row, frame in enumerate(path.frames)}, path.boxes)
             for path in watched.paths
@@ -95,14 +95,14 @@ class _Drawing:
         }
 
     def __call__(self, pixels: Pixels, index: int, seconds: float) -> Pixels:
-        """The frame with all its faces."""
+        """The frame with all its faces drawn."""
         image = Image.fromarray(pixels)
         draw = ImageDraw.Draw(image)
         for number, (row_of, boxes) in self._rows.items():
             if index in row_of:
                 whole = None in self._moments
-                told = self._moments.get(None if whole else number)
-                self._face(draw, None if whole else boxes[row_of[index]].tolist(), number, told, seconds)
+                predicted = self._moments.get(None if whole else number)
+                self._face(draw, None if whole else boxes[row_of[index]].tolist(), number, predicted, seconds)
         return np.asarray(image)
 
     def _face(
@@ -110,10 +110,10 @@ class _Drawing:
         draw: ImageDraw.ImageDraw,
         box: list[float] | None,
         number: int,
-        told: Moments | None,
+        predicted: Moments | None,
         seconds: float,
     ) -> None:
-        found = told.at(seconds) if told else None
+        found = predicted.at(seconds) if predicted else None
         best = int(found.argmax()) if found is not None else None
         colour = "#ffffff" if best is None else self._colours[self._names[best]]
         thick = max(2, self._size // 8)
@@ -139,7 +139,7 @@ class _Drawing:
         draw.rectangle((left, bar, left + share * (right - left), bar + 3 * thick), fill=colour)
 
     def _font(self, label: str, room: float) -> ImageFont.FreeTypeFont:
-        """The largest font in which a label has room, for in a crowd it must not cover the next face."""
+        """The largest font in which the label fits, so that it does not cover the next face."""
         fitting = [font for font in self._fonts.values() if font.getlength(label) <= room]
         return fitting[-1] if fitting else self._fonts[LEAST_TEXT]
 

@@ -1,7 +1,7 @@
-"""A video watched in two passes: where the faces are, then the frames of each window, cut out.
+"""Two passes over a video: face detection and tracking, then the crops of each window.
 
-One frame is held at a time. The first pass keeps a row of numbers for each face in each frame; the second
-keeps the crops of the windows that are not full yet, and nothing of a window that was given.
+One frame is in memory at a time. The first pass stores a row of numbers per face and frame; the second holds
+the crops of incomplete windows only.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from .track import FacePath, Track, Tracker, is_leap, largest_at_a_time, largest
 from .windows import Spacing, Window
 
 Report = Callable[[int, int, str], None]
-LOOKING, CUTTING = "looking for faces", "cutting faces"
+DETECTING, CROPPING = "detecting faces", "cropping faces"
 
 
 def say_nothing(done: int, total: int, note: str = "") -> None:
-    """Say nothing about how far the work is."""
+    """Report nothing."""
 
 
 @dataclass(frozen=True)
 class Watching:
-    """How a video is watched.
+    """The options of face analysis.
 
-    `detector` None takes frames whole, as the one track 1. `track` is "largest" (the largest face at a time),
-    "all", or a track's number. `margin` is of the crops, see `face_square`. Faces are looked for in the first
-    frame and `every` so many. Between two of these frames a face is on a straight line; where they do not
-    show the same faces, the frames in between are looked at too.
+    `detector` None uses whole frames, as track 1. `track` is "largest" (the largest face at a time), "all",
+    or a track's number. `margin` is that of the crops, see `face_square`. Faces are detected in the first
+    frame and every `every`-th one. Between two of these frames a face moves on a straight line; if they do
+    not show the same faces, the frames in between are analysed too.
     """
 
     detector: Detector | None
@@ -48,22 +48,22 @@ class Watching:
 
     def __post_init__(self) -> None:
         if not (self.track in ("largest", "all") or (isinstance(self.track, int) and self.track >= 1)):
-            raise InputError(f"--track {self.track} is no track\nGive largest, all, or a number from 1")
+            raise InputError(f"--track {self.track} is not a track\nGive largest, all, or a number from 1")
         if not 0 <= self.margin <= 3:
             raise InputError(f"--margin {self.margin:g} is outside 0..3 of the face's longer side")
         if self.every < 1:
-            raise InputError(f"--every {self.every}\nGive 1 to look for faces in each frame, or more")
+            raise InputError(f"--every is {self.every}\nGive 1 or more; 1 detects faces in each frame")
 
     def looks_at(self, index: int) -> bool:
-        """Whether faces are looked for in this frame."""
+        """Whether faces are detected in this frame."""
         return self.detector is not None and index % self.every == 0
 
 
 @dataclass(frozen=True)
 class Followed:
-    """The faces of a video: `tracks` all that were found, `problem` why it ended early, if it did.
+    """The faces of a video: all `tracks`, and `problem`, why reading ended early, or None.
 
-    `frames` and `seconds` are its length as far as it could be read; `size` its frames' width and height.
+    `frames` and `seconds` are the length that could be read; `size` its frames' width and height.
     """
 
     tracks: tuple[FacePath, ...]
@@ -73,7 +73,7 @@ class Followed:
     problem: str | None = None
 
     def chosen(self, track: str | int) -> list[FacePath]:
-        """The tracks that `Watching.track` means."""
+        """The tracks selected by `Watching.track`."""
         if track == "largest":
             return largest_at_a_time(self.tracks)
         return [path for path in self.tracks if track in ("all", path.number)]
@@ -85,10 +85,10 @@ def follow(
     report: Report = say_nothing,
     known: dict[int, list[Face]] | None = None,
 ) -> Followed:
-    """The first pass: every face of every frame, as tracks, which end where a shot ends or the clock leaps.
+    """The first pass: all faces as tracks, which end at a cut or a jump of the timestamps.
 
-    `known` are the faces of frames that were looked at before, by their index; those found now are added.
-    Raises InputError when not one frame can be read; after that, what is wrong becomes `problem`.
+    `known` are the faces of frames that were analysed before, by index; new ones are added to it. Raises
+    InputError if no frame can be read; a later error becomes `problem`.
     """
     detector = watching.detector
     following = _Following(watching, detector, footage.rate, known) if detector else None
@@ -104,7 +104,7 @@ def follow(
             else:
                 box = (0.0, 0.0, float(size[0]), float(size[1]))
                 whole.append(timed.index, timed.seconds, Face(box, 1.0))
-            report(count, max(count, footage.expected), LOOKING if detector else "reading")
+            report(count, max(count, footage.expected), DETECTING if detector else "reading")
     except InputError as error:
         if not count:
             raise
@@ -116,7 +116,7 @@ def follow(
 
 @dataclass(frozen=True)
 class _Small:
-    """A frame that nobody looked at yet, in small: `scale` of the video's pixels make one of its own."""
+    """A frame that is not analysed yet, reduced by the factor `scale`."""
 
     index: int
     seconds: float
@@ -125,7 +125,7 @@ class _Small:
 
 
 class _Following:
-    """Finds the faces of one frame after the other and makes tracks of them."""
+    """Detects faces frame by frame and joins them to tracks."""
 
     def __init__(
         self, watching: Watching, detector: Detector, rate: float, known: dict[int, list[Face]] | None
@@ -133,12 +133,12 @@ class _Following:
         self._watching, self._detector = watching, detector
         self._known = known
         self._tracker, self._shots = Tracker(), Changes()
-        self._between: list[_Small] = []  # frames since the last one that was looked at
+        self._between: list[_Small] = []  # frames since the last analysed one
         self._steps: deque[float] = deque([1 / rate], maxlen=REMEMBERED)
         self._last: float | None = None
 
     def take(self, timed: TimedFrame) -> None:
-        """Look for the faces of the next frame, or keep it until it is known whether that is needed."""
+        """Analyse the next frame, or hold it until it is known whether that is needed."""
         leaps = self._leaps(timed.seconds)
         if self._shots.take(thumbnail(timed.pixels)) or leaps:
             self._look_between()
@@ -150,7 +150,7 @@ class _Following:
             self._between.append(_Small(timed.index, timed.seconds, *reduced(timed.pixels, YUNET_SIDE)))
 
     def finish(self) -> list[Track]:
-        """The tracks; faces stay where they were in the frames after the last that was looked at."""
+        """The tracks; after the last analysed frame faces keep their position."""
         for each in self._between:
             self._tracker.skip(each.index, each.seconds)
         return self._tracker.finish()
@@ -164,7 +164,7 @@ class _Following:
         return leaps
 
     def _look(self, frame: _Small) -> None:
-        """Go on with this frame; if it does not show the faces of before, with those in between first."""
+        """Analyse this frame; if it does not show the same faces, the frames in between first."""
         faces, thumbnails = self._faces(frame)
         if self._between and not self._tracker.explains(frame.seconds, faces, thumbnails):
             self._look_between()
@@ -182,7 +182,7 @@ class _Following:
         self._tracker.update(frame.index, frame.seconds, *self._faces(frame))
 
     def _faces(self, frame: _Small) -> tuple[list[Face], list[Thumbnail]]:
-        """The faces of a frame, in the video's pixels, and what they look like."""
+        """The faces of a frame, in the video's pixels, and their thumbnails."""
         faces = None if self._known is None else self._known.get(frame.index)
         if faces is None:
             faces = [face.scaled(frame.scale) for face in self._detector(frame.pixels)]
@@ -199,9 +199,9 @@ def shown(
     watching: Watching,
     report: Report = say_nothing,
 ) -> Iterator[tuple[Window, list[Pixels]]]:
-    """The second pass: each window with its frames' crops, uint8 RGB (S, S, 3), as soon as it is full.
+    """The second pass: each window with its frames' crops, uint8 RGB (S, S, 3), as soon as it is complete.
 
-    Without a detector the frames are whole, (H, W, 3). Raises as reading the footage does.
+    Without a detector: whole frames (H, W, 3). Raises as reading the footage does.
     """
     path_of = {path.number: path for path in paths}
     waiting = deque(sorted(windows, key=lambda window: (max(window.frames), window.track, window.start)))
@@ -216,8 +216,8 @@ def shown(
         while waiting and max(waiting[0].frames) <= timed.index:
             window = waiting.popleft()
             yield window, [held[window.track, row] for row in window.rows]
-            _let_go(held, uses, window)
-        report(timed.index + 1, max(timed.index + 1, footage.expected), CUTTING)
+            _release(held, uses, window)
+        report(timed.index + 1, max(timed.index + 1, footage.expected), CROPPING)
         if not waiting:
             return
 
@@ -228,7 +228,7 @@ def _crop(pixels: Pixels, path: FacePath, row: int, watching: Watching) -> Pixel
     return cut(pixels, face_square(path.boxes[row], path.eyes[row], watching.margin))
 
 
-def _let_go(held: dict[tuple[int, int], Pixels], uses: Counter[tuple[int, int]], window: Window) -> None:
+def _release(held: dict[tuple[int, int], Pixels], uses: Counter[tuple[int, int]], window: Window) -> None:
     for row in set(window.rows):
         uses[window.track, row] -= 1
         if not uses[window.track, row]:
@@ -236,10 +236,10 @@ def _let_go(held: dict[tuple[int, int], Pixels], uses: Counter[tuple[int, int]],
 
 
 def face_frames(footage: Footage, watching: Watching, report: Report = say_nothing) -> Iterator[Pixels]:
-    """The crops of the largest face at a time, of each frame that shows it, in order.
+    """The crops of the largest face at a time, of each frame with a face, in order.
 
-    These are the tracks that `Watching.track` "largest" means; in a frame that two of them share, the larger
-    one is cut out. Raises InputError when no face is found, and when the footage is damaged anywhere.
+    These are the tracks of `Watching.track` "largest"; if a frame has two of them, the larger one is used.
+    Raises NoFace if no face is found, and InputError if the footage is damaged.
     """
     followed = follow(footage, watching, report)
     if followed.problem:

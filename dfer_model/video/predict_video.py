@@ -1,4 +1,4 @@
-"""What a finished run says of the faces in a video."""
+"""Predictions of a finished run for the faces in a video."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ Keep = Callable[[Footage, Prediction, Sequence[Pixels]], None]
 
 
 def keep_nothing(footage: Footage, prediction: Prediction, crops: Sequence[Pixels]) -> None:
-    """Let the crops go."""
+    """Discard the crops."""
 
 
 def as_frames(crops: Sequence[Pixels]) -> list[Tensor]:
-    """Crops (H, W, 3) as a model takes frames, (3, H, W)."""
+    """Crops (H, W, 3) as tensors (3, H, W)."""
     return [torch.from_numpy(crop).permute(2, 0, 1) for crop in crops]
 
 
 @dataclass(frozen=True)
 class Watched:
-    """What was said of one video: a prediction for each window of each chosen track, by track and time."""
+    """The result for one video: a prediction for each window of each selected track, by track and time."""
 
     footage: Footage
     followed: Followed
@@ -46,27 +46,27 @@ class Watched:
 
     @property
     def problem(self) -> str | None:
-        """Why the video could not be read to its end."""
+        """Why the video could not be read completely, or None."""
         return self.followed.problem
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain values, for JSON; frames taken whole and at once have their answer here too."""
-        said = [each.as_dict() for each in self.predictions]
-        whole = said[0] if len(said) == 1 and "track" not in said[0] else {}
+        """The same as plain values, for JSON; a lone window of whole frames is also at the top level."""
+        predicted = [each.as_dict() for each in self.predictions]
+        whole = predicted[0] if len(predicted) == 1 and "track" not in predicted[0] else {}
         found = {
             "video": str(self.footage.name),
             "frames_in_all": self.followed.frames,
             "seconds_in_all": round(self.followed.seconds, 3),
             "tracks_found": None if whole else len(self.followed.tracks),
             "notes": list(self.notes),
-            "windows": said,
+            "windows": predicted,
         }
         return whole | found | ({"error": self.problem} if self.problem else {})
 
 
 @dataclass(frozen=True)
 class Judge:
-    """A model on its device, with the names of its classes and the settings it was trained with."""
+    """A model on its device, with its class names and training settings."""
 
     model: TrainedModel
     class_names: tuple[str, ...]
@@ -75,17 +75,17 @@ class Judge:
 
     @classmethod
     def of(cls, run: Run, device: str | None = None) -> Judge:
-        """The model of a finished run. Raises InputError when the run is not finished or is damaged."""
+        """The model of a finished run. Raises InputError if the run is not finished or damaged."""
         where = choose_device(device)
         return cls(load_trained(run, where), tuple(run.class_names), run.settings, where)
 
     def probabilities(self, crops: Sequence[Pixels], what: str) -> dict[str, float]:
-        """Class name -> 0..1 for uint8 RGB crops (H, W, 3), `frames` of them for each of the segments."""
+        """Class name -> 0..1 for uint8 RGB crops (H, W, 3), `frames` of them per segment."""
         taken = self.settings.frames
         frames = as_frames(crops)
         samples = [frames[start : start + taken] for start in range(0, len(frames), taken)]
-        said = class_probabilities(self.model, samples, self.settings, self.device, what)
-        return dict(zip(self.class_names, said, strict=True))
+        found = class_probabilities(self.model, samples, self.settings, self.device, what)
+        return dict(zip(self.class_names, found, strict=True))
 
     def watch(
         self,
@@ -96,21 +96,21 @@ class Judge:
         report: Report = say_nothing,
         known: dict[int, list[Face]] | None = None,
     ) -> Watched:
-        """What it says of each window of the chosen tracks of a video.
+        """The predictions for each window of the selected tracks of a video.
 
-        `keep` is shown every window's answer and the crops that it answers to, as the video goes on; `known`
-        is that of `follow`.
+        `keep` receives the prediction and the crops of every window as soon as it is complete; `known` is
+        that of `follow`.
 
-        Raises InputError when not one frame of the video can be read.
+        Raises InputError if no frame of the video can be read.
         """
         followed = follow(footage, watching, report, known)
         paths = tuple(followed.chosen(watching.track))
         planned = [window for path in paths for window in self._windows(path, watching)]
         predictions = []
         for window, crops in shown(footage, paths, planned, watching, report):
-            answer = self._prediction(footage, window, crops, watching.detector is not None)
-            keep(footage, answer, crops)
-            predictions.append(answer)
+            predicted = self._prediction(footage, window, crops, watching.detector is not None)
+            keep(footage, predicted, crops)
+            predictions.append(predicted)
         ordered = sorted(predictions, key=lambda each: (each.track or 0, each.start or 0.0))
         notes = (*footage.notes, *_missing(footage, followed, watching))
         return Watched(footage, followed, paths, tuple(ordered), notes)
@@ -137,7 +137,7 @@ class Judge:
 
 
 def _missing(footage: Footage, followed: Followed, watching: Watching) -> list[str]:
-    """What there is to say when there is nothing to predict."""
+    """Notes if there is nothing to predict."""
     if not followed.tracks:
         return [f"no face was found in {footage.name} ({followed.frames} frames)"]
     if not followed.chosen(watching.track):

@@ -1,7 +1,7 @@
-"""What a model says of the last seconds, while they go by.
+"""Predictions for rolling windows of a live source or file.
 
-A window is answered as a video of just these seconds would be: faces are looked for in each frame once, as it
-comes, and followed, smoothed and cut anew in every window. Nothing is kept but the frames of one window.
+A window is processed like a video of these seconds: faces are detected once per frame, and tracked, smoothed
+and cropped again in every window. Only the frames of one window are in memory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST_HELD = 2 << 30  # bytes of frames
 
 @dataclass(frozen=True)
 class Rolled:
-    """A window that is over: its seconds, and what is said of each face in it, if there was one."""
+    """A complete window: its seconds, and a prediction for each face in it."""
 
     start: float
     end: float
@@ -38,9 +38,9 @@ class Rolled:
 
 @dataclass(frozen=True)
 class Glance:
-    """One more frame: its seconds, how many faces are in it, and the windows that were over before it.
+    """One more frame: its seconds, its number of faces, and the windows completed before it.
 
-    `faces` is None where none are looked for.
+    `faces` is None without detection.
     """
 
     seconds: float
@@ -51,24 +51,24 @@ class Glance:
 def rolling(
     judge: Judge, source: Source, watching: Watching, *, keep: Keep = keep_nothing
 ) -> Iterator[Glance]:
-    """What is said of the last `window` seconds, every `stride` seconds (4 and 2 where they are not given).
+    """Predictions for the last `window` seconds, every `stride` seconds (by default 4 and 2).
 
-    The windows of a file are those of a track that lasts from its first frame to its last, and all are
-    answered, the last one where the file ends. Of a live source that goes on faster than it is answered, the
-    latest window alone is. Raises InputError for a track's number, which no single window knows, WorkError
-    where the frames of a window would take more than 2 GiB, and as reading the source does.
+    The windows of a file are those of a track from its first frame to its last, and all are predicted, the
+    last one at the end of the file. For a live source that is faster than the predictions, only the latest
+    window is. Raises InputError for a track's number, which a single window does not have, WorkError if the
+    frames of a window need more than 2 GiB, and as reading the source does.
     """
     if isinstance(watching.track, int):
-        raise InputError("--track: a number needs the whole video\nFor a camera give largest or all")
+        raise InputError("--track: track numbers need the whole video\nFor a camera give largest or all")
     roll = _Roll(judge, source, watching, keep)
-    answered = slice(-1, None) if source.live else slice(None)
+    predicted = slice(-1, None) if source.live else slice(None)
     faces: int | None = None
     for timed in source.footage.frames():
         spans = roll.remaining() if roll.leaps(timed.seconds) else roll.over(timed.seconds)
-        said = tuple(roll.answer(*span) for span in spans[answered])
+        completed = tuple(roll.predict(*span) for span in spans[predicted])
         faces = roll.take(timed)
-        yield Glance(timed.seconds, faces, said)
-    yield Glance(roll.last, faces, tuple(roll.answer(*span) for span in roll.remaining()[answered]))
+        yield Glance(timed.seconds, faces, completed)
+    yield Glance(roll.last, faces, tuple(roll.predict(*span) for span in roll.remaining()[predicted]))
 
 
 class _Roll:
@@ -77,27 +77,27 @@ class _Roll:
     def __init__(self, judge: Judge, source: Source, watching: Watching, keep: Keep) -> None:
         self.judge, self.footage, self.watching, self.keep = judge, source.footage, watching, keep
         self.window, self.stride = watching.spacing.lengths(math.inf)
-        # Of a file, a window is answered when it is known that no short rest belongs to it.
+        # A window of a file is predicted when it is known that no short rest belongs to it.
         waits = not source.live and self.stride <= self.window
         self.rest = LEAST_REST * self.window if waits else 0.0
         self._held: deque[TimedFrame] = deque()
-        self._known: dict[int, list[Face]] = {}  # of the frames held, those that were looked at
+        self._known: dict[int, list[Face]] = {}  # of the analysed frames in memory
         self._faces: int | None = None
         self._begin()
 
     def _begin(self) -> None:
         self.last = 0.0
         self._first: float | None = None
-        self._steps = 0  # windows that are over
-        self._answered = -math.inf  # to which second
+        self._steps = 0  # completed windows
+        self._predicted_to = -math.inf  # seconds
 
     @property
     def _start(self) -> float:
-        """Where the next window begins."""
+        """The second at which the next window begins."""
         return (self._first or 0.0) + self.stride * self._steps
 
     def over(self, seconds: float) -> list[tuple[float, float]]:
-        """Start and end of the windows that are over at this second; none begins without a frame."""
+        """Start and end of the windows complete at this second; a window without frames is skipped."""
         return self._over(seconds - self.rest)
 
     def _over(self, seconds: float) -> list[tuple[float, float]]:
@@ -109,7 +109,7 @@ class _Roll:
         return found
 
     def leaps(self, seconds: float) -> bool:
-        """Whether the clock leaps to this second."""
+        """Whether the timestamps jump to this second."""
         return self._first is not None and is_leap(seconds - self.last, self._step())
 
     def _step(self) -> float:
@@ -117,7 +117,7 @@ class _Roll:
         return float(np.median(np.diff(times))) if len(times) > 1 else 0.0
 
     def take(self, timed: TimedFrame) -> int | None:
-        """Hold one more frame, let go of those that no window needs; returns how many faces were seen."""
+        """Add one frame and release those that no window needs; returns the number of faces."""
         if self.leaps(timed.seconds):
             self._held.clear()
             self._known.clear()
@@ -134,21 +134,21 @@ class _Roll:
             self._known.pop(self._held.popleft().index, None)
         if len(self._held) * timed.pixels.nbytes > MOST_HELD:
             raise WorkError(
-                f"the frames of {self.window:g} seconds of {self.footage.name} take more than "
+                f"the frames of {self.window:g} seconds of {self.footage.name} need more than "
                 f"{MOST_HELD >> 30} GiB\nGive a shorter --window"
             )
         return self._faces
 
     def remaining(self) -> list[tuple[float, float]]:
-        """The windows that are over where the source ends; the last one ends there."""
+        """The windows complete at the end of the source; the last one ends there."""
         if self._first is None:
             return []
         end = self.last + self._step()
         spans = self._over(end)
-        answered = max((stop for _, stop in spans), default=self._answered)
-        if math.isinf(answered):  # all of it is one short window
+        predicted_to = max((stop for _, stop in spans), default=self._predicted_to)
+        if math.isinf(predicted_to):  # the source is one short window
             return [(max(self._first, end - self.window), end)]
-        rest = end - answered
+        rest = end - predicted_to
         if self.stride <= self.window and rest > ROUNDING:
             if rest >= LEAST_REST * self.window:
                 spans.append((max(self._first, end - self.window), end))
@@ -156,15 +156,15 @@ class _Roll:
                 spans[-1] = (spans[-1][0], end)
         return spans
 
-    def answer(self, start: float, stop: float) -> Rolled:
-        """What is said of the frames from `start` to `stop` seconds."""
-        self._answered = stop
+    def predict(self, start: float, stop: float) -> Rolled:
+        """The predictions for the frames from `start` to `stop` seconds."""
+        self._predicted_to = stop
         held = self._frames(start, stop)
         footage = replace(self.footage, frames=lambda: iter(held), expected=len(held), notes=())
         watching = replace(self.watching, spacing=WHOLE)
-        said = self.judge.watch(footage, watching, keep=self.keep, known=self._known).predictions
+        predictions = self.judge.watch(footage, watching, keep=self.keep, known=self._known).predictions
         start, stop = round(start, 3), round(stop, 3)
-        return Rolled(start, stop, tuple(replace(each, start=start, end=stop) for each in said))
+        return Rolled(start, stop, tuple(replace(each, start=start, end=stop) for each in predictions))
 
     def _frames(self, start: float, stop: float) -> list[TimedFrame]:
         stop = max(stop, start + 2 * ROUNDING)  # a source of one frame has no length

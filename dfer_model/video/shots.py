@@ -1,6 +1,6 @@
-"""Where one shot of a video gives way to the next, and whether two boxes show the same face.
+"""Detection of cuts between shots, and of boxes that show different faces.
 
-Pictures are compared by the correlation of thumbnails, which a change of brightness leaves as it is.
+Images are compared by the correlation of thumbnails, which does not depend on brightness.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from .detect import Box
 Thumbnail = npt.NDArray[np.float32]
 
 SIDE = 32  # pixels of a thumbnail
-FLAT = 2.0  # of 255: the standard deviation below which a picture shows nothing
-# On real footage the same face differs from one frame to the next by up to 0.06, after 10 frames by 0.07; two
-# people's faces by 0.33 and more.
+FLAT = 2.0  # of 255: the standard deviation below which an image counts as blank
+# In real footage a face differs from one frame to the next by up to 0.06, after 10 frames by 0.07; the faces
+# of two people by at least 0.33.
 LEAST_CHANGE = 0.25
-# A change must also be this many times the usual one: fast motion and noise change every frame.
+# A change must also be this many times the median one: fast motion and noise change every frame.
 TIMES_USUAL = 4.0
 REMEMBERED = 12  # changes
-AROUND = 0.2  # of a face's sides, shown around it on either side
+AROUND = 0.2  # margin on each side, as a share of the face's side
 
 
 def thumbnail(pixels: Pixels) -> Thumbnail:
-    """The picture in small, without its mean colour, (32, 32, 3)."""
+    """The image reduced to (32, 32, 3), minus its mean colour."""
     small = cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     return np.asarray(small - small.mean((0, 1)), np.float32)
 
 
 def face_thumbnail(pixels: Pixels, box: Box) -> Thumbnail:
-    """The box and a little around it, as far as they are in the frame."""
+    """The thumbnail of the box with a margin, clipped to the frame."""
     height, width = pixels.shape[:2]
     left, top, right, bottom = box
     across, down = AROUND * (right - left), AROUND * (bottom - top)
@@ -48,12 +48,12 @@ def face_thumbnail(pixels: Pixels, box: Box) -> Thumbnail:
 
 
 def is_flat(picture: Thumbnail) -> bool:
-    """Whether it shows nothing, as a black frame does."""
+    """Whether it is blank, such as a black frame."""
     return float(picture.std()) < FLAT
 
 
 def difference(one: Thumbnail, other: Thumbnail) -> float:
-    """1 minus their correlation, 0..2; 0 where one of them is flat, for nothing can be said."""
+    """1 minus their correlation, 0..2; 0 if one of them is flat."""
     if is_flat(one) or is_flat(other):
         return 0.0
     product = float((one * other).sum())
@@ -61,21 +61,21 @@ def difference(one: Thumbnail, other: Thumbnail) -> float:
 
 
 class Changes:
-    """Tells a sudden change in a series of pictures; a flat one between two is passed over."""
+    """Detects sudden changes in a series of images; flat images are skipped."""
 
     def __init__(self) -> None:
         self._last: Thumbnail | None = None
         self._usual: deque[float] = deque(maxlen=REMEMBERED)
 
     def is_sudden(self, picture: Thumbnail) -> bool:
-        """Whether the picture is another than the last one taken in; it is not taken in."""
+        """Whether the image differs suddenly from the last one; does not update the state."""
         if self._last is None:
             return False
         usual = median(self._usual) if self._usual else 0.0
         return difference(self._last, picture) > max(LEAST_CHANGE, TIMES_USUAL * usual)
 
     def take(self, picture: Thumbnail) -> bool:
-        """Take the next picture in. Returns whether it is another than the last one."""
+        """Add the next image. Returns whether it differs suddenly from the last one."""
         sudden = self.is_sudden(picture)
         if is_flat(picture):
             return False

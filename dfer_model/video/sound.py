@@ -1,4 +1,4 @@
-"""The sound of a video, for a copy of it."""
+"""Copying the audio of a video into its overlay."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from av.container import InputContainer, OutputContainer
 from dfer_model.data.video import open_container
 from dfer_model.errors import InputError
 
-IN_MP4 = ("aac", "mp3", "ac3", "eac3", "alac", "opus", "flac")  # copied as they are; others become AAC
-LATE_SECONDS = 10.0  # a copy with an empty time of more than this at its beginning helps nobody
+IN_MP4 = ("aac", "mp3", "ac3", "eac3", "alac", "opus", "flac")  # copied; others are converted to AAC
+LATE_SECONDS = 10.0  # a longer silent start is removed from the copy
 
 
 class Sound:
-    """The default sound of a file, written into an MP4 beside its frames; nothing of one without sound.
+    """The default audio stream of a file, written into an MP4; nothing if it has no audio.
 
-    `start` is the timestamp of the file, in seconds, that becomes the copy's 0: the file's own 0, or its
-    start where that is much later.
+    `start` is the timestamp of the file, in seconds, that becomes 0 in the copy: 0, or the file's start if
+    that is much later.
     """
 
     def __init__(self, file: Path, out: OutputContainer, origin: float) -> None:
@@ -28,7 +28,7 @@ class Sound:
         self._out = out
         self._ready: Iterator[tuple[float, list[av.Packet]]] = iter(())
         self._next: tuple[float, list[av.Packet]] | None = None
-        with suppress(InputError):  # a folder of pictures or an animation
+        with suppress(InputError):  # a folder of images or an animation
             source = open_container(file)
             start = (source.start_time or 0) / av.time_base
             self.start = start if origin or start > LATE_SECONDS else 0.0
@@ -36,19 +36,19 @@ class Sound:
             self._next = next(self._ready, None)
 
     def write_until(self, seconds: float) -> None:
-        """Write what begins up to this second of the copy."""
+        """Write the packets that begin up to this second of the copy."""
         while self._next is not None and self._next[0] <= seconds:
             for packet in self._next[1]:
                 self._out.mux(packet)
             self._next = next(self._ready, None)
 
     def finish(self, seconds: float | None) -> None:
-        """Write the rest up to this second; None leaves it out, of a file that is damaged there."""
+        """Write the rest up to this second; None drops it, for a file that is damaged there."""
         if seconds is not None:
             self.write_until(seconds)
 
     def _packets(self, source: InputContainer) -> Iterator[tuple[float, list[av.Packet]]]:
-        """When each piece of sound begins in the copy, and its packets; it ends where the file is damaged."""
+        """(second in the copy, packets) of the audio; ends where the file is damaged."""
         with source:
             stream = next(
                 (each for each in source.streams.audio if each.disposition & av.stream.Disposition.default),
@@ -63,7 +63,7 @@ class Sound:
                 target = self._out.add_stream("aac", rate=stream.codec_context.sample_rate)
                 target.layout = "stereo" if stream.codec_context.channels > 1 else "mono"
             shift = round(self.start / stream.time_base)
-            yield -1.0, []  # the streams are declared before anything is written
+            yield -1.0, []  # streams must be declared before anything is written
             with suppress(av.FFmpegError):
                 for packet in source.demux(stream):
                     begins = float((packet.pts or 0) * stream.time_base) - self.start

@@ -1,9 +1,8 @@
-"""Faces of single frames become tracks: one face followed through the video, a few missed frames filled.
+"""Face tracking: detections of single frames are joined to tracks, and short gaps are interpolated.
 
-A face goes on a track where their boxes overlap most (Hungarian assignment on intersection over union), with
-the track's box where it was last or where its motion takes it. A box that suddenly shows another face begins
-a new track. What a track knows of its frames is one row of numbers each, so that an hour of video is some
-megabytes.
+Faces are assigned to tracks by intersection over union (Hungarian assignment), with the track's last box or
+the one extrapolated from its motion. A box that suddenly shows another face starts a new track. A track
+stores one row of numbers per frame: an hour of video needs a few megabytes.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ from .shots import Changes, Thumbnail
 Values = npt.NDArray[np.float64]
 
 LEAST_OVERLAP = 0.3
-MOTION_ROWS = 5  # of a track, from which its motion is told
-# A video's clock leaps where two frames are further apart than this, and than so many usual steps.
+MOTION_ROWS = 5  # rows used to estimate the motion of a track
+# Timestamps jump if two frames are further apart than this, and than this many median steps.
 LEAP_SECONDS = 2.0
 LEAP_STEPS = 5
-# A track waits for its face as long as either of these.
+# A track without a face ends after both of these.
 MISSED_FRAMES = 5
 MISSED_SECONDS = 0.5
-LEAST_DETECTIONS = 3  # of a track, in a video that has as many frames: what flares up once is no face
+LEAST_DETECTIONS = 3  # per track, if the video has as many frames: single detections are false positives
 SMOOTHING_SECONDS = 0.08  # standard deviation of the Gaussian over time
-SHARED_TIME = 0.5  # of a track's frames; above it, it is seen beside a larger one
+SHARED_TIME = 0.5  # share of a track's frames in which a larger face may be visible
 
 _COLUMNS = 11  # frame, seconds, box (4), score, the eyes (4)
 
@@ -42,18 +41,18 @@ _COLUMNS = 11  # frame, seconds, box (4), score, the eyes (4)
 class Track:
     """One face through the video: a row for each frame from its first to its last.
 
-    Frames in which it was missed lie on the straight line between their neighbours; their score is nan.
+    Frames without a detection are interpolated linearly; their score is nan.
     """
 
     number: int
     _rows: array[float] = field(default_factory=lambda: array("d"))
 
     def append(self, index: int, seconds: float, face: Face) -> None:
-        """The face as it was found in the next frame."""
+        """Add the detection of the next frame."""
         self._rows.extend([index, seconds, *face.box, face.score, *_eyes(face)])
 
     def fill(self, missed: Sequence[tuple[int, float]], upto: Face) -> None:
-        """Rows for the (frame, seconds) that were missed between the last row and `upto`."""
+        """Interpolate rows for the (frame, seconds) without detection between the last row and `upto`."""
         before = np.array(self._rows[-_COLUMNS:])
         after = np.array([0, 0, *upto.box, 0, *_eyes(upto)])
         for place, (index, seconds) in enumerate(missed, start=1):
@@ -63,7 +62,7 @@ class Track:
             self._rows.extend(row.tolist())
 
     def hold(self, skipped: Sequence[tuple[int, float]]) -> None:
-        """Rows for the (frame, seconds) after the last one in which nobody looked: the face stays there."""
+        """Add rows for the (frame, seconds) after the last one that were not analysed: the box stays."""
         last = self._rows[-_COLUMNS:]
         for index, seconds in skipped:
             last[0], last[1], last[6] = index, seconds, np.nan
@@ -76,12 +75,12 @@ class Track:
 
     @property
     def box(self) -> Box:
-        """Where it was last."""
+        """The last box."""
         left, top, right, bottom = self._rows[-_COLUMNS + 2 : -_COLUMNS + 6]
         return left, top, right, bottom
 
     def box_at(self, seconds: float) -> Box:
-        """Where it is at a later second if it goes on as in its last frames, without a change of size."""
+        """The box extrapolated to a later second from the motion of the last frames, with constant size."""
         rows = np.array(self._rows[-_COLUMNS * MOTION_ROWS :]).reshape(-1, _COLUMNS)
         lasted = rows[-1, 1] - rows[0, 1]
         if lasted <= 0:
@@ -95,7 +94,7 @@ class Track:
         return len(self._rows) // _COLUMNS
 
     def path(self) -> FacePath:
-        """Its frames with boxes and eyes smoothed over time."""
+        """The track with boxes and eyes smoothed over time."""
         table = self.table
         places = table[:, [2, 3, 4, 5, 7, 8, 9, 10]].copy()
         if len(table) > 1:
@@ -108,9 +107,9 @@ class Track:
 
 @dataclass(frozen=True)
 class FacePath:
-    """A track to cut faces from: `frames` and `seconds` (n,), `boxes` (n, 4), `eyes` (n, 4), `scores` (n,).
+    """A track for cropping: `frames` and `seconds` (n,), `boxes` (n, 4), `eyes` (n, 4), `scores` (n,).
 
-    `eyes` are x, y of the left eye in the picture and of the right one, nan where none were found.
+    `eyes` are x, y of the left eye in the image and of the right one, nan without landmarks.
     """
 
     number: int
@@ -128,12 +127,12 @@ class FacePath:
 
     @property
     def end(self) -> float:
-        """The second at which its last frame gives way, all frames taken to last as long as the usual one."""
+        """The second at which its last frame ends, with the median duration of a frame."""
         return float(self.seconds[-1]) + self.step
 
     @property
     def step(self) -> float:
-        """The usual seconds from one frame to the next, 0 of a single one."""
+        """The median seconds between frames, 0 for a single frame."""
         return float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else 0.0
 
 
@@ -142,7 +141,7 @@ def _eyes(face: Face) -> list[float]:
 
 
 class Tracker:
-    """Takes the faces of one frame after the other."""
+    """Joins the faces of successive frames to tracks."""
 
     def __init__(self) -> None:
         self._looks: dict[int, Changes] = {}
@@ -154,16 +153,16 @@ class Tracker:
         self._skipped: list[tuple[int, float]] = []
 
     def skip(self, index: int, seconds: float) -> None:
-        """Take note of the next frame, in which no face is looked for."""
+        """Record the next frame, which is not analysed."""
         self._skipped.append((index, seconds))
 
     def explains(self, seconds: float, faces: Sequence[Face], thumbnails: Sequence[Thumbnail] = ()) -> bool:
-        """Whether these are the faces of the frame before, none more and none less."""
+        """Whether these are exactly the faces of the frame before."""
         pairs = self._pairs(seconds, faces, thumbnails)
         return not self._missed and len(pairs) == len(faces) == len(self._alive)
 
     def end_shot(self) -> None:
-        """End all tracks: what comes next is another shot."""
+        """End all tracks: the next frame is of another shot."""
         for track in self._alive:
             if track.number not in self._missed:
                 track.hold(self._skipped)
@@ -174,9 +173,9 @@ class Tracker:
     def update(
         self, index: int, seconds: float, faces: Sequence[Face], thumbnails: Sequence[Thumbnail] = ()
     ) -> list[Track]:
-        """Follow the faces of the next frame. Returns the tracks that have one in it.
+        """Assign the faces of the next frame. Returns the tracks that have a face in it.
 
-        `thumbnails` show the faces, in their order; without them, boxes alone tell who is who.
+        `thumbnails` are those of the faces, in order; without them only boxes are compared.
         """
         self._frames += 1
         skipped = len(self._skipped)
@@ -190,7 +189,7 @@ class Tracker:
         for track, face in pairs:
             filled = self._missed.pop(track.number, [])
             track.fill(filled, face)
-            if len(filled) == skipped:  # it was there before and after, so in between too
+            if len(filled) == skipped:  # detected before and after, so also in between
                 self._detections[track.number] += skipped
             self._look(track, shown.get(id(face)))
             self._note(track, index, seconds, face)
@@ -207,7 +206,7 @@ class Tracker:
         return seen
 
     def finish(self) -> list[Track]:
-        """All tracks but those of too few detections, numbered from 1 in the order of their first frames."""
+        """The tracks with enough detections, numbered from 1 by their first frames."""
         self.end_shot()
         least = min(LEAST_DETECTIONS, self._frames)
         tracks = sorted(self._done, key=lambda track: track.number)
@@ -217,7 +216,7 @@ class Tracker:
     def _pairs(
         self, seconds: float, faces: Sequence[Face], thumbnails: Sequence[Thumbnail]
     ) -> list[tuple[Track, Face]]:
-        """Each track that goes on with its face; none whose face is suddenly another."""
+        """Each continuing track with its face; not those whose face changes suddenly."""
         shown = dict(zip(map(id, faces), thumbnails, strict=False))
         return [
             (track, face)
@@ -253,7 +252,7 @@ def overlap(one: Box, other: Box) -> float:
 
 
 def is_leap(step: float, usual: float) -> bool:
-    """Whether the clock leaps between two frames that are `step` seconds apart; `usual` is the usual step."""
+    """Whether timestamps jump between two frames `step` seconds apart; `usual` is the median step."""
     return step > max(LEAP_SECONDS, LEAP_STEPS * usual)
 
 
@@ -274,7 +273,7 @@ def largest_first(paths: Sequence[FacePath]) -> list[FacePath]:
 
 
 def largest_at_a_time(paths: Sequence[FacePath]) -> list[FacePath]:
-    """The largest face, and those of other scenes: none that is beside a larger one for half of its time."""
+    """The largest face at a time: tracks without a larger one in more than half of their frames."""
     kept: list[FacePath] = []
     taken: set[int] = set()
     for path in largest_first(paths):

@@ -1,7 +1,4 @@
-"""The windows of time in which a track is shown to a model, and the frames taken of each.
-
-What is said of each moment of a track: the mean of the windows that it lies in.
-"""
+"""Windows of a track and the frames sampled from each, and the mean prediction over overlapping windows."""
 
 from __future__ import annotations
 
@@ -21,18 +18,18 @@ from .track import FacePath, Values, is_leap
 
 Rows = npt.NDArray[np.int64]
 
-WHOLE_SECONDS = 6.0  # a track that is no longer is one window
-USUAL_WINDOW = 4.0  # seconds, of a longer one
+WHOLE_SECONDS = 6.0  # a track up to this length is one window
+USUAL_WINDOW = 4.0  # seconds, for longer tracks
 LEAST_SECONDS = 0.1
-LEAST_REST = 0.1  # of a window; a shorter rest at the end of a track is no window of its own
+LEAST_REST = 0.1  # of a window; a shorter rest at the end of a track is joined to the last window
 ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
 class Spacing:
-    """How long windows are and how far apart they begin, in seconds.
+    """Length and stride of windows, in seconds.
 
-    `window` None: a track up to 6 seconds as a whole, a longer one in windows of 4. `stride` None: half of a
+    `window` None: a track up to 6 seconds is one window, a longer one has windows of 4. `stride` None: half a
     window. Raises InputError below 0.1 seconds.
     """
 
@@ -45,7 +42,7 @@ class Spacing:
                 raise InputError(f"--{name} is {value:g} seconds\nGive {LEAST_SECONDS} seconds or more")
 
     def lengths(self, seconds: float) -> tuple[float, float]:
-        """Window and stride for a track that is `seconds` long."""
+        """Window and stride for a track of `seconds`."""
         if self.window is None and self.stride is None and seconds <= WHOLE_SECONDS + ROUNDING:
             return seconds, seconds
         window = USUAL_WINDOW if self.window is None else self.window
@@ -57,10 +54,10 @@ WHOLE = Spacing(window=1e9)
 
 @dataclass(frozen=True)
 class Window:
-    """Some seconds of one track.
+    """A window of one track.
 
-    `frames` are the places in the video of the frames taken, segment after segment, `seconds` theirs, `rows`
-    their places in the track; `box` is the median of the face's box over the window.
+    `frames` are the indices in the video of the sampled frames, segment after segment, `seconds` their times,
+    `rows` their indices in the track; `box` is the median box of the face in the window.
     """
 
     track: int
@@ -73,11 +70,11 @@ class Window:
 
 
 def windows(path: FacePath, spacing: Spacing, frames: int = 16, segments: int = 1) -> Iterator[Window]:
-    """The windows of a track in order, each with the frames that a test takes of it.
+    """The windows of a track in order, each with frames sampled as in a test.
 
-    They begin a stride after each other as long as the track fills them; the last one ends where the track
-    ends, and a rest of less than a tenth of a window belongs to the window before. A track shorter than a
-    window is one by itself. Where the video's clock leaps, a window ends and the next one begins.
+    They start a stride apart; the last one ends at the end of the track, and a rest of less than a tenth of a
+    window is joined to the window before. A track shorter than a window is one window. At a jump of the
+    timestamps a window ends and the next one begins.
     """
     for first, last in _pieces(path, spacing):
         times = path.seconds[first:last]
@@ -104,7 +101,7 @@ def _window(path: FacePath, start: float, stop: float, rows: Rows, frames: int, 
 
 
 def _pieces(path: FacePath, spacing: Spacing) -> list[tuple[int, int]]:
-    """First row and the row after the last of each piece of a track between leaps; of the whole, one."""
+    """First row and the row after the last of each part of a track between jumps; one part for WHOLE."""
     steps = np.diff(path.seconds)
     leaps = (
         [] if spacing == WHOLE else [row + 1 for row, step in enumerate(steps) if is_leap(step, path.step)]
@@ -113,7 +110,7 @@ def _pieces(path: FacePath, spacing: Spacing) -> list[tuple[int, int]]:
 
 
 def _spans(times: Values, end: float, spacing: Spacing) -> list[tuple[float, float]]:
-    """Start and end of each window of the frames at these times, the last of which lasts to `end`."""
+    """Start and end of each window of the frames at these times; the last frame ends at `end`."""
     first = float(times[0])
     window, stride = spacing.lengths(end - first)
     if end - first <= window + ROUNDING:
@@ -130,7 +127,7 @@ def _spans(times: Values, end: float, spacing: Spacing) -> list[tuple[float, flo
     return spans
 
 
-# Of the classes in their order, and again from the first on; told apart by most who see few colours.
+# Of the classes in order, repeated if there are more; chosen for colour-blind readers.
 COLOURS = (
     "#e69f00",
     "#0072b2",
@@ -144,7 +141,7 @@ COLOURS = (
     "#8c6d31",
     "#31a354",
 )
-MOMENT = 1e-3  # seconds, of a window of a single frame
+MOMENT = 1e-3  # seconds; the duration of a single frame
 
 
 def class_colours(class_names: Sequence[str]) -> dict[str, str]:
@@ -154,17 +151,16 @@ def class_colours(class_names: Sequence[str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Moments:
-    """Spans of time between which the answer changes.
+    """Spans of constant prediction.
 
-    `edges` are seconds (n + 1,); `probabilities` (n, classes) what is said from one to the next, nan where no
-    window lies.
+    `edges` are seconds (n + 1,); `probabilities` (n, classes) those between two edges, nan without a window.
     """
 
     edges: npt.NDArray[np.float64]
     probabilities: npt.NDArray[np.float64]
 
     def at(self, seconds: float) -> npt.NDArray[np.float64] | None:
-        """The probabilities (classes,) of that moment, None where no window lies."""
+        """The probabilities (classes,) at that time, None without a window."""
         place = int(np.searchsorted(self.edges, seconds, side="right")) - 1
         if not 0 <= place < len(self.probabilities) or np.isnan(self.probabilities[place, 0]):
             return None
@@ -173,9 +169,9 @@ class Moments:
 
 
 def moments(predictions: Sequence[Prediction]) -> Moments:
-    """The moments of one track's predictions, of which there is one at least.
+    """The spans of the predictions (one or more) of one track, overlapping windows averaged.
 
-    A window without length, of a single frame, is given a moment.
+    A window of a single frame lasts MOMENT.
     """
     starts = np.array([each.start or 0.0 for each in predictions])
     ends = np.maximum([each.end or 0.0 for each in predictions], starts + MOMENT)
@@ -188,7 +184,7 @@ def moments(predictions: Sequence[Prediction]) -> Moments:
 
 
 def by_track(predictions: Sequence[Prediction]) -> dict[int | None, list[Prediction]]:
-    """The predictions of each track of one video; None are frames taken whole."""
+    """The predictions of each track of one video; None is for whole frames."""
     found: dict[int | None, list[Prediction]] = {}
     for each in predictions:
         found.setdefault(each.track, []).append(each)

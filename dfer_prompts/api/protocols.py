@@ -1,4 +1,4 @@
-"""The measures that a comparison asks for: what they train, on which clips, and what comes of it."""
+"""The protocols of a comparison: checking the request, training, and measuring."""
 
 from __future__ import annotations
 
@@ -17,41 +17,28 @@ from ..workspace import Workspace
 from .inputs import class_texts, each_once, features_folder, open_dataset
 
 if TYPE_CHECKING:
-    from dfer_model.comparison.grid import Grid
-    from dfer_model.comparison.protocols import Training
+    from dfer_model.comparison.grid import Grid, Training
+    from dfer_model.comparison.protocols import Target
     from dfer_model.comparison.results import Answers, Measured
     from dfer_model.data.packed import PackedClips
     from dfer_model.launchers.launcher import Engine
     from dfer_model.models.clip import Clip
-    from dfer_model.runs import ClassTexts, Run
-
-
-@dataclass(frozen=True)
-class Target:
-    """Other clips that judge, and each set's texts for their classes."""
-
-    clips: PackedClips
-    texts: tuple[ClassTexts, ...]
-    new: tuple[str, ...]  # classes that the clips of the training do not have
+    from dfer_model.runs import Run
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is measured: the measures in their order, the numbers of shots, and what transfer goes to."""
+    """A checked request: the measures in table order, the numbers of shots, the target of transfer."""
 
     measures: tuple[str, ...]
     shots: tuple[int, ...]
     target: Target | None
 
     def trainings(self, grid: Grid, clips: PackedClips) -> list[Training]:
-        """What the measures train. Raises InputError for what would stop a training later."""
+        """What each measure trains. Raises InputError for what would stop a training later."""
         from dfer_model.comparison.protocols import check_training, training_for
 
-        found = [
-            training_for(measure, grid, clips.class_names, self.shots)
-            for measure in self.measures
-            if measure != "zero-shot"
-        ]
+        found = [training_for(measure, grid, clips.class_names, self.shots) for measure in self.measures]
         for training in found:
             check_training(training, clips)
         return found
@@ -65,8 +52,8 @@ def asked(
     sets: Sequence[DescriptionSet],
     workspace: Workspace,
 ) -> Asked:
-    """What a person asked for. Raises InputError for measures and options that do not go together."""
-    from dfer_model.comparison.protocols import MEASURES, SHOTS
+    """The checked request. Raises InputError for unknown measures and options that do not fit them."""
+    from dfer_model.comparison.protocols import MEASURES, PROTOCOLS, SHOTS
 
     wanted = [measure] if isinstance(measure, str) else list(measure)
     if not wanted:
@@ -75,19 +62,20 @@ def asked(
         if each not in MEASURES:
             raise unknown("measure", each, MEASURES)
     if "supervised" in wanted:
-        wanted.append("zero-shot")  # never alone: trained on many clips, any distinct texts will do
-    if shots is not None and "few-shot" not in wanted:
-        raise InputError("shots are of the measure few-shot\nAdd --measure few-shot, or leave --shots out")
-    if transfer_to is not None and "transfer" not in wanted:
-        raise InputError(
-            "other clips judge the measure transfer alone\nAdd --measure transfer to --transfer-to"
-        )
-    if transfer_to is None and "transfer" in wanted:
-        raise InputError("transfer to which clips?\nGive --transfer-to DIR, packed clips of another dataset")
+        wanted.append("zero-shot")  # supervised figures never stand alone: any distinct texts reach them
+    given = {"--shots": shots is not None, "--transfer-to": transfer_to is not None}
+    for name, protocol in PROTOCOLS.items():
+        option = protocol.option
+        if option and given[option] and name not in wanted:
+            raise InputError(
+                f"{option} requires --measure {name}\nAdd --measure {name}, or leave {option} out"
+            )
+        if option and protocol.option_required and not given[option] and name in wanted:
+            raise InputError(f"--measure {name} requires {option}\n{protocol.option_required}")
     numbers = tuple(sorted(each_once(shots, "number of shots"))) if shots is not None else SHOTS
     if numbers[0] < 0 or not numbers[-1]:
         raise InputError(
-            f"shots {', '.join(map(str, numbers))}: a curve needs a number of clips above 0, such as 1,2,4"
+            f"shots {', '.join(map(str, numbers))}: at least one number must be above 0, such as 1,2,4"
         )
     return Asked(
         tuple(each for each in MEASURES if each in wanted),
@@ -97,13 +85,13 @@ def asked(
 
 
 def _target(target: PackedClips, clips: PackedClips, sets: Sequence[DescriptionSet]) -> Target:
-    """What transfer goes to. Raises InputError for the same clips, or sets that cannot be judged there."""
+    """The target of transfer. Raises InputError for the training clips and sets made with its test clips."""
     from dfer_model.comparison.measure import judgeable
+    from dfer_model.comparison.protocols import Target
 
     if target.fingerprint == clips.fingerprint:
         raise InputError(
-            f"--transfer-to {target.path}: these are the clips that are trained on\n"
-            "Give those of another dataset"
+            f"--transfer-to {target.path}: these are the training clips\nGive packed clips of another dataset"
         )
     require_unseen(sets, target.name, target.fingerprint, set(target.folds[judgeable(target)].tolist()))
     new = tuple(name for name in target.class_names if match_class_name(name, clips.class_names) is None)
@@ -111,7 +99,7 @@ def _target(target: PackedClips, clips: PackedClips, sets: Sequence[DescriptionS
 
 
 def planned(asked: Asked, grid: Grid, clips: PackedClips) -> tuple[Clip, list[Training]]:
-    """The CLIP of the grid, and what the measures train.
+    """The CLIP of the grid, and what each measure trains.
 
     Raises InputError for clips, texts or settings that would stop a measure later.
     """
@@ -136,52 +124,39 @@ def measured(
     engine: Engine | None = None,
     trackers: Sequence[str] = (),
 ) -> tuple[list[Run], list[Measured]]:
-    """The runs of the measures that train, in their order, and what each measure found.
+    """The trained runs, measure by measure, and what each measure found.
 
-    Before it begins `note` is told how many trainings each measure takes.
+    `note` first receives the number of trainings of each measure.
     """
-    from dfer_model.comparison import measure as measuring
     from dfer_model.comparison.grid import train_all
+    from dfer_model.comparison.protocols import PROTOCOLS, Inputs
 
     clip, trainings = planned(asked, grid, clips)
     specs = {each.measure: each.specs(clips) for each in trainings}
     for each in trainings:
-        there = sum((spec.folder(workspace.runs) / "result.json").is_file() for spec in specs[each.measure])
-        note(f"{each}{f', of which {there} are there already' if there else ''}")
+        mine = specs[each.measure]
+        finished = sum((spec.folder(workspace.runs) / "result.json").is_file() for spec in mine)
+        if mine:
+            note(f"{each}{f', {finished} of them finished' if finished else ''}")
     untrained: Answers | None = None
-    if "zero-shot" in asked.measures or ("few-shot" in asked.measures and 0 in asked.shots):
+    if any(PROTOCOLS[measure].needs_zero_shot(asked.shots) for measure in asked.measures):
         from dfer_model.comparison.zero_shot import zero_shot_answers
 
         with progress("zero-shot") as report:
             untrained = zero_shot_answers(grid, clip, clips, features_folder(workspace), report, device)
-    runs: dict[str, list[Run]] = {}
-    if trainings:
-        every = [spec for each in trainings for spec in specs[each.measure]]
+    every = [spec for mine in specs.values() for spec in mine]
+    runs: list[Run] = []
+    if every:
         with progress("training") as report:
-            done = train_all(
+            runs = train_all(
                 every, clips, workspace.runs, report, device, engine=engine, note=note, trackers=trackers
             )
-        trained = iter(done)
-        runs = {measure: [next(trained) for _ in each] for measure, each in specs.items()}
-    found: list[Measured] = []
-    if "zero-shot" in asked.measures and untrained is not None:
-        found.append(measuring.zero_shot(untrained))
-    for each in trainings:
-        mine = runs[each.measure]
-        if each.measure == "few-shot":
-            start = untrained if 0 in asked.shots else None
-            found.append(measuring.few_shot(each, mine, clips, start))
-        elif each.measure == "held-out-class":
-            found.append(measuring.held_out_class(each, mine, clips.class_names))
-        elif each.measure == "transfer" and asked.target:
-            target = asked.target
-            kept = workspace.root / ".dfer" / "transfers"
-            with progress("transfer") as report:
-                found.append(
-                    measuring.transfer(
-                        each, mine, target.clips, target.texts, target.new, kept, report, device
-                    )
-                )
-        else:
-            found.append(measuring.supervised(each, mine))
-    return [run for each in runs.values() for run in each], found
+    trained = iter(runs)
+    inputs = Inputs(
+        clips, asked.shots, untrained, asked.target, workspace.root / ".dfer" / "transfers", device, progress
+    )
+    found = [
+        PROTOCOLS[each.measure].measured(each, [next(trained) for _ in specs[each.measure]], inputs)
+        for each in trainings
+    ]
+    return runs, found

@@ -170,7 +170,7 @@ def test_what_is_wrong_at_the_hub_is_a_sentence(
     with pytest.raises(InputError, match=r"it has no file model\.safetensors"):
         from_pretrained("me/faces")
     hub.models["me/faces"].commit({"model.safetensors": b"x" * 99})
-    with pytest.raises(InputError, match="is no safetensors file"):
+    with pytest.raises(InputError, match="is not a valid safetensors file"):
         from_pretrained("me/faces")
     hub.failing["/api/repos"] = 500
     with pytest.raises(WorkError, match="answered 500 about me/faces"):

@@ -145,7 +145,10 @@ def test_without_yunet_it_says_that_haar_is_taken_and_what_is_wrong_with_its_fil
     assert finding["advice"].startswith("Remove the file. ")
     Path("dfer.yaml").write_text("face_model: gone.onnx\n")
     finding = found(run)["faces"]
-    assert (finding["state"], finding["says"]) == ("wrong", f"no face model {isolated / 'gone.onnx'}")
+    assert (finding["state"], finding["says"]) == (
+        "wrong",
+        f"face model {isolated / 'gone.onnx'} does not exist",
+    )
     assert finding["advice"].startswith("Correct face_model in dfer.yaml")
 
 

@@ -52,13 +52,13 @@ def test_what_speaks_for_an_answer(run: Terminal, packed: PackedClips, isolated:
     assert sum(told["attention"]) + told["attention_on_itself"] == pytest.approx(1)
     assert "6 clips of the training folds" in told["above"]
     assert b"video.mkv" in Path("why.svg").read_bytes()
-    assert [line[:28] for line in err.splitlines() if "Note:" in line] == ["Note: Frames are taken whole"]
+    assert [line[:28] for line in err.splitlines() if "Note:" in line] == ["Note: Whole frames are used"]
 
     out, err = run("explain", "v1", video, *whole)
     strongest = max(told["descriptors"], key=lambda each: max(each["rise"]))
     assert strongest["descriptor"] in out
     assert f"video.mkv, 0.0 to 2.0 s: {told['expression']} (" in out
-    assert "not the sum that the model computes" in err
+    assert "not a decomposition of the prediction" in err
     folder = only_run(isolated)
     (folder / "frame_mean.safetensors").unlink()
     (folder / "texts.json").write_text((folder / "texts.json").read_text().replace("v1@2", "v9"))

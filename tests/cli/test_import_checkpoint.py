@@ -53,10 +53,10 @@ def test_a_checkpoint_becomes_a_run_that_answers(
     assert "a face of anxiety." in out
     assert "has other texts than v1 for happiness, sadness, neutral and 8 more" in err
     out, err = run("import-checkpoint", path, "--classes", "dfew", "--clip", tiny.register(), status=2)
-    assert (out, "tells 11 classes apart, and the class set has 7" in err) == ("", True)
+    assert (out, "has 11 classes; the class set has 7" in err) == ("", True)
 
 
 def test_what_is_no_checkpoint_is_a_sentence(run: Terminal, tmp_path: Path) -> None:
     torch.save({"weights": torch.ones(2)}, tmp_path / "m.pth")
     _, err = run("import-checkpoint", tmp_path / "m.pth", "--classes", "mafw", status=2)
-    assert "is no checkpoint of DFER-CLIP: that has no weights" in err
+    assert "is not a DFER-CLIP checkpoint: unknown key weights" in err

@@ -60,7 +60,7 @@ def test_an_engine_trains_only_what_is_missing_and_tells_what_it_could_not(
         (("--runs-per-gpu", "2"), "--runs-per-gpu is of an engine"),
         (("--engine", "local", "--jobs", "0"), "--jobs 0 is below 1"),
         (("--engine", "local", "--retries", "-1"), "--retries -1 is below 0"),
-        (("--engine", "slurm"), "no Slurm here: sbatch is not found"),
+        (("--engine", "slurm"), "Slurm is not installed here: sbatch is not found"),
     ],
 )
 @pytest.mark.parametrize(

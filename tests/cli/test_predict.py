@@ -91,7 +91,7 @@ def test_real_footage_as_table_json_csv_and_parquet(run: Terminal, test_data: Pa
 def test_no_face_is_an_empty_answer_unless_one_is_required(run: Terminal, isolated: Path) -> None:
     video = write(isolated / "wall.mp4", [np.full((120, 160, 3), 90, np.uint8)] * 5)
     out, err = run("predict", "v1", video, "--json", "--csv", "said.csv", "--device", "cpu")
-    assert "Faces are found by the Haar cascade" in err
+    assert "Faces are detected by the Haar cascade" in err
     assert "no face was found" in err
     assert only(out)["windows"] == []
     assert Path("said.csv").read_text().count("\n") == 1
@@ -109,7 +109,7 @@ def test_a_folder_and_standard_input(
         (isolated / "videos" / name).touch()
     out, err = run("predict", "v1", "videos", "--json", "--device", "cpu")
     assert (
-        "left out of videos, 4 that are no videos by their names: cover.jpg, notes.txt, scan.pdf and 1 more"
+        "skipped in videos, 4 files without the name of a video: cover.jpg, notes.txt, scan.pdf and 1 more"
         in err
     )
     videos = json.loads(out)["videos"]
@@ -135,11 +135,11 @@ def test_crops_are_taken_as_they_are_given(run: Terminal) -> None:
     out, err = run("predict", "v1", "crops/one", "crops/two", "--faces", "given", "--json", "--device", "cpu")
     said = json.loads(out)
     assert said["frames_are"] == "given"
-    assert "taken whole" not in err
+    assert "Whole frames are used" not in err
     one, two = said["videos"]
     assert one["frames"] == [1, 4, 7, 10]  # t = 3 of 12: 1.5 + 3 i
     assert one["probabilities"] == two["probabilities"]
-    assert "25 a second" in one["notes"][0]
+    assert "25 frames per second" in one["notes"][0]
 
 
 def test_a_timeline_and_an_overlay(run: Terminal, portrait: Pixels, isolated: Path) -> None:
@@ -178,7 +178,7 @@ def test_videos_that_are_odd(run: Terminal, portrait: Pixels, isolated: Path) ->
     assert top < 1050 < bottom
     Image.fromarray(portrait).save("picture.jpg")
     said, err = say(run, isolated / "picture.jpg")
-    assert "is a picture, not a video" in err
+    assert "is an image, not a video" in err
     assert len(said["windows"]) == 1
 
 
@@ -247,10 +247,10 @@ def test_what_is_no_video(run: Terminal, isolated: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--track", "tallest"], "--track tallest is no track"),
+        (["--track", "tallest"], "--track tallest is not a track"),
         (["--window", "0"], "--window is 0 seconds"),
         (["--csv", "said.txt"], "end its name in .csv"),
-        (["--face-model", "absent.onnx"], "no face model absent.onnx"),
+        (["--face-model", "absent.onnx"], "face model absent.onnx does not exist"),
         (["--margin", "-1"], "--margin -1"),
         (["--every", "0"], "--every 0"),
     ],

@@ -83,7 +83,9 @@ def test_a_screening_leaves_no_run_and_is_found_again(
     assert "screening: 8 trainings on kept frame features (2 sets x 2 folds x 2 seeds)" in err
     assert (result["measures"], result["runs"], result["seeds"]) == (["zero-shot", "screened"], [], [1, 2])
     assert (result["selection"], result["settings"]["lr_image"]) == ("last", 0)
-    assert any("screened is trained on what a frozen image tower says" in each for each in result["caveats"])
+    assert any(
+        "screened is trained on features of a frozen image tower" in each for each in result["caveats"]
+    )
     assert json.loads((Path(result["folder"]) / "comparison.json").read_text()) == result
     assert (Path(result["folder"]) / "screened.svg").is_file()
     assert not Path("runs").exists()
@@ -167,7 +169,7 @@ def test_a_stopped_screening_says_what_is_kept(packed: PackedClips) -> None:
         (["--screen", "--then", "0"], "--then 0: give the number of sets"),
         (["--screen", "--then", "3"], "there are 3 sets beside controls, and nothing to choose"),
         (["--screen", "--then", "1"], "one set alone cannot be compared"),
-        (["--screen", "--then", "2"], "Let fewer folds judge, such as --folds 1"),
+        (["--screen", "--then", "2"], "Test on fewer folds, such as --folds 1"),
         (["--screen", "--strategy", "linear-probe"], "classifier=linear"),
         (["--screen", "--folds", "7"], "has no fold 7"),
     ],

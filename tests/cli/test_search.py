@@ -129,7 +129,7 @@ def test_a_training_split_that_is_never_tested_may_choose(run: Any, tmp_path: Pa
         (("--folds", "9"), "has no fold 9"),
         (("--folds", "x"), "--folds 'x' is not a list of numbers"),
         (("--folds", "2", "--k", "4"), "nothing to choose"),
-        (("--folds", "2", "--k", "5"), "'happiness' has 4 descriptors, too few"),
+        (("--folds", "2", "--k", "5"), "'happiness' has 4 descriptors, fewer than 5"),
         (("--folds", "2", "--version", "../x"), "a version cannot be named"),
     ],
 )

@@ -225,7 +225,7 @@ def test_a_set_that_has_seen_the_judging_fold_says_so_in_result_and_card(
 def test_evaluate_all_warns_and_writes_the_table(run: Terminal, workspace: Path) -> None:
     out, err = run("evaluate", only_run(workspace), "--all", "--out", "p.parquet", "--device", "cpu")
     assert "all 12 clips of tiny" in " ".join(out.split())
-    assert "this is no test" in err
+    assert "this is not a test" in err
     table = pandas.read_parquet("p.parquet")
     assert list(table.columns) == ["clip_id", "class_name", "label", "selection", "logits"]
     assert len(table) == 12
@@ -273,7 +273,7 @@ def test_predict_prints_probabilities_and_says_that_frames_are_whole(run: Termin
     assert "video.mkv" in out
     assert all(name in out for name in tiny.CLASSES)
     assert "Frames taken: 2, 7, 12, 17" in err
-    assert err.count("Frames are taken whole") == 1
+    assert err.count("Whole frames are used") == 1
     out, _ = run("predict", "v1", "video.mkv", "--faces", "none", "--device", "cpu", "--json")
     said = json.loads(out)
     assert said["frames_are"] == "whole"

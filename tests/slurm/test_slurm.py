@@ -97,9 +97,9 @@ def test_jobs_that_are_taken_away_come_back_and_change_no_result(clips: PackedCl
     result = compared(clips, mine, engine="slurm", progress=taking.progress, note=said.append)
     assert len(taking.taken) == 2
     (cancelled,) = [each for each in said if "v1@2, fold 1" in each]
-    assert "v1@2, fold 1, seed 1: CANCELLED; attempt 2 of 3 goes on after epoch" in cancelled
+    assert "v1@2, fold 1, seed 1: CANCELLED; attempt 2 of 3 resumes after epoch" in cancelled
     (requeued,) = [each for each in said if "v1@4, fold 1" in each]
-    assert "v1@4, fold 1, seed 1: taken away, begun again on" in requeued
+    assert "v1@4, fold 1, seed 1: preempted, restarted on" in requeued
     alone = compared(clips, plain)
     for one, other in zip(result.runs, alone.runs, strict=True):
         assert same_result(Run.open(mine / "runs" / one), Run.open(plain / "runs" / other))
@@ -111,7 +111,7 @@ def test_runs_that_share_a_gpu_are_tasks_of_one_job(clips: PackedClips, tmp_path
     settings = preset("demo", "tiny")
     specs = [RunSpec(settings, tiny.TEXTS, clips.path, "of other clips", 1, seed) for seed in (1, 2, 3)]
     engine = SlurmEngine(tmp_path / "jobs", {"gres": "gpu:1", "time": 5}, runs_per_gpu=2, jobs=2)
-    with pytest.raises(WorkError, match=r"3 of 3 runs were not trained: .*does not hold the clips"):
+    with pytest.raises(WorkError, match=r"3 of 3 runs were not trained: .*no longer has the clips"):
         train_all(specs, clips, tmp_path / "runs", lambda *_: None, engine=engine)
     begun = [
         [json.loads(line) for line in path.read_text().splitlines()]
@@ -127,7 +127,7 @@ def test_runs_that_share_a_gpu_are_tasks_of_one_job(clips: PackedClips, tmp_path
 def test_what_slurm_refuses_is_said_in_its_words(clips: PackedClips, tmp_path: Path) -> None:
     spec = replace(tiny.spec(clips), seed=9)
     engine = SlurmEngine(tmp_path / "jobs", {"partition": "none-such"})
-    with pytest.raises(WorkError, match=r"Slurm takes no job: sbatch: error: .*partition.*\nSee `slurm:`"):
+    with pytest.raises(WorkError, match=r"Slurm refused the job: sbatch: error: .*partition.*\nSee `slurm:`"):
         train_all([spec], clips, tmp_path / "runs", lambda *_: None, engine=engine)
 
 
@@ -150,7 +150,7 @@ def test_a_job_that_is_refused_waits_and_an_interrupt_ends_all(clips: PackedClip
 
     def reopen(text: str) -> None:
         said.append(text)
-        if text.startswith("Slurm takes no job"):
+        if text.startswith("Slurm refused the job"):
             partition("UP")
 
     try:
@@ -159,8 +159,8 @@ def test_a_job_that_is_refused_waits_and_an_interrupt_ends_all(clips: PackedClip
     finally:
         partition("UP")
     lost, refused = said
-    assert "CANCELLED; attempt 2 of 3 goes on after epoch" in lost
-    assert "; what is refused is submitted again" in refused
+    assert "CANCELLED; attempt 2 of 3 resumes after epoch" in lost
+    assert "; refused runs are submitted again" in refused
     assert (rows.parent / "result.json").is_file()
     until = time.monotonic() + 30
     while queue():

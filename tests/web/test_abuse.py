@@ -187,7 +187,7 @@ def test_work_ends_when_the_browser_that_asked_leaves(server: Server, tmp_path: 
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request("GET", f"/gradio_api/queue/data?session_hash={session}")
     answer = connection.getresponse()
-    while b"looking for faces" not in answer.readline():
+    while b"detecting faces" not in answer.readline():
         assert Path(stored).exists()
     answer.close()
     connection.close()

@@ -1,7 +1,7 @@
-"""Screening: many description sets trained at once on frame features that are computed once.
+"""Screening: many description sets trained at once on stored frame features.
 
-The image tower is frozen, so that what it says of a frame can be kept; contexts and temporal models of all
-sets and seeds are then trained together. It ranks sets in a small part of the time that fine-tuning takes.
+The image tower is frozen, so its features are computed once and stored; contexts and temporal models of all
+sets and seeds are then trained together. It ranks sets in a fraction of the time of fine-tuning.
 """
 
 from .screener import Screening, screen

@@ -1,7 +1,7 @@
-"""Training on kept features: the recipe of DFER-CLIP for many models at once, each as if it were alone.
+"""Training on stored features: the recipe of DFER-CLIP for many models at once, each as if trained alone.
 
-A model's loss depends on its own parameters only, so the gradient of the sum of all losses is each one's own,
-and an optimiser that works number by number changes each as it would alone.
+A model's loss depends only on its own parameters, so the gradient of the sum of all losses is that of each
+loss, and an elementwise optimiser updates each model as if it were trained alone.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ Logits = npt.NDArray[np.float32]
 
 
 class Together:
-    """The training of the models of `pairs` on the clips at `learn`, whose features are kept in `views`.
+    """The training of the models of `pairs` on the clips at `learn`, whose features are stored in `views`.
 
-    Epoch e of seed s sees all clips in view 1 + (e - 1 + s) mod views, a clip that a class-balanced epoch
-    repeats in the next ones. The order of clips is that of a training with that seed.
+    Epoch e of seed s uses view 1 + (e - 1 + s) mod views of all clips; further draws of a clip in a
+    class-balanced epoch use the next views. The order of clips is that of a training with that seed.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class Together:
         self.batch_size = min(settings.batch_size, len(learn))
         if settings.epochs:
             self.optimizer, self.scheduler = make_optimizer(self.model, settings)
-        # After the optimizer, which freezes what has no learning rate.
+        # After the optimizer, which freezes parameters without a learning rate.
         self.average = Average(self.model, settings.ema)
 
     def train(self, report: Report) -> None:
-        """All epochs; `report` is told (epochs done, epochs, where it is) after each step.
+        """Train all epochs; `report` receives (epochs done, epochs, note) after each step.
 
         Raises WorkError for a loss that is not finite.
         """
@@ -96,8 +96,8 @@ class Together:
         return losses.detach()
 
     def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Features (seeds, clips, T, width) and labels (seeds, clips), on the device; a last smaller batch is
-        left out, as a training leaves it out."""
+        """Features (seeds, clips, T, width) and labels (seeds, clips), on the device; a smaller last batch is
+        dropped, as in a training."""
         orders = [self._order(seed, epoch) for seed in self.seeds]
         for start in range(0, len(self.learn) - self.batch_size + 1, self.batch_size):
             parts = [order[start : start + self.batch_size] for order in orders]  # (clips, 2) each
@@ -106,7 +106,7 @@ class Together:
             yield features.to(self.device), labels.to(self.device)
 
     def _order(self, seed: int, epoch: int) -> Indices:
-        """The clips of an epoch in their order and the view of each: (clips, 2)."""
+        """The clips of an epoch in order and the view of each: (clips, 2)."""
         order = self._sampler(seed)
         order.epoch = epoch
         draws = np.array([draw if isinstance(draw, tuple) else (draw, 0) for draw in order])
@@ -114,7 +114,7 @@ class Together:
         return np.stack([self.learn[draws[:, 0]], view], axis=1)
 
     def _sampler(self, seed: int) -> Order:
-        """The order that a training with that seed takes."""
+        """The sampler of a training with that seed."""
         if self.settings.sampling == "class-balanced":
             return ClassBalanced(self.labels[self.learn], seed)
         if self.settings.sampling == "streamed":
@@ -129,7 +129,7 @@ class Together:
             raise WorkError(self._not_finite(losses[step, number].item(), epoch, step, *self.pairs[number]))
 
     def _not_finite(self, loss: float, epoch: int, step: int, texts: ClassTexts, seed: int) -> str:
-        """What to say about such a loss in a step, the first being 0: two lines, as those of a training."""
+        """The error message for a loss in a step (0-based): two lines, as in a training."""
         first = step * self.batch_size
         indices = self._order(seed, epoch)[first : first + self.batch_size, 0]
         return not_finite(
@@ -151,8 +151,8 @@ class Together:
         if len(bad):
             texts, seed = self.pairs[bad[0][0]]
             raise WorkError(
-                f"the answer of {texts.name}, seed {seed}, to clip "
-                f"{self.features.clips.clip_ids[judge[bad[0][1]]]} is not finite\n"
+                f"the logits of {texts.name}, seed {seed}, for clip "
+                f"{self.features.clips.clip_ids[judge[bad[0][1]]]} are not finite\n"
                 "Screen again with lower learning rates or --set precision=fp32"
             )
         return logits
@@ -163,10 +163,10 @@ class Together:
         self.model.eval()
         with torch.inference_mode(), precision(settings.precision, self.device):
             weights = self.model.class_weights()
-            for kept in self.features.batches(judge, max(1, settings.batch_size // views)):
-                clips = len(kept)
-                seen = kept.to(self.device).view(clips * views, *kept.shape[-2:])
-                logits = self.model(seen.expand(len(self.pairs), -1, -1, -1), weights)
+            for stored in self.features.batches(judge, max(1, settings.batch_size // views)):
+                clips = len(stored)
+                features = stored.to(self.device).view(clips * views, *stored.shape[-2:])
+                logits = self.model(features.expand(len(self.pairs), -1, -1, -1), weights)
                 gathered.append(logits.view(len(logits), clips, views, -1).mean(dim=2).cpu())
-        answered: Logits = torch.cat(gathered, dim=1).numpy()
-        return answered
+        result: Logits = torch.cat(gathered, dim=1).numpy()
+        return result

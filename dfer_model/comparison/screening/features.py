@@ -1,8 +1,8 @@
-"""What a frozen image tower says of clips, computed once per tower and dataset and kept on disk.
+"""Frame features of a frozen image tower, computed once per tower and dataset and stored on disk.
 
-A clip is kept as a test sees it and in a few augmented views, which training takes in turn. View v of a clip
-is drawn as a training of seed 0 draws the clip in its epoch v. Features are kept in blocks of clips of one
-fold: what was computed before an interruption is found, and a fold that is not asked for is not read.
+A clip has a test view and a few augmented views, which training uses in turn. View v of a clip is augmented
+as in epoch v of a training with seed 0. Features are stored in blocks of clips of one fold: blocks written
+before an interruption are reused, and folds that are not needed are not read.
 """
 
 from __future__ import annotations
@@ -33,47 +33,47 @@ from ...data.packed import PackedClips
 from ...errors import WorkError
 from ...io import replacing
 
-# Raise it when the same clips, tower and settings would give other features: kept ones are then not found.
+# Increment it when the same clips, tower and settings give other features: stored ones are then not reused.
 FORMAT = 1
 BLOCK = 128  # clips
-STALE = 24 * 3600  # seconds; no write takes as long
-TEST = 0  # the view that judges; views of training are counted from 1
+STALE = 24 * 3600  # seconds; no write takes this long
+TEST = 0  # the test view; training views are numbered from 1
 
 Indices = npt.NDArray[np.int64]
 Features = npt.NDArray[np.float32]
 
 
 def tower_facts(clip: Clip) -> list[Any]:
-    """What shapes the features of `clip`, for JSON.
+    """What determines the features of `clip`, for JSON.
 
-    Equal weights are not enough: they say something else with another activation, or other heads.
+    The weights are not enough: the same weights give other features with another activation or other heads.
     """
     return [FORMAT, clip_identity(clip), clip.config, clip.mean, clip.std]
 
 
-def remove_unfinished(kept: Path) -> None:
-    """Remove what killed processes have left half written, under the names of `replacing`.
+def remove_unfinished(cache_dir: Path) -> None:
+    """Remove temporary files of `replacing` that killed processes left behind.
 
-    Told by its age: another process, perhaps on another machine, may be writing now.
+    Only old ones: another process, perhaps on another machine, may be writing now.
     """
-    for path in kept.rglob(".*.*.*"):
+    for path in cache_dir.rglob(".*.*.*"):
         with suppress(FileNotFoundError):  # another process may remove it as well
             if time.time() - path.stat().st_mtime > STALE:
                 path.unlink()
 
 
 class _Block(NamedTuple):
-    """A file of features, and where in it they are."""
+    """A file of features and their layout in it."""
 
     path: Path
-    offset: int  # bytes before the first clip's
-    shape: tuple[int, ...]  # of one clip's
+    offset: int  # bytes before the first clip
+    shape: tuple[int, ...]  # of one clip
 
 
 def _whole_block(path: Path) -> _Block | None:
-    """The block of features at `path`, None where it is missing or damaged.
+    """The block of features at `path`, None if it is missing or damaged.
 
-    The sha256 of what NumPy wrote follows it; blocks of earlier versions have none.
+    A sha256 follows the NumPy content; blocks of earlier versions have none.
     """
     try:
         features = np.load(path, mmap_mode="r")
@@ -87,16 +87,16 @@ def _whole_block(path: Path) -> _Block | None:
 
 
 class KeptFeatures:
-    """Frame features of `clips` by `clip`'s image tower as `settings` read frames, under the folder `kept`.
+    """Frame features of `clips` by `clip`'s image tower, frames read by `settings`, stored in `cache_dir`.
 
-    They are the tower's own, before any norm, and stay on disk until they are asked for.
+    They are the tower's output, not normalised, and are read from disk batch by batch.
     """
 
     def __init__(
-        self, clip: Clip, clips: PackedClips, settings: Settings, kept: Path, device: str | None = None
+        self, clip: Clip, clips: PackedClips, settings: Settings, cache_dir: Path, device: str | None = None
     ) -> None:
         self.clip, self.clips, self.settings = clip, clips, settings
-        self.kept, self.device = kept, device
+        self.cache_dir, self.device = cache_dir, device
         self.identity = [
             *tower_facts(clip),
             clips.fingerprint,
@@ -104,7 +104,7 @@ class KeptFeatures:
             settings.normalize,
             settings.precision,
         ]
-        # Where a clip is kept: the clips of a fold in their order, in blocks.
+        # The block and row of each clip: the clips of a fold in order, in blocks.
         self.block_of = np.zeros(len(clips), dtype=np.int64)
         self.row_of = np.zeros(len(clips), dtype=np.int64)
         self.blocks: list[Indices] = []
@@ -116,9 +116,9 @@ class KeptFeatures:
         self._found: dict[tuple[int, int], _Block] = {}
 
     def make(self, indices: Indices, views: range, report: Report) -> None:
-        """Compute what of the clips at `indices` is not yet kept in one of `views`.
+        """Compute the features of the clips at `indices` that are not yet stored, for each of `views`.
 
-        `report` is told (clips done, clips, what they are), each clip once a view. Raises InputError for a
+        `report` receives (clips done, clips, note), each clip once per view. Raises InputError for a
         clip that cannot be read, OSError as `replacing`.
         """
         wanted = [
@@ -128,11 +128,11 @@ class KeptFeatures:
             if not self._path(view, int(block)).is_file()
         ]
         if wanted:
-            remove_unfinished(self.kept)
+            remove_unfinished(self.cache_dir)
         total = sum(len(self.blocks[block]) for _, block in wanted)
         done = 0
         for view, block in wanted:
-            name = "as a test sees them" if view == TEST else f"in view {view} of {views[-1]}"
+            name = "in the test view" if view == TEST else f"in view {view} of {views[-1]}"
 
             def within(part: int, _: int, note: str = "", name: str = name, before: int = done) -> None:
                 report(before + part, total, f"{note} {name}")
@@ -143,20 +143,20 @@ class KeptFeatures:
     def batch(self, indices: Indices, views: Indices) -> Tensor:
         """The features (clips, T, width) of the clips at `indices`, each in its own view of `views` (clips,).
 
-        Of several segments or crops of a test, (clips, segments * crops, T, width). `make` comes first.
+        With several test segments or crops: (clips, segments * crops, T, width). Call `make` first.
         """
         rows = [self._row(int(index), int(view)) for index, view in zip(indices, views, strict=True)]
         return torch.from_numpy(np.stack(rows))
 
     def batches(self, indices: Indices, size: int) -> Iterator[Tensor]:
-        """The features of the clips at `indices` as a test sees them, `size` clips at a time."""
+        """The features of the clips at `indices` in the test view, `size` clips at a time."""
         for part in np.split(indices, range(size, len(indices), size)):
             yield self.batch(part, np.full(len(part), TEST))
 
     def _row(self, index: int, view: int) -> Features:
-        """One clip's features, from a file that is closed again.
+        """The features of one clip; the file is closed after reading.
 
-        A batch takes clips from everywhere, and a large dataset has more files than a process may have open.
+        A batch has clips of many files, and a large dataset has more files than a process may open.
         """
         block = self._block(view, int(self.block_of[index]))
         count = math.prod(block.shape)
@@ -171,18 +171,18 @@ class KeptFeatures:
                 self._make(view, block, silent)
                 found = _whole_block(path)
             if found is None:
-                raise WorkError(f"{path} is damaged again as soon as it is written\nCheck the disk")
+                raise WorkError(f"{path} is damaged directly after writing\nCheck the disk")
             self._found[view, block] = found
         return self._found[view, block]
 
     def _path(self, view: int, block: int) -> Path:
-        """The file of a block, named by all that shapes what is in it."""
+        """The file of a block, named by the hash of all that determines its content."""
         settings = self.settings
         reading: list[Any] = [settings.brightness_jitter, settings.rotation]
         if view == TEST:
             reading = [settings.test_segments, settings.test_crops]
         shaping = [self.identity, reading, view, self.blocks[block].tolist()]
-        return self.kept / f"{hashlib.sha256(json.dumps(shaping).encode()).hexdigest()}.npy"
+        return self.cache_dir / f"{hashlib.sha256(json.dumps(shaping).encode()).hexdigest()}.npy"
 
     def _make(self, view: int, block: int, report: Report) -> None:
         settings = self.settings

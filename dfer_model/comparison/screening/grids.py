@@ -1,4 +1,4 @@
-"""Screening a grid: on its folds for a comparison, or on all other clips to choose what to compare."""
+"""Screening a grid: on its test folds for a comparison, or on the other clips to choose sets to compare."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Report = Callable[[int, int, str], None]
 
 
 def frozen(settings: Settings) -> Settings:
-    """`settings` as a screening follows them: the image tower as it is, and the last epoch."""
+    """`settings` as a screening uses them: frozen image tower, last epoch."""
     return settings.model_copy(update={"lr_image": 0.0, "lora_rank": 0, "select": "last"})
 
 
 @dataclass(frozen=True)
 class Split:
-    """Clips that are learned from, and those that judge: the clips of `fold`, or of several where it is 0."""
+    """Training clips and test clips: those of `fold`, or a share of several folds if it is 0."""
 
     fold: int
     learn: Indices
@@ -38,16 +38,16 @@ class Split:
 
 
 def judging_splits(clips: PackedClips, folds: Sequence[int]) -> tuple[Split, ...]:
-    """Each fold judges what is learned from all others. Raises InputError for a fold that is not there."""
+    """The split of each fold: tested on it, trained on the others. Raises InputError for a missing fold."""
     return tuple(Split(fold, clips.train_indices(fold), clips.test_indices(fold)) for fold in folds)
 
 
 def choosing_splits(clips: PackedClips, judging: Sequence[int], share: float) -> tuple[Split, ...]:
-    """Splits of the clips of no `judging` fold, by which sets are chosen before those folds judge.
+    """Splits of the clips outside the test folds `judging`, used to choose sets before they are tested.
 
-    Each other fold judges in turn what is learned from the rest. Where nothing would be left to learn from,
-    or all are of fold 0, about `share` of each class's clips judges, the same for every seed. Raises
-    InputError where every fold judges already, or the classes are too small.
+    Each other fold is the test part in turn. If this leaves no training clips, or all clips are of fold 0,
+    about `share` of each class's clips is the test part, the same for every seed. Raises InputError if every
+    fold is a test fold, or the classes are too small.
     """
     usable = np.ones(len(clips), dtype=np.bool_)
     for fold in judging:
@@ -55,8 +55,8 @@ def choosing_splits(clips: PackedClips, judging: Sequence[int], share: float) ->
     left = np.flatnonzero(usable)
     if not len(left):
         raise InputError(
-            f"every fold of {clips.path} judges, and no clip is left to choose sets by\n"
-            "Let fewer folds judge, such as --folds 1, or screen without --then"
+            f"every fold of {clips.path} is a test fold, so no clips are left to choose sets on\n"
+            "Test on fewer folds, such as --folds 1, or screen without --then"
         )
     folds = [fold for fold in clips.fold_names() if fold not in judging]
     splits = tuple(
@@ -68,9 +68,9 @@ def choosing_splits(clips: PackedClips, judging: Sequence[int], share: float) ->
         learn, judge = split_by_class(left, clips.labels[left], share, seed=0)
     except ValueError:
         raise InputError(
-            f"a share of {share:g} of the {len(left)} clips outside the judging folds leaves some class "
-            "without a clip to choose sets by, or to learn from\n"
-            "Give another with --set val_share=..., or screen without --then"
+            f"a share of {share:g} of the {len(left)} clips outside the test folds leaves a class without "
+            "training clips or without clips to choose sets on\n"
+            "Change it with --set val_share=..., or screen without --then"
         ) from None
     return (Split(0, learn, judge),)
 
@@ -79,19 +79,19 @@ def screened_answers(
     grid: Grid,
     splits: Sequence[Split],
     clips: PackedClips,
-    kept: Path,
+    cache_dir: Path,
     report: Report,
     device: str = "auto",
 ) -> Answers:
-    """Which judging clips each set of the grid answers rightly after a screening, by seed.
+    """The predictions of each set of the grid for the test clips after a screening, by seed.
 
-    `kept` is the folder of features and finished screenings. Raises as `screen` does, and InputError for
+    `cache_dir` holds features and finished screenings for reuse. Raises as `screen` does, and InputError for
     settings that train on a few clips only.
     """
     if grid.settings.shots:
         raise InputError(
-            f"shots={grid.settings.shots}: a screening learns from all clips of the training folds\n"
-            "Leave it off; --measure few-shot compares sets on a few clips"
+            f"shots={grid.settings.shots}: screening trains on all clips of the training folds\n"
+            "Remove it; --measure few-shot compares sets on a few clips"
         )
     by_key: dict[tuple[str, int, int], Predictions] = {}
     for number, split in enumerate(splits):
@@ -102,23 +102,23 @@ def screened_answers(
             where = f"fold {fold}: {note}" if fold else note
             report(number * total + done, len(splits) * total, where)
 
-        asked = Screening(grid.settings, grid.texts, grid.seeds, split.learn, split.judge)
-        said = screen(asked, clips, kept, report=within, device=device)
-        by_key |= {(name, split.fold, seed): answered for (name, seed), answered in said.items()}
+        screening = Screening(grid.settings, grid.texts, grid.seeds, split.learn, split.judge)
+        found = screen(screening, clips, cache_dir, report=within, device=device)
+        by_key |= {(name, split.fold, seed): predictions for (name, seed), predictions in found.items()}
     report(len(splits), len(splits), "")
     return gathered_answers(by_key, grid.texts)
 
 
 def screened(answers: Answers, settings: Settings) -> Measured:
-    """The measure `screened` of answers after a screening under `settings`."""
+    """The measure `screened` of the predictions after a screening under `settings`."""
     mixing = [name for name in ("mixup", "cutmix") if getattr(settings, name)]
-    unmixed = (f"A screening does not mix clips: {' and '.join(mixing)} had no part in it.",)
+    unmixed = (f"Screening trains on features, without mixing clips: {' and '.join(mixing)} had no effect.",)
     return Measured(
         "screened",
         (answers,),
         caveats=(
-            "screened is trained on what a frozen image tower says of the clips, and its last epoch judges: "
-            "it ranks sets, and its figures are not those of fine-tuning.",
+            "screened is trained on features of a frozen image tower and tested with the last epoch: it "
+            "ranks sets, and its figures are not those of fine-tuning.",
             *(unmixed if mixing else ()),
             ANY_TEXTS,
         ),

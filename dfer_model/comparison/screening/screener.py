@@ -1,4 +1,4 @@
-"""Screening description sets: what is asked, and the answers, which are kept and found again."""
+"""Screening description sets: the request, and the predictions, which are stored and reused."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from .feature_training import Together
 from .features import TEST, Indices, KeptFeatures, tower_facts
 from .stacked import Pair, groups
 
-# Raise it when the same features would give other answers: kept ones are then not found.
+# Increment it when the same features give other predictions: stored ones are then not reused.
 FORMAT = 1
 VIEWS = 4
-MOST_BYTES = 4 * 2**30  # of what a step of all models together keeps for its gradient
-# What says how runs are fine-tuned, chosen or read, and means nothing here.
+MOST_BYTES = 4 * 2**30  # memory of a step of all models together
+# Settings of fine-tuning, selection or reading, which have no effect on a screening.
 WITHOUT_EFFECT = {
     "workers", "clip", "weights", "lr_image", "lora_rank", "gradient_checkpointing", "lr_head", "mixup",
     "cutmix", "shots", "select", "val_share", "accumulate",
@@ -40,45 +40,43 @@ WITHOUT_EFFECT = {
 
 @dataclass(frozen=True)
 class Screening:
-    """`texts` x `seeds`, learned on some clips and judged on others, under one configuration.
+    """`texts` x `seeds`, trained on some clips and tested on others, under one configuration.
 
-    The image tower is frozen whatever `settings.lr_image` is, the last epoch answers whatever
-    `settings.select` is, and clips are not mixed, which is a matter of pixels.
+    The image tower is frozen for any `settings.lr_image`, the last epoch is tested for any `settings.select`,
+    and clips are not mixed, because mixing needs pixels.
     """
 
     settings: Settings
     texts: tuple[ClassTexts, ...]
     seeds: tuple[int, ...]
-    learn: Indices  # positions of the clips that are trained on
-    judge: Indices  # positions of the clips that judge
-    views: int = VIEWS  # of each clip, taken in turn by the epochs
+    learn: Indices  # positions of the training clips
+    judge: Indices  # positions of the test clips
+    views: int = VIEWS  # per clip, used by the epochs in turn
 
     def __post_init__(self) -> None:
         if self.settings.classifier != "dfer-clip":
             raise InputError(
-                f"screening trains contexts and a temporal model on kept frame features, and "
-                f"classifier={self.settings.classifier} is trained otherwise\n"
+                f"screening trains contexts and a temporal model on stored frame features; "
+                f"classifier={self.settings.classifier} cannot be trained so\n"
                 "Take --strategy dfer-clip or coop, or compare without screening"
             )
         if self.settings.held_out:
-            raise InputError(
-                f"held_out={self.settings.held_out}: a screening learns every class\nLeave it off"
-            )
+            raise InputError(f"held_out={self.settings.held_out}: screening trains on every class\nRemove it")
 
 
 def screen(
     screening: Screening,
     clips: PackedClips,
-    kept: Path,
+    cache_dir: Path,
     *,
     report: Report = silent,
     device: str | None = None,
 ) -> dict[tuple[str, int], Predictions]:
-    """What each set, by name, trained with each seed answers for the clips at `screening.judge`, in order.
+    """The predictions for the clips at `screening.judge`, in order, by (set name, seed).
 
-    `kept` is the folder of features and finished answers; a folder that can be deleted at any time. `report`
-    is told (epochs of a model done, epochs of all models, where it is). Raises InputError for clips and texts
-    that do not fit, WorkError for a loss that is not finite.
+    `cache_dir` holds features and predictions for reuse; it can be deleted at any time. `report` receives
+    (epochs done, epochs, note), over all models. Raises InputError for clips and texts that do not fit,
+    WorkError for a loss that is not finite.
     """
     if any(texts.class_names != clips.class_names for texts in screening.texts):
         raise InputError(f"the class texts are not for the classes of {clips.path}, in their order")
@@ -86,12 +84,12 @@ def screen(
     clip = load_clip(settings.clip, settings.weights)
     tower = tower_facts(clip)
     paths = {
-        (texts, seed): _path(kept, screening, clips, tower, texts, seed)
+        (texts, seed): _path(cache_dir, screening, clips, tower, texts, seed)
         for texts, seed in itertools.product(screening.texts, screening.seeds)
     }
     missing = [pair for pair, path in paths.items() if not tensors_are_whole(path)]
     if missing:
-        _train(missing, paths, screening, clip, clips, kept, report, device)
+        _train(missing, paths, screening, clip, clips, cache_dir, report, device)
     ids = [clips.clip_ids[index] for index in screening.judge]
     labels = clips.labels[screening.judge]
     return {
@@ -106,11 +104,11 @@ def _train(
     screening: Screening,
     clip: Clip,
     clips: PackedClips,
-    kept: Path,
+    cache_dir: Path,
     report: Report,
     device: str | None,
 ) -> None:
-    """Train the models of `missing`, group by group, and write each one's answers to its path."""
+    """Train the models of `missing`, group by group, and write the predictions of each to its path."""
     settings = screening.settings
     epochs = max(settings.epochs, 1)
     total = len(missing) * epochs
@@ -118,7 +116,7 @@ def _train(
     def reading(clips_done: int, clips_total: int, note: str = "") -> None:
         report(clips_done, clips_total, note)
 
-    features = KeptFeatures(clip, clips, settings, kept, device)
+    features = KeptFeatures(clip, clips, settings, cache_dir, device)
     features.make(screening.judge, range(TEST, TEST + 1), reading)
     if settings.epochs:
         features.make(screening.learn, range(1, screening.views + 1), reading)
@@ -141,9 +139,9 @@ def _train(
 
 
 def _path(
-    kept: Path, screening: Screening, clips: PackedClips, tower: list[Any], texts: ClassTexts, seed: int
+    cache_dir: Path, screening: Screening, clips: PackedClips, tower: list[Any], texts: ClassTexts, seed: int
 ) -> Path:
-    """The file of one model's answers, named by all that shapes them."""
+    """The file of one model's predictions, named by the hash of all that determines them."""
     settings = screening.settings.model_dump(mode="json", exclude=WITHOUT_EFFECT)
     shaping = [
         FORMAT,
@@ -158,4 +156,4 @@ def _path(
         screening.views,
     ]
     digest = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
-    return kept / "screened" / f"{digest}.safetensors"
+    return cache_dir / "screened" / f"{digest}.safetensors"

@@ -1,6 +1,6 @@
-"""Several DFER-CLIPs on one frozen CLIP as one model: what is trained is stacked, the text tower shared.
+"""Several DFER-CLIPs on one frozen CLIP as one model: trained parameters stacked, text tower shared.
 
-How many models are trained together: as many as a step has memory for.
+`groups` limits how many models are trained together, by the memory of a step.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ PROMPTS_AT_ONCE = 64
 
 
 class Stacked(nn.Module):
-    """The models of `pairs` without their image towers, each drawn from its seed as DferClip is.
+    """The models of `pairs` without their image towers, each initialised from its seed as DferClip is.
 
-    The models of a set stand together. Raises InputError for descriptions that do not fit the text tower, and
-    names their class.
+    The models of a set are adjacent. Raises InputError, with the class, for descriptions that do not fit the
+    text tower.
     """
 
     def __init__(self, clip: Clip, pairs: Sequence[Pair], settings: ModelSettings) -> None:
@@ -60,7 +60,7 @@ class Stacked(nn.Module):
         self.prompts = StackedPrompts(clip, prompts)
         self.temperatures = nn.ModuleList(temperatures)
         together = itertools.groupby(pairs, key=lambda pair: pair[0])
-        # How many models in a row have the same texts, and those texts' members.
+        # The number of adjacent models with the same texts, and the members of those texts.
         self.sets = [
             (len(list(models)), Members(tuple(map(len, texts.texts)), settings.ensemble))
             for texts, models in together
@@ -68,16 +68,16 @@ class Stacked(nn.Module):
         self.train()
 
     def forward(self, features: Tensor, class_weights: Sequence[Tensor] | None = None) -> Tensor:
-        """Frame features (models, clips, T, width), each model's own -> logits (models, clips, classes).
+        """Frame features (models, clips, T, width), -> logits (models, clips, classes).
 
-        `class_weights` are those that an earlier call of `class_weights` returned; None reads them anew.
+        `class_weights` are those of an earlier call of `class_weights`; None computes them.
         """
         videos = features.mean(dim=2) if self.temporal is None else self.temporal(features)
         weights = self.class_weights() if class_weights is None else class_weights
         return self.logits(videos, weights)
 
     def class_weights(self) -> list[Tensor]:
-        """For each set what DferClip.class_weights gives, model by model: (models, classes, width)."""
+        """For each set DferClip.class_weights of its models: (models, classes, width)."""
         prompts = [len(models) for models in self.prompts.of_models]
         of_models = torch.split(self.prompts(), prompts)
         weights, first = [], 0
@@ -87,7 +87,7 @@ class Stacked(nn.Module):
         return weights
 
     def logits(self, videos: Tensor, class_weights: Sequence[Tensor]) -> Tensor:
-        """As DferClip's: (models, clips, width) and each set's class weights -> (models, clips, classes)."""
+        """(models, clips, width) and each set's class weights -> (models, clips, classes), as in DferClip."""
         with torch.autocast(videos.device.type, enabled=False):
             unit = torch.split(F.normalize(videos.float(), dim=-1), [models for models, _ in self.sets])
             cosines = torch.cat(
@@ -99,13 +99,13 @@ class Stacked(nn.Module):
             return cosines / self.divisors()
 
     def divisors(self) -> Tensor | float:
-        """The models' temperatures (models, 1, 1), or the one that all have."""
+        """The models' temperatures (models, 1, 1), or the common one."""
         if not self.temperatures:
             return TEMPERATURE
         return torch.stack([learned() for learned in self.temperatures])[:, None, None]
 
     def trained_parameters(self) -> dict[str, list[nn.Parameter]]:
-        """What an optimiser may change: `temporal`, and `context` with all that is learned about texts."""
+        """The parameters of the optimiser: `temporal`, and `context` with learned temperatures."""
         contexts = [each for each in self.prompts.learners.parameters() if each.numel()]
         return {
             "temporal": [] if self.temporal is None else list(self.temporal.parameters()),
@@ -113,7 +113,7 @@ class Stacked(nn.Module):
         }
 
     def train(self, mode: bool = True) -> Self:
-        """As torch's, and the text tower, always frozen, stays in eval mode."""
+        """As in torch, but the frozen text tower stays in eval mode."""
         super().train(mode)
         self.prompts.text_tower.eval()
         return self
@@ -139,18 +139,18 @@ class StackedTemporal(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(models, clips, T, width) -> (models, clips, width)."""
-        # The only kernel of attention that vmap computes for all models at once.
+        # The only attention kernel that vmap batches over the models.
         with sdpa_kernel(SDPBackend.MATH):
             videos: Tensor = self.each(list(self.stacked), features)
         return videos
 
 
 class StackedPrompts(nn.Module):
-    """The prompts of all models, read by one text tower: those of like length together, none past its end."""
+    """The prompts of all models, encoded by one text tower in batches of similar length."""
 
     ends: Tensor  # (prompts,), the position of EOS
     order: Tensor  # (prompts,), from the shortest to the longest
-    place: Tensor  # (prompts,), where each is in that order
+    place: Tensor  # (prompts,), the index of each in that order
 
     def __init__(self, clip: Clip, learners: Sequence[PromptLearner]) -> None:
         super().__init__()
@@ -183,9 +183,9 @@ _FLOAT = 4  # bytes
 
 
 def groups(clip: Clip, pairs: Sequence[Pair], settings: Settings, most_bytes: int) -> list[list[Pair]]:
-    """`pairs` in their order, in groups whose steps keep about `most_bytes` or less for the gradient.
+    """`pairs` in their order, in groups whose steps need about `most_bytes` or less of memory.
 
-    A group has at least one model, however large.
+    A group has at least one model.
     """
     cost = {texts: model_bytes(clip, texts, settings) for texts, _ in pairs}
     found: list[list[Pair]] = []
@@ -200,11 +200,11 @@ def groups(clip: Clip, pairs: Sequence[Pair], settings: Settings, most_bytes: in
 
 
 def model_bytes(clip: Clip, texts: ClassTexts, settings: Settings) -> int:
-    """About the bytes that one model's step keeps: what its towers' gradient needs, and its numbers.
+    """The approximate memory in bytes of one model's step: activations and trained parameters.
 
-    For each position of a prompt and layer of the text tower some 20 numbers per width, for each frame and
-    layer of the temporal model those between its linear layers, and each number that is trained four times
-    (itself, its gradient, and two of an optimiser or an average).
+    About 20 numbers per width for each prompt position and layer of the text tower, the activations between
+    linear layers for each frame and layer of the temporal model, and four numbers per trained parameter
+    (itself, its gradient, and two of the optimiser or the moving average).
     """
     tower = text_part(clip.model).transformer
     positions = sum(

@@ -1,1 +1,1 @@
-"""The demo CLIP: its weights, and the program that trained them on drawn faces (see README.md)."""
+"""The demo CLIP: its weights, and the program that trains them on drawn faces (see README.md)."""

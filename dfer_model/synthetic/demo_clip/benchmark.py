@@ -1,4 +1,4 @@
-"""How well a CLIP understands sentences about drawn faces, zero-shot, on people it was not trained on."""
+"""Zero-shot recall of a CLIP on drawn faces of people that it was not trained on."""
 
 from __future__ import annotations
 
@@ -22,10 +22,8 @@ from dfer_model.synthetic.drawn_faces import (
     render,
 )
 
-TUNING, JUDGING = (
-    0x74756E65,
-    0x6A756467,
-)  # first words of the seeds of those by whom settings are chosen, and judged
+# First words of the seeds of people for tuning and for testing.
+TUNING, JUDGING = 0x74756E65, 0x6A756467
 FRAMES = 16
 
 
@@ -50,7 +48,7 @@ def apex_faces(people: int, size: int, who: int = JUDGING) -> Faces:
 
 
 def clip_faces(people: int, size: int, who: int = JUDGING) -> Faces:
-    """One clip of each class at a random intensity from each person, the 16 frames that a test takes."""
+    """One clip of each class at a random intensity from each person, 16 frames sampled as in a test."""
     images, labels = [], []
     for number in range(people):
         for label, name in enumerate(CLASS_NAMES):
@@ -79,8 +77,8 @@ def video_features(clip: Clip, faces: Faces, batch: int = 256) -> Tensor:
 
 @torch.no_grad()
 def zero_shot_recalls(clip: Clip, features: Tensor, labels: np.ndarray, texts: Sequence[str]) -> np.ndarray:
-    """Recall of each class, 0..1, when the class with the nearest text is the answer; `texts` by label."""
+    """Recall of each class, 0..1, predicting the class of the nearest text; `texts` by label."""
     model: Any = clip.model
     weights = functional.normalize(model.encode_text(clip.tokenizer(list(texts))), dim=-1)
-    answers = (functional.normalize(features, dim=-1) @ weights.T).argmax(dim=1).numpy()
-    return np.array([(answers[labels == label] == label).mean() for label in range(len(texts))])
+    predictions = (functional.normalize(features, dim=-1) @ weights.T).argmax(dim=1).numpy()
+    return np.array([(predictions[labels == label] == label).mean() for label in range(len(texts))])

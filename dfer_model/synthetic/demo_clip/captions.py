@@ -1,10 +1,8 @@
-"""The material the demo CLIP learns from: faces with random action units, and captions that are true of them.
+"""Training data of the demo CLIP: faces with random action units, and true captions of them.
 
-Neither knows of expression classes. The units of a face are drawn at random; a drawn unit may bring along one
-that anatomy or habit moves with it (pairs such as brow raiser inner and outer), and never one that cannot be
-seen beside it (a lip cannot be pressed in an open mouth).
-
-What can be said about a drawn face: many phrasings of each action unit, for the captions of the demo CLIP.
+Neither uses expression classes. The units of a face are sampled at random; a unit may add one that usually
+moves with it (pairs such as inner and outer brow raiser), and never one that cannot be visible with it (a lip
+cannot be pressed in an open mouth). Captions have many phrasings of each action unit.
 """
 
 from __future__ import annotations
@@ -23,8 +21,8 @@ from dfer_model.synthetic.drawn_faces.units import UNIT_INDEX, UNITS
 
 from ...yaml_loader import load_yaml
 
-SEEN = 0.20  # from this amount on a caption may name a unit
-AT_REST = 0.08  # up to this amount a caption may call it absent
+SEEN = 0.20  # a caption may name a unit from this amount
+AT_REST = 0.08  # a caption may call a unit absent up to this amount
 
 _PAIRS: tuple[tuple[str, str], ...] = (
     ("inner_brow_raise", "outer_brow_raise"),
@@ -62,7 +60,7 @@ _NEVER_TOGETHER: tuple[tuple[str, ...], ...] = (
     ("brow_split", "outer_brow_raise"),
     ("brow_droop", "outer_brow_raise"),
 )
-_TRAINING = 0x7472616E  # first word of every training person's seed; judges and datasets have others
+_TRAINING = 0x7472616E  # first word of the seeds of training people; tests and datasets use others
 _PARTNER_PROBABILITY = 0.25
 _REST_PROBABILITY = 0.08
 _COUNT_PROBABILITIES = (0.12, 0.20, 0.26, 0.22, 0.13, 0.07)  # of 1..6 units named in a caption
@@ -73,7 +71,7 @@ _PREFIXES = (
 
 
 def _exclusions() -> np.ndarray:
-    """Which units cannot be seen together: (units, units) bool."""
+    """Units that cannot be visible together: (units, units) bool."""
     excluded = np.zeros((len(UNITS), len(UNITS)), dtype=bool)
     for group in _NEVER_TOGETHER:
         rows = [UNIT_INDEX[name] for name in group]
@@ -115,7 +113,7 @@ def training_face(seed: int, index: int, size: int) -> tuple[np.ndarray, np.ndar
 
 
 class Captioner:
-    """Captions for units, and which caption is true of which face."""
+    """Captions for units, and the truth of captions for faces."""
 
     def __init__(self) -> None:
         self.sayings: tuple[Saying, ...] = sayings()
@@ -129,29 +127,29 @@ class Captioner:
         return true
 
     def caption(self, units: np.ndarray, rng: np.random.Generator) -> tuple[str, list[int]]:
-        """A caption of 1 to 6 sayings true of a face, and which sayings those are.
+        """A caption of 1 to 6 sayings true of a face, and the indices of these sayings.
 
-        A face of which nothing can be said (everything moves a little) is given no caption but "a face".
+        A face without true sayings (everything moves a little) has the caption "a face".
         """
         true = np.flatnonzero(self.true_of(units[None])[0])
         if len(true) == 0:
             return "a face", []
-        # What is seen is said more often than what is not.
+        # Visible units are named more often than absent ones.
         weight = np.where(self.needs[true].any(axis=1), 1.0, 0.35)
         count = min(len(true), 1 + int(rng.choice(6, p=_COUNT_PROBABILITIES)))
-        said = rng.choice(true, size=count, replace=False, p=weight / weight.sum())
-        words = [self.sayings[i].phrases[rng.integers(len(self.sayings[i].phrases))] for i in said]
-        if count < 4 and rng.random() < 0.15:  # the same thing twice in other words
-            words.append(self.sayings[said[0]].phrases[rng.integers(len(self.sayings[said[0]].phrases))])
-        return _sentence(words, rng), [int(i) for i in said]
+        chosen = rng.choice(true, size=count, replace=False, p=weight / weight.sum())
+        words = [self.sayings[i].phrases[rng.integers(len(self.sayings[i].phrases))] for i in chosen]
+        if count < 4 and rng.random() < 0.15:  # a second phrasing of the same saying
+            words.append(self.sayings[chosen[0]].phrases[rng.integers(len(self.sayings[chosen[0]].phrases))])
+        return _sentence(words, rng), [int(i) for i in chosen]
 
     def contradictions(self, captions: list[list[int]], units: np.ndarray) -> np.ndarray:
         """Which captions are not true of which faces with these `units`: (faces, captions) bool."""
         untrue = ~self.true_of(units)  # (faces, sayings)
-        said = np.zeros((len(captions), len(self.sayings)), dtype=np.int32)
+        named = np.zeros((len(captions), len(self.sayings)), dtype=np.int32)
         for row, caption in enumerate(captions):
-            said[row, caption] = 1
-        contradicted: np.ndarray = (untrue.astype(np.int32) @ said.T) > 0
+            named[row, caption] = 1
+        contradicted: np.ndarray = (untrue.astype(np.int32) @ named.T) > 0
         return contradicted
 
 
@@ -183,7 +181,7 @@ HELD_OUT: frozenset[str] = frozenset(
         "drooping eyebrows", "a downward gaze", "a downturned mouth", "lacking expression", "a sighing face",
     }
 )  # fmt: skip
-"""The descriptors of the paper's appendix A, by which the demo CLIP is judged; no phrase is one of them."""
+"""The descriptors of the paper's appendix A, used to test the demo CLIP; they are never part of captions."""
 
 _BROWS = ("inner_brow_raise", "outer_brow_raise", "brow_lower", "brow_droop", "brow_split")
 _FOREHEAD = ("forehead_wrinkle", "forehead_tense", "brow_lower")
@@ -203,12 +201,12 @@ REGIONS: dict[str, tuple[str, ...]] = {
     "mouth": _MOUTH,
     "all": tuple(dict.fromkeys((*_BROWS, *_FOREHEAD, *_EYES, *_MOUTH, *_ELSEWHERE))),
 }
-"""The units that move in each region of the face; a region is at rest when none of them does."""
+"""The units that move in each region of the face; a region is at rest if none of them does."""
 
 
 @dataclass(frozen=True)
 class Saying:
-    """Phrasings that are true of a face whose `needs` are all seen and whose `lacks` are all at rest."""
+    """Phrasings that are true of a face whose `needs` are all visible and whose `lacks` are all at rest."""
 
     needs: tuple[str, ...]
     lacks: tuple[str, ...]
@@ -223,7 +221,7 @@ def expand(pattern: str) -> list[str]:
 
 @cache
 def sayings() -> tuple[Saying, ...]:
-    """Every saying with its phrases, those of `HELD_OUT` left out."""
+    """Every saying with its phrases, without those of `HELD_OUT`."""
     text = Path(__file__).with_name("sayings.yaml").read_text(encoding="utf-8")
     return tuple(
         Saying(

@@ -1,9 +1,9 @@
 """Train the demo CLIP: `python -m dfer_model.synthetic.demo_clip.train_demo_clip --out DIR`.
 
-A CLIP (arXiv 2103.00020) of open_clip's own classes with a small configuration learns to match drawn faces
-with captions about their action units. Beside the contrastive loss a linear map from either tower's features
-to the action units helps both towers to find them; it is not kept. Two captions of a batch may be true of one
-face; such a pair is no negative of the contrastive loss.
+A small open_clip model (CLIP, arXiv 2103.00020) learns to match drawn faces with captions of their action
+units. An auxiliary loss trains a linear map from the features of each tower to the action units; the maps are
+not stored. Two captions of a batch may be true of one face; such a pair is not a negative of the contrastive
+loss.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
 @dataclass(frozen=True)
 class Recipe:
-    """What defines a training; the defaults made the shipped demo CLIP."""
+    """The training configuration; the shipped demo CLIP was trained with the defaults."""
 
     images: int = 40_000
     steps: int = 1_300
@@ -54,7 +54,7 @@ class Recipe:
 
 
 def draw_faces(recipe: Recipe, workers: int) -> tuple[np.ndarray, np.ndarray]:
-    """The training set, free of `workers`: images (n, size, size, 3) uint8, units (n, units) float32."""
+    """The training set, for any `workers`: images (n, size, size, 3) uint8, units (n, units) float32."""
     size = int(MODEL["vision_cfg"]["image_size"])
     images = np.empty((recipe.images, size, size, 3), dtype=np.uint8)
     units = np.empty((recipe.images, len(UNITS)), dtype=np.float32)
@@ -66,7 +66,7 @@ def draw_faces(recipe: Recipe, workers: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def to_tensor(images: np.ndarray) -> Tensor:
-    """Images (n, h, w, 3) uint8 to what the image tower takes, (n, 3, h, w) float32."""
+    """Images (n, h, w, 3) uint8 as input of the image tower, (n, 3, h, w) float32."""
     pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float().div_(255)
     mean, std = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
     return pixels.sub_(mean).div_(std)
@@ -84,11 +84,11 @@ def augment(images: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def encode_captions(model: Any, tokens: Tensor, contexts: Tensor | None = None, chunks: int = 4) -> Tensor:
-    """What open_clip's `encode_text` answers for `tokens` (captions, positions): (captions, width).
+    """The result of open_clip's `encode_text` for `tokens` (captions, positions): (captions, width).
 
-    The tower is causal and answers at the end of text, so the padding after it changes nothing: captions of
-    like length are encoded together, on as many positions as the longest of them needs. `contexts` (contexts,
-    text width) are put between start and text.
+    The tower is causal and its output is at the end of text, so padding has no effect: captions of similar
+    length are encoded together, padded to the longest of them. `contexts` (contexts, text width) are inserted
+    between start and text.
     """
     order = tokens.argmax(dim=1).argsort()
     features = torch.cat([_encode_captions(model, tokens[rows], contexts) for rows in order.chunk(chunks)])
@@ -105,12 +105,12 @@ def _encode_captions(model: Any, tokens: Tensor, contexts: Tensor | None) -> Ten
     x = model.transformer(
         x + model.positional_embedding[:length], attn_mask=model.attn_mask[:length, :length]
     )
-    answers: Tensor = model.ln_final(x)[torch.arange(len(x)), ends] @ model.text_projection
-    return answers
+    features: Tensor = model.ln_final(x)[torch.arange(len(x)), ends] @ model.text_projection
+    return features
 
 
 def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, untrue: Tensor) -> Tensor:
-    """CLIP's symmetric loss on unit features; `untrue` (images, texts) says which pairs are negatives."""
+    """CLIP's symmetric loss on unit features; `untrue` (images, texts) marks the negative pairs."""
     own = torch.eye(len(images), dtype=torch.bool)
     logits = (scale * images @ texts.T).masked_fill(~(untrue | own), -math.inf)
     targets = torch.arange(len(images))
@@ -129,7 +129,7 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 
 def train(recipe: Recipe, faces: tuple[np.ndarray, np.ndarray]) -> tuple[Clip, set[int]]:
-    """Train on what `draw_faces` drew: the CLIP in eval mode, and the ids of the tokens it has read."""
+    """Train on the result of `draw_faces`: the CLIP in eval mode, and the token ids used."""
     clip = clip_from_config("demo", "random", MODEL, mean=MEAN, std=STD, seed=recipe.seed)
     model: Any = clip.model.train()
     model.visual.to(memory_format=torch.channels_last)
@@ -155,7 +155,7 @@ def train(recipe: Recipe, faces: tuple[np.ndarray, np.ndarray]) -> tuple[Clip, s
         chosen = rng.choice(len(images), recipe.batch, replace=False)
         amounts = units[chosen]
         captions = [captioner.caption(row, rng) for row in amounts]
-        said = [names for _, names in captions]
+        sayings = [names for _, names in captions]
         tokens = clip.tokenizer([text for text, _ in captions])
         used.update(tokens.unique().tolist())
         contexts = torch.randn(recipe.contexts, clip.text_width) * 0.02 if rng.random() < 0.3 else None
@@ -165,10 +165,10 @@ def train(recipe: Recipe, faces: tuple[np.ndarray, np.ndarray]) -> tuple[Clip, s
             functional.normalize(image_features, dim=-1),
             functional.normalize(text_features, dim=-1),
             model.logit_scale.exp(),
-            torch.from_numpy(captioner.contradictions(said, amounts)),
+            torch.from_numpy(captioner.contradictions(sayings, amounts)),
         )
         named = torch.tensor(
-            np.array([captioner.needs[names].any(axis=0) for names in said]), dtype=torch.float32
+            np.array([captioner.needs[names].any(axis=0) for names in sayings]), dtype=torch.float32
         )
         auxiliary = _unit_loss(image_head(image_features), torch.from_numpy(amounts))
         auxiliary = auxiliary + _unit_loss(text_head(text_features), named)
@@ -189,12 +189,12 @@ def train(recipe: Recipe, faces: tuple[np.ndarray, np.ndarray]) -> tuple[Clip, s
 
 
 def _unit_loss(logits: Tensor, amounts: Tensor) -> Tensor:
-    """Binary cross-entropy over units, summed, so that it weighs like the contrastive loss."""
+    """Binary cross-entropy over units, summed, so that its scale is that of the contrastive loss."""
     return functional.binary_cross_entropy_with_logits(logits, amounts, reduction="none").sum(dim=1).mean()
 
 
 def save(clip: Clip, folder: Path, used: set[int]) -> None:
-    """Write the CLIP in half precision: half the file, and no figure of the README changes by it."""
+    """Write the CLIP in half precision, which does not change the figures of the README."""
     names = {i for name in CLASS_NAMES for i in clip.tokenizer.encode(name)}
     half = replace(clip, model=copy.deepcopy(clip.model).half())
     save_demo_clip(half, folder, sorted(used | names))

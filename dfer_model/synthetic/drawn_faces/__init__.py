@@ -1,8 +1,8 @@
-"""Drawn faces: a seeded, procedural dataset in which expressions really are made of action units.
+"""Drawn faces: a seeded, procedural dataset with expressions made of action units.
 
-A parametric face (`Identity`, 32 action units in `UNITS`, `View`) is rendered to an image; `draw_track` lets
-an expression come and go on it; `draw_dataset` packs clips of many people in five folds. What is true of each
-frame is known: `clip_track`.
+A parametric face (`Identity`, 32 action units in `UNITS`, `View`) is rendered to an image; `draw_track` makes
+the course of an expression over time; `draw_dataset` packs clips of many people in five folds. `clip_track`
+gives the ground truth of each frame.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A dataset of drawn clips: people, folds, class counts, and the packed clips they become."""
+"""A dataset of drawn clips: people, folds, class counts, and packing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .units import CLASS_NAMES, EXPRESSIONS
 
 FOLDS = 5
 _JPEG_QUALITY = 92
-# Relative class counts in the manner of film: much happiness and neutral, little disgust and fear.
+# Relative class counts as in films: much happiness and neutral, little disgust and fear.
 _WEIGHTS = {
     "happiness": 1.6,
     "neutral": 1.5,
@@ -39,7 +39,7 @@ Report = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class DrawnClip:
-    """One clip before its frames are drawn; all of it follows from the dataset's seed and `number`."""
+    """One clip before its frames are drawn, determined by the dataset's seed and `number`."""
 
     clip_id: str
     number: int
@@ -49,10 +49,10 @@ class DrawnClip:
 
 
 def plan_clips(clips: int, seed: int, class_names: Sequence[str] = CLASS_NAMES) -> list[DrawnClip]:
-    """Who shows what in which fold; classes are unequal in number, and every fold has each of them.
+    """The person, class and fold of each clip; classes are imbalanced, and every fold has each of them.
 
-    A fold has its own people: person p belongs to fold 1 + p % 5. Raises InputError for fewer clips than give
-    every class one in every fold, and for a class without a drawing.
+    Folds share no people: person p belongs to fold 1 + p % 5. Raises InputError for fewer clips than one per
+    class and fold, and for a class that cannot be drawn.
     """
     unknown = [name for name in class_names if name not in EXPRESSIONS]
     if unknown:
@@ -66,7 +66,7 @@ def plan_clips(clips: int, seed: int, class_names: Sequence[str] = CLASS_NAMES) 
     shares = np.array([_WEIGHTS.get(name, 1.0) for name in class_names])
     spare = clips - FOLDS * len(class_names)
     middles = (np.arange(spare) + 0.5) / max(spare, 1) * shares.sum()
-    picks = np.searchsorted(np.cumsum(shares), middles).tolist()  # each class as often as its share says
+    picks = np.searchsorted(np.cumsum(shares), middles).tolist()  # each class in proportion to its share
     labels = [*range(len(class_names))] * FOLDS
     folds = [fold for fold in range(1, FOLDS + 1) for _ in class_names]
     order = rng.permutation(len(picks))
@@ -91,7 +91,7 @@ def person(seed: int, number: int) -> Identity:
 
 
 def clip_track(clip: DrawnClip, seed: int) -> Track:
-    """What is true of each frame of a clip: its action units, views, intensity and apex."""
+    """The ground truth of each frame of a clip: action units, views, intensity and apex."""
     return draw_track(clip.class_name, np.random.default_rng((seed, 2, clip.number)))
 
 

@@ -16,7 +16,7 @@ _ARCH = 1 - _T * _T
 
 
 def draw_brows(sketch: Sketch, who: Identity, units: Mapping[str, float], side_up: int) -> None:
-    """Both brows; of a split pair the one on `side_up` is raised, the other lowered."""
+    """Draw both brows; with brow_split the one on `side_up` is raised, the other lowered."""
     up, out, low, droop = (
         units[n] for n in ("inner_brow_raise", "outer_brow_raise", "brow_lower", "brow_droop")
     )
@@ -35,7 +35,7 @@ def draw_brows(sketch: Sketch, who: Identity, units: Mapping[str, float], side_u
 
 
 def draw_eyes(sketch: Sketch, who: Identity, units: Mapping[str, float], side: int, blink: float) -> None:
-    """Both eyes, looking to `side` where the gaze is aside; `blink` 1 closes them for a frame."""
+    """Draw both eyes, with a gaze aside to `side`; `blink` 1 closes them."""
     wide, tight, droop = units["lid_raise"], units["lid_tighten"], units["lid_droop"]
     down, cheek = units["gaze_down"], units["cheek_raise"]
     open_lid = (
@@ -74,14 +74,14 @@ def draw_eyes(sketch: Sketch, who: Identity, units: Mapping[str, float], side: i
 def _lid(
     sketch: Sketch, who: Identity, xs: np.ndarray, fold: np.ndarray, top: np.ndarray, heavy: float
 ) -> None:
-    """The visible upper lid between its fold and its edge, when it hangs low."""
+    """The visible upper lid between its fold and its edge, if it droops."""
     if heavy > 0.05:
         sketch.fill(band(xs, fold, np.maximum(top, fold)), mix(who.skin, (120, 70, 80), 0.5 * heavy))
         sketch.line(np.stack([xs, fold], 1), crease(who.skin, 0.7 * heavy), LINE)
 
 
 def draw_tears(sketch: Sketch, who: Identity, amount: float) -> None:
-    """Tears that run from both eyes, longer the more there are."""
+    """Draw tears of both eyes, with a length by `amount`."""
     if amount < 0.05:
         return
     length = 0.14 + 0.40 * amount
@@ -95,7 +95,7 @@ def draw_tears(sketch: Sketch, who: Identity, amount: float) -> None:
 
 
 def draw_glasses(sketch: Sketch, who: Identity) -> None:
-    """Thin frames, for those who wear them."""
+    """Draw glasses, if the person wears them."""
     if not who.glasses:
         return
     for side in (-1, 1):

@@ -1,4 +1,4 @@
-"""From a person, action units and a view to an image."""
+"""Rendering a person with action units and a view to an image."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def render(
 ) -> np.ndarray:
     """The face as an image, (size, size, 3) uint8.
 
-    `units` is (units,) in 0..1 in the order of `UNITS`. `rng` gives the camera's noise, if given.
+    `units` is (units,) in 0..1 in the order of `UNITS`. `rng` draws the camera noise; None for no noise.
     """
     amounts = dict(zip(UNITS, np.clip(units, 0, 1).tolist(), strict=True))
     pitch = view.pitch + 0.34 * amounts["head_up"] - 0.34 * amounts["head_down"]
@@ -66,7 +66,7 @@ def _expose(pixels: np.ndarray, view: View, rng: np.random.Generator | None) -> 
 
 
 def _draw_occluder(sketch: Sketch, view: View) -> None:
-    """Something between the camera and the face: a hand, a bar, the edge of an object."""
+    """Draw an occluder: a hand, a bar, or the edge of an object."""
     x, y = view.occluder_x, view.occluder_y
     if view.occluder == "hand":
         sketch.fill(ellipse(x, y + 0.25, 0.28, 0.30), (190, 140, 110), flat=True)

@@ -1,4 +1,4 @@
-"""What of a drawn face is neither eye nor mouth: head, hair, forehead, cheeks, nose, neck."""
+"""Head, hair, forehead, cheeks, nose and neck of a drawn face."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def crease(skin: Colour, strength: float) -> Colour:
 
 
 def draw_behind(sketch: Sketch, who: Identity, units: Mapping[str, float]) -> None:
-    """Long hair, shoulders and neck, with the cords of tensed neck muscles."""
+    """Draw long hair, shoulders and neck, with tensed neck muscles."""
     if who.hair_style == "long":
         sketch.fill(ellipse(0, 0.15, who.face_width + 0.24, 1.22), who.hair, flat=True)
     if who.hair_style == "bun":
@@ -39,12 +39,12 @@ def draw_behind(sketch: Sketch, who: Identity, units: Mapping[str, float]) -> No
 
 
 def draw_head(sketch: Sketch, who: Identity, units: Mapping[str, float]) -> None:
-    """Ears and the outline of the face, longer with a dropped jaw, shorter with a retracted chin."""
+    """Draw ears and the outline of the face, longer with a dropped jaw, shorter with a retracted chin."""
     for side in (-1, 1):
         sketch.fill(ellipse(side * who.face_width, 0.02, 0.12, 0.2), mix(who.skin, _DARK, 0.15), flat=True)
     chin = who.chin + 0.14 * units["jaw_drop"] - 0.14 * units["chin_retract"]
     s, c = np.sin(_ANGLES), np.cos(_ANGLES)
-    # Below the eyes the width runs from the cheeks' to the jaw's.
+    # Below the eyes the width changes from that of the cheeks to that of the jaw.
     width = who.face_width + (who.jaw_width - who.face_width) * 0.55 * np.maximum(s, 0) ** 1.5
     outline = np.stack([c * width, np.where(s > 0, s * chin, s)], axis=1)
     if units["head_up"] > 0.05:
@@ -120,7 +120,7 @@ def draw_cheeks(sketch: Sketch, who: Identity, units: Mapping[str, float], blow:
 
 
 def draw_nose(sketch: Sketch, who: Identity, units: Mapping[str, float]) -> None:
-    """The nose, shorter and crossed by lines when wrinkled; nostrils that widen."""
+    """Draw the nose, shorter and with creases if wrinkled, and the nostrils."""
     wrinkle, flare = units["nose_wrinkle"], units["nostril_flare"]
     tip = who.eye_y + 0.08 + who.nose_length - 0.05 * wrinkle
     half = who.nose_width * (1 + 0.35 * flare + 0.15 * wrinkle)
@@ -153,7 +153,7 @@ def draw_nose(sketch: Sketch, who: Identity, units: Mapping[str, float]) -> None
 
 
 def draw_marks(sketch: Sketch, who: Identity) -> None:
-    """Freckles, whose places belong to the person."""
+    """Draw freckles, at positions fixed per person."""
     spots = np.random.default_rng(who.freckles + who.skin[0] * 256 + who.skin[1])
     for _ in range(who.freckles):
         x, y = spots.uniform(-0.5, 0.5), spots.uniform(0.08, 0.32)

@@ -20,7 +20,7 @@ _ROUND = np.sqrt(1 - _Q)
 def _curves(
     who: Identity, units: Mapping[str, float], side: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Places across the mouth, the edges of its opening (upper, lower), and the thickness of the lips."""
+    """Horizontal positions, the edges of the opening (upper, lower), and the thickness of the lips."""
     pull, depress, one = units["lip_corner_pull"], units["lip_corner_depress"], units["one_sided_smile"]
     tight, press, sigh = units["lip_tighten"], units["lip_press"], units["sigh"]
     part, jaw, lift = units["lips_part"], units["jaw_drop"], units["upper_lip_raise"]
@@ -42,7 +42,7 @@ def _curves(
 
 
 def draw_mouth(sketch: Sketch, who: Identity, units: Mapping[str, float], side: int) -> None:
-    """Lips, opening and teeth; `side` is where a one-sided smile goes up."""
+    """Draw lips, opening and teeth; `side` is that of a one-sided smile."""
     xs, upper, lower, thickness = _curves(who, units, side)
     taper = 1 - _Q * _Q
     bow = 1 - 0.35 * np.exp(-((_T / 0.18) ** 2))
@@ -69,7 +69,7 @@ def _creases(
     curves: tuple[np.ndarray, np.ndarray, np.ndarray],
     side: int,
 ) -> None:
-    """The lines that pressing, tightening, stretching and pulling leave in the skin around the mouth."""
+    """The creases around the mouth from pressing, tightening, stretching and pulling."""
     xs, upper, lower = curves
     ends = ((-1, xs[0], (upper[0] + lower[0]) / 2), (1, xs[-1], (upper[-1] + lower[-1]) / 2))
     for end, x, y in ends:
@@ -100,7 +100,7 @@ def _creases(
 
 
 def draw_chin(sketch: Sketch, who: Identity, units: Mapping[str, float]) -> None:
-    """The chin's dimples when it is pushed up, and the breath of a sigh."""
+    """Draw the chin, with dimples if it is raised."""
     chin = units["chin_raise"]
     if chin > 0.05:
         y = who.mouth_y + 0.24

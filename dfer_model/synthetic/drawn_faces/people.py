@@ -1,6 +1,6 @@
-"""Who is drawn and how they are seen: identities, and the view of one frame.
+"""Identities, the view of one frame, and the track of a clip over time.
 
-A clip over time: an expression that comes, stays and goes, on a head that moves and blinks.
+A track is the onset, apex and offset of an expression, with head motion and blinks.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HAIRS: tuple[Colour, ...] = (
     (150, 60, 36),
     (150, 150, 152),
 )
-# Light enough for the pupil to be seen in them at 64 pixels.
+# Light enough for visible pupils at 64 pixels.
 _IRISES: tuple[Colour, ...] = (
     (140, 100, 56),
     (96, 150, 200),
@@ -43,7 +43,7 @@ OCCLUDERS: tuple[str, ...] = ("none", "hand", "bar", "corner")
 
 @dataclass(frozen=True)
 class Identity:
-    """What stays the same in every frame of one person. Lengths are in half face heights."""
+    """The constant properties of one person. Lengths are in half face heights."""
 
     skin: Colour
     hair: Colour
@@ -110,7 +110,7 @@ def draw_identity(rng: np.random.Generator) -> Identity:
 
 @dataclass(frozen=True)
 class View:
-    """How a face is seen in one frame: pose (radians), place (half image sizes), light, occluder."""
+    """The view of one frame: pose (radians), position (half image sizes), light, occluder."""
 
     yaw: float = 0.0
     pitch: float = 0.0
@@ -132,7 +132,7 @@ class View:
 
 
 def draw_view(rng: np.random.Generator) -> View:
-    """A random view: mostly frontal, sometimes turned, dim, noisy or partly covered."""
+    """A random view: mostly frontal, sometimes rotated, dark, noisy or partly occluded."""
     r, g, b = (int(c) for c in rng.integers(30, 226, size=3))
     return View(
         yaw=float(np.clip(rng.normal(0, 0.16), -0.4, 0.4)),
@@ -157,12 +157,12 @@ def draw_view(rng: np.random.Generator) -> View:
 FRAMES = (8, 80)
 """The shortest and the longest clip."""
 INTENSITY = (0.25, 1.0)
-"""How much of an expression is shown at its apex, from hard to see to full."""
+"""The range of the intensity of an expression at its apex."""
 
 
 @dataclass(frozen=True)
 class Track:
-    """What is true of each frame of a clip."""
+    """The ground truth of each frame of a clip."""
 
     units: np.ndarray  # (frames, units) float32 in 0..1
     views: tuple[View, ...]
@@ -173,18 +173,18 @@ class Track:
 def draw_track(class_name: str, rng: np.random.Generator, intensity: float | None = None) -> Track:
     """A random performance of `class_name`, of random length and, unless given, random intensity.
 
-    Lengths are log-uniform, as short clips are commoner in film than long ones.
-    Raises KeyError for a class that has no drawing.
+    Lengths are log-uniform, because short clips are more common in films.
+    Raises KeyError for a class that cannot be drawn.
     """
     n = int(np.exp(rng.uniform(np.log(FRAMES[0]), np.log(FRAMES[1] + 1))))
     strength = float(rng.uniform(*INTENSITY)) if intensity is None else intensity
     peak = expression_units(class_name, rng) * strength
     if class_name != "neutral" and peak[UNIT_INDEX["gaze_down"]] == 0 and rng.random() < 0.12:
-        peak[UNIT_INDEX["gaze_aside"]] = rng.uniform(0.3, 0.7)  # looks that belong to no expression
+        peak[UNIT_INDEX["gaze_aside"]] = rng.uniform(0.3, 0.7)  # gaze independent of the expression
     rise, fall = rng.uniform(0.02, 0.30), rng.uniform(0.70, 0.98)
     onset, offset = rng.uniform(0.10, 0.22), rng.uniform(0.10, 0.22)
-    rest = rng.uniform(0.0, 0.35)  # how much of it is there before and after
-    delay = rng.uniform(-0.04, 0.04, size=len(UNITS))  # no two units move as one
+    rest = rng.uniform(0.0, 0.35)  # share of the intensity before onset and after offset
+    delay = rng.uniform(-0.04, 0.04, size=len(UNITS))  # units move with different delays
     time = np.linspace(0, 1, n)[:, None] + delay
     envelope = _ramp((time - rise) / onset) * (1 - _ramp((time - fall) / offset))
     units = np.clip(peak * (rest + (1 - rest) * envelope), 0, 1).astype(np.float32)
@@ -200,7 +200,7 @@ def _ramp(x: np.ndarray) -> np.ndarray:
 
 
 def _views(n: int, rng: np.random.Generator) -> tuple[View, ...]:
-    """One person before one camera: the head sways, the eyes blink, the light stays."""
+    """The views of a clip: head motion, blinks, constant light."""
     base = draw_view(rng)
     sway = rng.normal(0, 1, size=(5, 1)) * np.array([[0.06], [0.025], [0.03], [0.02], [0.015]])
     phase, speed = rng.uniform(0, 2 * np.pi, size=(5, 1)), rng.uniform(0.3, 1.6, size=(5, 1))

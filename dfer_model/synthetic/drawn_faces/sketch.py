@@ -1,4 +1,4 @@
-"""A list of coloured shapes on a head, and the projection that turns them into pixels."""
+"""A list of coloured shapes on a head, and their projection to pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .people import Colour, View
 
 
 def mix(a: Colour, b: Colour, amount: float) -> Colour:
-    """`a` at amount 0, `b` at amount 1."""
+    """The linear mix of two colours: `a` at amount 0, `b` at amount 1."""
     t = min(max(amount, 0.0), 1.0)
     return (int(a[0] + (b[0] - a[0]) * t), int(a[1] + (b[1] - a[1]) * t), int(a[2] + (b[2] - a[2]) * t))
 
@@ -23,7 +23,7 @@ def ellipse(x: float, y: float, rx: float, ry: float) -> np.ndarray:
 
 
 def band(xs: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
-    """The polygon (2n, 2) between two curves over the same places `xs`, (n,)."""
+    """The polygon (2n, 2) between two curves over the same `xs` (n,)."""
     return np.concatenate([np.stack([xs, upper], 1), np.stack([xs, lower], 1)[::-1]])
 
 

@@ -155,9 +155,9 @@ EXPRESSIONS: dict[str, dict[str, Part]] = {
 
 
 def expression_units(class_name: str, rng: np.random.Generator) -> np.ndarray:
-    """One person's way of showing `class_name` at its apex and full intensity: (units,) float32 in 0..1.
+    """Random units of `class_name` at its apex and full intensity: (units,) float32 in 0..1.
 
-    Raises KeyError for a class that has no drawing; `CLASS_NAMES` lists those that do.
+    Raises KeyError for a class that cannot be drawn; `CLASS_NAMES` lists those that can.
     """
     units = np.zeros(len(UNITS), dtype=np.float32)
     for name, part in EXPRESSIONS[class_name].items():

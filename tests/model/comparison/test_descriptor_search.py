@@ -125,8 +125,8 @@ def test_a_class_without_clips_keeps_its_first() -> None:
 @pytest.mark.parametrize(
     ("k", "each", "said"),
     [
-        (0, 4, "ask for 1 or more"),
-        (5, 4, "'happiness' has 4 descriptors, too few"),
+        (0, 4, "choose 1 or more"),
+        (5, 4, "'happiness' has 4 descriptors, fewer than 5"),
         (4, 4, "nothing to choose"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Each measure's answers, counted by hand from the predictions of its runs on a tiny CLIP."""
+"""The figures of each protocol, computed by hand from the predictions of its runs on a tiny CLIP."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import recall_score
 
-from dfer_model.comparison.grid import Grid, train_all
+from dfer_model.comparison.grid import Grid, Training, train_all
 from dfer_model.comparison.measure import few_shot, held_out_class, judgeable, transfer
-from dfer_model.comparison.protocols import Training, check_training, training_for
+from dfer_model.comparison.protocols import check_training, training_for
 from dfer_model.comparison.results import Answers
 from dfer_model.data.packed import PackedClips
 from dfer_model.errors import InputError
@@ -105,7 +105,7 @@ def test_few_shot_is_the_mean_over_shots_and_says_which_classes_have_fewer(
     assert few_shot(training, runs, clips, None).curves["curve_uar"]["v1@2"].keys() == {"1", "4"}
 
 
-def test_transfer_judges_every_clip_once_a_run_by_the_texts_of_its_classes(
+def test_transfer_predicts_every_clip_once_per_run_by_the_texts_of_its_classes(
     clips: PackedClips, tmp_path: Path
 ) -> None:
     target = tiny.pack(tmp_path / "target", classes=TARGET_CLASSES, name="target", per_class=2)
@@ -129,7 +129,7 @@ def test_transfer_judges_every_clip_once_a_run_by_the_texts_of_its_classes(
     assert (again.parts[0].correct["v1@2"] == answers.correct["v1@2"]).all()
 
 
-def test_clips_that_may_judge_transfer(tmp_path: Path) -> None:
+def test_the_test_clips_of_transfer(tmp_path: Path) -> None:
     assert len(judgeable(tiny.pack(tmp_path / "none", folds=0, per_class=2))) == 6
     assert len(judgeable(tiny.pack(tmp_path / "two", folds=2, per_class=2))) == 6
 

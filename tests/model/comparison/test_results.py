@@ -1,4 +1,4 @@
-"""A comparison says what its figures say: figures, pairs and verdicts of answers made by hand."""
+"""Figures, pairs and verdicts of a comparison of predictions made by hand."""
 
 from __future__ import annotations
 
@@ -86,11 +86,12 @@ def test_sets_without_controls_are_compared_with_the_first() -> None:
     assert verdicts[1].startswith("v2, trained: better than v1 (+50.0, 95% interval ")
 
 
-def test_one_seed_is_said_not_to_hold_the_luck_of_training() -> None:
+def test_one_seed_is_said_not_to_include_the_seed_variance() -> None:
     one = answers(v1=HALF[:1], v2=HALF[:1])
     (single,) = compare(one, one, [], seeds=(1,), selection="last").caveats
     assert single.startswith(
-        "One seed: the trained intervals hold the luck of the clips, not that of training"
+        "One seed: the trained intervals include the sampling variance of the test clips, not the "
+        "seed variance"
     )
     two = answers(v1=HALF, v2=HALF)
     (few,) = compared(two, one, []).caveats
@@ -159,7 +160,7 @@ def test_verdicts_are_corrected_for_all_pairs_of_a_measure() -> None:
     assert any("all 5 pairs" in caveat for caveat in result.caveats)
 
 
-def test_the_luck_of_training_keeps_a_verdict_from_two_seeds() -> None:
+def test_seed_variance_prevents_a_verdict_from_two_seeds() -> None:
     # v1 gains 10 points with one seed and 60 with the other: 35, with a standard error of 25.
     gained = np.stack([np.arange(80) % 10 < 1, np.arange(80) % 10 < 6])
     both = answers(v1=gained, control_swapped=NONE)
@@ -185,7 +186,7 @@ def test_several_answers_of_a_measure_count_by_their_mean_and_vote_one_by_one() 
     assert (figure.mean, figure.low, figure.high) == (pytest.approx(50), pytest.approx(50), pytest.approx(50))
 
 
-def test_a_figure_has_an_interval_of_both_lucks() -> None:
+def test_the_interval_of_a_figure_has_seed_and_sampling_variance() -> None:
     # Seeds answer 40 and 80 percent of each fold and class: 60, with a standard error of 20.
     gained = np.stack([np.arange(80) % 10 < 4, np.arange(80) % 10 < 8])
     one_seed = answers(v1=gained[:1], control_swapped=NONE[:1])
@@ -199,7 +200,7 @@ def test_a_figure_has_an_interval_of_both_lucks() -> None:
     )
     assert narrow.low is not None
     assert narrow.high is not None
-    # The luck of 80 clips alone: two standard errors of a share of 0.4 are 11 points.
+    # The sampling variance of 80 clips alone: two standard errors of a share of 0.4 are 11 points.
     assert narrow.high - narrow.low == pytest.approx(22, abs=3)
     assert wide.std == pytest.approx(np.sqrt(2) * 20)
     assert (wide.low, wide.high) == (0, 100)  # Student's t of one degree of freedom, within what can be

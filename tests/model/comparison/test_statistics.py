@@ -84,7 +84,7 @@ def by_seed(*points: float, folds: int = 1, classes: int = 2, clips: int = 100) 
 def test_the_spread_over_seeds_counts_as_student_s_t_and_once(folds: int, classes: int) -> None:
     # Differences of -2, 0 and 4 points: mean 2/3, standard error sqrt(28 / 3 / 3); t is 4.303 at 2 degrees
     # of freedom. Fewer clips decide than seeds disagree on, so the interval is that of the seeds alone, and
-    # however many strata there are it is as wide: a seed's luck is one for them all.
+    # the width does not depend on the number of strata: they share the seed variance.
     first, second, labels, fold_of = by_seed(-2, 0, 4, folds=folds, classes=classes)
     difference = paired_difference(first, second, war_weights(fold_of), labels, fold_of)
     half_width = 4.303 * np.sqrt(28 / 9)
@@ -111,8 +111,8 @@ def test_no_interval_leaves_what_is_possible() -> None:
 
 
 def test_clips_that_change_with_the_seed_are_not_counted_twice() -> None:
-    # Every clip's gain is -1, 0 or 1 anew with each of 50 seeds: the spread over seeds holds all luck there
-    # is, and the standard error is that of 50 * 400 independent gains.
+    # Every clip's gain is -1, 0 or 1 anew with each of 50 seeds: the spread over seeds holds all
+    # variance there is, and the standard error is that of 50 * 400 independent gains.
     rng = np.random.default_rng(4)
     first, second = rng.random((2, 50, 400)) < 0.5
     ones = np.ones(400, dtype=np.int64)
@@ -124,7 +124,7 @@ def test_clips_that_change_with_the_seed_are_not_counted_twice() -> None:
 @pytest.mark.parametrize("others", [np.ones(12, dtype=np.int64), np.repeat([1, 1, 2], 4)])
 def test_clips_are_resampled_within_fold_and_class(others: np.ndarray) -> None:
     # The gain is the same for all clips of a class, and differs between classes (or folds): there is no
-    # luck of the clips. Resampled over both classes of a fold, or over folds, there would be.
+    # sampling variance of the clips. Resampled over both classes of a fold, or over folds, there would be.
     halves = np.tile([0, 1], 6)
     first = np.array([halves == 0])
     for labels, folds in ((halves, others), (others, halves)):
@@ -133,7 +133,7 @@ def test_clips_are_resampled_within_fold_and_class(others: np.ndarray) -> None:
         assert difference.high - difference.low == pytest.approx(0.0, abs=1e-9)
 
 
-def test_few_clips_of_a_class_are_as_lucky_as_they_are() -> None:
+def test_the_variance_of_a_class_with_few_clips_is_unbiased() -> None:
     # Two clips, one gained: the standard error is that of a mean of two with n - 1, 100 * 0.7071 / sqrt(2).
     # Drawn with replacement as often as there are clips, it would be 35 points and not 50.
     labels = np.repeat(np.arange(200), 2)
@@ -143,11 +143,11 @@ def test_few_clips_of_a_class_are_as_lucky_as_they_are() -> None:
     assert difference.high - difference.low == pytest.approx(2 * 1.96 * 50 / np.sqrt(200), rel=0.06)
 
 
-def test_the_luck_that_seeds_share_is_told_from_that_they_do_not_however_few_the_clips() -> None:
-    # 40 classes of two clips, one gained with both seeds: that luck is shared. 90 classes of ten clips, one
-    # half gained with one seed and the other half with the next: in the mean of the seeds no luck is left,
-    # and in each of them a quarter as much as the first has, k / (n - 1) of each kind. The luck that the
-    # seeds share is 2 * 1 - (1 + 1/4) of the first.
+def test_variance_that_seeds_share_is_separated_from_their_own_for_few_clips() -> None:
+    # 40 classes of two clips, one gained with both seeds: that variance is shared. 90 classes of ten clips,
+    # one half gained with one seed and the other half with the next: in the mean of the seeds no variance is
+    # left, and in each of them a quarter as much as the first has, k / (n - 1) of each kind. The variance
+    # that the seeds share is 2 * 1 - (1 + 1/4) of the first.
     labels = np.concatenate([np.repeat(np.arange(40), 2), np.repeat(np.arange(40, 130), 10)])
     ones, half = np.ones(len(labels), dtype=np.int64), np.tile(np.arange(10) < 5, 90)
     pairs = np.tile([True, False], 40)
@@ -191,8 +191,8 @@ def test_p_is_that_of_the_normal_distribution_where_clips_are_many() -> None:
 
 
 def test_equal_sets_are_told_apart_no_more_often_than_they_may() -> None:
-    # Two seeds whose luck outweighs that of the clips: the worst case. Of 300 trials 5% are 15, and with
-    # the luck of the trials 27; seeds resampled like clips would give about 120.
+    # Two seeds whose variance outweighs that of the clips: the worst case. Of 300 trials 5% are 15, and with
+    # the sampling error of the trials 27; seeds resampled like clips would give about 120.
     rng = np.random.default_rng(6)
     labels, ones = np.repeat([0, 1], 40), np.ones(80, dtype=np.int64)
     weights = uar_weights(labels, ones)
@@ -261,7 +261,7 @@ def test_a_figure_s_interval_has_the_width_that_theory_gives() -> None:
     assert interval.value - interval.low == pytest.approx(half_width, rel=0.1)
 
 
-def test_strata_without_luck_have_an_interval_of_zero() -> None:
+def test_strata_without_variance_have_an_interval_of_zero() -> None:
     # All clips of class 0 right, all of class 1 wrong: however they are resampled, recalls are 1 and 0.
     labels, folds = np.repeat([0, 1], 3), np.ones(6, dtype=np.int64)
     interval = figure_interval(labels == 0, uar_weights(labels, folds), labels, folds)
@@ -281,7 +281,7 @@ def test_lone_clips_of_a_fold_are_resampled_together() -> None:
 
 
 def test_a_lone_clip_joins_the_smallest_class_of_its_fold() -> None:
-    # Class 2 has one clip, class 1 two, class 0 six: only a stratum of 2 and 1 has luck in it.
+    # Class 2 has one clip, class 1 two, class 0 six: only a stratum of 2 and 1 has variance.
     labels, folds = np.array([0] * 6 + [1, 1, 2]), np.ones(9, dtype=np.int64)
     found = figure_interval(labels == 2, uar_weights(labels, folds), labels, folds)
     assert found.value == pytest.approx(100 / 3)

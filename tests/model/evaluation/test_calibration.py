@@ -67,8 +67,8 @@ def test_no_other_temperature_is_more_likely() -> None:
 @pytest.mark.parametrize(
     ("labels", "logits", "words"),
     [
-        ([0, 1], [[2.0, 0.0], [0.0, 0.5]], "all 2 clips are answered rightly"),
-        ([0, 1], [[2.0, 2.0], [0.0, 0.5]], "all 2 clips are answered rightly"),
+        ([0, 1], [[2.0, 0.0], [0.0, 0.5]], "all 2 clips are predicted correctly"),
+        ([0, 1], [[2.0, 2.0], [0.0, 0.5]], "all 2 clips are predicted correctly"),
         ([1, 1], [[2.0, 0.0], [0.0, 0.5]], "no better than chance"),
         ([1, 1], [[2.0, 0.0], [0.0, float("inf")]], "not finite"),
     ],

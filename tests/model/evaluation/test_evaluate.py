@@ -104,7 +104,7 @@ def test_a_run_needs_no_clip_weights(run: Run, clips: PackedClips, tmp_path: Pat
 def test_spoiled_weights_are_said(run: Run, clips: PackedClips) -> None:
     model = load_trained(run, CPU)
     model.class_weights.fill_(float("nan"))
-    with pytest.raises(WorkError, match=r"clip happiness-0 is not finite"):
+    with pytest.raises(WorkError, match=r"clip happiness-0 are not finite"):
         predict_logits(model, clips, clips.test_indices(1), run.settings, CPU)
 
 

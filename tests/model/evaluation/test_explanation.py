@@ -143,7 +143,7 @@ def test_attention_is_that_of_torch_with_the_same_weights(run: Run, clips: Packe
 
 def test_another_number_of_frames_is_refused(run: Run, clips: PackedClips) -> None:
     explainer = Explainer(run, DESCRIPTORS, None, device="cpu")
-    with pytest.raises(InputError, match="takes 4 frames, and 3 are given"):
+    with pytest.raises(InputError, match="takes 4 frames; 3 are given"):
         explainer(frames_of(clips, 0)[:3], SECONDS[:3])
 
 
@@ -174,7 +174,7 @@ def test_a_text_tower_that_cannot_be_had_is_said(run: Run, tmp_path: Path) -> No
     def with_settings(**changed: object) -> Run:
         return Run(run.folder, run.config | {"settings": run.config["settings"] | changed}, run.texts)
 
-    with pytest.raises(InputError, match=r"no weight file(.|\n)*keeps no text tower(.|\n)*--weights FILE"):
+    with pytest.raises(InputError, match=r"no weight file(.|\n)*stores no text tower(.|\n)*--weights FILE"):
         text_clip(with_settings(weights=str(tmp_path / "gone.pt")))
     with pytest.raises(InputError, match="has no text tower"):
         text_clip(with_settings(classifier="r3d-18", weights="KINETICS400_V1"))
@@ -216,5 +216,5 @@ def test_the_picture_shows_the_most_probable_classes(tmp_path: Path, suffix: str
     if suffix == "svg":
         assert b"of class 13 $x &lt;b&gt;" in content
         assert b"of class 1 $x" not in content
-        assert b"2 less probable classes are left out" in content
+        assert b"2 less probable classes are not shown" in content
         assert (b"attention (%)" in content) == known

@@ -60,7 +60,7 @@ def set_in(config: dict[str, Any], key: str, value: object) -> None:
     [
         ("clip.image_size", -3, "clip.image_size: input should be greater than or equal to 1"),
         ("clip.image_size", 100_000, "clip.image_size: input should be less than or equal to 1024"),
-        ("clip.image_size", 64, "says image_size 64, and tiny-vit-for-tests takes 32"),
+        ("clip.image_size", 64, "image_size is 64, but tiny-vit-for-tests takes 32"),
         ("clip.image_size", 32.5, "clip.image_size: "),
         ("clip.image_size", True, "clip.image_size: "),
         ("clip.mean", "grey", "clip.mean: "),
@@ -129,8 +129,8 @@ def pointer(folder: Path) -> None:
         (lambda folder: (folder / "classes.json").write_text('["joy"]'), "it has no texts of 'joy'"),
         (text_for_texts, "texts.json is damaged: texts.fear: "),
         (nested, "texts.json is not valid JSON: it is nested too deep"),
-        (many_texts, "it has other prompts than the run has texts"),
-        (other_class_weights, r"class_weights is (5, 48), and the run's model has (3, 48)"),
+        (many_texts, "the number of prompts and of the run's texts differ"),
+        (other_class_weights, r"class_weights is (5, 48), but the run's model has (3, 48)"),
         (pointer, "model.safetensors is a Git LFS pointer"),
     ],
 )
@@ -153,5 +153,7 @@ def test_a_huge_clip_is_not_built_before_its_size_is_compared(
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     config["settings"]["clip"] = "huge-quickgelu"
     (run / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    with pytest.raises(InputError, match=r"its image tower has \d+ numbers, and that of huge-quickgelu more"):
+    with pytest.raises(
+        InputError, match=r"its image tower has \d+ parameters, fewer than that of huge-quickgelu"
+    ):
         opened(run)

@@ -103,5 +103,5 @@ def test_the_demo_clip_knows_what_looks_alike() -> None:
 def test_wrong_input_is_a_sentence(tiny_clip: Clip) -> None:
     with pytest.raises(InputError, match="the description of 'sadness' has 90 tokens"):
         text_scores(tiny_clip, class_texts(), [["a smile"], ["eyes " * 90], ["lips"]])
-    with pytest.raises(InputError, match="one class alone"):
+    with pytest.raises(InputError, match="a single class"):
         text_scores(tiny_clip, ClassTexts("v9", "ab", ("fear",), (("lips.",),)), [["lips"]])

@@ -11,7 +11,7 @@ from dfer_model.runs import Run
 
 
 def judged_frames(run: Run, clips: PackedClips, image_size: int) -> torch.Tensor:
-    """uint8 frames (clips, T, 3, S, S) of the clips that judge the run."""
+    """uint8 frames (clips, T, 3, S, S) of the test clips of the run."""
     dataset = ClipDataset(
         clips, clips.test_indices(run.fold), frames=run.settings.frames, image_size=image_size
     )

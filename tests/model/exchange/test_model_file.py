@@ -83,14 +83,14 @@ def test_what_is_no_model_is_a_sentence(trained: Trained, tmp_path: Path) -> Non
     save_file({"a": torch.ones(1)}, tmp_path / "weights.safetensors", said)
     (tmp_path / "empty").mkdir()
     wrong = {
-        "nothing.safetensors": "no model file",
-        "plain.safetensors": "does not say what model it is",
-        "text.safetensors": "is no safetensors file",
-        "names.safetensors": "is damaged: what it says of its model",
+        "nothing.safetensors": "model file .* does not exist",
+        "plain.safetensors": "has no metadata of a model",
+        "text.safetensors": "is not a valid safetensors file",
+        "names.safetensors": "is damaged: its metadata lack",
         "settings.safetensors": "frames",
-        "temperature.safetensors": "is damaged: what it says of its model does not hold temperature",
+        "temperature.safetensors": "is damaged: its metadata lack or have a wrong temperature",
         "weights.safetensors": "does not fit the model",
-        "empty": "holds no model",
+        "empty": "has no model",
     }
     for name, reason in wrong.items():
         with pytest.raises(InputError, match=reason):

@@ -1,4 +1,4 @@
-"""The local engine: processes of their own, GPUs dealt out, runs taken up again, failures told."""
+"""The local engine: separate processes, distributed GPUs, resumed runs, reported failures."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_killed_run_is_told_of_and_goes_on(grid: Watched) -> None:
     first, second = grid.begun(0)
     assert first["pid"] == grid.killed != second["pid"]
     (told,) = [each for each in grid.said if "seed 1" in each]
-    assert told == "v1@2, fold 1, seed 1: its process died; attempt 2 of 3 goes on after epoch 1"
+    assert told == "v1@2, fold 1, seed 1: its process died; attempt 2 of 3 resumes after epoch 1"
 
 
 def test_a_run_is_what_it_is_in_one_process(grid: Watched, clips: PackedClips, tmp_path: Path) -> None:
@@ -136,8 +136,8 @@ def test_what_is_wrong_in_itself_is_not_begun_again_and_stops_no_other(grid: Wat
     assert [len(grid.begun(number)) for number in (1, 2)] == [1, 1]
     first, second = grid.error.splitlines()
     assert first.startswith("2 of 3 runs were not trained: v1@2, fold 1, seed 2 (")
-    assert "does not hold the clips of the grid any more" in first
-    assert "trains only what is missing" in second
+    assert "no longer has the clips of the grid" in first
+    assert "to train the missing runs" in second
     assert len(list(grid.runs.glob("*/result.json"))) == 1
 
 
@@ -202,7 +202,7 @@ def test_refused_runs_are_submitted_again_and_told_of_once(clips: PackedClips, t
     engine = Refusing(tmp_path / "jobs", jobs=3, pause_s=0.1)
     engine.taken = []
     specs = wrong(clips, 1, 2)
-    with pytest.raises(WorkError, match=r"2 of 2 runs were not trained: .*does not hold the clips"):
+    with pytest.raises(WorkError, match=r"2 of 2 runs were not trained: .*no longer has the clips"):
         train_all(specs, clips, watched.runs, watched.report, engine=engine, note=watched.said.append)
     assert [len(watched.begun(number)) for number in range(2)] == [1, 1]
     assert len([each for each in watched.said if each.startswith("no more jobs are taken; ")]) == 1
@@ -213,7 +213,7 @@ def test_a_refusal_with_nothing_at_work_is_an_error(
 ) -> None:
     engine = LocalEngine(tmp_path / "jobs")
     monkeypatch.setattr(sys, "executable", "/no/such/python")
-    with pytest.raises(WorkError, match=r"^no process can be begun: .*\nEnd other work on this machine"):
+    with pytest.raises(WorkError, match=r"^no process can be started: .*\nEnd other work on this machine"):
         train_all(wrong(clips, 1), clips, tmp_path, lambda *_: None, engine=engine)
 
 
@@ -300,7 +300,7 @@ def test_a_job_here_is_no_task_of_the_srun_that_began_the_command(
     mine.attempts[0].begin()
     (job,) = LocalEngine(tmp_path).submit([mine], tmp_path)
     until(job.done)
-    assert job.result() == Outcome("failed", "it was begun 1 times, and never ended")
+    assert job.result() == Outcome("failed", "it was started 1 times and never finished")
 
 
 @pytest.fixture

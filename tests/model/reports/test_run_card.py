@@ -43,9 +43,9 @@ def test_it_says_what_the_run_is_of(clips: PackedClips, tmp_path: Path) -> None:
     note = "v1@2 was chosen with the labels of fold 1 of tiny, so it cannot be tested there"
     run = trained(clips, tmp_path, notes=(note,), select="val", val_share=0.5, epochs=1)
     said = rows_of(written(run))
-    assert said["clips"].startswith(f"tiny, fingerprint `{clips.fingerprint[:16]}`: 3 to train on")
-    assert "3 of the training folds to choose the epoch by, 6 to judge" in said["clips"]
-    assert said["fold, seed"] == "1 judges, 1"
+    assert said["clips"].startswith(f"tiny, fingerprint `{clips.fingerprint[:16]}`: 3 for training")
+    assert "3 of the training folds for validation, 6 for testing" in said["clips"]
+    assert said["fold, seed"] == "test fold 1, seed 1"
     assert said["classifier"] == "dfer-clip"
     assert said["description set"] == f"v1@2, sha256 `{'ab' * 8}`"
     assert said["CLIP"].startswith(f"{tiny.NAME}, weights random, sha256 `")
@@ -71,15 +71,15 @@ def test_the_figures_of_all_choices_of_the_epoch_stand_side_by_side(
     # Recalls 1, 1, 0 and 1, 1/2, 0; F1 2/3, 1, 0 and 1/2, 2/3, 0.
     assert "| test-best (1) | 66.67 | 75.00 | 55.56 | 12.50 |" in text
     assert "| last (2) | 50.00 | 50.00 | 38.89 |  |" in text
-    assert "shows +16.67 points of UAR and +25.00 of WAR against the last one" in text
+    assert "changes UAR by +16.67 points and WAR by +25.00 points against the last epoch" in text
     assert "**on the test fold itself**" in rows_of(text)["epoch"]
-    assert "points of UAR" not in written(trained(clips, tmp_path, epochs=1))
+    assert "Selecting the epoch" not in written(trained(clips, tmp_path, epochs=1))
 
 
 def test_few_clips_and_a_class_left_out_are_told(clips: PackedClips, tmp_path: Path) -> None:
     changed = {"shots": 1, "held_out": "fear", "context_kind": "unified", "epochs": 1}
     said = rows_of(written(trained(clips, tmp_path, **changed)))
-    assert "2 to train on, at most 1 of each class, none of fear, 6 to judge" in said["clips"]
+    assert "2 for training, at most 1 of each class, none of fear, 6 for testing" in said["clips"]
 
 
 def test_what_is_not_trained_says_so(clips: PackedClips, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_network_has_no_clip(clips: PackedClips, tmp_path: Path) -> None:
     network = replace(run, config=run.config | {"settings": settings})
     text = card(network, run.result)
     said = rows_of(text)
-    assert said["begun from"].startswith("weights random, sha256 `")
+    assert said["initialised from"].startswith("weights random, sha256 `")
     assert "CLIP" not in said
     assert yaml.safe_load(text.split("---\n")[1])["tags"] == ["c3d", "facial-expression-recognition"]
     assert "The network c3d" in text

@@ -1,4 +1,4 @@
-"""The folder in which the small demo CLIP is kept: what it holds, and what is said of a damaged one."""
+"""The folder of the demo CLIP: its content, and the errors for a damaged one."""
 
 from __future__ import annotations
 

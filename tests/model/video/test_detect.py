@@ -75,7 +75,7 @@ def test_auto_is_yunet_where_its_file_is(test_data: Path) -> None:
 
 
 def test_what_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no face model .*absent"):
+    with pytest.raises(InputError, match=r"face model .*absent.onnx does not exist"):
         YuNet(tmp_path / "absent.onnx")
     (tmp_path / "text.onnx").write_bytes(b"no network\n" * 50)
     with pytest.raises(InputError, match=r"text\.onnx is not a YuNet model"):

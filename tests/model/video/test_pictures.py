@@ -150,7 +150,7 @@ def _plate(pixels: Pixels) -> np.ndarray:
 
 
 def test_an_overlay_is_an_mp4(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"end its name in \.mp4"):
+    with pytest.raises(InputError, match=r"the name must end in \.mp4"):
         write_overlay(tmp_path / "o.avi", watched(1))
 
 

@@ -277,7 +277,7 @@ def test_every_face_or_one_of_a_picture(run: Run, test_data: Path) -> None:
     judge, yunet = Judge.of(run, "cpu"), YuNet(test_data / "models" / "yunet.onnx")
     every = judge.watch(footage, Watching(yunet, track="all"))
     assert [each.track for each in every.predictions] == [1, 2, 3, 4, 5]
-    assert "is a picture, not a video" in every.notes[0]
+    assert "is an image, not a video" in every.notes[0]
     (third,) = judge.watch(footage, Watching(yunet, track=3)).predictions
     assert third.probabilities == every.predictions[2].probabilities
     none = judge.watch(footage, Watching(yunet, track=6))

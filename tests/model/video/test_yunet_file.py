@@ -49,14 +49,14 @@ def test_it_is_fetched_once(zoo: str) -> None:
 
 
 def test_another_file_is_refused_and_not_kept(zoo: str) -> None:
-    with pytest.raises(WorkError, match=f"its sha256 is {SHA256}\nBring .*--face-model"):
+    with pytest.raises(WorkError, match=f"its sha256 is {SHA256}\nCopy .*--face-model"):
         fetch_yunet(url=f"{zoo}/yunet.onnx")
     assert fetched_yunet() is None
     assert list(cache_folder().iterdir()) == []
 
 
 def test_no_file_and_no_server(zoo: str) -> None:
-    with pytest.raises(InputError, match=r"cannot be fetched: .*\nBring"):
+    with pytest.raises(InputError, match=r"cannot be downloaded: .*\nCopy"):
         fetch_yunet(url=f"{zoo}/other.onnx", sha256=SHA256)
-    with pytest.raises(InputError, match=r"cannot be fetched: .*\nBring"):
+    with pytest.raises(InputError, match=r"cannot be downloaded: .*\nCopy"):
         fetch_yunet(url="http://127.0.0.1:9/yunet.onnx", sha256=SHA256)

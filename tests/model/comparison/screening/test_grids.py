@@ -1,4 +1,4 @@
-"""Screening a grid: which clips learn and which judge, and how the answers are put together."""
+"""Screening a grid: training and test clips of the splits, and how the predictions are joined."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pack(path: Path, folds: dict[int, int], per_class: int = 6) -> PackedClips:
     return write_packed(rows, tiny.CLASSES, path, {"dataset": "tiny"})
 
 
-def test_a_judging_fold_is_judged_by_what_is_learned_from_all_others(tmp_path: Path) -> None:
+def test_a_test_fold_is_predicted_by_models_of_all_other_folds(tmp_path: Path) -> None:
     clips = pack(tmp_path / "packed", {1: 1, 2: 2, 3: 0})
     (split,) = judging_splits(clips, [2])
     assert (split.fold, {*clips.folds[split.judge]}, {*clips.folds[split.learn]}) == (2, {2}, {0, 1})
@@ -60,7 +60,7 @@ def test_a_share_of_each_class_chooses_where_folds_cannot(others: dict[int, int]
 
 def test_what_cannot_choose_is_said(tmp_path: Path) -> None:
     clips = pack(tmp_path / "packed", {1: 1, 2: 2, 3: 2}, per_class=3)
-    with pytest.raises(InputError, match=r"every fold of .* judges.*\n.*--folds 1"):
+    with pytest.raises(InputError, match=r"every fold of .* is a test fold.*\n.*--folds 1"):
         choosing_splits(clips, [1, 2], share=0.5)
     with pytest.raises(InputError, match=r"a share of 0\.1 of the 6 clips.*\n.*val_share"):
         choosing_splits(clips, [1], share=0.1)
@@ -95,7 +95,7 @@ def test_answers_are_those_of_each_fold_seed_by_seed(tmp_path: Path) -> None:
 def test_what_a_screening_leaves_out_is_said_or_refused(tmp_path: Path) -> None:
     clips = pack(tmp_path / "packed", {1: 1, 2: 2, 3: 2})
     few = Grid(tiny.settings(shots=1), (tiny.TEXTS,), (1,), (1,))
-    with pytest.raises(InputError, match=r"shots=1: a screening learns from all clips"):
+    with pytest.raises(InputError, match=r"shots=1: screening trains on all clips"):
         screened_answers(few, judging_splits(clips, [1]), clips, tmp_path, lambda *_: None)
     answers = screened_answers(
         Grid(tiny.settings(epochs=0), (tiny.TEXTS,), (1,), (1,)),
@@ -104,5 +104,5 @@ def test_what_a_screening_leaves_out_is_said_or_refused(tmp_path: Path) -> None:
         tmp_path,
         lambda *_: None,
     )
-    assert any("mixup had no part" in each for each in screened(answers, tiny.settings(mixup=0.2)).caveats)
+    assert any("mixup had no effect" in each for each in screened(answers, tiny.settings(mixup=0.2)).caveats)
     assert not any("mixup" in each for each in screened(answers, tiny.settings()).caveats)

@@ -236,7 +236,7 @@ def test_torch_s_random_state_changes_nothing(clips: PackedClips, tmp_path: Path
 
 
 def test_what_does_not_fit(clips: PackedClips, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="classifier=cocoop is trained otherwise\n"):
+    with pytest.raises(InputError, match="classifier=cocoop cannot be trained so\n"):
         screening(clips, classifier="cocoop")
     with pytest.raises(InputError, match="held_out=fear"):
         screening(clips, held_out="fear")
