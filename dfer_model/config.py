@@ -12,14 +12,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from .devices import cores
 from .errors import InputError, unknown
+from .launch import cores
 
 
 def _split(value: object) -> object:
     """`30,40` or `[30, 40]`, as written on a command line, as its parts; anything else as it is."""
     if not isinstance(value, str):
-        return value
+        return (value,) if isinstance(value, int) else value
     return tuple(part.strip() for part in value.strip().strip("[]()").split(",") if part.strip())
 
 
@@ -174,6 +174,9 @@ class Settings(ModelSettings):
         description="processes that read clips; never changes a result",
     )
 
+
+MEASURES = ("zero-shot", "supervised", "few-shot", "held-out-class", "transfer")
+"""The protocols of a comparison; `comparison.protocols` says what each trains."""
 
 BEFORE: Mapping[str, Any] = {
     "classifier": "dfer-clip",
@@ -338,18 +341,37 @@ def with_overrides(settings: Settings, overrides: Sequence[str]) -> Settings:
 
     Raises InputError, in one line naming key, value and what is allowed, for anything that does not fit.
     """
-    changed: dict[str, Any] = settings.model_dump()
+    values: dict[str, str] = {}
     for override in overrides:
         key, equals, value = (part.strip() for part in override.partition("="))
         if not equals:
             raise InputError(f"setting {override!r} is not of the form key=value")
+        values[key] = value
+    return with_values(settings, values)
+
+
+def with_values(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """`settings` with these values by key, validated.
+
+    Raises InputError, in one line naming key, value and what is allowed, for anything that does not fit.
+    """
+    changed: dict[str, Any] = settings.model_dump()
+    for key, value in values.items():
         if key not in Settings.model_fields:
             raise unknown("setting", key, Settings.model_fields)
-        changed[key] = value
+        changed[key] = _fitting(key, value)
     try:
         return Settings.model_validate(changed)
     except ValidationError as failure:
         raise InputError(_sentence(failure, changed)) from None
+
+
+def _fitting(key: str, value: object) -> object:
+    """The value for validation: a path or number as text for a text setting; True is no number."""
+    wanted = Settings.model_fields[key].annotation
+    if wanted is str or (isinstance(value, bool) and wanted is not bool):
+        return str(value)
+    return value
 
 
 def _sentence(failure: ValidationError, given: Mapping[str, Any]) -> str:

@@ -1,11 +1,7 @@
-"""Where to compute, and in which number format.
-
-The processor cores of this machine.
-"""
+"""Where to compute, and in which number format."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 import torch
@@ -73,8 +69,3 @@ def accelerator(device: torch.device, name: str) -> Accelerator:
 def use_one_thread() -> None:
     """Compute on one CPU thread: on small tensors a second gains little, and beside other work costs much."""
     torch.set_num_threads(1)
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -25,7 +25,6 @@ from dfer_model.runs import Run, RunSpec
 
 from .grid import Grid
 
-MEASURES = ("zero-shot", "supervised", "few-shot", "held-out-class", "transfer")
 SHOTS = (0, 1, 2, 4, 8, 16)
 
 

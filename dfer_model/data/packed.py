@@ -37,10 +37,10 @@ from dfer_model.data.clip_checks import (
 from dfer_model.data.given_lists import FoldLists, as_report, from_report
 from dfer_model.data.index import INDEX_NAME, Index, read_index, write_index_file
 from dfer_model.data.shards import write_shard
-from dfer_model.devices import cores
 from dfer_model.digests import file_sha256
 from dfer_model.errors import InputError, listed
 from dfer_model.io import named_as
+from dfer_model.launch import cores
 
 if TYPE_CHECKING:
     import datasets

@@ -28,7 +28,7 @@ from .inputs import (
     settings_for,
     training_notes,
 )
-from .launchers import EngineName, engine_for
+from .launchers import EngineName, RunContext, engine_for
 from .protocols import Asked, asked, measured, planned
 from .screen import choose, require_choice, require_screening, screened
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from dfer_model.comparison.results import Measured
     from dfer_model.config import Settings
     from dfer_model.data.packed import PackedClips
-    from dfer_model.launchers.launcher import Engine
     from dfer_model.runs import Run
 
 USUAL_CONTROLS = ("class-name", "swapped", "scrambled")
@@ -88,21 +87,18 @@ def compare(
     from dfer_model.training.loggers import chosen_trackers
 
     place = workspace or Workspace.find()
-    followed = chosen_trackers(track)
+    context = RunContext(place, device, progress, note, chosen_trackers(track))
     measures = (measure,) if isinstance(measure, str) else tuple(measure)
     if any(names_run(each, place) for each in sets):
         _require_plain(measures, (shots, transfer_to, controls, control, screen, then, engine))
-        return compare_runs(
-            *sets, dataset=dataset, folds=folds, seeds=seeds, workspace=place, device=device,
-            progress=progress, note=note, trackers=followed, **choices,
-        )  # fmt: skip
+        return compare_runs(sets, dataset, folds, seeds, context, choices)
     named = [each for each in sets if isinstance(each, DescriptionSet | str)]
     clips = open_dataset(place, dataset)
     if screen or then is not None:
         require_screening(screen, then, measures, (shots, transfer_to), choices.get("select"), engine, track)
     question = _Question(
         clips=clips,
-        settings=settings_for(place, clips.name, **choices),
+        settings=settings_for(place, clips.name, choices),
         folds=judging_folds(clips, folds),
         seeds=each_once(seeds, "seed"),
         controls=tuple(dict.fromkeys([*(USUAL_CONTROLS if controls else ()), *control])),
@@ -114,13 +110,12 @@ def compare(
         choices=choices,
         workspace=place,
     )
-    where = engine_for(place, engine, jobs, runs_per_gpu, retries, device)
-    work = _Work(place, device, progress, note, where, followed)
+    context = replace(context, engine=engine_for(place, engine, jobs, runs_per_gpu, retries, device))
     for each in training_notes(place, clips, question.settings, choices.get("preset"), question.folds):
         note(each)
     given = loaded(named, place)
-    study, screening = _narrowed(question, given, work)
-    return _kept(place, study, *_run(study, work), screening, question.request(given, study))
+    study, screening = _narrowed(question, given, context)
+    return _kept(place, study, *_run(study, context), screening, question.request(given, study))
 
 
 def _require_plain(measures: tuple[str, ...], options: tuple[object, ...]) -> None:
@@ -197,20 +192,8 @@ class _Study:
     controls: Sequence[DescriptionSet]
 
 
-@dataclass(frozen=True)
-class _Work:
-    """Where and how a comparison trains, and whom it tells."""
-
-    workspace: Workspace
-    device: str
-    progress: Progress
-    note: Callable[[str], None]
-    engine: Engine | None
-    trackers: Sequence[str]
-
-
 def _narrowed(
-    question: _Question, given: Sequence[DescriptionSet], work: _Work
+    question: _Question, given: Sequence[DescriptionSet], context: RunContext
 ) -> tuple[_Study, Screening | None]:
     """The question put to the sets given; with `then`, to the best so many of them by screening.
 
@@ -221,9 +204,7 @@ def _narrowed(
         return study, None
     require_choice(then, len(study.candidates), len(study.controls))
     planned(study.wish, study.grid, study.clips)
-    screening = choose(
-        study.candidates, then, study.grid, study.clips, work.workspace, work.device, work.progress, work.note
-    )
+    screening = choose(study.candidates, then, study.grid, study.clips, context)
     best = [each for each in given if each.manifest.control or each.name in screening.chosen]
     return question.about(best), screening
 
@@ -251,26 +232,15 @@ def _described(
     return candidates, [*(each for each in named if each.manifest.control is not None), *made]
 
 
-def _run(study: _Study, work: _Work) -> tuple[list[Run], list[Measured]]:
+def _run(study: _Study, context: RunContext) -> tuple[list[Run], list[Measured]]:
     """The runs of the measures, and what each measure found."""
 
-    grid, clips = study.grid, study.clips
     if study.wish is SCREENING:
-        return [], screened(grid, clips, work.workspace, work.device, work.progress, work.note)
+        return [], screened(study.grid, study.clips, context)
     try:
-        return measured(
-            study.wish,
-            grid,
-            clips,
-            work.workspace,
-            work.device,
-            work.progress,
-            work.note,
-            work.engine,
-            work.trackers,
-        )
+        return measured(study.wish, study.grid, study.clips, context)
     except (KeyboardInterrupt, Interrupted) as error:
-        kept = f"finished runs and the last epoch of the one at work are kept in {work.workspace.runs}"
+        kept = f"finished runs and the last epoch of the one at work are kept in {context.workspace.runs}"
         raise Interrupted(f"Stopped; {kept}\nGive the same command again to go on") from error
 
 

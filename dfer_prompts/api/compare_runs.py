@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
-
-from dfer_model.progress import Progress, silence
+from typing import TYPE_CHECKING, Any
 
 from ..description_set import DescriptionSet
 from ..errors import InputError, Interrupted
@@ -15,6 +13,7 @@ from ..provenance import require_unseen
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
 from .inputs import Choices, class_texts, each_once, open_dataset, seen_notes, settings_for, training_notes
+from .launchers import RunContext
 
 if TYPE_CHECKING:
     from dfer_model.comparison.record import ComparedModel, ComparisonRecord, ComparisonRequest
@@ -46,16 +45,12 @@ def names_run(given: DescriptionSet | Run | Path | str, workspace: Workspace) ->
 
 
 def compare_runs(
-    *given: DescriptionSet | Run | Path | str,
-    dataset: PackedClips | Path | str | None = None,
-    folds: Iterable[int] | None = None,
-    seeds: Iterable[int] = (1, 2, 3),
-    workspace: Workspace | None = None,
-    device: str = "auto",
-    progress: Progress = silence,
-    note: Callable[[str], None] = lambda _: None,
-    trackers: Sequence[str] = (),
-    **choices: Unpack[Choices],
+    given: Sequence[DescriptionSet | Run | Path | str],
+    dataset: PackedClips | Path | str | None,
+    folds: Iterable[int] | None,
+    seeds: Iterable[int],
+    context: RunContext,
+    choices: Choices,
 ) -> ComparisonRecord:
     """Judge finished runs, and sets trained beside them, on the test fold of the runs' fold.
 
@@ -64,8 +59,7 @@ def compare_runs(
     trainings `trackers` follow (`note` is told of one that fails). Raises InputError where the runs have no
     test clip in common, or `folds` or `choices` ask for what is not done, and Interrupted on Ctrl-C.
     """
-
-    place = workspace or Workspace.find()
+    place = context.workspace
     models = [_model(each, place) for each in given]
     runs = [each for each in models if not isinstance(each, DescriptionSet)]
     sets = [each for each in models if isinstance(each, DescriptionSet)]
@@ -75,8 +69,8 @@ def compare_runs(
     judged = _judged(runs, clips)
     require_unseen(sets, clips.name, clips.fingerprint, [runs[0].fold])
     try:
-        found = _evaluated(runs, clips, judged, device, progress)
-        trained = _trained(sets, runs[0].fold, seeds, clips, place, device, progress, note, trackers, choices)
+        found = _evaluated(runs, clips, judged, context)
+        trained = _trained(sets, runs[0].fold, seeds, clips, context, choices)
     except (KeyboardInterrupt, Interrupted) as error:
         raise Interrupted("Stopped; finished runs are kept\nGive the same command again to go on") from error
     answers = _answers(order, found, trained, clips, judged)
@@ -148,15 +142,13 @@ def _judged(runs: Sequence[Run], clips: PackedClips) -> Judged:
 Evaluated = Mapping[str, tuple["Measures", Any]]  # by run: what its answers are worth, and which are right
 
 
-def _evaluated(
-    runs: Sequence[Run], clips: PackedClips, judged: Judged, device: str, progress: Progress
-) -> Evaluated:
+def _evaluated(runs: Sequence[Run], clips: PackedClips, judged: Judged, context: RunContext) -> Evaluated:
     from dfer_model.evaluation.evaluate import evaluate_run
 
     found = {}
     for run in runs:
-        with progress(run.id) as report:
-            answered = evaluate_run(run, clips, judged.indices, device=device, report=report)
+        with context.progress(run.id) as report:
+            answered = evaluate_run(run, clips, judged.indices, device=context.device, report=report)
         found[run.id] = run.measured(answered), answered.logits.argmax(axis=1) == answered.labels
     return found
 
@@ -166,11 +158,7 @@ def _trained(
     fold: int,
     seeds: Iterable[int],
     clips: PackedClips,
-    place: Workspace,
-    device: str,
-    progress: Progress,
-    note: Callable[[str], None],
-    trackers: Sequence[str],
+    context: RunContext,
     choices: Choices,
 ) -> list[Run]:
     """The runs of the sets, seed by seed; none where there are no sets."""
@@ -179,13 +167,20 @@ def _trained(
     if not sets:
         return []
     texts = tuple(class_texts(each, clips.class_names) for each in sets)
-    settings = settings_for(place, clips.name, **choices)
-    for each in training_notes(place, clips, settings, choices.get("preset"), [fold]):
-        note(each)
+    settings = settings_for(context.workspace, clips.name, choices)
+    for each in training_notes(context.workspace, clips, settings, choices.get("preset"), [fold]):
+        context.note(each)
     grid = Grid(settings, texts, (fold,), each_once(seeds, "seed"))
-    with progress("training") as report:
-        specs = list(grid.specs(clips))
-        return train_all(specs, clips, place.runs, report, device, note=note, trackers=trackers)
+    with context.progress("training") as report:
+        return train_all(
+            list(grid.specs(clips)),
+            clips,
+            context.workspace.runs,
+            report,
+            context.device,
+            note=context.note,
+            trackers=context.trackers,
+        )
 
 
 def _answers(

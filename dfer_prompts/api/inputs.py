@@ -7,9 +7,9 @@ From what a person chose, `dfer.yaml` and the presets to the settings of a study
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from ..classes import match_class_name
 from ..description_set import DescriptionSet
@@ -182,34 +182,31 @@ class Choices(TypedDict, total=False):
     overrides: Sequence[str]
 
 
-def settings_for(
-    workspace: Workspace,
-    dataset_name: str,
-    *,
-    preset: str | None = None,
-    strategy: str | None = None,
-    clip: str | None = None,
-    weights: str | None = None,
-    epochs: int | None = None,
-    select: str | None = None,
-    freeze: Literal["image"] | None = None,
-    ensemble: str | None = None,
-    overrides: Sequence[str] = (),
-) -> Settings:
-    """The settings: preset, strategy, keywords, each of `overrides`, in this order. Raises InputError."""
-    from dfer_model.config import strategy as laid_over
-    from dfer_model.config import with_overrides
+SAME_NAME = ("clip", "weights", "epochs", "select", "ensemble")  # choices that are settings by the same name
 
-    options: dict[str, object] = dict(laid_over(strategy)) if strategy else {}
-    given = {"clip": clip, "weights": weights, "epochs": epochs, "select": select, "ensemble": ensemble}
-    options |= {key: value for key, value in given.items() if value is not None}
-    if freeze:
-        options["lr_image"] = 0
-    if clip == "demo" and weights is None:
-        options["weights"] = "shipped"
-    chosen = [f"{key}={value}" for key, value in options.items()]
-    name = preset or workspace.defaults.preset or "default"
-    settings = with_overrides(_preset(workspace, name, dataset_name), [*chosen, *overrides])
+
+def settings_for(
+    workspace: Workspace, dataset_name: str, choices: Choices, row: Mapping[str, Any] | None = None
+) -> Settings:
+    """The settings: preset, strategy, the other choices, `row`, each of `overrides`, in this order.
+
+    `row` holds the settings of a row of the paper's tables. Raises InputError, and TypeError for a keyword
+    that is not in `Choices`.
+    """
+    from dfer_model.config import strategy, with_overrides, with_values
+
+    if unexpected := choices.keys() - Choices.__annotations__.keys():
+        raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unexpected))}")
+    given = {key: value for key, value in choices.items() if value is not None}
+    values: dict[str, Any] = dict(strategy(str(given["strategy"]))) if given.get("strategy") else {}
+    values |= {key: given[key] for key in SAME_NAME if key in given}
+    if given.get("freeze"):
+        values["lr_image"] = 0
+    if given.get("clip") == "demo" and "weights" not in given:
+        values["weights"] = "shipped"
+    name = choices.get("preset") or workspace.defaults.preset or "default"
+    settings = with_values(_preset(workspace, name, dataset_name), {**values, **(row or {})})
+    settings = with_overrides(settings, choices.get("overrides", ()))
     for file in (Path(settings.weights), workspace.root / settings.weights):
         if file.is_file():  # a run is taken up again from any folder
             return settings.model_copy(update={"weights": str(file.resolve())})
@@ -235,7 +232,7 @@ def training_notes(
 
 
 def _preset(workspace: Workspace, name: str, dataset_name: str) -> Settings:
-    from dfer_model.config import PRESETS, preset, with_overrides
+    from dfer_model.config import PRESETS, preset, with_values
 
     own = workspace.defaults.presets
     if name not in own:
@@ -244,4 +241,4 @@ def _preset(workspace: Workspace, name: str, dataset_name: str) -> Settings:
         return preset(name, dataset_name)
     keys = own[name]
     base = preset(str(keys.get("base", "default")), dataset_name)
-    return with_overrides(base, [f"{key}={value}" for key, value in keys.items() if key != "base"])
+    return with_values(base, {key: value for key, value in keys.items() if key != "base"})

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from dfer_model.progress import Progress
 
 from ..errors import InputError, unknown
 from ..workspace import Workspace
@@ -13,6 +17,21 @@ if TYPE_CHECKING:
 EngineName = Literal["local", "slurm"]
 ENGINES: tuple[EngineName, ...] = ("local", "slurm")
 RETRIES = 2
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Where and how runs are trained: workspace, device, engine (None: this process), and what follows them.
+
+    `note` receives sentences for the user, `progress` opens a progress display, `trackers` are the loggers.
+    """
+
+    workspace: Workspace
+    device: str
+    progress: Progress
+    note: Callable[[str], None]
+    trackers: Sequence[str] = ()
+    engine: Engine | None = None
 
 
 def engine_for(

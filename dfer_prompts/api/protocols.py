@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from dfer_model.progress import Progress
 
 from ..classes import match_class_name
 from ..description_set import DescriptionSet
@@ -15,13 +13,13 @@ from ..errors import InputError, unknown
 from ..provenance import require_unseen
 from ..workspace import Workspace
 from .inputs import class_texts, each_once, features_folder, open_dataset
+from .launchers import RunContext
 
 if TYPE_CHECKING:
     from dfer_model.comparison.grid import Grid
     from dfer_model.comparison.protocols import Training
     from dfer_model.comparison.results import Answers, Measured
     from dfer_model.data.packed import PackedClips
-    from dfer_model.launchers.launcher import Engine
     from dfer_model.models.clip import Clip
     from dfer_model.runs import ClassTexts, Run
 
@@ -66,7 +64,8 @@ def asked(
     workspace: Workspace,
 ) -> Asked:
     """What a person asked for. Raises InputError for measures and options that do not go together."""
-    from dfer_model.comparison.protocols import MEASURES, SHOTS
+    from dfer_model.comparison.protocols import SHOTS
+    from dfer_model.config import MEASURES
 
     wanted = [measure] if isinstance(measure, str) else list(measure)
     if not wanted:
@@ -126,28 +125,21 @@ def planned(asked: Asked, grid: Grid, clips: PackedClips) -> tuple[Clip, list[Tr
 
 
 def measured(
-    asked: Asked,
-    grid: Grid,
-    clips: PackedClips,
-    workspace: Workspace,
-    device: str,
-    progress: Progress,
-    note: Callable[[str], None],
-    engine: Engine | None = None,
-    trackers: Sequence[str] = (),
+    asked: Asked, grid: Grid, clips: PackedClips, context: RunContext
 ) -> tuple[list[Run], list[Measured]]:
     """The runs of the measures that train, in their order, and what each measure found.
 
-    Before it begins `note` is told how many trainings each measure takes.
+    The number of trainings of each measure is reported before they start.
     """
     from dfer_model.comparison import measure as measuring
     from dfer_model.comparison.grid import train_all
 
     clip, trainings = planned(asked, grid, clips)
     specs = {each.measure: each.specs(clips) for each in trainings}
+    workspace, progress, device = context.workspace, context.progress, context.device
     for each in trainings:
         there = sum((spec.folder(workspace.runs) / "result.json").is_file() for spec in specs[each.measure])
-        note(f"{each}{f', of which {there} are there already' if there else ''}")
+        context.note(f"{each}{f', of which {there} are there already' if there else ''}")
     untrained: Answers | None = None
     if "zero-shot" in asked.measures or ("few-shot" in asked.measures and 0 in asked.shots):
         from dfer_model.comparison.zero_shot import zero_shot_answers
@@ -159,7 +151,14 @@ def measured(
         every = [spec for each in trainings for spec in specs[each.measure]]
         with progress("training") as report:
             done = train_all(
-                every, clips, workspace.runs, report, device, engine=engine, note=note, trackers=trackers
+                every,
+                clips,
+                workspace.runs,
+                report,
+                device,
+                engine=context.engine,
+                note=context.note,
+                trackers=context.trackers,
             )
         trained = iter(done)
         runs = {measure: [next(trained) for _ in each] for measure, each in specs.items()}

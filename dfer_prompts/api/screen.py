@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dfer_model.progress import Progress
-
 from ..description_set import DescriptionSet
 from ..errors import InputError, Interrupted
 from ..provenance import seen_note
-from ..workspace import Workspace
 from .inputs import features_folder
+from .launchers import RunContext
 
 if TYPE_CHECKING:
     from dfer_model.comparison.grid import Grid
@@ -76,14 +74,7 @@ def require_choice(number: int, candidates: int, controls: int) -> None:
 
 
 def choose(
-    candidates: Sequence[DescriptionSet],
-    number: int,
-    grid: Grid,
-    clips: PackedClips,
-    workspace: Workspace,
-    device: str,
-    progress: Progress,
-    note: Callable[[str], None],
+    candidates: Sequence[DescriptionSet], number: int, grid: Grid, clips: PackedClips, context: RunContext
 ) -> Screening:
     """The `number` best of the candidates, whose texts the grid begins with, by clips of none of its folds.
 
@@ -94,7 +85,7 @@ def choose(
 
     splits = choosing_splits(clips, grid.folds, grid.settings.val_share)
     grid = replace(grid, settings=frozen(grid.settings), texts=grid.texts[: len(candidates)])
-    answers = _answers(grid, splits, clips, workspace, device, progress, note)
+    answers = _answers(grid, splits, clips, context)
     figures = {each.name: answers.figure(each.name, answers.uar) for each in grid.texts}
     ranked = sorted(figures.items(), key=lambda item: -item[1].mean)
     folds = [int(fold) for each in splits for fold in set(clips.folds[each.judge])]
@@ -116,14 +107,7 @@ def _judged(splits: Sequence[Split]) -> str:
     return f"{clips} clips of fold {folds}" + (", each in turn" if len(splits) > 1 else "")
 
 
-def screened(
-    grid: Grid,
-    clips: PackedClips,
-    workspace: Workspace,
-    device: str,
-    progress: Progress,
-    note: Callable[[str], None],
-) -> list[Measured]:
+def screened(grid: Grid, clips: PackedClips, context: RunContext) -> list[Measured]:
     """What a screening finds on the grid's folds, and zero-shot beside it as beside supervised figures.
 
     The grid's settings are `frozen`. Raises InputError for clips, texts or settings that do not fit, and
@@ -138,35 +122,27 @@ def screened(
     clip = load_clip(grid.settings.clip, grid.settings.weights)
     check_grid(grid, clip, clips)
     splits = grids.judging_splits(clips, grid.folds)
-    answers = _answers(grid, splits, clips, workspace, device, progress, note)
-    with _stoppable(features_folder(workspace)) as kept, progress("zero-shot") as report:
-        untrained = zero_shot_answers(grid, clip, clips, kept, report, device)
+    answers = _answers(grid, splits, clips, context)
+    with _stoppable(features_folder(context.workspace)) as kept, context.progress("zero-shot") as report:
+        untrained = zero_shot_answers(grid, clip, clips, kept, report, context.device)
     return [measuring.zero_shot(untrained), grids.screened(answers, grid.settings)]
 
 
-def _answers(
-    grid: Grid,
-    splits: Sequence[Split],
-    clips: PackedClips,
-    workspace: Workspace,
-    device: str,
-    progress: Progress,
-    note: Callable[[str], None],
-) -> Answers:
-    """Which clips each set answers rightly after a screening; before it `note` is told what it takes.
+def _answers(grid: Grid, splits: Sequence[Split], clips: PackedClips, context: RunContext) -> Answers:
+    """Which clips each set classifies correctly after a screening; the number of trainings is reported first.
 
     Raises Interrupted on Ctrl-C.
     """
     from dfer_model.comparison.screening.grids import screened_answers
 
     sets, seeds = len(grid.texts), len(grid.seeds)
-    note(
+    context.note(
         f"screening: {sets * len(splits) * seeds} trainings on kept frame features ({sets} sets x "
         f"{len(splits)} fold{'s' if len(splits) > 1 else ''} x {seeds} seed{'s' if seeds > 1 else ''}), "
         "those of a fold together"
     )
-    with _stoppable(features_folder(workspace)) as kept, progress("screening") as report:
-        return screened_answers(grid, splits, clips, kept, report, device)
+    with _stoppable(features_folder(context.workspace)) as kept, context.progress("screening") as report:
+        return screened_answers(grid, splits, clips, kept, report, context.device)
 
 
 @contextmanager

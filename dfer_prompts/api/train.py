@@ -51,7 +51,7 @@ def train(
     place = workspace or Workspace.find()
     described = _described(descriptions, place)
     clips = open_dataset(place, dataset)
-    settings = settings_for(place, clips.name, **choices)
+    settings = settings_for(place, clips.name, choices)
     for indices in (clips.train_indices, clips.test_indices):
         indices(fold)
     seen = None

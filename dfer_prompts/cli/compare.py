@@ -10,25 +10,18 @@ import typer
 from ..workspace import Workspace
 from .completion import versions
 from .options import (
-    ClipOption,
     DatasetOption,
     DeviceOption,
-    EngineOption,
-    EnsembleOption,
-    EpochsOption,
-    FreezeOption,
-    JobsOption,
-    PresetOption,
-    RetriesOption,
-    RunsPerGpuOption,
-    SelectOption,
-    SetOption,
-    StrategyOption,
-    WeightsOption,
+    EngineOptions,
+    FoldsOption,
+    MeasureOption,
+    SeedsOption,
+    TrackOption,
+    TrainingOptions,
+    grouped,
     numbers,
 )
 from .output import JsonOption, message, print_json, print_line, print_table, progress
-from .train import TrackOption
 
 if TYPE_CHECKING:
     from dfer_model.comparison.record import ComparisonRecord, ControlOrigin, Screening
@@ -69,22 +62,6 @@ ThenOption = Annotated[
         help="After --screen on clips outside the judging folds, fine-tune and compare its best N sets.",
     ),
 ]
-FoldsOption = Annotated[
-    str | None,
-    typer.Option(
-        "--folds", metavar="FOLDS", help="Folds that judge, such as 1-5 or 1,3.", show_default="all"
-    ),
-]
-SeedsOption = Annotated[str, typer.Option("--seeds", metavar="SEEDS", help="Seeds, such as 1-3.")]
-MeasureOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--measure",
-        metavar="MEASURE",
-        help="zero-shot, supervised, few-shot, held-out-class, transfer; repeatable.",
-        show_default="supervised, with zero-shot beside it",
-    ),
-]
 ShotsOption = Annotated[
     str | None,
     typer.Option(
@@ -100,9 +77,11 @@ TransferOption = Annotated[
 ]
 
 
+@grouped
 def compare(
     context: typer.Context,
     sets: SetsArgument,
+    *,
     dataset: DatasetOption = None,
     measure: MeasureOption = None,
     shots: ShotsOption = None,
@@ -113,20 +92,9 @@ def compare(
     then: ThenOption = None,
     folds: FoldsOption = None,
     seeds: SeedsOption = "1-3",
-    preset: PresetOption = None,
-    strategy: StrategyOption = None,
-    clip: ClipOption = None,
-    weights: WeightsOption = None,
-    epochs: EpochsOption = None,
-    select: SelectOption = None,
-    freeze: FreezeOption = None,
-    ensemble: EnsembleOption = None,
-    overrides: SetOption = None,
+    training: TrainingOptions,
     device: DeviceOption = "auto",
-    engine: EngineOption = None,
-    jobs: JobsOption = None,
-    runs_per_gpu: RunsPerGpuOption = None,
-    retries: RetriesOption = None,
+    engine: EngineOptions,
     track: TrackOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -167,22 +135,11 @@ def compare(
         seeds=numbers(seeds, "--seeds"),
         workspace=workspace,
         device=device,
-        engine=engine,
-        jobs=jobs,
-        runs_per_gpu=runs_per_gpu,
-        retries=retries,
         progress=progress,
         note=message,
         track=track,
-        preset=preset,
-        strategy=strategy,
-        clip=clip,
-        weights=weights,
-        epochs=epochs,
-        select=select,
-        freeze=freeze,
-        ensemble=ensemble,
-        overrides=overrides or (),
+        **vars(engine),
+        **training.choices(),
     )
     if as_json:
         print_json(result.as_dict())

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import DeviceOption, FaceModelOption, MarginOption
+from .options import DeviceOption, grouped
 from .output import JsonOption, message, print_json, print_line, print_table, progress
-from .predict import EveryOption, FacesOption, FaceTrackOption, StrideOption, WindowOption, track_named
+from .predict import VideoOptions
 from .train import RunArgument
 
 if TYPE_CHECKING:
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 STRONGEST = 5
 
 
+@grouped
 def explain(
     context: typer.Context,
     run: RunArgument,
     video: Annotated[Path, typer.Argument(help="A video file.", metavar="VIDEO")],
+    *,
     descriptions: Annotated[
         str | None,
         typer.Option(metavar="V", help="A set to explain by.", show_default="the run's own"),
@@ -33,13 +35,7 @@ def explain(
     plot: Annotated[
         Path | None, typer.Option(help="Draw it to this .png or .svg.", show_default=False)
     ] = None,
-    faces: FacesOption = "auto",
-    face_model: FaceModelOption = None,
-    track: FaceTrackOption = "largest",
-    window: WindowOption = None,
-    stride: StrideOption = None,
-    margin: MarginOption = 0.2,
-    every: EveryOption = 1,
+    how: VideoOptions,
     at: Annotated[
         float | None,
         typer.Option(
@@ -65,18 +61,12 @@ def explain(
         video,
         descriptions=descriptions,
         weights=weights,
-        faces=faces,
-        face_model=face_model,
-        track=track_named(track),
-        window=window,
-        stride=stride,
-        margin=margin,
-        every=every,
         at=at,
         plot=plot,
         workspace=context.obj,
         device=device,
         progress=progress,
+        **how.keywords(),
     )
     for note in explained.notes:
         message(f"Note: {note}")

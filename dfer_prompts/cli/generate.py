@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ..errors import InputError
 from ..workspace import Workspace
 from .completion import class_sets
+from .options import grouped
 from .output import JsonOption, clean, message, print_json, print_table
 
 if TYPE_CHECKING:
@@ -92,29 +94,38 @@ def register(app: typer.Typer) -> None:
     app.command(short_help="Make a new description set.")(generate)
 
 
+@dataclass(frozen=True)
+class AskingOptions:
+    """How a language model is queried: the fields of `generation.plan.Asking`."""
+
+    base_url: BaseUrlOption = None
+    samples: SamplesOption = 5
+    top_k: TopKOption = None
+    rank: RankOption = "support"
+    temperature: TemperatureOption = None
+    top_p: TopPOption = None
+    max_tokens: MaxTokensOption = None
+    reasoning_effort: ReasoningOption = None
+    seed: SeedOption = None
+    concurrency: ConcurrencyOption = 8
+    timeout: TimeoutOption = 300.0
+    allow_short: AllowShortOption = False
+    max_requests: MaxRequestsOption = None
+    budget_tokens: BudgetOption = None
+
+
+@grouped
 def generate(
     context: typer.Context,
+    *,
     classes: ClassesOption = None,
     template: TemplateOption = None,
     source: SourceOption = "llm",
     of: OfOption = None,
     model: ModelOption = None,
-    base_url: BaseUrlOption = None,
-    samples: SamplesOption = 5,
-    top_k: TopKOption = None,
-    rank: RankOption = "support",
-    temperature: TemperatureOption = None,
-    top_p: TopPOption = None,
-    max_tokens: MaxTokensOption = None,
-    reasoning_effort: ReasoningOption = None,
-    seed: SeedOption = None,
-    concurrency: ConcurrencyOption = 8,
-    timeout: TimeoutOption = 300.0,
+    asking: AskingOptions,
     version: VersionOption = None,
     ensemble: EnsembleOption = False,
-    allow_short: AllowShortOption = False,
-    max_requests: MaxRequestsOption = None,
-    budget_tokens: BudgetOption = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -133,22 +144,6 @@ def generate(
 
     Example: dfer-prompts generate --classes mafw --template contrastive --samples 3 --version v3
     """
-    asking: dict[str, Any] = {
-        "base_url": base_url,
-        "samples": samples,
-        "top_k": top_k,
-        "rank": rank,
-        "temperature": temperature,
-        "top_p": top_p,
-        "max_tokens": max_tokens,
-        "reasoning_effort": reasoning_effort,
-        "seed": seed,
-        "concurrency": concurrency,
-        "timeout": timeout,
-        "allow_short": allow_short,
-        "max_requests": max_requests,
-        "budget_tokens": budget_tokens,
-    }
     workspace: Workspace = context.obj
     templates, models = template or ["paper"], model or []
     _check_source(source, of, asks_a_model=bool(template or model or ensemble))
@@ -160,7 +155,9 @@ def generate(
     else:
         from ..generation.generate import generate as make
 
-        made = [make(classes, source=source, of=of or "v1", version=version, workspace=workspace, **asking)]
+        made = [
+            make(classes, source=source, of=of or "v1", version=version, workspace=workspace, **vars(asking))
+        ]
     _print(made, workspace, as_json)
 
 
@@ -171,13 +168,13 @@ def _asked(
     models: list[str],
     ensemble: bool,
     version: str | None,
-    asking: dict[str, Any],
+    asking: AskingOptions,
 ) -> list[Outcome]:
     """What language models answered, told as it comes."""
     from ..generation.generate import generate_all
     from .llm_progress import confirmed_url, watching
 
-    asking = {**asking, "base_url": confirmed_url(workspace, asking["base_url"])}
+    asking = replace(asking, base_url=confirmed_url(workspace, asking.base_url))
     with watching() as watched:
         return generate_all(
             classes,
@@ -188,7 +185,7 @@ def _asked(
             workspace=workspace,
             report=watched.report,
             note=watched.note,
-            **asking,
+            **vars(asking),
         )
 
 
@@ -231,7 +228,7 @@ def _dry_run(
     classes: str | None,
     templates: list[str],
     models: list[str],
-    asking: dict[str, Any],
+    asking: AskingOptions,
     as_json: bool,
 ) -> None:
     from dataclasses import asdict
@@ -241,7 +238,7 @@ def _dry_run(
     if source != "llm":
         raise InputError(f"--dry-run shows what a language model would be asked; {source} asks nothing")
     runs = dry_run(
-        classes, template=[*templates], model=[*models], workspace=workspace, note=message, **asking
+        classes, template=[*templates], model=[*models], workspace=workspace, note=message, **vars(asking)
     )
     if as_json:
         shown = [{**asdict(each), "to_ask": each.to_ask} for each in runs]

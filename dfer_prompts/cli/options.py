@@ -1,17 +1,62 @@
-"""Options that several commands share, and lists of numbers as a person writes them.
+"""Options that several commands share, each declared once, and groups of them.
 
-Options that say where the runs of a grid are trained.
+A group is a frozen dataclass whose fields are options. A command decorated with `grouped` takes the group as
+one parameter; its fields are options of the command. Texts and names come from `dfer_model.config`.
 """
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from dfer_model.config import MEASURES, PRESETS, STRATEGIES, Settings
+
 from ..errors import InputError
 from .completion import datasets
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the fields of its option groups as parameters of its own, for Typer to read."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            types = get_type_hints(groups[name], include_extras=True)
+            parameters += [
+                inspect.Parameter(
+                    each.name, parameter.kind, default=each.default, annotation=types[each.name]
+                )
+                for each in fields(groups[name])
+            ]
+        else:
+            parameters.append(parameter.replace(annotation=hints[name]))
+
+    @wraps(command)
+    def flat(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{each.name: given.pop(each.name) for each in fields(group)})
+        command(**given)
+
+    # Keyword parameters with and without defaults may follow each other in any order.
+    flat.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+    )
+    flat.__annotations__ = {each.name: each.annotation for each in parameters}
+    return flat
+
+
+def setting_help(key: str) -> str:
+    """The description of a setting as a sentence, for the help of the option of its name."""
+    text = str(Settings.model_fields[key].description)
+    return f"{text[0].upper()}{text[1:]}."
+
 
 DatasetOption = Annotated[
     str | None,
@@ -27,7 +72,7 @@ PresetOption = Annotated[
     typer.Option(
         "--preset",
         metavar="NAME",
-        help="default, paper, paper-text, strong, demo, or one of dfer.yaml's presets.",
+        help=f"{', '.join(PRESETS)}, or a preset of dfer.yaml.",
     ),
 ]
 SetOption = Annotated[
@@ -36,36 +81,59 @@ SetOption = Annotated[
 ]
 ClipOption = Annotated[
     str | None,
-    typer.Option("--clip", metavar="NAME", help="CLIP by open_clip's name, or `demo`.", show_default=False),
+    typer.Option("--clip", metavar="NAME", help=setting_help("clip"), show_default=False),
 ]
 WeightsOption = Annotated[
     str | None,
-    typer.Option(
-        "--weights", metavar="TAG|FILE", help="Pretrained tag, weight file, or `random`.", show_default=False
-    ),
+    typer.Option("--weights", metavar="TAG|FILE", help=setting_help("weights"), show_default=False),
 ]
-EpochsOption = Annotated[int | None, typer.Option("--epochs", help="Passes over the training clips.")]
+EpochsOption = Annotated[int | None, typer.Option("--epochs", help=setting_help("epochs"))]
 SelectOption = Annotated[
     Literal["last", "val", "test-best"] | None,
-    typer.Option("--select", help="Epoch that is kept; test-best looks at the judging fold, and flatters."),
+    typer.Option("--select", help=setting_help("select")),
 ]
 StrategyOption = Annotated[
     str | None,
     typer.Option(
         "--strategy",
         metavar="NAME",
-        help="dfer-clip, zero-shot, coop, cocoop, linear-probe, fine-tuning, or a video network: r3d-18, "
-        "r2plus1d-18, resnet18-lstm, resnet18-vit, c3d, p3d, i3d.",
+        help=f"How the classifier is built: {', '.join(STRATEGIES)}.",
     ),
 ]
 FreezeOption = Annotated[
-    Literal["image"] | None, typer.Option("--freeze", help="Leave the image tower as it is: quick studies.")
+    Literal["image"] | None, typer.Option("--freeze", help="Do not train the image tower (faster).")
 ]
 EnsembleOption = Annotated[
     Literal["mean-embedding", "mean-similarity", "max"] | None,
-    typer.Option("--ensemble", help="How a class's members answer together."),
+    typer.Option("--ensemble", help=setting_help("ensemble")),
 ]
-DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Device to compute on.")
+]
+TrackOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="NAME",
+        help="Log the epochs to tensorboard, wandb, mlflow or another tracker of Accelerate; repeatable. "
+        "`none`: to none.",
+        show_default="tensorboard if installed",
+    ),
+]
+FoldsOption = Annotated[
+    str | None,
+    typer.Option("--folds", metavar="FOLDS", help="Test folds, such as 1-5 or 1,3.", show_default="all"),
+]
+SeedsOption = Annotated[str, typer.Option("--seeds", metavar="SEEDS", help="Seeds, such as 1-3.")]
+MeasureOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--measure",
+        metavar="MEASURE",
+        help=f"{', '.join(MEASURES)}; repeatable.",
+        show_default="supervised, with zero-shot beside it",
+    ),
+]
 
 FaceModelOption = Annotated[
     Path | None,
@@ -76,7 +144,7 @@ MarginOption = Annotated[
 ]
 
 
-MOST_NUMBERS = 1000  # of folds or seeds; more are a slip of the keyboard
+MOST_NUMBERS = 1000  # of folds or seeds; a longer list is taken for a typing error
 
 
 def numbers(text: str, option: str, *, least: int = 1) -> tuple[int, ...]:
@@ -104,8 +172,8 @@ EngineOption = Annotated[
     Literal["local", "slurm"] | None,
     typer.Option(
         "--engine",
-        help="Train each run in a process of its own: here, or as a job of Slurm (`slurm:` in dfer.yaml).",
-        show_default="one after another in this process",
+        help="Train each run in its own process: on this machine, or as a Slurm job (`slurm:` in dfer.yaml).",
+        show_default="one run after another in this process",
     ),
 ]
 JobsOption = Annotated[
@@ -113,8 +181,8 @@ JobsOption = Annotated[
     typer.Option(
         "--jobs",
         metavar="N",
-        help="Runs at a time.",
-        show_default="local: as the GPUs take, else 1; slurm: as the cluster takes",
+        help="Runs at the same time.",
+        show_default="local: as many as the GPUs take, else 1; slurm: no limit",
     ),
 ]
 RunsPerGpuOption = Annotated[
@@ -123,7 +191,40 @@ RunsPerGpuOption = Annotated[
 ]
 RetriesOption = Annotated[
     int | None,
-    typer.Option(
-        "--retries", metavar="N", help="How often a run that is lost is begun again.", show_default="2"
-    ),
+    typer.Option("--retries", metavar="N", help="Restarts of a run that was lost.", show_default="2"),
 ]
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """Which CLIP and settings: the choices that need no training."""
+
+    preset: PresetOption = None
+    clip: ClipOption = None
+    weights: WeightsOption = None
+    overrides: SetOption = None
+
+    def choices(self) -> dict[str, Any]:
+        """The keywords of `api.inputs.Choices`."""
+        return {**vars(self), "overrides": self.overrides or ()}
+
+
+@dataclass(frozen=True)
+class TrainingOptions(ClipOptions):
+    """How runs are trained."""
+
+    strategy: StrategyOption = None
+    epochs: EpochsOption = None
+    select: SelectOption = None
+    freeze: FreezeOption = None
+    ensemble: EnsembleOption = None
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Where the runs of a grid are trained."""
+
+    engine: EngineOption = None
+    jobs: JobsOption = None
+    runs_per_gpu: RunsPerGpuOption = None
+    retries: RetriesOption = None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ..errors import InputError
 from .camera import watch_camera
-from .options import DeviceOption, FaceModelOption, MarginOption
+from .options import DeviceOption, FaceModelOption, MarginOption, grouped
 from .output import JsonOption, message
 from .train import RunArgument
 from .videos import watch_videos
@@ -75,26 +75,46 @@ RequireFaceOption = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class VideoOptions:
+    """How faces are found in a video, followed, and cut into windows."""
+
+    faces: FacesOption = "auto"
+    face_model: FaceModelOption = None
+    track: FaceTrackOption = "largest"
+    window: WindowOption = None
+    stride: StrideOption = None
+    margin: MarginOption = 0.2
+    every: EveryOption = 1
+
+    def keywords(self) -> dict[str, Any]:
+        """The keywords of `api.predict.HowToWatch`."""
+        return {**vars(self), "track": int(self.track) if self.track.isdecimal() else self.track}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is written and printed."""
+
+    save_faces: SaveFacesOption = None
+    csv: CsvOption = None
+    parquet: ParquetOption = None
+    plot: PlotOption = None
+    overlay: OverlayOption = None
+    require_face: RequireFaceOption = False
+    as_json: JsonOption = False
+
+
+@grouped
 def predict(
     context: typer.Context,
     run: RunArgument,
     videos: VideosArgument = None,
+    *,
     camera: CameraOption = None,
-    faces: FacesOption = "auto",
-    face_model: FaceModelOption = None,
-    track: FaceTrackOption = "largest",
-    window: WindowOption = None,
-    stride: StrideOption = None,
-    margin: MarginOption = 0.2,
-    every: EveryOption = 1,
-    save_faces: SaveFacesOption = None,
-    csv: CsvOption = None,
-    parquet: ParquetOption = None,
-    plot: PlotOption = None,
-    overlay: OverlayOption = None,
-    require_face: RequireFaceOption = False,
+    how: VideoOptions,
     device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    wanted: Wanted,
 ) -> None:
     """Say which expression the faces in a video show, and when, with the probability of each class.
 
@@ -102,20 +122,9 @@ def predict(
     """
     from ..api.predict import audience
 
-    _check_outputs({"--csv": csv, "--parquet": parquet, "--plot": plot, "--overlay": overlay})
-    _check_source(videos, camera, plot or overlay)
-    watching = audience(
-        run,
-        faces=faces,
-        face_model=face_model,
-        track=track_named(track),
-        window=window,
-        stride=stride,
-        margin=margin,
-        every=every,
-        workspace=context.obj,
-        device=device,
-    )
+    _check_outputs(wanted)
+    _check_source(videos, camera, wanted.plot or wanted.overlay)
+    watching = audience(run, workspace=context.obj, device=device, **how.keywords())
     if watching.note:
         message(watching.note)
     if watching.warning:
@@ -125,29 +134,10 @@ def predict(
             f"Probabilities are calibrated: logits are divided by {calibrated.temperature:.3g}, fitted on "
             f"{calibrated.fitted_on}; no answer changes"
         )
-    wanted = Wanted(csv, parquet, plot, overlay, save_faces, require_face, as_json)
     if camera is None:
         watch_videos(watching, videos or [], wanted)
     else:
         watch_camera(watching, camera, wanted)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is to be written and printed."""
-
-    csv: Path | None
-    parquet: Path | None
-    plot: Path | None
-    overlay: Path | None
-    save_faces: Path | None
-    require_face: bool
-    as_json: bool
-
-
-def track_named(track: str) -> str | int:
-    """What `--track` says: a track's number, or a word."""
-    return int(track) if track.isdecimal() else track
 
 
 OUTPUTS = {
@@ -165,13 +155,14 @@ def _check_source(videos: list[Path] | None, camera: str | None, drawn: Path | N
         raise InputError(f"{drawn} is drawn of a whole video, and a camera has no end\nTake --csv or --json")
 
 
-def _check_outputs(asked: dict[str, Path | None]) -> None:
-    """Before hours of work, that what is asked for can be written."""
-    for option, path in asked.items():
+def _check_outputs(wanted: Wanted) -> None:
+    """Raise InputError, before hours of work, for a file that cannot be written."""
+    for option, endings in OUTPUTS.items():
+        path: Path | None = getattr(wanted, option.removeprefix("--"))
         if path is None:
             continue
-        if path.suffix.casefold() not in OUTPUTS[option]:
-            raise InputError(f"{option} {path}: end its name in {' or '.join(OUTPUTS[option])}")
+        if path.suffix.casefold() not in endings:
+            raise InputError(f"{option} {path}: end its name in {' or '.join(endings)}")
         if path.is_dir():
             raise InputError(f"{option} {path} is a folder\nName a file")
 

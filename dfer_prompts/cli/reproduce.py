@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..workspace import Workspace
-from .compare import FoldsOption, SeedsOption
 from .options import (
-    ClipOption,
+    ClipOptions,
     DatasetOption,
     DeviceOption,
-    EngineOption,
+    EngineOptions,
     EpochsOption,
-    JobsOption,
-    RetriesOption,
-    RunsPerGpuOption,
-    SetOption,
-    WeightsOption,
+    FoldsOption,
+    SeedsOption,
+    TrackOption,
+    grouped,
     numbers,
 )
 from .output import JsonOption, message, print_json, print_line, print_table, progress
-from .train import TrackOption
 
 if TYPE_CHECKING:
     from ..api.reproduce import Reproduced
 
 TablesArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="TABLE...", help="table1 to table5, tableA, tableB.")
+    list[str] | None,
+    typer.Argument(metavar="TABLE...", help="table1, table2, table3, table4, table5, tableA, tableB."),
 ]
 RowsOption = Annotated[
     list[str] | None,
@@ -59,7 +58,7 @@ PublishedOption = Annotated[
     ),
 ]
 PresetOption = Annotated[
-    str, typer.Option("--preset", metavar="NAME", help="What the rows' settings are laid over.")
+    str | None, typer.Option("--preset", metavar="NAME", help="Preset that a row's settings override.")
 ]
 OutOption = Annotated[
     Path | None,
@@ -69,9 +68,19 @@ OutOption = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class RowOptions(ClipOptions):
+    """What the settings of the rows are laid over."""
+
+    preset: PresetOption = "paper"
+    epochs: EpochsOption = None
+
+
+@grouped
 def reproduce(
     context: typer.Context,
     tables: TablesArgument = None,
+    *,
     dataset: DatasetOption = None,
     rows: RowsOption = None,
     descriptions: DescriptionsOption = "v1",
@@ -80,16 +89,9 @@ def reproduce(
     published: PublishedOption = None,
     folds: FoldsOption = None,
     seeds: SeedsOption = "1-3",
-    preset: PresetOption = "paper",
-    clip: ClipOption = None,
-    weights: WeightsOption = None,
-    epochs: EpochsOption = None,
-    overrides: SetOption = None,
+    settings: RowOptions,
     device: DeviceOption = "auto",
-    engine: EngineOption = None,
-    jobs: JobsOption = None,
-    runs_per_gpu: RunsPerGpuOption = None,
-    retries: RetriesOption = None,
+    engine: EngineOptions,
     track: TrackOption = None,
     out: OutOption = None,
     as_json: JsonOption = False,
@@ -116,21 +118,14 @@ def reproduce(
         published=published,
         folds=numbers(folds, "--folds") if folds is not None else None,
         seeds=numbers(seeds, "--seeds"),
-        preset=preset,
-        clip=clip,
-        weights=weights,
-        epochs=epochs,
-        overrides=overrides or (),
         workspace=workspace,
         device=device,
-        engine=engine,
-        jobs=jobs,
-        runs_per_gpu=runs_per_gpu,
-        retries=retries,
         out=out,
         progress=progress,
         note=message,
         track=track,
+        **vars(engine),
+        **settings.choices(),
     )
     if as_json:
         print_json(result.as_dict())

@@ -9,19 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .completion import runs, versions
-from .options import (
-    ClipOption,
-    DatasetOption,
-    DeviceOption,
-    EnsembleOption,
-    EpochsOption,
-    FreezeOption,
-    PresetOption,
-    SelectOption,
-    SetOption,
-    StrategyOption,
-    WeightsOption,
-)
+from .options import DatasetOption, DeviceOption, TrackOption, TrainingOptions, grouped
 from .output import JsonOption, message, print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -54,17 +42,6 @@ ClassesOption = Annotated[
 FoldOption = Annotated[int, typer.Option("--fold", min=1, help="The fold that judges; the others train.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of all that is random.")]
 
-TrackOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--track",
-        metavar="NAME",
-        help="Follow the epochs in tensorboard, wandb, mlflow or another that Accelerate knows; repeatable. "
-        "`none`: in none.",
-        show_default="tensorboard where installed",
-    ),
-]
-
 CHOICE = {
     "last": "the last epoch",
     "val": "the epoch that is best on validation clips taken from the training folds",
@@ -73,22 +50,16 @@ CHOICE = {
 }
 
 
+@grouped
 def train(
     context: typer.Context,
+    *,
     descriptions: DescriptionsOption = None,
     dataset: DatasetOption = None,
     classes: ClassesOption = None,
     fold: FoldOption = 1,
     seed: SeedOption = 1,
-    preset: PresetOption = None,
-    strategy: StrategyOption = None,
-    clip: ClipOption = None,
-    weights: WeightsOption = None,
-    select: SelectOption = None,
-    freeze: FreezeOption = None,
-    ensemble: EnsembleOption = None,
-    epochs: EpochsOption = None,
-    overrides: SetOption = None,
+    training: TrainingOptions,
     device: DeviceOption = "auto",
     track: TrackOption = None,
     as_json: JsonOption = False,
@@ -117,15 +88,7 @@ def train(
         device=device,
         progress=progress,
         note=note,
-        preset=preset,
-        strategy=strategy,
-        clip=clip,
-        weights=weights,
-        select=select,
-        freeze=freeze,
-        ensemble=ensemble,
-        epochs=epochs,
-        overrides=overrides or (),
+        **training.choices(),
         track=track,
     )
     _show_run(run, as_json, told=told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,15 +14,14 @@ from ...description_set import DescriptionSet
 from ...errors import InputError, Interrupted, system_errors
 from ...versions.store import DescriptionStore
 from ...workspace import Workspace
-from ..inputs import each_once, judging_folds, open_dataset, settings_for, training_notes
-from ..launchers import EngineName, engine_for
+from ..inputs import Choices, each_once, judging_folds, open_dataset, settings_for, training_notes
+from ..launchers import EngineName, RunContext, engine_for
 from .paper_tables import OWN_FILE, Figures, find_rows, find_tables, paper, published_figures
 from .plan import Planned, Study, check, plan
 from .results import Reproduced, caveats, keep, protocol_line, row_result
 
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
-    from dfer_model.launchers.launcher import Engine
     from dfer_model.runs import Run, RunSpec
 
 __all__ = ["Reproduced", "reproduce"]
@@ -71,10 +71,12 @@ def reproduce(
     from dfer_model.training.loggers import chosen_trackers
 
     place = workspace or Workspace.find()
-    followed = chosen_trackers(track)
+    context = RunContext(place, device, progress, note, chosen_trackers(track))
     chosen_rows = find_rows(find_tables(_any(tables)), rows)
     known = published_figures(_figure_files(place, published))
     clips = open_dataset(place, dataset)
+    chosen: Choices = {"preset": preset, "clip": clip, "weights": weights, "epochs": epochs}
+    chosen["overrides"] = overrides
     study = Study(
         workspace=place,
         clips=clips,
@@ -83,15 +85,14 @@ def reproduce(
         descriptions=_loaded(descriptions, place),
         second=_loaded(second, place) if second is not None else None,
         farl=_file(farl) if farl is not None else None,
-        chosen={"preset": preset, "clip": clip, "weights": weights, "epochs": epochs},
-        overrides=overrides,
+        chosen=chosen,
     )
     planned = [plan(study, table, *each) for table, listed in chosen_rows.items() for each in listed]
-    settings = settings_for(place, clips.name, **study.chosen, overrides=overrides)
+    settings = settings_for(place, clips.name, chosen)
     for each in training_notes(place, clips, settings, preset, study.folds):
         note(each)
-    where = engine_for(place, engine, jobs, runs_per_gpu, retries, device)
-    runs = _run(planned, study, device, progress, note, where, followed)
+    context = replace(context, engine=engine_for(place, engine, jobs, runs_per_gpu, retries, device))
+    runs = _run(planned, study, context)
     result = _result(planned, runs, known, study, out)
     keep(result, runs)
     return result
@@ -159,19 +160,11 @@ def _folder(workspace: Workspace, out: Path | str | None, ids: str) -> Path:
     return workspace.root / "reproductions" / hashlib.sha256(ids.encode()).hexdigest()[:12]
 
 
-def _run(
-    planned: Sequence[Planned],
-    study: Study,
-    device: str,
-    progress: Progress,
-    note: Callable[[str], None],
-    engine: Engine | None,
-    trackers: Sequence[str],
-) -> dict[tuple[str, int], list[Run]]:
+def _run(planned: Sequence[Planned], study: Study, context: RunContext) -> dict[tuple[str, int], list[Run]]:
     """The runs of each row, by table and number, each trained once; all rows of a fold and seed first."""
     from dfer_model.comparison.grid import train_all
 
-    with progress("checking") as report:
+    with context.progress("checking") as report:
         check(planned, study.clips, study.workspace.runs, report)
     wanted: dict[str, tuple[RunSpec, str]] = {}
     for each in planned:
@@ -183,9 +176,17 @@ def _run(
     specs = [spec for spec, _ in ordered]
     names = [f"{title}: {spec.title}" for spec, title in ordered]
     try:
-        with progress("training") as report:
+        with context.progress("training") as report:
             done = train_all(
-                specs, study.clips, study.workspace.runs, report, device, names, engine, note, trackers
+                specs,
+                study.clips,
+                study.workspace.runs,
+                report,
+                context.device,
+                names,
+                context.engine,
+                context.note,
+                context.trackers,
             )
     except (KeyboardInterrupt, Interrupted) as error:
         raise Interrupted(

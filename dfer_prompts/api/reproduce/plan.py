@@ -14,7 +14,7 @@ from ...errors import InputError
 from ...generation.sources.sentences import sentence_set
 from ...provenance import require_unseen
 from ...workspace import Workspace
-from ..inputs import class_texts, no_texts, settings_for
+from ..inputs import Choices, class_texts, no_texts, settings_for
 from .paper_tables import Row
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ class Study:
     descriptions: DescriptionSet
     second: DescriptionSet | None
     farl: Path | None
-    chosen: dict[str, Any]  # preset, clip, weights, epochs: what a row's own settings are laid over
-    overrides: Sequence[str]  # laid over the row's
+    chosen: Choices  # a row's own settings override all of it but `overrides`
 
 
 @dataclass(frozen=True)
@@ -97,18 +96,13 @@ def row_settings(study: Study, row: Row) -> Settings:
     """The preset with what was chosen, the row's own settings over it, and `overrides` over all."""
     from dfer_model.config import strategy
 
-    own = {**(strategy(row.strategy) if row.strategy else {}), **row.settings}
-    if (
-        row.image_tower == "trained"
-        and not settings_for(study.workspace, study.clips.name, **study.chosen).lr_image
-    ):
+    own: dict[str, Any] = {**(strategy(row.strategy) if row.strategy else {}), **row.settings}
+    without: Choices = {**study.chosen, "overrides": ()}
+    if row.image_tower == "trained" and not settings_for(study.workspace, study.clips.name, without).lr_image:
         own["lr_image"] = RELEASED_LR_IMAGE
     if row.needs == "farl":
         own["weights"] = str(study.farl)
-    laid = [f"{key}={value}" for key, value in own.items()]
-    return settings_for(
-        study.workspace, study.clips.name, **study.chosen, overrides=[*laid, *study.overrides]
-    )
+    return settings_for(study.workspace, study.clips.name, study.chosen, own)
 
 
 def _texts(study: Study, row: Row, settings: Settings) -> ClassTexts:

@@ -11,7 +11,7 @@ import typer
 from ...errors import InputError
 from ...workspace import Workspace
 from ..completion import versions
-from ..options import ClipOption, DeviceOption, PresetOption, SetOption, WeightsOption, numbers
+from ..options import ClipOptions, DeviceOption, grouped, numbers
 from ..output import JsonOption, message, print_json, print_line, print_table, progress
 
 if TYPE_CHECKING:
@@ -28,16 +28,15 @@ def register(commands: typer.Typer) -> None:
     commands.command(short_help="Show how CLIP tells the classes apart by a set.")(score)
 
 
+@grouped
 def score(
     context: typer.Context,
     refs: Annotated[
         list[str],
         typer.Argument(autocompletion=versions, metavar="V", help="Description sets or views of them."),
     ],
-    preset: PresetOption = None,
-    clip: ClipOption = None,
-    weights: WeightsOption = None,
-    overrides: SetOption = None,
+    *,
+    settings: ClipOptions,
     figure: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Draw the cosines between classes as this .png or .svg file."),
@@ -85,10 +84,7 @@ def score(
         workspace=workspace,
         device=device,
         progress=progress,
-        preset=preset,
-        clip=clip,
-        weights=weights,
-        overrides=overrides or (),
+        **settings.choices(),
     )
     if figure is not None:
         _draw(figure, scores)

@@ -8,7 +8,7 @@ import typer
 
 from ...workspace import Workspace
 from ..completion import versions
-from ..options import ClipOption, DatasetOption, DeviceOption, PresetOption, SetOption, WeightsOption, numbers
+from ..options import ClipOptions, DatasetOption, DeviceOption, grouped, numbers
 from ..output import JsonOption, message, print_json, print_line, print_table, progress
 
 
@@ -17,6 +17,7 @@ def register(commands: typer.Typer) -> None:
     commands.command(short_help="Choose descriptors by zero-shot on some folds.")(search)
 
 
+@grouped
 def search(
     context: typer.Context,
     ref: Annotated[
@@ -25,6 +26,7 @@ def search(
             autocompletion=versions, metavar="V", help="The set whose descriptors are chosen from."
         ),
     ],
+    *,
     folds: Annotated[
         str,
         typer.Option(
@@ -33,10 +35,7 @@ def search(
     ],
     dataset: DatasetOption = None,
     k: Annotated[int, typer.Option("--k", min=1, help="Descriptors of each class to choose.")] = 4,
-    preset: PresetOption = None,
-    clip: ClipOption = None,
-    weights: WeightsOption = None,
-    overrides: SetOption = None,
+    settings: ClipOptions,
     seed: Annotated[int, typer.Option(min=0, help="Decides which class chooses first.")] = 1,
     version: Annotated[
         str | None, typer.Option(metavar="NAME", help="The new version's name.", show_default="the next")
@@ -65,10 +64,7 @@ def search(
         workspace=workspace,
         device=device,
         progress=progress,
-        preset=preset,
-        clip=clip,
-        weights=weights,
-        overrides=overrides or (),
+        **settings.choices(),
     ).as_dict()
     if as_json:
         print_json(result)
