@@ -1,4 +1,4 @@
-"""Comparing sets: each measured on the same clips, folds and seeds, and what that says."""
+"""Compare description sets on the same clips, folds and seeds, with statistics."""
 
 from __future__ import annotations
 
@@ -68,21 +68,21 @@ def compare(
     track: Sequence[str] | None = ("none",),
     **choices: Unpack[Choices],
 ) -> ComparisonRecord:
-    """Measure each set on each fold with each seed, once, and say which differences are real.
+    """Evaluate each set on each fold with each seed, and report which differences are significant.
 
-    `measure` is one or more of "zero-shot" (nothing is trained), "supervised" (all clips; zero-shot beside),
+    `measure` is one or more of "zero-shot" (nothing is trained), "supervised" (all clips; also zero-shot),
     "few-shot" (`shots` clips of each class, by default 0, 1, 2, 4, 8, 16), "held-out-class" (each class in
-    turn is not trained on, then asked for) and "transfer" (judged on `transfer_to`, another dataset's clips).
+    turn is left out of training) and "transfer" (tested on `transfer_to`, another dataset's clips).
     `controls` adds class-name, swapped and scrambled of the set with the most descriptors, `control` others
     of it by name. `screen` trains all sets and seeds of a fold at once on features of a frozen image tower;
-    with `then` it does so on clips outside the judging folds, and the best `then` sets are measured as asked,
-    controls beside them. `dataset` are packed clips, their folder or their name in `dfer.yaml`, by default
-    the only ones named there; `folds` of them judge, by default all. `choices` are all that `Choices`
-    describes. Runs are kept in the workspace, by default the current one, and found again by the next call.
-    `engine` "local" or "slurm" trains them in processes of their own (see `engine_for`). `track` names the
-    trackers that follow each run, as in `train`; `note` is told how many trainings each measure takes.
-    Finished runs among `sets`, imported ones too, are judged as they are (see `compare_runs`).
-    Raises InputError, and Interrupted on Ctrl-C: the same call goes on from there.
+    with `then` it does so on clips outside the test folds, and the best `then` sets are measured in full with
+    their controls. `dataset` is packed clips, their folder or their name in `dfer.yaml`, by default the only
+    one named there; `folds` are the test folds, by default all. `choices` are the keywords of `Choices`.
+    Runs are stored in the workspace, by default the current one, and reused by the next call. `engine`
+    "local" or "slurm" trains each in its own process (see `engine_for`). `track` names the trackers of each
+    run, as in `train`; `note` receives the number of trainings of each measure.
+    Finished runs among `sets`, also imported ones, are evaluated without training (see `compare_runs`).
+    Raises InputError, and Interrupted on Ctrl-C: the same call continues from there.
     """
     from dfer_model.training.loggers import chosen_trackers
 
@@ -119,17 +119,17 @@ def compare(
 
 
 def _require_plain(measures: tuple[str, ...], options: tuple[object, ...]) -> None:
-    """Raise InputError where runs are named together with options that are for description sets."""
+    """Raise InputError if runs are given together with options for description sets."""
     if measures != ("supervised",) or any(options):
         raise InputError(
-            "runs are compared as they are, by the measure supervised and without controls\n"
-            "Leave the options for these out, or name description sets alone"
+            "runs are compared without training, by the measure supervised and without controls\n"
+            "Leave these options out, or give description sets only"
         )
 
 
 @dataclass(frozen=True)
 class _Question:
-    """What a comparison asks, whichever sets it is about; `controls` by the names of how they are made."""
+    """The options of a comparison, without its sets; `controls` are names of kinds of controls."""
 
     clips: PackedClips
     settings: Settings
@@ -145,7 +145,7 @@ class _Question:
     workspace: Workspace
 
     def about(self, sets: Sequence[DescriptionSet]) -> _Study:
-        """The question put to these sets. Raises InputError for sets that it cannot be put to."""
+        """The study of these sets. Raises InputError for sets that cannot be compared."""
         from dfer_model.comparison.grid import Grid
         from dfer_model.comparison.screening.grids import frozen
 
@@ -162,7 +162,7 @@ class _Question:
         return _Study(self.clips, grid, wish, candidates, control_sets)
 
     def request(self, given: Sequence[DescriptionSet], study: _Study) -> ComparisonRequest:
-        """The options of this comparison, as the command line takes them."""
+        """The options of this comparison, as on the command line."""
         from dfer_model.comparison.record import ComparisonRequest
 
         target = study.wish.target
@@ -183,7 +183,7 @@ class _Question:
 
 @dataclass(frozen=True)
 class _Study:
-    """What is compared: the grid's texts are those of `candidates`, then those of `controls`."""
+    """A comparison to run: the grid's texts are those of `candidates`, then those of `controls`."""
 
     clips: PackedClips
     grid: Grid
@@ -195,9 +195,9 @@ class _Study:
 def _narrowed(
     question: _Question, given: Sequence[DescriptionSet], context: RunContext
 ) -> tuple[_Study, Screening | None]:
-    """The question put to the sets given; with `then`, to the best so many of them by screening.
+    """The study of the sets given or, with `then`, of the best ones by screening.
 
-    That all can be measured is known before.
+    Everything is checked before the screening starts.
     """
     study, then = question.about(given), question.then
     if then is None:
@@ -212,35 +212,36 @@ def _narrowed(
 def _described(
     named: Sequence[DescriptionSet], controls: Iterable[str]
 ) -> tuple[list[DescriptionSet], list[DescriptionSet]]:
-    """The sets, and the controls: those among them, then `controls` of the one with most descriptors.
+    """The sets, and the controls: those among them, then `controls` of the set with the most descriptors.
 
-    Raises InputError for a set without a name, one named twice, for controls alone, and for one set alone
-    without a control.
+    Raises InputError for a set without a name, a repeated one, controls alone, or one set without a control.
     """
     names = [each.name for each in named]
     if not all(names):
-        raise InputError("a draft has no name that figures could stand under; save it first")
+        raise InputError("the set is unsaved; save it first")
     candidates = [each for each in named if each.manifest.control is None]
     if not candidates:
-        raise InputError(f"{' and '.join(names)}: controls alone compare nothing; name the set they control")
+        raise InputError(
+            f"{' and '.join(names)}: controls alone cannot be compared; add the set they were made from"
+        )
     largest = max(candidates, key=lambda each: sum(len(m) for ms in each.members.values() for m in ms))
     made = [control_set(name, largest) for name in controls]
     if len(named) + len(made) < 2:
-        raise InputError("one set alone cannot be compared\nName a second one, or add --controls")
+        raise InputError("one set alone cannot be compared\nAdd a second one, or --controls")
     if len({*names, *(each.name for each in made)}) != len(named) + len(made):
-        raise InputError("a set is named twice; each can be compared with the others only once")
+        raise InputError("a set is given twice")
     return candidates, [*(each for each in named if each.manifest.control is not None), *made]
 
 
 def _run(study: _Study, context: RunContext) -> tuple[list[Run], list[Measured]]:
-    """The runs of the measures, and what each measure found."""
+    """The runs of the measures, and the results of each measure."""
 
     if study.wish is SCREENING:
         return [], screened(study.grid, study.clips, context)
     try:
         return measured(study.wish, study.grid, study.clips, context)
     except (KeyboardInterrupt, Interrupted) as error:
-        kept = f"finished runs and the last epoch of the one at work are kept in {context.workspace.runs}"
+        kept = f"finished runs and the last epoch of the current one are in {context.workspace.runs}"
         raise Interrupted(f"Stopped; {kept}\nGive the same command again to go on") from error
 
 
@@ -290,7 +291,7 @@ def _kept(
 
 
 def _chosen(choices: Choices) -> dict[str, Any]:
-    """The choices that were made, for a request; weights are text, overrides a tuple."""
+    """The given choices, for a request; weights are text, overrides a tuple."""
     given: dict[str, Any] = {key: value for key, value in choices.items() if value is not None}
     return given | {"overrides": tuple(choices.get("overrides", ()))}
 
@@ -298,7 +299,7 @@ def _chosen(choices: Choices) -> dict[str, Any]:
 def _confusions(
     found: Sequence[Measured], others: dict[str, tuple[str, ...]], usual: tuple[str, ...]
 ) -> dict[str, Any]:
-    """What each set answered under the measures whose answers no run keeps: by measure, then by set.
+    """The confusion matrices of measures whose predictions no run stores: by measure, then by set.
 
     The classes are the `usual` ones, or a measure's own in `others`; a matrix for each seed.
     """
@@ -312,7 +313,7 @@ def _confusions(
 
 
 def _name(study: _Study, runs: Sequence[str], screening: Screening | None) -> str:
-    """The name of the comparison's folder: another for anything else that is compared."""
+    """The name of the comparison's folder, a hash of what is compared."""
     from dfer_model.runs import weights_identity
 
     clips, grid, wish = study.clips, study.grid, study.wish

@@ -1,4 +1,4 @@
-"""Comparing models that are there: one's own finished runs, imported checkpoints, and sets trained beside."""
+"""Compare finished runs and imported checkpoints, also with description sets that are trained for it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,11 @@ if TYPE_CHECKING:
     from dfer_model.metrics import Measures
     from dfer_model.runs import Run
 
-AS_THEY_ARE = (
-    "Verdicts on runs are on these models as they are: another training of the same may come out otherwise."
-)
+AS_THEY_ARE = "Verdicts on runs hold for these models: another training of the same configuration may differ."
 
 
 def names_run(given: DescriptionSet | Run | Path | str, workspace: Workspace) -> bool:
-    """Whether this is a run, its folder, or an id (or its beginning) that no description set has."""
+    """Whether this is a run, its folder, or an id (or its beginning) that is not a description set."""
     if isinstance(given, DescriptionSet):
         return False
     if not isinstance(given, str) or (Path(given) / "config.yaml").is_file():
@@ -52,12 +50,12 @@ def compare_runs(
     context: RunContext,
     choices: Choices,
 ) -> ComparisonRecord:
-    """Judge finished runs, and sets trained beside them, on the test fold of the runs' fold.
+    """Evaluate finished runs, and sets trained for the comparison, on the runs' test fold.
 
     `given` are runs, their folders or ids, and description sets; clips are the same for all, and classes are
-    matched by name. `dataset` is by default that of the runs; `seeds` and `choices` are for the sets, whose
-    trainings `trackers` follow (`note` is told of one that fails). Raises InputError where the runs have no
-    test clip in common, or `folds` or `choices` ask for what is not done, and Interrupted on Ctrl-C.
+    matched by name. `dataset` is by default that of the runs; `seeds` and `choices` apply to the sets. Raises
+    InputError if the runs have no common test clips or `folds` or `choices` do not apply, and Interrupted on
+    Ctrl-C.
     """
     place = context.workspace
     models = [_model(each, place) for each in given]
@@ -72,7 +70,9 @@ def compare_runs(
         found = _evaluated(runs, clips, judged, context)
         trained = _trained(sets, runs[0].fold, seeds, clips, context, choices)
     except (KeyboardInterrupt, Interrupted) as error:
-        raise Interrupted("Stopped; finished runs are kept\nGive the same command again to go on") from error
+        raise Interrupted(
+            "Stopped; finished runs are stored\nGive the same command again to go on"
+        ) from error
     answers = _answers(order, found, trained, clips, judged)
     caveats = [AS_THEY_ARE, *(each for run in runs for each in _caveats(run, clips, place))]
     comparison = _compared(answers, found, trained, caveats)
@@ -103,20 +103,20 @@ def _check(
     choices: Mapping[str, object],
 ) -> None:
     if len(names) < 2:
-        raise InputError("one run alone cannot be compared\nName a second one, or a description set")
+        raise InputError("one run alone cannot be compared\nAdd a second one, or a description set")
     if len({*names}) != len(names):
-        raise InputError("a run or set is named twice; each can be compared with the others only once")
+        raise InputError("a run or set is given twice")
     chosen = [key for key, value in choices.items() if value]
     if chosen and not sets:
         raise InputError(
-            f"runs are compared as they are, and nothing is trained that {', '.join(chosen)} could change\n"
-            "Leave it out, or name a description set to be trained beside them"
+            f"runs are compared without training, so {', '.join(chosen)} has no effect\n"
+            "Leave it out, or add a description set to train"
         )
     of = {run.fold for run in runs}
     if len(of) > 1 or (folds is not None and {*folds} != of):
-        each = ", ".join(f"{run.id} by fold {run.fold}" for run in runs)
+        each = ", ".join(f"{run.id} on fold {run.fold}" for run in runs)
         raise InputError(
-            f"runs are judged by the fold that they were not trained on, the same for all: {each}\n"
+            f"runs are compared on their common test fold: {each}\n"
             "Compare runs of one fold, and leave --folds out"
         )
 
@@ -135,11 +135,11 @@ def _judged(runs: Sequence[Run], clips: PackedClips) -> Judged:
     judged = [judged_clips(run, clips) for run in runs]
     for run, each in zip(runs, judged, strict=True):
         if each.indices.tolist() != judged[0].indices.tolist():
-            raise InputError(f"{run.id} is judged on {each.which}, and {runs[0].id} on {judged[0].which}")
+            raise InputError(f"{run.id} is tested on {each.which}, and {runs[0].id} on {judged[0].which}")
     return judged[0]
 
 
-Evaluated = Mapping[str, tuple["Measures", Any]]  # by run: what its answers are worth, and which are right
+Evaluated = Mapping[str, tuple["Measures", Any]]  # by run: its measures, and which predictions are correct
 
 
 def _evaluated(runs: Sequence[Run], clips: PackedClips, judged: Judged, context: RunContext) -> Evaluated:
@@ -161,7 +161,7 @@ def _trained(
     context: RunContext,
     choices: Choices,
 ) -> list[Run]:
-    """The runs of the sets, seed by seed; none where there are no sets."""
+    """The runs of the sets, seed by seed; empty without sets."""
     from dfer_model.comparison.grid import Grid, train_all
 
     if not sets:
@@ -186,7 +186,7 @@ def _trained(
 def _answers(
     order: Sequence[str], found: Evaluated, trained: Sequence[Run], clips: PackedClips, judged: Judged
 ) -> Answers:
-    """All models' answers to the clips, a row a seed of the sets; a run's answers are the same in each."""
+    """All models' predictions, one row per seed of the sets; those of a run are the same in each row."""
     import numpy as np
 
     from dfer_model.comparison.results import Answers
@@ -225,23 +225,23 @@ def _compared(
 
 
 def _caveats(run: Run, clips: PackedClips, place: Workspace) -> list[str]:
-    """What the figures of a run on these clips do not say by themselves."""
+    """The caveats of a run's figures on these clips."""
     from dfer_model.evaluation.evaluate import judged_clips
 
     said = [*judged_clips(run, clips).notes, *seen_notes(run, clips, [run.fold], place)]
     own = clips.fingerprint == run.config["dataset"]["fingerprint"]
     if run.selected not in run.selections:
-        said.append(f"{run.id} was imported: what chose its epoch may have seen these clips.")
+        said.append(f"{run.id} was imported: its epoch may have been selected on these clips.")
     elif own and run.selected != "last":
         last = run.measures("last")
-        flattered = " on the fold that judges, which flatters it" if run.selected == "test-best" else ""
+        flattered = " on the test fold (optimistically biased)" if run.selected == "test-best" else ""
         said.append(
-            f"{run.id}: the epoch was chosen by {run.selected}{flattered}; its last one has a UAR of "
+            f"{run.id}: the epoch was selected by {run.selected}{flattered}; the last one has a UAR of "
             f"{last.uar:.1f} and a WAR of {last.war:.1f}."
         )
     strange = [name for name in run.class_names if name not in clips.class_names]
     if strange:
-        said.append(f"{run.id} may answer with classes that these clips do not have: {', '.join(strange)}.")
+        said.append(f"{run.id} may predict classes that these clips do not have: {', '.join(strange)}.")
     return said
 
 
@@ -262,7 +262,7 @@ def _about(run: Run, measured: Measures) -> ComparedModel:
 def _request(
     names: Sequence[str], clips: PackedClips, trained: Sequence[Run], choices: Choices
 ) -> ComparisonRequest:
-    """The options of this comparison, as the command line takes them."""
+    """The options of this comparison, as on the command line."""
     from dfer_model.comparison.record import ComparisonRequest
 
     given: dict[str, Any] = {key: value for key, value in choices.items() if value}

@@ -1,4 +1,4 @@
-"""The measures that a comparison asks for: what they train, on which clips, and what comes of it."""
+"""The measures of a comparison: their trainings, their clips and their results."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Target:
-    """Other clips that judge, and each set's texts for their classes."""
+    """The test clips of transfer, and each set's texts for their classes."""
 
     clips: PackedClips
     texts: tuple[ClassTexts, ...]
-    new: tuple[str, ...]  # classes that the clips of the training do not have
+    new: tuple[str, ...]  # classes that the training clips do not have
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is measured: the measures in their order, the numbers of shots, and what transfer goes to."""
+    """The measures in their order, the numbers of shots, and the target of transfer."""
 
     measures: tuple[str, ...]
     shots: tuple[int, ...]
     target: Target | None
 
     def trainings(self, grid: Grid, clips: PackedClips) -> list[Training]:
-        """What the measures train. Raises InputError for what would stop a training later."""
+        """The trainings of the measures. Raises InputError for problems that would stop one later."""
         from dfer_model.comparison.protocols import check_training, training_for
 
         found = [
@@ -63,7 +63,7 @@ def asked(
     sets: Sequence[DescriptionSet],
     workspace: Workspace,
 ) -> Asked:
-    """What a person asked for. Raises InputError for measures and options that do not go together."""
+    """The requested measures. Raises InputError for measures and options that do not fit each other."""
     from dfer_model.comparison.protocols import SHOTS
     from dfer_model.config import MEASURES
 
@@ -74,19 +74,19 @@ def asked(
         if each not in MEASURES:
             raise unknown("measure", each, MEASURES)
     if "supervised" in wanted:
-        wanted.append("zero-shot")  # never alone: trained on many clips, any distinct texts will do
+        wanted.append("zero-shot")  # trained on many clips, any distinct texts score alike
     if shots is not None and "few-shot" not in wanted:
-        raise InputError("shots are of the measure few-shot\nAdd --measure few-shot, or leave --shots out")
+        raise InputError("--shots requires --measure few-shot\nAdd it, or leave --shots out")
     if transfer_to is not None and "transfer" not in wanted:
-        raise InputError(
-            "other clips judge the measure transfer alone\nAdd --measure transfer to --transfer-to"
-        )
+        raise InputError("--transfer-to requires --measure transfer\nAdd it, or leave --transfer-to out")
     if transfer_to is None and "transfer" in wanted:
-        raise InputError("transfer to which clips?\nGive --transfer-to DIR, packed clips of another dataset")
+        raise InputError(
+            "--measure transfer requires --transfer-to\nGive --transfer-to DIR, clips of another dataset"
+        )
     numbers = tuple(sorted(each_once(shots, "number of shots"))) if shots is not None else SHOTS
     if numbers[0] < 0 or not numbers[-1]:
         raise InputError(
-            f"shots {', '.join(map(str, numbers))}: a curve needs a number of clips above 0, such as 1,2,4"
+            f"shots {', '.join(map(str, numbers))}: at least one number must be above 0, such as 1,2,4"
         )
     return Asked(
         tuple(each for each in MEASURES if each in wanted),
@@ -96,13 +96,12 @@ def asked(
 
 
 def _target(target: PackedClips, clips: PackedClips, sets: Sequence[DescriptionSet]) -> Target:
-    """What transfer goes to. Raises InputError for the same clips, or sets that cannot be judged there."""
+    """The target of transfer. Raises InputError for the same clips, or sets that cannot be tested there."""
     from dfer_model.comparison.measure import judgeable
 
     if target.fingerprint == clips.fingerprint:
         raise InputError(
-            f"--transfer-to {target.path}: these are the clips that are trained on\n"
-            "Give those of another dataset"
+            f"--transfer-to {target.path}: these are the training clips\nGive clips of another dataset"
         )
     require_unseen(sets, target.name, target.fingerprint, set(target.folds[judgeable(target)].tolist()))
     new = tuple(name for name in target.class_names if match_class_name(name, clips.class_names) is None)
@@ -110,7 +109,7 @@ def _target(target: PackedClips, clips: PackedClips, sets: Sequence[DescriptionS
 
 
 def planned(asked: Asked, grid: Grid, clips: PackedClips) -> tuple[Clip, list[Training]]:
-    """The CLIP of the grid, and what the measures train.
+    """The CLIP of the grid, and the trainings of the measures.
 
     Raises InputError for clips, texts or settings that would stop a measure later.
     """
@@ -127,7 +126,7 @@ def planned(asked: Asked, grid: Grid, clips: PackedClips) -> tuple[Clip, list[Tr
 def measured(
     asked: Asked, grid: Grid, clips: PackedClips, context: RunContext
 ) -> tuple[list[Run], list[Measured]]:
-    """The runs of the measures that train, in their order, and what each measure found.
+    """The runs of the measures that train, in their order, and the results of each measure.
 
     The number of trainings of each measure is reported before they start.
     """
@@ -139,7 +138,7 @@ def measured(
     workspace, progress, device = context.workspace, context.progress, context.device
     for each in trainings:
         there = sum((spec.folder(workspace.runs) / "result.json").is_file() for spec in specs[each.measure])
-        context.note(f"{each}{f', of which {there} are there already' if there else ''}")
+        context.note(f"{each}{f', of which {there} are finished' if there else ''}")
     untrained: Answers | None = None
     if "zero-shot" in asked.measures or ("few-shot" in asked.measures and 0 in asked.shots):
         from dfer_model.comparison.zero_shot import zero_shot_answers

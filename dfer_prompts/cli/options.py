@@ -64,7 +64,7 @@ DatasetOption = Annotated[
         "--dataset",
         autocompletion=datasets,
         metavar="NAME|FOLDER|URL",
-        help="Folder of packed clips, a name that dfer.yaml gives one, or a URL to stream them from.",
+        help="Folder of packed clips, their name in dfer.yaml, or a URL to stream them from.",
     ),
 ]
 PresetOption = Annotated[
@@ -140,7 +140,7 @@ FaceModelOption = Annotated[
     typer.Option(metavar="FILE", help="YuNet's ONNX file.", show_default="dfer.yaml's face_model"),
 ]
 MarginOption = Annotated[
-    float, typer.Option(help="Room around a face, as a share of its longer side.", show_default=True)
+    float, typer.Option(help="Margin around a face, as a share of its longer side.", show_default=True)
 ]
 
 
@@ -157,14 +157,14 @@ def numbers(text: str, option: str, *, least: int = 1) -> tuple[int, ...]:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise InputError(f"{option} {text!r} is not a list of numbers; write it like 1-3 or 1,2,5")
+            raise InputError(f"{option} {text!r} is not a list of numbers such as 1-3 or 1,2,5")
         found += range(int(first), min(int(last if dash else first), int(first) + MOST_NUMBERS) + 1) or [-1]
     if len(found) > MOST_NUMBERS:
-        raise InputError(f"{option} {text!r} names more than {MOST_NUMBERS} numbers")
+        raise InputError(f"{option} {text!r} has more than {MOST_NUMBERS} numbers")
     if min(found) < 0 or len(set(found)) != len(found):
-        raise InputError(f"{option} {text!r} names no number, or one twice; write it like 1-3 or 1,2,5")
+        raise InputError(f"{option} {text!r} has no number, or repeats one; write it like 1-3 or 1,2,5")
     if min(found) < least:
-        raise InputError(f"{option} {text!r} begins below {least}; write it like 1-3 or 1,2,5")
+        raise InputError(f"{option} {text!r} has a number below {least}; write it like 1-3 or 1,2,5")
     return tuple(found)
 
 
@@ -197,7 +197,7 @@ RetriesOption = Annotated[
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """Which CLIP and settings: the choices that need no training."""
+    """CLIP and settings, without training."""
 
     preset: PresetOption = None
     clip: ClipOption = None

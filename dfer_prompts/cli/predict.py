@@ -1,4 +1,4 @@
-"""`dfer-prompts predict`: which expression the faces in a video show, and when."""
+"""`dfer-prompts predict`: the expressions of the faces in a video over time."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .videos import watch_videos
 FacesOption = Annotated[
     Literal["auto", "yunet", "haar", "none", "given"],
     typer.Option(
-        help="How faces are found: auto is yunet where its file is here, else haar; yunet fetches it once; "
-        "none takes frames whole; given says that frames are faces already."
+        help="Face detector: auto is yunet if its file is there, else haar; yunet downloads it once; "
+        "none uses whole frames; given: frames are faces already."
     ),
 ]
 VideosArgument = Annotated[
@@ -31,13 +31,13 @@ CameraOption = Annotated[
     typer.Option(
         "--camera",
         metavar="N|DEVICE|ADDRESS|FILE",
-        help="Watch a camera in place of videos: its number or device, the address of a stream, or a file.",
+        help="Process a camera instead of videos: its number or device, the address of a stream, or a file.",
     ),
 ]
 FaceTrackOption = Annotated[
     str,
     typer.Option(
-        "--track", metavar="largest|all|N", help="The largest face at a time, all of them, or one track."
+        "--track", metavar="largest|all|N", help="The largest face at each time, all faces, or one track."
     ),
 ]
 WindowOption = Annotated[
@@ -49,14 +49,14 @@ WindowOption = Annotated[
 StrideOption = Annotated[
     float | None,
     typer.Option(
-        metavar="SECONDS", help="From one window's start to the next.", show_default="half a window"
+        metavar="SECONDS", help="Time between the starts of two windows.", show_default="half a window"
     ),
 ]
 EveryOption = Annotated[
-    int, typer.Option("--every", metavar="N", help="Look for faces in every N-th frame, which is faster.")
+    int, typer.Option("--every", metavar="N", help="Detect faces in every N-th frame only (faster).")
 ]
 SaveFacesOption = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Keep the crops that the model saw, to look at.")
+    Path | None, typer.Option(metavar="DIR", help="Save the face crops given to the model.")
 ]
 CsvOption = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write a CSV file.")]
 ParquetOption = Annotated[
@@ -71,7 +71,7 @@ OverlayOption = Annotated[
     typer.Option("--overlay", metavar="FILE.mp4", help="Write the video with boxes, labels and bars."),
 ]
 RequireFaceOption = Annotated[
-    bool, typer.Option("--require-face", help="A video without a face makes the exit status 1.")
+    bool, typer.Option("--require-face", help="Exit with status 1 if a video has no face.")
 ]
 
 
@@ -116,7 +116,7 @@ def predict(
     device: DeviceOption = "auto",
     wanted: Wanted,
 ) -> None:
-    """Say which expression the faces in a video show, and when, with the probability of each class.
+    """Predict the expressions of the faces in a video over time, with the probability of each class.
 
     Example: dfer-prompts predict v2-fold1 interview.mp4 --track all --window 4 --csv interview.csv
     """
@@ -132,7 +132,7 @@ def predict(
     if calibrated := watching.calibrated:
         message(
             f"Probabilities are calibrated: logits are divided by {calibrated.temperature:.3g}, fitted on "
-            f"{calibrated.fitted_on}; no answer changes"
+            f"{calibrated.fitted_on}; predictions do not change"
         )
     if camera is None:
         watch_videos(watching, videos or [], wanted)
@@ -150,9 +150,9 @@ OUTPUTS = {
 
 def _check_source(videos: list[Path] | None, camera: str | None, drawn: Path | None) -> None:
     if bool(videos) == (camera is not None):
-        raise InputError("give videos, or --camera\nOne of them: dfer-prompts predict RUN clip.mp4")
+        raise InputError("give either videos or --camera\nFor example: dfer-prompts predict RUN clip.mp4")
     if camera is not None and drawn:
-        raise InputError(f"{drawn} is drawn of a whole video, and a camera has no end\nTake --csv or --json")
+        raise InputError(f"{drawn} needs a whole video, not a camera\nUse --csv or --json")
 
 
 def _check_outputs(wanted: Wanted) -> None:
@@ -162,11 +162,11 @@ def _check_outputs(wanted: Wanted) -> None:
         if path is None:
             continue
         if path.suffix.casefold() not in endings:
-            raise InputError(f"{option} {path}: end its name in {' or '.join(endings)}")
+            raise InputError(f"{option} {path}: the file name must end in {' or '.join(endings)}")
         if path.is_dir():
-            raise InputError(f"{option} {path} is a folder\nName a file")
+            raise InputError(f"{option} {path} is a folder\nGive a file")
 
 
 def register(app: typer.Typer) -> None:
     """Add `predict` to the root command."""
-    app.command(short_help="Say which expression the faces in a video show.")(predict)
+    app.command(short_help="Predict the expressions of the faces in a video.")(predict)

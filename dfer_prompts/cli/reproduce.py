@@ -1,4 +1,4 @@
-"""`dfer-prompts reproduce`: rows of the paper's tables on one's own clips, beside the published figures."""
+"""`dfer-prompts reproduce`: rows of the paper's tables on your clips, beside the published figures."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ PublishedOption = Annotated[
     typer.Option(
         "--published",
         metavar="FILE",
-        help="YAML of published figures that win over those known here.",
-        show_default="published.yaml of the workspace, where there is one",
+        help="YAML of published figures that replace the shipped ones.",
+        show_default="published.yaml of the workspace, if any",
     ),
 ]
 PresetOption = Annotated[
@@ -62,15 +62,13 @@ PresetOption = Annotated[
 ]
 OutOption = Annotated[
     Path | None,
-    typer.Option(
-        "--out", metavar="FOLDER", help="Where the result is kept.", show_default="reproductions/ID"
-    ),
+    typer.Option("--out", metavar="FOLDER", help="Folder for the result.", show_default="reproductions/ID"),
 ]
 
 
 @dataclass(frozen=True)
 class RowOptions(ClipOptions):
-    """What the settings of the rows are laid over."""
+    """The settings that those of the rows override."""
 
     preset: PresetOption = "paper"
     epochs: EpochsOption = None
@@ -98,7 +96,7 @@ def reproduce(
 ) -> None:
     """Train rows of the paper's tables on your clips and print them beside the published figures.
 
-    Without a table it says which tables and rows there are. Runs that are there are found, not trained again.
+    Without a table, the tables and rows are listed. Finished runs are reused.
 
     Example: dfer-prompts reproduce table2 table3 --dataset packed/dfew --folds 1-5 --seeds 1-3
     """
@@ -165,7 +163,7 @@ def _show(result: Reproduced) -> None:
             print_line(f"- {sentence}")
     for sentence in result.caveats:
         message(f"Note: {sentence}")
-    message(f"Kept in {result.folder}")
+    message(f"Stored in {result.folder}")
 
 
 def register(app: typer.Typer) -> None:

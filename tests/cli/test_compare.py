@@ -155,7 +155,7 @@ def test_measures_have_their_figures_their_pictures_and_their_cost(
     assert kept == [3] * 4
     compare(packed, monkeypatch, *words)
     out, err = capsys.readouterr()
-    assert "of which 4 are there already" in err
+    assert "of which 4 are finished" in err
     assert "few-shot: UAR by training clips of each class; 0 is untrained" in out
 
 
@@ -207,10 +207,10 @@ def test_transfer_is_to_other_classes_and_the_last_epoch_stands_beside_another(
     [
         (["v1@2"], "one set alone cannot be compared"),
         (["v1@2", "v1@4", "--measure", "few-shots"], "did you mean few-shot"),
-        (["v1@2", "v1@4", "--measure", "transfer"], "transfer to which clips?"),
-        (["v1@2", "v1@4", "--transfer-to", "x"], "Add --measure transfer"),
-        (["v1@2", "v1@4", "--shots", "1"], "Add --measure few-shot"),
-        (["v1@2", "v1@4", "--measure", "few-shot", "--shots", "0"], "a number of clips above 0"),
+        (["v1@2", "v1@4", "--measure", "transfer"], "--measure transfer requires --transfer-to"),
+        (["v1@2", "v1@4", "--transfer-to", "x"], "--transfer-to requires --measure transfer"),
+        (["v1@2", "v1@4", "--shots", "1"], "--shots requires --measure few-shot"),
+        (["v1@2", "v1@4", "--measure", "few-shot", "--shots", "0"], "one number must be above 0"),
         (
             ["v1@2", "v1@4", "--measure", "few-shot", "--shots", "one"],
             "--shots 'one' is not a list of numbers",
@@ -219,13 +219,13 @@ def test_transfer_is_to_other_classes_and_the_last_epoch_stands_beside_another(
             ["v1@2", "v1@4", "--measure", "held-out-class", "--strategy", "linear-probe"],
             "a linear classifier reads no texts",
         ),
-        (["v1@2", "v1@2"], "named twice"),
+        (["v1@2", "v1@2"], "given twice"),
         (["v1@2", "--control", "swaped"], "did you mean swapped"),
         (["v1@2", "v1@4", "--folds", "7"], "has no fold 7"),
         (["v1@2", "v1@4", "--folds", "one"], "--folds 'one' is not a list of numbers"),
         (["v1@2", "v9"], "no description set 'v9'"),
         (["v1@2", "v1@4", "--track", "tensorbord"], "did you mean tensorboard"),
-        (["v1@2", "v1@4", "--screen", "--track", "tensorboard"], "no run that could be followed"),
+        (["v1@2", "v1@4", "--screen", "--track", "tensorboard"], "has no runs to log"),
     ],
 )
 def test_wrong_input_is_a_sentence(
@@ -245,7 +245,7 @@ def test_transfer_is_not_to_the_clips_of_the_training(
 ) -> None:
     words = ("v1@2", "v1@4", "--measure", "transfer", "--transfer-to", str(packed.path))
     compare(packed, monkeypatch, *words, status=2)
-    assert "these are the clips that are trained on" in capsys.readouterr().err
+    assert "these are the training clips" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -262,6 +262,6 @@ def test_what_is_no_list_of_numbers(text: str) -> None:
 
 
 def test_numbers_that_begin_too_low_are_told_so() -> None:
-    with pytest.raises(InputError, match="--seeds '0-2' begins below 1"):
+    with pytest.raises(InputError, match="--seeds '0-2' has a number below 1"):
         numbers("0-2", "--seeds")
     assert numbers("0-2", "--shots", least=0) == (0, 1, 2)

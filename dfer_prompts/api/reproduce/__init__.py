@@ -1,4 +1,4 @@
-"""Rows of the paper's tables, trained on one's own clips and put beside the published figures."""
+"""Rows of the paper's tables, trained on your clips, beside the published figures."""
 
 from __future__ import annotations
 
@@ -56,17 +56,17 @@ def reproduce(
 ) -> Reproduced:
     """Train the rows of the paper's tables ("table1" to "table5", "tableA", "tableB") beside its figures.
 
-    `rows` are names or numbers of rows, by default all. `dataset` are packed clips, their folder or their
-    name in `dfer.yaml`; `folds` of them judge, by default all. `descriptions` is the set of the rows with
-    descriptors, `second` the one that Table A adds, `farl` a file of FaRL's weights; a row that lacks what it
-    needs is left out and says so. `published` is a YAML file of figures that win over those known here, as
-    published.yaml of the workspace does. A row's settings are laid over the preset with `clip`, `weights` and
-    `epochs`, and `overrides` (as `--set` takes them) over all. A row in which nothing is drawn takes the
-    first seed alone. Equal rows are one run; runs are kept in the workspace and found again by the next call.
-    `engine` "local" or "slurm" trains them in processes of their own (see `engine_for`), and `note` is told
-    of those that are begun again. `track` names the trackers that follow each run, as in `train`.
-    The result is kept in `out`, by default reproductions/<id>/ of the workspace. Raises InputError before
-    anything is trained, and Interrupted on Ctrl-C: the same call goes on from there.
+    `rows` are names or numbers of rows, by default all. `dataset` is packed clips, their folder or their name
+    in `dfer.yaml`; `folds` are the test folds, by default all. `descriptions` is the set of the rows with
+    descriptors, `second` the one that Table A adds, `farl` a file of FaRL's weights; a row without its inputs
+    is skipped with a note. `published` is a YAML file of figures that replace the shipped ones, as does
+    published.yaml of the workspace. A row's settings override the preset, `clip`, `weights` and `epochs`;
+    `overrides` (the values of `--set`) override all. A row without randomness uses the first seed only. Equal
+    rows are one run; runs are stored in the workspace and reused by the next call. `engine` "local" or
+    "slurm" trains each in its own process (see `engine_for`); `note` receives messages such as restarts of
+    runs. `track` names the trackers of each run, as in `train`. The result is stored in `out`, by default
+    reproductions/<id>/ of the workspace. Raises InputError before training, and Interrupted on Ctrl-C: the
+    same call continues from there.
     """
     from dfer_model.training.loggers import chosen_trackers
 
@@ -105,7 +105,7 @@ def _result(
     study: Study,
     out: Path | str | None,
 ) -> Reproduced:
-    """What the rows reached, beside what is known of them."""
+    """The results of the rows beside the published figures."""
     clips = study.clips
     name = clips.name.casefold()
     tables = dict.fromkeys(each.table for each in planned)
@@ -161,7 +161,7 @@ def _folder(workspace: Workspace, out: Path | str | None, ids: str) -> Path:
 
 
 def _run(planned: Sequence[Planned], study: Study, context: RunContext) -> dict[tuple[str, int], list[Run]]:
-    """The runs of each row, by table and number, each trained once; all rows of a fold and seed first."""
+    """The runs of each row, by table and number, each trained once, ordered by fold and seed."""
     from dfer_model.comparison.grid import train_all
 
     with context.progress("checking") as report:
@@ -190,7 +190,7 @@ def _run(planned: Sequence[Planned], study: Study, context: RunContext) -> dict[
             )
     except (KeyboardInterrupt, Interrupted) as error:
         raise Interrupted(
-            "Stopped; finished runs and the last epoch of the one at work are kept in "
+            "Stopped; finished runs and the last epoch of the current one are in "
             f"{study.workspace.runs}\nGive the same command again to go on"
         ) from error
     runs = {spec.definition: run for spec, run in zip(specs, done, strict=True)}
