@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from dfer_model.comparison.grid import Grid, train_all
 from dfer_model.comparison.results import Answers, Measured, compare
-from dfer_model.comparison.screening.screen import Screening, screen
+from dfer_model.comparison.screening.screener import Screening, screen
 from dfer_model.config import Settings, preset
 from dfer_model.data.augmentation import Augmentation
 from dfer_model.data.dataset import ClipDataset

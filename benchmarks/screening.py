@@ -32,7 +32,7 @@ from torch import Tensor
 
 from dfer_model.comparison.screening.feature_training import Together
 from dfer_model.comparison.screening.features import KeptFeatures
-from dfer_model.comparison.screening.screen import MOST_BYTES, VIEWS
+from dfer_model.comparison.screening.screener import MOST_BYTES, VIEWS
 from dfer_model.comparison.screening.stacked import groups
 from dfer_model.config import Settings
 from dfer_model.data.packed import PackedClips

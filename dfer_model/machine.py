@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
-from .launch import cores
+from .cores import cores
 
 PACKAGE = "dfer-prompts"
 OLDEST_PYTHON = (3, 11)

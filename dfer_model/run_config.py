@@ -44,7 +44,7 @@ class _Config(_Checked):
 class _Texts(_Checked):
     name: str
     sha256: str
-    texts: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]]
+    texts: dict[str, tuple[str, ...]]  # a strategy that reads no texts stores none
 
 
 class _Classes(_Checked):
@@ -71,7 +71,7 @@ def check_config(config: Mapping[str, Any], path: Path) -> None:
 def checked_texts(names: Any, texts: Any, folder: Path) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
     """The class names and, by class, its texts, from classes.json and texts.json of a run's folder.
 
-    Raises InputError where a name is there twice, a class has no text, or something is no text.
+    Raises InputError for a duplicate name, a class that texts.json lacks, or a value that is not a text.
     """
     class_names = _validated(_Classes, {"names": names}, folder / "classes.json").names
     by_class = _validated(_Texts, texts, folder / "texts.json").texts

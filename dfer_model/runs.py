@@ -34,7 +34,7 @@ RESULT = "result.json"
 DIGESTS = "sha256"  # the key of result.json under which the digests of the run's files are
 DESCRIBING = ("config.yaml", "classes.json", "texts.json")
 RESULTING = ("predictions.parquet", "model.safetensors")
-DEMO_CLIP = Path(__file__).parent / "demo_clip" / "model.safetensors"
+DEMO_CLIP = Path(__file__).parent / "synthetic" / "demo_clip" / "model.safetensors"
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,18 @@
-"""YAML that a person wrote: read safely, and what is wrong with it said with its line.
-
-The bounded YAML loader of both packages, which is written in `dfer_model.yaml_loader`.
-
-What pydantic found wrong, as one sentence for the person who wrote the file.
-"""
+"""YAML files written by users: read safely, with errors that name the line or the field."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import ValidationError
 
 from dfer_model.yaml_loader import LOADER, YAML_ERRORS, load_yaml, yaml_problem
 
 from .errors import InputError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 def parse_yaml(text: str, where: str, first_line: int = 1) -> Any:

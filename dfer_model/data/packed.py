@@ -24,6 +24,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dfer_model.cores import cores
 from dfer_model.data.clip_checks import (
     check_report,
     check_table,
@@ -40,7 +41,6 @@ from dfer_model.data.shards import write_shard
 from dfer_model.digests import file_sha256
 from dfer_model.errors import InputError, listed
 from dfer_model.io import named_as
-from dfer_model.launch import cores
 
 if TYPE_CHECKING:
     import datasets

@@ -28,7 +28,7 @@ from dfer_model.io import replacing, write_text
 
 from .clip_weights import WeightFile, download, fit, in_open_clip_names, read_weights
 
-DEMO_FOLDER = Path(__file__).parents[1] / "demo_clip"
+DEMO_FOLDER = Path(__file__).parents[1] / "synthetic" / "demo_clip"
 _TOKEN_TABLE = "token_embedding"  # noqa: S105 - the name of a tensor
 
 

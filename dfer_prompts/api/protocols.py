@@ -65,7 +65,7 @@ def asked(
 ) -> Asked:
     """The requested measures. Raises InputError for measures and options that do not fit each other."""
     from dfer_model.comparison.protocols import SHOTS
-    from dfer_model.config import MEASURES
+    from dfer_model.registry import MEASURES
 
     wanted = [measure] if isinstance(measure, str) else list(measure)
     if not wanted:

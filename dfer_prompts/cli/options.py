@@ -1,7 +1,7 @@
 """Options that several commands share, each declared once, and groups of them.
 
 A group is a frozen dataclass whose fields are options. A command decorated with `grouped` takes the group as
-one parameter; its fields are options of the command. Texts and names come from `dfer_model.config`.
+one parameter; its fields are options of the command. Names in their help come from `dfer_model.registry`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from dfer_model.config import MEASURES, PRESETS, STRATEGIES, Settings
+from dfer_model.registry import MEASURES, PRESET_NAMES, STRATEGIES
 
 from ..errors import InputError
 from .completion import datasets
@@ -52,12 +52,6 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     return flat
 
 
-def setting_help(key: str) -> str:
-    """The description of a setting as a sentence, for the help of the option of its name."""
-    text = str(Settings.model_fields[key].description)
-    return f"{text[0].upper()}{text[1:]}."
-
-
 DatasetOption = Annotated[
     str | None,
     typer.Option(
@@ -72,7 +66,7 @@ PresetOption = Annotated[
     typer.Option(
         "--preset",
         metavar="NAME",
-        help=f"{', '.join(PRESETS)}, or a preset of dfer.yaml.",
+        help=f"{', '.join(PRESET_NAMES)}, or a preset of dfer.yaml.",
     ),
 ]
 SetOption = Annotated[
@@ -81,16 +75,23 @@ SetOption = Annotated[
 ]
 ClipOption = Annotated[
     str | None,
-    typer.Option("--clip", metavar="NAME", help=setting_help("clip"), show_default=False),
+    typer.Option("--clip", metavar="NAME", help="CLIP by open_clip's name, or `demo`.", show_default=False),
 ]
 WeightsOption = Annotated[
     str | None,
-    typer.Option("--weights", metavar="TAG|FILE", help=setting_help("weights"), show_default=False),
+    typer.Option(
+        "--weights",
+        metavar="TAG|FILE",
+        help="Pretrained tag, weight file, `random`, or `shipped` (demo only).",
+        show_default=False,
+    ),
 ]
-EpochsOption = Annotated[int | None, typer.Option("--epochs", help=setting_help("epochs"))]
+EpochsOption = Annotated[
+    int | None, typer.Option("--epochs", help="Passes over the training clips; 0: no training.")
+]
 SelectOption = Annotated[
     Literal["last", "val", "test-best"] | None,
-    typer.Option("--select", help=setting_help("select")),
+    typer.Option("--select", help="Epoch to use; test-best is selected on the test fold (biased)."),
 ]
 StrategyOption = Annotated[
     str | None,
@@ -105,7 +106,7 @@ FreezeOption = Annotated[
 ]
 EnsembleOption = Annotated[
     Literal["mean-embedding", "mean-similarity", "max"] | None,
-    typer.Option("--ensemble", help=setting_help("ensemble")),
+    typer.Option("--ensemble", help="How the members of a class are combined."),
 ]
 DeviceOption = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Device to compute on.")

@@ -63,6 +63,7 @@ def test_what_speaks_for_an_answer(run: Terminal, packed: PackedClips, isolated:
     folder = only_run(isolated)
     (folder / "frame_mean.safetensors").unlink()
     (folder / "texts.json").write_text((folder / "texts.json").read_text().replace("v1@2", "v9"))
+    tiny.without_digests(folder)
     _, err = run("explain", "v1", video, status=2)
     assert "--descriptions V" in err
     out, _ = run("explain", "v1", video, "--descriptions", "v1@1", *whole, "--json")

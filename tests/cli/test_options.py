@@ -11,7 +11,8 @@ import pytest
 import typer
 
 import dfer_prompts
-from dfer_model.config import MEASURES, PRESETS, STRATEGIES, Settings
+from dfer_model.config import PRESETS, Settings
+from dfer_model.registry import MEASURES, PRESET_NAMES, STRATEGIES
 from dfer_model.video.crop import MARGIN
 from dfer_prompts.api.inputs import SAME_NAME, Choices
 from dfer_prompts.api.predict import FACES, HowToWatch, how_to_watch
@@ -175,5 +176,5 @@ def test_names_in_help_are_those_that_there_are() -> None:
     for text, names in listed.items():
         assert [name for name in names if name not in text] == []
     assert choices(get_type_hints(predict.VideoOptions)["faces"]) == {*FACES}
-    for name in SAME_NAME:
-        assert train[name].help == options.setting_help(name)
+    assert tuple(PRESETS) == PRESET_NAMES
+    assert {*SAME_NAME} <= {*Settings.model_fields}

@@ -289,6 +289,7 @@ def test_answers_of_a_model_of_drawn_faces_are_warned_of(
     said = yaml.safe_load(config.read_text())
     said["dataset"]["name"] = "drawn"
     config.write_text(yaml.safe_dump(said))
+    tiny.without_digests(config.parent)
     _, err = run("predict", "v1", video, "--device", "cpu")
     assert (
         "Note: the model was trained on drawn faces: its predictions for real footage are meaningless" in err

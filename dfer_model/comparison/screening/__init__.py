@@ -4,6 +4,6 @@ The image tower is frozen, so that what it says of a frame can be kept; contexts
 sets and seeds are then trained together. It ranks sets in a small part of the time that fine-tuning takes.
 """
 
-from .screen import Screening, screen
+from .screener import Screening, screen
 
 __all__ = ["Screening", "screen"]

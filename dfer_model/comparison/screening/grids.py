@@ -18,7 +18,7 @@ from ...data.packed import PackedClips
 from ...errors import InputError
 from ...runs import Predictions
 from .features import Indices
-from .screen import Screening, screen
+from .screener import Screening, screen
 
 Report = Callable[[int, int, str], None]
 

@@ -98,8 +98,8 @@ def grid(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> Watche
     watched = Watched(tmp_path_factory.mktemp("grid"))
     first = spec(clips, 1)
 
-    def stop(epoch: int, _epochs: int, _note: str = "") -> None:
-        if epoch:
+    def stop(epoch: float, _epochs: int, _note: str = "") -> None:
+        if epoch >= 1:
             raise KeyboardInterrupt
 
     with pytest.raises(Interrupted, match="1 of 2 epochs are"):
@@ -160,6 +160,7 @@ def test_a_gpu_is_free_once_its_run_has_answered(tmp_path: Path) -> None:
         path: Path
         gpus: str = ""
         threads: int = 1
+        shared: bool = False
 
         def __call__(self) -> None:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from dfer_model.comparison.screening import Screening, screen
-from dfer_model.comparison.screening.screen import MOST_BYTES
+from dfer_model.comparison.screening.screener import MOST_BYTES
 from dfer_model.comparison.screening.stacked import groups, model_bytes
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.errors import InputError, WorkError
@@ -166,7 +166,7 @@ def test_equal_weights_of_another_clip_are_not_the_same_question(clips: PackedCl
     assert not np.array_equal(found.logits, first.logits)
 
 
-@pytest.mark.parametrize("part", ["features", "screening"])
+@pytest.mark.parametrize("part", ["features", "screener"])
 def test_what_an_earlier_program_kept_is_not_taken(
     clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
@@ -188,7 +188,7 @@ def test_groups_that_end_are_kept(
     whole = screen(asked, clips, tmp_path / "whole", device="cpu")
     clip = load_clip(asked.settings.clip, "random")
     most = 2 * max(model_bytes(clip, texts, asked.settings) for texts in SETS)
-    monkeypatch.setattr("dfer_model.comparison.screening.screen.MOST_BYTES", most)
+    monkeypatch.setattr("dfer_model.comparison.screening.screener.MOST_BYTES", most)
 
     def stopping(done: int, total: int, note: str = "") -> None:
         if done > total / 2:
