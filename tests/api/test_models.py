@@ -74,7 +74,7 @@ def test_a_strategy_without_texts_needs_no_set(packed: PackedClips, place: Works
     assert first.id.startswith("linear-fold1-seed1-")
     assert train("v1@2", note=told.append, **probe).folder == first.folder
     assert told == ["a linear classifier uses no texts: v1@2 is ignored"]
-    with pytest.raises(InputError, match=r"tells classes by their texts\nName a set"):
+    with pytest.raises(InputError, match=r"needs class texts\nGive a set"):
         train(**{**probe, "strategy": None})
 
 

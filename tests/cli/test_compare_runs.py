@@ -110,7 +110,7 @@ def test_runs_are_paired_on_the_same_clips(
         assert pair["mcnemar"]["p"] == pytest.approx(exact)
     assert json.loads((Path(said["folder"]) / "comparison.json").read_text()) == said
     told = " ".join(said["caveats"])
-    assert f"{runs['two']}: the epoch was chosen by test-best on the fold that judges" in told
+    assert f"{runs['two']}: the epoch was selected by test-best on the test fold" in told
     last = Run.open(Path("runs") / runs["two"]).measures("last")
     assert f"UAR of {last.uar:.1f} and a WAR of {last.war:.1f}" in told
     assert f"{runs['theirs']} was imported" in told

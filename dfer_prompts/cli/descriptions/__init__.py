@@ -7,7 +7,7 @@ import typer
 from . import diff, edit, exchange, hub, lint, log, score, search, show
 
 commands = typer.Typer(
-    no_args_is_help=True, help="Description sets: list, show, compare, edit and exchange versions."
+    no_args_is_help=True, help="Description sets: show, edit, check, exchange."
 )
 for module in (show, diff, edit, log, lint, score, search, exchange, hub):
     module.register(commands)
