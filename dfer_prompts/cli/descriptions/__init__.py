@@ -6,9 +6,7 @@ import typer
 
 from . import diff, edit, exchange, hub, lint, log, score, search, show
 
-commands = typer.Typer(
-    no_args_is_help=True, help="Description sets: show, edit, check, exchange."
-)
+commands = typer.Typer(no_args_is_help=True, help="Description sets: show, edit, check, exchange.")
 for module in (show, diff, edit, log, lint, score, search, exchange, hub):
     module.register(commands)
 
