@@ -14,12 +14,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from .cores import cores
 from .errors import InputError, unknown
+from .registry import STRATEGIES as STRATEGIES
 
 
 def _split(value: object) -> object:
     """The parts of `30,40` or `[30, 40]` from a command line; other values unchanged."""
     if not isinstance(value, str):
-        return value
+        return (value,) if isinstance(value, int) else value
     return tuple(part.strip() for part in value.strip().strip("[]()").split(",") if part.strip())
 
 
@@ -245,48 +246,6 @@ _RELEASED_AUGMENTATION: Mapping[str, Mapping[str, Any]] = {
 _DATASETS = ("dfew", "ferv39k", "mafw", "mafw-compound")  # with known augmentation
 
 
-# The whole network is trained, with suitable optimizer and rates, and takes pixels normalised as its own
-# weights require.
-_NETWORK: Mapping[str, Any] = {
-    "normalize": "clip", "temporal_depth": 0, "lr_image": 1e-2, "lr_temporal": 1e-2, "lr_head": 1e-2,
-    "optimizer": "sgd", "weight_decay": 1e-4,
-    "lora_rank": 0, "gradient_checkpointing": False, "learned_temperature": False,
-}  # fmt: skip
-
-STRATEGIES: Mapping[str, Mapping[str, Any]] = {
-    "dfer-clip": {"classifier": "dfer-clip"},
-    "zero-shot": {
-        "classifier": "dfer-clip", "contexts": 0, "temporal_depth": 0, "lr_image": 0.0,
-        "epochs": 0, "select": "last", "learned_temperature": False,
-    },
-    "coop": {
-        "classifier": "dfer-clip", "contexts": 16, "context_kind": "unified",
-        "temporal_depth": 0, "lr_image": 0.0,
-    },
-    "cocoop": {
-        "classifier": "cocoop", "contexts": 4, "context_kind": "unified",
-        "temporal_depth": 0, "lr_image": 0.0,
-    },
-    "linear-probe": {
-        "classifier": "linear", "temporal_depth": 0, "lr_image": 0.0, "learned_temperature": False,
-    },
-    "fine-tuning": {"classifier": "linear", "lr_image": 1e-5, "learned_temperature": False},
-    "r3d-18": {"classifier": "r3d-18", "weights": "KINETICS400_V1", **_NETWORK},
-    "r2plus1d-18": {"classifier": "r2plus1d-18", "weights": "KINETICS400_V1", **_NETWORK},
-    "resnet18-lstm": {
-        "classifier": "resnet18-lstm", "weights": "IMAGENET1K_V1", **_NETWORK, "temporal_depth": 1,
-    },
-    "resnet18-vit": {
-        "classifier": "resnet18-vit", "weights": "IMAGENET1K_V1", **_NETWORK, "temporal_depth": 1,
-    },
-    "c3d": {"classifier": "c3d", "weights": "random", **_NETWORK, "lr_image": 3e-3, "lr_head": 3e-3},
-    "p3d": {"classifier": "p3d", "weights": "random", **_NETWORK},
-    "i3d": {"classifier": "i3d", "weights": "random", **_NETWORK},
-}  # fmt: skip
-"""Strategies as settings that override a preset's: classifiers on CLIP (the paper's Table 2) and video
-networks (Table 5)."""
-
-
 def preset(name: str, dataset_name: str | None = None) -> Settings:
     """The settings of preset `name` for a dataset (`dfew`, `ferv39k`, `mafw`; any other adds nothing).
 
@@ -341,18 +300,37 @@ def with_overrides(settings: Settings, overrides: Sequence[str]) -> Settings:
 
     Raises InputError, with key, value and allowed values in one line, for an invalid override.
     """
-    changed: dict[str, Any] = settings.model_dump()
+    values: dict[str, str] = {}
     for override in overrides:
         key, equals, value = (part.strip() for part in override.partition("="))
         if not equals:
             raise InputError(f"setting {override!r} is not of the form key=value")
+        values[key] = value
+    return with_values(settings, values)
+
+
+def with_values(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """`settings` with these values by key, validated.
+
+    Raises InputError, in one line naming key, value and what is allowed, for anything that does not fit.
+    """
+    changed: dict[str, Any] = settings.model_dump()
+    for key, value in values.items():
         if key not in Settings.model_fields:
             raise unknown("setting", key, Settings.model_fields)
-        changed[key] = value
+        changed[key] = _fitting(key, value)
     try:
         return Settings.model_validate(changed)
     except ValidationError as failure:
         raise InputError(_sentence(failure, changed)) from None
+
+
+def _fitting(key: str, value: object) -> object:
+    """The value for validation: a path or number as text for a text setting; True is no number."""
+    wanted = Settings.model_fields[key].annotation
+    if wanted is str or (isinstance(value, bool) and wanted is not bool):
+        return str(value)
+    return value
 
 
 def _sentence(failure: ValidationError, given: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ from dfer_model.models.prompt_learner import Position, PromptLearner
 from dfer_model.training.run_writer import versions, write_json
 
 from ..checkpoints import save_weights
-from ..config import PRESETS, Settings, with_overrides
+from ..config import PRESETS, Settings, with_values
 from ..errors import InputError
 from ..io import write_text
 from ..reports.run_card import imported_card
@@ -116,7 +116,7 @@ def _settings(parts: Parts, clip: str, position: Position) -> Settings:
     }
     if parts.temporal:
         inferred["frames"] = len(parts.temporal["positions"]) - 1
-    return with_overrides(PRESETS["paper"], [f"{key}={value}" for key, value in inferred.items()])
+    return with_values(PRESETS["paper"], inferred)
 
 
 def _model(parts: Parts, clip: Clip, texts: ClassTexts, settings: Settings, path: Path) -> DferClip:

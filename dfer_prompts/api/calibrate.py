@@ -1,4 +1,4 @@
-"""How sure a finished run may say it is: a temperature fitted on clips that did not train it, and kept."""
+"""Temperature scaling of a finished run, fitted on clips that were not used in training."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 FEW = 100  # clips
 NO_GAIN = (
-    "on the fold that judges, this temperature makes the log-loss no smaller: what held for the clips it was "
-    "fitted on does not hold there; remove calibration.json to leave the probabilities as they were"
+    "on the test fold this temperature does not reduce the log-loss: the clips it was fitted on differ; "
+    "remove calibration.json to restore the uncalibrated probabilities"
 )
 PICTURES = ("reliability.png", "reliability.svg")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is said before and after, on the same clips."""
+    """Probabilities before and after calibration, on the same clips."""
 
     clips_are: str
     before: Said
@@ -41,7 +41,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class CalibratedRun:
-    """A fitted temperature and what it is worth; `judged` is None for a run without recorded predictions."""
+    """A fitted temperature and its effect; `judged` is None for a run without recorded predictions."""
 
     run: str
     folder: Path
@@ -74,15 +74,13 @@ def calibrate(
     progress: Progress = silence,
     note: Callable[[str], None] = lambda _: None,
 ) -> CalibratedRun:
-    """Fit a temperature to a finished run, keep it in its folder as `calibration.json`, and draw its worth.
+    """Fit a temperature to a finished run, store it in its folder as `calibration.json`, and plot its effect.
 
-    The clips are those of the run's training folds that did not train it, or, with another `dataset`, all of
-    its clips or those of one `fold`. What it is worth is judged on the fold that judges the run. From then on
-    the run's probabilities are calibrated, also in files that are exported, and its card says so; its answers
-    stay as they are.
+    The clips are those of the run's training folds that were not used in training or, with another `dataset`,
+    all of its clips or those of one `fold`. The effect is measured on the run's test fold. From then on the
+    run's probabilities are calibrated, also in exported files, and its card says so; its predictions stay.
 
-    Raises InputError for what is no finished run, where there are no such clips, and where no temperature
-    fits.
+    Raises InputError if the run is not finished, if there are no such clips, and if no temperature fits.
     """
     from dfer_model.evaluation.calibration import Calibration, fit_temperature, write_calibration
     from dfer_model.evaluation.evaluate import evaluate_run
@@ -106,7 +104,7 @@ def calibrate(
     judging = found.predictions(found.selected) if found.selections else None
     judged = None
     if judging is not None:
-        judged = _compared(f"the clips of fold {found.fold}, which judges", judging, temperature)
+        judged = _compared(f"the clips of fold {found.fold}, the test fold", judging, temperature)
         if judged.after.likelihood_loss >= judged.before.likelihood_loss:
             notes = (*notes, NO_GAIN)
             note(NO_GAIN)
@@ -117,33 +115,33 @@ def calibrate(
 
 
 def _fitting_clips(run: Run, clips: PackedClips, fold: int | None, own: bool) -> tuple[np.ndarray, str]:
-    """Positions of the clips that the temperature is fitted on, and what they are in words."""
+    """Indices of the clips that the temperature is fitted on, and a description of them."""
     from dfer_model.evaluation.calibration import untrained_clips
 
     if own and fold is not None:
-        does = "judges it" if fold == run.fold else "trained it"
+        does = "is its test fold" if fold == run.fold else "was used to train it"
         raise InputError(
             f"fold {fold} of {clips.name} cannot calibrate {run.id}: it {does}\n"
-            "Leave --fold out, and the clips of its training folds that did not train it are taken"
+            "Leave --fold out to use the clips of its training folds that were not used in training"
         )
     if own:
         return untrained_clips(
             run, clips
-        ), f"clips of the training folds of {clips.name} that did not train it"
+        ), f"clips of the training folds of {clips.name} not used in training"
     indices = np.arange(len(clips)) if fold is None else clips.test_indices(fold)
     _refuse_judging(run, clips, indices)
     return indices, f"another dataset, {clips.name}" + ("" if fold is None else f", fold {fold}")
 
 
 def _refuse_judging(run: Run, clips: PackedClips, indices: np.ndarray) -> None:
-    """Clips of the dataset's name, packed anew, are still those that judge the run."""
+    """Raise InputError for test clips of the run, also in a newly packed copy of the dataset."""
     if not run.selections or clips.name != run.config["dataset"].get("name"):
         return
     judging = set(run.predictions(run.selected).clip_ids) & {clips.clip_ids[index] for index in indices}
     if judging:
         raise InputError(
-            f"{len(judging)} of these clips judge {run.id}, as {min(judging)} does: nothing may be fitted on "
-            f"them\nGive another dataset, or train with --select val"
+            f"{len(judging)} of these clips (such as {min(judging)}) are test clips of {run.id}; do not "
+            "fit on them\nGive another dataset, or train with --select val"
         )
 
 
@@ -151,14 +149,14 @@ def _notes(run: Run, clips: PackedClips, count: int, own: bool) -> tuple[str, ..
     notes = []
     if own and run.settings.select == "val":
         notes.append(
-            "these clips also chose the epoch, so the run may look a little surer on them than it is"
+            "the epoch was selected on these clips too, so the run may be slightly overconfident elsewhere"
         )
     if run.selected == "test-best":
-        notes.append("the epoch was chosen on the fold that judges, so its figures flatter, before and after")
+        notes.append("the epoch was selected on the test fold, so its figures are optimistically biased")
     if not own and run.config["dataset"].get("name") in ("", None, clips.name):
-        notes.append(f"whether these clips trained {run.id} cannot be seen from here: none of them may have")
+        notes.append(f"it is not known whether {run.id} was trained on these clips; it must not have been")
     if count < FEW:
-        notes.append(f"{count} clips are few: the temperature would be another with other clips")
+        notes.append(f"{count} clips are few: the temperature is uncertain")
     return tuple(notes)
 
 

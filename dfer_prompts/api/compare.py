@@ -1,4 +1,4 @@
-"""Comparing sets: each measured on the same clips, folds and seeds, and what that says."""
+"""Compare description sets on the same clips, folds and seeds, with statistics."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .inputs import (
     settings_for,
     training_notes,
 )
-from .launchers import EngineName, engine_for
+from .launchers import EngineName, RunContext, engine_for
 from .protocols import Asked, asked, measured, planned
 from .screen import choose, require_choice, require_screening, screened
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from dfer_model.comparison.results import Measured
     from dfer_model.config import Settings
     from dfer_model.data.packed import PackedClips
-    from dfer_model.launchers.launcher import Engine
     from dfer_model.runs import Run
 
 USUAL_CONTROLS = ("class-name", "swapped", "scrambled")
@@ -69,40 +68,37 @@ def compare(
     track: Sequence[str] | None = ("none",),
     **choices: Unpack[Choices],
 ) -> ComparisonRecord:
-    """Measure each set on each fold with each seed, once, and say which differences are real.
+    """Evaluate each set on each fold with each seed, and report which differences are significant.
 
-    `measure` is one or more of "zero-shot" (nothing is trained), "supervised" (all clips; zero-shot beside),
+    `measure` is one or more of "zero-shot" (nothing is trained), "supervised" (all clips; also zero-shot),
     "few-shot" (`shots` clips of each class, by default 0, 1, 2, 4, 8, 16), "held-out-class" (each class in
-    turn is not trained on, then asked for) and "transfer" (judged on `transfer_to`, another dataset's clips).
+    turn is left out of training) and "transfer" (tested on `transfer_to`, another dataset's clips).
     `controls` adds class-name, swapped and scrambled of the set with the most descriptors, `control` others
     of it by name. `screen` trains all sets and seeds of a fold at once on features of a frozen image tower;
-    with `then` it does so on clips outside the judging folds, and the best `then` sets are measured as asked,
-    controls beside them. `dataset` are packed clips, their folder or their name in `dfer.yaml`, by default
-    the only ones named there; `folds` of them judge, by default all. `choices` are all that `Choices`
-    describes. Runs are kept in the workspace, by default the current one, and found again by the next call.
-    `engine` "local" or "slurm" trains them in processes of their own (see `engine_for`). `track` names the
-    trackers that follow each run, as in `train`; `note` is told how many trainings each measure takes.
-    Finished runs among `sets`, imported ones too, are judged as they are (see `compare_runs`).
-    Raises InputError, and Interrupted on Ctrl-C: the same call goes on from there.
+    with `then` it does so on clips outside the test folds, and the best `then` sets are measured in full with
+    their controls. `dataset` is packed clips, their folder or their name in `dfer.yaml`, by default the only
+    one named there; `folds` are the test folds, by default all. `choices` are the keywords of `Choices`.
+    Runs are stored in the workspace, by default the current one, and reused by the next call. `engine`
+    "local" or "slurm" trains each in its own process (see `engine_for`). `track` names the trackers of each
+    run, as in `train`; `note` receives the number of trainings of each measure.
+    Finished runs among `sets`, also imported ones, are evaluated without training (see `compare_runs`).
+    Raises InputError, and Interrupted on Ctrl-C: the same call continues from there.
     """
     from dfer_model.training.loggers import chosen_trackers
 
     place = workspace or Workspace.find()
-    followed = chosen_trackers(track)
+    context = RunContext(place, device, progress, note, chosen_trackers(track))
     measures = (measure,) if isinstance(measure, str) else tuple(measure)
     if any(names_run(each, place) for each in sets):
         _require_plain(measures, (shots, transfer_to, controls, control, screen, then, engine))
-        return compare_runs(
-            *sets, dataset=dataset, folds=folds, seeds=seeds, workspace=place, device=device,
-            progress=progress, note=note, trackers=followed, **choices,
-        )  # fmt: skip
+        return compare_runs(sets, dataset, folds, seeds, context, choices)
     named = [each for each in sets if isinstance(each, DescriptionSet | str)]
     clips = open_dataset(place, dataset)
     if screen or then is not None:
         require_screening(screen, then, measures, (shots, transfer_to), choices.get("select"), engine, track)
     question = _Question(
         clips=clips,
-        settings=settings_for(place, clips.name, **choices),
+        settings=settings_for(place, clips.name, choices),
         folds=judging_folds(clips, folds),
         seeds=each_once(seeds, "seed"),
         controls=tuple(dict.fromkeys([*(USUAL_CONTROLS if controls else ()), *control])),
@@ -114,27 +110,26 @@ def compare(
         choices=choices,
         workspace=place,
     )
-    where = engine_for(place, engine, jobs, runs_per_gpu, retries, device)
-    work = _Work(place, device, progress, note, where, followed)
+    context = replace(context, engine=engine_for(place, engine, jobs, runs_per_gpu, retries, device))
     for each in training_notes(place, clips, question.settings, choices.get("preset"), question.folds):
         note(each)
     given = loaded(named, place)
-    study, screening = _narrowed(question, given, work)
-    return _kept(place, study, *_run(study, work), screening, question.request(given, study))
+    study, screening = _narrowed(question, given, context)
+    return _kept(place, study, *_run(study, context), screening, question.request(given, study))
 
 
 def _require_plain(measures: tuple[str, ...], options: tuple[object, ...]) -> None:
-    """Raise InputError where runs are named together with options that are for description sets."""
+    """Raise InputError if runs are given together with options for description sets."""
     if measures != ("supervised",) or any(options):
         raise InputError(
-            "runs are compared as they are, by the measure supervised and without controls\n"
-            "Leave the options for these out, or name description sets alone"
+            "runs are compared without training, by the measure supervised and without controls\n"
+            "Leave these options out, or give description sets only"
         )
 
 
 @dataclass(frozen=True)
 class _Question:
-    """What a comparison asks, whichever sets it is about; `controls` by the names of how they are made."""
+    """The options of a comparison, without its sets; `controls` are names of kinds of controls."""
 
     clips: PackedClips
     settings: Settings
@@ -150,7 +145,7 @@ class _Question:
     workspace: Workspace
 
     def about(self, sets: Sequence[DescriptionSet]) -> _Study:
-        """The question put to these sets. Raises InputError for sets that it cannot be put to."""
+        """The study of these sets. Raises InputError for sets that cannot be compared."""
         from dfer_model.comparison.grid import Grid
         from dfer_model.comparison.screening.grids import frozen
 
@@ -167,7 +162,7 @@ class _Question:
         return _Study(self.clips, grid, wish, candidates, control_sets)
 
     def request(self, given: Sequence[DescriptionSet], study: _Study) -> ComparisonRequest:
-        """The options of this comparison, as the command line takes them."""
+        """The options of this comparison, as on the command line."""
         from dfer_model.comparison.record import ComparisonRequest
 
         target = study.wish.target
@@ -188,7 +183,7 @@ class _Question:
 
 @dataclass(frozen=True)
 class _Study:
-    """What is compared: the grid's texts are those of `candidates`, then those of `controls`."""
+    """A comparison to run: the grid's texts are those of `candidates`, then those of `controls`."""
 
     clips: PackedClips
     grid: Grid
@@ -197,33 +192,19 @@ class _Study:
     controls: Sequence[DescriptionSet]
 
 
-@dataclass(frozen=True)
-class _Work:
-    """Where and how a comparison trains, and whom it tells."""
-
-    workspace: Workspace
-    device: str
-    progress: Progress
-    note: Callable[[str], None]
-    engine: Engine | None
-    trackers: Sequence[str]
-
-
 def _narrowed(
-    question: _Question, given: Sequence[DescriptionSet], work: _Work
+    question: _Question, given: Sequence[DescriptionSet], context: RunContext
 ) -> tuple[_Study, Screening | None]:
-    """The question put to the sets given; with `then`, to the best so many of them by screening.
+    """The study of the sets given or, with `then`, of the best ones by screening.
 
-    That all can be measured is known before.
+    Everything is checked before the screening starts.
     """
     study, then = question.about(given), question.then
     if then is None:
         return study, None
     require_choice(then, len(study.candidates), len(study.controls))
     planned(study.wish, study.grid, study.clips)
-    screening = choose(
-        study.candidates, then, study.grid, study.clips, work.workspace, work.device, work.progress, work.note
-    )
+    screening = choose(study.candidates, then, study.grid, study.clips, context)
     best = [each for each in given if each.manifest.control or each.name in screening.chosen]
     return question.about(best), screening
 
@@ -231,46 +212,36 @@ def _narrowed(
 def _described(
     named: Sequence[DescriptionSet], controls: Iterable[str]
 ) -> tuple[list[DescriptionSet], list[DescriptionSet]]:
-    """The sets, and the controls: those among them, then `controls` of the one with most descriptors.
+    """The sets, and the controls: those among them, then `controls` of the set with the most descriptors.
 
-    Raises InputError for a set without a name, one named twice, for controls alone, and for one set alone
-    without a control.
+    Raises InputError for a set without a name, a repeated one, controls alone, or one set without a control.
     """
     names = [each.name for each in named]
     if not all(names):
-        raise InputError("a draft has no name that figures could stand under; save it first")
+        raise InputError("the set is unsaved; save it first")
     candidates = [each for each in named if each.manifest.control is None]
     if not candidates:
-        raise InputError(f"{' and '.join(names)}: controls alone compare nothing; name the set they control")
+        raise InputError(
+            f"{' and '.join(names)}: controls alone cannot be compared; add the set they were made from"
+        )
     largest = max(candidates, key=lambda each: sum(len(m) for ms in each.members.values() for m in ms))
     made = [control_set(name, largest) for name in controls]
     if len(named) + len(made) < 2:
-        raise InputError("one set alone cannot be compared\nName a second one, or add --controls")
+        raise InputError("one set alone cannot be compared\nAdd a second one, or --controls")
     if len({*names, *(each.name for each in made)}) != len(named) + len(made):
-        raise InputError("a set is named twice; each can be compared with the others only once")
+        raise InputError("a set is given twice")
     return candidates, [*(each for each in named if each.manifest.control is not None), *made]
 
 
-def _run(study: _Study, work: _Work) -> tuple[list[Run], list[Measured]]:
-    """The runs of the measures, and what each measure found."""
+def _run(study: _Study, context: RunContext) -> tuple[list[Run], list[Measured]]:
+    """The runs of the measures, and the results of each measure."""
 
-    grid, clips = study.grid, study.clips
     if study.wish is SCREENING:
-        return [], screened(grid, clips, work.workspace, work.device, work.progress, work.note)
+        return [], screened(study.grid, study.clips, context)
     try:
-        return measured(
-            study.wish,
-            grid,
-            clips,
-            work.workspace,
-            work.device,
-            work.progress,
-            work.note,
-            work.engine,
-            work.trackers,
-        )
+        return measured(study.wish, study.grid, study.clips, context)
     except (KeyboardInterrupt, Interrupted) as error:
-        kept = f"finished runs and the last epoch of the one at work are kept in {work.workspace.runs}"
+        kept = f"finished runs and the last epoch of the current one are in {context.workspace.runs}"
         raise Interrupted(f"Stopped; {kept}\nGive the same command again to go on") from error
 
 
@@ -320,7 +291,7 @@ def _kept(
 
 
 def _chosen(choices: Choices) -> dict[str, Any]:
-    """The choices that were made, for a request; weights are text, overrides a tuple."""
+    """The given choices, for a request; weights are text, overrides a tuple."""
     given: dict[str, Any] = {key: value for key, value in choices.items() if value is not None}
     return given | {"overrides": tuple(choices.get("overrides", ()))}
 
@@ -328,7 +299,7 @@ def _chosen(choices: Choices) -> dict[str, Any]:
 def _confusions(
     found: Sequence[Measured], others: dict[str, tuple[str, ...]], usual: tuple[str, ...]
 ) -> dict[str, Any]:
-    """What each set answered under the measures whose answers no run keeps: by measure, then by set.
+    """The confusion matrices of measures whose predictions no run stores: by measure, then by set.
 
     The classes are the `usual` ones, or a measure's own in `others`; a matrix for each seed.
     """
@@ -342,7 +313,7 @@ def _confusions(
 
 
 def _name(study: _Study, runs: Sequence[str], screening: Screening | None) -> str:
-    """The name of the comparison's folder: another for anything else that is compared."""
+    """The name of the comparison's folder, a hash of what is compared."""
     from dfer_model.runs import weights_identity
 
     clips, grid, wish = study.clips, study.grid, study.wish

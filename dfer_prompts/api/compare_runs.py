@@ -1,13 +1,11 @@
-"""Comparing models that are there: one's own finished runs, imported checkpoints, and sets trained beside."""
+"""Compare finished runs and imported checkpoints, also with description sets that are trained for it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
-
-from dfer_model.progress import Progress, silence
+from typing import TYPE_CHECKING, Any
 
 from ..description_set import DescriptionSet
 from ..errors import InputError, Interrupted
@@ -15,6 +13,7 @@ from ..provenance import require_unseen
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
 from .inputs import Choices, class_texts, each_once, open_dataset, seen_notes, settings_for, training_notes
+from .launchers import RunContext
 
 if TYPE_CHECKING:
     from dfer_model.comparison.record import ComparedModel, ComparisonRecord, ComparisonRequest
@@ -24,13 +23,11 @@ if TYPE_CHECKING:
     from dfer_model.metrics import Measures
     from dfer_model.runs import Run
 
-AS_THEY_ARE = (
-    "Verdicts on runs are on these models as they are: another training of the same may come out otherwise."
-)
+AS_THEY_ARE = "Verdicts on runs hold for these models: another training of the same configuration may differ."
 
 
 def names_run(given: DescriptionSet | Run | Path | str, workspace: Workspace) -> bool:
-    """Whether this is a run, its folder, or an id (or its beginning) that no description set has."""
+    """Whether this is a run, its folder, or an id (or its beginning) that is not a description set."""
     if isinstance(given, DescriptionSet):
         return False
     if not isinstance(given, str) or (Path(given) / "config.yaml").is_file():
@@ -46,26 +43,21 @@ def names_run(given: DescriptionSet | Run | Path | str, workspace: Workspace) ->
 
 
 def compare_runs(
-    *given: DescriptionSet | Run | Path | str,
-    dataset: PackedClips | Path | str | None = None,
-    folds: Iterable[int] | None = None,
-    seeds: Iterable[int] = (1, 2, 3),
-    workspace: Workspace | None = None,
-    device: str = "auto",
-    progress: Progress = silence,
-    note: Callable[[str], None] = lambda _: None,
-    trackers: Sequence[str] = (),
-    **choices: Unpack[Choices],
+    given: Sequence[DescriptionSet | Run | Path | str],
+    dataset: PackedClips | Path | str | None,
+    folds: Iterable[int] | None,
+    seeds: Iterable[int],
+    context: RunContext,
+    choices: Choices,
 ) -> ComparisonRecord:
-    """Judge finished runs, and sets trained beside them, on the test fold of the runs' fold.
+    """Evaluate finished runs, and sets trained for the comparison, on the runs' test fold.
 
     `given` are runs, their folders or ids, and description sets; clips are the same for all, and classes are
-    matched by name. `dataset` is by default that of the runs; `seeds` and `choices` are for the sets, whose
-    trainings `trackers` follow (`note` is told of one that fails). Raises InputError where the runs have no
-    test clip in common, or `folds` or `choices` ask for what is not done, and Interrupted on Ctrl-C.
+    matched by name. `dataset` is by default that of the runs; `seeds` and `choices` apply to the sets. Raises
+    InputError if the runs have no common test clips or `folds` or `choices` do not apply, and Interrupted on
+    Ctrl-C.
     """
-
-    place = workspace or Workspace.find()
+    place = context.workspace
     models = [_model(each, place) for each in given]
     runs = [each for each in models if not isinstance(each, DescriptionSet)]
     sets = [each for each in models if isinstance(each, DescriptionSet)]
@@ -75,10 +67,12 @@ def compare_runs(
     judged = _judged(runs, clips)
     require_unseen(sets, clips.name, clips.fingerprint, [runs[0].fold])
     try:
-        found = _evaluated(runs, clips, judged, device, progress)
-        trained = _trained(sets, runs[0].fold, seeds, clips, place, device, progress, note, trackers, choices)
+        found = _evaluated(runs, clips, judged, context)
+        trained = _trained(sets, runs[0].fold, seeds, clips, context, choices)
     except (KeyboardInterrupt, Interrupted) as error:
-        raise Interrupted("Stopped; finished runs are kept\nGive the same command again to go on") from error
+        raise Interrupted(
+            "Stopped; finished runs are stored\nGive the same command again to go on"
+        ) from error
     answers = _answers(order, found, trained, clips, judged)
     caveats = [AS_THEY_ARE, *(each for run in runs for each in _caveats(run, clips, place))]
     comparison = _compared(answers, found, trained, caveats)
@@ -109,20 +103,20 @@ def _check(
     choices: Mapping[str, object],
 ) -> None:
     if len(names) < 2:
-        raise InputError("one run alone cannot be compared\nName a second one, or a description set")
+        raise InputError("one run alone cannot be compared\nAdd a second one, or a description set")
     if len({*names}) != len(names):
-        raise InputError("a run or set is named twice; each can be compared with the others only once")
+        raise InputError("a run or set is given twice")
     chosen = [key for key, value in choices.items() if value]
     if chosen and not sets:
         raise InputError(
-            f"runs are compared as they are, and nothing is trained that {', '.join(chosen)} could change\n"
-            "Leave it out, or name a description set to be trained beside them"
+            f"runs are compared without training, so {', '.join(chosen)} has no effect\n"
+            "Leave it out, or add a description set to train"
         )
     of = {run.fold for run in runs}
     if len(of) > 1 or (folds is not None and {*folds} != of):
-        each = ", ".join(f"{run.id} by fold {run.fold}" for run in runs)
+        each = ", ".join(f"{run.id} on fold {run.fold}" for run in runs)
         raise InputError(
-            f"runs are judged by the fold that they were not trained on, the same for all: {each}\n"
+            f"runs are compared on their common test fold: {each}\n"
             "Compare runs of one fold, and leave --folds out"
         )
 
@@ -141,22 +135,20 @@ def _judged(runs: Sequence[Run], clips: PackedClips) -> Judged:
     judged = [judged_clips(run, clips) for run in runs]
     for run, each in zip(runs, judged, strict=True):
         if each.indices.tolist() != judged[0].indices.tolist():
-            raise InputError(f"{run.id} is judged on {each.which}, and {runs[0].id} on {judged[0].which}")
+            raise InputError(f"{run.id} is tested on {each.which}, and {runs[0].id} on {judged[0].which}")
     return judged[0]
 
 
-Evaluated = Mapping[str, tuple["Measures", Any]]  # by run: what its answers are worth, and which are right
+Evaluated = Mapping[str, tuple["Measures", Any]]  # by run: its measures, and which predictions are correct
 
 
-def _evaluated(
-    runs: Sequence[Run], clips: PackedClips, judged: Judged, device: str, progress: Progress
-) -> Evaluated:
+def _evaluated(runs: Sequence[Run], clips: PackedClips, judged: Judged, context: RunContext) -> Evaluated:
     from dfer_model.evaluation.evaluate import evaluate_run
 
     found = {}
     for run in runs:
-        with progress(run.id) as report:
-            answered = evaluate_run(run, clips, judged.indices, device=device, report=report)
+        with context.progress(run.id) as report:
+            answered = evaluate_run(run, clips, judged.indices, device=context.device, report=report)
         found[run.id] = run.measured(answered), answered.logits.argmax(axis=1) == answered.labels
     return found
 
@@ -166,32 +158,35 @@ def _trained(
     fold: int,
     seeds: Iterable[int],
     clips: PackedClips,
-    place: Workspace,
-    device: str,
-    progress: Progress,
-    note: Callable[[str], None],
-    trackers: Sequence[str],
+    context: RunContext,
     choices: Choices,
 ) -> list[Run]:
-    """The runs of the sets, seed by seed; none where there are no sets."""
+    """The runs of the sets, seed by seed; empty without sets."""
     from dfer_model.comparison.grid import Grid, train_all
 
     if not sets:
         return []
     texts = tuple(class_texts(each, clips.class_names) for each in sets)
-    settings = settings_for(place, clips.name, **choices)
-    for each in training_notes(place, clips, settings, choices.get("preset"), [fold]):
-        note(each)
+    settings = settings_for(context.workspace, clips.name, choices)
+    for each in training_notes(context.workspace, clips, settings, choices.get("preset"), [fold]):
+        context.note(each)
     grid = Grid(settings, texts, (fold,), each_once(seeds, "seed"))
-    with progress("training") as report:
-        specs = list(grid.specs(clips))
-        return train_all(specs, clips, place.runs, report, device, note=note, trackers=trackers)
+    with context.progress("training") as report:
+        return train_all(
+            list(grid.specs(clips)),
+            clips,
+            context.workspace.runs,
+            report,
+            context.device,
+            note=context.note,
+            trackers=context.trackers,
+        )
 
 
 def _answers(
     order: Sequence[str], found: Evaluated, trained: Sequence[Run], clips: PackedClips, judged: Judged
 ) -> Answers:
-    """All models' answers to the clips, a row a seed of the sets; a run's answers are the same in each."""
+    """All models' predictions, one row per seed of the sets; those of a run are the same in each row."""
     import numpy as np
 
     from dfer_model.comparison.results import Answers
@@ -230,23 +225,23 @@ def _compared(
 
 
 def _caveats(run: Run, clips: PackedClips, place: Workspace) -> list[str]:
-    """What the figures of a run on these clips do not say by themselves."""
+    """The caveats of a run's figures on these clips."""
     from dfer_model.evaluation.evaluate import judged_clips
 
     said = [*judged_clips(run, clips).notes, *seen_notes(run, clips, [run.fold], place)]
     own = clips.fingerprint == run.config["dataset"]["fingerprint"]
     if run.selected not in run.selections:
-        said.append(f"{run.id} was imported: what chose its epoch may have seen these clips.")
+        said.append(f"{run.id} was imported: its epoch may have been selected on these clips.")
     elif own and run.selected != "last":
         last = run.measures("last")
-        flattered = " on the fold that judges, which flatters it" if run.selected == "test-best" else ""
+        flattered = " on the test fold (optimistically biased)" if run.selected == "test-best" else ""
         said.append(
-            f"{run.id}: the epoch was chosen by {run.selected}{flattered}; its last one has a UAR of "
+            f"{run.id}: the epoch was selected by {run.selected}{flattered}; the last one has a UAR of "
             f"{last.uar:.1f} and a WAR of {last.war:.1f}."
         )
     strange = [name for name in run.class_names if name not in clips.class_names]
     if strange:
-        said.append(f"{run.id} may answer with classes that these clips do not have: {', '.join(strange)}.")
+        said.append(f"{run.id} may predict classes that these clips do not have: {', '.join(strange)}.")
     return said
 
 
@@ -267,7 +262,7 @@ def _about(run: Run, measured: Measures) -> ComparedModel:
 def _request(
     names: Sequence[str], clips: PackedClips, trained: Sequence[Run], choices: Choices
 ) -> ComparisonRequest:
-    """The options of this comparison, as the command line takes them."""
+    """The options of this comparison, as on the command line."""
     from dfer_model.comparison.record import ComparisonRequest
 
     given: dict[str, Any] = {key: value for key, value in choices.items() if value}

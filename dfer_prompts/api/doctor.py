@@ -1,4 +1,4 @@
-"""What there is to work with and what is not: the machine, and the workspace's own part of it."""
+"""The checks of `doctor`: the machine and the workspace."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ..workspace import Workspace
 if TYPE_CHECKING:
     from dfer_model.machine import Finding
 
-ANSWER_S = 3.0  # that a server is given to list its models
+ANSWER_S = 3.0  # timeout for a server to list its models
 NO_MODEL = (
     "Set OPENAI_API_KEY, or start a local server (`ollama serve`) and give base_url in dfer.yaml; "
     "generate --source facs needs none"
 )
-YUNET = "YuNet sees more: predict --faces yunet fetches it once, or give its file as face_model in dfer.yaml"
-LITTLE = 5 * 2**30  # bytes; a training of ViT-B/32 keeps two or three files of 0.6 GB each
+YUNET = "YuNet finds more faces: predict --faces yunet downloads it once, or set face_model in dfer.yaml"
+LITTLE = 5 * 2**30  # bytes; a training of ViT-B/32 stores two or three files of 0.6 GB each
 
 
 def look(workspace: Workspace) -> Iterator[Finding]:
-    """Everything `doctor` looks at, one after the other; nothing is downloaded, written or paid for."""
+    """The findings of all checks in order; nothing is downloaded, written or paid for."""
     from dfer_model.machine import guarded, machine_findings
 
     yield from machine_findings()
@@ -40,7 +40,7 @@ def look(workspace: Workspace) -> Iterator[Finding]:
 
 
 def workspace_findings(workspace: Workspace) -> Iterator[Finding]:
-    """Whether its folder can be written to, and what room is left there."""
+    """Whether its folder is writable, and the free disk space."""
     from dfer_model.machine import GIB, Finding
 
     root = workspace.root
@@ -50,18 +50,18 @@ def workspace_findings(workspace: Workspace) -> Iterator[Finding]:
         yield Finding("workspace", "ok", str(root))
     except OSError as error:
         says = f"{root} cannot be written to: {error.strerror}"
-        yield Finding("workspace", "wrong", says, "Give a folder of your own: --workspace DIR", needed=True)
+        yield Finding("workspace", "wrong", says, "Give a writable folder: --workspace DIR", needed=True)
     free = shutil.disk_usage(root).free
     says = f"{free / GIB:.0f} GiB free"
     if free < LITTLE:
-        advice = f"Make room: below {LITTLE / GIB:.0f} GiB a training of ViT-B/32 may not find it"
+        advice = f"Free disk space: a training of ViT-B/32 may need {LITTLE / GIB:.0f} GiB"
         yield Finding("disk", "wrong", says, advice)
     else:
         yield Finding("disk", "ok", says)
 
 
 def settings_finding(workspace: Workspace) -> Finding:
-    """Whether `dfer.yaml` is there, and can be read."""
+    """Whether `dfer.yaml` exists and is valid."""
     from dfer_model.machine import Finding
 
     try:
@@ -70,12 +70,12 @@ def settings_finding(workspace: Workspace) -> Finding:
         says, _, advice = str(error).partition("\n")
         return Finding("dfer.yaml", "wrong", says, advice or "Correct it there", needed=True)
     if not (workspace.root / "dfer.yaml").is_file():
-        return Finding("dfer.yaml", "ok", "none; it is needed only for defaults of your own")
+        return Finding("dfer.yaml", "ok", "none; it is needed only for your own defaults")
     return Finding("dfer.yaml", "ok", f"sets {', '.join(given)}" if given else "sets nothing")
 
 
 def endpoint_finding(workspace: Workspace) -> Finding:
-    """Whether a language model is configured and its server answers.
+    """Whether a language model is configured and its server responds.
 
     A key is never shown, and never sent to an address that only `dfer.yaml` names.
     """
@@ -97,13 +97,13 @@ def endpoint_finding(workspace: Workspace) -> Finding:
         return Finding(subject, "wrong", says, advice)
     key = "with a key" if server.api_key else "without a key"
     if server.withheld and url_to_confirm(workspace):
-        key += ", which generate sends only after you confirm the address"
-    has = f"it has {choice_of(models, wanted)}" if models else "it lists no models: name one with --model"
+        key += ", which generate sends only after you have confirmed the address"
+    has = f"it has {choice_of(models, wanted)}" if models else "it lists no models: give one with --model"
     return Finding(subject, "ok", f"{server.base_url} answers {key}; {has}")
 
 
 def face_finding(workspace: Workspace) -> Finding:
-    """Which detector finds faces with `--faces auto`, and whether its file can be read."""
+    """The detector of `--faces auto`, and whether its file can be read."""
     from dfer_model.machine import Finding
     from dfer_model.video.detect import YuNet, cache_folder, choose_detector
 
@@ -115,14 +115,14 @@ def face_finding(workspace: Workspace) -> Finding:
         )
         return Finding("faces", "wrong", str(error).partition("\n")[0], f"{mend}. {YUNET}")
     if isinstance(detector, YuNet):
-        origin = "as dfer.yaml says" if workspace.face_model else "fetched before"
-        return Finding("faces", "ok", f"--faces auto takes YuNet: {detector.model}, {origin}")
-    says = f"no file of YuNet in {cache_folder()}: --faces auto takes Haar, which sees faces from the front"
+        origin = "set in dfer.yaml" if workspace.face_model else "downloaded before"
+        return Finding("faces", "ok", f"--faces auto uses YuNet: {detector.model}, {origin}")
+    says = f"no file of YuNet in {cache_folder()}: --faces auto uses Haar, which finds frontal faces only"
     return Finding("faces", "missing", says, YUNET)
 
 
 def dataset_findings(workspace: Workspace) -> Iterator[Finding]:
-    """Each dataset that `dfer.yaml` names, and whether its folder opens. Those at a URL are not asked for."""
+    """Each dataset of `dfer.yaml`, and whether its folder can be opened. URLs are not accessed."""
     from dfer_model.machine import Finding
 
     from .inputs import is_url, open_packed
@@ -130,7 +130,7 @@ def dataset_findings(workspace: Workspace) -> Iterator[Finding]:
     for name, place in workspace.defaults.datasets.items():
         subject = f"dataset {name}"
         if is_url(place):
-            yield Finding(subject, "ok", f"{place}, which was not asked")
+            yield Finding(subject, "ok", f"{place}, which was not accessed")
             continue
         try:
             clips = open_packed(workspace.dataset(name))
@@ -143,10 +143,10 @@ def dataset_findings(workspace: Workspace) -> Iterator[Finding]:
 
 
 def slurm_finding() -> Finding:
-    """Whether there is a Slurm to give jobs to."""
+    """Whether Slurm is available."""
     from dfer_model.machine import Finding
 
     found = shutil.which("sbatch")
     if found:
         return Finding("Slurm", "ok", found)
-    return Finding("Slurm", "missing", "no sbatch on this machine", "Only --engine slurm asks for it")
+    return Finding("Slurm", "missing", "no sbatch on this machine", "Only --engine slurm needs it")

@@ -1,4 +1,4 @@
-"""What a finished run says of clips."""
+"""Evaluate a finished run on clips."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What a run's own temperature makes of an evaluation; the answers, and so all else, stay the same."""
+    """An evaluation with the run's temperature; only the calibration error differs."""
 
     temperature: float
     calibration_error: float  # percent
@@ -29,9 +29,9 @@ class Calibrated:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A run judged on clips, the epoch chosen as `selection` says.
+    """A run evaluated on clips, with the epoch selected by `selection`.
 
-    `beside` are what other choices of its epoch are worth on the same clips, where that is known.
+    `beside` are the measures of other epoch selections on the same clips, if recorded.
     """
 
     run: str
@@ -70,14 +70,16 @@ def evaluate(
     progress: Progress = silence,
     note: Callable[[str], None] = lambda _: None,
 ) -> Evaluated:
-    """Measure a finished run on its own test fold, or on other clips; classes are matched by name.
+    """Evaluate a finished run on its test fold, or on other clips; classes are matched by name.
 
-    `run` is a run, its folder, its id or the beginning of one. `every` takes all clips and not a test fold
-    alone; `out` is a .parquet file for the predictions; `note` is told what readers should know, before the
-    work begins. Raises InputError for what is no finished run, or clips that it does not know.
+    `run` is a run, its folder, its id or the beginning of one. `every` evaluates all clips instead of the
+    test fold; `out` is a .parquet file for the predictions; `note` receives caveats before the work starts.
+    Raises InputError if the run is not finished or the clips do not fit it.
     """
     if out is not None and out.suffix != ".parquet":
-        raise InputError(f"--out {out}: predictions are written as a .parquet file; end its name in .parquet")
+        raise InputError(
+            f"--out {out}: predictions are written as a .parquet file; the file name must end in .parquet"
+        )
     from dfer_model.evaluation.evaluate import evaluate_run, judged_clips
     from dfer_model.runs import write_predictions
 
@@ -116,7 +118,7 @@ def finished_run(given: Run | Path | str, workspace: Workspace) -> Run:
 
 
 def _beside(run: Run, clips: PackedClips, every: bool) -> dict[str, Measures]:
-    """What the run's other choices of its epoch are worth, known on its own test fold alone."""
+    """The measures of the run's other epoch selections, recorded on its test fold only."""
     recorded = (run.folder / "predictions.parquet").is_file()  # a run from the hub has none
     if every or not recorded or clips.fingerprint != run.config["dataset"]["fingerprint"]:
         return {}
@@ -133,17 +135,15 @@ def _calibrated(run: Run, predictions: Predictions) -> Calibrated | None:
 
 
 def own_clips(run: Run) -> PackedClips:
-    """The clips a run was trained with. Raises InputError where they are not known or no longer there."""
+    """The clips a run was trained with. Raises InputError if they are unknown or missing."""
     from dfer_model.data.packed import PackedClips
 
     own = run.config["dataset"]["path"]
     if not own:
-        raise InputError(
-            f"{run.id} came from elsewhere and has no clips of its own\nSay which: --dataset DIR"
-        )
+        raise InputError(f"{run.id} was imported and has no clips of its own\nGive them: --dataset DIR")
     if is_url(own):
         check_named_url(f"the run {run.id}", own)
         return open_packed(own)
     if not Path(own).is_dir():
-        raise InputError(f"the clips of {run.id} are no longer in {own}\nSay where they are: --dataset DIR")
+        raise InputError(f"the clips of {run.id} are no longer in {own}\nGive their folder: --dataset DIR")
     return PackedClips.open(Path(own))

@@ -1,4 +1,4 @@
-"""What speaks for a run's answer to a video, by the descriptors of the set that it was trained on."""
+"""Explain a run's prediction for a video by the descriptors of the set that it was trained on."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExplainedVideo:
-    """A run's answer to one window of a video, what speaks for it, and by whose descriptors."""
+    """A run's prediction for one window of a video, its explanation, and the set of the descriptors."""
 
     run: str
     video: Path
     descriptions: str
-    prediction: Prediction  # what `predict` says of the window
+    prediction: Prediction  # that of `predict` for the window
     explanation: Explanation
     notes: tuple[str, ...]
 
     @property
     def frames(self) -> tuple[int, ...]:
-        """The 0-based places in the video of the frames explained, in the order of time."""
+        """The 0-based indices in the video of the frames explained, in temporal order."""
         return tuple(self.prediction.frames[place] for place in self.explanation.order)
 
     def as_dict(self) -> dict[str, Any]:
@@ -68,16 +68,14 @@ def explain(
     progress: Progress = silence,
     **how: Unpack[HowToWatch],
 ) -> ExplainedVideo:
-    """How near a face in a video comes to each descriptor over time, beside what the run answers.
+    """The similarity of a face in a video to each descriptor over time, beside the run's prediction.
 
-    Faces are found, followed and cut into windows as `predict` does, with the same `how`. Of several
-    windows the one is explained that holds the second `at`, of those its middle is nearest to; without, the
-    one of which the run is surest.
-    The descriptors are those of the run's own set, where it is still here, or of another set of the same
-    classes; `weights` are those of the CLIP that the run began from, where they are no longer where they
-    were; `plot` is a .png or .svg to draw. Raises InputError for a video that cannot be read or shows no
-    face, for what is no finished run, for descriptors that are not here, and for a text tower that cannot be
-    had.
+    Faces are found, tracked and cut into windows as in `predict`, with the same `how`. Of several windows the
+    one that contains the time `at` (in seconds, nearest middle) is explained; without `at`, the one with the
+    most confident prediction. The descriptors are those of the run's own set, if it is in the workspace, or
+    of another set of the same classes; `weights` are those of the CLIP that the run started from, if they
+    were moved; `plot` is a .png or .svg file to draw. Raises InputError for a video that cannot be read or
+    shows no face, an unfinished run, missing descriptors, and a text tower that cannot be loaded.
     """
     from dfer_model.reports.run_figures import check_picture
 
@@ -102,9 +100,9 @@ def explain_window(
     workspace: Workspace | None = None,
     device: str = "auto",
 ) -> ExplainedVideo:
-    """As `explain`, for a window of a video that was watched already by the model of a run.
+    """As `explain`, for a window of a video that a run's model has processed already.
 
-    Raises InputError for descriptors that are not here, and for a text tower that cannot be had.
+    Raises InputError for missing descriptors, and for a text tower that cannot be loaded.
     """
     place = workspace or Workspace.find()
     found = finished_run(listening.run, place)
@@ -138,7 +136,7 @@ def _explained(
 
 
 def called(prediction: Prediction) -> str:
-    """The window and its answer in words: "clip.mp4, 2.0 to 6.0 s, track 1: happiness"."""
+    """The window and its prediction: "clip.mp4, 2.0 to 6.0 s, track 1: happiness"."""
     track = "" if prediction.track is None else f", track {prediction.track}"
     return f"{prediction.video.name}, {_span(prediction)}{track}: {prediction.expression}"
 
@@ -148,14 +146,14 @@ def _span(prediction: Prediction) -> str:
 
 
 class WindowChoice:
-    """Keeps the window to explain, and its crops, while all are watched: one at a second, else the surest."""
+    """Selects the window to explain and its crops: the one at a time, else the most confident."""
 
     def __init__(self, at: float | None) -> None:
         self.at = at
         self.kept: tuple[Prediction, Sequence[Pixels]] | None = None
 
     def __call__(self, _footage: Footage, prediction: Prediction, crops: Sequence[Pixels]) -> None:
-        """Take the window in place of the one that is kept, if it is nearer to what is asked for."""
+        """Replace the selected window if this one ranks higher."""
         start, end = prediction.start or 0.0, prediction.end or 0.0
         if self.at is not None and not start <= self.at <= end:
             return
@@ -170,7 +168,7 @@ class WindowChoice:
 
 @dataclass(frozen=True)
 class ChosenWindow:
-    """A window to explain: what is said of it, its crops, and notes on the choice and the video."""
+    """A window to explain: its prediction, its crops, and notes on the choice and the video."""
 
     prediction: Prediction
     crops: Sequence[Pixels]
@@ -178,39 +176,44 @@ class ChosenWindow:
 
 
 def _window(listening: Audience, video: Path, at: float | None, progress: Progress) -> ChosenWindow:
-    """The window of a video to explain. Raises InputError where there is none."""
+    """The window of a video to explain. Raises InputError if there is none."""
     choice = WindowChoice(at)
     (watched,) = watch_each(listening, [video], keep=choice, progress=progress)
     if isinstance(watched, Refused):
         raise InputError(watched.reason)
     said, notes = watched.predictions, list(watched.notes)
     if not said:
-        way_out = "" if watched.followed.tracks else "\nTake its frames whole: --faces none"
+        way_out = "" if watched.followed.tracks else "\nUse whole frames: --faces none"
         raise InputError(f"{notes[-1]}{way_out}")
     if choice.kept is None:
         first, last = min(each.start or 0.0 for each in said), max(each.end or 0.0 for each in said)
         raise InputError(
-            f"nothing is said of {video} at {at:g} s\nIts windows lie between {first:.1f} and {last:.1f} s"
+            f"no prediction window covers t = {at:g} s in {video}\n"
+            f"Its windows cover {first:.1f} to {last:.1f} s"
         )
     if watched.problem:
-        notes.append(f"{watched.problem.splitlines()[0]}; what is before that is explained")
+        notes.append(f"{watched.problem.splitlines()[0]}; the frames before it are explained")
     if at is None and len(said) > 1:
-        notes.append(f"of {len(said)} windows this is the surest answer; choose another one by --at SECONDS")
+        notes.append(
+            f"the most confident of {len(said)} windows is explained; choose another with --at SECONDS"
+        )
     return ChosenWindow(*choice.kept, tuple(notes))
 
 
 def _described(run: Run, given: DescriptionSet | str | None, workspace: Workspace) -> DescriptionSet:
-    """The set whose descriptors explain the run: the one given, else its own as it was."""
+    """The set whose descriptors explain the run: the one given, else its own, unchanged."""
     store = DescriptionStore(workspace)
     if given is not None:
         described = store.load(given) if isinstance(given, str) else given
-        described.class_texts(run.class_names)  # raises where a class is not covered
+        described.class_texts(run.class_names)  # raises if a class is not covered
         return described
     if not run.settings.uses_texts:
-        raise InputError(f"{run.id} was given no texts\nName descriptors to explain it by: --descriptions v1")
+        raise InputError(
+            f"{run.id} was trained without texts\nGive descriptors to explain it: --descriptions v1"
+        )
     absent = InputError(
-        f"the descriptors of {run.texts.name} that {run.id} was trained on are not here\n"
-        "A run keeps whole sentences only; name a set to explain it by: --descriptions V"
+        f"the descriptors of {run.texts.name} that {run.id} was trained on are not in the workspace\n"
+        "A run stores whole sentences only; give a set to explain it: --descriptions V"
     )
     try:
         described = store.load(run.texts.name)
@@ -222,7 +225,7 @@ def _described(run: Run, given: DescriptionSet | str | None, workspace: Workspac
 
 
 def _clips(run: Run) -> PackedClips | None:
-    """The run's own clips, where they are still there."""
+    """The run's own clips, if they still exist."""
     try:
         return own_clips(run)
     except InputError:
@@ -237,11 +240,11 @@ def _notes(run: Run, explainer: Explainer) -> tuple[str, ...]:
         )
     if explainer.reference is None:
         notes.append(
-            f"the clips that {run.id} was trained on are not here: each descriptor is shown above its mean "
-            "in this video, so what is there all the time does not rise"
+            f"the training clips of {run.id} were not found: similarities are shown relative to their mean "
+            "in this video, so constant features show no rise"
         )
     if run.settings.test_crops > 1:
         notes.append(
-            f"the answer is to {run.settings.test_crops} crops of each frame, the evidence to the whole of it"
+            f"the prediction uses {run.settings.test_crops} crops of each frame, the evidence the whole frame"
         )
     return tuple(notes)

@@ -1,15 +1,13 @@
-"""The clips of a study: opened by name or folder, and the folds of them that judge.
+"""Inputs of the public functions: clips and their test folds, class texts in label order, and settings.
 
-The texts of description sets for the classes of clips, in label order.
-
-From what a person chose, `dfer.yaml` and the presets to the settings of a study.
+Settings come from the choices of the call, `dfer.yaml` and the presets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from ..classes import match_class_name
 from ..description_set import DescriptionSet
@@ -25,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def open_dataset(workspace: Workspace, given: PackedClips | Path | str | None) -> PackedClips:
-    """The clips given, by their folder, URL or name in `dfer.yaml`; without, the only ones it names.
+    """The clips given by folder, URL or name in `dfer.yaml`; by default the only ones named there.
 
-    Clips at a URL (`hf://datasets/ME/NAME`, `s3://BUCKET/NAME`) stay there and are read in a stream.
-    Raises InputError when there is none, or more than one to choose from.
+    Clips at a URL (`hf://datasets/ME/NAME`, `s3://BUCKET/NAME`) are streamed. Raises InputError if none is
+    given and `dfer.yaml` does not name exactly one.
     """
     from dfer_model.data.packed import PackedClips
 
@@ -37,7 +35,9 @@ def open_dataset(workspace: Workspace, given: PackedClips | Path | str | None) -
     named = workspace.defaults.datasets
     if given is None and len(named) != 1:
         choice = f"dfer.yaml names {', '.join(named)}" if named else "dfer.yaml names none"
-        raise InputError(f"which clips? {choice}\nGive --dataset DIR, made by: dfer-prompts data prepare")
+        raise InputError(
+            f"no dataset is given, and {choice}\nGive --dataset DIR, made by: dfer-prompts data prepare"
+        )
     name = str(given) if given is not None else next(iter(named))
     place = named.get(name, name)
     if name in named and is_url(place):
@@ -45,26 +45,26 @@ def open_dataset(workspace: Workspace, given: PackedClips | Path | str | None) -
     return open_packed(place if is_url(place) else workspace.dataset(name))
 
 
-# Schemes for which the user's own settings, not the URL, say who gets the credentials; or that send none.
+# Schemes whose credentials go to a host of the user's own settings, not of the URL, or that send none.
 FROM_A_FILE = ("hf", "s3", "s3a", "gs", "gcs", "http", "https", "file", "memory")
 
 
 def check_named_url(file: str, url: str) -> None:
-    """Raise InputError where a file names clips at a host at which the user's credentials would log in."""
+    """Raise InputError if a file names clips at a host that would receive the user's credentials."""
     if not url.casefold().startswith(tuple(f"{scheme}://" for scheme in FROM_A_FILE)):
         raise InputError(
-            f"{file} names clips at {url}, and reading them may log in there with your credentials\n"
+            f"{file} names clips at {url}; reading them may send your credentials there\n"
             f"To allow it, give the URL yourself: --dataset {url}"
         )
 
 
 def is_url(place: str) -> bool:
-    """Whether `place` is elsewhere than in a folder of this machine."""
+    """Whether `place` is a URL, not a folder of this machine."""
     return "://" in place
 
 
 def open_packed(place: Path | str) -> PackedClips:
-    """The packed clips in a folder, or at a URL. Raises InputError when there are none."""
+    """The packed clips in a folder or at a URL. Raises InputError if there are none."""
     if isinstance(place, Path):
         from dfer_model.data.packed import PackedClips
 
@@ -75,14 +75,14 @@ def open_packed(place: Path | str) -> PackedClips:
 
 
 def judging_folds(clips: PackedClips, given: Iterable[int] | None) -> tuple[int, ...]:
-    """The folds given, each once, by default all that can be tested. Raises InputError for none."""
+    """The test folds given, each once; by default all folds. Raises InputError for none."""
     if given is not None:
         return each_once(given, "fold")
     folds = tuple(clips.fold_names())
     if not folds:
         raise InputError(
-            f"{clips.path} has no folds, so nothing can judge\n"
-            "Say them with folds.csv or `data prepare folder --folds N`"
+            f"{clips.path} has no folds, so there is no test split\n"
+            "Define them with folds.csv or `data prepare folder --folds N`"
         )
     return folds
 
@@ -96,12 +96,12 @@ def each_once(given: Iterable[int], what: str) -> tuple[int, ...]:
 
 
 def features_folder(workspace: Workspace) -> Path:
-    """Where what a CLIP sees in clips is kept; it can be deleted at any time."""
+    """The cache of frame features; it can be deleted at any time."""
     return workspace.root / ".dfer" / "features"
 
 
 def loaded(sets: Sequence[DescriptionSet | str], workspace: Workspace) -> list[DescriptionSet]:
-    """The sets, those given by reference ("v2", "v2@4") read. Raises InputError for none at all."""
+    """The sets; those given by reference ("v2", "v2@4") are loaded. Raises InputError for none."""
     if not sets:
         raise InputError("no description set is given; give one or more")
     store = DescriptionStore(workspace)
@@ -109,7 +109,7 @@ def loaded(sets: Sequence[DescriptionSet | str], workspace: Workspace) -> list[D
 
 
 def class_texts(of: DescriptionSet, class_names: Sequence[str]) -> ClassTexts:
-    """What a model for these classes is given of the set.
+    """The texts of the set for these classes, in this order.
 
     Raises InputError that names the classes the set does not cover.
     """
@@ -120,7 +120,7 @@ def class_texts(of: DescriptionSet, class_names: Sequence[str]) -> ClassTexts:
 
 
 def seen_notes(run: Run, clips: PackedClips, folds: Sequence[int], workspace: Workspace) -> list[str]:
-    """What the run's set says it has seen of the judging folds, where the set is still here as it was."""
+    """A note if the run's set was made with data of the test folds, if the set still exists unchanged."""
     try:
         described = DescriptionStore(workspace).load(run.texts.name)
     except InputError:
@@ -130,14 +130,14 @@ def seen_notes(run: Run, clips: PackedClips, folds: Sequence[int], workspace: Wo
 
 
 def no_texts(classifier: str, class_names: Sequence[str]) -> ClassTexts:
-    """What a classifier that is given no texts has in their place: class names, under its own name."""
+    """The class texts of a classifier without texts: class names only, under the classifier's name."""
     from dfer_model.runs import ClassTexts
 
     return ClassTexts(classifier, "", tuple(class_names), ((),) * len(class_names))
 
 
 def descriptor_texts(of: DescriptionSet, class_names: Sequence[str]) -> list[list[str]]:
-    """The descriptors of each class in the given order, those of all members, each text once."""
+    """The descriptors of each class in the given order, of all members, without repetition."""
     return [
         list(dict.fromkeys(each.text for member in of.members[name] for each in member))
         for name in own_names(of, class_names)
@@ -145,7 +145,7 @@ def descriptor_texts(of: DescriptionSet, class_names: Sequence[str]) -> list[lis
 
 
 def own_names(of: DescriptionSet, class_names: Sequence[str]) -> list[str]:
-    """How the set itself calls these classes, which it covers."""
+    """The set's own names of these classes."""
     return [match_class_name(name, of.class_names) or name for name in class_names]
 
 
@@ -159,16 +159,16 @@ def common_classes(sets: Sequence[DescriptionSet]) -> tuple[str, ...]:
     )
     if len(common) < 2:
         names = ", ".join(each.name for each in sets)
-        raise InputError(f"{names} have {len(common)} classes in common; to tell apart there must be two")
+        raise InputError(f"{names} have {len(common)} classes in common; two or more are needed")
     return common
 
 
 class Choices(TypedDict, total=False):
-    """The keywords that choose settings, with the words of the command line; None is no choice.
+    """The keywords that choose settings, named as on the command line; None means not given.
 
     `preset` is the base, by default that of `dfer.yaml`, else "default"; `strategy` ("coop", "linear-probe")
-    is laid over it; the others win over both. `freeze` "image" leaves the image tower as it is. `overrides`
-    are what `--set` takes: ["frames=8", "normalize=clip"].
+    overrides it; the others override both. `freeze` "image" freezes the image tower. `overrides` are the
+    values of `--set`: ["frames=8", "normalize=clip"].
     """
 
     preset: str | None
@@ -182,36 +182,33 @@ class Choices(TypedDict, total=False):
     overrides: Sequence[str]
 
 
-def settings_for(
-    workspace: Workspace,
-    dataset_name: str,
-    *,
-    preset: str | None = None,
-    strategy: str | None = None,
-    clip: str | None = None,
-    weights: str | None = None,
-    epochs: int | None = None,
-    select: str | None = None,
-    freeze: Literal["image"] | None = None,
-    ensemble: str | None = None,
-    overrides: Sequence[str] = (),
-) -> Settings:
-    """The settings: preset, strategy, keywords, each of `overrides`, in this order. Raises InputError."""
-    from dfer_model.config import strategy as laid_over
-    from dfer_model.config import with_overrides
+SAME_NAME = ("clip", "weights", "epochs", "select", "ensemble")  # choices that are settings by the same name
 
-    options: dict[str, object] = dict(laid_over(strategy)) if strategy else {}
-    given = {"clip": clip, "weights": weights, "epochs": epochs, "select": select, "ensemble": ensemble}
-    options |= {key: value for key, value in given.items() if value is not None}
-    if freeze:
-        options["lr_image"] = 0
-    if clip == "demo" and weights is None:
-        options["weights"] = "shipped"
-    chosen = [f"{key}={value}" for key, value in options.items()]
-    name = preset or workspace.defaults.preset or "default"
-    settings = with_overrides(_preset(workspace, name, dataset_name), [*chosen, *overrides])
+
+def settings_for(
+    workspace: Workspace, dataset_name: str, choices: Choices, row: Mapping[str, Any] | None = None
+) -> Settings:
+    """The settings: preset, strategy, the other choices, `row`, each of `overrides`, in this order.
+
+    `row` holds the settings of a row of the paper's tables. Raises InputError, and TypeError for a keyword
+    that is not in `Choices`.
+    """
+    from dfer_model.config import strategy, with_overrides, with_values
+
+    if unexpected := choices.keys() - Choices.__annotations__.keys():
+        raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unexpected))}")
+    given = {key: value for key, value in choices.items() if value is not None}
+    values: dict[str, Any] = dict(strategy(str(given["strategy"]))) if given.get("strategy") else {}
+    values |= {key: given[key] for key in SAME_NAME if key in given}
+    if given.get("freeze"):
+        values["lr_image"] = 0
+    if given.get("clip") == "demo" and "weights" not in given:
+        values["weights"] = "shipped"
+    name = choices.get("preset") or workspace.defaults.preset or "default"
+    settings = with_values(_preset(workspace, name, dataset_name), {**values, **(row or {})})
+    settings = with_overrides(settings, choices.get("overrides", ()))
     for file in (Path(settings.weights), workspace.root / settings.weights):
-        if file.is_file():  # a run is taken up again from any folder
+        if file.is_file():  # a run can be resumed from any folder
             return settings.model_copy(update={"weights": str(file.resolve())})
     return settings
 
@@ -219,9 +216,9 @@ def settings_for(
 def training_notes(
     workspace: Workspace, clips: PackedClips, settings: Settings, preset: str | None, folds: Sequence[int]
 ) -> tuple[str, ...]:
-    """Which augmentation trainings on `folds` use and why, and which clips the folds' own lists leave out.
+    """Notes on the augmentation of trainings on `folds`, and on the clips that the folds' lists leave out.
 
-    Nothing where the preset augments every dataset alike, and the folds have no lists of their own.
+    Empty if the preset augments all datasets alike and the folds have no lists.
     """
     from dfer_model.config import augmentation_reason, augmentation_words
     from dfer_model.data.given_lists import notes_on
@@ -235,7 +232,7 @@ def training_notes(
 
 
 def _preset(workspace: Workspace, name: str, dataset_name: str) -> Settings:
-    from dfer_model.config import PRESETS, preset, with_overrides
+    from dfer_model.config import PRESETS, preset, with_values
 
     own = workspace.defaults.presets
     if name not in own:
@@ -244,4 +241,4 @@ def _preset(workspace: Workspace, name: str, dataset_name: str) -> Settings:
         return preset(name, dataset_name)
     keys = own[name]
     base = preset(str(keys.get("base", "default")), dataset_name)
-    return with_overrides(base, [f"{key}={value}" for key, value in keys.items() if key != "base"])
+    return with_values(base, {key: value for key, value in keys.items() if key != "base"})

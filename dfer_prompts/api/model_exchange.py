@@ -1,9 +1,4 @@
-"""A run as one file for others.
-
-Checkpoints that others trained, made runs of this workspace.
-
-Trained models to and from the HuggingFace hub.
-"""
+"""Exchange of models: export of a run as one file, import of released checkpoints, the HuggingFace hub."""
 
 from __future__ import annotations
 
@@ -36,9 +31,9 @@ Format = Literal["onnx", "safetensors"]
 
 @dataclass(frozen=True)
 class Exported:
-    """A run's model as files; `files` gives their sizes in bytes, the one to load first.
+    """A run's model as files; `files` gives their sizes in bytes, the file to load first.
 
-    `difference` is the largest between the logits of an ONNX graph and of PyTorch, on frames of noise.
+    `difference` is the largest absolute one between the logits of ONNX and PyTorch, on random frames.
     """
 
     run: str
@@ -59,9 +54,9 @@ def export_model(
     """Write a finished run as one file, by default RUN.onnx or RUN.safetensors in the workspace.
 
     `run` is a run, its folder, its id or the beginning of one. An ONNX file takes uint8 frames (clips, T, 3,
-    S, S) and gives `logits` and `probabilities`; class names and preprocessing are in its metadata, and it is
-    kept only if its logits are PyTorch's to 1e-4. A safetensors file is read by `from_pretrained`. Raises
-    InputError for what is no finished run, WorkError for one that has no such file.
+    S, S) and returns `logits` and `probabilities`; class names and preprocessing are in its metadata, and it
+    is kept only if its logits equal PyTorch's within 1e-4. A safetensors file is read by `from_pretrained`.
+    Raises InputError if the run is not finished, WorkError if it cannot be exported.
     """
     place = workspace or Workspace.find()
     if format not in get_args(Format):
@@ -96,12 +91,12 @@ def import_checkpoint(
     fold: int = 1,
     workspace: Workspace | None = None,
 ) -> Run:
-    """A released DFER-CLIP checkpoint as a finished run, found again when it is imported once more.
+    """Import a released DFER-CLIP checkpoint as a finished run; a second import reuses it.
 
-    `classes` is the class set it tells apart, in DFER-CLIP's order; `descriptions` the set it is thought to
-    have been trained with, checked against the texts that the file holds, which win; `position` where the
-    description stands among the contexts; `clip` open_clip's name of its CLIP, by default ViT-B-32-quickgelu;
-    `fold` the one that judges it. Raises InputError for what is no such checkpoint or does not fit.
+    `classes` is its class set, in DFER-CLIP's order; `descriptions` the set it was trained with, checked
+    against the texts in the file, which take precedence; `position` is the place of the description among the
+    contexts; `clip` is open_clip's name of its CLIP, by default ViT-B-32-quickgelu; `fold` is its test fold.
+    Raises InputError for a file that is no such checkpoint or does not fit.
     """
     from dfer_model.exchange.released_checkpoint import CLIP, import_run
 
@@ -123,7 +118,7 @@ _SOURCE = re.compile(r"([^/@\s]+/[^/@\s]+)(?:@([A-Za-z0-9][A-Za-z0-9._/-]{0,199}
 
 
 def model_files(run: Run | Path | str, repo: str, *, workspace: Workspace | None = None) -> list[HubFile]:
-    """What `push_model` would send. Raises as it does of the run."""
+    """The files that `push_model` would upload. Raises like it for the run."""
     check_repo(repo, "model")
     with tempfile.TemporaryDirectory(prefix="dfer-prompts-") as temporary:
         return _listed(_written(finished_run(run, workspace or Workspace.find()), repo, Path(temporary)))
@@ -133,17 +128,17 @@ def model_files(run: Run | Path | str, repo: str, *, workspace: Workspace | None
 def push_model(
     run: Run | Path | str, repo: str, *, private: bool = False, workspace: Workspace | None = None
 ) -> Pushed:
-    """Send a finished run with its card to the model `repo` ("user/name") in one commit; make it if need be.
+    """Upload a finished run with its card to the model `repo` ("user/name") in one commit, created if needed.
 
-    `run` is a run, its folder, its id or the beginning of one. Raises InputError for what is no finished run,
-    a file that holds a key of the environment, or a private model that is public there, and WorkError with
-    what the hub says.
+    `run` is a run, its folder, its id or the beginning of one. Raises InputError if the run is not finished,
+    if a file contains a key of the environment, or if `private` is given and the model is public, and
+    WorkError with the hub's message.
     """
     check_repo(repo, "model")
     found = finished_run(run, workspace or Workspace.find())
     with tempfile.TemporaryDirectory(prefix="dfer-prompts-") as temporary:
         paths = _written(found, repo, Path(temporary))
-        stopped = "Look there whether the commit arrived; the same command may be run again"
+        stopped = "Check on the hub whether the commit arrived; the command can be repeated"
         with asking(repo, stopped, "model") as api:
             from huggingface_hub import CommitOperationAdd
 
@@ -151,7 +146,7 @@ def push_model(
             before = api.model_info(repo)
             if private and not before.private:
                 raise InputError(
-                    f"{repo} is there already and is public\nMake it private on the hub, or take another"
+                    f"{repo} exists and is public\nMake it private on the hub, or use another name"
                 )
             commit = api.create_commit(
                 repo,
@@ -169,9 +164,8 @@ def from_pretrained(
 ) -> PretrainedModel:
     """The model in `source`: a run's folder or id, a file of `export_model`, or "user/name[@revision]".
 
-    What comes from the hub is one safetensors file, kept in huggingface_hub's cache. Nothing in it is
-    executed. Raises InputError when there is no such model or it is damaged, WorkError with what the hub
-    says.
+    A model on the hub is one safetensors file, stored in huggingface_hub's cache. Nothing in it is executed.
+    Raises InputError if there is no such model or it is damaged, WorkError with the hub's message.
     """
     from dfer_model.exchange.model_file import load_pretrained
     from dfer_model.runs import find_run
@@ -186,7 +180,7 @@ def from_pretrained(
 
 
 def _written(run: Run, repo: str, folder: Path) -> list[Path]:
-    """The files as they would go, in `folder`, the card first."""
+    """The files to upload, written to `folder`, the card first."""
     import yaml
 
     from dfer_model.evaluation.calibration import FILE as CALIBRATION
@@ -208,10 +202,10 @@ def _written(run: Run, repo: str, folder: Path) -> list[Path]:
         text = path.read_text(encoding="utf-8", errors="replace")
         if redact_environment(text) != text:
             raise InputError(
-                f"{path.name} of {run.id} holds a key that is set in the environment; nothing goes"
+                f"{path.name} of {run.id} contains a key that is set in the environment; nothing was uploaded"
             )
     export_safetensors(run, folder / WEIGHTS)
-    # The digests in it are of the files that go, which are not those of the run.
+    # Its digests are of the uploaded files, which differ from those of the run.
     Run.open(folder).finish(run.result)
     files = [card, config, *(folder / name for name in (*copied, RESULT))]
     if calibrated := read_calibration(run):
@@ -230,7 +224,7 @@ def _listed(paths: Sequence[Path]) -> list[HubFile]:
 
 
 def _downloaded(repo: str, revision: str | None) -> Path:
-    """The model's file in the cache, not fetched before its size is known."""
+    """The model's file in the cache, downloaded after its size was checked."""
     check_repo(repo, "model")
     with asking(repo, "Nothing was loaded", "model") as api:
         commit = str(api.model_info(repo, revision=revision).sha)
@@ -239,5 +233,5 @@ def _downloaded(repo: str, revision: str | None) -> Path:
         if size is None:
             raise InputError(f"{repo} holds no model of dfer-prompts: it has no file {WEIGHTS}")
         if size > LARGEST:
-            raise InputError(f"{repo}: {WEIGHTS} has {size / 2**30:.0f} GiB; {LARGEST >> 30} are the most")
+            raise InputError(f"{repo}: {WEIGHTS} has {size / 2**30:.0f} GiB; the maximum is {LARGEST >> 30}")
         return Path(api.hf_hub_download(repo, WEIGHTS, revision=commit))

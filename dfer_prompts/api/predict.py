@@ -1,4 +1,4 @@
-"""What a finished run says of the faces in raw videos."""
+"""Predictions of a finished run for the faces in raw videos."""
 
 from __future__ import annotations
 
@@ -21,16 +21,14 @@ if TYPE_CHECKING:
     from dfer_model.video.passes import Watching
     from dfer_model.video.predict_video import Judge, Watched
 
-LONG_FRAMES = 900  # of a shorter video nobody need be told how far it is
-DRAWN_ONLY = (
-    "the model was trained on drawn faces: of real footage its answers mean nothing, however sure they are"
-)
+LONG_FRAMES = 900  # shorter videos show no progress
+DRAWN_ONLY = "the model was trained on drawn faces: its predictions for real footage are meaningless"
 FACES = ("auto", "yunet", "haar", "none", "given")
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A video of which not one frame could be read, and why."""
+    """A video of which no frame could be read, and the reason."""
 
     video: Path
     reason: str
@@ -42,25 +40,25 @@ class Refused:
 
 @dataclass(frozen=True)
 class Audience:
-    """A run's model, how it watches, and what to say about that before it begins."""
+    """A run's model, its video options, and messages about them."""
 
-    run: str  # its id, or of a model without one, nothing
+    run: str  # its id; empty for a model without one
     judge: Judge
     watching: Watching
     frames_are: str  # faces, whole or given
     note: str | None = None
-    warning: str | None = None  # what speaks against its answers
+    warning: str | None = None  # a caveat on its predictions
     calibrated: Calibration | None = None
 
 
 class HowToWatch(TypedDict, total=False):
-    """The keywords that say how a video is watched, with the words of the command line.
+    """The video options, named as on the command line.
 
-    `faces` is how faces are found: "auto" (YuNet where its file is given, or was fetched before, else Haar),
-    "yunet" (fetched once), "haar", "none" (frames are taken whole) or "given" (they are faces already).
-    `face_model` is YuNet's ONNX file, by default `face_model` of `dfer.yaml`. `track` is "largest", "all" or
-    a track's number; `window` and `stride` are seconds; `margin` is of a face's longer side; faces are looked
-    for in every `every`-th frame.
+    `faces` is the detector: "auto" (YuNet if its file is given or was downloaded before, else Haar), "yunet"
+    (downloaded once), "haar", "none" (whole frames) or "given" (frames are faces already). `face_model` is
+    YuNet's ONNX file, by default `face_model` of `dfer.yaml`. `track` is "largest", "all" or a track's
+    number; `window` and `stride` are in seconds; `margin` is a share of a face's longer side; faces are
+    detected in every `every`-th frame.
     """
 
     faces: str
@@ -79,9 +77,9 @@ def audience(
     device: str = "auto",
     **how: Unpack[HowToWatch],
 ) -> Audience:
-    """The model of a finished run, or one of `from_pretrained`, ready to watch videos.
+    """The model of a finished run, or one of `from_pretrained`, ready to process videos.
 
-    Raises InputError for what is no finished run, and for options that make no sense.
+    Raises InputError if the run is not finished, and for invalid options.
     """
     from dfer_model.evaluation.calibration import read_calibration
     from dfer_model.exchange.model_file import PretrainedModel
@@ -114,9 +112,9 @@ def how_to_watch(
     margin: float | None = None,
     every: int = 1,
 ) -> tuple[Watching, str | None]:
-    """How the options of `HowToWatch` have a video watched, and what to say about that.
+    """The settings for video processing from the options of `HowToWatch`, and a message about them.
 
-    Raises InputError for options that make no sense.
+    Raises InputError for invalid options.
     """
     if faces not in FACES:
         raise InputError(f"--faces {faces} is unknown\nThere are: {', '.join(FACES)}")
@@ -142,10 +140,10 @@ def watch_each(
     progress: Progress = silence,
     long_frames: int = LONG_FRAMES,
 ) -> Iterator[Watched | Refused]:
-    """What it says of each video; one that cannot be read does not stop the others.
+    """The predictions for each video; one that cannot be read does not stop the others.
 
-    `names` are what to call files by; `keep` is shown every window's answer and the crops that it is about;
-    `progress` is told of videos of `long_frames` frames and more.
+    `names` are the names to show for files; `keep` receives every window's prediction and its crops;
+    `progress` is shown for videos of `long_frames` frames and more.
     """
     from dfer_model.video.footage import open_footage
     from dfer_model.video.predict_video import keep_nothing
@@ -168,10 +166,10 @@ def watch_each(
 
 
 def given_videos(places: Sequence[Path], frames_are: str = "faces") -> list[Path]:
-    """The videos meant: files as they are, folders as the videos in them.
+    """The videos to process: files, and the videos in folders.
 
-    Where frames are given as faces, a folder of pictures is one clip. Raises InputError for a folder that has
-    no video.
+    If frames are given as faces, a folder of images is one clip. Raises InputError for a folder without a
+    video.
     """
     from dfer_model.data.layouts import frame_files
     from dfer_model.video.footage import videos_in
@@ -184,7 +182,7 @@ def given_videos(places: Sequence[Path], frames_are: str = "faces") -> list[Path
 
 
 def left_out_notes(places: Sequence[Path], frames_are: str = "faces") -> list[str]:
-    """For each folder of `given_videos`, how many files it leaves out, and which."""
+    """For each folder of `given_videos`, the number and names of the files left out."""
     from dfer_model.data.layouts import frame_files
     from dfer_model.video.footage import left_out
 
@@ -203,12 +201,12 @@ def predict(
     device: str = "auto",
     **how: Unpack[HowToWatch],
 ) -> list[Prediction]:
-    """What a finished run, or a model of `from_pretrained`, says of the faces in videos.
+    """Predictions of a finished run, or a model of `from_pretrained`, for the faces in videos.
 
-    A prediction has a probability for each class; there is one for each window of each track, in order, and
-    none for a video without a face. With `faces` "none" frames are taken whole, and a video is one window;
-    `how` is all that `HowToWatch` describes. Raises InputError for what is no finished run, for options that
-    make no sense, and for the first video that cannot be read to its end.
+    A prediction has a probability for each class; there is one per window of each track, in order, and none
+    for a video without a face. With `faces` "none", whole frames are used and a video is one window; `how`
+    are the keywords of `HowToWatch`. Raises InputError if the run is not finished, for invalid options, and
+    for the first video that cannot be read completely.
     """
 
     listening = audience(run, workspace=workspace, device=device, **how)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from dfer_model.progress import Progress
 
 from ..classes import match_class_name
 from ..description_set import DescriptionSet
@@ -15,13 +13,13 @@ from ..errors import InputError, unknown
 from ..provenance import require_unseen
 from ..workspace import Workspace
 from .inputs import class_texts, each_once, features_folder, open_dataset
+from .launchers import RunContext
 
 if TYPE_CHECKING:
     from dfer_model.comparison.grid import Grid, Training
     from dfer_model.comparison.protocols import Target
     from dfer_model.comparison.results import Answers, Measured
     from dfer_model.data.packed import PackedClips
-    from dfer_model.launchers.launcher import Engine
     from dfer_model.models.clip import Clip
     from dfer_model.runs import Run
 
@@ -114,15 +112,7 @@ def planned(asked: Asked, grid: Grid, clips: PackedClips) -> tuple[Clip, list[Tr
 
 
 def measured(
-    asked: Asked,
-    grid: Grid,
-    clips: PackedClips,
-    workspace: Workspace,
-    device: str,
-    progress: Progress,
-    note: Callable[[str], None],
-    engine: Engine | None = None,
-    trackers: Sequence[str] = (),
+    asked: Asked, grid: Grid, clips: PackedClips, context: RunContext
 ) -> tuple[list[Run], list[Measured]]:
     """The trained runs, measure by measure, and what each measure found.
 
@@ -133,11 +123,12 @@ def measured(
 
     clip, trainings = planned(asked, grid, clips)
     specs = {each.measure: each.specs(clips) for each in trainings}
+    workspace, progress, device = context.workspace, context.progress, context.device
     for each in trainings:
         mine = specs[each.measure]
         finished = sum((spec.folder(workspace.runs) / "result.json").is_file() for spec in mine)
         if mine:
-            note(f"{each}{f', {finished} of them finished' if finished else ''}")
+            context.note(f"{each}{f', {finished} of them finished' if finished else ''}")
     untrained: Answers | None = None
     if any(PROTOCOLS[measure].needs_zero_shot(asked.shots) for measure in asked.measures):
         from dfer_model.comparison.zero_shot import zero_shot_answers
@@ -149,7 +140,14 @@ def measured(
     if every:
         with progress("training") as report:
             runs = train_all(
-                every, clips, workspace.runs, report, device, engine=engine, note=note, trackers=trackers
+                every,
+                clips,
+                workspace.runs,
+                report,
+                device,
+                engine=context.engine,
+                note=context.note,
+                trackers=context.trackers,
             )
     trained = iter(runs)
     inputs = Inputs(

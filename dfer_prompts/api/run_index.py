@@ -1,4 +1,4 @@
-"""What a workspace holds that a report can be made of: its comparisons and finished runs."""
+"""The comparisons and finished runs of a workspace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .report.stored import RECORD, RUN, read_json
 
 @dataclass(frozen=True)
 class Finished:
-    """A comparison or a run: its id, what was done in a line, what came of it, and when it was written."""
+    """A comparison or a run: its id, a line on what it is, its results, and when it was written."""
 
     id: str
     is_comparison: bool
@@ -35,7 +35,7 @@ def finished_runs(workspace: Workspace) -> list[Finished]:
 
 
 def finished(name: str, workspace: Workspace) -> Finished:
-    """The comparison or run of this id. Raises InputError; nothing outside of the workspace is one."""
+    """The comparison or run of this id, in the workspace only. Raises InputError."""
     there = {each.id: each for each in (*finished_runs(workspace), *comparisons(workspace))}
     if name not in there:
         raise unknown("comparison or run", name, there)
@@ -43,7 +43,7 @@ def finished(name: str, workspace: Workspace) -> Finished:
 
 
 def finished_run_named(name: str, workspace: Workspace) -> str:
-    """The name, where a finished run of the workspace has it. Raises InputError, for a path as well."""
+    """The name, if it is that of a finished run of the workspace. Raises InputError, also for a path."""
     there = [path.parent.name for path in workspace.runs.glob(f"*/{RUN}")]
     if name not in there:
         raise unknown("finished run", name, sorted(there))

@@ -1,6 +1,6 @@
-"""Scoring sets without training: what a CLIP makes of their texts, and of clips by them.
+"""Score sets without training: diagnostics of their texts with CLIP, and zero-shot scores on clips.
 
-The zero-shot part of a score: prompts of four kinds, ensembled in two ways, on clips.
+Zero-shot prompts are of four kinds, ensembled in two ways.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ if TYPE_CHECKING:
     from dfer_model.models.clip import Clip
 
 
-DIAGNOSTICS = "Diagnostics of the texts alone, not accuracy: random words stand far apart too."
+DIAGNOSTICS = "Diagnostics of the texts, not accuracy: random words are well separated too."
 READING = (
-    "Zero-shot of one CLIP, nothing trained. An interval is the luck of the clips alone; whether one set is "
-    "better than another, compare says."
+    "Zero-shot of one CLIP, without training. Intervals cover only the sampling variance of the test clips; "
+    "use compare to test whether one set is better than another."
 )
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Sets as one CLIP reads them: diagnostics, not accuracy.
+    """Diagnostics of sets with one CLIP, not accuracy.
 
     `zero_shot` has a row per set, kind of prompt and way of ensembling, with UAR and WAR in percent and their
-    95% intervals; None where no clips were given.
+    95% intervals; None without clips.
     """
 
     clip: str
@@ -60,7 +60,7 @@ class Scores:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The classes that were told apart, in the order of the cosines."""
+        """The classes, in the order of the cosines."""
         return self.sets[0].class_names
 
     def as_dict(self) -> dict[str, Any]:
@@ -101,11 +101,11 @@ def score(
     progress: Progress = silence,
     **choices: Unpack[Choices],
 ) -> Scores:
-    """How a CLIP's text tower tells the classes of the sets apart, and with `dataset` what it makes of clips.
+    """How well CLIP's text tower separates the classes of the sets and, with `dataset`, zero-shot scores.
 
-    `dataset` are packed clips, their folder or their name in `dfer.yaml`; they must not have chosen a set.
-    `folds` judge, by default all. `choices` are `preset`, `clip`, `weights` and `overrides`, as `Choices`
-    describes them. `workspace` is by default the current one. Raises InputError.
+    `dataset` is packed clips, their folder or their name in `dfer.yaml`; no set may have been selected on
+    them. `folds` are the test folds, by default all. `choices` are `preset`, `clip`, `weights` and
+    `overrides` of `Choices`. `workspace` is by default the current one. Raises InputError.
     """
     place = workspace or Workspace.find()
     given = loaded(sets, place)
@@ -113,7 +113,7 @@ def score(
     judging = judging_folds(clips, folds) if clips else ()
     if clips:
         require_unseen(given, clips.name, clips.fingerprint, judging)
-    settings = settings_for(place, clips.name if clips else "", **choices)
+    settings = settings_for(place, clips.name if clips else "", choices)
     class_names = clips.class_names if clips else common_classes(given)
     from dfer_model.models.clip import load_clip
 
@@ -137,7 +137,7 @@ def _scores(clip: Clip, of: DescriptionSet, class_names: Sequence[str]) -> TextS
 
 
 def _controls(of: DescriptionSet) -> list[DescriptionSet]:
-    """The controls there are of a set: not every set can be scrambled, nor every control fits CLIP."""
+    """The controls of a set: not every set can be scrambled, and not every control fits CLIP."""
     made = []
     for name in CONTROLS:
         try:
@@ -170,7 +170,7 @@ def zero_shot_rows(
 def _prompts(of: DescriptionSet, class_names: Sequence[str]) -> Iterator[tuple[str, bool, list[list[str]]]]:
     """(kind, whether the class's name is in it, the prompts of each class).
 
-    With the name as DCLIP writes it: "happiness, which has raised cheeks" (Menon and Vondrick 2023, arXiv
+    With the name, as in DCLIP: "happiness, which has raised cheeks" (Menon and Vondrick 2023, arXiv
     2210.07183).
     """
     words = [class_words(of, name) for name in own_names(of, class_names)]

@@ -1,20 +1,18 @@
-"""Screening sets before they are fine-tuned: a quick comparison, and the choice of what is worth the time."""
+"""Screening: a quick comparison of sets on frozen features, and the choice of sets to fine-tune."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dfer_model.progress import Progress
-
 from ..description_set import DescriptionSet
 from ..errors import InputError, Interrupted
 from ..provenance import seen_note
-from ..workspace import Workspace
 from .inputs import features_folder
+from .launchers import RunContext
 
 if TYPE_CHECKING:
     from dfer_model.comparison.grid import Grid
@@ -33,41 +31,41 @@ def require_screening(
     engine: str | None,
     track: Sequence[str] | None,
 ) -> None:
-    """Raise InputError for a choice without a screening, and for what a screening alone does not measure."""
+    """Raise InputError for --then without --screen, and for options that a screening does not support."""
     if not screen:
-        raise InputError(f"--then {then}: the best sets of what?\nAdd --screen, which ranks them")
+        raise InputError(f"--then {then} requires --screen\nAdd it, or leave --then out")
     if then is not None:
         return
     if tuple(measures) != ("supervised",) or any(each is not None for each in options):
         raise InputError(
-            "a screening is a measure of its own\n"
-            "Leave other measures and their options out, or measure the best sets so: --then 3"
+            "--screen excludes other measures and their options\n"
+            "Leave them out, or measure the best sets with them: --then 3"
         )
     if engine is not None:
         raise InputError(
             f"--engine {engine}: a screening trains all sets at once, in this process\n"
-            "Leave it out, or fine-tune the best sets so: --then 3"
+            "Leave it out, or fine-tune the best sets with it: --then 3"
         )
     if track and "none" not in track:
         raise InputError(
-            f"--track {track[0]}: a screening trains all sets at once, and no run that could be followed\n"
-            "Leave it out, or follow the best sets so: --then 3"
+            f"--track {track[0]}: a screening trains all sets at once and has no runs to log\n"
+            "Leave it out, or log the fine-tuning of the best sets: --then 3"
         )
     if select not in (None, "last"):
         raise InputError(
-            f"--select {select}: a screening keeps the last epoch\n"
-            "Leave it out, or choose epochs of the best sets so: --then 3"
+            f"--select {select}: a screening uses the last epoch\n"
+            "Leave it out, or select epochs of the best sets: --then 3"
         )
 
 
 def require_choice(number: int, candidates: int, controls: int) -> None:
-    """Raise InputError where no `number` of the `candidates` can be chosen and then compared."""
+    """Raise InputError if `number` of the `candidates` cannot be chosen and then compared."""
     if number < 1:
         raise InputError(f"--then {number}: give the number of sets to fine-tune, 1 or more")
     if number >= candidates:
         raise InputError(
-            f"--then {number}: there are {candidates} sets beside controls, and nothing to choose\n"
-            "Name more sets, or leave --screen and --then out"
+            f"--then {number}: there are only {candidates} sets besides controls\n"
+            "Give more sets, or leave --screen and --then out"
         )
     if number + controls < 2:
         raise InputError(
@@ -76,25 +74,18 @@ def require_choice(number: int, candidates: int, controls: int) -> None:
 
 
 def choose(
-    candidates: Sequence[DescriptionSet],
-    number: int,
-    grid: Grid,
-    clips: PackedClips,
-    workspace: Workspace,
-    device: str,
-    progress: Progress,
-    note: Callable[[str], None],
+    candidates: Sequence[DescriptionSet], number: int, grid: Grid, clips: PackedClips, context: RunContext
 ) -> Screening:
-    """The `number` best of the candidates, whose texts the grid begins with, by clips of none of its folds.
+    """The `number` best candidates on clips outside the grid's folds; the grid's first texts are theirs.
 
-    Raises InputError where no such clip is left, and Interrupted on Ctrl-C.
+    Raises InputError if there are no such clips, and Interrupted on Ctrl-C.
     """
     from dfer_model.comparison.record import ScreenedSet, Screening
     from dfer_model.comparison.screening.grids import choosing_splits, frozen
 
     splits = choosing_splits(clips, grid.folds, grid.settings.val_share)
     grid = replace(grid, settings=frozen(grid.settings), texts=grid.texts[: len(candidates)])
-    answers = _answers(grid, splits, clips, workspace, device, progress, note)
+    answers = _answers(grid, splits, clips, context)
     figures = {each.name: answers.figure(each.name, answers.uar) for each in grid.texts}
     ranked = sorted(figures.items(), key=lambda item: -item[1].mean)
     folds = [int(fold) for each in splits for fold in set(clips.folds[each.judge])]
@@ -104,7 +95,9 @@ def choose(
         sets=tuple(
             ScreenedSet(name=name, uar=uar, chosen=place < number) for place, (name, uar) in enumerate(ranked)
         ),
-        notes=tuple(f"The screening may flatter a set: {each}." for each in seen if each),
+        notes=tuple(
+            f"The screening may be optimistically biased for a set: {each}." for each in seen if each
+        ),
     )
 
 
@@ -112,19 +105,12 @@ def _judged(splits: Sequence[Split]) -> str:
     clips = sum(len(each.judge) for each in splits)
     folds = ", ".join(str(each.fold) for each in splits if each.fold)
     if not folds:
-        return f"{clips} clips outside the judging folds, a share of each class"
+        return f"{clips} clips outside the test folds, a share of each class"
     return f"{clips} clips of fold {folds}" + (", each in turn" if len(splits) > 1 else "")
 
 
-def screened(
-    grid: Grid,
-    clips: PackedClips,
-    workspace: Workspace,
-    device: str,
-    progress: Progress,
-    note: Callable[[str], None],
-) -> list[Measured]:
-    """What a screening finds on the grid's folds, and zero-shot beside it as beside supervised figures.
+def screened(grid: Grid, clips: PackedClips, context: RunContext) -> list[Measured]:
+    """The results of a screening on the grid's folds, and of zero-shot.
 
     The grid's settings are `frozen`. Raises InputError for clips, texts or settings that do not fit, and
     Interrupted on Ctrl-C.
@@ -138,45 +124,37 @@ def screened(
     clip = load_clip(grid.settings.clip, grid.settings.weights)
     check_grid(grid, clip, clips)
     splits = grids.judging_splits(clips, grid.folds)
-    answers = _answers(grid, splits, clips, workspace, device, progress, note)
-    with _stoppable(features_folder(workspace)) as kept, progress("zero-shot") as report:
-        untrained = zero_shot_answers(grid, clip, clips, kept, report, device)
+    answers = _answers(grid, splits, clips, context)
+    with _stoppable(features_folder(context.workspace)) as kept, context.progress("zero-shot") as report:
+        untrained = zero_shot_answers(grid, clip, clips, kept, report, context.device)
     return [measuring.zero_shot(untrained), grids.screened(answers, grid.settings)]
 
 
-def _answers(
-    grid: Grid,
-    splits: Sequence[Split],
-    clips: PackedClips,
-    workspace: Workspace,
-    device: str,
-    progress: Progress,
-    note: Callable[[str], None],
-) -> Answers:
-    """Which clips each set answers rightly after a screening; before it `note` is told what it takes.
+def _answers(grid: Grid, splits: Sequence[Split], clips: PackedClips, context: RunContext) -> Answers:
+    """Which clips each set classifies correctly after a screening; the number of trainings is reported first.
 
     Raises Interrupted on Ctrl-C.
     """
     from dfer_model.comparison.screening.grids import screened_answers
 
     sets, seeds = len(grid.texts), len(grid.seeds)
-    note(
-        f"screening: {sets * len(splits) * seeds} trainings on kept frame features ({sets} sets x "
+    context.note(
+        f"screening: {sets * len(splits) * seeds} trainings on stored frame features ({sets} sets x "
         f"{len(splits)} fold{'s' if len(splits) > 1 else ''} x {seeds} seed{'s' if seeds > 1 else ''}), "
         "those of a fold together"
     )
-    with _stoppable(features_folder(workspace)) as kept, progress("screening") as report:
-        return screened_answers(grid, splits, clips, kept, report, device)
+    with _stoppable(features_folder(context.workspace)) as kept, context.progress("screening") as report:
+        return screened_answers(grid, splits, clips, kept, report, context.device)
 
 
 @contextmanager
 def _stoppable(kept: Path) -> Iterator[Path]:
-    """Gives the folder `kept`; who stops the work is told of it."""
+    """A context that names the folder `kept` if the work is interrupted."""
 
     try:
         yield kept
     except (KeyboardInterrupt, Interrupted) as error:
         raise Interrupted(
-            f"Stopped; frame features and finished screenings are kept in {kept}\n"
+            f"Stopped; frame features and finished screenings are in {kept}\n"
             "Give the same command again to go on"
         ) from error

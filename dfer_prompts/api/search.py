@@ -1,4 +1,4 @@
-"""Choosing descriptors by zero-shot score on training folds, and keeping what was seen."""
+"""Choose descriptors by zero-shot score on training folds, and record these folds."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ KEPT_STEPS = 200  # of the log, in the manifest
 
 @dataclass(frozen=True)
 class Searched:
-    """The version a search made, in its `folder`, and how it was found on `clips` clips of `folds`.
+    """The version made by a search, in its `folder`, and its log on `clips` clips of `folds`.
 
     `uar` in percent is that of the set searched, of its first k descriptors and of the choice, on the clips
-    that chose it, and so too good by construction; `left` are the folds that may judge it.
+    used for the search, so it is optimistically biased; `left` are the folds left for testing.
     """
 
     descriptions: DescriptionSet
@@ -86,11 +86,11 @@ def search(
 ) -> Searched:
     """Choose `k` descriptors of each class by zero-shot UAR on training `folds`, and save them as a version.
 
-    Looks at the labels of the clips of `folds` and of no other; 0 are those that are never tested. `compare`
-    and `score` refuse to judge the version, or what is made of it, on them. `dataset` are packed clips, their
-    folder or their name in `dfer.yaml`, by default the only ones named there. `seed` decides which class
-    chooses first; `version` names what is made, by default the next of v1, v2, ... `choices` are `preset`,
-    `clip`, `weights` and `overrides`, as `Choices` describes them. Raises InputError.
+    Only the labels of the clips of `folds` are used; fold 0 are clips outside all test folds. `compare` and
+    `score` refuse to test the version, or sets derived from it, on them. `dataset` is packed clips, their
+    folder or their name in `dfer.yaml`, by default the only one named there. `seed` decides the order of the
+    classes; `version` is the new version's name, by default the next of v1, v2, ... `choices` are `preset`,
+    `clip`, `weights` and `overrides` of `Choices`. Raises InputError.
     """
     place = workspace or Workspace.find()
     store = DescriptionStore(place)
@@ -99,9 +99,9 @@ def search(
         store.check_name(version)
     clips = open_dataset(place, dataset)
     chosen_by = each_once(folds, "fold")
-    given.class_texts(clips.class_names)  # which names the classes that it does not cover
+    given.class_texts(clips.class_names)  # raises and names the classes not covered
     candidates = descriptor_texts(given, clips.class_names)
-    settings = settings_for(place, clips.name, **choices)
+    settings = settings_for(place, clips.name, choices)
     from dfer_model.comparison.descriptor_search import search as search_descriptors
     from dfer_model.comparison.zero_shot import video_features
     from dfer_model.evaluation.text_scores import text_features

@@ -1,4 +1,4 @@
-"""One run: what a person chose, checked, trained in its folder or found there."""
+"""Train one run in its folder, or reuse it if it is finished."""
 
 from __future__ import annotations
 
@@ -36,38 +36,38 @@ def train(
     track: Sequence[str] | None = ("none",),
     **choices: Unpack[Choices],
 ) -> Run:
-    """Train on all folds of the clips but `fold`, which judges, and return the finished run.
+    """Train on all folds of the clips except the test fold `fold`, and return the finished run.
 
-    `descriptions` is a set or its reference ("v2@4"), not needed by strategies that are given no texts;
-    `dataset` packed clips, their folder or their name in `dfer.yaml`, by default the only ones named there;
-    `classes` the class set whose aliases the clips' class names are; `choices` all that `Choices` describes.
-    `note` is told what readers of the figures should know. `track` names the trackers that follow the epochs
-    ("tensorboard", "wandb", others of Accelerate; "none" for none); None is TensorBoard where it is
-    installed. A finished run is found, one that was stopped goes on. Raises InputError for what does not fit
-    together, and Interrupted on Ctrl-C.
+    `descriptions` is a set or its reference ("v2@4"), not needed by strategies without texts; `dataset` is
+    packed clips, their folder or their name in `dfer.yaml`, by default the only one named there; `classes` is
+    the class set whose aliases resolve the clips' class names; `choices` are the keywords of `Choices`.
+    `note` receives caveats on the figures. `track` names the trackers that log the epochs ("tensorboard",
+    "wandb", others of Accelerate; "none" for none); None is TensorBoard if it is installed. A finished run is
+    reused, a stopped one is resumed. Raises InputError for inputs that do not fit each other, and Interrupted
+    on Ctrl-C.
     """
     from dfer_model.runs import RunSpec
 
     place = workspace or Workspace.find()
     described = _described(descriptions, place)
     clips = open_dataset(place, dataset)
-    settings = settings_for(place, clips.name, **choices)
+    settings = settings_for(place, clips.name, choices)
     for indices in (clips.train_indices, clips.test_indices):
         indices(fold)
     seen = None
     if not settings.uses_texts:
         texts = no_texts(settings.classifier, clips.class_names)
         if described is not None:
-            note(f"a {settings.classifier} classifier is given no texts: {described.name} is not used")
+            note(f"a {settings.classifier} classifier uses no texts: {described.name} is ignored")
     elif described is None:
         raise InputError(
-            f"a {settings.classifier} classifier tells classes by their texts\nName a set: --descriptions v1"
+            f"a {settings.classifier} classifier needs class texts\nGive a set: --descriptions v1"
         )
     else:
         texts = _texts(described, clips, classes)
         seen = seen_note(described, clips.name, clips.fingerprint, [fold])
     notes = (
-        *((f"{seen}: the figures flatter it",) if seen else ()),
+        *((f"{seen}: the figures are optimistically biased",) if seen else ()),
         *training_notes(place, clips, settings, choices.get("preset"), [fold]),
     )
     for each in notes:
@@ -79,8 +79,8 @@ def train(
 
     if several_were_wanted():
         note(
-            "accelerate launch was asked for several processes and started this one alone, as it does on a "
-            "CPU; torchrun --nproc_per_node N starts N"
+            "accelerate launch started one process instead of several, as it does on a CPU; "
+            "torchrun --nproc_per_node N starts N"
         )
 
     followed = chosen_trackers(track)
@@ -102,7 +102,7 @@ def _described(given: DescriptionSet | str | None, workspace: Workspace) -> Desc
 
 
 def _texts(descriptions: DescriptionSet, clips: PackedClips, classes: str | None) -> ClassTexts:
-    """The class texts; with a class set, the clips' class names are first looked up among its aliases."""
+    """The class texts; with a class set, the clips' class names are first resolved by its aliases."""
     from dfer_model.runs import ClassTexts
 
     if classes is None:

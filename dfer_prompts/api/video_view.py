@@ -1,4 +1,4 @@
-"""A video shown to finished runs one after another: what each says, with pictures for a person to look at."""
+"""Predictions of finished runs for a video, with face images, a timeline and an explanation for the page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST_MOMENTS = 24  # windows of which a face is shown
 
 @dataclass(frozen=True)
 class Moment:
-    """What is said of one window, and the face in its middle as a JPEG."""
+    """The prediction for one window, and the face in its middle as a JPEG."""
 
     prediction: Prediction
     face: bytes
@@ -37,10 +37,10 @@ class Moment:
 
 @dataclass(frozen=True)
 class ShownVideo:
-    """What a run says of a video. `timeline` is an SVG, None where no face was found.
+    """A run's predictions for a video. `timeline` is an SVG, None if no face was found.
 
-    `moments` are at most 24, evenly over what was said; `surest` is the window that `Audiences.explain` is
-    about, None where no face was found.
+    `moments` are at most 24, evenly spaced over the windows; `surest` is the most confident window, which
+    `Audiences.explain` explains, None if no face was found.
     """
 
     run: str
@@ -54,14 +54,14 @@ class ShownVideo:
 
     @property
     def means(self) -> list[tuple[str, float]]:
-        """The mean over the windows of each class's probability, the highest first; empty without a face."""
+        """The mean probability of each class over the windows, in descending order; empty without a face."""
         said = [each.probabilities for each in self.predictions]
         means = {name: sum(each[name] for each in said) / len(said) for name in self.class_names if said}
         return sorted(means.items(), key=lambda item: -item[1])
 
 
 class Audiences:
-    """Shows videos to the runs of a workspace; of the models loaded, the last two asked are kept."""
+    """Processes videos with the runs of a workspace; the last two models used stay loaded."""
 
     def __init__(self, workspace: Workspace, device: str = "auto") -> None:
         self._workspace, self._device = workspace, device
@@ -80,10 +80,10 @@ class Audiences:
         stride: float | None = None,
         progress: Progress = silence,
     ) -> ShownVideo:
-        """What the run `run` of the workspace, by its whole id, says of a video called `name`.
+        """The predictions of the run with the full id `run` for a video, shown as `name`.
 
-        The options are those of `watching.audience`. Raises InputError for what is no finished run of the
-        workspace, for options that make no sense, and for a video that cannot be read.
+        The options are those of `predict.audience`. Raises InputError if there is no such finished run in the
+        workspace, for invalid options, and for a video that cannot be read.
         """
 
         kept = self._audience(run)
@@ -117,9 +117,9 @@ class Audiences:
         )
 
     def explain(self, shown: ShownVideo, plot: Path | None = None) -> ExplainedVideo | None:
-        """What speaks for the surest answer in a video that was shown, without watching it again.
+        """The explanation of the most confident prediction in a processed video.
 
-        None where no face was found. `plot` is a .png or .svg to draw. Raises InputError as `explain` does.
+        None if no face was found. `plot` is a .png or .svg file to draw. Raises InputError as `explain` does.
         """
         if shown.surest is None:
             return None
@@ -127,7 +127,7 @@ class Audiences:
         return explain_window(kept, shown.surest, plot=plot, workspace=self._workspace, device=self._device)
 
     def _audience(self, run: str) -> Audience:
-        """The run's model, from before or loaded now; an id alone names a run, never a path."""
+        """The run's model, loaded if necessary; a run is given by its id, never by a path."""
         name = finished_run_named(run, self._workspace)
         with self._lock:
             if name not in self._kept:
@@ -141,7 +141,7 @@ class Audiences:
 
 
 class _Middles:
-    """Keeps of every window the face in its middle, as a JPEG."""
+    """Stores the face in the middle of every window as a JPEG."""
 
     def __init__(self) -> None:
         self._faces: dict[tuple[int, float], bytes] = {}
@@ -152,24 +152,24 @@ class _Middles:
         self._faces[_key(prediction)] = encode_jpeg(crops[len(crops) // 2])
 
     def face(self, of: Prediction) -> bytes:
-        """That of the window of an answer."""
+        """The face of the window of a prediction."""
         return self._faces[_key(of)]
 
 
 def _key(of: Prediction) -> tuple[int, float]:
-    """Which window it is: its track, 0 where frames are taken whole, and where it begins."""
+    """The key of a window: its track (0 for whole frames) and its start."""
     return of.track or 0, of.start or 0.0
 
 
 def _spread(predictions: Sequence[Prediction]) -> list[Prediction]:
-    """At most `MOST_MOMENTS` of them, evenly apart, the first and the last among them."""
+    """At most `MOST_MOMENTS` predictions, evenly spaced, with the first and the last."""
     count = min(len(predictions), MOST_MOMENTS)
     last = max(count - 1, 1)
     return [predictions[round(place * (len(predictions) - 1) / last)] for place in range(count)]
 
 
 def _surest_of(windows: int) -> tuple[str, ...]:
-    return (f"of {windows} windows this is the surest answer",) if windows > 1 else ()
+    return (f"the most confident of {windows} windows",) if windows > 1 else ()
 
 
 def _calibrated(kept: Audience) -> list[str]:
@@ -177,7 +177,7 @@ def _calibrated(kept: Audience) -> list[str]:
         return []
     return [
         f"Probabilities are calibrated: logits are divided by {kept.calibrated.temperature:.3g}, fitted on "
-        f"{kept.calibrated.fitted_on}; no answer changes"
+        f"{kept.calibrated.fitted_on}; predictions do not change"
     ]
 
 

@@ -1,4 +1,4 @@
-"""`dfer-prompts`: the root command, its options, and what an error looks like to a person."""
+"""`dfer-prompts`: the root command, its options, and how errors are printed."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ from .sigterm import ending_on_sigterm
 
 app = typer.Typer(
     name="dfer-prompts",
-    help="Ask a language model what facial expressions look like, keep the answers as versioned description "
-    "sets, train DFER-CLIP on them, and compare them honestly.",
+    help="Generate descriptions of facial expressions with a language model, store them as versioned "
+    "description sets, train DFER-CLIP on them, and compare them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    # Typer's boxes would cost half of the start: they bring a Markdown parser with them.
+    # Typer's boxes would double the start-up time: they import a Markdown parser.
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -104,15 +104,15 @@ def root(
     """Options that go before the command."""
     if launched().several and context.invoked_subcommand != "train":
         raise InputError(
-            f"{launched().count} processes were started, and {context.invoked_subcommand} is work for one\n"
-            "Give the same command without torchrun; compare and reproduce share out their runs with --jobs"
+            f"{context.invoked_subcommand} runs in one process; torchrun started {launched().count}\n"
+            "Run it without torchrun; compare and reproduce train several runs at a time with --jobs"
         )
     _say_font_warnings()
     context.obj = Workspace.find(workspace)
 
 
 def _say_font_warnings() -> None:
-    """Have figures' missing characters told as other notes are."""
+    """Print warnings about characters that the figures' fonts lack as notes."""
     usual, tell = warnings.showwarning, message
 
     def show(
@@ -133,9 +133,9 @@ def _say_font_warnings() -> None:
 
 def main() -> None:
     """Run the command line; errors become one or two lines and an exit status."""
-    if sys.stdout is None:  # closed by who called (`>&-`): nobody reads it, and that is no error
+    if sys.stdout is None:  # closed by the caller (`>&-`), which is no error
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
-    if launched().rank:  # of several processes the first speaks for all
+    if launched().rank:  # of several processes only the first prints
         sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         keep_writable(stream)
@@ -146,7 +146,7 @@ def main() -> None:
 def _run() -> None:
     try:
         sys.excepthook = _say_traceback
-        typer.main.get_command(app)()  # called itself, the app would put its own hook in the place of ours
+        typer.main.get_command(app)()  # app() would install its own excepthook
     except ERRORS as error:
         status = getattr(error, "exit_status", 1)
         if not _may_say():
@@ -160,7 +160,7 @@ def _run() -> None:
 
 
 def _say_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """The traceback on standard error, without the keys that a server or a library may have quoted in it."""
+    """Print the traceback on standard error, with API keys that it may quote removed."""
     if not _may_say():
         return
     said = clean("".join(traceback.format_exception(kind, error, trace)))
@@ -168,7 +168,7 @@ def _say_traceback(kind: type[BaseException], error: BaseException, trace: Trace
 
 
 def _may_say() -> bool:
-    """Whether it is for this process to say what ends it, and those that were started with it."""
+    """Whether this process prints the error that ends it and the processes started with it."""
     if first_to_say():
         sys.stderr = sys.__stderr__ if launched().rank else sys.stderr
         return True
@@ -176,7 +176,7 @@ def _may_say() -> bool:
 
 
 def _sentence(error: Exception) -> str:
-    """The error as it was written for a person; the operating system's with the file it is about."""
+    """The message of the error; for one of the operating system with the file concerned."""
     if isinstance(error, OSError) and not isinstance(error, DferError):
         return system_words(error)
     return str(error)

@@ -1,4 +1,4 @@
-"""`dfer-prompts calibrate`: probabilities of a finished run that mean what they say."""
+"""`dfer-prompts calibrate`: temperature scaling of a finished run."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def calibrate(
         str | None,
         typer.Option(
             help="Other packed clips to fit on, or a name from dfer.yaml.",
-            show_default="clips of the training folds that did not train the run",
+            show_default="clips of the training folds not used in training",
         ),
     ] = None,
     fold: Annotated[
         int | None,
-        typer.Option(min=1, help="Of --dataset, the clips of this fold alone.", show_default=False),
+        typer.Option(min=1, help="Use only this fold of --dataset.", show_default=False),
     ] = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Fit the temperature by which a run's probabilities come true, and keep it with the run.
+    """Fit temperature scaling to a run's probabilities and store the temperature with the run.
 
-    Its answers stay the same; `predict` and `evaluate` say from then on that they are calibrated.
+    Predicted classes stay the same; `predict` and `evaluate` then report calibrated probabilities.
 
     Example: dfer-prompts calibrate v2-fold1
     """
@@ -69,7 +69,7 @@ def _show(calibrated: CalibratedRun) -> None:
     ]
     columns = ["on", "clips", "error before (%)", "after (%)", "log-loss before", "after"]
     print_table(f"{calibrated.run}: temperature {calibrated.calibration.temperature:.3g}", columns, rows)
-    message(f"Kept in {calibrated.folder}: calibration.json, reliability.png and reliability.svg")
+    message(f"Stored in {calibrated.folder}: calibration.json, reliability.png and reliability.svg")
 
 
 def register(app: typer.Typer) -> None:

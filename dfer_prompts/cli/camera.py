@@ -1,4 +1,4 @@
-"""`dfer-prompts predict --camera`: which expression a face before a camera shows, while it does."""
+"""`dfer-prompts predict --camera`: live predictions for the faces in front of a camera."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MOST_SHOWN = 3  # faces at a time
 
 @dataclass
 class _SoFar:
-    """What is said when the person ends it."""
+    """The counts that are reported when the user stops it."""
 
     files: tuple[Path, ...]
     seconds: float = 0.0
@@ -42,20 +42,22 @@ class _SoFar:
     answers: int = 0
 
     def note(self, glance: Glance) -> None:
-        """Count one more frame in."""
+        """Count one more frame."""
         self.seconds = glance.seconds
         self.windows += len(glance.windows)
         self.answers += sum(len(window.predictions) for window in glance.windows)
 
     def __str__(self) -> str:
         kept = (
-            f"\nThey are kept in {' and '.join(map(str, self.files))}" if self.files and self.windows else ""
+            f"\nThey are stored in {' and '.join(map(str, self.files))}"
+            if self.files and self.windows
+            else ""
         )
         return f"Stopped after {self.seconds:.1f} s and {self.windows} windows{kept}"
 
 
 def watch_camera(watching: Audience, camera: str, wanted: Wanted) -> None:
-    """Show and save what is said of each window, until the source ends or the person ends it."""
+    """Show and save the prediction of each window, until the source ends or the user stops it."""
     from dfer_model.video.camera import open_source
     from dfer_model.video.export_predictions import FaceFolder
     from dfer_model.video.predict_video import keep_nothing
@@ -84,7 +86,7 @@ def watch_camera(watching: Audience, camera: str, wanted: Wanted) -> None:
 
 @contextmanager
 def _saving(wanted: Wanted, class_names: tuple[str, ...]) -> Iterator[Save]:
-    """Rows of a CSV file as they come; of a Parquet file once no more come, for whatever reason."""
+    """Write CSV rows as they arrive, and a Parquet file at the end, also after an error."""
     from dfer_model.video.export_predictions import CsvRows, write_parquet
 
     rows = CsvRows(wanted.csv, class_names) if wanted.csv else None
@@ -107,7 +109,7 @@ def _saving(wanted: Wanted, class_names: tuple[str, ...]) -> Iterator[Save]:
 
 @contextmanager
 def _showing(name: Path, as_json: bool) -> Iterator[Show]:
-    """A picture that changes on a terminal, else a line for each window, or for each answer as JSON."""
+    """A live display on a terminal, else one line per window, or per prediction with JSON."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -148,15 +150,15 @@ def _in_words(said: Prediction) -> str:
 
 
 def _picture(name: Path, glance: Glance, window: Rolled | None) -> Group:
-    """The seconds, whether there is a face, and a bar for each class of the last window's faces."""
+    """The time, the number of faces, and a bar for each class of the last window's faces."""
     from rich.console import Group
     from rich.text import Text
 
-    faces = {None: "frames are taken whole", 0: "no face", 1: "a face is seen"}
-    seen = faces.get(glance.faces, f"{glance.faces} faces are seen")
+    faces = {None: "whole frames", 0: "no face", 1: "1 face"}
+    seen = faces.get(glance.faces, f"{glance.faces} faces")
     lines: list[Text | Table] = [Text(clean(f"{name}   {glance.seconds:.1f} s   {seen}"), style="bold")]
     if window is None:
-        return Group(*lines, Text("the first window is not over yet"))
+        return Group(*lines, Text("the first window is not complete yet"))
     if not window.predictions:
         return Group(*lines, Text(f"{_span(window)}: no face"))
     for said in window.predictions[:MOST_SHOWN]:

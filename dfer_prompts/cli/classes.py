@@ -1,4 +1,4 @@
-"""`dfer-prompts classes`: the class sets there are, and the classes of one."""
+"""`dfer-prompts classes`: list the class sets, show the classes of one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def show(
         typer.Argument(
             autocompletion=class_sets,
             metavar="NAME|FILE",
-            help="A shipped class set, or a YAML file of your own.",
+            help="A shipped class set, or your own YAML file.",
         ),
     ],
     as_json: JsonOption = False,

@@ -1,4 +1,4 @@
-"""`dfer-prompts compare`: several description sets on the same clips, folds and seeds, and what that says."""
+"""`dfer-prompts compare`: several description sets on the same clips, folds and seeds, with statistics."""
 
 from __future__ import annotations
 
@@ -10,25 +10,18 @@ import typer
 from ..workspace import Workspace
 from .completion import versions
 from .options import (
-    ClipOption,
     DatasetOption,
     DeviceOption,
-    EngineOption,
-    EnsembleOption,
-    EpochsOption,
-    FreezeOption,
-    JobsOption,
-    PresetOption,
-    RetriesOption,
-    RunsPerGpuOption,
-    SelectOption,
-    SetOption,
-    StrategyOption,
-    WeightsOption,
+    EngineOptions,
+    FoldsOption,
+    MeasureOption,
+    SeedsOption,
+    TrackOption,
+    TrainingOptions,
+    grouped,
     numbers,
 )
 from .output import JsonOption, message, print_json, print_line, print_table, progress
-from .train import TrackOption
 
 if TYPE_CHECKING:
     from dfer_model.comparison.record import ComparisonRecord, ControlOrigin, Screening
@@ -45,20 +38,21 @@ SetsArgument = Annotated[
 ]
 ControlsOption = Annotated[
     bool,
-    typer.Option(
-        "--controls", help="Add class-name, swapped and scrambled of the set with the most descriptors."
-    ),
+    typer.Option("--controls", help="Add the controls class-name, swapped and scrambled of the largest set."),
 ]
 ControlOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--control", metavar="NAME", help="Add this control of it, such as random-words; repeatable."
+        "--control",
+        metavar="NAME",
+        help="Add this control of the largest set, such as random-words; repeatable.",
     ),
 ]
 ScreenOption = Annotated[
     bool,
     typer.Option(
-        "--screen", help="Train on features of a frozen image tower, all sets and seeds at once: a ranking."
+        "--screen",
+        help="Rank sets by training on features of a frozen image tower, all sets and seeds at once.",
     ),
 ]
 ThenOption = Annotated[
@@ -66,23 +60,7 @@ ThenOption = Annotated[
     typer.Option(
         "--then",
         metavar="N",
-        help="After --screen on clips outside the judging folds, fine-tune and compare its best N sets.",
-    ),
-]
-FoldsOption = Annotated[
-    str | None,
-    typer.Option(
-        "--folds", metavar="FOLDS", help="Folds that judge, such as 1-5 or 1,3.", show_default="all"
-    ),
-]
-SeedsOption = Annotated[str, typer.Option("--seeds", metavar="SEEDS", help="Seeds, such as 1-3.")]
-MeasureOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--measure",
-        metavar="MEASURE",
-        help="zero-shot, supervised, few-shot, held-out-class, transfer; repeatable.",
-        show_default="supervised, with zero-shot beside it",
+        help="After --screen on clips outside the test folds, fine-tune and compare the best N sets.",
     ),
 ]
 ShotsOption = Annotated[
@@ -90,19 +68,21 @@ ShotsOption = Annotated[
     typer.Option(
         "--shots",
         metavar="NUMBERS",
-        help="Clips of each class for few-shot, such as 0,1,2,4; 0 is zero-shot.",
+        help="Training clips per class for few-shot, such as 0,1,2,4; 0 is zero-shot.",
         show_default="0,1,2,4,8,16",
     ),
 ]
 TransferOption = Annotated[
     str | None,
-    typer.Option("--transfer-to", metavar="NAME|FOLDER", help="Packed clips that judge transfer."),
+    typer.Option("--transfer-to", metavar="NAME|FOLDER", help="Packed clips that transfer is tested on."),
 ]
 
 
+@grouped
 def compare(
     context: typer.Context,
     sets: SetsArgument,
+    *,
     dataset: DatasetOption = None,
     measure: MeasureOption = None,
     shots: ShotsOption = None,
@@ -113,42 +93,31 @@ def compare(
     then: ThenOption = None,
     folds: FoldsOption = None,
     seeds: SeedsOption = "1-3",
-    preset: PresetOption = None,
-    strategy: StrategyOption = None,
-    clip: ClipOption = None,
-    weights: WeightsOption = None,
-    epochs: EpochsOption = None,
-    select: SelectOption = None,
-    freeze: FreezeOption = None,
-    ensemble: EnsembleOption = None,
-    overrides: SetOption = None,
+    training: TrainingOptions,
     device: DeviceOption = "auto",
-    engine: EngineOption = None,
-    jobs: JobsOption = None,
-    runs_per_gpu: RunsPerGpuOption = None,
-    retries: RetriesOption = None,
+    engine: EngineOptions,
     track: TrackOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure each set on each fold with each seed, once, and say which differences are real.
+    """Evaluate each set on each fold with each seed, and report which differences are significant.
 
     Example: dfer-prompts compare v1@2 v1@4 v2@4 --controls --dataset packed/mafw --folds 1-5 --seeds 1-3
 
-    Trained on many clips, right and wrong texts do alike. What tells texts apart (--measure, repeatable):
+    Trained on many clips, correct and wrong texts score alike. Measures that depend on the texts (--measure):
 
-    zero-shot, no training at all: dfer-prompts compare v1 v2 --controls --measure zero-shot
+    zero-shot, no training: dfer-prompts compare v1 v2 --controls --measure zero-shot
 
     few-shot, a learning curve: dfer-prompts compare v1 v2 --controls --measure few-shot --shots 0,1,2,4
 
-    held-out-class, each class in turn not trained on: dfer-prompts compare v1 v2 --measure held-out-class
+    held-out-class, each class left out in turn: dfer-prompts compare v1 v2 --measure held-out-class
 
     transfer: dfer-prompts compare v1 v2 --dataset packed/dfew --measure transfer --transfer-to packed/mafw
 
-    Many sets, ranked quickly on a frozen image tower: dfer-prompts compare v1@1 v1@2 v1@3 v1@4 v2 v3 --screen
+    Rank many sets on a frozen image tower: dfer-prompts compare v1@1 v1@2 v1@3 v1@4 v2 v3 --screen
 
-    Then the best in full, chosen without fold 1: dfer-prompts compare v1 v2 v3 --screen --then 2 --folds 1
+    Then fine-tune the best, chosen without fold 1: dfer-prompts compare v1 v2 v3 --screen --then 2 --folds 1
 
-    Finished runs, imported ones too, are judged as they are: dfer-prompts compare RUN RUN --dataset DIR
+    Finished and imported runs are evaluated without training: dfer-prompts compare RUN RUN --dataset DIR
     """
     from ..api import compare as comparing
 
@@ -167,22 +136,11 @@ def compare(
         seeds=numbers(seeds, "--seeds"),
         workspace=workspace,
         device=device,
-        engine=engine,
-        jobs=jobs,
-        runs_per_gpu=runs_per_gpu,
-        retries=retries,
         progress=progress,
         note=message,
         track=track,
-        preset=preset,
-        strategy=strategy,
-        clip=clip,
-        weights=weights,
-        epochs=epochs,
-        select=select,
-        freeze=freeze,
-        ensemble=ensemble,
-        overrides=overrides or (),
+        **vars(engine),
+        **training.choices(),
     )
     if as_json:
         print_json(result.as_dict())
@@ -259,11 +217,11 @@ EPOCHS = {
     "val": "the best on validation clips of the training folds",
     "test-best": "the best on the test fold (optimistically biased)",
 }
-REPORT_ONLY = ("macro_f1", "calibration_error")  # figures for which a terminal has no room
+REPORT_ONLY = ("macro_f1", "calibration_error")  # figures that only the report shows
 HEADINGS = {"held-out-class": "held out"}
 CURVES = {
     ("few-shot", "curve_uar"): "few-shot: UAR by training clips of each class; 0 is untrained",
-    ("held-out-class", "recalls"): "held-out-class: recall of each class where it was not trained on",
+    ("held-out-class", "recalls"): "held-out-class: recall of each class in the runs not trained on it",
     ("transfer", "recalls"): "transfer: recall of each class",
 }
 
@@ -315,4 +273,4 @@ def _p_values(pair: Pair) -> list[object]:
 
 def register(app: typer.Typer) -> None:
     """Add `compare` to the root command."""
-    app.command(short_help="Say whether one set is better than another.")(compare)
+    app.command(short_help="Test whether one set is better than another.")(compare)

@@ -1,4 +1,4 @@
-"""What the Tab key offers: names found on the disk, fast, and none where something is wrong with it."""
+"""Shell completion: names found on disk, and none if the workspace cannot be read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..workspace import Workspace
 def _completing(
     names: Callable[[Workspace], Iterable[str]],
 ) -> Callable[[typer.Context, str], list[str]]:
-    """A completion by those of `names` that begin with what is typed."""
+    """A completion that offers the `names` beginning with the typed text."""
 
     def offer(context: typer.Context, incomplete: str) -> list[str]:
         # The root command has not run yet, so the workspace is found as it would find it.

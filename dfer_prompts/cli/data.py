@@ -1,4 +1,4 @@
-"""`dfer-prompts data`: pack clips from published layouts or your own folder, look at them, draw some."""
+"""`dfer-prompts data`: pack clips from published layouts or your own folder, describe them, draw faces."""
 
 from __future__ import annotations
 
@@ -34,29 +34,29 @@ def prepare(
             metavar="LAYOUT", help="dfew, ferv39k, mafw, mafw-compound, frame-list, or folder (your own)."
         ),
     ],
-    root: Annotated[Path, typer.Option(help="Where the dataset lies.")],
+    root: Annotated[Path, typer.Option(help="Folder of the dataset.")],
     out: OutOption,
     frames: Annotated[
-        Path | None, typer.Option(help="Where the clips lie, if not where the dataset has them.")
+        Path | None, typer.Option(help="Folder of the clips, if not the dataset's usual one.")
     ] = None,
     labels: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Label files, if not where the dataset has them: a file, a folder of lists, or a glob in "
+            help="Label files, if not the dataset's usual ones: a file, a folder of lists, or a glob in "
             "quotes; repeat it.",
         ),
     ] = None,
     label_base: Annotated[
         int | None,
-        typer.Option(min=0, max=1, help="First label number of DFEW's files, if they do not tell."),
+        typer.Option(min=0, max=1, help="First label number of DFEW's files, if it is ambiguous."),
     ] = None,
     dataset_name: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="For frame-list and folder: the dataset's name, such as dfew; preset paper augments by it.",
-            show_default="by the lists' names",
+            help="For frame-list and folder: its name, such as dfew, which sets preset paper's augmentation.",
+            show_default="from the lists' names",
         ),
     ] = None,
     skip_broken: Annotated[
@@ -66,16 +66,16 @@ def prepare(
         int | None,
         typer.Option(
             min=2,
-            help="For folder: deal this many folds, each class evenly. It cannot know who is who; clips of "
-            "one person must not be in two folds, which ROOT/folds.csv (clip_id,fold) can say.",
+            help="For folder: split into this many folds, stratified by class, ignoring persons: clips of "
+            "one person must not be in two folds, which ROOT/folds.csv (clip_id,fold) can ensure.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of --folds.")] = 0,
     faces: Annotated[
         Literal["auto", "yunet", "haar", "none"],
         typer.Option(
-            help="For folder: cut the largest face out of every frame; auto is yunet where its file is here, "
-            "else haar; yunet fetches it once; none takes frames whole."
+            help="For folder: crop the largest face of every frame; auto is yunet if its file is there, "
+            "else haar; yunet downloads it once; none uses whole frames."
         ),
     ] = "none",
     face_model: FaceModelOption = None,
@@ -83,7 +83,7 @@ def prepare(
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="all cores")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Pack clips into one folder that training reads; stopped, the same command goes on where it was.
+    """Pack clips into one folder that training reads; the same command resumes after a stop.
 
     The folder layout is ROOT/<class>/<clip id>/<frames> or ROOT/<class>/<clip id>.<video>.
 
@@ -147,7 +147,7 @@ def index(
         str, typer.Argument(metavar="FOLDER", help="A folder of packed clips, or its name in dfer.yaml.")
     ],
 ) -> None:
-    """Write the index that clips need to be streamed, for a folder that was packed without one.
+    """Write the index that streaming needs, for a folder packed without one.
 
     Example: dfer-prompts data index packed/mafw
     """
@@ -156,16 +156,16 @@ def index(
     message(f"The index is in {write_index(PackedClips.open(context.obj.dataset(folder)))}")
 
 
-@commands.command(short_help="Draw faces, for the demo and to try things out.")
+@commands.command(short_help="Draw synthetic faces, for the demo and for tests.")
 def draw(
     context: typer.Context,
     out: OutOption,
     clips: Annotated[int, typer.Option(min=1, help="How many clips.")] = 550,
-    seed: Annotated[int, typer.Option(help="Equal seeds draw equal faces.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the drawing.")] = 1,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Pixels a side.")] = 64,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw faces whose expressions are made of action units: clips for the demo and for trying things out.
+    """Draw clips of synthetic faces whose expressions are composed of action units.
 
     Example: dfer-prompts data draw --out packed/drawn --clips 110
     """
@@ -177,7 +177,7 @@ def draw(
 
 
 def _below(workspace: Workspace, out: Path) -> Path:
-    """Where `--out` is: below the workspace, where `--dataset` will look for it."""
+    """`--out` relative to the workspace, where `--dataset` looks for it."""
     return workspace.root / out.expanduser()
 
 
@@ -216,20 +216,20 @@ def _remarks(told: dict[str, Any]) -> list[str]:
     frames = told["frames"]
     lines = [
         f"Packed in {told['path']}.",
-        f"Frames a clip: {frames['min']} to {frames['max']}, median {frames['median']:g}; "
+        f"Frames per clip: {frames['min']} to {frames['max']}, median {frames['median']:g}; "
         f"{frames['total']} in all; {frames['short']} clips have fewer than 16.",
     ]
     if told["skipped"]:
         lines.append(f"Left out as missing, empty or broken: {told['skipped']} (named in prepare.json).")
     if told["no_face"]:
-        lines.append(f"Left out, for no face was found: {told['no_face']} (named in prepare.json).")
+        lines.append(f"Left out because no face was found: {told['no_face']} (named in prepare.json).")
     if told["frame_count_disagreements"]:
         lines.append(
-            f"The list gives another number of frames for {told['frame_count_disagreements']} clips; "
+            f"The list gives a different number of frames for {told['frame_count_disagreements']} clips; "
             "the folders' numbers are used."
         )
     if told.get("verified_files") == 0:
-        lines.append("Not verified: prepare.json has no sha256 of the files; an earlier version packed them.")
+        lines.append("Not verified: prepare.json has no sha256 of the files (packed by an earlier version).")
     elif "verified_files" in told:
-        lines.append(f"Verified: the sha256 of {told['verified_files']} files is the one in prepare.json.")
+        lines.append(f"Verified: the sha256 of {told['verified_files']} files matches prepare.json.")
     return lines + [f"Note: {note}." for note in told["notes"]]

@@ -1,4 +1,4 @@
-"""`dfer-prompts demo`: the whole story on drawn faces, with no key, no GPU and no download."""
+"""`dfer-prompts demo`: the whole workflow on drawn faces, without key, GPU or download."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from ..versions.store import DescriptionStore
 
 CLIPS = 220
-# The demo preset was chosen on the faces of another seed.
+# The demo preset was tuned on faces of another seed.
 SEED = 11
 FOLDS = (1, 2)
 
-OutOption = Annotated[Path, typer.Option("--out", help="Folder for what the demo makes.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder for the demo's files.")]
 
 
 def demo(context: typer.Context, out: OutOption = Path("demo")) -> None:
-    """Descriptors, clips, training, comparison, prediction: the whole story in a few minutes.
+    """Descriptors, clips, training, comparison and prediction in a few minutes.
 
-    A second call goes on where the first was stopped, and trains nothing again.
+    A second call resumes the first and reuses finished runs.
 
     Example: dfer-prompts demo --out demo
     """
@@ -45,19 +45,19 @@ def demo(context: typer.Context, out: OutOption = Path("demo")) -> None:
     workspace = Workspace(folder)
     store = DescriptionStore(workspace)
 
-    chapter(1, "What the paper's language model said of each expression: the shipped version v1")
+    chapter(1, "The descriptions of the paper: the shipped version v1")
     show_descriptions(store.load("v1"))
     chapter(2, "A second version")
     second = second_version(outer, workspace, store)
-    chapter(3, "Clips: drawn faces, whose expressions are made of action units")
+    chapter(3, "Clips: drawn faces whose expressions are composed of action units")
     clips = drawn_clips(folder)
-    chapter(4, "Is one description set better than another? Zero-shot, and trained")
+    chapter(4, "Is one description set better than another? Zero-shot and trained")
     result = compared(workspace, clips, ["v1@2", "v1@4", f"{second.name}@4"])
-    chapter(5, "A video in, an expression out, and what spoke for it")
-    # Runs are listed fold by fold and, within a fold, set by set.
+    chapter(5, "Predict the expression in a video, and explain it")
+    # Runs are ordered by fold, then by set.
     position = [each.name for each in result.texts].index("v1@4")
     predicted(workspace, clips, store.load("v1@4"), result.runs[position])
-    chapter(6, "What is here now, and what to do next")
+    chapter(6, "Files of the demo, and what to do next")
     message(LEFT.format(folder=folder, second=second.name, comparison=result.folder.name))
 
 
@@ -75,20 +75,20 @@ With your own data:
 
 
 def chapter(number: int, title: str) -> None:
-    """A heading of the story."""
+    """Print a heading."""
     message(f"\n{number}. {title}")
 
 
 def show_descriptions(descriptions: DescriptionSet) -> None:
-    """Each class with its sentence."""
+    """Print each class with its description."""
     rows = [(name, descriptions.description(name)) for name in descriptions.class_names]
     print_table(f"{descriptions.name} ({descriptions.manifest.source})", ["class", "description"], rows)
 
 
 def second_version(outer: Workspace, workspace: Workspace, store: DescriptionStore) -> DescriptionSet:
-    """A version from the user's endpoint if one is configured, else from FACS; made once, then found."""
+    """A version from the user's endpoint if one is configured, else from FACS; made once, then reused."""
     if (workspace.descriptions / "v2").is_dir():
-        message("v2 is there from an earlier demo.")
+        message("v2 exists from an earlier demo.")
         descriptions = store.load("v2")
     else:
         descriptions = _from_endpoint(outer, workspace, store) or _from_facs(store)
@@ -107,7 +107,7 @@ def _from_endpoint(outer: Workspace, workspace: Workspace, store: DescriptionSto
 
     try:
         endpoint = resolve_endpoint(outer, confirmed_url(outer, None))
-        message(f"Asking {endpoint.model} at {endpoint.base_url}, which is configured.")
+        message(f"Querying the configured {endpoint.model} at {endpoint.base_url}.")
         plan = plan_for(load_class_set("mafw"), load_template("paper", outer), endpoint, Asking())
         with watching() as watched:
             outcome = ask_and_rank(
@@ -125,12 +125,12 @@ def _from_facs(store: DescriptionStore) -> DescriptionSet:
     from ..classes import load_class_set
     from ..generation.sources.facs import facs_set
 
-    message("So the second version comes from FACS, a table of action units that needs no model.")
+    message("The second version comes from FACS, a table of action units, which needs no model.")
     return store.save(facs_set(load_class_set("mafw")), "v2")
 
 
 def drawn_clips(folder: Path) -> PackedClips:
-    """The demo's clips, drawn once; a contact sheet of them beside."""
+    """The demo's clips, drawn once, with a contact sheet."""
     from dfer_model.data.packed import PackedClips
     from dfer_model.synthetic.drawn_faces import draw_contact_sheet, draw_dataset
 
@@ -142,7 +142,7 @@ def drawn_clips(folder: Path) -> PackedClips:
             clips = draw_dataset(path, clips=CLIPS, seed=SEED, report=report)
     draw_contact_sheet(clips, folder / "faces.png")
     classes, folds = len(clips.class_names), len(clips.fold_names())
-    message(f"{len(clips)} clips, {classes} classes, {folds} folds with no face in two of them: faces.png")
+    message(f"{len(clips)} clips, {classes} classes, {folds} folds, each face in one fold only: faces.png")
     return clips
 
 
@@ -166,13 +166,13 @@ def compared(workspace: Workspace, clips: PackedClips, refs: list[str]) -> Compa
     return result
 
 
-READING = """How to read it: zero-shot, only the text tells the classes apart, so a set whose words mean
-something beats its controls there. Trained, a model learns any distinct class weights: that swapped
-descriptions train as well as right ones is to be expected, and why trained figures say little of a text."""
+READING = """How to read it: zero-shot depends on the texts alone, so a set of meaningful descriptions scores
+above its controls. A trained model learns any distinct class weights: swapped descriptions are expected to
+train as well as correct ones, so trained figures say little about the texts."""
 
 
 def predicted(workspace: Workspace, clips: PackedClips, descriptions: DescriptionSet, run_id: str) -> None:
-    """Predict a clip that the run of `descriptions` never saw, from a video file."""
+    """Predict a clip of the test fold of the run of `descriptions`, from a video file."""
     from dfer_model.data.summary import write_clip_video
     from dfer_model.evaluation.classify import predict
     from dfer_model.runs import Run
@@ -185,16 +185,16 @@ def predicted(workspace: Workspace, clips: PackedClips, descriptions: Descriptio
         f"{video.name}: a held-out clip of {clips.class_name_of(index)}, {clips.num_frames[index]} frames"
     )
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-    print_table("The model says", ["class", "percent"], [(name, 100 * value) for name, value in ranked[:3]])
+    print_table("Prediction", ["class", "percent"], [(name, 100 * value) for name, value in ranked[:3]])
     show_evidence(run, clips, index, descriptions, prediction.expression)
 
 
 def show_evidence(
     run: Run, clips: PackedClips, index: int, descriptions: DescriptionSet, answer: str
 ) -> None:
-    """Which descriptors rise on which frames of a clip, above what the other held-out clips show.
+    """Print which descriptors rise on which frames of a clip, relative to the other held-out clips.
 
-    The demo's runs leave the image tower as it is, so CLIP's own features are theirs.
+    The demo's runs do not train the image tower, so the features are those of CLIP.
     """
     import numpy as np
 
@@ -213,7 +213,7 @@ def show_evidence(
     }
     evidence = descriptor_evidence(frames, reference.flatten(0, 1), descriptors, clip)
     print_table(
-        "The descriptors that rise most in it",
+        "Descriptors with the largest rise",
         ["descriptor", "of", "frame", "rise in cosine"],
         [
             (descriptor, name, places[position], rise)
@@ -221,9 +221,9 @@ def show_evidence(
         ],
     )
     best = ", ".join(str(places[position]) for position in evidence.best_frames(answer, 4))
-    message(f"The frames that speak most for {answer}: {best}")
+    message(f"Frames with the strongest evidence for {answer}: {best}")
 
 
 def register(app: typer.Typer) -> None:
     """Add `demo` to the root command."""
-    app.command(short_help="The whole story on drawn faces, in a few minutes.")(demo)
+    app.command(short_help="The whole workflow on drawn faces, in a few minutes.")(demo)

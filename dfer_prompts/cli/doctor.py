@@ -1,4 +1,4 @@
-"""`dfer-prompts doctor`: what is there, and what to do about what is not."""
+"""`dfer-prompts doctor`: check the installation and configuration."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ COLOURS = {"ok": "green", "missing": "yellow", "wrong": "bold red"}
 
 
 def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Say what is installed, found and configured, and what to do about what is not.
+    """Report what is installed, found and configured, and how to add what is missing.
 
-    Looks at Python, the libraries and extras, GPU, bfloat16, video codecs, CLIP's weights in the cache, the
+    Checks Python, the libraries and extras, GPU, bfloat16, video codecs, CLIP's weights in the cache, the
     workspace and its disk, dfer.yaml with the datasets it names, the language model's server, the face
-    detector and Slurm. Nothing is downloaded, and a key is never shown. Exit status 1 only where training or
+    detector and Slurm. Nothing is downloaded, and a key is never shown. Exit status 1 only if training or
     prediction cannot work.
 
     Example: dfer-prompts doctor
@@ -36,11 +36,11 @@ def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
         width = max(len(each.subject) for each in findings)
         print_pieces(line for each in findings for line in _lines(each, width))
     if broken:
-        raise WorkError(f"does not work as it is: {', '.join(broken)}\nWhat to do stands beside each of them")
+        raise WorkError(f"does not work: {', '.join(broken)}\nThe list above says what to do")
 
 
 def _lines(finding: Finding, width: int) -> list[Pieces]:
-    """A line that says what was found, and one below it that says what to do."""
+    """A line with the finding, and one below it with the advice."""
     state = (f"{finding.state:<7}", COLOURS[finding.state])
     lines: list[Pieces] = [(state, (f"  {finding.subject:<{width}}  {finding.says}", ""))]
     if finding.advice:
@@ -50,4 +50,4 @@ def _lines(finding: Finding, width: int) -> list[Pieces]:
 
 def register(app: typer.Typer) -> None:
     """Add `doctor` to the root command."""
-    app.command(short_help="Say what is there, and what to do about what is not.")(doctor)
+    app.command(short_help="Check the installation and configuration.")(doctor)

@@ -1,4 +1,4 @@
-"""`dfer-prompts ensemble`: several description sets made into one new version."""
+"""`dfer-prompts ensemble`: combine several description sets into one new version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .output import JsonOption, message, print_json, print_table
 
 
 class How(StrEnum):
-    """The ways to make one set of several."""
+    """How sets are combined."""
 
     members = "members"
     vote = "vote"
@@ -21,7 +21,7 @@ class How(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add this file's command to the root command."""
-    app.command(short_help="Make one description set of several.")(ensemble)
+    app.command(short_help="Combine several description sets into one.")(ensemble)
 
 
 def ensemble(
@@ -31,10 +31,10 @@ def ensemble(
         typer.Argument(autocompletion=versions, metavar="V", help="Description sets or views of them."),
     ],
     how: Annotated[
-        How, typer.Option(help="members: each set is a description of each class; vote: one for all.")
+        How, typer.Option(help="members: one description per set for each class; vote: one description.")
     ] = How.members,
     weights: Annotated[
-        str | None, typer.Option(metavar="2,1", help="A weight per set.", show_default="all the same")
+        str | None, typer.Option(metavar="2,1", help="A weight per set.", show_default="equal")
     ] = None,
     top_k: Annotated[
         int | None, typer.Option(min=1, help="Descriptors kept per class by a vote.", show_default="all")
@@ -44,11 +44,11 @@ def ensemble(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make one description set of several, of the classes that all of them cover.
+    """Combine several description sets into one, for the classes that all of them cover.
 
-    With members, a class's weight is the mean over all the sets' descriptions of it; a set of weight 2
-    stands there twice, so these weights are whole numbers. With vote, a class has one description, of the
-    descriptors that most sets name, or the sets of most weight.
+    With members, a class's classifier weight is the mean over all the sets' descriptions of it; a set of
+    weight 2 is included twice, so weights are whole numbers. With vote, a class has one description: the
+    descriptors with the most votes, each set voting with its weight.
 
     Example: dfer-prompts ensemble v1 v2@4 --how vote --top-k 5 --version voted
     """
@@ -61,7 +61,7 @@ def ensemble(
     weighed = _numbers(weights) if weights is not None else None
     if how is How.members and top_k is not None:
         view = f"{refs[0].partition('@')[0]}@{top_k}"
-        raise InputError(f"--top-k is for --how vote; members are given as views: {view}")
+        raise InputError(f"--top-k requires --how vote; with members give views: {view}")
     sets = [store.load(ref) for ref in refs]
     draft = members(sets, weighed) if how is How.members else vote(sets, top_k, weighed)
     saved = store.save(draft, version)
@@ -81,7 +81,7 @@ def ensemble(
     ]
     print_table(f"{saved.name}, {how} of {', '.join(refs)}", ["class", "description"], rows)
     if missing:
-        message(f"Left out, for not all of the sets cover them: {', '.join(missing)}")
+        message(f"Left out because not all sets cover them: {', '.join(missing)}")
     message(f"Written to {folder}\nNext: dfer-prompts descriptions show {saved.name}")
 
 
@@ -89,4 +89,4 @@ def _numbers(text: str) -> list[float]:
     try:
         return [int(part) if part.strip().isdecimal() else float(part) for part in text.split(",")]
     except ValueError as error:
-        raise InputError(f"--weights takes a number for each set, such as 2,1, not {text!r}") from error
+        raise InputError(f"--weights needs one number per set, such as 2,1, not {text!r}") from error

@@ -1,4 +1,4 @@
-"""`dfer-prompts explain`: which descriptors speak for a run's answer to a video, and when."""
+"""`dfer-prompts explain`: which descriptors support a run's prediction for a video, and when."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import DeviceOption, FaceModelOption, MarginOption
+from .options import DeviceOption, grouped
 from .output import JsonOption, message, print_json, print_line, print_table, progress
-from .predict import EveryOption, FacesOption, FaceTrackOption, StrideOption, WindowOption, track_named
+from .predict import VideoOptions
 from .train import RunArgument
 
 if TYPE_CHECKING:
@@ -18,43 +18,39 @@ if TYPE_CHECKING:
 STRONGEST = 5
 
 
+@grouped
 def explain(
     context: typer.Context,
     run: RunArgument,
     video: Annotated[Path, typer.Argument(help="A video file.", metavar="VIDEO")],
+    *,
     descriptions: Annotated[
         str | None,
-        typer.Option(metavar="V", help="A set to explain by.", show_default="the run's own"),
+        typer.Option(metavar="V", help="The set whose descriptors explain it.", show_default="the run's own"),
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="Weights of the CLIP the run began from.", show_default="as the run says"),
+        typer.Option(help="Weights of the CLIP the run started from.", show_default="as recorded in the run"),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw it to this .png or .svg.", show_default=False)
+        Path | None, typer.Option(help="Draw it as this .png or .svg file.", show_default=False)
     ] = None,
-    faces: FacesOption = "auto",
-    face_model: FaceModelOption = None,
-    track: FaceTrackOption = "largest",
-    window: WindowOption = None,
-    stride: StrideOption = None,
-    margin: MarginOption = 0.2,
-    every: EveryOption = 1,
+    how: VideoOptions,
     at: Annotated[
         float | None,
         typer.Option(
             metavar="SECONDS",
-            help="Of several windows, explain the one around this second.",
-            show_default="the surest answer",
+            help="Explain the window around this time.",
+            show_default="the most confident prediction",
         ),
     ] = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Show which descriptors a face in a video comes near, and when, beside the run's answer.
+    """Show which descriptors a face in a video is similar to, and when, beside the run's prediction.
 
-    Faces and windows are found as `predict` does. It is evidence of similarity, not the model's own sum:
-    docs/explanations.md says how far to trust it.
+    Faces and windows are found as in `predict`. The similarities do not add up to the model's prediction:
+    see docs/explanations.md for what they show.
 
     Example: dfer-prompts explain v2-fold1 clip.mp4 --at 12.5 --plot why.png
     """
@@ -65,23 +61,17 @@ def explain(
         video,
         descriptions=descriptions,
         weights=weights,
-        faces=faces,
-        face_model=face_model,
-        track=track_named(track),
-        window=window,
-        stride=stride,
-        margin=margin,
-        every=every,
         at=at,
         plot=plot,
         workspace=context.obj,
         device=device,
         progress=progress,
+        **how.keywords(),
     )
     for note in explained.notes:
         message(f"Note: {note}")
     if plot is not None:
-        message(f"The picture is {plot}")
+        message(f"Figure: {plot}")
     if as_json:
         print_json(explained.as_dict())
         return
@@ -104,15 +94,15 @@ def _show(explained: ExplainedVideo) -> None:
         (text, name, _when(explained, place), f"{rise:+.3f}")
         for name, text, place, rise in told.evidence.strongest(STRONGEST)
     ]
-    title = f"The descriptors of {explained.descriptions} that rise most above {told.reference}"
+    title = f"The descriptors of {explained.descriptions} with the largest rise above {told.reference}"
     print_table(title, ["descriptor", "of", "most at", "rise in cosine"], rows)
     if told.attention is None:
-        print_line("There is no temporal model: the answer is to the mean of all frames, each alike.")
+        print_line("There is no temporal model: the prediction is made from the mean of all frames.")
     else:
         most = max(range(len(told.attention)), key=told.attention.__getitem__)
         share, equal = 100 * told.attention[most], 100 / (1 + len(told.attention))
         print_line(
-            f"The temporal model looks most at {_when(explained, most)}, with {share:.0f}% of its attention; "
+            f"The temporal model attends most to {_when(explained, most)}, {share:.0f}% of its attention; "
             f"an equal share would be {equal:.0f}%."
         )
     message(WHAT_IT_IS)
@@ -125,4 +115,4 @@ def _when(explained: ExplainedVideo, place: int) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add `explain` to the root command."""
-    app.command(short_help="Show which descriptors speak for an answer, and when.")(explain)
+    app.command(short_help="Show which descriptors support a prediction, and when.")(explain)

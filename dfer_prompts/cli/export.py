@@ -1,4 +1,4 @@
-"""`dfer-prompts export`: a run as one file for others."""
+"""`dfer-prompts export`: a run as one file for other programs."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def export(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a finished run as one file that needs nothing else of it.
+    """Write a finished run as one self-contained file.
 
-    Class names and preprocessing are in its metadata. An ONNX file is kept only if it answers as PyTorch
-    does.
+    Class names and preprocessing are in its metadata. An ONNX file is kept only if its logits equal those
+    of PyTorch within 1e-4.
 
     Example: dfer-prompts export v2-fold1 --format onnx --out faces.onnx
     """
@@ -39,10 +39,10 @@ def export(
         return
     print_table(f"{exported.run} as {format}", ["file", "bytes"], list(exported.files.items()))
     if exported.difference is not None:
-        message(f"Its logits are PyTorch's to {exported.difference:.1g}, on 1 and on 3 clips")
+        message(f"Its logits equal PyTorch's within {exported.difference:.1g}, on 1 and on 3 clips")
     message(f"Written to {exported.path}")
 
 
 def register(app: typer.Typer) -> None:
     """Add `export` to the root command."""
-    app.command(short_help="Write a finished run as one file for others.")(export)
+    app.command(short_help="Write a finished run as one file for other programs.")(export)

@@ -1,14 +1,16 @@
-"""`dfer-prompts generate`: new versions, from language models, from FACS, or as a control."""
+"""`dfer-prompts generate`: new versions from language models, FACS, a sentence or a control."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ..errors import InputError
 from ..workspace import Workspace
 from .completion import class_sets
+from .options import grouped
 from .output import JsonOption, clean, message, print_json, print_table
 
 if TYPE_CHECKING:
@@ -21,16 +23,18 @@ TemplateOption = Annotated[
 ]
 SamplesOption = Annotated[int, typer.Option(min=1, max=1000, help="Answers per class.")]
 TopKOption = Annotated[
-    int | None, typer.Option(min=1, help="Descriptors kept per class.", show_default="6; facs: all")
+    int | None, typer.Option(min=1, help="Descriptors per class.", show_default="6; facs: all")
 ]
 RankOption = Annotated[
     Literal["support", "order", "distinctive"],
-    typer.Option(help="First what most answers name, what they name first, or what no other class has."),
+    typer.Option(
+        help="Rank descriptors by number of answers, by position in the answers, or by distinctiveness."
+    ),
 ]
 ModelOption = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="NAME", help="The model to ask; repeat it for several.", show_default="the only one served"
+        metavar="NAME", help="The language model; repeat it for several.", show_default="the only one served"
     ),
 ]
 BaseUrlOption = Annotated[
@@ -44,29 +48,30 @@ TopPOption = Annotated[
     float | None, typer.Option(help="Above 0, to 1.", show_default="the template's, else 1.0")
 ]
 MaxTokensOption = Annotated[
-    int | None, typer.Option(help="Longest answer in tokens.", show_default="the template's, else 2048")
+    int | None,
+    typer.Option(help="Maximum length of an answer in tokens.", show_default="the template's, else 2048"),
 ]
 ReasoningOption = Annotated[
     str | None,
-    typer.Option(metavar="EFFORT", help="none to max; for models that reason.", show_default="not sent"),
+    typer.Option(metavar="EFFORT", help="none to max, for reasoning models.", show_default="not sent"),
 ]
 SeedOption = Annotated[
-    int | None, typer.Option(help="Of the first sample, or of a control.", show_default="1")
+    int | None, typer.Option(help="Seed of the first sample, or of a control.", show_default="1")
 ]
-ConcurrencyOption = Annotated[int, typer.Option(min=1, max=256, help="Requests under way at once.")]
-TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds that one answer may take.")]
+ConcurrencyOption = Annotated[int, typer.Option(min=1, max=256, help="Concurrent requests.")]
+TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for one answer.")]
 VersionOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="The new version's name.", show_default="the next")
 ]
 EnsembleOption = Annotated[
-    bool, typer.Option("--ensemble", help="Join several templates or models into one version, as members.")
+    bool, typer.Option("--ensemble", help="Combine several templates or models into one version, as members.")
 ]
 AllowShortOption = Annotated[
     bool, typer.Option("--allow-short", help="Accept classes with fewer than top-k descriptors.")
 ]
-MaxRequestsOption = Annotated[int | None, typer.Option(min=1, help="Stop after so many requests.")]
+MaxRequestsOption = Annotated[int | None, typer.Option(min=1, help="Maximum number of requests.")]
 BudgetOption = Annotated[
-    int | None, typer.Option(min=1, help="Stop before prompts and answers take more tokens than this.")
+    int | None, typer.Option(min=1, help="Maximum number of tokens of prompts and answers.")
 ]
 ClassesOption = Annotated[
     str | None,
@@ -80,10 +85,10 @@ SourceOption = Annotated[
 ]
 OfOption = Annotated[
     str | None,
-    typer.Option(metavar="V", help="The description set that a control is made of.", show_default="v1"),
+    typer.Option(metavar="V", help="The description set to make a control of.", show_default="v1"),
 ]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Print the prompts, requests and costs; ask nothing.")
+    bool, typer.Option("--dry-run", help="Print the prompts, requests and costs; send nothing.")
 ]
 
 
@@ -92,63 +97,55 @@ def register(app: typer.Typer) -> None:
     app.command(short_help="Make a new description set.")(generate)
 
 
+@dataclass(frozen=True)
+class AskingOptions:
+    """How a language model is queried: the fields of `generation.plan.Asking`."""
+
+    base_url: BaseUrlOption = None
+    samples: SamplesOption = 5
+    top_k: TopKOption = None
+    rank: RankOption = "support"
+    temperature: TemperatureOption = None
+    top_p: TopPOption = None
+    max_tokens: MaxTokensOption = None
+    reasoning_effort: ReasoningOption = None
+    seed: SeedOption = None
+    concurrency: ConcurrencyOption = 8
+    timeout: TimeoutOption = 300.0
+    allow_short: AllowShortOption = False
+    max_requests: MaxRequestsOption = None
+    budget_tokens: BudgetOption = None
+
+
+@grouped
 def generate(
     context: typer.Context,
+    *,
     classes: ClassesOption = None,
     template: TemplateOption = None,
     source: SourceOption = "llm",
     of: OfOption = None,
     model: ModelOption = None,
-    base_url: BaseUrlOption = None,
-    samples: SamplesOption = 5,
-    top_k: TopKOption = None,
-    rank: RankOption = "support",
-    temperature: TemperatureOption = None,
-    top_p: TopPOption = None,
-    max_tokens: MaxTokensOption = None,
-    reasoning_effort: ReasoningOption = None,
-    seed: SeedOption = None,
-    concurrency: ConcurrencyOption = 8,
-    timeout: TimeoutOption = 300.0,
+    asking: AskingOptions,
     version: VersionOption = None,
     ensemble: EnsembleOption = False,
-    allow_short: AllowShortOption = False,
-    max_requests: MaxRequestsOption = None,
-    budget_tokens: BudgetOption = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a new description set: ask a language model, or use FACS, a sentence or a control.
+    """Make a new description set from a language model, FACS, a sentence or a control.
 
-    Answers are stored as they arrive, and the same command asks again only for what is missing. Several
-    templates or models make a version each. FACS, sentences and controls ask nothing, and the options on
-    asking do not concern them.
+    Answers are stored as they arrive; the same command requests only what is missing. Several templates or
+    models make one version each. FACS, sentences and controls need no model and ignore its options.
 
-    --max-requests and --budget-tokens stop the asking with exit status 1: what was answered is stored, no
-    version is made, and the same command goes on. The tokens of a request are set aside before it is sent,
-    its prompt as estimated and its answer at --max-tokens.
+    At the limit of --max-requests or --budget-tokens the command stops with exit status 1: answers are
+    stored, no version is made, and the same command continues. A request counts before it is sent, with the
+    estimated tokens of its prompt and --max-tokens for its answer.
 
-    An address that only dfer.yaml names has to be confirmed once on a terminal, unless it is on this machine;
-    elsewhere give it as --base-url.
+    A base URL from dfer.yaml must be confirmed once on a terminal, unless it is on this machine; without a
+    terminal pass --base-url.
 
     Example: dfer-prompts generate --classes mafw --template contrastive --samples 3 --version v3
     """
-    asking: dict[str, Any] = {
-        "base_url": base_url,
-        "samples": samples,
-        "top_k": top_k,
-        "rank": rank,
-        "temperature": temperature,
-        "top_p": top_p,
-        "max_tokens": max_tokens,
-        "reasoning_effort": reasoning_effort,
-        "seed": seed,
-        "concurrency": concurrency,
-        "timeout": timeout,
-        "allow_short": allow_short,
-        "max_requests": max_requests,
-        "budget_tokens": budget_tokens,
-    }
     workspace: Workspace = context.obj
     templates, models = template or ["paper"], model or []
     _check_source(source, of, asks_a_model=bool(template or model or ensemble))
@@ -160,7 +157,9 @@ def generate(
     else:
         from ..generation.generate import generate as make
 
-        made = [make(classes, source=source, of=of or "v1", version=version, workspace=workspace, **asking)]
+        made = [
+            make(classes, source=source, of=of or "v1", version=version, workspace=workspace, **vars(asking))
+        ]
     _print(made, workspace, as_json)
 
 
@@ -171,13 +170,13 @@ def _asked(
     models: list[str],
     ensemble: bool,
     version: str | None,
-    asking: dict[str, Any],
+    asking: AskingOptions,
 ) -> list[Outcome]:
-    """What language models answered, told as it comes."""
+    """Query the language models, with progress on standard error."""
     from ..generation.generate import generate_all
     from .llm_progress import confirmed_url, watching
 
-    asking = {**asking, "base_url": confirmed_url(workspace, asking["base_url"])}
+    asking = replace(asking, base_url=confirmed_url(workspace, asking.base_url))
     with watching() as watched:
         return generate_all(
             classes,
@@ -188,18 +187,16 @@ def _asked(
             workspace=workspace,
             report=watched.report,
             note=watched.note,
-            **asking,
+            **vars(asking),
         )
 
 
 def _check_source(source: str, of: str | None, *, asks_a_model: bool) -> None:
-    """Raise InputError where an option is given that the source has no use for."""
+    """Raise InputError for an option that the source does not use."""
     if of is not None and not source.startswith("control:"):
-        raise InputError(
-            f"--of {of} is what a control is made of\nSay which: --source control:NAME --of {of}"
-        )
+        raise InputError(f"--of requires a control\nGive one: --source control:NAME --of {of}")
     if source != "llm" and asks_a_model:
-        raise InputError(f"{source} asks no language model: leave out --template, --model and --ensemble")
+        raise InputError(f"{source} uses no language model: leave out --template, --model and --ensemble")
 
 
 def _print(made: list[Outcome], workspace: Workspace, as_json: bool) -> None:
@@ -219,7 +216,7 @@ def _print(made: list[Outcome], workspace: Workspace, as_json: bool) -> None:
         if not as_json:
             rows = [(name, "; ".join(descriptors)) for name, descriptors in texts.items()]
             print_table(f"{saved.name} ({saved.manifest.source})", ["class", "descriptors"], rows)
-            message(summary(outcome) if saved.manifest.source == "llm" else "Nobody was asked.")
+            message(summary(outcome) if saved.manifest.source == "llm" else "No model was queried.")
             message(f"Written to {folder}\nNext: dfer-prompts descriptions show {saved.name}")
     if as_json:
         print_json(shown[0] if len(shown) == 1 else shown)
@@ -231,7 +228,7 @@ def _dry_run(
     classes: str | None,
     templates: list[str],
     models: list[str],
-    asking: dict[str, Any],
+    asking: AskingOptions,
     as_json: bool,
 ) -> None:
     from dataclasses import asdict
@@ -239,9 +236,9 @@ def _dry_run(
     from ..generation.dry_run import dry_run
 
     if source != "llm":
-        raise InputError(f"--dry-run shows what a language model would be asked; {source} asks nothing")
+        raise InputError(f"--dry-run requires --source llm; {source} sends no requests")
     runs = dry_run(
-        classes, template=[*templates], model=[*models], workspace=workspace, note=message, **asking
+        classes, template=[*templates], model=[*models], workspace=workspace, note=message, **vars(asking)
     )
     if as_json:
         shown = [{**asdict(each), "to_ask": each.to_ask} for each in runs]
@@ -255,21 +252,21 @@ def _dry_run(
 
 
 def _expected(run: DryRun) -> list[str]:
-    """The lines below the prompts: how many requests, tokens and dollars."""
+    """The lines below the prompts: the number of requests, tokens and dollars."""
     from .llm_progress import dollars
 
-    known = "unknown: no model to ask" if run.answered is None else str(run.answered)
+    known = "unknown: no model is configured" if run.answered is None else str(run.answered)
     lines = [
         f"{run.template}, {run.model or 'no model'}: {run.requests} requests "
         f"({len(run.prompts)} classes x {run.requests // len(run.prompts)}); already answered: {known}"
     ]
     if not run.to_ask:
-        return [*lines, "  nothing is left to ask"]
+        return [*lines, "  all answers are stored"]
     likely = run.likely_completion_tokens
     lines.append(
         f"  tokens for the other {run.to_ask}: about {run.prompt_tokens} of prompts (estimated "
         f"{run.estimated_by}) and at most {run.most_completion_tokens} of answers"
-        + ("" if likely is None else f"; {likely} if they are as long as those stored")
+        + ("" if likely is None else f"; {likely} at the mean length of the stored answers")
     )
     if run.most_cost is None:
         lines.append("  cost: unknown; give the model's prices in dfer.yaml")

@@ -1,4 +1,4 @@
-"""`dfer-prompts import-checkpoint`: a model that others trained, as a run of one's own."""
+"""`dfer-prompts import-checkpoint`: a released checkpoint as a run of the workspace."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ from .output import JsonOption, message, print_json, print_table
 
 def import_checkpoint(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint as DFER-CLIP's code saves it.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint saved by DFER-CLIP's code.")],
     classes: Annotated[
         str,
-        typer.Option("--classes", metavar="NAME|FILE", help="Class set (name or YAML file) it tells apart."),
+        typer.Option("--classes", metavar="NAME|FILE", help="Class set (name or YAML file) of the model."),
     ],
     descriptions: Annotated[
         str | None,
-        typer.Option(help="The set it was trained with, checked by it.", show_default="the file's own texts"),
+        typer.Option(
+            help="The set it was trained with, checked against the file.", show_default="the file's own texts"
+        ),
     ] = None,
     position: Annotated[
         Literal["end", "middle", "front"],
-        typer.Option(help="Where the description stands among the contexts; the file does not say."),
+        typer.Option(help="Position of the description among the contexts; the file does not record it."),
     ] = "end",
     clip: ClipOption = None,
-    fold: Annotated[int, typer.Option(min=1, help="The fold that it was not trained on, which judges.")] = 1,
+    fold: Annotated[int, typer.Option(min=1, help="Its test fold.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a released DFER-CLIP checkpoint a run. Nothing in the file is executed.
+    """Import a released DFER-CLIP checkpoint as a run. Nothing in the file is executed.
 
     Example: dfer-prompts import-checkpoint model_best.pth --classes mafw --fold 1
     """
@@ -60,8 +62,8 @@ def import_checkpoint(
         said = {"run": str(run.folder), "id": run.id, "descriptions": run.texts.name, **read_off}
         print_json({**said, "fold": run.fold, "texts": texts, "notes": result["notes"]})
         return
-    print_table(f"{run.id}: what it is", ["setting", "value"], list(read_off.items()))
-    print_table(f"{run.id}: its texts", ["class", "text"], list(texts.items()))
+    print_table(f"{run.id}: settings", ["setting", "value"], list(read_off.items()))
+    print_table(f"{run.id}: texts", ["class", "text"], list(texts.items()))
     message(
         f"The run is in {run.folder}\nNext: dfer-prompts evaluate {run.id} --dataset DIR, "
         f"or dfer-prompts predict {run.id} VIDEO"
@@ -70,6 +72,6 @@ def import_checkpoint(
 
 def register(app: typer.Typer) -> None:
     """Add `import-checkpoint` to the root command."""
-    app.command("import-checkpoint", short_help="Make a released DFER-CLIP checkpoint a run.")(
+    app.command("import-checkpoint", short_help="Import a released DFER-CLIP checkpoint as a run.")(
         import_checkpoint
     )

@@ -1,4 +1,4 @@
-"""What a person sees of a language model being asked: progress class by class, and what it came to."""
+"""Progress of language-model requests class by class, and their summary."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHOWN_FAILURES = 5
 
 @dataclass(frozen=True)
 class Watching:
-    """Where progress and notes go while a language model is asked."""
+    """Where progress and notes go while a language model is queried."""
 
     report: Report
     note: Callable[[str], None] = message
@@ -36,7 +36,7 @@ class Watching:
 def confirmed_url(workspace: Workspace, base_url: str | None) -> str | None:
     """The base URL as given, or that of `dfer.yaml` once the user has confirmed it on a terminal.
 
-    An address is asked about once for each workspace. Raises InputError where the user declines.
+    An address is confirmed once per workspace. Raises InputError if the user declines.
     """
     from ..llm.confirmations import confirm
     from ..llm.endpoint import unconfirmed, url_to_confirm
@@ -46,9 +46,11 @@ def confirmed_url(workspace: Workspace, base_url: str | None) -> str | None:
     if url is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return base_url
     file = workspace.root / FILE
-    message(f"{file} names the endpoint {url}. It would get your prompts, and OPENAI_API_KEY if that is set.")
+    message(
+        f"{file} names the endpoint {url}. It would receive your prompts, and OPENAI_API_KEY if that is set."
+    )
     try:
-        agreed = typer.confirm("Use it, now and for this workspace from now on?", err=True)
+        agreed = typer.confirm("Use it for this workspace from now on?", err=True)
     except typer.Abort:
         raise Interrupted("Stopped: nothing was sent") from None
     if not agreed:
@@ -56,15 +58,15 @@ def confirmed_url(workspace: Workspace, base_url: str | None) -> str | None:
     try:
         confirm(workspace.root, url)
     except OSError as error:
-        message(f"The confirmation cannot be stored, so you will be asked again: {error}")
+        message(f"The confirmation cannot be stored and will be requested again: {error}")
     return url
 
 
 @contextmanager
 def watching() -> Iterator[Watching]:
-    """A table that moves, on a terminal; elsewhere a line for each tenth of the work. On standard error.
+    """A live table on a terminal; otherwise a line per tenth of the work. On standard error.
 
-    When the work ends in an error, a line says what had been asked until then.
+    If the work ends in an error, a line reports the requests made until then.
     """
     from rich.console import Console
 
@@ -95,16 +97,18 @@ def _live(console: Console, seen: list[Progress]) -> Iterator[Watching]:
         if not seen:
             return ""
         table = _table(seen[0], console.height)
-        table.caption = f"{time.monotonic() - begun:.0f} s"  # moves while a server makes all requests wait
+        table.caption = (
+            f"{time.monotonic() - begun:.0f} s"  # changes even while the server delays all requests
+        )
         return table
 
     with Live(get_renderable=shown, console=console, transient=True, refresh_per_second=5) as live:
-        # Through the display's own console a note stands above the table and not in it.
+        # Printed through the display's own console, a note appears above the table and not in it.
         yield Watching(report, lambda sentence: live.console.print(clean(sentence), markup=False))
 
 
 def _table(progress: Progress, height: int) -> Table:
-    """All classes where they fit on the screen, else those that are under way and as many others as fit."""
+    """All classes if they fit on the screen, else those in progress and as many others as fit."""
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
@@ -148,13 +152,13 @@ def _plain_lines(seen: list[Progress]) -> Report:
 
 def _counts(total: Tally) -> str:
     return (
-        f"{total.answered} asked, {total.found} stored, {total.failed} failed, {total.retried} retried, "
+        f"{total.answered} requested, {total.found} stored, {total.failed} failed, {total.retried} retried, "
         f"{total.prompt_tokens} + {total.completion_tokens} tokens"
     )
 
 
 def told(outcome: Outcome) -> dict[str, Any]:
-    """What there is to tell of an outcome, as `--json` has it; nothing where nobody was asked."""
+    """An outcome as `--json` prints it; empty if no model was queried."""
     manifest = outcome.descriptions.manifest
     if manifest.source != "llm":
         return {}
@@ -174,14 +178,16 @@ def told(outcome: Outcome) -> dict[str, Any]:
 
 
 def summary(outcome: Outcome) -> str:
-    """The same for a person, in a few lines."""
+    """The same as a few lines of text."""
     prompt, completion = outcome.prompt_tokens, outcome.completion_tokens
     tokens = (
-        "tokens not told" if prompt is None and outcome.asked else f"{prompt or 0} + {completion or 0} tokens"
+        "tokens not reported"
+        if prompt is None and outcome.asked
+        else f"{prompt or 0} + {completion or 0} tokens"
     )
     cost = "" if outcome.cost is None else f", {dollars(outcome.cost)}"
     lines = [
-        f"Asked {outcome.asked}, found stored {outcome.found}, failed {outcome.failed}, "
+        f"Requested {outcome.asked}, found stored {outcome.found}, failed {outcome.failed}, "
         f"retried {outcome.retried}; {tokens}{cost}"
     ]
     readings = outcome.descriptions.manifest.readings
@@ -198,5 +204,5 @@ def summary(outcome: Outcome) -> str:
 
 
 def dollars(amount: float) -> str:
-    """An amount of US dollars to four digits behind the point, and not as nothing where it is something."""
+    """An amount of US dollars with four decimals; a smaller one is not shown as zero."""
     return "under 0.0001 USD" if 0 < amount < 1e-4 else f"{amount:.4f} USD"

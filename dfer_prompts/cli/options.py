@@ -1,17 +1,56 @@
-"""Options that several commands share, and lists of numbers as a person writes them.
+"""Options that several commands share, each declared once, and groups of them.
 
-Options that say where the runs of a grid are trained.
+A group is a frozen dataclass whose fields are options. A command decorated with `grouped` takes the group as
+one parameter; its fields are options of the command. Names in their help come from `dfer_model.registry`.
 """
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from dfer_model.registry import MEASURES, PRESET_NAMES, STRATEGIES
+
 from ..errors import InputError
 from .completion import datasets
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the fields of its option groups as parameters of its own, for Typer to read."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            types = get_type_hints(groups[name], include_extras=True)
+            parameters += [
+                inspect.Parameter(
+                    each.name, parameter.kind, default=each.default, annotation=types[each.name]
+                )
+                for each in fields(groups[name])
+            ]
+        else:
+            parameters.append(parameter.replace(annotation=hints[name]))
+
+    @wraps(command)
+    def flat(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{each.name: given.pop(each.name) for each in fields(group)})
+        command(**given)
+
+    # Keyword parameters with and without defaults may follow each other in any order.
+    flat.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+    )
+    flat.__annotations__ = {each.name: each.annotation for each in parameters}
+    return flat
+
 
 DatasetOption = Annotated[
     str | None,
@@ -19,7 +58,7 @@ DatasetOption = Annotated[
         "--dataset",
         autocompletion=datasets,
         metavar="NAME|FOLDER|URL",
-        help="Folder of packed clips, a name that dfer.yaml gives one, or a URL to stream them from.",
+        help="Folder of packed clips, their name in dfer.yaml, or a URL to stream them from.",
     ),
 ]
 PresetOption = Annotated[
@@ -27,7 +66,7 @@ PresetOption = Annotated[
     typer.Option(
         "--preset",
         metavar="NAME",
-        help="default, paper, paper-text, strong, demo, or one of dfer.yaml's presets.",
+        help=f"{', '.join(PRESET_NAMES)}, or a preset of dfer.yaml.",
     ),
 ]
 SetOption = Annotated[
@@ -41,42 +80,72 @@ ClipOption = Annotated[
 WeightsOption = Annotated[
     str | None,
     typer.Option(
-        "--weights", metavar="TAG|FILE", help="Pretrained tag, weight file, or `random`.", show_default=False
+        "--weights",
+        metavar="TAG|FILE",
+        help="Pretrained tag, weight file, `random`, or `shipped` (demo only).",
+        show_default=False,
     ),
 ]
-EpochsOption = Annotated[int | None, typer.Option("--epochs", help="Passes over the training clips.")]
+EpochsOption = Annotated[
+    int | None, typer.Option("--epochs", help="Passes over the training clips; 0: no training.")
+]
 SelectOption = Annotated[
     Literal["last", "val", "test-best"] | None,
-    typer.Option("--select", help="Epoch that is kept; test-best looks at the judging fold, and flatters."),
+    typer.Option("--select", help="Epoch to use; test-best is selected on the test fold (biased)."),
 ]
 StrategyOption = Annotated[
     str | None,
     typer.Option(
         "--strategy",
         metavar="NAME",
-        help="dfer-clip, zero-shot, coop, cocoop, linear-probe, fine-tuning, or a video network: r3d-18, "
-        "r2plus1d-18, resnet18-lstm, resnet18-vit, c3d, p3d, i3d.",
+        help=f"How the classifier is built: {', '.join(STRATEGIES)}.",
     ),
 ]
 FreezeOption = Annotated[
-    Literal["image"] | None, typer.Option("--freeze", help="Leave the image tower as it is: quick studies.")
+    Literal["image"] | None, typer.Option("--freeze", help="Do not train the image tower (faster).")
 ]
 EnsembleOption = Annotated[
     Literal["mean-embedding", "mean-similarity", "max"] | None,
-    typer.Option("--ensemble", help="How a class's members answer together."),
+    typer.Option("--ensemble", help="How the members of a class are combined."),
 ]
-DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Device to compute on.")
+]
+TrackOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="NAME",
+        help="Log the epochs to tensorboard, wandb, mlflow or another tracker of Accelerate; repeatable. "
+        "`none`: to none.",
+        show_default="tensorboard if installed",
+    ),
+]
+FoldsOption = Annotated[
+    str | None,
+    typer.Option("--folds", metavar="FOLDS", help="Test folds, such as 1-5 or 1,3.", show_default="all"),
+]
+SeedsOption = Annotated[str, typer.Option("--seeds", metavar="SEEDS", help="Seeds, such as 1-3.")]
+MeasureOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--measure",
+        metavar="MEASURE",
+        help=f"{', '.join(MEASURES)}; repeatable.",
+        show_default="supervised, with zero-shot beside it",
+    ),
+]
 
 FaceModelOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="YuNet's ONNX file.", show_default="dfer.yaml's face_model"),
 ]
 MarginOption = Annotated[
-    float, typer.Option(help="Room around a face, as a share of its longer side.", show_default=True)
+    float, typer.Option(help="Margin around a face, as a share of its longer side.", show_default=True)
 ]
 
 
-MOST_NUMBERS = 1000  # of folds or seeds; more are a slip of the keyboard
+MOST_NUMBERS = 1000  # of folds or seeds; a longer list is taken for a typing error
 
 
 def numbers(text: str, option: str, *, least: int = 1) -> tuple[int, ...]:
@@ -89,14 +158,14 @@ def numbers(text: str, option: str, *, least: int = 1) -> tuple[int, ...]:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise InputError(f"{option} {text!r} is not a list of numbers; write it like 1-3 or 1,2,5")
+            raise InputError(f"{option} {text!r} is not a list of numbers such as 1-3 or 1,2,5")
         found += range(int(first), min(int(last if dash else first), int(first) + MOST_NUMBERS) + 1) or [-1]
     if len(found) > MOST_NUMBERS:
-        raise InputError(f"{option} {text!r} names more than {MOST_NUMBERS} numbers")
+        raise InputError(f"{option} {text!r} has more than {MOST_NUMBERS} numbers")
     if min(found) < 0 or len(set(found)) != len(found):
-        raise InputError(f"{option} {text!r} names no number, or one twice; write it like 1-3 or 1,2,5")
+        raise InputError(f"{option} {text!r} has no number, or repeats one; write it like 1-3 or 1,2,5")
     if min(found) < least:
-        raise InputError(f"{option} {text!r} begins below {least}; write it like 1-3 or 1,2,5")
+        raise InputError(f"{option} {text!r} has a number below {least}; write it like 1-3 or 1,2,5")
     return tuple(found)
 
 
@@ -104,8 +173,8 @@ EngineOption = Annotated[
     Literal["local", "slurm"] | None,
     typer.Option(
         "--engine",
-        help="Train each run in a process of its own: here, or as a job of Slurm (`slurm:` in dfer.yaml).",
-        show_default="one after another in this process",
+        help="Train each run in its own process: on this machine, or as a Slurm job (`slurm:` in dfer.yaml).",
+        show_default="one run after another in this process",
     ),
 ]
 JobsOption = Annotated[
@@ -113,8 +182,8 @@ JobsOption = Annotated[
     typer.Option(
         "--jobs",
         metavar="N",
-        help="Runs at a time.",
-        show_default="local: as the GPUs take, else 1; slurm: as the cluster takes",
+        help="Runs at the same time.",
+        show_default="local: as many as the GPUs take, else 1; slurm: no limit",
     ),
 ]
 RunsPerGpuOption = Annotated[
@@ -123,7 +192,40 @@ RunsPerGpuOption = Annotated[
 ]
 RetriesOption = Annotated[
     int | None,
-    typer.Option(
-        "--retries", metavar="N", help="How often a run that is lost is begun again.", show_default="2"
-    ),
+    typer.Option("--retries", metavar="N", help="Restarts of a run that was lost.", show_default="2"),
 ]
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """CLIP and settings, without training."""
+
+    preset: PresetOption = None
+    clip: ClipOption = None
+    weights: WeightsOption = None
+    overrides: SetOption = None
+
+    def choices(self) -> dict[str, Any]:
+        """The keywords of `api.inputs.Choices`."""
+        return {**vars(self), "overrides": self.overrides or ()}
+
+
+@dataclass(frozen=True)
+class TrainingOptions(ClipOptions):
+    """How runs are trained."""
+
+    strategy: StrategyOption = None
+    epochs: EpochsOption = None
+    select: SelectOption = None
+    freeze: FreezeOption = None
+    ensemble: EnsembleOption = None
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Where the runs of a grid are trained."""
+
+    engine: EngineOption = None
+    jobs: JobsOption = None
+    runs_per_gpu: RunsPerGpuOption = None
+    retries: RetriesOption = None

@@ -1,4 +1,4 @@
-"""What commands print: tables or the same content as JSON on standard output, all else on standard error."""
+"""Printing: tables or the same content as JSON on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _UNBOUND = (
     10_000  # columns; a tree is cut at the width of the console, and a terminal breaks long lines itself
 )
-# Printable to Python and yet nothing on a terminal: fillers, joiners of combining marks, variation selectors.
+# Printable for Python but invisible on a terminal: fillers, combining joiners, variation selectors.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
 )
-_bars: list[Console] = []  # consoles on which a progress bar is drawn now
+_bars: list[Console] = []  # consoles that currently show a progress bar
 Pieces = Sequence[tuple[str, str]]  # a line in pieces of (text, style)
 
 
@@ -44,18 +44,18 @@ class Branch(NamedTuple):
 
 
 class Report(Protocol):
-    """How long work says where it is: units done, with a part of the current one; in all; where it is."""
+    """Progress callback: units done (with a fraction of the current one), units in total, a note."""
 
     def __call__(self, done: float, total: int, note: str = "") -> None:
-        """Say it."""
+        """Report progress."""
 
 
 def clean(text: object) -> str:
-    """Text safe for a terminal, without what a person does not see.
+    """Text safe for a terminal, without invisible characters.
 
-    Dropped are control characters (escape sequences among them), those that turn the direction of writing,
-    and those of no width, by which two names could look the same. White space of any kind becomes a space,
-    but for line ends and tabs.
+    Removes control characters (including escape sequences), characters that change the writing direction,
+    and zero-width ones, which could make two names look the same. White space becomes a space, except for
+    line ends and tabs.
     """
     return "".join(
         char if char.isprintable() or char in "\n\t" else " "
@@ -65,16 +65,16 @@ def clean(text: object) -> str:
 
 
 def keep_writable(stream: object) -> None:
-    """Have a stream write what its encoding lacks as \\uXXXX; a console in cp1252 would end the command.
+    """Make a stream write characters that its encoding lacks as \\uXXXX, where cp1252 would raise an error.
 
-    What a person chose by PYTHONIOENCODING, such as cp1252:replace, stays.
+    An error handler set by PYTHONIOENCODING, such as cp1252:replace, is kept.
     """
     if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
         stream.reconfigure(errors="backslashreplace")
 
 
 def _text(text: object) -> Text:
-    """Clean text for rich, which would otherwise read markup in it and emoji names (`m:cat:7b`)."""
+    """Clean text for rich, which would otherwise interpret markup and emoji names (`m:cat:7b`) in it."""
     from rich.text import Text
 
     return Text(clean(text))
@@ -89,7 +89,7 @@ def _assembled(line: Pieces) -> Text:
 
 
 def message(text: str) -> None:
-    """A line for the person at the terminal, on standard error, above the progress bar where there is one."""
+    """Print a line for the user on standard error, above the progress bar if there is one."""
     from rich.console import Console
 
     console = _bars[-1] if _bars else Console(stderr=True, highlight=False)
@@ -97,12 +97,12 @@ def message(text: str) -> None:
 
 
 def print_line(text: str) -> None:
-    """A sentence of the result, on standard output."""
+    """Print a sentence of the result on standard output."""
     sys.stdout.write(f"{clean(text)}\n")
 
 
 def print_pieces(lines: Iterable[Pieces]) -> None:
-    """Lines of a result on standard output, each of pieces with their style; colours on a terminal only."""
+    """Print lines of a result on standard output, each in styled pieces; colours on a terminal only."""
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
@@ -111,7 +111,7 @@ def print_pieces(lines: Iterable[Pieces]) -> None:
 
 
 def print_tree(root: Branch) -> None:
-    """A tree on standard output; colours on a terminal only, and no line is broken."""
+    """Print a tree on standard output; colours on a terminal only, lines are not wrapped."""
     from rich.console import Console
     from rich.tree import Tree
 
@@ -124,15 +124,14 @@ def print_tree(root: Branch) -> None:
 
 
 def print_json(value: Any) -> None:
-    """The value as JSON, alone on standard output."""
+    """Print the value as JSON, alone on standard output."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on standard output; numbers are right-aligned, floats shown with two decimals.
+    """Print a table on standard output; numbers are right-aligned, floats have two decimals.
 
-    Where it is too wide for the terminal, cells are wrapped between words, and within words only where there
-    is no other way.
+    If it is too wide for the terminal, cells are wrapped between words, and within words only if necessary.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -156,7 +155,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 
 def _widths(columns: Sequence[Sequence[Text]], room: int) -> list[int]:
-    """How wide each column is: as its cells, or where these have no room, as its longest word at least."""
+    """The width of each column: that of its cells or, if they do not fit, at least its longest word."""
     from rich.cells import cell_len
 
     whole = [max(each.cell_len for text in column for each in text.split()) for column in columns]
@@ -174,7 +173,7 @@ def _widths(columns: Sequence[Sequence[Text]], room: int) -> list[int]:
 
 @contextmanager
 def progress(label: str) -> Iterator[Report]:
-    """A progress bar on a terminal; elsewhere a line for each tenth of the work, and every half minute.
+    """A progress bar on a terminal; otherwise a line per tenth of the work and every half minute.
 
     Both on standard error, with the time elapsed and an estimate of the time remaining.
     """
@@ -208,7 +207,7 @@ def _time_column(pace: Pace) -> ProgressColumn:
     from rich.text import Text
 
     class Times(ProgressColumn):
-        def render(self, task: Task) -> Text:  # noqa: ARG002 - it is the work's, as told to `pace`
+        def render(self, task: Task) -> Text:  # noqa: ARG002 - `pace` estimates the time of the work
             return Text(pace.says(time.monotonic()), style="progress.remaining")
 
     return Times()

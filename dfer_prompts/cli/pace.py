@@ -1,19 +1,19 @@
-"""How long work takes and will take, estimated from how far it has come lately."""
+"""Elapsed time of long work, and the time remaining estimated from its recent speed."""
 
 from __future__ import annotations
 
 from collections import deque
 from datetime import timedelta
 
-RECENT_S = 900.0  # an estimate is of the last quarter of an hour, or of the last two reports
+RECENT_S = 900.0  # window of the estimate; at least the last two reports
 APART_S = 1.0  # seconds between two reports that are both kept
 
 
 class Pace:
-    """The speed of work, from what it reported: a time in seconds, units done, units in all.
+    """The speed of work, from its reports: a time in seconds, units done, units in total.
 
-    Units that were done at its first report are no work of this process. Where the number in all changes, or
-    fewer are done than before, another stage has begun, and earlier reports say nothing of it.
+    Units done at the first report are not work of this process. If the total changes or fewer units are done
+    than before, a new stage has started, and earlier reports are dropped.
     """
 
     def __init__(self, now: float) -> None:
@@ -21,7 +21,7 @@ class Pace:
         self.reports: deque[tuple[float, float]] = deque()
 
     def told(self, now: float, done: float, total: float) -> None:
-        """Take a report in."""
+        """Add a report."""
         if total != self.total or (self.reports and done < self.reports[-1][1]):
             self.reports.clear()
             self.total = total
@@ -32,7 +32,7 @@ class Pace:
             self.reports.popleft()
 
     def left(self, now: float) -> float | None:
-        """The seconds that are left, None where nothing has been done yet from which to tell."""
+        """The seconds remaining; None until some work is done."""
         if not self.reports:
             return None
         (first, before), (last, done) = self.reports[0], self.reports[-1]

@@ -1,16 +1,16 @@
-"""`dfer-prompts predict`: which expression the faces in a video show, and when."""
+"""`dfer-prompts predict`: the expressions of the faces in a video over time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ..errors import InputError
 from .camera import watch_camera
-from .options import DeviceOption, FaceModelOption, MarginOption
+from .options import DeviceOption, FaceModelOption, MarginOption, grouped
 from .output import JsonOption, message
 from .train import RunArgument
 from .videos import watch_videos
@@ -18,8 +18,8 @@ from .videos import watch_videos
 FacesOption = Annotated[
     Literal["auto", "yunet", "haar", "none", "given"],
     typer.Option(
-        help="How faces are found: auto is yunet where its file is here, else haar; yunet fetches it once; "
-        "none takes frames whole; given says that frames are faces already."
+        help="Face detector: auto is yunet if its file is there, else haar; yunet downloads it once; "
+        "none uses whole frames; given: frames are faces already."
     ),
 ]
 VideosArgument = Annotated[
@@ -31,13 +31,13 @@ CameraOption = Annotated[
     typer.Option(
         "--camera",
         metavar="N|DEVICE|ADDRESS|FILE",
-        help="Watch a camera in place of videos: its number or device, the address of a stream, or a file.",
+        help="Process a camera instead of videos: its number or device, the address of a stream, or a file.",
     ),
 ]
 FaceTrackOption = Annotated[
     str,
     typer.Option(
-        "--track", metavar="largest|all|N", help="The largest face at a time, all of them, or one track."
+        "--track", metavar="largest|all|N", help="The largest face at each time, all faces, or one track."
     ),
 ]
 WindowOption = Annotated[
@@ -49,14 +49,14 @@ WindowOption = Annotated[
 StrideOption = Annotated[
     float | None,
     typer.Option(
-        metavar="SECONDS", help="From one window's start to the next.", show_default="half a window"
+        metavar="SECONDS", help="Time between the starts of two windows.", show_default="half a window"
     ),
 ]
 EveryOption = Annotated[
-    int, typer.Option("--every", metavar="N", help="Look for faces in every N-th frame, which is faster.")
+    int, typer.Option("--every", metavar="N", help="Detect faces in every N-th frame only (faster).")
 ]
 SaveFacesOption = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Keep the crops that the model saw, to look at.")
+    Path | None, typer.Option(metavar="DIR", help="Save the face crops given to the model.")
 ]
 CsvOption = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write a CSV file.")]
 ParquetOption = Annotated[
@@ -71,51 +71,60 @@ OverlayOption = Annotated[
     typer.Option("--overlay", metavar="FILE.mp4", help="Write the video with boxes, labels and bars."),
 ]
 RequireFaceOption = Annotated[
-    bool, typer.Option("--require-face", help="A video without a face makes the exit status 1.")
+    bool, typer.Option("--require-face", help="Exit with status 1 if a video has no face.")
 ]
 
 
+@dataclass(frozen=True)
+class VideoOptions:
+    """How faces are found in a video, followed, and cut into windows."""
+
+    faces: FacesOption = "auto"
+    face_model: FaceModelOption = None
+    track: FaceTrackOption = "largest"
+    window: WindowOption = None
+    stride: StrideOption = None
+    margin: MarginOption = 0.2
+    every: EveryOption = 1
+
+    def keywords(self) -> dict[str, Any]:
+        """The keywords of `api.predict.HowToWatch`."""
+        return {**vars(self), "track": int(self.track) if self.track.isdecimal() else self.track}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is written and printed."""
+
+    save_faces: SaveFacesOption = None
+    csv: CsvOption = None
+    parquet: ParquetOption = None
+    plot: PlotOption = None
+    overlay: OverlayOption = None
+    require_face: RequireFaceOption = False
+    as_json: JsonOption = False
+
+
+@grouped
 def predict(
     context: typer.Context,
     run: RunArgument,
     videos: VideosArgument = None,
+    *,
     camera: CameraOption = None,
-    faces: FacesOption = "auto",
-    face_model: FaceModelOption = None,
-    track: FaceTrackOption = "largest",
-    window: WindowOption = None,
-    stride: StrideOption = None,
-    margin: MarginOption = 0.2,
-    every: EveryOption = 1,
-    save_faces: SaveFacesOption = None,
-    csv: CsvOption = None,
-    parquet: ParquetOption = None,
-    plot: PlotOption = None,
-    overlay: OverlayOption = None,
-    require_face: RequireFaceOption = False,
+    how: VideoOptions,
     device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    wanted: Wanted,
 ) -> None:
-    """Say which expression the faces in a video show, and when, with the probability of each class.
+    """Predict the expressions of the faces in a video over time, with the probability of each class.
 
     Example: dfer-prompts predict v2-fold1 interview.mp4 --track all --window 4 --csv interview.csv
     """
     from ..api.predict import audience
 
-    _check_outputs({"--csv": csv, "--parquet": parquet, "--plot": plot, "--overlay": overlay})
-    _check_source(videos, camera, plot or overlay)
-    watching = audience(
-        run,
-        faces=faces,
-        face_model=face_model,
-        track=track_named(track),
-        window=window,
-        stride=stride,
-        margin=margin,
-        every=every,
-        workspace=context.obj,
-        device=device,
-    )
+    _check_outputs(wanted)
+    _check_source(videos, camera, wanted.plot or wanted.overlay)
+    watching = audience(run, workspace=context.obj, device=device, **how.keywords())
     if watching.note:
         message(watching.note)
     if watching.warning:
@@ -123,31 +132,12 @@ def predict(
     if calibrated := watching.calibrated:
         message(
             f"Probabilities are calibrated: logits are divided by {calibrated.temperature:.3g}, fitted on "
-            f"{calibrated.fitted_on}; no answer changes"
+            f"{calibrated.fitted_on}; predictions do not change"
         )
-    wanted = Wanted(csv, parquet, plot, overlay, save_faces, require_face, as_json)
     if camera is None:
         watch_videos(watching, videos or [], wanted)
     else:
         watch_camera(watching, camera, wanted)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is to be written and printed."""
-
-    csv: Path | None
-    parquet: Path | None
-    plot: Path | None
-    overlay: Path | None
-    save_faces: Path | None
-    require_face: bool
-    as_json: bool
-
-
-def track_named(track: str) -> str | int:
-    """What `--track` says: a track's number, or a word."""
-    return int(track) if track.isdecimal() else track
 
 
 OUTPUTS = {
@@ -160,22 +150,23 @@ OUTPUTS = {
 
 def _check_source(videos: list[Path] | None, camera: str | None, drawn: Path | None) -> None:
     if bool(videos) == (camera is not None):
-        raise InputError("give videos, or --camera\nOne of them: dfer-prompts predict RUN clip.mp4")
+        raise InputError("give either videos or --camera\nFor example: dfer-prompts predict RUN clip.mp4")
     if camera is not None and drawn:
-        raise InputError(f"{drawn} is drawn of a whole video, and a camera has no end\nTake --csv or --json")
+        raise InputError(f"{drawn} needs a whole video, not a camera\nUse --csv or --json")
 
 
-def _check_outputs(asked: dict[str, Path | None]) -> None:
-    """Before hours of work, that what is asked for can be written."""
-    for option, path in asked.items():
+def _check_outputs(wanted: Wanted) -> None:
+    """Raise InputError, before hours of work, for a file that cannot be written."""
+    for option, endings in OUTPUTS.items():
+        path: Path | None = getattr(wanted, option.removeprefix("--"))
         if path is None:
             continue
-        if path.suffix.casefold() not in OUTPUTS[option]:
-            raise InputError(f"{option} {path}: end its name in {' or '.join(OUTPUTS[option])}")
+        if path.suffix.casefold() not in endings:
+            raise InputError(f"{option} {path}: the file name must end in {' or '.join(endings)}")
         if path.is_dir():
-            raise InputError(f"{option} {path} is a folder\nName a file")
+            raise InputError(f"{option} {path} is a folder\nGive a file")
 
 
 def register(app: typer.Typer) -> None:
     """Add `predict` to the root command."""
-    app.command(short_help="Say which expression the faces in a video show.")(predict)
+    app.command(short_help="Predict the expressions of the faces in a video.")(predict)

@@ -1,4 +1,4 @@
-"""`dfer-prompts prompts`: the templates there are, their text, what they ask, and what is wrong with them."""
+"""`dfer-prompts prompts`: list, show, render and check prompt templates."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 @commands.command("list", short_help="List the templates.")
 def list_(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List the templates of this workspace and those shipped; the workspace's win.
+    """List the templates of this workspace and the shipped ones; the workspace takes precedence.
 
     Example: dfer-prompts prompts list
     """
@@ -63,7 +63,7 @@ def list_(context: typer.Context, as_json: JsonOption = False) -> None:
 
 @commands.command()
 def show(context: typer.Context, name: NameArgument) -> None:
-    """Print a template as it stands in its file.
+    """Print the text of a template.
 
     Example: dfer-prompts prompts show paper
     """
@@ -73,18 +73,18 @@ def show(context: typer.Context, name: NameArgument) -> None:
     typer.echo(clean(template.path.read_text(encoding="utf-8-sig")), nl=False)
 
 
-@commands.command(short_help="Print what a template asks for a class.")
+@commands.command(short_help="Print the prompt of a template for a class.")
 def render(
     context: typer.Context,
     name: NameArgument,
     class_name: Annotated[
         str | None,
-        typer.Option("--class", metavar="NAME", help="The class to ask for.", show_default="all of the set"),
+        typer.Option("--class", metavar="NAME", help="The class.", show_default="all of the set"),
     ] = None,
     classes: ClassesOption = "mafw",
     as_json: JsonOption = False,
 ) -> None:
-    """Print what a template asks for one class, or for each class of a set under its name.
+    """Print the prompt of a template for one class, or for each class of a set.
 
     Example: dfer-prompts prompts render paper --class contempt --classes mafw
     """
@@ -103,7 +103,7 @@ def render(
         typer.echo(clean(text if class_name else f"[{each}]\n{text}\n"))
 
 
-@commands.command(short_help="Report what is wrong with templates.")
+@commands.command(short_help="Check templates for errors.")
 def check(
     context: typer.Context,
     names: Annotated[
@@ -113,10 +113,10 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Exit status 1 on a warning too, for CI.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Render templates for every class of a set, and report what is wrong with them.
+    """Render templates for every class of a set, and report errors, warnings and notes.
 
-    Exit status 1 where there is an error: a template with one cannot be asked. Warnings are likely to be
-    wrong; notes are worth a look.
+    Exit status 1 if there is an error: such a template cannot be used. Warnings are probable mistakes; notes
+    are for information.
 
     Example: dfer-prompts prompts check mine --classes classes.yaml --strict
     """

@@ -15,16 +15,16 @@ def push_model(
     context: typer.Context,
     run: RunArgument,
     repo: Annotated[
-        str, typer.Argument(metavar="USER/NAME", help="The model on the hub; made if it is not there.")
+        str, typer.Argument(metavar="USER/NAME", help="The model on the hub; created if needed.")
     ],
-    private: Annotated[bool, typer.Option("--private", help="Make the model a private one.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, and send nothing.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Make the model private.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the files without uploading.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a finished run to the HuggingFace hub, with its card; `from_pretrained` brings it back.
+    """Upload a finished run to the HuggingFace hub, with its card; `from_pretrained` loads it.
 
-    Nothing that goes says where files lie on this machine, and the ids of clips stay here. The token is that
-    of HF_TOKEN or `hf auth login`; HF_ENDPOINT names another hub.
+    The files contain no paths of this machine and no clip ids. The token is that of HF_TOKEN or
+    `hf auth login`; HF_ENDPOINT selects another hub.
 
     Example: dfer-prompts push-model v2-fold1 me/faces --private
     """
@@ -38,15 +38,15 @@ def push_model(
         listed = [asdict(each) for each in files]
         print_json({"run": run, "repo": repo, "url": url, "revision": revision, "files": listed})
         return
-    title = f"{run} at {url}, revision {revision}" if pushed else f"{run} would go to {repo}"
+    title = f"{run} at {url}, revision {revision}" if pushed else f"{run} would be uploaded to {repo}"
     print_table(title, ["file", "bytes", "sha256"], [(each.name, each.size, each.sha256) for each in files])
-    message("Its card names no licence: nobody who finds it can tell what they may do with it")
+    message("Its card names no licence; set one so that others know how they may use it")
     if pushed:
         message(f'Next, elsewhere, in Python: dfer_prompts.from_pretrained("{repo}")')
     else:
-        message("Nothing was sent")
+        message("Nothing was uploaded")
 
 
 def register(app: typer.Typer) -> None:
     """Add `push-model` to the root command."""
-    app.command("push-model", short_help="Send a finished run to the HuggingFace hub.")(push_model)
+    app.command("push-model", short_help="Upload a finished run to the HuggingFace hub.")(push_model)

@@ -1,4 +1,4 @@
-"""`dfer-prompts report`: a comparison or a run as one page to show, or as tables for a paper."""
+"""`dfer-prompts report`: a comparison or a run as one page, or as tables for a paper."""
 
 from __future__ import annotations
 
@@ -13,23 +13,21 @@ OfArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="COMPARISON|RUN",
-        help="Its folder, its id or the beginning of one.",
+        help="A comparison or run: its folder, its id or the beginning of its id.",
         show_default="the newest comparison",
     ),
 ]
 OutOption = Annotated[
     Path | None,
-    typer.Option(
-        "--out", metavar="FILE", help="Where it is written.", show_default="report.html in its folder"
-    ),
+    typer.Option("--out", metavar="FILE", help="File to write.", show_default="report.html in its folder"),
 ]
 FormatOption = Annotated[
     str | None,
     typer.Option(
         "--format",
         metavar="html|markdown|latex",
-        help="What is written.",
-        show_default="as FILE ends, or html",
+        help="Format of the report.",
+        show_default="from the ending of FILE, else html",
     ),
 ]
 
@@ -41,7 +39,7 @@ def report(
     format: FormatOption = None,  # noqa: A002 - the option's own word
     as_json: JsonOption = False,
 ) -> None:
-    """Make one page of what a comparison or a run has stored; nothing is trained.
+    """Make one page from the stored results of a comparison or a run; nothing is trained.
 
     Example: dfer-prompts report --out comparison.html
 
@@ -59,4 +57,4 @@ def report(
 
 def register(app: typer.Typer) -> None:
     """Add `report` to the root command."""
-    app.command(short_help="A comparison or a run as a page, or as tables.")(report)
+    app.command(short_help="Report a comparison or a run as a page or tables.")(report)

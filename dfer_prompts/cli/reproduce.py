@@ -1,35 +1,34 @@
-"""`dfer-prompts reproduce`: rows of the paper's tables on one's own clips, beside the published figures."""
+"""`dfer-prompts reproduce`: rows of the paper's tables on your clips, beside the published figures."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..workspace import Workspace
-from .compare import FoldsOption, SeedsOption
 from .options import (
-    ClipOption,
+    ClipOptions,
     DatasetOption,
     DeviceOption,
-    EngineOption,
+    EngineOptions,
     EpochsOption,
-    JobsOption,
-    RetriesOption,
-    RunsPerGpuOption,
-    SetOption,
-    WeightsOption,
+    FoldsOption,
+    SeedsOption,
+    TrackOption,
+    grouped,
     numbers,
 )
 from .output import JsonOption, message, print_json, print_line, print_table, progress
-from .train import TrackOption
 
 if TYPE_CHECKING:
     from ..api.reproduce import Reproduced
 
 TablesArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="TABLE...", help="table1 to table5, tableA, tableB.")
+    list[str] | None,
+    typer.Argument(metavar="TABLE...", help="table1, table2, table3, table4, table5, tableA, tableB."),
 ]
 RowsOption = Annotated[
     list[str] | None,
@@ -54,24 +53,32 @@ PublishedOption = Annotated[
     typer.Option(
         "--published",
         metavar="FILE",
-        help="YAML of published figures that win over those known here.",
-        show_default="published.yaml of the workspace, where there is one",
+        help="YAML of published figures that replace the shipped ones.",
+        show_default="published.yaml of the workspace, if any",
     ),
 ]
 PresetOption = Annotated[
-    str, typer.Option("--preset", metavar="NAME", help="What the rows' settings are laid over.")
+    str | None, typer.Option("--preset", metavar="NAME", help="Preset that a row's settings override.")
 ]
 OutOption = Annotated[
     Path | None,
-    typer.Option(
-        "--out", metavar="FOLDER", help="Where the result is kept.", show_default="reproductions/ID"
-    ),
+    typer.Option("--out", metavar="FOLDER", help="Folder for the result.", show_default="reproductions/ID"),
 ]
 
 
+@dataclass(frozen=True)
+class RowOptions(ClipOptions):
+    """The settings that those of the rows override."""
+
+    preset: PresetOption = "paper"
+    epochs: EpochsOption = None
+
+
+@grouped
 def reproduce(
     context: typer.Context,
     tables: TablesArgument = None,
+    *,
     dataset: DatasetOption = None,
     rows: RowsOption = None,
     descriptions: DescriptionsOption = "v1",
@@ -80,23 +87,16 @@ def reproduce(
     published: PublishedOption = None,
     folds: FoldsOption = None,
     seeds: SeedsOption = "1-3",
-    preset: PresetOption = "paper",
-    clip: ClipOption = None,
-    weights: WeightsOption = None,
-    epochs: EpochsOption = None,
-    overrides: SetOption = None,
+    settings: RowOptions,
     device: DeviceOption = "auto",
-    engine: EngineOption = None,
-    jobs: JobsOption = None,
-    runs_per_gpu: RunsPerGpuOption = None,
-    retries: RetriesOption = None,
+    engine: EngineOptions,
     track: TrackOption = None,
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train rows of the paper's tables on your clips and print them beside the published figures.
 
-    Without a table it says which tables and rows there are. Runs that are there are found, not trained again.
+    Without a table, the tables and rows are listed. Finished runs are reused.
 
     Example: dfer-prompts reproduce table2 table3 --dataset packed/dfew --folds 1-5 --seeds 1-3
     """
@@ -116,21 +116,14 @@ def reproduce(
         published=published,
         folds=numbers(folds, "--folds") if folds is not None else None,
         seeds=numbers(seeds, "--seeds"),
-        preset=preset,
-        clip=clip,
-        weights=weights,
-        epochs=epochs,
-        overrides=overrides or (),
         workspace=workspace,
         device=device,
-        engine=engine,
-        jobs=jobs,
-        runs_per_gpu=runs_per_gpu,
-        retries=retries,
         out=out,
         progress=progress,
         note=message,
         track=track,
+        **vars(engine),
+        **settings.choices(),
     )
     if as_json:
         print_json(result.as_dict())
@@ -170,7 +163,7 @@ def _show(result: Reproduced) -> None:
             print_line(f"- {sentence}")
     for sentence in result.caveats:
         message(f"Note: {sentence}")
-    message(f"Kept in {result.folder}")
+    message(f"Stored in {result.folder}")
 
 
 def register(app: typer.Typer) -> None:

@@ -1,4 +1,4 @@
-"""`dfer-prompts responses`: the answers that are stored and paid for, and what is read in them."""
+"""`dfer-prompts responses`: the stored answers of language models, and what is parsed from them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def list_(
     context: typer.Context,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Only answers of this model.")] = None,
     containing: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Only prompts with these words in them.")
+        str | None, typer.Option(metavar="TEXT", help="Only prompts that contain this text.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -60,13 +60,13 @@ def list_(
     print_table(f"Stored answers ({len(answers)})", columns, rows)
 
 
-@commands.command(short_help="Print one answer, and what is read in it.")
+@commands.command(short_help="Print one answer, and what is parsed from it.")
 def show(
     context: typer.Context,
     key: Annotated[str, typer.Argument(metavar="KEY", help="The key, or its beginning.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Print one stored answer: what was asked, how, the answer, and what today's parser reads in it.
+    """Print one stored answer: the prompt, the parameters, the answer, and its descriptors as parsed now.
 
     Example: dfer-prompts responses show 3f2a
     """

@@ -1,4 +1,4 @@
-"""`dfer-prompts serve`: a page for the browser."""
+"""`dfer-prompts serve`: the web page."""
 
 from __future__ import annotations
 
@@ -21,23 +21,25 @@ ACCOUNTS = "DFER_PROMPTS_AUTH"
 def serve(
     context: typer.Context,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; another than this one is open to the network.")
+        str, typer.Option(help="Address to listen on; any other is open to the network.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 7860,
     auth: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Let in only whom this file names, a line `NAME:PASSWORD` each.",
-            show_default=f"the line in {ACCOUNTS}, else everyone",
+            help="File of accounts, one `NAME:PASSWORD` per line; others have no access.",
+            show_default=f"the account in {ACCOUNTS}, else no login",
         ),
     ] = None,
-    max_upload: Annotated[int, typer.Option(metavar="MB", min=1, help="Largest video taken, in MiB.")] = 200,
+    max_upload: Annotated[
+        int, typer.Option(metavar="MB", min=1, help="Maximum size of a video in MiB.")
+    ] = 200,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Show descriptions, predictions and comparisons as a page, on this computer alone.
+    """Serve descriptions, predictions and comparisons as a web page on this computer.
 
-    Nothing leaves the computer, and of its files the page shows this workspace's. Ctrl-C ends it.
+    Nothing leaves the computer, and the page shows files of this workspace only. Ctrl-C stops it.
 
     Example: dfer-prompts serve --port 7861 --open
     """
@@ -54,7 +56,7 @@ def serve(
         _warn(address, guarded=bool(accounts))
 
     def ready(at: Address) -> None:
-        message(f"The page is at {at.url}  (Ctrl-C ends it)")
+        message(f"The page is at {at.url}  (Ctrl-C stops it)")
         if open_browser:
             typer.launch(at.url)
 
@@ -62,13 +64,11 @@ def serve(
 
 
 def _warn(address: Address, *, guarded: bool) -> None:
-    message(
-        f"Warning: {address.host} is open to other computers, and what goes to and fro can be read on the way"
-    )
+    message(f"Warning: {address.host} is open to other computers, and the connection is not encrypted")
     if not guarded:
         message(
-            "Warning: NO PASSWORD is asked. Whoever reaches this port can read the descriptions and reports "
-            "of the workspace,\nsave new versions and have videos watched. Ask for one: --auth FILE"
+            "Warning: NO PASSWORD is required. Anyone who reaches this port can read the descriptions and "
+            "reports of the workspace,\nsave new versions and process videos. Require one: --auth FILE"
         )
     port = address.port
     message(f"Safer: stay on 127.0.0.1, and from the other computer: ssh -L {port}:127.0.0.1:{port} COMPUTER")
@@ -86,13 +86,13 @@ def _read(accounts: Path) -> str:
 def _warn_of_readers(accounts: Path) -> None:
     if os.name != "nt" and accounts.stat().st_mode & 0o077:
         message(
-            f"Warning: other users of this computer may read or change {accounts}, which has passwords\n"
-            f"Keep it to yourself: chmod 600 {accounts}"
+            f"Warning: other users of this computer can read or change {accounts}, which holds passwords\n"
+            f"Restrict it: chmod 600 {accounts}"
         )
 
 
 def _accounts(given: Path | None) -> dict[str, str] | None:
-    """Names and passwords, from a file or the environment; never from the command line, which others see."""
+    """Names and passwords from a file or the environment; not from the command line, which others can see."""
     if given is None:
         text, where = os.environ.get(ACCOUNTS, ""), ACCOUNTS
         if not text:
@@ -101,7 +101,7 @@ def _accounts(given: Path | None) -> dict[str, str] | None:
         text, where = _read(given), f"--auth {given}"
     else:
         raise InputError(
-            "--auth is a file, and there is none of this name\n"
+            "--auth must be an existing file\n"
             f"Write NAME:PASSWORD into one, or into {ACCOUNTS}; a password in a command can be read by others"
         )
     found = {}
@@ -112,7 +112,7 @@ def _accounts(given: Path | None) -> dict[str, str] | None:
         if line.strip():
             found[name.strip()] = password
     if not found:
-        raise InputError(f"{where} names nobody\nWrite NAME:PASSWORD into it")
+        raise InputError(f"{where} holds no account\nAdd a line NAME:PASSWORD")
     if given is not None:
         _warn_of_readers(given)
     return found
@@ -120,4 +120,4 @@ def _accounts(given: Path | None) -> dict[str, str] | None:
 
 def register(app: typer.Typer) -> None:
     """Add `serve` to the root command."""
-    app.command(short_help="Show it all as a page in the browser.")(serve)
+    app.command(short_help="Serve a web page for the browser.")(serve)

@@ -1,4 +1,4 @@
-"""SIGTERM, by which Slurm and others announce the end of a job, taken as Ctrl-C is."""
+"""SIGTERM, which Slurm and others send before they end a job, handled like Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from types import FrameType
 
 TERMINATED = 128 + signal.SIGTERM
-LOST_S = 5.0  # after which an interrupt that nothing deals with was lost
+LOST_S = 5.0  # after which an unhandled interrupt counts as lost
 
 
 @contextmanager
 def ending_on_sigterm() -> Iterator[None]:
-    """Within it SIGTERM interrupts the work as Ctrl-C does; then SystemExit is raised with status 143.
+    """A context in which SIGTERM interrupts like Ctrl-C; then SystemExit is raised with status 143.
 
-    Does nothing where SIGTERM is ignored or handled already, or in another thread than the first.
+    Does nothing if SIGTERM is ignored or handled already, or outside the main thread.
     """
     if threading.current_thread() is not threading.main_thread() or not _is_default():
         yield
@@ -28,8 +28,8 @@ def ending_on_sigterm() -> Iterator[None]:
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         nonlocal came
-        # A job's end is told to all of its processes, perhaps twice: what is being kept must not be cut off
-        # by the second time, nor by what torch raises of workers that have ended.
+        # All processes of a job receive the signal, perhaps twice: the second one must not interrupt the
+        # saving, nor may the errors that torch raises for workers that have ended.
         if came is not None and (time.monotonic() - came < LOST_S or _is_dealt_with()):
             return
         came = time.monotonic()
@@ -52,12 +52,12 @@ def _is_default() -> bool:
 
 
 def _signals() -> tuple[int, ...]:
-    """SIGTERM, and what is not heeded once it has come: children that end."""
+    """SIGTERM, and SIGCHLD, which is ignored after it."""
     return (signal.SIGTERM,) if sys.platform == "win32" else (signal.SIGTERM, signal.SIGCHLD)
 
 
 def _is_dealt_with() -> bool:
-    """Whether an interrupt is being handled; a library may have let it fall instead, as numpy can."""
+    """Whether an interrupt is being handled; a library such as numpy may have dropped it."""
     error = sys.exc_info()[1]
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
@@ -65,4 +65,4 @@ def _is_dealt_with() -> bool:
 
 
 def _unheeded(_number: int, _frame: FrameType | None) -> None:
-    """A signal that changes nothing; ignored instead, one just come would be told of by Python."""
+    """A handler that does nothing; with SIG_IGN, Python would still report a signal just received."""

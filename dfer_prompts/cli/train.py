@@ -1,4 +1,4 @@
-"""`dfer-prompts train` and `evaluate`: one run, from its clips to what it is worth."""
+"""`dfer-prompts train` and `evaluate`: train one run, evaluate a finished one."""
 
 from __future__ import annotations
 
@@ -9,19 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .completion import runs, versions
-from .options import (
-    ClipOption,
-    DatasetOption,
-    DeviceOption,
-    EnsembleOption,
-    EpochsOption,
-    FreezeOption,
-    PresetOption,
-    SelectOption,
-    SetOption,
-    StrategyOption,
-    WeightsOption,
-)
+from .options import DatasetOption, DeviceOption, TrackOption, TrainingOptions, grouped
 from .output import JsonOption, message, print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -48,54 +36,37 @@ DescriptionsOption = Annotated[
 ClassesOption = Annotated[
     str | None,
     typer.Option(
-        "--classes", metavar="NAME|FILE", help="Class set whose aliases the clips' class names are."
+        "--classes", metavar="NAME|FILE", help="Class set whose aliases resolve the clips' class names."
     ),
 ]
-FoldOption = Annotated[int, typer.Option("--fold", min=1, help="The fold that judges; the others train.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of all that is random.")]
-
-TrackOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--track",
-        metavar="NAME",
-        help="Follow the epochs in tensorboard, wandb, mlflow or another that Accelerate knows; repeatable. "
-        "`none`: in none.",
-        show_default="tensorboard where installed",
-    ),
-]
+FoldOption = Annotated[int, typer.Option("--fold", min=1, help="Test fold; the others are for training.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
 
 CHOICE = {
     "last": "the last epoch",
-    "val": "the epoch that is best on validation clips taken from the training folds",
-    "test-best": "the epoch that is best on the fold that judges, which flatters",
-    "imported": "as imported; what chose the epoch may have seen these clips",
+    "val": "the best epoch on validation clips of the training folds",
+    "test-best": "the best epoch on the test fold (optimistically biased)",
+    "imported": "as imported; its epoch may have been selected on these clips",
 }
 
 
+@grouped
 def train(
     context: typer.Context,
+    *,
     descriptions: DescriptionsOption = None,
     dataset: DatasetOption = None,
     classes: ClassesOption = None,
     fold: FoldOption = 1,
     seed: SeedOption = 1,
-    preset: PresetOption = None,
-    strategy: StrategyOption = None,
-    clip: ClipOption = None,
-    weights: WeightsOption = None,
-    select: SelectOption = None,
-    freeze: FreezeOption = None,
-    ensemble: EnsembleOption = None,
-    epochs: EpochsOption = None,
-    overrides: SetOption = None,
+    training: TrainingOptions,
     device: DeviceOption = "auto",
     track: TrackOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train DFER-CLIP on a description set, or another strategy, and judge it on one fold.
+    """Train DFER-CLIP on a description set, or another strategy, and evaluate it on one test fold.
 
-    The same command again goes on where it was stopped, and finds the run once it is finished.
+    The same command resumes a stopped run and reuses a finished one.
 
     Example: dfer-prompts train --descriptions v2@4 --dataset packed/mafw --fold 1
     """
@@ -117,15 +88,7 @@ def train(
         device=device,
         progress=progress,
         note=note,
-        preset=preset,
-        strategy=strategy,
-        clip=clip,
-        weights=weights,
-        select=select,
-        freeze=freeze,
-        ensemble=ensemble,
-        epochs=epochs,
-        overrides=overrides or (),
+        **training.choices(),
         track=track,
     )
     _show_run(run, as_json, told=told)
@@ -169,14 +132,14 @@ def evaluate(
         str | None,
         typer.Option(help="Other packed clips, or a name from dfer.yaml.", show_default="the run's own"),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every clip, and not a test fold alone.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Evaluate all clips, not only the test fold.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="Write the predictions to this .parquet file.", show_default=False)
     ] = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a finished run on its own test fold, or on other clips; classes are matched by name.
+    """Evaluate a finished run on its test fold, or on other clips; classes are matched by name.
 
     Example: dfer-prompts evaluate v2-fold1 --dataset packed/ferv39k --out predictions.parquet
     """
@@ -202,11 +165,11 @@ def evaluate(
     if evaluated.calibrated is not None:
         message(
             f"Divided by the temperature {evaluated.calibrated.temperature:.3g} that `calibrate` fitted, "
-            f"the calibration error is {evaluated.calibrated.calibration_error:.2f}; no answer changes"
+            f"calibration error {evaluated.calibrated.calibration_error:.2f}; predictions do not change"
         )
 
 
 def register(app: typer.Typer) -> None:
     """Add `train` and `evaluate` to the root command."""
     app.command(short_help="Train DFER-CLIP on a description set.")(train)
-    app.command(short_help="Measure a finished run on clips.")(evaluate)
+    app.command(short_help="Evaluate a finished run on clips.")(evaluate)

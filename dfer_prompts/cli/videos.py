@@ -1,4 +1,4 @@
-"""`dfer-prompts predict VIDEO...`: what is said of videos, printed, written and drawn."""
+"""`dfer-prompts predict VIDEO...`: predictions for videos, printed, written and drawn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STANDARD_INPUT = Path("-")
 
 
 def watch_videos(watching: Audience, videos: Sequence[Path], wanted: Wanted) -> None:
-    """Print what is said of each video, and write what is wanted of it."""
+    """Print the predictions for each video, and write the files requested."""
     from dfer_model.video.export_predictions import FaceFolder, write_csv, write_parquet
 
     from ..api.predict import given_videos, left_out_notes, watch_each
@@ -37,7 +37,7 @@ def watch_videos(watching: Audience, videos: Sequence[Path], wanted: Wanted) -> 
         for note in left_out_notes(places, watching.frames_are):
             message(f"Note: {note}")
         if wanted.overlay and len(found) != 1:
-            raise InputError(f"--overlay is of one video, and there are {len(found)}\nGive one at a time")
+            raise InputError(f"--overlay takes one video, not {len(found)}\nGive one at a time")
         keep = FaceFolder(wanted.save_faces) if wanted.save_faces else None
         for answer in watch_each(watching, found, names=names, keep=keep, progress=progress):
             _tell(answer, wanted.as_json)
@@ -58,7 +58,7 @@ def watch_videos(watching: Audience, videos: Sequence[Path], wanted: Wanted) -> 
 
 @contextmanager
 def _spooled(videos: Sequence[Path]) -> Iterator[tuple[list[Path], dict[Path, Path]]]:
-    """The places to read, standard input as a file that is gone afterwards, and what to call that."""
+    """The paths to read, standard input as a temporary file, and the names to show."""
     if STANDARD_INPUT not in videos:
         yield list(videos), {}
         return
@@ -70,7 +70,7 @@ def _spooled(videos: Sequence[Path]) -> Iterator[tuple[list[Path], dict[Path, Pa
 
 
 def _tell(answer: Watched | Refused, as_json: bool) -> None:
-    """The notes of one video on standard error, and unless they are printed as JSON, its predictions."""
+    """Print the notes of one video on standard error, and its predictions unless JSON is printed later."""
     from dfer_model.video.predict_video import Watched
 
     if not isinstance(answer, Watched):
@@ -79,13 +79,13 @@ def _tell(answer: Watched | Refused, as_json: bool) -> None:
     for note in answer.notes:
         message(f"Note: {note}")
     if answer.problem:
-        message(f"Error: {answer.problem}; what is before that is used")
+        message(f"Error: {answer.problem}; the frames before it are used")
     if not as_json and answer.predictions:
         _show(answer)
 
 
 def _show(answer: Watched) -> None:
-    """One window as its classes, several as a table of times."""
+    """Print one window as its classes, several as a table of times."""
     if len(answer.predictions) == 1:
         _show_prediction(answer.predictions[0])
         return
@@ -112,7 +112,7 @@ def _show_prediction(prediction: Prediction) -> None:
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     rows = [(name, 100 * value) for name, value in ranked]
     print_table(f"{prediction.video}: {prediction.expression}", ["class", "percent"], rows)
-    message(f"Frames taken: {', '.join(map(str, prediction.frames))}")
+    message(f"Frames used: {', '.join(map(str, prediction.frames))}")
 
 
 def _write_overlay(path: Path, answer: Watched | Refused) -> None:
@@ -132,7 +132,7 @@ def _draw_timeline(path: Path, said: Sequence[Prediction], watching: Audience) -
     from dfer_model.video.timeline import draw_timeline
 
     if not said:
-        message(f"Note: {path} is not drawn, for there is nothing on it")
+        message(f"Note: {path} is not written: there are no predictions to draw")
         return
     tracks = len({(each.video, each.track) for each in said})
     drawn = draw_timeline(path, said, watching.judge.class_names)
@@ -152,7 +152,7 @@ def _as_json(watching: Audience, answers: Sequence[Watched | Refused]) -> dict[s
 
 
 def _end(answers: Sequence[Watched | Refused], require_face: bool) -> None:
-    """The exit status: 2 where a video could not be read, 1 where a face was required and there was none."""
+    """Exit with status 2 if a video could not be read, 1 if a required face was missing."""
     from dfer_model.video.predict_video import Watched
 
     if any(not isinstance(answer, Watched) or answer.problem for answer in answers):

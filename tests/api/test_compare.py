@@ -127,12 +127,12 @@ def test_wrong_input_is_a_sentence(packed: PackedClips) -> None:
     draft = facs_set(load_class_set("mafw"))
     wrong: list[tuple[str, Callable[[], object]]] = [
         ("no description set is given", lambda: score(**choices())),
-        ("which clips", lambda: compare("v1", "v1@2", **choices())),
+        ("no dataset is given", lambda: compare("v1", "v1@2", **choices())),
         ("no fold is given", lambda: score("v1", dataset=packed, folds=[], **choices())),
         ("no seed is given", lambda: compare("v1", "v1@2", dataset=packed, seeds=[], **choices())),
-        ("a draft has no name", lambda: compare("v1", draft, dataset=packed, **choices())),
+        ("the set is unsaved", lambda: compare("v1", draft, dataset=packed, **choices())),
         (
-            "named twice",
+            "given twice",
             lambda: compare(v1, control_set("swapped", v1), controls=True, dataset=packed, **choices()),
         ),
     ]

@@ -73,8 +73,8 @@ def test_a_strategy_without_texts_needs_no_set(packed: PackedClips, place: Works
     assert (first.texts.texts, first.texts.sha256) == (((), (), ()), "")
     assert first.id.startswith("linear-fold1-seed1-")
     assert train("v1@2", note=told.append, **probe).folder == first.folder
-    assert told == ["a linear classifier is given no texts: v1@2 is not used"]
-    with pytest.raises(InputError, match=r"tells classes by their texts\nName a set"):
+    assert told == ["a linear classifier uses no texts: v1@2 is ignored"]
+    with pytest.raises(InputError, match=r"needs class texts\nGive a set"):
         train(**{**probe, "strategy": None})
 
 
@@ -164,7 +164,7 @@ def test_what_is_wrong_at_the_hub_is_a_sentence(
     with pytest.raises(InputError, match="there is no model me/other"):
         from_pretrained("me/other")
     push_model(run, "me/faces")
-    with pytest.raises(InputError, match="already exists and is public"):
+    with pytest.raises(InputError, match="exists and is public"):
         push_model(run, "me/faces", private=True)
     hub.models["me/faces"].commit({"README.md": b""})
     with pytest.raises(InputError, match=r"it has no file model\.safetensors"):
@@ -177,5 +177,5 @@ def test_what_is_wrong_at_the_hub_is_a_sentence(
         push_model(run, "me/faces")
     monkeypatch.setenv("HF_TOKEN", "v1@2 and more")
     monkeypatch.setitem(run.config, "note", "v1@2 and more")
-    with pytest.raises(InputError, match="holds a key"):
+    with pytest.raises(InputError, match="contains a key"):
         push_model(run, "me/faces")

@@ -79,7 +79,7 @@ def test_a_shown_video_is_explained_without_being_watched_again(tmp_path: Path, 
     assert found is not None
     assert found.prediction == wanted.prediction
     assert found.explanation.as_dict() == wanted.explanation.as_dict()
-    assert found.notes[0] == "of 7 windows this is the surest answer"
+    assert found.notes[0] == "the most confident of 7 windows"
     assert (tmp_path / "why.svg").stat().st_size > 1000
     assert audiences.explain(audiences.show(run.id, video, faces="haar")) is None
 

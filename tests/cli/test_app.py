@@ -62,7 +62,7 @@ def test_commands_that_are_work_for_one_process_are_refused_by_several(
     monkeypatch.setenv("RANK", "1")
     second = dfer_prompts("compare", "v1", "v1@1")
     assert first.returncode == second.returncode == 2
-    assert first.stderr.startswith("Error: 2 processes were started, and compare is work for one\n")
+    assert first.stderr.startswith("Error: compare runs in one process; torchrun started 2\n")
     assert "without torchrun" in first.stderr
     assert (second.stdout, second.stderr) == ("", "")  # the first has said it
 

@@ -88,19 +88,19 @@ def test_what_was_said_is_kept_when_it_is_ended(
     *_, stopped, kept = capsys.readouterr().err.splitlines()
     assert stopped.startswith("Stopped after ")
     assert stopped.endswith(f" s and {len(rows)} windows")
-    assert kept == "They are kept in said.csv and said.parquet"
+    assert kept == "They are stored in said.csv and said.parquet"
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "give videos, or --camera"),
-        (["video.mkv", "--camera", "0"], "give videos, or --camera"),
+        ([], "give either videos or --camera"),
+        (["video.mkv", "--camera", "0"], "give either videos or --camera"),
         (["--camera", "99", "--faces", "none"], "camera 99 cannot be opened"),
         (["--camera", "absent.mp4", "--faces", "none"], "no video absent.mp4"),
         (["--camera", "video.mkv", "--track", "2"], "largest or all"),
-        (["--camera", "video.mkv", "--plot", "p.png"], "p.png is drawn of a whole video"),
+        (["--camera", "video.mkv", "--plot", "p.png"], "p.png needs a whole video"),
     ],
 )
 def test_options_that_make_no_sense(run: Terminal, isolated: Path, words: list[str], said: str) -> None:

@@ -219,13 +219,13 @@ def test_transfer_is_to_other_classes_and_the_last_epoch_stands_beside_another(
             ["v1@2", "v1@4", "--measure", "held-out-class", "--strategy", "linear-probe"],
             "a linear classifier reads no texts",
         ),
-        (["v1@2", "v1@2"], "named twice"),
+        (["v1@2", "v1@2"], "given twice"),
         (["v1@2", "--control", "swaped"], "did you mean swapped"),
         (["v1@2", "v1@4", "--folds", "7"], "has no fold 7"),
         (["v1@2", "v1@4", "--folds", "one"], "--folds 'one' is not a list of numbers"),
         (["v1@2", "v9"], "no description set 'v9'"),
         (["v1@2", "v1@4", "--track", "tensorbord"], "did you mean tensorboard"),
-        (["v1@2", "v1@4", "--screen", "--track", "tensorboard"], "no run that could be followed"),
+        (["v1@2", "v1@4", "--screen", "--track", "tensorboard"], "has no runs to log"),
     ],
 )
 def test_wrong_input_is_a_sentence(
@@ -262,6 +262,6 @@ def test_what_is_no_list_of_numbers(text: str) -> None:
 
 
 def test_numbers_that_begin_too_low_are_told_so() -> None:
-    with pytest.raises(InputError, match="--seeds '0-2' begins below 1"):
+    with pytest.raises(InputError, match="--seeds '0-2' has a number below 1"):
         numbers("0-2", "--seeds")
     assert numbers("0-2", "--shots", least=0) == (0, 1, 2)

@@ -110,12 +110,12 @@ def test_runs_are_paired_on_the_same_clips(
         assert pair["mcnemar"]["p"] == pytest.approx(exact)
     assert json.loads((Path(said["folder"]) / "comparison.json").read_text()) == said
     told = " ".join(said["caveats"])
-    assert f"{runs['two']}: the epoch was chosen by test-best on the fold that judges" in told
+    assert f"{runs['two']}: the epoch was selected by test-best on the test fold" in told
     last = Run.open(Path("runs") / runs["two"]).measures("last")
     assert f"UAR of {last.uar:.1f} and a WAR of {last.war:.1f}" in told
     assert f"{runs['theirs']} was imported" in told
     assert "classes that these clips do not have: neutral, anger" in told
-    assert "models as they are" in told
+    assert "for these models" in told
 
 
 def test_a_person_reads_verdicts_and_p_values(
@@ -156,12 +156,12 @@ def test_what_cannot_be_compared_is_a_sentence(
 ) -> None:
     refused: list[tuple[list[object], str]] = [
         ([runs["one"]], "one run alone cannot be compared"),
-        ([runs["one"], runs["one"]], "named twice"),
-        ([runs["one"], runs["other fold"]], "the same for all: "),
+        ([runs["one"], runs["one"]], "given twice"),
+        ([runs["one"], runs["other fold"]], "compared on their common test fold: "),
         ([runs["one"], runs["two"], "--folds", "2"], "leave --folds out"),
-        ([runs["one"], runs["two"], "--epochs", "3"], "nothing is trained that epochs could change"),
-        ([runs["one"], runs["two"], "--controls"], "runs are compared as they are"),
-        ([runs["one"], runs["two"], "--measure", "few-shot"], "runs are compared as they are"),
+        ([runs["one"], runs["two"], "--epochs", "3"], "epochs has no effect"),
+        ([runs["one"], runs["two"], "--controls"], "runs are compared without training"),
+        ([runs["one"], runs["two"], "--measure", "few-shot"], "runs are compared without training"),
         ([runs["one"], "v9"], "no description set 'v9'"),
         (["v1@2-fold1", runs["theirs"]], "matches 2 runs"),
     ]

@@ -54,7 +54,7 @@ def test_prepare_and_info(own: Path, command: Any) -> None:
     assert "packing folder: 12/12" in err
     assert re.search(r"happiness +2 +2 +4\b", out)
     assert re.search(r"all +6 +6 +12\b", out)
-    assert "Frames a clip: 14 to 17, median 15.5; 186 in all; 6 clips have fewer than 16." in out
+    assert "Frames per clip: 14 to 17, median 15.5; 186 in all; 6 clips have fewer than 16." in out
 
     status, out, _ = command("data", "info", "clips", "--json")
     told = json.loads(out)
@@ -67,7 +67,7 @@ def test_prepare_and_info(own: Path, command: Any) -> None:
 def test_info_verifies_every_file(own: Path, command: Any) -> None:
     command("data", "prepare", "folder", "--root", own, "--out", "clips", "--jobs", 1)
     status, out, _ = command("data", "info", "clips", "--verify")
-    assert (status, "Verified: the sha256 of 2 files is the one in prepare.json." in out) == (0, True)
+    assert (status, "Verified: the sha256 of 2 files matches prepare.json." in out) == (0, True)
     assert json.loads(command("data", "info", "clips", "--verify", "--json")[1])["verified_files"] == 2
     shard = sorted(Path("clips").glob("*.arrow"))[1]
     content = bytearray(shard.read_bytes())

@@ -48,7 +48,7 @@ def test_faces_are_cut_out_and_clips_without_are_reported(
     words = ["data", "prepare", "folder", "--root", root, "--jobs", 1]
     out, err = run(*words, "--out", "clips", "--faces", "auto")
     assert "Faces are detected by the Haar cascade" in err
-    assert "Left out, for no face was found: 1 (named in prepare.json)" in out
+    assert "Left out because no face was found: 1 (named in prepare.json)" in out
     clips = PackedClips.open(isolated / "clips")
     report = json.loads((isolated / "clips" / "prepare.json").read_text())
     assert report["no_face"] == ["wall"]

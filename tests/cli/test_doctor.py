@@ -136,8 +136,8 @@ def test_without_yunet_it_says_that_haar_is_taken_and_what_is_wrong_with_its_fil
 ) -> None:
     finding = found(run)["faces"]
     assert (finding["state"], finding["needed"]) == ("missing", False)
-    assert "--faces auto takes Haar" in finding["says"]
-    assert "--faces yunet fetches it once" in finding["advice"]
+    assert "--faces auto uses Haar" in finding["says"]
+    assert "--faces yunet downloads it once" in finding["advice"]
     (cache_folder() / NAME).write_text("not a model")
     finding = found(run)["faces"]
     assert finding["state"] == "wrong"
@@ -156,11 +156,11 @@ def test_the_file_of_yunet_that_auto_takes_is_named(run: Terminal, isolated: Pat
     fetched, own = cache_folder() / NAME, isolated / "own.onnx"
     shutil.copy(test_data / "models" / "yunet.onnx", fetched)
     finding = found(run)["faces"]
-    assert finding["says"] == f"--faces auto takes YuNet: {fetched}, fetched before"
+    assert finding["says"] == f"--faces auto uses YuNet: {fetched}, downloaded before"
     assert (finding["state"], finding["advice"]) == ("ok", "")
     fetched.rename(own)
     Path("dfer.yaml").write_text("face_model: own.onnx\n")
-    assert found(run)["faces"]["says"] == f"--faces auto takes YuNet: {own}, as dfer.yaml says"
+    assert found(run)["faces"]["says"] == f"--faces auto uses YuNet: {own}, set in dfer.yaml"
 
 
 def test_a_broken_dfer_yaml_is_what_does_not_work(run: Terminal) -> None:
@@ -168,7 +168,7 @@ def test_a_broken_dfer_yaml_is_what_does_not_work(run: Terminal) -> None:
     findings = found(run, status=1)
     assert "unknown key 'modle'" in findings["dfer.yaml"]["says"]
     _, err = run("doctor", status=1)
-    assert err.startswith("Error: does not work as it is: dfer.yaml\n")
+    assert err.startswith("Error: does not work: dfer.yaml\n")
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder that even root cannot write to")
@@ -176,7 +176,7 @@ def test_a_workspace_that_cannot_be_written_to(run: Terminal) -> None:
     out, err = run("--workspace", "/proc/self", "doctor", status=1)
     assert "cannot be written to" in out
     assert "--workspace DIR" in out
-    assert "does not work as it is: workspace" in err
+    assert "does not work: workspace" in err
 
 
 def in_a_process(site: Path, status: int, **environment: str) -> tuple[dict[str, dict[str, Any]], list[str]]:

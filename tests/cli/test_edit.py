@@ -63,7 +63,7 @@ def test_what_is_saved_is_a_new_version(store: DescriptionStore, editor: Path, i
 
 def test_saved_as_it_is_no_version_is_written(store: DescriptionStore, editor: Path, isolated: Path) -> None:
     editor.write_text('echo "# a note" >> "$1"')
-    assert "Nothing has changed in v2@1, so no version is written" in invoke("v2@1").stderr
+    assert "v2@1 is unchanged; no version is written" in invoke("v2@1").stderr
     assert json.loads(invoke("v1", "--json").stdout) == {"version": None, "parent": "v1", "difference": None}
     assert store.list() == ["v1", "v2"]
     assert kept(isolated) == []
@@ -91,7 +91,7 @@ def test_text_is_never_lost(
         invoke("v2")
     (path,) = kept(isolated)
     assert fault in str(caught.value)
-    assert str(caught.value).endswith(f"go on: dfer-prompts descriptions edit v2 --file {path}")
+    assert str(caught.value).endswith(f"continue: dfer-prompts descriptions edit v2 --file {path}")
     repaired = path.read_bytes().replace(b"feer:", b"fear:").replace(b"fear: [", b"").replace(b"\xff", b"")
     path.write_bytes(repaired.replace(b"wide eyes", b"open mouth"))
     invoke("v2", "--file", str(path), "--version", "v9")
@@ -102,7 +102,7 @@ def test_an_editor_that_cannot_be(
     store: DescriptionStore, isolated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for command, fault in [
-        ("no-such-editor", "no-such-editor: Editing failed: .*\nThe editor is what VISUAL or EDITOR names"),
+        ("no-such-editor", "no-such-editor: Editing failed: .*\nSet VISUAL or EDITOR to your editor"),
         ("false", "false: Editing failed"),
         ("vi '", "No closing quotation"),
     ]:

@@ -54,8 +54,8 @@ def test_import_shows_what_it_read_and_says_what_it_made_of_it(isolated: Path) -
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("export", "v1"), "say in which format: --format NAME, or --out FILE"),
-        (("export", "v1", "--format", "csv", "--json"), "needs --out FILE"),
+        (("export", "v1"), "no format is given: add --format NAME, or --out FILE"),
+        (("export", "v1", "--format", "csv", "--json"), "--json requires --out FILE"),
         (("export", "v1", "--format", "xml"), "no format 'xml'"),
         (("import", "x.json", "--version", "v1"), "already"),
         (("import", "x.json"), "no file x.json"),

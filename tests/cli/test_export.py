@@ -44,7 +44,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
 def test_export_writes_one_file_and_says_how_near_it_is(run: Terminal, trained: Run, isolated: Path) -> None:
     out, err = run("export", trained.folder, "--format", "onnx")
     assert f"{trained.id}.onnx" in out
-    assert "Its logits are PyTorch's to" in err
+    assert "Its logits equal PyTorch's within" in err
     path = isolated / f"{trained.id}.onnx"
     said = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
     assert json.loads(said["class_names"]) == list(trained.class_names)
@@ -70,8 +70,8 @@ def test_export_refuses_in_a_sentence(
 
 def test_push_model_lists_what_would_go_and_sends_it(run: Terminal, trained: Run, hub: FakeHub) -> None:
     out, err = run("push-model", trained.folder, "me/faces", "--dry-run")
-    assert "would go to me/faces" in out
-    assert "Nothing was sent" in err
+    assert "would be uploaded to me/faces" in out
+    assert "Nothing was uploaded" in err
     assert hub.requests == []
     told = json.loads(run("push-model", trained.folder, "me/faces", "--json")[0])
     assert told["revision"] == hub.models["me/faces"].commits[-1][0]

@@ -110,7 +110,7 @@ def test_generate_for_mafw_alone_does_the_right_thing(endpoint: FakeEndpoint) ->
     assert {body["model"] for body in endpoint.asked} == {"tiny"}
     assert len(rows("v2")) == 11 * 6
     assert "disappointment" in out
-    assert "Asked 55, found stored 0, failed 0, retried 0; 2200 + 1100 tokens" in err
+    assert "Requested 55, found stored 0, failed 0, retried 0; 2200 + 1100 tokens" in err
     assert "dfer-prompts descriptions show v2" in err
     assert len(Path("descriptions/v2/responses.jsonl").read_text().splitlines()) == 55
     assert "55/55" in err
@@ -283,9 +283,9 @@ def test_a_dry_run_tells_the_cost_where_prices_are_known(endpoint: FakeEndpoint)
     told = json.loads(run(endpoint, *arguments, "--dry-run", "--json")[0])
     assert (told["to_ask"], told["prompt_tokens"], told["likely_completion_tokens"]) == (7, 280, 140)
     _, err = run(endpoint, *arguments)
-    assert "Asked 7, found stored 7, failed 0, retried 0; 280 + 140 tokens, 0.0017 USD" in err
+    assert "Requested 7, found stored 7, failed 0, retried 0; 280 + 140 tokens, 0.0017 USD" in err
     _, err = run(endpoint, *arguments, "--dry-run")
-    assert "nothing is left to ask" in err
+    assert "all answers are stored" in err
 
 
 def test_several_templates_make_a_version_each_or_one_ensemble(endpoint: FakeEndpoint) -> None:
@@ -311,7 +311,7 @@ def test_a_budget_stops_with_a_sentence_and_the_same_command_goes_on(endpoint: F
         "Error: stopped after 5 requests: --max-requests is reached\n"
         "5 of 14 answers are stored; run the same command again to request the rest"
     )
-    assert "Until then: 5 asked, 0 stored, 0 failed, 0 retried, 200 + 100 tokens" in err
+    assert "Until then: 5 requested, 0 stored, 0 failed, 0 retried, 200 + 100 tokens" in err
     assert not Path("descriptions").exists()
     run(endpoint, *arguments)
     assert len(endpoint.asked) == 14
@@ -322,8 +322,8 @@ def test_while_all_requests_are_tried_again_it_says_so(endpoint: FakeEndpoint) -
         Reply({"error": {"message": "slow down"}}, status=429) if earlier < 2 else None
     )
     _, err = run(endpoint, "--classes", "dfew", "--samples", "1")
-    assert "0/7 answers, 0 asked, 0 stored, 0 failed, 1 retried, 0 + 0 tokens; retrying" in err
-    assert "Asked 7, found stored 0, failed 0, retried 14; 280 + 140 tokens" in err
+    assert "0/7 answers, 0 requested, 0 stored, 0 failed, 1 retried, 0 + 0 tokens; retrying" in err
+    assert "Requested 7, found stored 0, failed 0, retried 14; 280 + 140 tokens" in err
 
 
 def test_a_dry_run_needs_no_endpoint() -> None:
@@ -348,8 +348,8 @@ def test_a_dry_run_says_once_what_is_wrong_in_dfer_yaml() -> None:
         (("--classes", "mafw-compound", "--source", "control:swapped"), "has no description of"),
         (("--classes", "dfew", "--of", "v1"), "--source control:NAME --of v1"),
         (("--classes", "dfew", "--source", "facs", "--of", "v1"), "--source control:NAME --of v1"),
-        (("--classes", "dfew", "--source", "facs", "--template", "paper"), "facs asks no language model"),
-        (("--classes", "dfew", "--source", "facs", "--ensemble"), "facs asks no language model"),
+        (("--classes", "dfew", "--source", "facs", "--template", "paper"), "facs uses no language model"),
+        (("--classes", "dfew", "--source", "facs", "--ensemble"), "facs uses no language model"),
         (("--classes", "dfew", "--temperature", "9"), "temperature"),
         (("--classes", "dfew", "--base-url", "localhost:11434"), "not a base URL"),
     ],

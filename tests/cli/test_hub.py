@@ -35,10 +35,10 @@ def invoke(*arguments: str) -> tuple[str, str]:
 
 def test_a_dry_run_lists_what_would_go_and_sends_nothing(hub: FakeHub) -> None:
     out, said = invoke("push", "mine", "--repo", "me/faces", "--dry-run")
-    assert "mine would go to me/faces" in out
-    assert "responses.jsonl holds the answers word for word, and goes along" in said
+    assert "mine would be uploaded to me/faces" in out
+    assert "responses.jsonl, with the verbatim answers, is included" in said
     assert "licence is unknown" in said
-    assert "Nothing was sent" in said
+    assert "Nothing was uploaded" in said
     listed = json.loads(invoke("push", "mine", "--repo", "me/faces", "--dry-run", "--json")[0])
     assert (listed["repo"], listed["url"], listed["revision"]) == ("me/faces", None, None)
     assert [each["name"] for each in listed["files"]] == [

@@ -56,8 +56,8 @@ def test_an_engine_trains_only_what_is_missing_and_tells_what_it_could_not(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--jobs", "2"), "--jobs is of an engine"),
-        (("--runs-per-gpu", "2"), "--runs-per-gpu is of an engine"),
+        (("--jobs", "2"), "--jobs requires --engine"),
+        (("--runs-per-gpu", "2"), "--runs-per-gpu requires --engine"),
         (("--engine", "local", "--jobs", "0"), "--jobs 0 is below 1"),
         (("--engine", "local", "--retries", "-1"), "--retries -1 is below 0"),
         (("--engine", "slurm"), "Slurm is not installed here: sbatch is not found"),

@@ -149,10 +149,10 @@ def test_a_timeline_and_an_overlay(run: Terminal, portrait: Pixels, isolated: Pa
     with av.open("over.mp4") as container:
         assert len(list(container.decode(video=0))) == 5
     _, err = run("predict", "v1", video, video, "--overlay", "over.mp4", "--device", "cpu", status=2)
-    assert "--overlay is of one video, and there are 2" in err
+    assert "--overlay takes one video, not 2" in err
     wall = write(isolated / "wall.mp4", [np.full((48, 64, 3), 90, np.uint8)] * 3)
     _, err = run("predict", "v1", wall, "--plot", "none.png", "--overlay", "wall-over.mp4", "--device", "cpu")
-    assert "none.png is not drawn" in err
+    assert "none.png is not written" in err
     assert Path("wall-over.mp4").is_file()
 
 
@@ -249,7 +249,7 @@ def test_what_is_no_video(run: Terminal, isolated: Path) -> None:
     [
         (["--track", "tallest"], "--track tallest is not a track"),
         (["--window", "0"], "--window is 0 seconds"),
-        (["--csv", "said.txt"], "end its name in .csv"),
+        (["--csv", "said.txt"], "the file name must end in .csv"),
         (["--face-model", "absent.onnx"], "face model absent.onnx does not exist"),
         (["--margin", "-1"], "--margin -1"),
         (["--every", "0"], "--every 0"),
@@ -291,7 +291,9 @@ def test_answers_of_a_model_of_drawn_faces_are_warned_of(
     config.write_text(yaml.safe_dump(said))
     tiny.without_digests(config.parent)
     _, err = run("predict", "v1", video, "--device", "cpu")
-    assert "Note: the model was trained on drawn faces: of real footage its answers mean nothing" in err
+    assert (
+        "Note: the model was trained on drawn faces: its predictions for real footage are meaningless" in err
+    )
     _, err = run("predict", "v1", "--camera", video, "--device", "cpu")
     assert "trained on drawn faces" in err
     (isolated / "12:30.mp4").write_bytes(video.read_bytes())

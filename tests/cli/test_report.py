@@ -288,7 +288,7 @@ def test_runs_and_comparisons_of_runs_have_reports(
     measured = json.loads((Path("runs") / ids[0] / "result.json").read_text())["measures"]["last"]
     assert f"{measured['uar']:.1f}" in page.text
     assert "probabilities are those of the logits divided by 2.5, fitted on 3 clips of a test" in page.text
-    assert "Recall of each class in percent, by the epoch chosen, fold 1" in page.text
+    assert "Recall of each class in percent, by epoch selection, fold 1" in page.text
     assert not any("all folds" in each or "over seeds" in each for each in page.text)
     (again,) = commands(Path("run.html"))
     capsys.readouterr()
@@ -324,7 +324,7 @@ def test_what_cannot_be_reported_is_told_in_words(
     assert "no comparison in" in capsys.readouterr().err
     folder = store(isolated, ["v1@2", "v1@4"], folds=(1,), seeds=(1,))
     command("report", "--out", "page.pdf", status=2)
-    assert "End its name in .html, .htm, .md, .tex" in capsys.readouterr().err
+    assert "Use a name that ends in .html, .htm, .md, .tex" in capsys.readouterr().err
     command("report", "--format", "markdwon", status=2)
     assert "did you mean markdown?" in capsys.readouterr().err
     record = folder / "comparison.json"
@@ -350,7 +350,7 @@ def test_a_report_without_its_runs_says_what_is_missing(isolated: Path) -> None:
     (isolated / "runs").rename(isolated / "elsewhere")
     text = report(folder, out="r.md", workspace=Workspace(isolated)).path.read_text()
     assert "trained: confusion matrices are not stored here" in text
-    assert "The runs are not here any more" in text
+    assert "The runs no longer exist" in text
 
 
 def test_the_first_sentences_count_who_is_better_than_every_control(isolated: Path) -> None:

@@ -87,7 +87,7 @@ def test_on_clips_each_way_of_prompting_is_a_row(score: Any, packed: PackedClips
         assert 0 <= row["uar"]["low"] <= row["uar"]["value"] <= row["uar"]["high"] <= 100
     out, _ = score("v1@2", "--dataset", str(packed.path))
     assert "Zero-shot, in percent, with 95% intervals" in out
-    assert "compare says" in out
+    assert "use compare to test" in out
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])
@@ -104,7 +104,7 @@ def test_of_many_near_identical_descriptors_a_few_are_named(score: Any) -> None:
     DescriptionStore(Workspace.find(None)).save(replace(draft, members=members), "same")
     out, _ = score("same")
     assert out.count("say nearly the same") == 3
-    assert "- same: 2 more such pairs; --json lists them" in " ".join(out.split())
+    assert "- same: 2 more pairs; --json lists them" in " ".join(out.split())
 
 
 def test_classes_are_those_that_all_sets_describe(score: Any) -> None:
@@ -131,7 +131,7 @@ def test_it_does_not_judge_a_set_on_what_it_has_seen(score: Any, packed: PackedC
         (["v9"], "no description set 'v9'"),
         (["v1", "--figure", "map.pdf"], "drawn as .png or .svg"),
         (["v1", "--dataset", "nowhere"], "nowhere"),
-        (["v1", "--folds", "1"], "--folds chooses among the clips of a --dataset"),
+        (["v1", "--folds", "1"], "--folds requires --dataset"),
     ],
 )
 def test_wrong_input_is_a_sentence(score: Any, words: list[str], said: str) -> None:

@@ -80,7 +80,7 @@ def test_a_screening_leaves_no_run_and_is_found_again(
     words = ("v1@2", "v1@4", "--screen", "--folds", "1,3", "--seeds", "1,2", "--json")
     out, err = told(*words)
     result = json.loads(out)
-    assert "screening: 8 trainings on kept frame features (2 sets x 2 folds x 2 seeds)" in err
+    assert "screening: 8 trainings on stored frame features (2 sets x 2 folds x 2 seeds)" in err
     assert (result["measures"], result["runs"], result["seeds"]) == (["zero-shot", "screened"], [], [1, 2])
     assert (result["selection"], result["settings"]["lr_image"]) == ("last", 0)
     assert any(
@@ -138,7 +138,7 @@ def test_a_set_that_has_seen_the_choosing_folds_is_named(packed: PackedClips) ->
     result = compared(
         packed, "chosen@2", "v1@1", control=["swapped"], screen=True, then=1, measure="zero-shot"
     )
-    flattered = [each for each in result.comparison.caveats if "may flatter" in each]
+    flattered = [each for each in result.comparison.caveats if "may be optimistically biased" in each]
     assert len(flattered) == 1
     assert "chosen@2 was chosen with the labels of fold 2 of tiny" in flattered[0]
 
@@ -152,22 +152,20 @@ def test_a_stopped_screening_says_what_is_kept(packed: PackedClips) -> None:
 
         yield report
 
-    with pytest.raises(
-        Interrupted, match=r"finished screenings are kept in .*features\nGive the same command"
-    ):
+    with pytest.raises(Interrupted, match=r"finished screenings are in .*features\nGive the same command"):
         compared(packed, screen=True, progress=stopped)
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--then", "2"], "Add --screen"),
-        (["--screen", "--measure", "few-shot"], "a screening is a measure of its own"),
-        (["--screen", "--shots", "1"], "a screening is a measure of its own"),
-        (["--screen", "--select", "val"], "a screening keeps the last epoch"),
+        (["--then", "2"], "Add it, or leave --then out"),
+        (["--screen", "--measure", "few-shot"], "--screen excludes other measures"),
+        (["--screen", "--shots", "1"], "--screen excludes other measures"),
+        (["--screen", "--select", "val"], "a screening uses the last epoch"),
         (["--screen", "--engine", "local"], "a screening trains all sets at once, in this process"),
         (["--screen", "--then", "0"], "--then 0: give the number of sets"),
-        (["--screen", "--then", "3"], "there are 3 sets beside controls, and nothing to choose"),
+        (["--screen", "--then", "3"], "there are only 3 sets besides controls"),
         (["--screen", "--then", "1"], "one set alone cannot be compared"),
         (["--screen", "--then", "2"], "Test on fewer folds, such as --folds 1"),
         (["--screen", "--strategy", "linear-probe"], "classifier=linear"),

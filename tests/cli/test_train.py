@@ -195,7 +195,7 @@ def test_evaluate_on_the_own_test_fold_is_what_training_said(run: Terminal, work
 def test_evaluate_shows_the_last_epoch_beside_one_that_was_chosen(run: Terminal, packed: PackedClips) -> None:
     trained = json.loads(run(*train_words(packed), "--select", "test-best", "--json")[0])
     out, _ = run("evaluate", trained["run"], "--device", "cpu")
-    assert "the epoch that is best on the fold that judges, which flatters" in " ".join(out.split())
+    assert "the best epoch on the test fold (optimistically biased)" in " ".join(out.split())
     assert "the 6 clips of test fold 1 of tiny, the last epoch" in " ".join(out.split())
     said = json.loads(run("evaluate", trained["run"], "--device", "cpu", "--json")[0])
     assert said["selection"] == "test-best"
@@ -214,7 +214,7 @@ def test_a_set_that_has_seen_the_judging_fold_says_so_in_result_and_card(
     words = [word if word != "v1@2" else "chosen" for word in train_words(packed)]
     note = (
         "chosen was chosen with the labels of fold 1 of tiny, so it cannot be tested there: "
-        "the figures flatter it"
+        "the figures are optimistically biased"
     )
     _, err = run(*words)
     assert err.count(note) == 1
@@ -241,7 +241,7 @@ def test_evaluate_refuses_in_a_sentence(run: Terminal, workspace: Path) -> None:
     for words, said in (
         (["v9"], "no run 'v9'"),
         (["v1@2-fold11"], "no run 'v1@2-fold11'; did you mean v1@2-fold1?"),
-        (["v1", "--out", "p.csv"], "end its name in .parquet"),
+        (["v1", "--out", "p.csv"], "the file name must end in .parquet"),
         (["v1", "--dataset", "other"], "boredom"),
         (["v1", "--dataset", "nowhere"], "no dataset 'nowhere'"),
         ([".."], "no run '..'"),
@@ -272,7 +272,7 @@ def test_predict_prints_probabilities_and_says_that_frames_are_whole(run: Termin
     out, err = run("predict", "v1", "video.mkv", "--faces", "none", "--device", "cpu")
     assert "video.mkv" in out
     assert all(name in out for name in tiny.CLASSES)
-    assert "Frames taken: 2, 7, 12, 17" in err
+    assert "Frames used: 2, 7, 12, 17" in err
     assert err.count("Whole frames are used") == 1
     out, _ = run("predict", "v1", "video.mkv", "--faces", "none", "--device", "cpu", "--json")
     said = json.loads(out)

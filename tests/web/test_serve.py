@@ -299,8 +299,8 @@ def test_a_port_that_is_taken_is_a_sentence_with_one_that_is_free(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--auth", "ada:sesame"), "--auth is a file, and there is none of this name"),
-        (("--auth", "empty"), "--auth empty names nobody"),
+        (("--auth", "ada:sesame"), "--auth must be an existing file"),
+        (("--auth", "empty"), "--auth empty holds no account"),
         (("--auth", "wrong"), "--auth wrong, line 2 is not NAME:PASSWORD"),
         (("--auth", "latin"), "--auth latin is not text in UTF-8"),
     ],
@@ -338,7 +338,7 @@ def test_passwords_that_others_can_read_are_warned_of(
     Path("accounts").write_text("ada:sesame\n")
     Path("accounts").chmod(mode)
     said = serve("--auth", "accounts", "--port", server.port)  # which is taken
-    assert ("Warning: other users of this computer may read or change accounts" in said) == warns
+    assert ("Warning: other users of this computer can read or change accounts" in said) == warns
     assert ("chmod 600 accounts" in said) == warns
 
 

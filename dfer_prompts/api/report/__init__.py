@@ -1,4 +1,4 @@
-"""Reports: what a comparison or a run has stored, as a page to show and as tables for a paper."""
+"""Reports: the stored results of a comparison or a run as a page or as tables for a paper."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ USUAL = {"html": "report.html", "markdown": "report.md", "latex": "report.tex"}
 
 @dataclass(frozen=True)
 class Report:
-    """A report: the file it is in, its format, and the folder of the comparison or run it is of."""
+    """A report: its file, its format, and the folder of the comparison or run."""
 
     path: Path
     format: Format
@@ -40,12 +40,12 @@ def report(
     format: Format | None = None,  # noqa: A002 - the word of the command line
     workspace: Workspace | None = None,
 ) -> Report:
-    """Make one file of what a comparison or a finished run has stored: no training, and no model is loaded.
+    """Report the stored results of a comparison or a finished run in one file; no model is loaded.
 
     `of` is its folder, its id or the beginning of one, by default the newest comparison of the workspace.
-    `format` is "html" (one page that needs no other file), "markdown" or "latex" (tables for booktabs), by
-    default as the name of `out` ends, else "html"; `out` is by default report.html, .md or .tex in its
-    folder. Raises InputError for what is not there, not finished or damaged.
+    `format` is "html" (one self-contained page), "markdown" or "latex" (tables for booktabs), by default from
+    the ending of `out`, else "html"; `out` is by default report.html, .md or .tex in its folder. Raises
+    InputError if it is missing, unfinished or damaged.
     """
     place = workspace or Workspace.find()
     chosen = _format(Path(out) if out is not None else None, format)
@@ -64,7 +64,7 @@ def _format(out: Path | None, given: str | None) -> Format:
             return "html"
         if out.suffix.lower() not in SUFFIXES:
             ends = ", ".join(SUFFIXES)
-            raise InputError(f"--out {out}: in which format?\nEnd its name in {ends}, or add --format")
+            raise InputError(f"--out {out}: unknown format\nUse a name that ends in {ends}, or add --format")
         return SUFFIXES[out.suffix.lower()]
     for each in get_args(Format):
         if each == given:
@@ -73,7 +73,7 @@ def _format(out: Path | None, given: str | None) -> Format:
 
 
 def _content(folder: Path) -> Content:
-    """What there is to say of it."""
+    """The content of the report."""
     if (folder / RECORD).is_file():
         from .comparison_report import comparison_content
 
@@ -84,9 +84,9 @@ def _content(folder: Path) -> Content:
 
 
 def _written(folder: Path, write: Callable[[Content], str]) -> str:
-    """The report's text. Raises InputError where what is stored does not hold together."""
+    """The report's text. Raises InputError if the stored files are inconsistent."""
     try:
         return write(_content(folder))
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise InputError(f"what {folder} holds is damaged ({said})\n{AGAIN}") from error
+        raise InputError(f"the files in {folder} are damaged ({said})\n{AGAIN}") from error

@@ -1,16 +1,16 @@
-"""What a report is made of, before it is HTML, Markdown or LaTeX: sections of words, tables and figures."""
+"""The content of a report before rendering: sections of paragraphs, tables and figures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-MANY = 25  # columns, from which the cells of a heat map are small
+MANY = 25  # columns from which the cells of a heat map are small
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A table's cell: its text, a second line below it, and for a heat map how full it is (0 to 10)."""
+    """A table's cell: its text, a second line below it, and for a heat map its shade (0 to 10)."""
 
     text: str
     below: str = ""
@@ -19,10 +19,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the first `heads` cells of a row name it.
+    """A table; the first `heads` cells of a row are its header.
 
-    `heat` ones have narrow columns of shaded cells; `beside` ones stand beside another where there is room.
-    Text that is no number is in the columns `words`, from 0.
+    A `heat` table has narrow columns of shaded cells; a `beside` one is placed beside another if there is
+    room. The columns `words` (from 0) hold text, not numbers.
     """
 
     key: str
@@ -37,13 +37,13 @@ class Table:
 
     @property
     def many(self) -> bool:
-        """Whether it is a heat map of so many columns that its cells are made small."""
+        """Whether it is a heat map of many columns, whose cells are small."""
         return self.heat and len(self.columns) > MANY
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, and what stands below it; it is drawn when it is asked for, which only a page does."""
+    """A figure and its caption; it is drawn on demand, which only the HTML page does."""
 
     caption: str
     draw: Callable[[], str]
@@ -57,7 +57,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Words:
-    """A paragraph, or the points of a list."""
+    """A paragraph, or the items of a list."""
 
     points: tuple[str, ...]
     listed: bool = False
@@ -66,7 +66,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Code:
-    """A command as it is typed."""
+    """A command line."""
 
     text: str
     kind: str = "code"
@@ -74,7 +74,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Folded:
-    """What is shown when it is asked for, and in print."""
+    """Blocks that are collapsed on a screen and shown in print."""
 
     summary: str
     blocks: tuple[Block, ...]
@@ -86,7 +86,7 @@ Block = Table | Picture | Words | Code | Folded
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report under its own heading; one without blocks is left out."""
+    """A part of the report with a heading; it is left out if it has no blocks."""
 
     key: str
     title: str
@@ -95,7 +95,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Content:
-    """The whole report; `paper` are the tables that LaTeX has, and `facts` what stands below the title."""
+    """The whole report; `paper` are the tables for LaTeX, `facts` appear below the title."""
 
     title: str
     facts: tuple[tuple[str, str], ...]
@@ -109,7 +109,7 @@ def paragraph(text: str) -> Words:
 
 
 def points(sentences: Sequence[str]) -> Words:
-    """Sentences, each a point of a list."""
+    """Sentences as the items of a list."""
     return Words(tuple(sentences), listed=True)
 
 

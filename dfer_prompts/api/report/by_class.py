@@ -1,4 +1,4 @@
-"""What is answered to the clips of each class: recalls, and confusion matrices."""
+"""Predictions by class: recalls and confusion matrices."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 ALL_FOLDS = "all folds together"
 SHADES = 10
-BESIDE = 14  # classes, up to which two matrices have room beside each other
-OPEN, OPEN_LARGE = 6, 2  # matrices of a measure shown without being asked for; of more classes, fewer
-AGAIN = "give the compare command below again, and they are kept"
+BESIDE = 14  # classes up to which two matrices fit beside each other
+OPEN, OPEN_LARGE = 6, 2  # matrices of a measure that are not collapsed; fewer for many classes
+AGAIN = "repeat the compare command below to store them"
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What was answered by class: `counts` is (seeds, true classes, classes answered)."""
+    """Predictions by class: `counts` is (seeds, true classes, predicted classes)."""
 
     class_names: tuple[str, ...]
     counts: NDArray[np.int64]
@@ -46,7 +46,7 @@ ByMeasure = Mapping[str, Mapping[str, Answered]]  # by measure, then by set
 
 
 def answered(of: Stored) -> ByMeasure:
-    """What was answered under each measure, as far as it is stored."""
+    """The predictions under each measure, as far as they are stored."""
     found: dict[str, dict[str, Answered]] = {}
     for measure, told in of.confusions.items():
         classes = tuple(told["class_names"])
@@ -65,9 +65,9 @@ def _of_model(model: ComparedModel) -> Answered:
 
 
 def _of_runs(of: Stored, measure: str) -> dict[str, Answered]:
-    """What the runs of a measure answered, folds together; nothing where one of them is not there.
+    """The predictions of the runs of a measure, folds together; empty if a run is missing.
 
-    Of a run that one class was held out of, that class's clips are its answers.
+    For a run with a held-out class, only the clips of that class count.
     """
     mine = [each for each in of.trained if each.measure == measure] if measure != "transfer" else []
     sums: dict[tuple[str, int], NDArray[np.int64]] = {}
@@ -121,7 +121,7 @@ def _shade(percent: float) -> int:
 
 
 def recall_section(of: Stored, found: ByMeasure) -> Section:
-    """The recalls of every measure; where they are not stored it says so."""
+    """The recalls of every measure, or a note if they are not stored."""
     blocks: list[Block] = []
     order = [each.name for each in of.comparison.rows]
     for measure in of.comparison.measures:
@@ -145,7 +145,7 @@ def _curve_table(of: Stored, measure: str) -> Table:
 
 
 def confusion_section(of: Stored, found: ByMeasure) -> Section:
-    """The confusion matrices of every measure, set by set; where they are not stored it says so."""
+    """The confusion matrices of every measure, set by set, or a note if they are not stored."""
     blocks: list[Block] = []
     order = [each.name for each in of.comparison.rows]
     for measure in of.comparison.measures:
@@ -161,12 +161,12 @@ def confusion_section(of: Stored, found: ByMeasure) -> Section:
         blocks += tables[:shown]
         if tables[shown:]:
             blocks.append(Folded(f"{measure}: {len(tables) - shown} more", tuple(tables[shown:])))
-    note = "Rows: the true class; columns: the answer. A row sums to 100%; all folds and seeds together."
+    note = "Rows: true class; columns: predicted class. A row sums to 100%; all folds and seeds together."
     return Section("confusion", "Confusion matrices", (paragraph(note), *blocks))
 
 
 def confusion_table(key: str, title: str, of: Answered) -> Table:
-    """Each true class's answers in percent of its clips: none is empty, a class without clips –."""
+    """The predictions for each true class in percent of its clips; zero is empty, no clips is –."""
     counts = of.counts.sum(axis=0)
     rows = tuple(
         (Cell(name), *_percents(row)) for name, row in zip(of.class_names, counts.tolist(), strict=True)

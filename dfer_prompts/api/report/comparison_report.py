@@ -1,7 +1,4 @@
-"""The report of a comparison: its sections in their order.
-
-What a comparison says, first of all: in a few sentences, set by set, and with what it leaves open.
-"""
+"""The report of a comparison: its sections in order, and the summary at its top."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ EPOCHS = {
 
 
 def comparison_content(folder: Path) -> Content:
-    """All that is stored of a comparison."""
+    """The report of a stored comparison."""
     of = Stored.open(folder)
     found = answered(of)
     recalls = recall_section(of, found)
@@ -79,14 +76,14 @@ def _counted(numbers: Sequence[int], word: str) -> str:
 
 
 def _paper(of: Stored, recalls: Section) -> tuple[Table, ...]:
-    """The tables that a paper has room for."""
+    """The tables for a paper."""
     pairs = [_without_folds(difference_table(of, measure)) for measure in of.comparison.measures]
     by_class = [each for each in recalls.blocks if isinstance(each, Table)]
     return for_paper((figure_table(of), *pairs, *by_class))
 
 
 def _without_folds(of: Table) -> Table:
-    """The differences without each fold's, for which a column of text has no room."""
+    """The differences without the column of folds, which is too wide for a text column."""
     at = of.columns.index("each fold")
 
     def cut(row: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -96,12 +93,12 @@ def _without_folds(of: Table) -> Table:
     return replace(of, columns=cut(of.columns), rows=tuple(map(cut, of.rows)), words=words)
 
 
-MANY = 10  # sentences, from which they are folded
+MANY = 10  # sentences from which they are collapsed
 NOT_SHOWN = "not shown"
 
 
 def verdict(of: Stored) -> Section:
-    """The section that a report begins with."""
+    """The first section of a report."""
     sentences = list(of.comparison.verdicts)
     said = points(sentences)
     return Section(
@@ -111,7 +108,7 @@ def verdict(of: Stored) -> Section:
             points(headlines(of)),
             *_matrices(of),
             *([said] if len(sentences) <= MANY else [Folded(f"All {len(sentences)} sentences", (said,))]),
-            paragraph("What these figures do not say by themselves:"),
+            paragraph("Caveats:"),
             points(of.comparison.caveats),
         ),
     )
@@ -136,7 +133,7 @@ def _against_controls(of: Stored, measure: str) -> str:
         if all(verdicts.get((name, each)) == "better" for each in of.comparison.controls)
     ]
     if not better:
-        return "no set is shown to be better than every control."
+        return "no set is significantly better than every control."
     if len(better) == len(of.comparison.candidates):
         alone = len(better) == 1
         return f"{better[0] if alone else 'every set'} is better than every control."
@@ -160,7 +157,7 @@ def _against_first(of: Stored, measure: str) -> str:
 
 
 def _matrices(of: Stored) -> list[Table]:
-    """For each measure every set against the first one and against each control, in a word."""
+    """For each measure, the verdict on every set against the first one and against each control."""
     others = (
         [*of.comparison.candidates[:1], *of.comparison.controls]
         if len(of.comparison.candidates) > 1

@@ -1,4 +1,4 @@
-"""How the trainings went: their loss, and what they were judged by on the way, over the epochs."""
+"""Learning curves: the loss, and the WAR that epochs were selected by."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from .blocks import Block, Picture, Section, paragraph
 from .stored import Stored, learned
 
-ON_THE_WAY = {"val": "WAR on validation clips", "test": "WAR on the judging fold"}
+ON_THE_WAY = {"val": "WAR on validation clips", "test": "WAR on the test fold"}
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -26,14 +26,14 @@ def learning(of: Stored) -> Section:
         blocks += learning_pictures(measure, by_set, of.comparison.controls)
     expected = any(each.run for each in of.trained)
     if expected and not blocks:
-        blocks.append(paragraph("The runs are not here any more, and with them what they recorded."))
+        blocks.append(paragraph("The runs no longer exist, so there are no learning curves."))
     return Section("learning", "Learning curves", tuple(blocks))
 
 
 def learning_pictures(
     measure: str, by_set: Mapping[str, Mapping[int, Sequence[Rows]]], controls: Iterable[str]
 ) -> list[Block]:
-    """The loss of each set over the epochs, and what its epochs were chosen by, where they were.
+    """The loss of each set over the epochs, and the measure that epochs were selected by, if any.
 
     `by_set` has the rows of each training by set, then by seed.
     """
@@ -60,7 +60,7 @@ def learning_pictures(
 
 
 def _averaged(by_set: Mapping[str, Mapping[int, Sequence[Rows]]]) -> str:
-    """What a caption says of the trainings behind a curve."""
+    """The part of a caption about the trainings of a curve."""
     if all(
         len(trainings) == 1 and len(seeds) == 1 for seeds in by_set.values() for trainings in seeds.values()
     ):
@@ -70,7 +70,7 @@ def _averaged(by_set: Mapping[str, Mapping[int, Sequence[Rows]]]) -> str:
 
 
 def _mean(trainings: Sequence[Rows], what: str) -> dict[int, float]:
-    """By epoch, the mean over the trainings of one seed; epochs that all of them have."""
+    """The mean over the trainings of one seed, by epoch, for the epochs common to all."""
     found = [{int(row["epoch"]): _value(row[what]) for row in rows if what in row} for rows in trainings]
     epochs = set.intersection(*map(set, found))
     return {epoch: fmean(each[epoch] for each in found) for epoch in epochs}

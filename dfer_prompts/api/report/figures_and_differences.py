@@ -1,4 +1,4 @@
-"""The figures of a comparison with their intervals, the paired differences, and the curves over shots."""
+"""The figures of a comparison with intervals, the paired differences, and the few-shot curves."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from dfer_model.comparison.statistics import Difference
 
 WORDS = {"uar": "UAR", "war": "WAR", "f1": "F1"}
-LONG = 16  # pairs, from which their tables are folded
+LONG = 16  # pairs from which their tables are collapsed
 
 
 def figures(of: Stored) -> Section:
-    """Every measure's figures: a picture, and the table."""
+    """Every measure's figures: a plot and the table."""
     blocks: list[Block] = []
     for measure in of.comparison.measures:
         blocks += [_picture(of, measure), _table(of, measure), *_shots(of, measure)]
@@ -26,7 +26,7 @@ def figures(of: Stored) -> Section:
 
 
 def differences(of: Stored) -> Section:
-    """Every pair of every measure: a picture, and the tables."""
+    """Every pair of every measure: a plot and the tables."""
     blocks: list[Block] = [
         paragraph(
             "Each set minus another on the same clips, folds and seeds, in points. An interval is for its "
@@ -117,7 +117,7 @@ def _table(of: Stored, measure: str) -> Table:
 
 
 def _spread(rows: Sequence[Sequence[Cell]], said: str) -> str:
-    """What a title says of spreads, where their cells have any."""
+    """The part of a title about spreads, if the cells have any."""
     return said if any(" ± " in cell.text for row in rows for cell in row[1:]) else ""
 
 
@@ -144,14 +144,14 @@ def _picture(of: Stored, measure: str) -> Picture:
 
 
 def _chance(of: Stored, measure: str) -> float:
-    """The UAR of guessing, in percent."""
+    """The UAR of chance, in percent."""
     recalls = of.comparison.sets[0].measures[measure].curves.get("recalls")
     classes = recalls if recalls and measure == "transfer" else of.class_names
     return 100 / max(1, len(classes))
 
 
 def _difference_pictures(measure: str, pairs: Sequence[Pair]) -> list[Picture]:
-    """A picture for each set that others are measured against."""
+    """A plot for each set that others are compared with."""
     from dfer_model.reports.page_figures import Bar, intervals
 
     pictures = []
@@ -171,7 +171,7 @@ def _difference_pictures(measure: str, pairs: Sequence[Pair]) -> list[Picture]:
         draw = partial(
             intervals, f"differences-{measure}-{number}", label, "difference in UAR, points", rows, 0.0, True
         )
-        caption = f"{measure}: each set minus {other}. Full marks: better or worse; hollow: not told apart."
+        caption = f"{measure}: each set minus {other}. Filled: better or worse; hollow: indistinguishable."
         pictures.append(Picture(caption, draw))
     return pictures
 
@@ -204,7 +204,7 @@ def _shots(of: Stored, measure: str) -> list[Block]:
 
 
 def _chosen(of: Stored) -> list[Block]:
-    """The screening that chose the sets, where one did."""
+    """The screening that chose the sets, if any."""
     screening = of.record.screening
     if not screening:
         return []

@@ -1,6 +1,6 @@
-"""A report's content as HTML, Markdown and LaTeX, in which all that others wrote stays text.
+"""Rendering of a report as HTML, Markdown and LaTeX; all text is escaped.
 
-Tables as a paper has room for them: no wider than a page, and no longer.
+LaTeX tables are split to fit a page.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _LATEX = {
 
 
 def html(of: Content) -> str:
-    """One file that needs no other: style and figures are in it."""
+    """The report as one self-contained HTML page."""
     style = (TEMPLATES / "page.css").read_text(encoding="utf-8")
     return _pages().get_template("page.html.j2").render(of=of, style=style, version=__version__)
 
 
 def markdown(of: Content) -> str:
-    """The words and tables, without figures."""
+    """The text and tables as Markdown, without figures."""
     return markdown_environment().get_template("report.md.j2").render(of=of, version=__version__)
 
 
@@ -50,13 +50,13 @@ def _pages() -> Environment:
     from markupsafe import Markup
 
     environment = html_environment(TEMPLATES)
-    environment.filters["markup"] = Markup  # for what this package drew or wrote itself, and for nothing else
+    environment.filters["markup"] = Markup  # only for markup that this package made
     environment.filters["breakable"] = _breakable
     return environment
 
 
 def _breakable(name: object) -> object:
-    """A name that may go on in the next line after a colon or an underscore."""
+    """A name with line-break opportunities after colons and underscores."""
     from markupsafe import Markup
 
     return Markup("<wbr>").join(re.split("(?<=[:_])", one_line(name)))
@@ -83,7 +83,7 @@ def _latex_pages() -> Environment:
 
 
 def latex_text(value: object) -> str:
-    r"""Text as LaTeX prints it; a minus before a figure is one.
+    r"""Text escaped for LaTeX; a minus sign before a number is typeset as such.
 
     >>> latex_text("50% of $x_1$: -0.3")
     '50\\% of \\$x\\_1\\$: $-$0.3'
@@ -92,12 +92,12 @@ def latex_text(value: object) -> str:
     return re.sub(r"(?<![\w}$-])-(?=\d)", "$-$", escaped)
 
 
-WIDEST = 15  # columns of a heat map in a column of text
-LONGEST = 45  # rows on a page, in small type
+WIDEST = 15  # columns of a heat map that fit a text column
+LONGEST = 45  # rows on a page in small type
 
 
 def for_paper(tables: Iterable[Table]) -> tuple[Table, ...]:
-    """The tables that have rows; wide heat maps stand on their side, and long tables are in parts."""
+    """The tables with rows; wide heat maps are transposed, long tables split."""
     return tuple(part for table in tables if table.rows for part in _parts(_upright(table)))
 
 

@@ -1,4 +1,4 @@
-"""How to repeat a comparison or a run: the command, from what is stored."""
+"""The command that repeats a comparison or a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MADE = "control:"
 
 
 def repeat(of: Stored) -> Section:
-    """The command that repeats the comparison, and what it needs."""
+    """The command that repeats the comparison, and its requirements."""
     request = of.record.request
     blocks: list[Block] = [
         Code(shlex.join(request.words() if request else _older(of))),
@@ -30,7 +30,7 @@ def repeat(of: Stored) -> Section:
     versions: dict[str, str] = next((each.get("versions", {}) for each in of.results.values()), {})
     if versions:
         blocks.append(paragraph(f"Made with {', '.join(f'{name} {it}' for name, it in versions.items())}."))
-    blocks.append(paragraph("This report, from what is stored:"))
+    blocks.append(paragraph("This report:"))
     blocks.append(Code(shlex.join(["dfer-prompts", "report", of.record.folder.name])))
     return Section("repeat", "How to repeat it", tuple(blocks))
 

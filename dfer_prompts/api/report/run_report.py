@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 MEASURES = {"uar": "UAR", "war": "WAR", "macro_f1": "macro-F1", "calibration_error": "calibration error"}
 ONE = (
-    "Figures of one run do not show that one description set is better than another: trained on enough "
+    "Figures of one run do not show that one description set is better than another: trained on many "
     "clips, a classifier learns any distinct class weights. dfer-prompts compare sets them against noise and "
     "controls."
 )
 
 
 def run_content(folder: Path) -> Content:
-    """All that is stored of a finished run."""
+    """The report of a finished run."""
     from dfer_model.runs import Run
 
     run = Run.open(folder)
@@ -54,11 +54,11 @@ def _facts(run: Run) -> dict[str, str]:
     result = run.result
     facts = {
         "run": run.id,
-        "fold and seed": f"fold {run.fold} judges, seed {run.seed}",
+        "fold and seed": f"test fold {run.fold}, seed {run.seed}",
         "settings": settings_in_words(run.settings, str(run.config["dataset"]["name"])).replace("\\", ""),
     }
     if clips := result.get("clips"):
-        facts["clips"] = f"{clips['train']} to train on, {clips['test']} to judge"
+        facts["clips"] = f"{clips['train']} for training, {clips['test']} for testing"
     if known := read_calibration(run):
         facts["calibration"] = known.in_words()
     if created := run.config.get("created"):
@@ -71,7 +71,7 @@ def _figures(run: Run) -> Table:
         cells(selection, *("–" if measured[key] is None else f"{measured[key]:.1f}" for key in MEASURES))
         for selection, measured in run.result["measures"].items()
     )
-    return Table("figures", "The test fold, in percent", ("epoch chosen", *MEASURES.values()), rows)
+    return Table("figures", "The test fold, in percent", ("epoch selected by", *MEASURES.values()), rows)
 
 
 def _notes(run: Run) -> list[str]:
@@ -79,9 +79,9 @@ def _notes(run: Run) -> list[str]:
 
     said = [ONE, *run.result.get("notes", [])]
     if not run.selections:
-        return [*said, "The run was imported: it has no figures of its own; dfer-prompts evaluate judges it."]
+        return [*said, "The run was imported and has no figures; run dfer-prompts evaluate."]
     choice = CHOICE[run.selected].replace("*", "")
-    return [f"The epoch that is kept: {choice}.", *said]
+    return [f"Epoch: {choice}.", *said]
 
 
 def _answered(run: Run) -> dict[str, Answered]:
@@ -94,12 +94,12 @@ def _answered(run: Run) -> dict[str, Answered]:
 
 def _recalls(run: Run) -> list[Table]:
     found = _answered(run)
-    return [recall_table("by the epoch chosen", found, found, f"fold {run.fold}")] if found else []
+    return [recall_table("by epoch selection", found, found, f"fold {run.fold}")] if found else []
 
 
 def _confusions(run: Run) -> list[Block]:
     return [
-        confusion_table(f"confusion-{selection}", f"epoch chosen: {selection}", each)
+        confusion_table(f"confusion-{selection}", f"epoch selected by {selection}", each)
         for selection, each in _answered(run).items()
     ]
 
@@ -108,7 +108,7 @@ def _repeat(run: Run) -> list[Block]:
     dataset = run.config["dataset"]
     if "imported" in run.config:
         file = shlex.join(["dfer-prompts", "import-checkpoint", str(run.config["imported"]["file"])])
-        return [Code(file), paragraph("dfer-prompts import-checkpoint --help says what else it takes.")]
+        return [Code(file), paragraph("For further options: dfer-prompts import-checkpoint --help.")]
     words = ["dfer-prompts", "train"]
     if run.settings.uses_texts:
         words += ["--descriptions", run.texts.name]

@@ -1,4 +1,4 @@
-"""The texts themselves: what can be said of them without a model, how the sets differ, and word for word."""
+"""The texts: diagnostics without a model, differences between the sets, and the full texts."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Texts = Mapping[str, Mapping[str, Any]]  # by set: its `class_names`, and their 
 
 
 def diagnostics(of: Texts, contexts: int) -> Section:
-    """What the words alone show: their length, and how far classes say the same."""
+    """Diagnostics of the words: their number, and the overlap between classes."""
     rows = tuple(cells(name, *_diagnosed(each)) for name, each in of.items() if _texts(each))
     if not rows:
         return Section("diagnostics", "Text diagnostics", ())
-    columns = ("set", "texts", "tokens, mean", "different words", "classes most alike")
+    columns = ("set", "texts", "tokens, mean", "different words", "most similar classes")
     limit = room(contexts)
     note = (
-        f"Of the texts alone, not accuracy. A text has room for {limit} of CLIP's tokens here. Most alike "
-        "are the two classes that share most words: twice those of both over those of either (Dice). What a "
-        "CLIP makes of the texts: dfer-prompts descriptions score."
+        f"Diagnostics of the texts, not accuracy. A text may have {limit} CLIP tokens here. The most similar "
+        "classes share the most words (Dice coefficient). For diagnostics with CLIP: "
+        "dfer-prompts descriptions score."
     )
     return Section(
         "diagnostics",
@@ -51,14 +51,14 @@ def _diagnosed(of: Mapping[str, Any]) -> list[object]:
     alike, classes = _most_alike(of)
     return [
         Cell(str(len(texts)), f"{repeated} twice" if repeated else ""),
-        Cell(f"{sum(lengths) / len(lengths):.1f}", f"most {max(lengths)}"),
+        Cell(f"{sum(lengths) / len(lengths):.1f}", f"max. {max(lengths)}"),
         len(_words(texts)),
         Cell(classes, f"{100 * alike:.0f}% of their words"),
     ]
 
 
 def _most_alike(of: Mapping[str, Any]) -> tuple[float, str]:
-    """The largest share of words that two classes have in common, and which they are."""
+    """The largest share of common words of two classes, and their names."""
     words = [(name, _words(texts)) for name, texts in zip(of["class_names"], of["texts"], strict=True)]
     pairs = [
         (2 * (one & other).total() / max(1, one.total() + other.total()), f"{first}, {second}")
@@ -68,13 +68,13 @@ def _most_alike(of: Mapping[str, Any]) -> tuple[float, str]:
 
 
 def between(of: Texts, names: Sequence[str]) -> Section:
-    """What each of the sets has that the first does not, and the other way."""
+    """The differences of each set from the first one."""
     described = {name: found for name in names if name in of and (found := _described(name, of[name]))}
     if len(described) < 2:
         return Section("changes", "Between the sets", ())
     first, *others = described.values()
     blocks: list[Block] = [
-        paragraph(f"Parts of the sentences, each set beside {first.name}; reworded parts stand in one row.")
+        paragraph(f"Parts of the sentences, each set beside {first.name}; reworded parts share a row.")
     ]
     for number, other in enumerate(others):
         different = diff(first, other)
@@ -97,7 +97,7 @@ def _changes(of: ClassDifference) -> list[tuple[Cell, ...]]:
 
 
 def _described(name: str, of: Mapping[str, Any]) -> DescriptionSet | None:
-    """The parts of the sentences as a set of descriptors; None where there are no sentences."""
+    """The parts of the sentences as a set of descriptors; None without sentences."""
     class_names = tuple(of["class_names"])
     members = {
         each: tuple(
@@ -113,7 +113,7 @@ def _described(name: str, of: Mapping[str, Any]) -> DescriptionSet | None:
 
 
 def parts(sentence: str) -> list[str]:
-    """What a sentence lists: at its semicolons, else at its commas, else at its one "and".
+    """The parts of a sentence, split at semicolons, else at commas, else at a single "and".
 
     >>> parts("a smiling mouth, raised cheeks, and wrinkled eyes.")
     ['a smiling mouth', 'raised cheeks', 'wrinkled eyes']
@@ -126,7 +126,7 @@ def parts(sentence: str) -> list[str]:
 
 
 def word_for_word(of: Texts) -> Section:
-    """Every text as the model is given it."""
+    """Every text as given to the model."""
     blocks = []
     for number, (name, each) in enumerate(of.items()):
         if not _texts(each):

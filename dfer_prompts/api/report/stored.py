@@ -1,7 +1,4 @@
-"""What is stored of a comparison, as a report reads it: the record, and the results of its runs.
-
-Which comparison or run a person means.
-"""
+"""The stored files of a comparison: the record and the results of its runs; lookup by id or folder."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ AGAIN = "Repeat its compare command: finished runs are reused"
 
 
 class Trained(NamedTuple):
-    """A training of a comparison: `variant` counts the shots or the classes held out, from 0."""
+    """A training of a comparison: `variant` is the 0-based index of the shots or the held-out class."""
 
     measure: str
     variant: int
@@ -37,14 +34,14 @@ class Trained(NamedTuple):
 
 @dataclass(frozen=True)
 class Stored:
-    """A stored comparison: its record, and the folder that its runs are in."""
+    """A stored comparison: its record and the folder of its runs."""
 
     record: ComparisonRecord
     runs: Path
 
     @classmethod
     def open(cls, folder: Path) -> Stored:
-        """The comparison in `folder`. Raises InputError where it is damaged or incomplete."""
+        """The comparison in `folder`. Raises InputError if it is damaged or incomplete."""
         from dfer_model.comparison.record import ComparisonRecord
 
         return cls(ComparisonRecord.read(folder), folder.parent.parent / "runs")
@@ -61,7 +58,7 @@ class Stored:
 
     @cached_property
     def texts(self) -> dict[str, dict[str, Any]]:
-        """Each set's class names, its texts in their order, and the sha256 of the set, as far as stored."""
+        """Each set's class names, texts and sha256, as far as they are stored."""
         if not self.record.of_runs:
             return {each.name: asdict(each) for each in self.record.texts}
         found = {each.run: run_texts(Path(each.folder)) for each in self.record.models}
@@ -70,7 +67,7 @@ class Stored:
 
     @cached_property
     def results(self) -> dict[str, dict[str, Any]]:
-        """By id, what result.json says of the runs that are there and whole."""
+        """By id, the result.json of the runs that exist and are valid."""
         found = {}
         for name in dict.fromkeys(self.record.runs):
             path = self.runs / name / RUN
@@ -80,13 +77,13 @@ class Stored:
 
     @cached_property
     def confusions(self) -> dict[str, Any]:
-        """What confusions.json says; nothing where there is none."""
+        """The content of confusions.json; empty if there is none."""
         path = self.record.folder / "confusions.json"
         return dict(read_json(path)) if path.is_file() else {}
 
     @cached_property
     def trained(self) -> list[Trained]:
-        """What was trained for which measure; empty where the record does not say."""
+        """The trainings of each measure; empty if not recorded."""
         found = list(self._trained())
         ids = self.record.runs
         beside = len(self.record.models)
@@ -106,7 +103,7 @@ class Stored:
                             yield Trained(measure, variant, name, fold, seed, "")
 
     def _variants(self, measure: str) -> int:
-        """How often a measure trains every set on every fold with every seed."""
+        """The number of variants of each training of a measure."""
         if measure in ("zero-shot", "screened"):
             return 0
         if measure == "few-shot":
@@ -115,11 +112,11 @@ class Stored:
 
     @property
     def class_names(self) -> list[str]:
-        """The classes of the clips that were trained on, in label order."""
+        """The classes of the training clips, in label order."""
         return list(self.record.class_names)
 
     def config(self) -> dict[str, Any]:
-        """What config.yaml says of the first run that is there; empty where none is."""
+        """The config.yaml of the first run that exists; empty if there is none."""
         for name in self.record.runs:
             path = self.runs / name / "config.yaml"
             if path.is_file():
@@ -128,7 +125,7 @@ class Stored:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises InputError where it is missing or damaged."""
+    """The content of a JSON file. Raises InputError if it is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -138,14 +135,14 @@ def read_json(path: Path) -> Any:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A run's config.yaml. Raises InputError where it is damaged."""
+    """A run's config.yaml. Raises InputError if it is damaged."""
     from dfer_model.runs import read_mapping
 
     return read_mapping(path)
 
 
 def run_texts(folder: Path) -> dict[str, Any]:
-    """The class names and texts of a run; empty where they are not there, or it was given none."""
+    """The class names and texts of a run; empty if there are none."""
     if not (folder / "texts.json").is_file():
         return {}
     names, told = read_json(folder / "classes.json"), read_json(folder / "texts.json")
@@ -154,9 +151,9 @@ def run_texts(folder: Path) -> dict[str, Any]:
 
 
 def learned(folder: Path) -> list[Mapping[str, Any]]:
-    """The rows of a run's metrics.jsonl, an epoch each; none where it is not there.
+    """The rows of a run's metrics.jsonl, one per epoch; empty if it is missing.
 
-    Raises InputError where it is damaged.
+    Raises InputError if it is damaged.
     """
     path = folder / "metrics.jsonl"
     if not path.is_file():
@@ -171,9 +168,9 @@ RECORD, RUN = "comparison.json", "result.json"
 
 
 def find(given: Path | str | None, workspace: Workspace) -> Path:
-    """The folder of the comparison or finished run that a folder, an id or the beginning of one means.
+    """The folder of a comparison or finished run, given by folder, id or the beginning of an id.
 
-    None is the newest comparison. Raises InputError, with the nearest name there is.
+    None is the newest comparison. Raises InputError, with the most similar name.
     """
     comparisons = {
         path.parent.name: path.parent for path in (workspace.root / "comparisons").glob(f"*/{RECORD}")
@@ -189,7 +186,7 @@ def find(given: Path | str | None, workspace: Workspace) -> Path:
 
 
 def _folder(given: Path, workspace: Workspace) -> Path | None:
-    """The folder that a path means, from here or from the workspace."""
+    """The folder of a path, relative to the current folder or the workspace."""
     for path in (given, workspace.root / given):
         folder = path.parent if path.name in (RECORD, RUN) else path
         if (folder / RECORD).is_file() or (folder / "config.yaml").is_file():
@@ -206,7 +203,7 @@ def _by_id(given: str, comparisons: dict[str, Path], workspace: Workspace) -> Pa
     if len(matches) == 1:
         return _finished(known[matches[0]])
     if matches:
-        raise InputError(f"{given!r} begins {len(matches)} ids: {listed(matches)}\nGive more of the id")
+        raise InputError(f"{given!r} matches {len(matches)} ids: {listed(matches)}\nGive more of the id")
     near = difflib.get_close_matches(given, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     there = [f"comparisons: {listed(sorted(comparisons))}"] if comparisons else []
@@ -219,5 +216,5 @@ def _by_id(given: str, comparisons: dict[str, Path], workspace: Workspace) -> Pa
 
 def _finished(folder: Path) -> Path:
     if not (folder / RECORD).is_file() and not (folder / RUN).is_file():
-        raise InputError(f"the run {folder} is not finished\nGive its train command again to go on")
+        raise InputError(f"the run {folder} is not finished\nRepeat its train command to continue")
     return folder

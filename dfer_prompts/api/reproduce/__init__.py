@@ -1,9 +1,10 @@
-"""Rows of the paper's tables, trained on one's own clips and put beside the published figures."""
+"""Rows of the paper's tables, trained on your clips, beside the published figures."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,15 +14,14 @@ from ...description_set import DescriptionSet
 from ...errors import InputError, Interrupted, system_errors
 from ...versions.store import DescriptionStore
 from ...workspace import Workspace
-from ..inputs import each_once, judging_folds, open_dataset, settings_for, training_notes
-from ..launchers import EngineName, engine_for
+from ..inputs import Choices, each_once, judging_folds, open_dataset, settings_for, training_notes
+from ..launchers import EngineName, RunContext, engine_for
 from .paper_tables import OWN_FILE, Figures, find_rows, find_tables, paper, published_figures
 from .plan import Planned, Study, check, plan
 from .results import Reproduced, caveats, keep, protocol_line, row_result
 
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
-    from dfer_model.launchers.launcher import Engine
     from dfer_model.runs import Run, RunSpec
 
 __all__ = ["Reproduced", "reproduce"]
@@ -56,25 +56,27 @@ def reproduce(
 ) -> Reproduced:
     """Train the rows of the paper's tables ("table1" to "table5", "tableA", "tableB") beside its figures.
 
-    `rows` are names or numbers of rows, by default all. `dataset` are packed clips, their folder or their
-    name in `dfer.yaml`; `folds` of them judge, by default all. `descriptions` is the set of the rows with
-    descriptors, `second` the one that Table A adds, `farl` a file of FaRL's weights; a row that lacks what it
-    needs is left out and says so. `published` is a YAML file of figures that win over those known here, as
-    published.yaml of the workspace does. A row's settings are laid over the preset with `clip`, `weights` and
-    `epochs`, and `overrides` (as `--set` takes them) over all. A row in which nothing is drawn takes the
-    first seed alone. Equal rows are one run; runs are kept in the workspace and found again by the next call.
-    `engine` "local" or "slurm" trains them in processes of their own (see `engine_for`), and `note` is told
-    of those that are begun again. `track` names the trackers that follow each run, as in `train`.
-    The result is kept in `out`, by default reproductions/<id>/ of the workspace. Raises InputError before
-    anything is trained, and Interrupted on Ctrl-C: the same call goes on from there.
+    `rows` are names or numbers of rows, by default all. `dataset` is packed clips, their folder or their name
+    in `dfer.yaml`; `folds` are the test folds, by default all. `descriptions` is the set of the rows with
+    descriptors, `second` the one that Table A adds, `farl` a file of FaRL's weights; a row without its inputs
+    is skipped with a note. `published` is a YAML file of figures that replace the shipped ones, as does
+    published.yaml of the workspace. A row's settings override the preset, `clip`, `weights` and `epochs`;
+    `overrides` (the values of `--set`) override all. A row without randomness uses the first seed only. Equal
+    rows are one run; runs are stored in the workspace and reused by the next call. `engine` "local" or
+    "slurm" trains each in its own process (see `engine_for`); `note` receives messages such as restarts of
+    runs. `track` names the trackers of each run, as in `train`. The result is stored in `out`, by default
+    reproductions/<id>/ of the workspace. Raises InputError before training, and Interrupted on Ctrl-C: the
+    same call continues from there.
     """
     from dfer_model.training.loggers import chosen_trackers
 
     place = workspace or Workspace.find()
-    followed = chosen_trackers(track)
+    context = RunContext(place, device, progress, note, chosen_trackers(track))
     chosen_rows = find_rows(find_tables(_any(tables)), rows)
     known = published_figures(_figure_files(place, published))
     clips = open_dataset(place, dataset)
+    chosen: Choices = {"preset": preset, "clip": clip, "weights": weights, "epochs": epochs}
+    chosen["overrides"] = overrides
     study = Study(
         workspace=place,
         clips=clips,
@@ -83,15 +85,14 @@ def reproduce(
         descriptions=_loaded(descriptions, place),
         second=_loaded(second, place) if second is not None else None,
         farl=_file(farl) if farl is not None else None,
-        chosen={"preset": preset, "clip": clip, "weights": weights, "epochs": epochs},
-        overrides=overrides,
+        chosen=chosen,
     )
     planned = [plan(study, table, *each) for table, listed in chosen_rows.items() for each in listed]
-    settings = settings_for(place, clips.name, **study.chosen, overrides=overrides)
+    settings = settings_for(place, clips.name, chosen)
     for each in training_notes(place, clips, settings, preset, study.folds):
         note(each)
-    where = engine_for(place, engine, jobs, runs_per_gpu, retries, device)
-    runs = _run(planned, study, device, progress, note, where, followed)
+    context = replace(context, engine=engine_for(place, engine, jobs, runs_per_gpu, retries, device))
+    runs = _run(planned, study, context)
     result = _result(planned, runs, known, study, out)
     keep(result, runs)
     return result
@@ -104,7 +105,7 @@ def _result(
     study: Study,
     out: Path | str | None,
 ) -> Reproduced:
-    """What the rows reached, beside what is known of them."""
+    """The results of the rows beside the published figures."""
     clips = study.clips
     name = clips.name.casefold()
     tables = dict.fromkeys(each.table for each in planned)
@@ -159,19 +160,11 @@ def _folder(workspace: Workspace, out: Path | str | None, ids: str) -> Path:
     return workspace.root / "reproductions" / hashlib.sha256(ids.encode()).hexdigest()[:12]
 
 
-def _run(
-    planned: Sequence[Planned],
-    study: Study,
-    device: str,
-    progress: Progress,
-    note: Callable[[str], None],
-    engine: Engine | None,
-    trackers: Sequence[str],
-) -> dict[tuple[str, int], list[Run]]:
-    """The runs of each row, by table and number, each trained once; all rows of a fold and seed first."""
+def _run(planned: Sequence[Planned], study: Study, context: RunContext) -> dict[tuple[str, int], list[Run]]:
+    """The runs of each row, by table and number, each trained once, ordered by fold and seed."""
     from dfer_model.comparison.grid import train_all
 
-    with progress("checking") as report:
+    with context.progress("checking") as report:
         check(planned, study.clips, study.workspace.runs, report)
     wanted: dict[str, tuple[RunSpec, str]] = {}
     for each in planned:
@@ -183,13 +176,21 @@ def _run(
     specs = [spec for spec, _ in ordered]
     names = [f"{title}: {spec.title}" for spec, title in ordered]
     try:
-        with progress("training") as report:
+        with context.progress("training") as report:
             done = train_all(
-                specs, study.clips, study.workspace.runs, report, device, names, engine, note, trackers
+                specs,
+                study.clips,
+                study.workspace.runs,
+                report,
+                context.device,
+                names,
+                context.engine,
+                context.note,
+                context.trackers,
             )
     except (KeyboardInterrupt, Interrupted) as error:
         raise Interrupted(
-            "Stopped; finished runs and the last epoch of the one at work are kept in "
+            "Stopped; finished runs and the last epoch of the current one are in "
             f"{study.workspace.runs}\nGive the same command again to go on"
         ) from error
     runs = {spec.definition: run for spec, run in zip(specs, done, strict=True)}

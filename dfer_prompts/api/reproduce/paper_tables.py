@@ -1,4 +1,4 @@
-"""The paper's tables as rows that can be trained, and the published figures, read from tables.yaml."""
+"""The paper's tables as trainable rows, and the published figures, read from tables.yaml."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...errors import InputError, unknown
 from ...yaml_files import first_problem, read_yaml
 
 FILE = Path(__file__).with_name("tables.yaml")
-OWN_FILE = "published.yaml"  # of a workspace; its figures win over the shipped ones
+OWN_FILE = "published.yaml"  # of a workspace; its figures replace the shipped ones
 MOST_ROWS = 1000
 
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -25,16 +25,16 @@ class _Strict(BaseModel):
 
 
 class Published(_Strict):
-    """A row's published figures on one dataset, in percent, and where they were read."""
+    """A row's published figures on one dataset, in percent, and their source."""
 
     uar: Percent
     war: Percent
     source: str
-    doubt: str | None = None  # what speaks against them
+    doubt: str | None = None  # a reason to doubt them
 
 
 class Row(_Strict):
-    """One row: what it lays over a preset, and which texts it is given. tables.yaml says what each key is."""
+    """One row: the settings that override a preset, and its texts. tables.yaml documents each key."""
 
     name: str
     strategy: str | None = None
@@ -49,7 +49,7 @@ class Row(_Strict):
 
 
 class Table(_Strict):
-    """One table; `assumed` are sentences on what the paper's text was not there to say."""
+    """One table; `assumed` are sentences on assumptions where the paper's text was not available."""
 
     title: str
     assumed: tuple[str, ...]
@@ -61,7 +61,7 @@ class Table(_Strict):
 
 
 class Protocol(_Strict):
-    """What the paper averages over: its seeds, and each dataset's folds."""
+    """The paper's number of seeds, and each dataset's number of folds."""
 
     seeds: int
     folds: dict[str, int]
@@ -71,7 +71,7 @@ Figures = dict[str, dict[str, dict[str, Published]]]  # table, row, dataset
 
 
 class Paper(_Strict):
-    """All that tables.yaml holds."""
+    """The content of tables.yaml."""
 
     protocol: Protocol
     tables: dict[str, Table]
@@ -86,12 +86,12 @@ class _OwnFigures(_Strict):
 
 @cache
 def paper() -> Paper:
-    """The tables as they are shipped."""
+    """The shipped tables."""
     return Paper.model_validate(read_yaml(FILE, "it holds the paper's tables"))
 
 
 def find_tables(given: Sequence[str]) -> list[str]:
-    """The names of the tables given, without regard to case, each once. Raises InputError."""
+    """The names of the tables given, case-insensitive, without repetition. Raises InputError."""
     known = {name.casefold(): name for name in paper().tables}
     for name in given:
         if name.casefold() not in known:
@@ -100,9 +100,9 @@ def find_tables(given: Sequence[str]) -> list[str]:
 
 
 def find_rows(tables: Sequence[str], wanted: Sequence[str]) -> dict[str, list[tuple[int, Row]]]:
-    """The rows of each table that are wanted, by name in any case or by number ("2", "1-3,5"), or all.
+    """The selected rows of each table, by case-insensitive name or by number ("2", "1-3,5"), or all.
 
-    A name or number means that row in every one of the tables that has it. Raises InputError where none has.
+    A name or number selects that row in every table that has it. Raises InputError if none has.
     """
     numbered = {name: paper().tables[name].numbered() for name in tables}
     if not wanted:
@@ -127,7 +127,7 @@ def find_rows(tables: Sequence[str], wanted: Sequence[str]) -> dict[str, list[tu
 
 
 def _numbers(text: str) -> set[int]:
-    """ "1-3,5" as a set; empty for anything else, a name perhaps."""
+    """ "1-3,5" as a set; empty for anything else, such as a name."""
     if not re.fullmatch(r"\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*", text.strip()):
         return set()
     spans = [part.partition("-") for part in text.strip().split(",")]
@@ -137,10 +137,10 @@ def _numbers(text: str) -> set[int]:
 
 
 def published_figures(files: Sequence[Path]) -> Figures:
-    """The shipped figures with those of `files` in their place, a later file's over an earlier one's.
+    """The shipped figures, replaced by those of `files`; later files take precedence.
 
-    A file holds `published:` as tables.yaml does, and may name its `sources:`. Raises InputError for a table
-    or row that there is not, and for what is no figure.
+    A file has `published:` like tables.yaml, and optional `sources:`. Raises InputError for an unknown table
+    or row, and for an invalid figure.
     """
     merged = _sourced(paper().published, paper().sources)
     for path in files:
@@ -168,7 +168,7 @@ def _read(path: Path) -> _OwnFigures:
 
 
 def _sourced(figures: Figures, sources: Mapping[str, str]) -> Figures:
-    """The figures with each source in full where `sources` has it."""
+    """The figures with each source in full if `sources` has it."""
     return {
         table: {
             row: {

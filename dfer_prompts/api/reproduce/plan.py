@@ -1,4 +1,4 @@
-"""From a row of a table to what its runs are: settings, class texts and seeds, or why it has none."""
+"""The runs of a row of a table: settings, class texts and seeds, or the reason why it has none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...errors import InputError
 from ...generation.sources.sentences import sentence_set
 from ...provenance import require_unseen
 from ...workspace import Workspace
-from ..inputs import class_texts, no_texts, settings_for
+from ..inputs import Choices, class_texts, no_texts, settings_for
 from .paper_tables import Row
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ RELEASED_LR_IMAGE = 1e-5  # of the image tower, in the released code
 
 @dataclass(frozen=True)
 class Study:
-    """What all rows share. `laid_over` makes settings of a preset and what was chosen with it."""
+    """The inputs that all rows share."""
 
     workspace: Workspace
     clips: PackedClips
@@ -36,13 +36,12 @@ class Study:
     descriptions: DescriptionSet
     second: DescriptionSet | None
     farl: Path | None
-    chosen: dict[str, Any]  # preset, clip, weights, epochs: what a row's own settings are laid over
-    overrides: Sequence[str]  # laid over the row's
+    chosen: Choices  # a row's own settings override all of it but `overrides`
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A row of a table, and its runs; without them `note` says why."""
+    """A row of a table and its runs; `note` says why there are none."""
 
     table: str
     number: int
@@ -54,7 +53,7 @@ class Planned:
 
     @property
     def title(self) -> str:
-        """How a person is told of the row."""
+        """The row's title in messages."""
         return f"{self.table}, {self.row.name}"
 
 
@@ -79,7 +78,7 @@ def plan(study: Study, table: str, number: int, row: Row) -> Planned:
 
 
 def _reason(study: Study, row: Row) -> str:
-    """Why the row cannot be trained; empty where it can."""
+    """Why the row cannot be trained; empty if it can."""
     if row.published_only:
         return "published only"
     if row.needs == "farl" and study.farl is None:
@@ -89,26 +88,21 @@ def _reason(study: Study, row: Row) -> str:
     if row.top is not None:
         fewest = min(len(each) for members in study.descriptions.members.values() for each in members)
         if fewest < row.top:
-            return f"skipped: {study.descriptions.name} has {fewest} descriptors of some classes"
+            return f"skipped: {study.descriptions.name} has only {fewest} descriptors for some classes"
     return ""
 
 
 def row_settings(study: Study, row: Row) -> Settings:
-    """The preset with what was chosen, the row's own settings over it, and `overrides` over all."""
+    """The preset and the given choices, overridden by the row's settings, then by `overrides`."""
     from dfer_model.config import strategy
 
-    own = {**(strategy(row.strategy) if row.strategy else {}), **row.settings}
-    if (
-        row.image_tower == "trained"
-        and not settings_for(study.workspace, study.clips.name, **study.chosen).lr_image
-    ):
+    own: dict[str, Any] = {**(strategy(row.strategy) if row.strategy else {}), **row.settings}
+    without: Choices = {**study.chosen, "overrides": ()}
+    if row.image_tower == "trained" and not settings_for(study.workspace, study.clips.name, without).lr_image:
         own["lr_image"] = RELEASED_LR_IMAGE
     if row.needs == "farl":
         own["weights"] = str(study.farl)
-    laid = [f"{key}={value}" for key, value in own.items()]
-    return settings_for(
-        study.workspace, study.clips.name, **study.chosen, overrides=[*laid, *study.overrides]
-    )
+    return settings_for(study.workspace, study.clips.name, study.chosen, own)
 
 
 def _texts(study: Study, row: Row, settings: Settings) -> ClassTexts:
@@ -132,9 +126,9 @@ def _described(study: Study, row: Row) -> DescriptionSet:
 
 
 def check(planned: Sequence[Planned], clips: PackedClips, runs: Path, report: Callable[..., None]) -> None:
-    """Find out now what would stop a run later: a fold, a CLIP that is not there, a text that does not fit.
+    """Check for problems that would stop a run later: a fold, a missing CLIP, a text that is too long.
 
-    Each model that is yet to be trained is built once. Raises InputError that names the row.
+    Each model that is not trained yet is built once. Raises InputError that names the row.
     """
 
     for fold in dict.fromkeys(spec.fold for each in planned for spec in each.specs):
@@ -155,7 +149,7 @@ def check(planned: Sequence[Planned], clips: PackedClips, runs: Path, report: Ca
 
 
 def _begin(specs: Sequence[RunSpec], clips: PackedClips) -> None:
-    """What the trainings of a row begin with, which raises InputError where they would."""
+    """Build what the trainings of a row start with. Raises InputError as they would."""
     from dfer_model.data.splits import training_clips
     from dfer_model.models.strategies import load_base
     from dfer_model.training.optim import make_optimizer

@@ -1,4 +1,4 @@
-"""What the runs of a row say beside the paper: figures over folds and seeds, confusion, tables on disk."""
+"""The results of the rows beside the paper: figures over folds and seeds, confusion, tables on disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOT_RECORDED = "not recorded"
 
 @dataclass(frozen=True)
 class Spread:
-    """A measure in percent, the mean over folds: its mean over seeds, and their standard deviation."""
+    """A measure in percent, averaged over folds: mean and standard deviation over seeds."""
 
     mean: float
     std: float | None  # None for one seed
@@ -35,7 +35,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Ours:
-    """What a row's runs reach at one way of choosing the epoch (`last`, `val`, `test-best`)."""
+    """The measures of a row's runs for one epoch selection (`last`, `val`, `test-best`)."""
 
     selection: str
     uar: Spread
@@ -46,8 +46,8 @@ class Ours:
 class RowResult:
     """One row of the table: our figures and the published ones.
 
-    `last` are our figures of the last epoch, where another is kept; `difference` is ours minus the published
-    mean, in points of (UAR, WAR). `note` says why there are no figures of ours.
+    `last` are our figures of the last epoch, if another was selected; `difference` is ours minus the
+    published mean, in points of (UAR, WAR). `note` says why we have no figures.
     """
 
     table: str
@@ -61,7 +61,7 @@ class RowResult:
     last: Ours | None
     published: Published | None
     difference: tuple[float, float] | None
-    confusion: tuple[tuple[int, ...], ...] | None  # clips: true class by row, answers by column
+    confusion: tuple[tuple[int, ...], ...] | None  # clips: true class by row, predicted by column
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON."""
@@ -76,7 +76,7 @@ class RowResult:
 
 
 def row_result(planned: Planned, runs: Sequence[Run], published: Published | None) -> RowResult:
-    """The result of a row, whose runs are these."""
+    """The result of a row from its runs."""
     measured = merged(runs) if runs else None
     selection = runs[0].selected if runs else "last"
     ours = figures(runs, selection) if runs else None
@@ -114,7 +114,7 @@ def figures(runs: Sequence[Run], selection: str) -> Ours:
 
 
 def merged(runs: Sequence[Run]) -> Measures:
-    """What the kept answers of all folds and seeds are worth together: each clip counts once a seed."""
+    """The confusion of the stored predictions of all folds and seeds: each clip counts once per seed."""
     import numpy as np
 
     from dfer_model.metrics import measures
@@ -128,7 +128,7 @@ def merged(runs: Sequence[Run]) -> Measures:
 
 @dataclass(frozen=True)
 class Reproduced:
-    """Tables of the paper reproduced, kept as reproduction.json, tables.md and confusion/ in `folder`."""
+    """Reproduced tables of the paper, stored as reproduction.json, tables.md and confusion/ in `folder`."""
 
     folder: Path
     dataset: str
@@ -142,7 +142,7 @@ class Reproduced:
     caveats: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """What is kept, and what `reproduce --json` prints."""
+        """The stored result, and the output of `reproduce --json`."""
         plain = {key: value for key, value in vars(self).items() if key not in ("folder", "rows")}
         return {"folder": str(self.folder), **plain, "rows": [each.as_dict() for each in self.rows]}
 
@@ -152,14 +152,14 @@ class Reproduced:
 
 
 def protocol_line(rows: Sequence[RowResult], folds: Sequence[int], seeds: Sequence[int]) -> str:
-    """What the figures are: folds, seeds, and how the epochs were chosen."""
+    """A line on the figures: folds, seeds and epoch selection."""
     words = {
         "last": "the last",
         "val": "the best on validation clips of the training folds",
-        "test-best": "the best on the judging fold, which flatters",
+        "test-best": "the best on the test fold (optimistically biased)",
     }
     chosen = dict.fromkeys(each.ours.selection for each in rows if each.ours)
-    # A row that is not trained has no epoch to choose.
+    # A row without training has no epoch selection.
     trained = [each for each in chosen if each != "last"] or list(chosen)
     epoch = f"; epoch: {words[trained[0]]}" if trained else ""
     listed = (", ".join(map(str, each)) for each in (folds, seeds))
@@ -169,16 +169,20 @@ def protocol_line(rows: Sequence[RowResult], folds: Sequence[int], seeds: Sequen
 def caveats(
     paper: Paper, dataset: str, have: Sequence[int], folds: Sequence[int], seeds: Sequence[int]
 ) -> list[str]:
-    """Where the folds and seeds are fewer than the paper's, or there is no paper's figure to hold against."""
+    """Sentences if there are fewer folds or seeds than in the paper, or no published figures."""
     said = []
     known = paper.protocol.folds.get(dataset.casefold())
     if known is None:
-        said.append(f"Nothing is published for {dataset}: the paper's figures are of {_names(paper)}.")
+        said.append(f"There are no published figures for {dataset}: the paper has {_names(paper)}.")
     needed, whose = (known, "the paper's") if known is not None else (len(have), "its")
     if len(folds) < needed:
-        said.append(f"{len(folds)} of {whose} {needed} folds: another mean than over all of them.")
+        said.append(
+            f"{len(folds)} of {whose} {needed} folds: the mean is not comparable with that over all folds."
+        )
     if len(seeds) < paper.protocol.seeds:
-        said.append(f"{len(seeds)} of the paper's {paper.protocol.seeds} seeds: luck is averaged less.")
+        said.append(
+            f"{len(seeds)} of the paper's {paper.protocol.seeds} seeds: the mean has a larger seed variance."
+        )
     return said
 
 
@@ -187,14 +191,14 @@ def _names(paper: Paper) -> str:
 
 
 def sources(rows: Sequence[RowResult]) -> list[str]:
-    """A sentence for every source of the published figures among `rows`, then one for every doubt."""
+    """A sentence per source of the published figures of `rows`, then one per doubt."""
     by_source: dict[str, list[str]] = {}
     for each in rows:
         if each.published:
             by_source.setdefault(each.published.source, []).append(each.name)
     said = [f"Published figures of {', '.join(names)}: {source}." for source, names in by_source.items()]
     return said + [
-        f"In doubt, {each.name}: {each.published.doubt}."
+        f"Doubtful, {each.name}: {each.published.doubt}."
         for each in rows
         if each.published and each.published.doubt
     ]
@@ -204,14 +208,14 @@ COLUMNS = ("row", "UAR", "WAR", "published UAR", "published WAR", "difference")
 
 
 def columns(rows: Sequence[RowResult]) -> list[str]:
-    """The headings of a table, with the last epoch's figures where another is kept."""
+    """The headings of a table, with the last epoch's figures if another was selected."""
     first, uar, war, *others = COLUMNS
     last = ["last UAR", "last WAR"] if any(each.last for each in rows) else []
     return [first, uar, war, *last, *others]
 
 
 def cells(row: RowResult, wide: bool) -> list[str]:
-    """The cells under `columns`; `wide` where there are columns of the last epoch."""
+    """The cells under `columns`; `wide` if there are columns of the last epoch."""
     ours = [str(row.ours.uar), str(row.ours.war)] if row.ours else [row.note, ""]
     other = row.last or row.ours
     last = ([str(other.uar), str(other.war)] if other else ["", ""]) if wide else []

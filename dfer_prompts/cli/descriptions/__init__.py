@@ -1,4 +1,4 @@
-"""`dfer-prompts descriptions`: all that is done with versions; a file for each kind of work."""
+"""`dfer-prompts descriptions`: the commands on versions, one file per kind."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import typer
 
 from . import diff, edit, exchange, hub, lint, log, score, search, show
 
-commands = typer.Typer(no_args_is_help=True, help="Description sets: the versions, and all done with them.")
+commands = typer.Typer(no_args_is_help=True, help="Description sets: show, edit, check, exchange.")
 for module in (show, diff, edit, log, lint, score, search, exchange, hub):
     module.register(commands)
 

@@ -1,4 +1,4 @@
-"""`descriptions diff`: what is different between two description sets."""
+"""`descriptions diff`: the differences between two description sets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..output import JsonOption, Pieces, print_json, print_pieces
 if TYPE_CHECKING:
     from ...versions.diff import Change, ClassDifference, Difference
 
-# The first kind that a change has decides how its line begins.
+# The first kind of a change determines the mark of its line.
 _MARKS = {
     "added": ("+", "green"),
     "removed": ("-", "red"),
@@ -38,15 +38,15 @@ def diff_(
         str, typer.Argument(autocompletion=versions, metavar="W", help="A version or a view of one, after.")
     ],
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit with status 1 where they differ, as git does.")
+        bool, typer.Option("--exit-code", help="Exit with status 1 if they differ, like git diff.")
     ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a report in Markdown.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show per class what was added (+), removed (-), reworded (~), or moved or said more often (=).
+    """Show per class what was added (+), removed (-), reworded (~), moved or changed in support (=).
 
-    Classes are matched by name. A descriptor is reworded when more than half of its words, or nearly all of
-    its letters, are the same. It has moved when it stands in another order to those that both sets have.
+    Classes are matched by name. A descriptor is reworded if more than half of its words, or nearly all of
+    its letters, are the same. It has moved if its order relative to the common descriptors changed.
 
     Example: dfer-prompts descriptions diff v1@4 v2@4
     """
@@ -54,7 +54,7 @@ def diff_(
     from ...versions.store import DescriptionStore
 
     if markdown and as_json:
-        raise InputError("--markdown and --json are two ways to print it: choose one")
+        raise InputError("--markdown and --json exclude each other: choose one")
     store = DescriptionStore(context.obj)
     found = diff(store.load(first), store.load(second))
     if as_json:

@@ -1,4 +1,4 @@
-"""`descriptions edit`: a set in the person's editor, and a new version of what comes back."""
+"""`descriptions edit`: open a set in the user's editor and save the result as a new version."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def register(commands: typer.Typer) -> None:
     """Add this file's command to `dfer-prompts descriptions`."""
-    commands.command(short_help="Change a set in your editor: a new version.")(edit)
+    commands.command(short_help="Edit a set in your editor as a new version.")(edit)
 
 
 def edit(
@@ -33,17 +33,20 @@ def edit(
     ref: Annotated[
         str,
         typer.Argument(
-            autocompletion=versions, metavar="V", help="The version, or the view of one, to begin with."
+            autocompletion=versions, metavar="V", help="The version, or the view of one, to edit."
         ),
     ],
     file: Annotated[
         str | None,
         typer.Option(
-            "--file", metavar="FILE", help="Take this edited file, - for standard input; open no editor."
+            "--file",
+            metavar="FILE",
+            help="Read this edited file (- is standard input) instead of opening an editor.",
         ),
     ] = None,
     why: Annotated[
-        str | None, typer.Option("--message", "-m", metavar="TEXT", help="Why, for the log.")
+        str | None,
+        typer.Option("--message", "-m", metavar="TEXT", help="Reason for the change, for the log."),
     ] = None,
     version: Annotated[
         str | None, typer.Option(metavar="NAME", help="The new version's name.", show_default="the next")
@@ -52,8 +55,8 @@ def edit(
 ) -> None:
     """Edit a description set: opens $VISUAL or $EDITOR and writes what you save as a new version.
 
-    The set you begin with stays as it is and is the new one's parent. Descriptors that are still there keep
-    their support; new ones have none, for no answer named them. Text that cannot be a set is kept in a file.
+    The edited set is unchanged and becomes the new one's parent. Descriptors that remain keep their support;
+    new ones have none. Text that is not a valid set is kept in a file.
 
     Example: dfer-prompts descriptions edit v2 --message "no blushing in a grey video"
     """
@@ -79,7 +82,7 @@ def edit(
         )
         print_json({**written, "parent": ref, "difference": diff(parent, saved).as_dict() if saved else None})
     elif saved is None:
-        message(f"Nothing has changed in {ref}, so no version is written")
+        message(f"{ref} is unchanged; no version is written")
     else:
         print_pieces(lines(diff(parent, saved)))
         message(f"Written to {store.path(saved.name)}\nNext: dfer-prompts descriptions show {saved.name}")
@@ -97,7 +100,7 @@ def _from_file(parent: DescriptionSet, file: str, why: str | None) -> Descriptio
 
 
 def _from_editor(parent: DescriptionSet, path: Path, why: str | None) -> DescriptionSet:
-    """What the person makes of the text at `path`; on a terminal a fault may be put right in the editor."""
+    """The set as edited at `path`; on a terminal the user can correct an error in the editor."""
     from ...versions.edit import edited
 
     while True:
@@ -118,7 +121,7 @@ def _from_editor(parent: DescriptionSet, path: Path, why: str | None) -> Descrip
 
 @contextmanager
 def _text_in_a_file(parent: DescriptionSet, folder: Path) -> Iterator[Path]:
-    """A file with the set's text for the editor; what a person changed in it outlives every failure."""
+    """A file with the set's text for the editor; changes to it are kept after any failure."""
     from ...versions.edit import as_text
 
     text = as_text(parent)
@@ -141,7 +144,7 @@ def _text_in_a_file(parent: DescriptionSet, folder: Path) -> Iterator[Path]:
             path.unlink(missing_ok=True)
             raise
         again = shlex.join(["dfer-prompts", "descriptions", "edit", parent.name, "--file", str(path)])
-        kept = f"Your text is kept; put it right and go on: {again}"
+        kept = f"Your text is kept; correct it and continue: {again}"
         if isinstance(error, DferError):
             raise type(error)(f"{error}\n{kept}") from error
         message(kept)
@@ -150,18 +153,18 @@ def _text_in_a_file(parent: DescriptionSet, folder: Path) -> Iterator[Path]:
 
 
 def _open_editor(path: Path) -> None:
-    """Wait until the person has closed the editor. Ctrl-C is the editor's while it is open."""
+    """Wait until the user closes the editor. While it is open, Ctrl-C goes to the editor."""
     import click
 
     if not (sys.stdin.isatty() or os.environ.get("VISUAL") or os.environ.get("EDITOR")):
-        raise InputError("there is no terminal to open an editor in\nSay which: EDITOR=..., or give --file")
+        raise InputError("there is no terminal to open an editor in\nSet EDITOR=..., or give --file")
     had = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         click.edit(filename=str(path))
     except (click.ClickException, ValueError) as error:
         says = error.message if isinstance(error, click.ClickException) else f"no command: {error}"
         raise WorkError(
-            f"{says}\nThe editor is what VISUAL or EDITOR names: EDITOR=nano, or 'code --wait'"
+            f"{says}\nSet VISUAL or EDITOR to your editor: EDITOR=nano, or 'code --wait'"
         ) from error
     finally:
         signal.signal(signal.SIGINT, had)

@@ -1,4 +1,4 @@
-"""`descriptions import | export`: description sets from and to the files of other programs."""
+"""`descriptions import | export`: description sets from and to files of other programs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ FormatOption = Annotated[
         "--format",
         metavar="FORMAT",
         help="dclip, cupl, text, csv, yaml or parquet.",
-        show_default="by the file's name and content",
+        show_default="from the file's name and content",
     ),
 ]
 
 
 def register(commands: typer.Typer) -> None:
     """Add this file's commands to `dfer-prompts descriptions`."""
-    commands.command("import", short_help="Make a version of what a file holds.")(import_)
-    commands.command("export", short_help="Write a version as other programs read it.")(export)
+    commands.command("import", short_help="Make a version from a file.")(import_)
+    commands.command("export", short_help="Write a version in the format of another program.")(export)
 
 
 def import_(
@@ -47,12 +47,14 @@ def import_(
     license: Annotated[  # noqa: A002
         str | None,
         typer.Option(
-            metavar="NAME", help="Its licence: cc-by-4.0.", show_default="that of dfer.yaml, or unknown"
+            metavar="NAME",
+            help="Its licence, such as cc-by-4.0.",
+            show_default="that of dfer.yaml, or unknown",
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a version of what a file holds; nothing is filled in.
+    """Make a version from a file; nothing is added.
 
     dclip is {class: [descriptor, ...]} and cupl {class: [sentence, ...]}, each sentence a member; text has a
     sentence per line in the order of --classes; csv, yaml and parquet have rows like descriptors.jsonl.
@@ -104,7 +106,7 @@ def export(
     out: Annotated[Path, typer.Option(help="The file to write; - is standard output.")] = Path("-"),
     as_json: JsonOption = False,
 ) -> None:
-    """Write a version as another program reads it, and say what such a file cannot hold.
+    """Write a version in the format of another program, and report what the format cannot hold.
 
     Example: dfer-prompts descriptions export v2 --format dclip --out v2.json
     """
@@ -115,13 +117,13 @@ def export(
     descriptions = DescriptionStore(context.obj).load(ref)
     to_stdout = str(out) == "-"
     if to_stdout and as_json:
-        raise InputError("--json says what was written where, so it needs --out FILE")
+        raise InputError("--json requires --out FILE")
     if to_stdout and format is None:
         raise InputError(
-            f"say in which format: --format NAME, or --out FILE\nThere are: {', '.join(FORMATS)}"
+            f"no format is given: add --format NAME, or --out FILE\nThere are: {', '.join(FORMATS)}"
         )
     if to_stdout and format == "parquet" and sys.stdout.isatty():
-        raise InputError("a parquet file is no text for a terminal: give --out FILE")
+        raise InputError("a parquet file cannot be printed on a terminal: give --out FILE")
     if to_stdout:
         exported = exported_as(descriptions, str(format))
         sys.stdout.buffer.write(exported.data)
@@ -135,6 +137,6 @@ def export(
     if not to_stdout:
         message(f"Written to {out} ({exported.format}, {len(exported.data)} bytes)")
     if exported.notes:
-        message("Not in the file, or to be minded:")
+        message("Not in the file, or to note:")
     for note in exported.notes:
         message(f"  {note}")

@@ -13,23 +13,23 @@ from ..output import JsonOption, message, print_json, print_table
 
 def register(commands: typer.Typer) -> None:
     """Add this file's commands to `dfer-prompts descriptions`."""
-    commands.command(short_help="Send a version to the HuggingFace hub.")(push)
-    commands.command(short_help="Bring a version from the HuggingFace hub.")(pull)
+    commands.command(short_help="Upload a version to the HuggingFace hub.")(push)
+    commands.command(short_help="Download a version from the HuggingFace hub.")(pull)
 
 
 def push(
     context: typer.Context,
     name: Annotated[str, typer.Argument(autocompletion=versions, metavar="V", help="The version.")],
     repo: Annotated[
-        str, typer.Option(metavar="USER/NAME", help="The dataset on the hub; made if it is not there.")
+        str, typer.Option(metavar="USER/NAME", help="The dataset on the hub; created if needed.")
     ],
-    private: Annotated[bool, typer.Option("--private", help="Make the dataset a private one.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, and send nothing.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Make the dataset private.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the files without uploading.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a version to the HuggingFace hub, with its card and the answers it was read from.
+    """Upload a version to the HuggingFace hub, with its card and the answers it was parsed from.
 
-    The token is that of HF_TOKEN or `hf auth login`; HF_ENDPOINT names another hub.
+    The token is that of HF_TOKEN or `hf auth login`; HF_ENDPOINT selects another hub.
 
     Example: dfer-prompts descriptions push v2 --repo me/mafw-descriptors --dry-run
     """
@@ -50,14 +50,18 @@ def push(
         )
         print_json({"version": name, "repo": repo, **where, "files": [asdict(each) for each in files]})
         return
-    title = f"{name} at {pushed.url}, revision {pushed.revision}" if pushed else f"{name} would go to {repo}"
+    title = (
+        f"{name} at {pushed.url}, revision {pushed.revision}"
+        if pushed
+        else f"{name} would be uploaded to {repo}"
+    )
     print_table(title, ["file", "bytes", "sha256"], [(each.name, each.size, each.sha256) for each in files])
     if any(each.name == RESPONSES for each in files):
-        message(f"{RESPONSES} holds the answers word for word, and goes along")
+        message(f"{RESPONSES}, with the verbatim answers, is included")
     if load(name, context.obj).manifest.license == "unknown":
-        message("Its licence is unknown: nobody who finds it can tell what they may do with it")
+        message("Its licence is unknown; set one so that others know how they may use it")
     if dry_run:
-        message("Nothing was sent")
+        message("Nothing was uploaded")
     else:
         message(f"Next, elsewhere: dfer-prompts descriptions pull {repo}")
 
@@ -75,7 +79,7 @@ def pull(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a version from the HuggingFace hub, checked, under a new name; its manifest names the commit.
+    """Download a version from the HuggingFace hub, check it, and save it under a new name with its commit.
 
     Example: dfer-prompts descriptions pull me/mafw-descriptors --version v3
     """

@@ -1,4 +1,4 @@
-"""`descriptions check`: what is wrong, doubtful or worth a look in a description set."""
+"""`descriptions check`: errors, warnings and notes on a description set."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ def check(
     ],
     classes: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME|FILE", help="The classes it must serve.", show_default="those it was made for"
-        ),
+        typer.Option(metavar="NAME|FILE", help="The classes to check it for.", show_default="its own"),
     ] = None,
     contexts: Annotated[
         int, typer.Option(min=0, help="Learnable vectors that share CLIP's 77 positions with a description.")
@@ -43,9 +41,9 @@ def check(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a set's words before anything is trained on them.
+    """Check a set's texts before training.
 
-    Errors cannot be trained on or compared fairly; warnings are likely to be wrong; notes are worth a look.
+    Errors prevent training or a fair comparison; warnings are probable mistakes; notes are for information.
 
     Example: dfer-prompts descriptions check v2@4 --strict
     """

@@ -1,4 +1,4 @@
-"""`descriptions log`: which set came from which, and how, as a tree."""
+"""`descriptions log`: how sets were derived from each other, as a tree."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def register(commands: typer.Typer) -> None:
     """Add this file's command to `dfer-prompts descriptions`."""
-    commands.command(short_help="Show which set came from which, and how.")(log)
+    commands.command(short_help="Show how sets were derived from each other.")(log)
 
 
 def log(
@@ -24,15 +24,15 @@ def log(
     ref: Annotated[
         str | None,
         typer.Argument(
-            autocompletion=versions, metavar="V", help="The version to begin with.", show_default="all"
+            autocompletion=versions, metavar="V", help="The version to start from.", show_default="all"
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show which set came from which, and how: below each version what it was made from.
+    """Show how sets were derived from each other: below each version, its parents.
 
-    All is read from the manifests of the versions that are here. A parent that is gone, or whose descriptors
-    are others than those the version was made from, is said.
+    The tree is read from the manifests of the versions in the workspace. A parent that is missing or has
+    changed since is marked.
 
     Example: dfer-prompts descriptions log
     """
@@ -51,7 +51,7 @@ def log(
 
 
 def _trees(entries: Sequence[Entry]) -> Iterator[Branch]:
-    """A tree for each version that is in no tree before it; within them each version has its parents once."""
+    """A tree for each version that is in no earlier tree; each version shows its parents once per tree."""
     by_name = {entry.name: entry for entry in entries}
     shown: set[str] = set()
     for entry in entries:

@@ -1,4 +1,4 @@
-"""`descriptions score`: what a CLIP makes of a set's texts, and untrained of clips by them."""
+"""`descriptions score`: text diagnostics of a set with CLIP, and its zero-shot scores on clips."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from ...errors import InputError
 from ...workspace import Workspace
 from ..completion import versions
-from ..options import ClipOption, DeviceOption, PresetOption, SetOption, WeightsOption, numbers
+from ..options import ClipOptions, DeviceOption, grouped, numbers
 from ..output import JsonOption, message, print_json, print_line, print_table, progress
 
 if TYPE_CHECKING:
@@ -19,49 +19,46 @@ if TYPE_CHECKING:
 
     from ...api.score import Scores
 
-WIDEST = 12  # classes whose cosines still make a table of a terminal's width
+WIDEST = 12  # classes whose cosines fit the width of a terminal
 SHOWN_PAIRS = 3  # of near-identical descriptors, for each set
 
 
 def register(commands: typer.Typer) -> None:
     """Add this file's command to `dfer-prompts descriptions`."""
-    commands.command(short_help="Show how CLIP tells the classes apart by a set.")(score)
+    commands.command(short_help="Show how well CLIP separates the classes of a set.")(score)
 
 
+@grouped
 def score(
     context: typer.Context,
     refs: Annotated[
         list[str],
         typer.Argument(autocompletion=versions, metavar="V", help="Description sets or views of them."),
     ],
-    preset: PresetOption = None,
-    clip: ClipOption = None,
-    weights: WeightsOption = None,
-    overrides: SetOption = None,
+    *,
+    settings: ClipOptions,
     figure: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Draw the cosines between classes as this .png or .svg file."),
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(
-            "--dataset", metavar="NAME|FOLDER", help="Packed clips for zero-shot UAR and WAR, or their name."
-        ),
+        typer.Option("--dataset", metavar="NAME|FOLDER", help="Packed clips for zero-shot UAR and WAR."),
     ] = None,
     folds: Annotated[
         str | None,
-        typer.Option("--folds", metavar="FOLDS", help="Folds that judge, such as 1-5.", show_default="all"),
+        typer.Option("--folds", metavar="FOLDS", help="Test folds, such as 1-5.", show_default="all"),
     ] = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Show how a CLIP's text tower tells the classes of a set apart: diagnostics, not accuracy.
+    """Show how well CLIP's text tower separates the classes of a set: diagnostics, not accuracy.
 
     Margin is 1 minus the largest cosine between two classes, spread 1 minus the mean cosine between the
     descriptors of a class, overlap the share of descriptors nearer to one of another class, redundancy the
-    share that repeats one of its class; a control that the set is like says that its words matter little.
+    share that repeats one of its class; a set close to a control has words that matter little.
 
-    With --dataset also the zero-shot UAR and WAR of each set on these clips, which must not have chosen it:
+    With --dataset also the zero-shot UAR and WAR of each set on these clips (not those it was selected on):
     by the description of each class ("sentence") and by every descriptor as a prompt ("descriptors"), alone
     and as "happiness, which has raised cheeks"; several prompts of a class are ensembled as the mean of
     their embeddings or the mean of their similarities to a clip.
@@ -73,7 +70,7 @@ def score(
     workspace: Workspace = context.obj
     judging = numbers(folds, "--folds") if folds is not None else None
     if folds is not None and dataset is None:
-        raise InputError("--folds chooses among the clips of a --dataset, and none is given")
+        raise InputError("--folds requires --dataset")
     if figure is not None:
         from dfer_model.reports.run_figures import check_picture
 
@@ -85,10 +82,7 @@ def score(
         workspace=workspace,
         device=device,
         progress=progress,
-        preset=preset,
-        clip=clip,
-        weights=weights,
-        overrides=overrides or (),
+        **settings.choices(),
     )
     if figure is not None:
         _draw(figure, scores)
@@ -152,7 +146,7 @@ def _show(scores: Scores) -> None:
 
 
 def _show_near_identical(scores: TextScores) -> None:
-    """The nearest pairs of descriptors within a class; of a set of noise there are many."""
+    """Print the nearest pairs of descriptors within a class; a set of noise has many."""
     pairs = [(one.class_name, pair) for one in scores.classes for pair in one.near_identical]
     pairs.sort(key=lambda each: -each[1].cosine)
     for class_name, pair in pairs[:SHOWN_PAIRS]:
@@ -161,7 +155,7 @@ def _show_near_identical(scores: TextScores) -> None:
             f"the same to this CLIP (cosine {pair.cosine:.3f})"
         )
     if len(pairs) > SHOWN_PAIRS:
-        print_line(f"- {scores.name}: {len(pairs) - SHOWN_PAIRS} more such pairs; --json lists them")
+        print_line(f"- {scores.name}: {len(pairs) - SHOWN_PAIRS} more pairs; --json lists them")
 
 
 def _show_matrix(scores: TextScores) -> None:

@@ -1,4 +1,4 @@
-"""`descriptions search`: choose descriptors by zero-shot score on training folds, and keep what was seen."""
+"""`descriptions search`: choose descriptors by zero-shot score on training folds, and record the folds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from ...workspace import Workspace
 from ..completion import versions
-from ..options import ClipOption, DatasetOption, DeviceOption, PresetOption, SetOption, WeightsOption, numbers
+from ..options import ClipOptions, DatasetOption, DeviceOption, grouped, numbers
 from ..output import JsonOption, message, print_json, print_line, print_table, progress
 
 
@@ -17,38 +17,37 @@ def register(commands: typer.Typer) -> None:
     commands.command(short_help="Choose descriptors by zero-shot on some folds.")(search)
 
 
+@grouped
 def search(
     context: typer.Context,
     ref: Annotated[
         str,
-        typer.Argument(
-            autocompletion=versions, metavar="V", help="The set whose descriptors are chosen from."
-        ),
+        typer.Argument(autocompletion=versions, metavar="V", help="The set to choose descriptors from."),
     ],
+    *,
     folds: Annotated[
         str,
         typer.Option(
-            "--folds", metavar="FOLDS", help="Training folds that choose, such as 2-5; 0 is never tested."
+            "--folds",
+            metavar="FOLDS",
+            help="Training folds to score on, such as 2-5; 0: clips outside all test folds.",
         ),
     ],
     dataset: DatasetOption = None,
     k: Annotated[int, typer.Option("--k", min=1, help="Descriptors of each class to choose.")] = 4,
-    preset: PresetOption = None,
-    clip: ClipOption = None,
-    weights: WeightsOption = None,
-    overrides: SetOption = None,
-    seed: Annotated[int, typer.Option(min=0, help="Decides which class chooses first.")] = 1,
+    settings: ClipOptions,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the order of the classes.")] = 1,
     version: Annotated[
         str | None, typer.Option(metavar="NAME", help="The new version's name.", show_default="the next")
     ] = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Choose the descriptors that serve zero-shot best on training folds: greedily, then by swaps.
+    """Choose the descriptors with the best zero-shot UAR on training folds: greedily, then by swaps.
 
-    Looks at the labels of the clips of --folds and of no other. The new version says in its manifest and card
-    which these were, and compare and score refuse to judge it, or what is made of it, on them: leave out the
-    fold that is to judge. Its score on the folds that chose it is too good by construction.
+    Only the labels of the clips of --folds are used. The new version records them in its manifest and card,
+    and compare and score refuse to test it, or sets derived from it, on them: leave out the test fold. Its
+    score on these folds is optimistically biased.
 
     Example: dfer-prompts descriptions search v2 --dataset packed/mafw --folds 2-5 --k 4
     """
@@ -65,10 +64,7 @@ def search(
         workspace=workspace,
         device=device,
         progress=progress,
-        preset=preset,
-        clip=clip,
-        weights=weights,
-        overrides=overrides or (),
+        **settings.choices(),
     ).as_dict()
     if as_json:
         print_json(result)
@@ -77,25 +73,25 @@ def search(
 
 
 def _show(result: dict[str, Any]) -> None:
-    """The choice, and what it is worth on the folds that chose it, which is no test."""
+    """Print the chosen descriptors and their score on the folds they were chosen on."""
     print_table(
-        f"{result['version']}: chosen by fold {', '.join(map(str, result['folds']))} of {result['dataset']}",
+        f"{result['version']}: chosen on fold {', '.join(map(str, result['folds']))} of {result['dataset']}",
         ["class", "descriptors"],
         [(name, "; ".join(chosen)) for name, chosen in result["classes"].items()],
     )
     print_table(
-        f"Zero-shot UAR on the {result['clips']} clips that chose",
+        f"Zero-shot UAR on the {result['clips']} clips of these folds",
         ["descriptors", "UAR (%)"],
         [[name, float(value)] for name, value in result["uar"].items()],
     )
     swaps = sum(step["move"] == "swap" for step in result["steps"])
     print_line(f"{result['sentences']} sentences scored, {swaps} swaps, until no single swap was better.")
     if result["not_searched"]:
-        print_line(f"Without clips there, and so not searched: {', '.join(result['not_searched'])}.")
-    print_line("That score is too good by construction: these clips chose the descriptors.")
+        print_line(f"Classes without clips there, not searched: {', '.join(result['not_searched'])}.")
+    print_line("This score is optimistically biased: the descriptors were chosen on these clips.")
     left = ", ".join(map(str, result["folds_left_to_judge"]))
     if left:
-        print_line(f"Fold {left} is left to judge it: compare {result['version']} ... --folds {left}")
+        print_line(f"Fold {left} is left to test it: compare {result['version']} ... --folds {left}")
     else:
-        print_line(f"No fold of {result['dataset']} is left to judge it; another dataset is.")
+        print_line(f"No fold of {result['dataset']} is left to test it; use another dataset.")
     message(f"Written to {result['folder']}")

@@ -1,4 +1,4 @@
-"""`descriptions list | show | verify`: the versions, what one says, whether its files are as written."""
+"""`descriptions list | show | verify`: list versions, show one, verify its files."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 def register(commands: typer.Typer) -> None:
     """Add this file's commands to `dfer-prompts descriptions`."""
     commands.command("list", short_help="List the versions.")(list_)
-    commands.command(short_help="Show what a set says of each class.")(show)
-    commands.command(short_help="Check that no file has changed.")(verify)
+    commands.command(short_help="Show the descriptors of each class.")(show)
+    commands.command(short_help="Verify that no file has changed.")(verify)
 
 
 def list_(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List the versions of this workspace and those shipped; the workspace's win.
+    """List the versions of this workspace and the shipped ones; the workspace takes precedence.
 
     Example: dfer-prompts descriptions list
     """
@@ -55,7 +55,7 @@ def show(
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a description set says of each class, and where that comes from.
+    """Show the descriptors of each class of a description set, and their origin.
 
     Example: dfer-prompts descriptions show v1@4
     """
@@ -103,7 +103,7 @@ def verify(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that a version's files are as they were written; exit status 1 if not.
+    """Verify that a version's files are as written; exit status 1 if not.
 
     Example: dfer-prompts descriptions verify v1
     """
@@ -133,7 +133,7 @@ def _listed(store: DescriptionStore, name: str) -> dict[str, Any]:
     )
     try:
         listed = store.load(name)
-    except (InputError, OSError) as error:  # one that may not be read does not hide the others
+    except (InputError, OSError) as error:  # an unreadable version does not hide the others
         return row | facts | {"problem": str(error)}
     return row | facts | {
         "source": listed.manifest.source,
@@ -146,14 +146,14 @@ def _listed(store: DescriptionStore, name: str) -> dict[str, Any]:
 
 
 def _said(value: object) -> str:
-    """A fact of a manifest as a person reads it: what it holds, without brackets and quotes."""
+    """A value of a manifest as text, without brackets and quotes."""
     if isinstance(value, Mapping):
         return "; ".join(f"{key}: {_said(each)}" for key, each in value.items())
     return ", ".join(map(_said, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _per_class(of: DescriptionSet) -> str:
-    """How many descriptors its members have: "4", or "3-6" where some have fewer than others."""
+    """The number of descriptors per member: "4", or "3-6" if it varies."""
     sizes = [len(member) for members in of.members.values() for member in members]
     return "-".join(str(size) for size in dict.fromkeys((min(sizes), max(sizes))))
 
