@@ -51,8 +51,7 @@ def study(packed: PackedClips, tmp_path: Path) -> Study:
         descriptions=v1,
         second=replace(v1.top(2), name="v2"),
         farl=tmp_path / "farl.pth",
-        chosen={"preset": "paper", "clip": None, "weights": None, "epochs": None},
-        overrides=(),
+        chosen={"preset": "paper", "clip": None, "weights": None, "epochs": None, "overrides": ()},
     )
 
 
@@ -117,7 +116,7 @@ def test_a_row_is_laid_over_what_is_chosen_and_under_the_overrides(study: Study)
     assert (row_settings(study, tuned).lr_image, row_settings(study, tuned).epochs) == (1e-5, 2)
     assert row_settings(study, row("table2", "CoOp")[2]).lr_image == 0
     assert row_settings(study, row("table2", "zero-shot CLIP")[2]).epochs == 0
-    over = replace(study, overrides=["lr_image=0", "temporal_depth=2"])
+    over = replace(study, chosen={**study.chosen, "overrides": ["lr_image=0", "temporal_depth=2"]})
     assert (row_settings(over, tuned).lr_image, row_settings(over, tuned).temporal_depth) == (0, 2)
     (study.workspace.root / "dfer.yaml").write_text("presets: {own: {lr_image: 0.5}}")
     study.chosen.update(preset="own")
@@ -129,7 +128,7 @@ def test_a_row_that_lacks_what_it_needs_says_so(study: Study) -> None:
     bare = replace(study, second=None, farl=None)
     assert "--second" in plan(bare, *row("tableA", "2 descriptions")).note
     assert "--farl" in plan(bare, *row("table2", "zero-shot FaRL")).note
-    assert "v1 has 4 descriptors" in plan(bare, *row("tableB", "top 6")).note
+    assert "v1 has only 4 descriptors" in plan(bare, *row("tableB", "top 6")).note
 
 
 def test_the_published_figures_are_of_rows_and_datasets_that_there_are() -> None:
