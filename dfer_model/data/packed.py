@@ -308,7 +308,7 @@ def write_packed(
     """
     out = Path(out)
     if out.exists():
-        raise InputError(f"{out} exists already\nChoose another folder, or delete it first")
+        raise InputError(f"{out} already exists\nChoose another folder, or delete it first")
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.partial")
     shutil.rmtree(temporary, ignore_errors=True)

@@ -87,7 +87,7 @@ class Request:
         if not self.out.exists() or (self.out.is_dir() and not any(self.out.iterdir())):
             return None
         if not (self.out / "state.json").is_file():
-            raise InputError(f"{self.out} exists already and contains something else\nChoose another --out")
+            raise InputError(f"{self.out} already exists and contains something else\nChoose another --out")
         clips = PackedClips.open(self.out)
         if clips.report.get("request") != self.digest:
             raise InputError(

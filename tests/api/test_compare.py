@@ -94,7 +94,8 @@ def test_compare_keeps_what_its_command_finds(packed: PackedClips, told: Any) ->
     assert len(compared.comparison.verdicts) == 6  # two measures: each set on the control, one on the other
     kept = json.loads((compared.folder / "comparison.json").read_text())
     assert without_request(kept) == without_request(as_json(compared.as_dict()))
-    assert told("compare v1@2 v1@4 --control swapped --folds 1 --seeds 1", packed) == kept
+    told_kept = told("compare v1@2 v1@4 --control swapped --folds 1 --seeds 1", packed)
+    assert without_request(told_kept) == without_request(kept)
 
 
 def test_measures_have_the_same_words_in_python(packed: PackedClips, told: Any) -> None:

@@ -152,7 +152,7 @@ def test_a_repository_downloaded_whole_is_a_run(
     assert plain.probabilities != said.probabilities
     evaluated = evaluate(tmp_path, packed, device="cpu")
     assert evaluated.measures.war == run.measures("last").war
-    with pytest.raises(InputError, match=r"no clips of its own\nSay which"):
+    with pytest.raises(InputError, match=r"no clips of its own\nGive them"):
         evaluate(tmp_path, device="cpu")
 
 

@@ -128,7 +128,7 @@ def test_datasets_of_dfer_yaml_are_opened(run: Terminal, isolated: Path) -> None
     assert findings["dataset half"]["state"] == "wrong"
     assert "which is not a folder" in findings["dataset gone"]["says"]
     assert "data prepare" in findings["dataset gone"]["advice"]
-    assert findings["dataset far"]["says"] == "hf://datasets/a/b, which was not asked"
+    assert findings["dataset far"]["says"] == "hf://datasets/a/b, which was not accessed"
 
 
 def test_without_yunet_it_says_that_haar_is_taken_and_what_is_wrong_with_its_file(

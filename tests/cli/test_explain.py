@@ -53,7 +53,7 @@ def test_what_speaks_for_an_answer(run: Terminal, packed: PackedClips, isolated:
     assert sum(told["attention"]) + told["attention_on_itself"] == pytest.approx(1)
     assert "6 clips of the training folds" in told["above"]
     assert b"video.mkv" in Path("why.svg").read_bytes()
-    assert [line[:28] for line in err.splitlines() if "Note:" in line] == ["Note: Whole frames are used"]
+    assert [line[:27] for line in err.splitlines() if "Note:" in line] == ["Note: Whole frames are used"]
 
     out, err = run("explain", "v1", video, *whole)
     strongest = max(told["descriptors"], key=lambda each: max(each["rise"]))

@@ -147,7 +147,7 @@ def test_killed_in_the_middle_it_asks_again_for_nothing_that_had_arrived(
     had_arrived = {(each["messages"][0]["content"], each["sampling"]["seed"]) for each in kept}
     assert asked_again & had_arrived == set()
     assert len(endpoint.asked) == 55 - len(kept)
-    assert f"Asked {55 - len(kept)}, found stored {len(kept)}" in err
+    assert f"Requested {55 - len(kept)}, found stored {len(kept)}" in err
 
     disturbed = Path("descriptions/v2/descriptors.jsonl").read_bytes()
     os.chdir(tmp_path)
@@ -169,7 +169,7 @@ def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(endpoint: FakeEnd
     assert f"{kept} of 55 answers are stored; run the same command again" in err
     endpoint.latency = 0.0
     _, err = run(endpoint, "--classes", "mafw")
-    assert f"Asked {55 - kept}, found stored {kept}" in err
+    assert f"Requested {55 - kept}, found stored {kept}" in err
 
 
 def test_failures_are_reported_and_kept_in_the_manifest(endpoint: FakeEndpoint) -> None:

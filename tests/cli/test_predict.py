@@ -252,7 +252,7 @@ def test_what_is_no_video(run: Terminal, isolated: Path) -> None:
         (["--csv", "said.txt"], "the file name must end in .csv"),
         (["--face-model", "absent.onnx"], "face model absent.onnx does not exist"),
         (["--margin", "-1"], "--margin -1"),
-        (["--every", "0"], "--every 0"),
+        (["--every", "0"], "--every is 0"),
     ],
 )
 def test_options_that_make_no_sense(run: Terminal, words: list[str], said: str) -> None:

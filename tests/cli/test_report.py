@@ -313,7 +313,7 @@ def test_a_comparison_is_found_by_what_a_person_gives(isolated: Path) -> None:
     assert report(Path("comparisons") / older.name, out="a.md").of.resolve() == older
     with pytest.raises(InputError, match="did you mean abcdef000000"):
         report("abcdfe00000")
-    with pytest.raises(InputError, match="'abcd' begins 2 ids: abcd11111111, abcdef000000"):
+    with pytest.raises(InputError, match="'abcd' matches 2 ids: abcd11111111, abcdef000000"):
         report("abcd")
 
 

@@ -129,7 +129,7 @@ def test_it_does_not_judge_a_set_on_what_it_has_seen(score: Any, packed: PackedC
     ("words", "said"),
     [
         (["v9"], "no description set 'v9'"),
-        (["v1", "--figure", "map.pdf"], "drawn as .png or .svg"),
+        (["v1", "--figure", "map.pdf"], "a figure's name must end in .png or .svg"),
         (["v1", "--dataset", "nowhere"], "nowhere"),
         (["v1", "--folds", "1"], "--folds requires --dataset"),
     ],
