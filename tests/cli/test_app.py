@@ -77,7 +77,7 @@ def test_debug_shows_the_traceback() -> None:
     ("content", "said"),
     [
         ("model: [unclosed", "is not valid YAML"),
-        ("- a list", "must hold `key: value` lines"),
+        ("- a list", "must consist of `key: value` lines"),
         ("modle: llama3", "unknown key 'modle'"),
         ("modle: llama3", "; did you mean model?"),
     ],

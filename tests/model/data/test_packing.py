@@ -78,7 +78,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     root = own_folder(tmp_path / "root")
     (tmp_path / "out").mkdir()
     assert len(prepare("folder", root, tmp_path / "out", jobs=1)) == 6
-    with pytest.raises(InputError, match="exists already and contains something else"):
+    with pytest.raises(InputError, match="already exists and contains something else"):
         prepare("folder", root, root, jobs=1)
 
 
