@@ -160,7 +160,7 @@ def test_the_own_test_fold_unless_all_are_wanted(run: Run, clips: PackedClips) -
     assert (own.which, own.notes) == ("the 6 clips of test fold 1 of tiny", ())
     every = judged_clips(run, clips, every=True)
     assert len(every.indices) == 12
-    assert "was trained on" in every.notes[0]
+    assert "include the training clips" in every.notes[0]
 
 
 def test_another_dataset(run: Run, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_classes_are_matched_in_both_forms_of_unicode(run: Run, tmp_path: Path) 
 
 def test_a_class_the_run_does_not_know(run: Run, tmp_path: Path) -> None:
     clips = tiny.pack(tmp_path / "other", classes=("fear", "boredom"), folds=0, per_class=2)
-    with pytest.raises(InputError, match=r"clips of boredom, which .*\nIt knows happiness, sadness, fear"):
+    with pytest.raises(InputError, match=r"clips of boredom, which .*\nIts classes are happiness, sadness, fear"):
         evaluate_run(run, clips, np.arange(4), device="cpu")
     only_fear = np.flatnonzero(clips.labels == 0)
     assert matched_labels(run, clips, only_fear).tolist() == [2, 2]  # a name without clips does no harm
