@@ -196,7 +196,9 @@ def test_classes_are_matched_in_both_forms_of_unicode(run: Run, tmp_path: Path) 
 
 def test_a_class_the_run_does_not_know(run: Run, tmp_path: Path) -> None:
     clips = tiny.pack(tmp_path / "other", classes=("fear", "boredom"), folds=0, per_class=2)
-    with pytest.raises(InputError, match=r"clips of boredom, which .*\nIts classes are happiness, sadness, fear"):
+    with pytest.raises(
+        InputError, match=r"clips of boredom, which .*\nIts classes are happiness, sadness, fear"
+    ):
         evaluate_run(run, clips, np.arange(4), device="cpu")
     only_fear = np.flatnonzero(clips.labels == 0)
     assert matched_labels(run, clips, only_fear).tolist() == [2, 2]  # a name without clips does no harm

@@ -100,6 +100,7 @@ def test_without_the_extra_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(
-        InputError, match=r"onnxruntime, which is not installed.*\nInstall: pip install 'dfer-prompts\[onnx\]'"
+        InputError,
+        match=r"onnxruntime, which is not installed.*\nInstall: pip install 'dfer-prompts\[onnx\]'",
     ):
         onnx_file.export_onnx(trained(epochs=1), tmp_path / "faces.onnx")
