@@ -363,5 +363,5 @@ def test_times_are_read_as_slurm_reads_them(written: str | int, means: int) -> N
 
 
 def test_what_is_no_time() -> None:
-    with pytest.raises(InputError, match=r"'a day' is no time\nWrite minutes"):
+    with pytest.raises(InputError, match=r"'a day' is not a valid time\nWrite minutes"):
         minutes("a day")
