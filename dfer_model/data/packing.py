@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from filelock import FileLock, Timeout
 
@@ -101,43 +101,48 @@ class Request:
         return clips
 
 
+class Places(TypedDict, total=False):
+    """Where the files of a dataset are, and its name; None is the layout's usual place.
+
+    `label_base` is the first label number of DFEW, `dataset_name` the dataset of frame-list and folder.
+    """
+
+    frames: Path | None
+    labels: Sequence[Path]
+    label_base: int | None
+    dataset_name: str | None
+
+
 def read_request(
     name: str,
     root: Path,
     out: Path,
     *,
-    frames: Path | None = None,
-    labels: Sequence[Path] = (),
-    label_base: int | None = None,
     folds: int | None = None,
     seed: int = 0,
     skip_broken: bool = False,
     faces: Cropping | None = None,
-    dataset_name: str | None = None,
+    **places: Unpack[Places],
 ) -> Request:
     """Find the clips of the layout `name` under `root`; nothing is packed yet.
-
-    `dataset_name` is the dataset for the layouts frame-list and folder.
 
     Raises InputError if the layout is unknown or does not support an option, and as its reader.
     """
     check_name(name)
+    frames = places.get("frames")
     for folder in (root, *((frames,) if frames else ())):
         if not folder.is_dir():
             raise InputError(f"no folder {folder}")
     if name == FOLDER:
-        if frames or labels or label_base is not None:
+        if frames or places.get("labels") or places.get("label_base") is not None:
             raise InputError(f"the layout {FOLDER} does not support --frames, --labels and --label-base")
-        own = read_folder(root, folds=folds, seed=seed, dataset_name=dataset_name)
+        own = read_folder(root, folds=folds, seed=seed, dataset_name=places.get("dataset_name"))
         return Request(own, out, skip_broken, faces)
     if faces is not None:
         raise InputError(f"--faces requires the layout {FOLDER}, not {name}\nOmit --faces")
     if folds is not None:
         raise InputError(f"--folds requires the layout {FOLDER}; the folds of {name} are those of its lists")
-    layout = read_official(
-        name, root, frames=frames, labels=labels, label_base=label_base, dataset_name=dataset_name
-    )
-    return Request(layout, out, skip_broken)
+    return Request(read_official(name, root, **places), out, skip_broken)
 
 
 def prepare(

@@ -25,7 +25,7 @@ from dfer_model.models.bf16 import Blocks, in_bfloat16, text_features
 from .clip import Clip, text_part, token_ids
 
 Position = Literal["end", "middle", "front"]
-CONTEXT = -1  # placeholder for a context vector in a layout
+CONTEXT = -1  # marks the position of a context vector in a layout
 
 
 def layout(ids: Sequence[int], contexts: int, position: Position, *, start: int, end: int) -> list[int]:

@@ -17,6 +17,7 @@ from ..workspace import Workspace
 from .inputs import Choices, class_texts, no_texts, open_dataset, settings_for, training_notes
 
 if TYPE_CHECKING:
+    from dfer_model.config import Settings
     from dfer_model.data.packed import PackedClips
     from dfer_model.runs import ClassTexts, Run
 
@@ -53,19 +54,15 @@ def train(
     clips = open_dataset(place, dataset)
     settings = settings_for(place, clips.name, choices)
     for indices in (clips.train_indices, clips.test_indices):
-        indices(fold)
-    seen = None
-    if not settings.uses_texts:
+        indices(fold)  # raises InputError for a fold that the clips do not have
+    if settings.uses_texts:
+        texts = _texts(_required(described, settings), clips, classes)
+    else:
         texts = no_texts(settings.classifier, clips.class_names)
         if described is not None:
             note(f"a {settings.classifier} classifier uses no texts: {described.name} is ignored")
-    elif described is None:
-        raise InputError(
-            f"a {settings.classifier} classifier needs class texts\nGive a set: --descriptions v1"
-        )
-    else:
-        texts = _texts(described, clips, classes)
-        seen = seen_note(described, clips.name, clips.fingerprint, [fold])
+    read = described if settings.uses_texts else None
+    seen = seen_note(read, clips.name, clips.fingerprint, [fold]) if read else None
     notes = (
         *((f"{seen}: the figures are optimistically biased",) if seen else ()),
         *training_notes(place, clips, settings, choices.get("preset"), [fold]),
@@ -95,6 +92,14 @@ def train(
             tracking=Tracking(followed, note),
             note=note,
         )
+
+
+def _required(described: DescriptionSet | None, settings: Settings) -> DescriptionSet:
+    if described is None:
+        raise InputError(
+            f"a {settings.classifier} classifier needs class texts\nGive a set: --descriptions v1"
+        )
+    return described
 
 
 def _described(given: DescriptionSet | str | None, workspace: Workspace) -> DescriptionSet | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ..workspace import Workspace
-from .options import FaceModelOption, MarginOption
+from .options import FaceModelOption, MarginOption, grouped
 from .output import JsonOption, clean, message, print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -25,7 +26,67 @@ def register(app: typer.Typer) -> None:
     app.add_typer(commands, name="data")
 
 
+@dataclass(frozen=True)
+class PlaceOptions:
+    """Where a dataset's clips and label files are, and what it is."""
+
+    frames: Annotated[
+        Path | None, typer.Option(help="Folder of the clips, if not the dataset's usual one.")
+    ] = None
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Label files, if not the dataset's usual ones: a file, a folder of lists, or a glob in "
+            "quotes; repeat it.",
+        ),
+    ] = None
+    label_base: Annotated[
+        int | None,
+        typer.Option(min=0, max=1, help="First label number of DFEW's files, if it is ambiguous."),
+    ] = None
+    dataset_name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="For frame-list and folder: its name, such as dfew, which sets preset paper's augmentation.",
+            show_default="from the lists' names",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class FoldOptions:
+    """How the clips of a custom folder are split."""
+
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="For folder: split into this many folds, stratified by class, ignoring persons: clips of "
+            "one person must not be in two folds, which ROOT/folds.csv (clip_id,fold) can ensure.",
+        ),
+    ] = None
+    seed: Annotated[int, typer.Option(help="Seed of --folds.")] = 0
+
+
+@dataclass(frozen=True)
+class FaceOptions:
+    """How faces are cropped from the clips of a custom folder."""
+
+    faces: Annotated[
+        Literal["auto", "yunet", "haar", "none"],
+        typer.Option(
+            help="For folder: crop the largest face of every frame; auto is yunet if its file is there, "
+            "else haar; yunet downloads it once; none uses whole frames."
+        ),
+    ] = "none"
+    face_model: FaceModelOption = None
+    margin: MarginOption = 0.2
+
+
 @commands.command(short_help="Pack clips into one folder that training reads.")
+@grouped
 def prepare(
     context: typer.Context,
     name: Annotated[
@@ -36,50 +97,13 @@ def prepare(
     ],
     root: Annotated[Path, typer.Option(help="Folder of the dataset.")],
     out: OutOption,
-    frames: Annotated[
-        Path | None, typer.Option(help="Folder of the clips, if not the dataset's usual one.")
-    ] = None,
-    labels: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="Label files, if not the dataset's usual ones: a file, a folder of lists, or a glob in "
-            "quotes; repeat it.",
-        ),
-    ] = None,
-    label_base: Annotated[
-        int | None,
-        typer.Option(min=0, max=1, help="First label number of DFEW's files, if it is ambiguous."),
-    ] = None,
-    dataset_name: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="For frame-list and folder: its name, such as dfew, which sets preset paper's augmentation.",
-            show_default="from the lists' names",
-        ),
-    ] = None,
+    *,
+    places: PlaceOptions,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Leave missing, empty and broken clips out.")
     ] = False,
-    folds: Annotated[
-        int | None,
-        typer.Option(
-            min=2,
-            help="For folder: split into this many folds, stratified by class, ignoring persons: clips of "
-            "one person must not be in two folds, which ROOT/folds.csv (clip_id,fold) can ensure.",
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of --folds.")] = 0,
-    faces: Annotated[
-        Literal["auto", "yunet", "haar", "none"],
-        typer.Option(
-            help="For folder: crop the largest face of every frame; auto is yunet if its file is there, "
-            "else haar; yunet downloads it once; none uses whole frames."
-        ),
-    ] = "none",
-    face_model: FaceModelOption = None,
-    margin: MarginOption = 0.2,
+    split: FoldOptions,
+    cropping: FaceOptions,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="all cores")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -95,14 +119,14 @@ def prepare(
         name,
         root,
         _below(context.obj, out),
-        frames=frames,
-        labels=labels or (),
-        label_base=label_base,
-        dataset_name=dataset_name,
-        folds=folds,
-        seed=seed,
+        folds=split.folds,
+        seed=split.seed,
         skip_broken=skip_broken,
-        faces=_cropping(context.obj, faces, face_model, margin),
+        faces=_cropping(context.obj, cropping),
+        frames=places.frames,
+        labels=places.labels or (),
+        label_base=places.label_base,
+        dataset_name=places.dataset_name,
     )
     if request.finished():
         message(f"{request.out} is packed already, with the same clips; nothing to do")
@@ -181,12 +205,13 @@ def _below(workspace: Workspace, out: Path) -> Path:
     return workspace.root / out.expanduser()
 
 
-def _cropping(workspace: Workspace, faces: str, face_model: Path | None, margin: float) -> Cropping | None:
-    if faces == "none":
+def _cropping(workspace: Workspace, options: FaceOptions) -> Cropping | None:
+    if options.faces == "none":
         return None
     from dfer_model.video.clip_cropping import Cropping
 
-    cropping, note = Cropping.choose(faces, face_model or workspace.face_model, margin)
+    model = options.face_model or workspace.face_model
+    cropping, note = Cropping.choose(options.faces, model, options.margin)
     if note:
         message(note)
     return cropping
