@@ -39,11 +39,11 @@ from dfer_model.config import Settings, with_overrides
 from dfer_model.data.loaders import PixelScale, pixel_scale
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.devices import choose_device, precision
-from dfer_model.evaluation.evaluate import silent
 from dfer_model.evaluation.trained_model import TrainedModel
 from dfer_model.models.clip import Clip, load_clip
 from dfer_model.models.dfer_clip import TEMPERATURE, DferClip
 from dfer_model.models.strategies import load_base
+from dfer_model.progress import silent
 from dfer_model.runs import ClassTexts, RunSpec
 from dfer_model.training.loop import train_epoch
 from dfer_model.training.setup import Training

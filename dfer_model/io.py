@@ -1,7 +1,4 @@
-"""Replacing a file so that a crash leaves the old one or the new one, never half of one.
-
-Writing files so that a crash leaves the old one or the new one, never half of one.
-"""
+"""Atomic writing of files: after a crash a file is the old one or the new one, never a part of one."""
 
 from __future__ import annotations
 
@@ -14,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+ABANDONED_S = 3600.0  # no writer takes an hour over one file, or over one version
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -23,7 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
     is then unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = temporary_beside(path)
     try:
         with named_as(path, temporary):
             yield temporary
@@ -34,62 +34,36 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """Replace `path` by `data`, a text in UTF-8. Raises OSError as `replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+
+
+def write_flushed(path: Path, data: bytes) -> None:
+    """Write a new file and flush it to the disk. Raises OSError, FileExistsError if it exists."""
+    with named_as(path, path), path.open("xb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
 @contextmanager
 def named_as(path: Path, temporary: Path) -> Iterator[None]:
     """Make an OSError about the hidden file or folder `temporary`, or about none, one about `path`."""
     try:
         yield
     except OSError as error:
-        # Of a full disk the operating system does not say which file it was.
+        # For a full disk the operating system does not say which file it was.
         if error.filename is None or Path(os.fsdecode(error.filename)).is_relative_to(temporary):
             error.filename, error.filename2 = str(path), None
         raise
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` in UTF-8."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-ABANDONED_S = 3600.0  # no writer takes an hour over one file, or over one version
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
-
-
-def write_atomically(path: Path, data: bytes | str) -> None:
-    """Write `data` beside `path`, flush it to the disk, and rename it into place.
-
-    Raises OSError as the operating system does (full disk, read-only folder); `path` is then unchanged.
-    """
-    payload = data.encode("utf-8") if isinstance(data, str) else data
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(path)
-    try:
-        write_flushed(temporary, payload)
-        temporary.replace(path)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            error.filename = str(path)
-        raise
-
-
-def write_flushed(path: Path, data: bytes) -> None:
-    """Write a new file down to the disk. Raises OSError that names it, FileExistsError where there is one."""
-    try:
-        with path.open("xb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError as error:  # of a full disk the operating system does not say which file it was
-        error.filename = str(path)
-        raise
-
-
 def require_writable(folder: Path) -> None:
-    """Find out before something is paid for whether it could be kept. Makes nothing that stays.
+    """Check before paid requests that their results can be stored; leaves no file behind.
 
-    Raises OSError, as writing into the folder would: it is read-only, or a file stands in its way.
+    Raises OSError, as writing into the folder would: it is read-only, or a file is in its place.
     """
     existing = folder
     while not os.path.lexists(existing):
@@ -104,12 +78,12 @@ def require_writable(folder: Path) -> None:
 
 
 def temporary_beside(path: Path) -> Path:
-    """A hidden name in the same folder, of its own, for what is renamed to `path` when it is whole."""
+    """A unique hidden name in the same folder, for a file that is renamed to `path` when it is complete."""
     return path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}")
 
 
 def sweep(folder: Path) -> None:
-    """Remove what writers that were killed have left in a folder (`temporary_beside`), an hour after them."""
+    """Remove temporary files that killed writers left in a folder (`temporary_beside`), after an hour."""
     if not folder.is_dir():
         return
     for path in folder.iterdir():

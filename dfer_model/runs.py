@@ -23,7 +23,8 @@ import numpy.typing as npt
 from .config import BEFORE, Settings
 from .digests import file_sha256, json_sha256, read_table, write_table
 from .errors import InputError, did_you_mean
-from .io import write_text
+from .io import write_atomically
+from .json_files import read_json
 from .metrics import Measures, logit_measures
 from .run_config import check_config, checked_texts
 from .yaml_loader import YAML_ERRORS, load_yaml, yaml_problem
@@ -235,7 +236,7 @@ class Run:
         names = [name for name in (*DESCRIBING, *RESULTING) if (self.folder / name).is_file()]
         digests = {name: self._sha256(name, result) for name in (*names, RESULT)}
         recorded = result | {DIGESTS: digests}
-        write_text(self.folder / RESULT, json.dumps(recorded, ensure_ascii=False, indent=2) + "\n")
+        write_atomically(self.folder / RESULT, json.dumps(recorded, ensure_ascii=False, indent=2) + "\n")
 
     def _check(self, name: str, result: dict[str, Any]) -> None:
         recorded = result.get(DIGESTS, {}).get(name)
@@ -360,10 +361,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing: the run is incomplete") from error
-    except RecursionError as error:
-        raise InputError(f"{path} is not valid JSON: it is nested too deep") from error
-    except ValueError as error:  # not JSON, not UTF-8, a number of thousands of digits
-        raise InputError(f"{path} is not valid JSON: {error}") from error
+    except ValueError as error:
+        raise InputError(f"{path.parent}: {error}") from error

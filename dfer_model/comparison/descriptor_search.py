@@ -19,8 +19,8 @@ from torch import Tensor
 
 from dfer_model.comparison.statistics import uar_weights
 from dfer_model.errors import InputError
-from dfer_model.evaluation.evaluate import Report, silent
 from dfer_model.models.dfer_clip import TEMPERATURE
+from dfer_model.progress import Report, silent
 
 from .zero_shot import Videos
 

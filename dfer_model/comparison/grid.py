@@ -16,12 +16,12 @@ from dfer_model.launch import launched
 from dfer_model.launchers.dispatch import train_by
 from dfer_model.launchers.launcher import Engine
 from dfer_model.models.clip import Clip, token_ids
+from dfer_model.progress import Report
 from dfer_model.runs import ClassTexts, Run, RunSpec
 from dfer_model.training.loggers import Tracking
 from dfer_model.training.loop import train_run
 from dfer_model.training.run_lock import taken
 
-Report = Callable[[float, int, str], None]
 WAIT_S = 1.0  # between checks of runs that other processes train
 
 

@@ -18,6 +18,7 @@ from dfer_model.devices import choose_device
 from dfer_model.errors import InputError
 from dfer_model.evaluation.evaluate import predict_logits
 from dfer_model.evaluation.retarget import retexted
+from dfer_model.progress import Report
 from dfer_model.runs import ClassTexts, Predictions, Run, read_predictions, write_predictions
 
 from .grid import Grid, Training
@@ -28,7 +29,6 @@ ANY_TEXTS = (
     "and, with --measure, by few-shot, held-out-class and transfer."
 )
 
-Report = Callable[[int, int, str], None]
 Integers = npt.NDArray[np.int64]
 
 

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from dfer_model.config import Settings
 from dfer_model.errors import InputError
-from dfer_model.io import write_text
+from dfer_model.io import write_atomically
+from dfer_model.json_files import read_json
 from dfer_model.runs import ClassTexts
 
 from .results import Comparison, Figure
@@ -196,7 +197,7 @@ class ComparisonRecord(_Record):
 
     def write(self) -> None:
         """Write comparison.json."""
-        write_text(self.folder / RECORD, json.dumps(self.as_dict(), ensure_ascii=False, indent=2))
+        write_atomically(self.folder / RECORD, json.dumps(self.as_dict(), ensure_ascii=False, indent=2))
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> ComparisonRecord:
@@ -212,11 +213,11 @@ class ComparisonRecord(_Record):
         """The comparison in `folder`. Raises InputError if it is missing, damaged or incomplete."""
         path = folder / RECORD
         try:
-            plain = json.loads(path.read_text(encoding="utf-8"))
+            plain = read_json(path)
         except FileNotFoundError as error:
             raise InputError(f"{path} is missing") from error
         except ValueError as error:
-            raise InputError(f"{path} is damaged: {' '.join(str(error).split())}\n{AGAIN}") from error
+            raise InputError(f"{folder} is damaged: {error}\n{AGAIN}") from error
         missing = [key for key in NEEDED if key not in plain] if isinstance(plain, dict) else list(NEEDED)
         if missing:
             raise InputError(f"{path} does not hold {', '.join(missing)}\n{AGAIN}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +26,10 @@ from dfer_model.data.packed import PackedClips
 from dfer_model.digests import tensors_are_whole, write_tensors
 from dfer_model.evaluation.evaluate import frame_features, zero_shot_logits
 from dfer_model.models.clip import Clip, clip_identity
+from dfer_model.progress import Report
 
 from ..evaluation.text_scores import class_features
 from .grid import Grid
-
-Report = Callable[[int, int, str], None]
 
 ENSEMBLINGS = ("mean of embeddings", "mean of similarities")
 

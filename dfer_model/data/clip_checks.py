@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as types
+
+from dfer_model.json_files import read_json
 
 Integers = npt.NDArray[np.int64]
 
@@ -25,16 +26,6 @@ def check_shard_name(name: object) -> str:
     if not isinstance(name, str) or name in ("", ".", "..") or any(each in name for each in "/\\\0"):
         raise ValueError(f"it names the file {name!r}, which is not in its folder")
     return name
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises ValueError if it is not JSON, OSError if it cannot be read."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError as error:
-        raise ValueError(f"{path.name} is nested too deeply") from error
-    except ValueError as error:
-        raise ValueError(f"{path.name} is not valid JSON: {error}") from error
 
 
 def read_shard_names(folder: Path) -> list[str]:

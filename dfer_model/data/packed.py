@@ -32,7 +32,6 @@ from dfer_model.data.clip_checks import (
     missing_columns,
     read_batches,
     read_class_names,
-    read_json,
     read_shard_names,
 )
 from dfer_model.data.given_lists import FoldLists, as_report, from_report
@@ -41,6 +40,7 @@ from dfer_model.data.shards import write_shard
 from dfer_model.digests import file_sha256
 from dfer_model.errors import InputError, listed
 from dfer_model.io import named_as
+from dfer_model.json_files import read_json
 
 if TYPE_CHECKING:
     import datasets

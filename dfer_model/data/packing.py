@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -28,6 +28,7 @@ from dfer_model.data.packed import PackedClips, assemble
 from dfer_model.data.shards import Shard, finished_outcome, pack_shard, start_process
 from dfer_model.errors import InputError, Interrupted, WorkError
 from dfer_model.io import named_as
+from dfer_model.progress import Report, silent
 
 if TYPE_CHECKING:
     from dfer_model.video.clip_cropping import Cropping
@@ -39,12 +40,6 @@ SHARDS = 32
 LOCK_NAME = ".lock"
 NAMED_PROBLEMS = 5
 NAMED_DISAGREEMENTS = 20
-
-Progress = Callable[[int, int, str], None]
-
-
-def no_progress(done: int, total: int, note: str = "") -> None:
-    """Report nothing."""
 
 
 @dataclass(frozen=True)
@@ -151,14 +146,14 @@ def prepare(
     out: Path,
     *,
     jobs: int | None = None,
-    progress: Progress = no_progress,
+    progress: Report = silent,
     **options: Any,
 ) -> PackedClips:
     """Pack the clips of the layout `name` under `root` into `out`: `read_request`, then `pack`."""
     return pack(read_request(name, root, out, **options), jobs=jobs, progress=progress)
 
 
-def pack(request: Request, *, jobs: int | None = None, progress: Progress = no_progress) -> PackedClips:
+def pack(request: Request, *, jobs: int | None = None, progress: Report = silent) -> PackedClips:
     """Pack the requested clips in `jobs` processes (default: all cores), and open them.
 
     `progress(done, total, note)` counts clips. Frames from folders are stored byte for byte, each decoded
@@ -206,7 +201,7 @@ def _telling_what_is_kept(request: Request) -> Iterator[None]:
         ) from error
 
 
-def _packed(request: Request, jobs: int, progress: Progress) -> PackedClips:
+def _packed(request: Request, jobs: int, progress: Report) -> PackedClips:
     shards = request.shards()
     with _telling_what_is_kept(request):
         outcomes = _pack_all(request, shards, jobs, progress)
@@ -226,7 +221,7 @@ def _packed(request: Request, jobs: int, progress: Progress) -> PackedClips:
 
 
 def _pack_all(
-    request: Request, shards: Sequence[Shard], jobs: int, progress: Progress
+    request: Request, shards: Sequence[Shard], jobs: int, progress: Report
 ) -> list[Mapping[str, Any]]:
     """The outcome of every shard, in order; finished shards are reused."""
     outcomes = _finished_before(shards, request.partial)

@@ -23,7 +23,7 @@ from dfer_model.data.class_names import composed
 from dfer_model.data.images import JPEG_QUALITY, as_jpeg_or_png, check_frame, encode_jpeg
 from dfer_model.data.layouts import ClipSource, frame_files
 from dfer_model.errors import InputError, NoFace
-from dfer_model.io import replacing, write_text
+from dfer_model.io import replacing, write_atomically
 
 if TYPE_CHECKING:
     from dfer_model.video.clip_cropping import Cropping
@@ -106,7 +106,7 @@ def pack_shard(shard: Shard, folder: Path) -> dict[str, Any]:
         "disagreements": disagreements,
         "sources": stamp,
     }
-    write_text(folder / f"{shard.name}.json", json.dumps(outcome, ensure_ascii=False))
+    write_atomically(folder / f"{shard.name}.json", json.dumps(outcome, ensure_ascii=False))
     return outcome
 
 

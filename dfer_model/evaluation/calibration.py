@@ -21,7 +21,7 @@ import numpy.typing as npt
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.splits import training_clips
 from dfer_model.errors import InputError
-from dfer_model.io import write_text
+from dfer_model.io import write_atomically
 from dfer_model.metrics import calibration_error
 from dfer_model.runs import Predictions, Run
 
@@ -117,7 +117,7 @@ class Calibration:
 def write_calibration(run: Run, calibration: Calibration) -> Path:
     """Write it to the run's folder, replacing an earlier one, and return its path."""
     path = run.folder / FILE
-    write_text(path, calibration.as_json())
+    write_atomically(path, calibration.as_json())
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -25,18 +24,14 @@ from dfer_model.models.bf16 import ImageTower
 from dfer_model.models.clip import Clip
 from dfer_model.models.dfer_clip import TEMPERATURE
 from dfer_model.models.prompt_learner import Ensemble, Members, PromptLearner, TextTower
+from dfer_model.progress import Report, silent
 from dfer_model.runs import ClassTexts, Predictions, Run
 
 from .trained_model import TrainedModel, load_trained
 
 Indices = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
-Report = Callable[..., None]
 SMALLER = "Give --device cpu or, for training, --set batch_size=... or --set accumulate=..."
-
-
-def silent(done: int, total: int, note: str = "") -> None:
-    """Report nothing."""
 
 
 def predict_logits(

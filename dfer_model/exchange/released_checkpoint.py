@@ -27,7 +27,7 @@ from dfer_model.training.run_writer import versions, write_json
 from ..checkpoints import save_weights
 from ..config import PRESETS, Settings, with_values
 from ..errors import InputError
-from ..io import write_text
+from ..io import write_atomically
 from ..reports.run_card import imported_card
 from ..runs import FORMAT_VERSION, NOT_DEFINING, ClassTexts, Run
 from .checkpoint_reader import read_checkpoint
@@ -173,7 +173,7 @@ def _write(
     by_class = dict(zip(texts.class_names, texts.texts, strict=True))
     write_json(folder / "classes.json", texts.class_names)
     write_json(folder / "texts.json", {"name": texts.name, "sha256": texts.sha256, "texts": by_class})
-    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    write_atomically(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     result = {
         "selected": SELECTION,
         "measures": {},
@@ -182,5 +182,5 @@ def _write(
         "versions": versions(),
     }
     run = Run.open(folder)
-    write_text(folder / "README.md", imported_card(run, result))
+    write_atomically(folder / "README.md", imported_card(run, result))
     run.finish(result)

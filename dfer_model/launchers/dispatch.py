@@ -7,13 +7,14 @@ import shutil
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from submitit.core.core import Job
 
+from dfer_model.progress import Note, Report
 from dfer_model.training.run_lock import taken
 from dfer_model.training.run_writer import recorded_epochs
 
@@ -22,8 +23,6 @@ from ..runs import RunSpec
 from .job import Attempts, Outcome, Work
 from .launcher import Engine, Task, unbroken
 
-Report = Callable[[float, int, str], None]
-Note = Callable[[str], None]
 LISTED = 10  # failed runs
 OUT_OF_MEMORY = "OUT_OF_MEMORY"  # Slurm's state of a job that exceeded its memory limit
 PARTS_S = 10.0  # seconds between readings of the epochs of active runs

@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dfer_model.errors import InputError, did_you_mean
-from dfer_model.io import replacing, write_text
+from dfer_model.io import replacing, write_atomically
 
 from .clip_weights import WeightFile, download, fit, in_open_clip_names, read_weights
 
@@ -190,7 +190,7 @@ def save_demo_clip(clip: Clip, folder: Path, used_tokens: Sequence[int]) -> None
     with replacing(folder / "model.safetensors") as temporary:
         save_file(tensors, temporary)
     config = {"model_cfg": dict(clip.config), "mean": list(clip.mean), "std": list(clip.std)}
-    write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
+    write_atomically(folder / "config.json", json.dumps(config, indent=2) + "\n")
 
 
 def load_demo_clip(folder: Path, weights: str = "shipped", *, seed: int = 0) -> Clip:

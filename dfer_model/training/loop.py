@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from dfer_model.data.packed import PackedClips
 from dfer_model.data.prefetch import LateLosses, Loss, prefetched
 from dfer_model.distributed import ending_together, join
 from dfer_model.errors import InputError, WorkError
-from dfer_model.evaluation.evaluate import Report, silent
 from dfer_model.memory import telling_of_memory
+from dfer_model.progress import Note, Report, silent
 from dfer_model.runs import Run, RunSpec
 
 from .loggers import Tracking
@@ -36,7 +36,6 @@ from .selection import evaluate_epoch, finish, remove_weights_except
 from .setup import Training
 from .step import batch_parts
 
-Note = Callable[[str], object]
 DIFFERENT = (
     "the processes were started with different settings, texts, clips, fold or seed\n"
     "Give each machine the same command, and the same clips and descriptions"

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from dfer_model.data.packed import PackedClips
-from dfer_model.io import write_text
+from dfer_model.io import write_atomically
 from dfer_model.models.classifier import Base
 from dfer_model.reports.run_card import card
 from dfer_model.reports.run_figures import confusion_figure
@@ -62,13 +62,13 @@ def begin_run(folder: Path, spec: RunSpec, clips: PackedClips, base: Base) -> No
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
     }
-    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    write_atomically(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 
 def record_epoch(folder: Path, row: dict[str, Any]) -> None:
     """Add the row of an epoch to metrics.jsonl, replacing rows of this and later epochs."""
     rows = [earlier for earlier in recorded_epochs(folder) if earlier["epoch"] < row["epoch"]]
-    write_text(folder / "metrics.jsonl", "".join(json.dumps(each) + "\n" for each in [*rows, row]))
+    write_atomically(folder / "metrics.jsonl", "".join(json.dumps(each) + "\n" for each in [*rows, row]))
 
 
 def recorded_epochs(folder: Path) -> list[dict[str, Any]]:
@@ -98,7 +98,7 @@ def finish_run(folder: Path, outcomes: dict[str, Outcome], facts: dict[str, Any]
         **facts,
         "versions": versions(),
     }
-    write_text(folder / "README.md", card(run, result))
+    write_atomically(folder / "README.md", card(run, result))
     run.finish(result)
     shutil.rmtree(folder / "state", ignore_errors=True)
 
@@ -116,4 +116,4 @@ def versions() -> dict[str, str]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write the value to `path` as indented JSON."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    write_atomically(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")

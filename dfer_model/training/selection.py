@@ -11,9 +11,10 @@ import torch
 
 from dfer_model.checkpoints import Best, copy_weights, save_weights
 from dfer_model.devices import device_name, precision
-from dfer_model.evaluation.evaluate import Report, predict_logits, silent
+from dfer_model.evaluation.evaluate import predict_logits
 from dfer_model.evaluation.trained_model import TrainedModel
 from dfer_model.metrics import measures
+from dfer_model.progress import Report, silent
 from dfer_model.runs import Predictions, Run
 
 from .run_writer import Outcome, finish_run

@@ -19,9 +19,9 @@ from dfer_model.data.video import local_address
 from dfer_model.errors import InputError
 from dfer_model.evaluation.classify import Prediction
 from dfer_model.io import replacing
+from dfer_model.progress import Report, silent
 from dfer_model.reports.fonts import bold_file
 
-from .passes import Report, say_nothing
 from .predict_video import Watched
 from .sound import Sound
 from .windows import Moments, by_track, class_colours, moments
@@ -31,7 +31,7 @@ TEXT_SHARE = 1 / 24  # of the frame's shorter side
 LEAST_TEXT = 11  # pixels
 
 
-def write_overlay(path: Path, watched: Watched, report: Report = say_nothing) -> None:
+def write_overlay(path: Path, watched: Watched, report: Report = silent) -> None:
     """Write the video with its predictions and sound as MP4, with the timestamps of the video.
 
     Outside the windows of a track its box is drawn without a label. Raises InputError if the name does not

@@ -7,13 +7,14 @@ the crops of incomplete windows only.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
 from dfer_model.data.images import Pixels
 from dfer_model.data.video import TimedFrame
 from dfer_model.errors import InputError, NoFace
+from dfer_model.progress import Report, silent
 
 from .crop import MARGIN, cut, face_square
 from .detect import YUNET_SIDE, Detector, Face, reduced
@@ -22,12 +23,7 @@ from .shots import REMEMBERED, Changes, Thumbnail, face_thumbnail, thumbnail
 from .track import FacePath, Track, Tracker, is_leap, largest_at_a_time, largest_first
 from .windows import Spacing, Window
 
-Report = Callable[[int, int, str], None]
 DETECTING, CROPPING = "detecting faces", "cropping faces"
-
-
-def say_nothing(done: int, total: int, note: str = "") -> None:
-    """Report nothing."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ class Followed:
 def follow(
     footage: Footage,
     watching: Watching,
-    report: Report = say_nothing,
+    report: Report = silent,
     known: dict[int, list[Face]] | None = None,
 ) -> Followed:
     """The first pass: all faces as tracks, which end at a cut or a jump of the timestamps.
@@ -197,7 +193,7 @@ def shown(
     paths: Iterable[FacePath],
     windows: Sequence[Window],
     watching: Watching,
-    report: Report = say_nothing,
+    report: Report = silent,
 ) -> Iterator[tuple[Window, list[Pixels]]]:
     """The second pass: each window with its frames' crops, uint8 RGB (S, S, 3), as soon as it is complete.
 
@@ -235,7 +231,7 @@ def _release(held: dict[tuple[int, int], Pixels], uses: Counter[tuple[int, int]]
             del held[window.track, row]
 
 
-def face_frames(footage: Footage, watching: Watching, report: Report = say_nothing) -> Iterator[Pixels]:
+def face_frames(footage: Footage, watching: Watching, report: Report = silent) -> Iterator[Pixels]:
     """The crops of the largest face at a time, of each frame with a face, in order.
 
     These are the tracks of `Watching.track` "largest"; if a frame has two of them, the larger one is used.

@@ -14,11 +14,12 @@ from dfer_model.data.images import Pixels
 from dfer_model.devices import choose_device
 from dfer_model.evaluation.classify import Prediction, class_probabilities
 from dfer_model.evaluation.trained_model import TrainedModel, load_trained
+from dfer_model.progress import Report, silent
 from dfer_model.runs import Run
 
 from .detect import Face
 from .footage import Footage
-from .passes import Followed, Report, Watching, follow, say_nothing, shown
+from .passes import Followed, Watching, follow, shown
 from .track import FacePath
 from .windows import WHOLE, Spacing, Window, windows
 
@@ -93,7 +94,7 @@ class Judge:
         watching: Watching,
         *,
         keep: Keep = keep_nothing,
-        report: Report = say_nothing,
+        report: Report = silent,
         known: dict[int, list[Face]] | None = None,
     ) -> Watched:
         """The predictions for each window of the selected tracks of a video.

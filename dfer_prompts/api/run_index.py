@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import InputError, unknown
 from ..workspace import Workspace
-from .report.stored import RECORD, RUN, read_json
+from .report.stored import RECORD, RUN, stored_json
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ def _comparison(path: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def _run(path: Path) -> tuple[str, tuple[str, ...]]:
-    told = read_json(path)
+    told = stored_json(path)
     best = told["measures"].get(told["selected"])
     came = (f"UAR {best['uar']:.1f}, WAR {best['war']:.1f} percent",) if best else ()
-    texts = read_json(path.with_name("texts.json"))
+    texts = stored_json(path.with_name("texts.json"))
     return str(texts.get("name") or "no texts"), came
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dfer_model.progress import Note
+
 from ..defaults import Price
 from ..errors import DferError, system_errors
 from ..llm.endpoint import Endpoint, resolve_endpoint
@@ -11,7 +13,7 @@ from ..llm.response_cache import ResponseStore
 from ..llm.usage import Estimate
 from ..templates import Template
 from ..workspace import Workspace
-from .plan import Asking, Classes, Note, Plan, chosen_class_set, plan_for, templates_for
+from .plan import Asking, Classes, Plan, chosen_class_set, plan_for, templates_for
 from .run import answered
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from dfer_model.io import require_writable
+from dfer_model.progress import Note
 
 from ..classes import ClassSet, match_class_name
 from ..description_set import DescriptionSet, lineage
@@ -21,7 +22,7 @@ from ..llm.usage import Budget, Report
 from ..templates import Template
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
-from .plan import Asking, Classes, Note, Plan, chosen_class_set, plans_for
+from .plan import Asking, Classes, Plan, chosen_class_set, plans_for
 from .run import Outcome, ask_and_rank
 from .sources.controls import CONTROLS, control_set
 from .sources.facs import facs_set

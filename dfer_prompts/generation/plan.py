@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,6 @@ from .rank import Ranking
 
 DEFAULT_TOP_K = 6
 
-Note = Callable[[str], None]  # receives a message for the user
 Classes = str | Path | ClassSet
 
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dfer_model.json_files import parse_json
+
 from ..classes import class_set_of
 from ..description_set import DescriptionSet, Manifest
 from ..errors import InputError, system_errors
-from ..json_files import parse_json
 from ..llm.redaction import redact_environment
 from ..workspace import Workspace
 from .hub_errors import asking

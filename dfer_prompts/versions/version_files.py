@@ -12,10 +12,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dfer_model.io import write_flushed
+from dfer_model.json_files import parse_json
 
 from ..description_set import FORMAT_VERSION, Count, DescriptionSet, Descriptor, Manifest
 from ..errors import InputError
-from ..json_files import parse_json
 from ..normalize import normal_form
 from ..yaml_files import first_problem, read_yaml
 from .card import card

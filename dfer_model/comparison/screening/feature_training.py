@@ -16,8 +16,8 @@ from torch import Tensor
 
 from dfer_model.data.loaders import ClassBalanced, Order, Shuffled
 from dfer_model.devices import precision
-from dfer_model.evaluation.evaluate import Report
 from dfer_model.models.clip import Clip
+from dfer_model.progress import Report
 from dfer_model.training.ema import Average
 from dfer_model.training.optim import make_optimizer
 from dfer_model.training.step import not_finite

@@ -23,8 +23,9 @@ import torch
 from torch import Tensor
 
 from dfer_model.devices import choose_device
-from dfer_model.evaluation.evaluate import Report, silent, tower_features
+from dfer_model.evaluation.evaluate import tower_features
 from dfer_model.models.clip import Clip, clip_identity
+from dfer_model.progress import Report, silent
 
 from ...config import Settings
 from ...data.augmentation import Augmentation

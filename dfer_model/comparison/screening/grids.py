@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from dfer_model.comparison.grid import Grid
 from dfer_model.comparison.measure import ANY_TEXTS
 from dfer_model.comparison.results import Answers, Measured, gathered_answers
 from dfer_model.data.splits import split_by_class
+from dfer_model.progress import Report
 
 from ...config import Settings
 from ...data.packed import PackedClips
@@ -19,8 +20,6 @@ from ...errors import InputError
 from ...runs import Predictions
 from .features import Indices
 from .screener import Screening, screen
-
-Report = Callable[[int, int, str], None]
 
 
 def frozen(settings: Settings) -> Settings:

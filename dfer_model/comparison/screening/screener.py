@@ -14,9 +14,9 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from dfer_model.devices import choose_device
-from dfer_model.evaluation.evaluate import Report, silent
 from dfer_model.memory import telling_of_memory
 from dfer_model.models.clip import Clip, load_clip
+from dfer_model.progress import Report, silent
 
 from ...config import Settings
 from ...data.packed import PackedClips

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from dfer_model.data.images import decode_pixels
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.errors import InputError
 from dfer_model.io import replacing
+from dfer_model.progress import Report
 
 from .face import render
 from .people import Identity, Track, draw_identity, draw_track
@@ -33,8 +34,6 @@ _WEIGHTS = {
     "contempt": 0.7,
 }
 _CLIPS_PER_PERSON = 4
-
-Report = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dfer_model.json_files import read_json
+
 from ...errors import InputError, listed
 from ...workspace import Workspace
 
@@ -72,14 +74,14 @@ class Stored:
         for name in dict.fromkeys(self.record.runs):
             path = self.runs / name / RUN
             if path.is_file():
-                found[name] = read_json(path)
+                found[name] = stored_json(path)
         return found
 
     @cached_property
     def confusions(self) -> dict[str, Any]:
         """The content of confusions.json; empty if there is none."""
         path = self.record.folder / "confusions.json"
-        return dict(read_json(path)) if path.is_file() else {}
+        return dict(stored_json(path)) if path.is_file() else {}
 
     @cached_property
     def trained(self) -> list[Trained]:
@@ -124,14 +126,14 @@ class Stored:
         return {}
 
 
-def read_json(path: Path) -> Any:
+def stored_json(path: Path) -> Any:
     """The content of a JSON file. Raises InputError if it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing") from error
     except ValueError as error:
-        raise InputError(f"{path} is damaged: {' '.join(str(error).split())}\n{AGAIN}") from error
+        raise InputError(f"{path.parent} is damaged: {error}\n{AGAIN}") from error
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -145,7 +147,7 @@ def run_texts(folder: Path) -> dict[str, Any]:
     """The class names and texts of a run; empty if there are none."""
     if not (folder / "texts.json").is_file():
         return {}
-    names, told = read_json(folder / "classes.json"), read_json(folder / "texts.json")
+    names, told = stored_json(folder / "classes.json"), stored_json(folder / "texts.json")
     texts = [told["texts"][name] for name in names]
     return {"name": told["name"], "sha256": told["sha256"], "class_names": names, "texts": texts}
 

@@ -128,7 +128,7 @@ def pointer(folder: Path) -> None:
         (lambda folder: (folder / "classes.json").write_text('["fear", "fear"]'), "a class is there twice"),
         (lambda folder: (folder / "classes.json").write_text('["joy"]'), "it has no texts of 'joy'"),
         (text_for_texts, "texts.json is damaged: texts.fear: "),
-        (nested, "texts.json is not valid JSON: it is nested too deep"),
+        (nested, "texts.json is not valid JSON: nested too deeply"),
         (many_texts, "the number of prompts and of the run's texts differ"),
         (other_class_weights, r"class_weights is (5, 48), but the run's model has (3, 48)"),
         (pointer, "model.safetensors is a Git LFS pointer"),

@@ -1,12 +1,23 @@
-"""Strict JSON parsing of input files: no duplicate keys, no NaN or Infinity."""
+"""Reading JSON that others may have written or damaged: files, and strictly parsed texts."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from .errors import InputError
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises ValueError, with the file's name, for invalid JSON; OSError."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(f"{path.name} is not valid JSON: nested too deeply") from error
+    except ValueError as error:  # not JSON, not UTF-8, or a number with thousands of digits
+        raise ValueError(f"{path.name} is not valid JSON: {' '.join(str(error).split())}") from error
 
 
 def parse_json(text: str, where: str) -> Any:
