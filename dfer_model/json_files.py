@@ -23,17 +23,25 @@ def read_json(path: Path) -> Any:
 def parse_json(text: str, where: str) -> Any:
     """The value of a JSON text. Raises InputError, whose message begins with `where`, for invalid JSON.
 
-    Duplicate keys of an object are rejected, because one value would hide the other; so are NaN and Infinity,
-    which are not valid JSON.
+    As `strict_json`.
     """
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+        return strict_json(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{where} is not a JSON object: {error}") from error
     except RecursionError as error:
         raise InputError(f"{where} is not a JSON object: nested too deeply") from error
     except ValueError as error:
         raise InputError(f"{where} is not a JSON object: {error}") from error
+
+
+def strict_json(text: str) -> Any:
+    """The value of a JSON text. Raises ValueError (json.JSONDecodeError for syntax) and RecursionError.
+
+    Duplicate keys of an object are rejected, because one value would hide the other; so are NaN and Infinity,
+    which are not valid JSON.
+    """
+    return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,8 +7,9 @@ CuPL: Pratt et al., What Does a Platypus Look Like?, ICCV 2023.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import Any
+
+from dfer_model.json_files import strict_json
 
 from ...description_set import DescriptionSet
 from ...errors import InputError
@@ -52,18 +53,17 @@ def ordered(descriptions: DescriptionSet) -> list[tuple[str, Any]]:
 
 def loaded(data: bytes, where: str) -> Any:
     """The value of a JSON file. Raises InputError, also for duplicate keys."""
+    text = decoded(data, where)
     try:
-        return json.loads(decoded(data, where), object_pairs_hook=lambda pairs: _once(pairs, where))
-    except InputError:
-        raise
+        return strict_json(text)
     except json.JSONDecodeError as error:
         raise InputError(
             f"{where} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}"
         ) from error
     except RecursionError as error:
         raise InputError(f"{where} is nested too deeply; {_SHAPE}") from error
-    except ValueError as error:  # a number with thousands of digits
-        raise InputError(f"{where} contains a number instead of text; {_SHAPE}") from error
+    except ValueError as error:  # a duplicate key, NaN, a number with thousands of digits
+        raise InputError(f"{where}: {error}; {_SHAPE}") from error
 
 
 def class_lists(value: Any, where: str) -> dict[str, list[str]]:
@@ -93,15 +93,6 @@ def looks_like_sentences(data: bytes, where: str) -> bool:
     """Whether most texts of a JSON file end like sentences, as in CuPL's files but not in DCLIP's."""
     texts = [text for each in class_lists(loaded(data, where), where).values() for text in each]
     return 2 * sum(text.endswith((".", "!", "?")) for text in texts) > len(texts)
-
-
-def _once(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        counts = Counter(name for name, _ in pairs)
-        twice = next(name for name, count in counts.items() if count > 1)
-        raise InputError(f"{where} has the key {twice!r} twice")
-    return made
 
 
 def _json(value: dict[str, list[str]]) -> bytes:

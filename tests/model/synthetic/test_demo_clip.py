@@ -23,22 +23,9 @@ from dfer_model.synthetic.demo_clip.captions import (
 )
 from dfer_model.synthetic.drawn_faces import CLASS_NAMES, UNIT_INDEX, UNITS
 
-# The paper's appendix A, copied from the paper and not from the package.
-V1 = {
-    "happiness": "a smiling mouth, raised cheeks, wrinkled eyes, and arched eyebrows.",
-    "sadness": "tears, a downward turned mouth, drooping upper eyelids, and a wrinkled forehead.",
-    "neutral": "relaxed facial muscles, a straight mouth, a smooth forehead, and unremarkable eyebrows.",
-    "anger": "furrowed eyebrows, narrow eyes, tightened lips, and flared nostrils.",
-    "surprise": "widened eyes, an open mouth, raised eyebrows, and a frozen expression.",
-    "disgust": "a wrinkled nose, lowered eyebrows, a tightened mouth, and narrow eyes.",
-    "fear": "raised eyebrows, parted lips, a furrowed brow, and a retracted chin.",
-    "contempt": "one side of its mouth raised, one eyebrow lower and one raised, narrowed eyes, "
-    "and a raised chin.",
-    "anxiety": "a tensed forehead, tightly pressed lips, pupil dilation, and tensed facial muscles.",
-    "helplessness": "drooping eyebrows, a downward gaze, a downturned mouth, and lacking expression.",
-    "disappointment": "a downturned mouth, lowered eyebrows, narrowed eyes, and a sighing face.",
-}
-TEXTS = [V1[name] for name in CLASS_NAMES]
+from ...appendix import APPENDIX_A
+
+TEXTS = [APPENDIX_A[name] for name in CLASS_NAMES]
 STEMS = (
     "happ", "sad", "neutral", "anger", "angry", "surpris", "disgust", "fear", "afraid", "contempt", "anxi",
     "helpless", "disappoint",
