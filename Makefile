@@ -40,7 +40,7 @@ demo: venv
 
 # Two processes with one thread each: faster than one process with two, and results do not depend on threads.
 test: venv
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 # The tests start and stop Slurm's daemons, as root on loopback.
 slurm-test: venv

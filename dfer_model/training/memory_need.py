@@ -31,6 +31,7 @@ from dfer_model.models.classifier import Classifier
 from .setup import Training
 
 ROOM = 0.9  # share of the free memory that suggested settings may use
+_MEASURED: dict[Any, tuple[int, int]] = {}
 CERTAIN = 1.25  # a training that needs this multiple of the whole memory is refused
 
 
@@ -57,12 +58,23 @@ def training_need(
     `workers` processes. `model` must be in training mode; it is not changed.
     """
     largest = -(-clips // min(settings.accumulate, clips))
-    one, two = (peak_bytes(model, settings, image_size, number, device) for number in (1, 2))
+    one, two = _peaks(model, settings, image_size, device)
     trained = sum(value.nbytes for value in model.parameters() if value.requires_grad)
     states = trained * (2 if settings.optimizer == "adamw" else 1)
     frames = settings.frames * 3 * image_size**2  # bytes of a clip
     held = 2 if device.type == "cuda" else 1 + 2 * workers
     return Need(states + 2 * one - two + held * clips * frames, two - one, largest)
+
+
+def _peaks(model: Classifier, settings: Settings, image_size: int, device: torch.device) -> tuple[int, int]:
+    """Peak bytes for one clip and for two, measured once for all runs of a grid with equal shapes."""
+    values = [*model.named_parameters(), *model.named_buffers()]
+    shapes = tuple((name, value.shape, value.dtype, value.requires_grad) for name, value in values)
+    key = shapes, settings.model_dump_json(), image_size, device
+    if key not in _MEASURED:
+        one, two = (peak_bytes(model, settings, image_size, clips, device) for clips in (1, 2))
+        _MEASURED[key] = one, two
+    return _MEASURED[key]
 
 
 def peak_bytes(
