@@ -91,6 +91,26 @@ def write_dfew(root: Path, *, folds: int = 5, per_class: int = 1) -> None:
             (folder / f"set_{fold}.csv").write_text("\n".join(lines) + "\n")
 
 
+def write_dfew_lists(root: Path, frame_lists: Path, clip_lists: Path) -> None:
+    """Lists of the DFEW at `root` as in DFER-CLIP's code (`frame_lists`) and MAE-DFER (`clip_lists`)."""
+    frame_lists.mkdir(parents=True)
+    for source in sorted(root.glob("EmoLabel_DataSplit/*/set_*.csv")):
+        part, fold = source.parent.name.split("(")[0], int(source.stem.removeprefix("set_"))
+        rows = [line.split(",") for line in source.read_text().splitlines()[1:]]
+        frames = root / "Clip" / "clip_224x224"
+        (frame_lists / f"DFEW_set_{fold}_{part}.txt").write_text(
+            "".join(
+                f"{frames / clip} {len(list((frames / clip).iterdir()))} {label}\n" for clip, label in rows
+            )
+        )
+        split = clip_lists / f"split{fold:02d}"
+        split.mkdir(parents=True, exist_ok=True)
+        for name in ("test", "val") if part == "test" else ("train",):
+            (split / f"{name}.csv").write_text(
+                "".join(f"{frames / clip} {int(label) - 1}\n" for clip, label in rows)
+            )
+
+
 def write_ferv39k(root: Path, *, train_per_class: int = 3, test_per_class: int = 1) -> None:
     """FERV39k in its official form: no header, a space between path and name."""
     splits = root / "4_setups" / "All_scenes"

@@ -18,13 +18,13 @@ import yaml
 
 from dfer_prompts.defaults import read_defaults
 
-from .official_layouts import write_mafw
+from .official_layouts import write_dfew, write_dfew_lists, write_mafw
 from .prompts.forks import Forks, forks
 from .test_readme import QUICK, ROOT, blocks, run
 
 DOCS = ROOT / "docs"
-# Their ```bash blocks run in order in a folder with MAFW as distributed. Commands that cannot run there
-# (weights of CLIPs, a cluster) are in indented blocks.
+# Their ```bash blocks run in order in a folder with MAFW and DFEW as distributed. Commands that cannot run
+# there (weights of CLIPs, a cluster) are in indented blocks.
 PAGES = ("tutorial", "own-classes", "own-clips", "own-endpoint", "tracking")
 LOADING = {"src", "srcset", "data", "poster"}
 
@@ -47,6 +47,10 @@ def test_the_commands_of_a_page_run_in_order(processes: Forks, tmp_path: Path, p
     workspace = tmp_path / "workspace"
     workspace.mkdir()
     write_mafw(workspace / "MAFW")
+    if page == "own-clips":
+        write_dfew(workspace / "DFEW")
+        lists = workspace / "annotation", workspace / "MAE-DFER" / "saved" / "data" / "dfew" / "org"
+        write_dfew_lists(workspace / "DFEW", *lists)
     (workspace / "dfer.yaml").write_text(QUICK)
     for name, text in titled(DOCS / f"{page}.md").items():
         (workspace / name).write_text(text, encoding="utf-8")
