@@ -96,7 +96,7 @@ def reproduce(
 ) -> None:
     """Train rows of the paper's tables on your clips and print them beside the published figures.
 
-    Without a table, the tables and rows are listed. Finished runs are reused.
+    Without a table, all tables and rows are listed with their published figures. Finished runs are reused.
 
     Example: dfer-prompts reproduce table2 table3 --dataset packed/dfew --folds 1-5 --seeds 1-3
     """
@@ -132,19 +132,26 @@ def reproduce(
 
 
 def _list_tables(as_json: bool) -> None:
-    from ..api.reproduce.paper_tables import paper
+    from ..api.reproduce.paper_tables import dataset_title, listed, paper
+    from ..api.reproduce.results import NOT_IN_PAPER
 
     tables = paper().tables
     if as_json:
-        print_json({name: table.model_dump(mode="json") for name, table in tables.items()})
+        print_json(listed())
         return
-    for name, table in tables.items():
-        rows = [
-            (number, row.name, "published only" if row.published_only else "")
-            for number, row in table.numbered()
-        ]
-        print_table(f"{name}: {table.title}", ["number", "row", ""], rows)
-    message("Train them: dfer-prompts reproduce table2 --dataset DIR")
+    datasets = list(paper().protocol.folds)
+    heads = [f"{dataset_title(name)}\nUAR / WAR" for name in datasets]
+    for name, table in listed().items():
+        rows = []
+        for row in table["rows"]:
+            figures = [row["published"].get(dataset) for dataset in datasets]
+            pairs = [f"{each['uar']:.2f} / {each['war']:.2f}" if each else "-" for each in figures]
+            note = "" if row["in_paper"] else f" ({NOT_IN_PAPER})"
+            note = " (published only)" if row["published_only"] else note
+            rows.append((row["number"], f"{row['name']}{note}", *pairs))
+        print_table(f"{name}: {tables[name].title}", ["number", "row", *heads], rows)
+    message(f"Figures in percent: {paper().source}")
+    message("Train rows: dfer-prompts reproduce table2 --dataset DIR")
 
 
 def _show(result: Reproduced) -> None:

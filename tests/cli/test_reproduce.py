@@ -64,7 +64,10 @@ def test_json_is_what_is_kept_and_a_second_call_trains_nothing(
     assert ours["difference"][0] == pytest.approx(ours["ours"]["uar"]["mean"] - 39.89)
     assert ours["difference"][1] == pytest.approx(ours["ours"]["war"]["mean"] - 52.55)
     assert (ours["ours"]["selection"], ours["last"]["selection"]) == ("test-best", "last")
-    assert rows["linear probe"]["published"] is None
+    assert rows["linear probe"]["published"] == {
+        "uar": 30.74, "war": 42.95, "doubt": None,
+        "source": "Zhao and Patras, BMVC 2023 (arXiv 2308.13382), Table 2",
+    }  # fmt: skip
     folder = Path(result["folder"])
     assert folder.parent == Path("reproductions").resolve()
     assert json.loads((folder / "reproduction.json").read_text()) == result
@@ -92,9 +95,8 @@ def test_a_person_reads_the_table_the_protocol_and_where_the_figures_are_from(
     assert "epoch: the best on the test fold (optimistically biased)" in out
     assert "12.50" in out
     assert "Published figures of zero-shot CLIP: my copy." in out
-    assert "second-hand, from the list of results" in out
+    assert "Published figures: Zhao and Patras, BMVC 2023 (arXiv 2308.13382), Table 5." in out
     assert "skipped: it needs FaRL's weights (--farl FILE)" in out
-    assert "not recorded" in out
     assert "1 of the paper's 5 folds" in err
     assert "1 of the paper's 3 seeds" in err
     (shared,) = [line for line in Path("result/tables.md").read_text().splitlines() if "T-ESFL |" in line]
@@ -108,16 +110,21 @@ def test_a_person_reads_the_table_the_protocol_and_where_the_figures_are_from(
     assert "table5, DFER-CLIP" in Path("result/confusion/table5-19-dfer-clip.svg").read_text()
 
 
-def test_without_a_table_it_says_which_there_are(
+def test_without_a_table_the_rows_are_listed_with_published_figures(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reproduce(monkeypatch)
     out = capsys.readouterr().out
-    assert "tableB: Descriptors in a description" in out
-    assert "zero-shot FaRL" in out
+    assert "tableB: Number of descriptors in a description" in out
+    (farl,) = [line for line in out.splitlines() if "zero-shot FaRL" in line]
+    assert farl.split()[3:] == ["23.14", "/", "31.54", "21.67", "/", "25.65", "14.18", "/", "11.78"]
+    assert "(not in the paper)" in " ".join(out.split())
     reproduce(monkeypatch, "--json")
-    told = json.loads(capsys.readouterr().out)
-    assert [each["name"] for each in told["tableB"]["rows"]] == ["top 2", "top 4", "top 6"]
+    listed = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in listed["tableB"]["rows"]] == ["top 2", "top 4", "top 6"]
+    assert listed["tableB"]["rows"][0]["published"]["dfew"] == {"uar": 59.65, "war": 71.91}
+    assert listed["table5"]["rows"][11]["published"] == {"mafw": {"uar": 33.28, "war": 48.18}}
+    assert [each["in_paper"] for each in listed["table3"]["rows"]] == [True, False, True, False, *[True] * 4]
 
 
 @pytest.mark.parametrize(

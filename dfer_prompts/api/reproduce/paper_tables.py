@@ -46,10 +46,11 @@ class Row(_Strict):
     members: Literal[1, 2] | None = None
     needs: Literal["farl", "second"] | None = None
     published_only: bool = False
+    in_paper: bool = True
 
 
 class Table(_Strict):
-    """One table; `assumed` are sentences on assumptions where the paper's text was not available."""
+    """One table; `assumed` are sentences on what paper and released code do not say about its rows."""
 
     title: str
     assumed: tuple[str, ...]
@@ -75,8 +76,21 @@ class Paper(_Strict):
 
     protocol: Protocol
     tables: dict[str, Table]
-    sources: dict[str, str]
-    published: Figures
+    source: str
+    published: dict[str, dict[str, dict[str, tuple[Percent, Percent]]]]  # table, row, dataset: UAR, WAR
+
+    def figures(self) -> Figures:
+        """The published figures, each with its source: the paper and the table."""
+        return {
+            table: {
+                row: {
+                    dataset: Published(uar=uar, war=war, source=f"{self.source}, {_title(table)}")
+                    for dataset, (uar, war) in by_dataset.items()
+                }
+                for row, by_dataset in rows.items()
+            }
+            for table, rows in self.published.items()
+        }
 
 
 class _OwnFigures(_Strict):
@@ -88,6 +102,36 @@ class _OwnFigures(_Strict):
 def paper() -> Paper:
     """The shipped tables."""
     return Paper.model_validate(read_yaml(FILE, "it holds the paper's tables"))
+
+
+def listed() -> dict[str, dict[str, Any]]:
+    """Every table by name as plain values; each row has `number` and `published`: UAR and WAR by dataset."""
+    tables = {}
+    for name, table in paper().tables.items():
+        figures = paper().published.get(name, {})
+        rows = [
+            {
+                **row.model_dump(mode="json"),
+                "number": number,
+                "published": {
+                    dataset: {"uar": uar, "war": war}
+                    for dataset, (uar, war) in figures.get(row.name, {}).items()
+                },
+            }
+            for number, row in table.numbered()
+        ]
+        tables[name] = {**table.model_dump(mode="json"), "rows": rows}
+    return tables
+
+
+def dataset_title(name: str) -> str:
+    """A dataset's name as its authors write it."""
+    return "FERV39k" if name == "ferv39k" else name.upper()
+
+
+def _title(table: str) -> str:
+    """ "Table 1" for table1."""
+    return f"Table {table.removeprefix('table')}"
 
 
 def find_tables(given: Sequence[str]) -> list[str]:
@@ -142,7 +186,7 @@ def published_figures(files: Sequence[Path]) -> Figures:
     A file has `published:` like tables.yaml, and optional `sources:`. Raises InputError for an unknown table
     or row, and for an invalid figure.
     """
-    merged = _sourced(paper().published, paper().sources)
+    merged = paper().figures()
     for path in files:
         own = _read(path)
         for table, rows in _sourced(own.published, own.sources).items():

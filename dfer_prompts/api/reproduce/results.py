@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dfer_model.io import write_atomically
 
-from .paper_tables import Paper, Published
+from .paper_tables import Paper, Published, dataset_title
 from .plan import Planned
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dfer_model.metrics import Measures
     from dfer_model.runs import ClassTexts, Run
 
-NOT_RECORDED = "not recorded"
+NOT_IN_PAPER = "not in the paper"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class RowResult:
     """One row of the table: our figures and the published ones.
 
     `last` are our figures of the last epoch, if another was selected; `difference` is ours minus the
-    published mean, in points of (UAR, WAR). `note` says why we have no figures.
+    published mean, in points of (UAR, WAR). `note` says why we have no figures. `in_paper` is False for an
+    additional row that the paper does not have.
     """
 
     table: str
@@ -62,6 +63,7 @@ class RowResult:
     published: Published | None
     difference: tuple[float, float] | None
     confusion: tuple[tuple[int, ...], ...] | None  # clips: true class by row, predicted by column
+    in_paper: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON."""
@@ -96,6 +98,7 @@ def row_result(planned: Planned, runs: Sequence[Run], published: Published | Non
         published=published,
         difference=difference,
         confusion=tuple(map(tuple, measured.confusion.tolist())) if measured else None,
+        in_paper=planned.row.in_paper,
     )
 
 
@@ -187,7 +190,7 @@ def caveats(
 
 
 def _names(paper: Paper) -> str:
-    return ", ".join(each.upper() for each in paper.protocol.folds)
+    return ", ".join(map(dataset_title, paper.protocol.folds))
 
 
 def sources(rows: Sequence[RowResult]) -> list[str]:
@@ -196,8 +199,13 @@ def sources(rows: Sequence[RowResult]) -> list[str]:
     for each in rows:
         if each.published:
             by_source.setdefault(each.published.source, []).append(each.name)
-    said = [f"Published figures of {', '.join(names)}: {source}." for source, names in by_source.items()]
-    return said + [
+    if len(by_source) == 1:
+        sentences = [f"Published figures: {source}." for source in by_source]
+    else:
+        sentences = [
+            f"Published figures of {', '.join(rows)}: {source}." for source, rows in by_source.items()
+        ]
+    return sentences + [
         f"Doubtful, {each.name}: {each.published.doubt}."
         for each in rows
         if each.published and each.published.doubt
@@ -219,9 +227,8 @@ def cells(row: RowResult, wide: bool) -> list[str]:
     ours = [str(row.ours.uar), str(row.ours.war)] if row.ours else [row.note, ""]
     other = row.last or row.ours
     last = ([str(other.uar), str(other.war)] if other else ["", ""]) if wide else []
-    published = (
-        [f"{row.published.uar:.2f}", f"{row.published.war:.2f}"] if row.published else [NOT_RECORDED, ""]
-    )
+    missing = ["-", "-"] if row.in_paper else [NOT_IN_PAPER, ""]
+    published = [f"{row.published.uar:.2f}", f"{row.published.war:.2f}"] if row.published else missing
     difference = "{:+.2f} {:+.2f}".format(*row.difference) if row.difference else ""
     return [f"{row.number} {row.name}", *ours, *last, *published, difference]
 
