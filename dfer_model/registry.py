@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 PRESET_NAMES = ("default", "paper", "paper-text", "strong", "demo")  # `config.PRESETS` has their settings
 MEASURES = ("zero-shot", "supervised", "few-shot", "held-out-class", "transfer")  # of a comparison
+EnsembleRule = Literal["mean-probability", "mean-logit"]  # how the predictions of several runs are averaged
 
 # A whole network is trained, by the optimizer and at the rates that suit it, and reads pixels as its own
 # weights did.

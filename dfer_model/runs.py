@@ -310,8 +310,13 @@ def _listed(ids: Sequence[str]) -> str:
 
 
 def write_predictions(path: Path, class_names: Sequence[str], parts: dict[str, Predictions]) -> None:
-    """Write a row per clip and selection to `path`, atomically."""
+    """Write a row per clip and selection to `path`, atomically.
+
+    Columns: `clip_id`; `class_name` and `label`, the true class; `selection`; `predicted`, the name of the
+    class with the largest logit; `probabilities`, the softmax of `logits`.
+    """
     import pyarrow as pa
+    from scipy.special import softmax
 
     tables = [
         pa.table(
@@ -320,6 +325,10 @@ def write_predictions(path: Path, class_names: Sequence[str], parts: dict[str, P
                 "class_name": pa.array([class_names[label] for label in part.labels], pa.string()),
                 "label": pa.array(part.labels, pa.int64()),
                 "selection": pa.array([selection] * len(part.clip_ids), pa.string()),
+                "predicted": pa.array(
+                    [class_names[best] for best in part.logits.argmax(axis=1)], pa.string()
+                ),
+                "probabilities": pa.array(list(softmax(part.logits, axis=1)), pa.list_(pa.float32())),
                 "logits": pa.array(list(part.logits), pa.list_(pa.float32())),
             }
         )

@@ -1,4 +1,4 @@
-"""Compare finished runs and imported checkpoints, also with description sets that are trained for it."""
+"""Compare finished runs, their ensembles and imported checkpoints, also with sets that are trained for it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..errors import InputError, Interrupted
 from ..provenance import require_unseen
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
+from .evaluate import common_clips, finished_run
 from .inputs import Choices, class_texts, each_once, open_dataset, seen_notes, settings_for, training_notes
 from .launchers import RunContext
 
@@ -20,18 +21,26 @@ if TYPE_CHECKING:
     from dfer_model.comparison.results import Answers, Comparison
     from dfer_model.data.packed import PackedClips
     from dfer_model.evaluation.evaluate import Judged
+    from dfer_model.evaluation.run_ensembles import RunEnsemble
     from dfer_model.metrics import Measures
     from dfer_model.runs import Run
+
+    Model = Run | RunEnsemble
 
 AS_THEY_ARE = "Verdicts on runs hold for these models: another training of the same configuration may differ."
 
 
 def names_run(given: DescriptionSet | Run | Path | str, workspace: Workspace) -> bool:
-    """Whether this is a run, its folder, or an id (or its beginning) that is not a description set."""
+    """Whether this is a run, its folder, or an id (or its beginning) that is not a description set.
+
+    Runs joined by + are an ensemble of them.
+    """
     if isinstance(given, DescriptionSet):
         return False
     if not isinstance(given, str) or (Path(given) / "config.yaml").is_file():
         return True
+    if "+" in given:
+        return all(names_run(each, workspace) for each in given.split("+"))
     ids = [path.parent.name for path in workspace.runs.glob("*/config.yaml")]
     if given in ids or not any(each.startswith(given) for each in ids):
         return given in ids
@@ -52,11 +61,13 @@ def compare_runs(
 ) -> ComparisonRecord:
     """Evaluate finished runs, and sets trained for the comparison, on the runs' test fold.
 
-    `given` are runs, their folders or ids, and description sets; clips are the same for all, and classes are
-    matched by name. `dataset` is by default that of the runs; `seeds` and `choices` apply to the sets. Raises
-    InputError if the runs have no common test clips or `folds` or `choices` do not apply, and Interrupted on
-    Ctrl-C.
+    `given` are runs, their folders or ids, ids joined by + (an ensemble by mean probability), and description
+    sets; clips are the same for all, and classes are matched by name. `dataset` is by default that of the
+    runs; `seeds` and `choices` apply to the sets. Raises InputError if the runs have no common test clips or
+    `folds` or `choices` do not apply, and Interrupted on Ctrl-C.
     """
+    from dfer_model.evaluation.run_ensembles import members_of
+
     place = context.workspace
     models = [_model(each, place) for each in given]
     runs = [each for each in models if not isinstance(each, DescriptionSet)]
@@ -64,7 +75,8 @@ def compare_runs(
     order = [each.name if isinstance(each, DescriptionSet) else each.id for each in models]
     _check(order, runs, sets, folds, choices)
     clips = _clips(runs, dataset, place)
-    judged = _judged(runs, clips)
+    members = [each for run in runs for each in members_of(run)]
+    judged = common_clips(members, clips)
     require_unseen(sets, clips.name, clips.fingerprint, [runs[0].fold])
     try:
         found = _evaluated(runs, clips, judged, context)
@@ -74,20 +86,23 @@ def compare_runs(
             "Stopped; finished runs are stored\nGive the same command again to go on"
         ) from error
     answers = _answers(order, found, trained, clips, judged)
-    caveats = [AS_THEY_ARE, *(each for run in runs for each in _caveats(run, clips, place))]
+    caveats = [AS_THEY_ARE, *(each for run in members for each in _caveats(run, clips, place))]
     comparison = _compared(answers, found, trained, caveats)
     kept = {run.id: _about(run, found[run.id][0]) for run in runs}
     request = _request(order, clips, trained, choices)
     return _kept(place, clips, judged, comparison, kept, [each.id for each in trained], request)
 
 
-def _model(given: DescriptionSet | Run | Path | str, workspace: Workspace) -> DescriptionSet | Run:
+def _model(given: DescriptionSet | Run | Path | str, workspace: Workspace) -> DescriptionSet | Model:
+    from dfer_model.evaluation.run_ensembles import RunEnsemble
     from dfer_model.runs import Run, find_run
 
     if isinstance(given, DescriptionSet | Run):
         model: DescriptionSet | Run = given
     elif not names_run(given, workspace):
         return DescriptionStore(workspace).load(str(given))
+    elif isinstance(given, str) and "+" in given and not Path(given).is_dir():
+        return RunEnsemble(tuple(finished_run(each, workspace) for each in given.split("+")))
     else:
         model = find_run(workspace.runs, str(given))
     if isinstance(model, Run):
@@ -97,11 +112,13 @@ def _model(given: DescriptionSet | Run | Path | str, workspace: Workspace) -> De
 
 def _check(
     names: Sequence[str],
-    runs: Sequence[Run],
+    runs: Sequence[Model],
     sets: Sequence[DescriptionSet],
     folds: Iterable[int] | None,
     choices: Mapping[str, object],
 ) -> None:
+    from dfer_model.evaluation.run_ensembles import members_of
+
     if len(names) < 2:
         raise InputError("one run alone cannot be compared\nAdd a second one, or a description set")
     if len({*names}) != len(names):
@@ -112,44 +129,44 @@ def _check(
             f"runs are compared without training, so {', '.join(chosen)} has no effect\n"
             "Leave it out, or add a description set to train"
         )
-    of = {run.fold for run in runs}
+    members = [each for run in runs for each in members_of(run)]
+    of = {run.fold for run in members}
     if len(of) > 1 or (folds is not None and {*folds} != of):
-        each = ", ".join(f"{run.id} on fold {run.fold}" for run in runs)
+        each = ", ".join(f"{run.id} on fold {run.fold}" for run in members)
         raise InputError(
             f"runs are compared on their common test fold: {each}\n"
             "Compare runs of one fold, and leave --folds out"
         )
 
 
-def _clips(runs: Sequence[Run], dataset: PackedClips | Path | str | None, place: Workspace) -> PackedClips:
+def _clips(runs: Sequence[Model], dataset: PackedClips | Path | str | None, place: Workspace) -> PackedClips:
     """The clips given, else those that all the runs were trained with."""
-    own = {run.config["dataset"]["path"] for run in runs}
+    from dfer_model.evaluation.run_ensembles import members_of
+
+    own = {each.config["dataset"]["path"] for run in runs for each in members_of(run)}
     if dataset is None and len(own) == 1 and (only := own.pop()) and Path(only).is_dir():
         return open_dataset(place, Path(only))
     return open_dataset(place, dataset)
 
 
-def _judged(runs: Sequence[Run], clips: PackedClips) -> Judged:
-    from dfer_model.evaluation.evaluate import judged_clips
-
-    judged = [judged_clips(run, clips) for run in runs]
-    for run, each in zip(runs, judged, strict=True):
-        if each.indices.tolist() != judged[0].indices.tolist():
-            raise InputError(f"{run.id} is tested on {each.which}, and {runs[0].id} on {judged[0].which}")
-    return judged[0]
-
-
 Evaluated = Mapping[str, tuple["Measures", Any]]  # by run: its measures, and which predictions are correct
 
 
-def _evaluated(runs: Sequence[Run], clips: PackedClips, judged: Judged, context: RunContext) -> Evaluated:
+def _evaluated(runs: Sequence[Model], clips: PackedClips, judged: Judged, context: RunContext) -> Evaluated:
     from dfer_model.evaluation.evaluate import evaluate_run
+    from dfer_model.evaluation.run_ensembles import combined, members_of
 
     found = {}
     for run in runs:
-        with context.progress(run.id) as report:
-            answered = evaluate_run(run, clips, judged.indices, device=context.device, report=report)
-        found[run.id] = run.measured(answered), answered.logits.argmax(axis=1) == answered.labels
+        parts = []
+        for member in members_of(run):
+            with context.progress(member.id) as report:
+                parts.append(
+                    evaluate_run(member, clips, judged.indices, device=context.device, report=report)
+                )
+        predictions = combined(run, parts)
+        correct = predictions.logits.argmax(axis=1) == predictions.labels
+        found[run.id] = members_of(run)[0].measured(predictions), correct
     return found
 
 
@@ -245,16 +262,20 @@ def _caveats(run: Run, clips: PackedClips, place: Workspace) -> list[str]:
     return said
 
 
-def _about(run: Run, measured: Measures) -> ComparedModel:
+def _about(model: Model, measured: Measures) -> ComparedModel:
+    """The record of a run. That of an ensemble has folder, fold and seed of its first run."""
     from dfer_model.comparison.record import ComparedModel
+    from dfer_model.evaluation.run_ensembles import members_of
 
+    members = members_of(model)
+    first = members[0]
     return ComparedModel(
-        run=run.id,
-        folder=str(run.folder),
-        descriptions=run.texts.name,
-        selection=run.selected,
-        fold=run.fold,
-        seed=run.seed,
+        run=model.id,
+        folder=str(first.folder),
+        descriptions="+".join(dict.fromkeys(each.texts.name for each in members)),
+        selection=first.selected if len({each.selected for each in members}) == 1 else "mixed",
+        fold=first.fold,
+        seed=first.seed,
         **measured.as_dict(),
     )
 

@@ -1,9 +1,9 @@
-"""Evaluate a finished run on clips."""
+"""Evaluate a finished run, or an average of several, on clips."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,10 @@ from .inputs import check_named_url, is_url, open_dataset, open_packed, seen_not
 
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
+    from dfer_model.evaluation.evaluate import Judged
+    from dfer_model.evaluation.run_ensembles import RunEnsemble
     from dfer_model.metrics import Measures
+    from dfer_model.registry import EnsembleRule
     from dfer_model.runs import Predictions, Run
 
 
@@ -29,9 +32,10 @@ class Calibrated:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A run evaluated on clips, with the epoch selected by `selection`.
+    """A run, or an ensemble of runs, evaluated on clips, with the epoch selected by `selection`.
 
-    `beside` are the measures of other epoch selections on the same clips, if recorded.
+    `beside` are the measures of other epoch selections on the same clips, if recorded. The runs of an
+    ensemble are in `runs`, its rule is `ensemble`, and `run` is their ids joined by +.
     """
 
     run: str
@@ -43,6 +47,8 @@ class Evaluated:
     predictions: Predictions
     beside: dict[str, Measures]
     calibrated: Calibrated | None = None  # None for a run without a fitted temperature
+    runs: tuple[str, ...] = ()
+    ensemble: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """What `evaluate --json` prints."""
@@ -55,14 +61,17 @@ class Evaluated:
             **self.measures.as_dict(),
             "beside": {name: each.as_dict() for name, each in self.beside.items()},
             "calibrated": None if self.calibrated is None else asdict(self.calibrated),
+            "runs": list(self.runs),
+            "ensemble": self.ensemble,
         }
 
 
 @system_errors()
 def evaluate(
-    run: Run | Path | str,
+    run: Run | Path | str | Sequence[Run | Path | str],
     dataset: PackedClips | Path | str | None = None,
     *,
+    ensemble: EnsembleRule | None = None,
     every: bool = False,
     out: Path | None = None,
     workspace: Workspace | None = None,
@@ -72,40 +81,94 @@ def evaluate(
 ) -> Evaluated:
     """Evaluate a finished run on its test fold, or on other clips; classes are matched by name.
 
-    `run` is a run, its folder, its id or the beginning of one. `every` evaluates all clips instead of the
-    test fold; `out` is a .parquet file for the predictions; `note` receives caveats before the work starts.
-    Raises InputError if the run is not finished or the clips do not fit it.
+    `run` is a run, its folder, its id or the beginning of one. Several runs require `ensemble`, which
+    averages their predictions: "mean-probability" or "mean-logit". They need the same test clips and classes.
+    `every` evaluates all clips instead of the test fold; `out` is a .parquet file for the predictions; `note`
+    receives caveats before the work starts. Raises InputError if a run is not finished or the clips do not
+    fit it.
     """
     if out is not None and out.suffix != ".parquet":
         raise InputError(
             f"--out {out}: predictions are written as a .parquet file; the file name must end in .parquet"
         )
-    from dfer_model.evaluation.evaluate import evaluate_run, judged_clips
+    from dfer_model.evaluation.evaluate import evaluate_run
+    from dfer_model.evaluation.run_ensembles import combined, members_of
     from dfer_model.runs import write_predictions
 
     place = workspace or Workspace.find()
-    found = finished_run(run, place)
-    clips = own_clips(found) if dataset is None else open_dataset(place, dataset)
-    judged = judged_clips(found, clips, every=every)
+    model = _model(run, ensemble, place)
+    runs = members_of(model)
+    clips = _own_clips(runs) if dataset is None else open_dataset(place, dataset)
+    judged = common_clips(runs, clips, every=every)
     folds = sorted({int(fold) for fold in clips.folds[judged.indices]})
-    notes = (*judged.notes, *seen_notes(found, clips, folds, place))
+    seen = (each for member in runs for each in seen_notes(member, clips, folds, place))
+    notes = tuple(dict.fromkeys((*judged.notes, *seen)))
     for each in notes:
         note(each)
-    with progress(found.id) as report:
-        predictions = evaluate_run(found, clips, judged.indices, device=device, report=report)
+    parts = []
+    for member in runs:
+        with progress(member.id) as report:
+            parts.append(evaluate_run(member, clips, judged.indices, device=device, report=report))
+    first = runs[0]
+    predictions = combined(model, parts)
+    selection = first.selected if len({member.selected for member in runs}) == 1 else "mixed"
     if out is not None:
-        write_predictions(out, found.class_names, {found.selected: predictions})
+        write_predictions(out, first.class_names, {selection: predictions})
     return Evaluated(
-        found.id,
+        model.id,
         clips.path,
         judged.which,
         notes,
-        found.selected,
-        found.measured(predictions),
+        selection,
+        first.measured(predictions),
         predictions,
-        _beside(found, clips, every),
-        _calibrated(found, predictions),
+        _beside(first, clips, every) if model is first else {},
+        _calibrated(first, predictions) if model is first else None,
+        tuple(member.id for member in runs),
+        ensemble,
     )
+
+
+def _model(
+    given: Run | Path | str | Sequence[Run | Path | str], rule: EnsembleRule | None, place: Workspace
+) -> Run | RunEnsemble:
+    """The run, or the ensemble if a rule is given. Raises InputError."""
+    from dfer_model.evaluation.run_ensembles import RunEnsemble
+    from dfer_model.runs import Run
+
+    listed = [given] if isinstance(given, Run | Path | str) else list(given)
+    runs = tuple(finished_run(each, place) for each in listed)
+    if rule is not None:
+        return RunEnsemble(runs, rule)
+    if len(runs) != 1:
+        raise InputError(
+            f"{len(runs)} runs are given\n"
+            "Average them with --ensemble mean-probability or mean-logit, or evaluate one at a time"
+        )
+    return runs[0]
+
+
+def _own_clips(runs: Sequence[Run]) -> PackedClips:
+    """The clips that all runs were trained with. Raises InputError if they differ."""
+    first = runs[0].config["dataset"]["fingerprint"]
+    for run in runs:
+        if run.config["dataset"]["fingerprint"] != first:
+            raise InputError(
+                f"{runs[0].id} and {run.id} were trained with different clips\n"
+                "Give the clips to evaluate on: --dataset DIR"
+            )
+    return own_clips(runs[0])
+
+
+def common_clips(runs: Sequence[Run], clips: PackedClips, *, every: bool = False) -> Judged:
+    """The test clips of the first run, with the notes of all. Raises InputError if other runs' differ."""
+    from dfer_model.evaluation.evaluate import judged_clips
+
+    judged = [judged_clips(run, clips, every=every) for run in runs]
+    for run, each in zip(runs, judged, strict=True):
+        if each.indices.tolist() != judged[0].indices.tolist():
+            raise InputError(f"{run.id} is tested on {each.which}, and {runs[0].id} on {judged[0].which}")
+    return replace(judged[0], notes=tuple(dict.fromkeys(note for each in judged for note in each.notes)))
 
 
 def finished_run(given: Run | Path | str, workspace: Workspace) -> Run:

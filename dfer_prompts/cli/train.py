@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dfer_model.registry import EnsembleRule
+
 from .completion import runs, versions
 from .options import DatasetOption, DeviceOption, TrackOption, TrainingOptions, grouped
 from .output import JsonOption, message, print_json, print_table, progress
@@ -47,6 +49,7 @@ CHOICE = {
     "val": "the best epoch on validation clips of the training folds",
     "test-best": "the best epoch on the test fold (optimistically biased)",
     "imported": "as imported; its epoch may have been selected on these clips",
+    "mixed": "the epoch that each run selected",
 }
 
 
@@ -127,10 +130,21 @@ def _show_measures(title: str, measured: Measures) -> None:
 
 def evaluate(
     context: typer.Context,
-    run: RunArgument,
+    run: Annotated[
+        list[str],
+        typer.Argument(
+            autocompletion=runs,
+            metavar="RUN...",
+            help="A run's folder, its id, or the beginning of its id; several with --ensemble.",
+        ),
+    ],
     dataset: Annotated[
         str | None,
         typer.Option(help="Other packed clips, or a name from dfer.yaml.", show_default="the run's own"),
+    ] = None,
+    ensemble: Annotated[
+        EnsembleRule | None,
+        typer.Option(help="Average the predictions of several runs.", show_default=False),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Evaluate all clips, not only the test fold.")] = False,
     out: Annotated[
@@ -141,6 +155,8 @@ def evaluate(
 ) -> None:
     """Evaluate a finished run on its test fold, or on other clips; classes are matched by name.
 
+    Several runs with the same test clips, such as the seeds of a set, are averaged with --ensemble.
+
     Example: dfer-prompts evaluate v2-fold1 --dataset packed/ferv39k --out predictions.parquet
     """
     from ..api.evaluate import evaluate as evaluate_run
@@ -148,6 +164,7 @@ def evaluate(
     evaluated = evaluate_run(
         run,
         dataset,
+        ensemble=ensemble,
         every=every,
         out=out,
         workspace=context.obj,

@@ -227,7 +227,8 @@ def test_evaluate_all_warns_and_writes_the_table(run: Terminal, workspace: Path)
     assert "all 12 clips of tiny" in " ".join(out.split())
     assert "this is not a test" in err
     table = pandas.read_parquet("p.parquet")
-    assert list(table.columns) == ["clip_id", "class_name", "label", "selection", "logits"]
+    columns = ["clip_id", "class_name", "label", "selection", "predicted", "probabilities", "logits"]
+    assert list(table.columns) == columns
     assert len(table) == 12
     assert set(table["selection"]) == {"last"}
     kept = pandas.read_parquet(only_run(workspace) / "predictions.parquet").set_index("clip_id")["logits"]
