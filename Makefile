@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # Real annotation files and footage. Tests that need them are skipped if the folder is missing.
 DFER_TEST_DATA ?= $(wildcard $(abspath ../shared/data))
 export DFER_TEST_DATA
+# Demo and tests start many Python processes. Without bytecode files each would compile both packages again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test slurm-test browser-test lowest-test check dist docs docs-test pictures clean

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,7 @@ def clip_from_config(
         weights=weights,
         model=model,
         config=config,
-        tokenizer=SimpleTokenizer(context_length=context_length),
+        tokenizer=_tokenizer(context_length),
         image_size=int(size[0] if isinstance(size, (tuple, list)) else size),
         mean=_three(mean or OPENAI_DATASET_MEAN),
         std=_three(std or OPENAI_DATASET_STD),
@@ -113,6 +113,12 @@ def clip_from_config(
         embed_dim=int(config["embed_dim"]),
         text_width=int(text_part(model).token_embedding.weight.shape[1]),
     )
+
+
+@cache
+def _tokenizer(context_length: int) -> SimpleTokenizer:
+    """CLIP's tokenizer, shared by all models of this process because reading its vocabulary is slow."""
+    return SimpleTokenizer(context_length=context_length)
 
 
 def image_tower_size(name: str) -> int:

@@ -95,6 +95,9 @@ def connection_options(url: str) -> dict[str, Any]:
     verify: ssl.SSLContext | bool = True
     if urlsplit(url).scheme == "https":
         verify = certificates() or True
+    elif is_loopback(url):
+        # No TLS: an empty context saves reading the system's certificates. It would reject any certificate.
+        verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return {"trust_env": False, "proxy": proxy.address if proxy else None, "verify": verify}
 
 
