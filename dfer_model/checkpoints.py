@@ -136,7 +136,7 @@ def trained_state(model: nn.Module) -> dict[str, Tensor]:
 
 def save_weights(path: Path, model: Classifier, class_weights: Tensor) -> None:
     """Write the tensors that prediction needs (see the module docstring) to `path`, as safetensors."""
-    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in _kept(model).items()}
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in kept_state(model).items()}
     tensors[CLASS_WEIGHTS] = class_weights.detach().float().cpu().contiguous()
     write_tensors(path, save(tensors, metadata={"format": "pt"}))
 
@@ -161,7 +161,7 @@ def load_weights(path: Path, model: Classifier) -> Tensor:
     damaged or of another model.
     """
     tensors, class_weights = read_weights(path)
-    wanted = {name: value.shape for name, value in _kept(model).items()}
+    wanted = {name: value.shape for name, value in kept_state(model).items()}
     if {name: value.shape for name, value in tensors.items()} != wanted:
         raise InputError(f"{path} does not fit the model that the run's config.yaml describes")
     model.load_state_dict(tensors, strict=False)
@@ -196,7 +196,7 @@ def weight_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         raise InputError(f"{path} is damaged: {error}") from error
 
 
-def _kept(model: Classifier) -> dict[str, Tensor]:
+def kept_state(model: Classifier) -> dict[str, Tensor]:
     """The model's state without the parts that a finished run leaves out."""
     return {
         name: value for name, value in model.state_dict().items() if name.split(".")[0] not in model.left_out

@@ -4,6 +4,12 @@
 have the mean gradient of the whole batch (torch's DistributedDataParallel). Steps, losses and weights equal
 those of one process up to the order of floating-point additions, so the run's id does not depend on the
 number of processes. Only the first process writes.
+
+Accelerate prepares the model and the optimizer and runs the backward pass, but does not distribute batches.
+Its loaders need a batch size that is a multiple of the number of processes, or repeat clips. Here shares may
+differ by a clip, the loss is weighted accordingly (`Processes.weighted`), and mixup adds the clip before a
+share. Accelerate also has no errors for a process that has ended, or for processes that were started with
+different inputs.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from .api.reproduce import reproduce as reproduce
 from .api.score import score as score
 from .api.search import search as search
 from .api.train import train as train
+from .api.train import train_dry_run as train_dry_run
 from .classes import ClassSet as ClassSet
 from .classes import ExpressionClass as ExpressionClass
 from .classes import class_set_names as class_set_names

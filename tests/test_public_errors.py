@@ -53,6 +53,7 @@ from dfer_prompts import (
     sentence_set,
     stored_answers,
     train,
+    train_dry_run,
 )
 from dfer_prompts.description_set import Seen
 from dfer_prompts.errors import DferError, DiskError, FileError, system_errors
@@ -158,6 +159,7 @@ BAD: list[Case] = [
     ("stored_answers", lambda at: stored_answers(ResponseStore(Path("x" * 5000)))),
     ("train", lambda at: train("v1", dataset="d9", workspace=at)),
     ("train", lambda at: train("v1", dataset="x" * 5000, workspace=at)),
+    ("train_dry_run", lambda at: train_dry_run("v1", dataset="d9", workspace=at)),
 ]
 # With a workspace of files where folders belong, and the other way round.
 BLOCKED: list[Case] = [
@@ -182,6 +184,7 @@ BLOCKED: list[Case] = [
     ("score", lambda at: score("v1", dataset="runs", workspace=at)),
     ("search", lambda at: search("v1", folds=[2], dataset="runs", workspace=at)),
     ("train", lambda at: train("v1", dataset="runs", workspace=at)),
+    ("train_dry_run", lambda at: train_dry_run("v1", dataset="runs", workspace=at)),
     ("DescriptionStore.save", lambda at: DescriptionStore(at).save(load("v1"), "new")),
     ("DescriptionStore.verify", lambda at: DescriptionStore(at).verify("v9")),
     ("Workspace.find", lambda at: Workspace.find(at.descriptions)),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..reports.run_card import card_of
 from ..runs import Run
-from ..yaml_loader import load_yaml
 from .model_file import portable
 
 FIGURES = {"uar": ("recall", "UAR (%)"), "war": ("accuracy", "WAR (%)")}  # hub metric type, displayed name
@@ -17,34 +16,38 @@ FIGURES = {"uar": ("recall", "UAR (%)"), "war": ("accuracy", "WAR (%)")}  # hub 
 def hub_card(run: Run, repo: str) -> str:
     """The README.md of `repo` ("user/name") for a finished run; it contains no local paths."""
     result = run.result
-    header, body = _parts(card_of(portable(run)))
-    header = {"library_name": "dfer-prompts", "pipeline_tag": "video-classification", **header}
+    data, body = _parts(card_of(portable(run)))
+    data.library_name, data.pipeline_tag = "dfer-prompts", "video-classification"
     if figures := result["measures"].get(result["selected"]):
-        header["metrics"] = [kind for kind, _ in FIGURES.values()]
-        header["model-index"] = [{"name": repo.partition("/")[2], "results": [_indexed(run, figures)]}]
-    lines = yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
-    return f"---\n{lines}---\n{body.partition('## Use')[0]}{_use(repo)}"
+        data.metrics = [kind for kind, _ in FIGURES.values()]
+        data.model_name, data.eval_results = repo.partition("/")[2], _results(run, figures)
+    return f"---\n{data.to_yaml()}\n---\n{body.partition('## Use')[0]}{_use(repo)}"
 
 
-def _parts(written: str) -> tuple[dict[str, Any], str]:
+def _parts(written: str) -> tuple[ModelCardData, str]:
     """The header and the body of a card."""
     if not written.startswith("---\n"):
-        return {"tags": ["dfer-clip", "facial-expression-recognition", "clip"]}, "\n" + written
-    header, _, body = written.removeprefix("---\n").partition("\n---\n")
-    return load_yaml(header), body
+        return ModelCardData(tags=["dfer-clip", "facial-expression-recognition", "clip"]), "\n" + written
+    card = ModelCard(written)
+    known = card.data.to_dict()  # type: ignore[no-untyped-call]
+    return ModelCardData(**known), card.text
 
 
-def _indexed(run: Run, figures: dict[str, Any]) -> dict[str, Any]:
-    """The figures in the format of the hub's model index."""
+def _results(run: Run, figures: dict[str, Any]) -> list[EvalResult]:
+    """The figures for the hub's model index."""
     name = str(run.config["dataset"]["name"]) or "unknown"
-    return {
-        "task": {"type": "video-classification"},
-        "dataset": {"name": name, "type": name, "split": f"fold {run.fold}"},
-        "metrics": [
-            {"type": kind, "name": title, "value": round(figures[key], 2)}
-            for key, (kind, title) in FIGURES.items()
-        ],
-    }
+    return [
+        EvalResult(
+            task_type="video-classification",
+            dataset_type=name,
+            dataset_name=name,
+            dataset_split=f"fold {run.fold}",
+            metric_type=kind,
+            metric_name=title,
+            metric_value=round(figures[key], 2),
+        )
+        for key, (kind, title) in FIGURES.items()
+    ]
 
 
 def _use(repo: str) -> str:

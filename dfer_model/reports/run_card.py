@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
-import yaml
+from huggingface_hub import ModelCardData
 
 from dfer_model.config import PRESETS, STRATEGIES, Settings, preset, strategy
 from dfer_model.evaluation.calibration import read_calibration
@@ -39,22 +39,22 @@ def card_of(run: Run) -> str:
 def card(run: Run, result: dict[str, Any]) -> str:
     """The card of `run` with the content of its result.json, as Markdown."""
     settings = run.settings
-    header = {
-        "library_name": "dfer-prompts",
-        "pipeline_tag": "video-classification",
-        "tags": [
+    header = ModelCardData(
+        library_name="dfer-prompts",
+        pipeline_tag="video-classification",
+        tags=[
             settings.classifier,
             "facial-expression-recognition",
             *(["clip"] if settings.uses_clip else []),
         ],
-    }
+    )
     named = run.texts.name if settings.uses_texts else settings.classifier
     network = (
         f"The network {settings.classifier}, trained by dfer-prompts to classify facial expressions in "
         "video; it uses no texts."
     )
     sections = [
-        f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n",
+        f"---\n{header.to_yaml()}\n---\n",
         f"# {_text(named)} on {_text(run.config['dataset']['name'])}, fold {run.fold}, seed {run.seed}\n",
         f"{KINDS.get(settings.classifier, network)}\n",
         _facts(run, result),

@@ -17,6 +17,11 @@ class Average:
 
     d = min(decay, (1 + n) / (10 + n)) at step n (from 1), as in TensorFlow's ExponentialMovingAverage with
     num_updates, so that the initial weights do not dominate a short training. Decay 0 turns it off.
+
+    torch's AveragedModel is not used. It copies the whole model, including frozen towers, averages all of its
+    parameters, and replaces the initial weights by those after the first step. Its step counter is a tensor,
+    so a decay that depends on the step would wait for the GPU. Checkpoints store the averages under the names
+    of the weights, without AveragedModel's prefix `module.`.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:

@@ -181,12 +181,12 @@ def announce(training: Training, note: Callable[[str], object]) -> None:
     workers = training.workers * training.processes.on_this_machine
     if shared := shared_memory_note(batch // training.processes.count, workers):
         note(shared)
-    if not settings.epochs or (need := _need(training)) is None:
+    if not settings.epochs or (need := need_of(training)) is None:
         return
     note(state_need(need, device_memory(device), training.model, settings, device))
 
 
-def _need(training: Training) -> Need | None:
+def need_of(training: Training) -> Need | None:
     """The memory that training takes; None for a model that cannot be measured."""
     clips = len(range(training.batch_size)[training.processes.share(training.batch_size)])
     training.model.train()

@@ -19,7 +19,8 @@ from .inputs import Choices, class_texts, no_texts, open_dataset, settings_for, 
 if TYPE_CHECKING:
     from dfer_model.config import Settings
     from dfer_model.data.packed import PackedClips
-    from dfer_model.runs import ClassTexts, Run
+    from dfer_model.runs import ClassTexts, Run, RunSpec
+    from dfer_model.training.training_estimate import TrainingEstimate
 
 
 @system_errors()
@@ -47,9 +48,73 @@ def train(
     reused, a stopped one is resumed. Raises InputError for inputs that do not fit each other, and Interrupted
     on Ctrl-C.
     """
-    from dfer_model.runs import RunSpec
+    place = workspace or Workspace.find()
+    spec, clips = _spec(descriptions, dataset, classes, fold, seed, place, note, choices)
+
+    from dfer_model.launch import several_were_wanted
+    from dfer_model.training.loggers import Tracking, chosen_trackers
+    from dfer_model.training.loop import train_run
+
+    if several_were_wanted():
+        note(
+            "accelerate launch started one process instead of several, as it does on a CPU; "
+            "torchrun --nproc_per_node N starts N"
+        )
+
+    followed = chosen_trackers(track)
+    with progress(f"{spec.texts.name}, fold {fold}, seed {seed}: epochs") as report:
+        return train_run(
+            spec,
+            clips,
+            place.runs,
+            report=report,
+            device=device,
+            tracking=Tracking(followed, note),
+            note=note,
+        )
+
+
+@system_errors()
+def train_dry_run(
+    descriptions: DescriptionSet | str | None = None,
+    *,
+    dataset: PackedClips | Path | str | None = None,
+    classes: str | None = None,
+    fold: int = 1,
+    seed: int = 1,
+    workspace: Workspace | None = None,
+    device: str = "auto",
+    progress: Progress = silence,
+    note: Callable[[str], None] = lambda _: None,
+    **choices: Unpack[Choices],
+) -> TrainingEstimate:
+    """What `train` would do with the same parameters: parameters, clips, memory, time, and files.
+
+    The model is loaded and four steps are computed, of which three are measured. Nothing is written to the
+    workspace; weights of a CLIP that are not in the cache yet are downloaded. Raises InputError, WorkError
+    and Interrupted as `train`, and InputError if torchrun started several processes.
+    """
+    from dfer_model.training.training_estimate import estimate_training
 
     place = workspace or Workspace.find()
+    spec, clips = _spec(descriptions, dataset, classes, fold, seed, place, note, choices)
+    with progress(f"{spec.texts.name}, fold {fold}, seed {seed}: dry run") as report:
+        return estimate_training(spec, clips, place.runs, device=device, report=report, note=note)
+
+
+def _spec(
+    descriptions: DescriptionSet | str | None,
+    dataset: PackedClips | Path | str | None,
+    classes: str | None,
+    fold: int,
+    seed: int,
+    place: Workspace,
+    note: Callable[[str], None],
+    choices: Choices,
+) -> tuple[RunSpec, PackedClips]:
+    """The run that `train` defines by its parameters, and its clips. Notes the caveats on its figures."""
+    from dfer_model.runs import RunSpec
+
     described = _described(descriptions, place)
     clips = open_dataset(place, dataset)
     settings = settings_for(place, clips.name, choices)
@@ -69,29 +134,7 @@ def train(
     )
     for each in notes:
         note(each)
-
-    from dfer_model.launch import several_were_wanted
-    from dfer_model.training.loggers import Tracking, chosen_trackers
-    from dfer_model.training.loop import train_run
-
-    if several_were_wanted():
-        note(
-            "accelerate launch started one process instead of several, as it does on a CPU; "
-            "torchrun --nproc_per_node N starts N"
-        )
-
-    followed = chosen_trackers(track)
-    spec = RunSpec(settings, texts, clips.path, clips.fingerprint, fold, seed, notes)
-    with progress(f"{texts.name}, fold {fold}, seed {seed}: epochs") as report:
-        return train_run(
-            spec,
-            clips,
-            place.runs,
-            report=report,
-            device=device,
-            tracking=Tracking(followed, note),
-            note=note,
-        )
+    return RunSpec(settings, texts, clips.path, clips.fingerprint, fold, seed, notes), clips
 
 
 def _required(described: DescriptionSet | None, settings: Settings) -> DescriptionSet:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,11 +12,13 @@ from dfer_model.registry import EnsembleRule
 
 from .completion import runs, versions
 from .options import DatasetOption, DeviceOption, TrackOption, TrainingOptions, grouped
-from .output import JsonOption, message, print_json, print_table, progress
+from .output import JsonOption, message, print_json, print_line, print_table, progress
+from .pace import clock
 
 if TYPE_CHECKING:
     from dfer_model.metrics import Measures
     from dfer_model.runs import Run
+    from dfer_model.training.training_estimate import TrainingEstimate
 
 
 RunArgument = Annotated[
@@ -43,7 +45,14 @@ ClassesOption = Annotated[
 ]
 FoldOption = Annotated[int, typer.Option("--fold", min=1, help="Test fold; the others are for training.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Print parameters, clips, memory, time and files; train and write nothing."
+    ),
+]
 
+USES = {"train": "training", "val": "validation", "test": "test"}
 CHOICE = {
     "last": "the last epoch",
     "val": "the best epoch on validation clips of the training folds",
@@ -65,15 +74,18 @@ def train(
     training: TrainingOptions,
     device: DeviceOption = "auto",
     track: TrackOption = None,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train DFER-CLIP on a description set, or another strategy, and evaluate it on one test fold.
 
-    The same command resumes a stopped run and reuses a finished one.
+    The same command resumes a stopped run and reuses a finished one. With --dry-run, four steps are computed
+    on real clips to estimate memory and time, and nothing is written.
 
     Example: dfer-prompts train --descriptions v2@4 --dataset packed/mafw --fold 1
     """
     from ..api.train import train as train_one
+    from ..api.train import train_dry_run
 
     told: list[str] = []
 
@@ -81,20 +93,74 @@ def train(
         told.append(text)
         message(f"Note: {text}")
 
-    run = train_one(
-        descriptions,
-        dataset=dataset,
-        classes=classes,
-        fold=fold,
-        seed=seed,
-        workspace=context.obj,
-        device=device,
-        progress=progress,
-        note=note,
-        **training.choices(),
-        track=track,
-    )
+    definition: Any = {"dataset": dataset, "classes": classes, "fold": fold, "seed": seed}
+    definition |= training.choices()
+    place: Any = {"workspace": context.obj, "device": device, "progress": progress, "note": note}
+    if dry_run:
+        _show_estimate(train_dry_run(descriptions, **definition, **place), as_json)
+        return
+    run = train_one(descriptions, **definition, **place, track=track)
     _show_run(run, as_json, told=told)
+
+
+def _show_estimate(estimate: TrainingEstimate, as_json: bool) -> None:
+    if as_json:
+        print_json(estimate.as_dict())
+        return
+    parts = {name: (each.parameters, each.trained) for name, each in estimate.parameters.items()}
+    parts["total"] = (sum(all_ for all_, _ in parts.values()), sum(trained for _, trained in parts.values()))
+    rates = {name: each.learning_rate for name, each in estimate.parameters.items()}
+    print_table(
+        f"{estimate.run}: parameters",
+        ["part", "parameters", "trained", "learning rate"],
+        [
+            [name, *counts, "" if (rate := rates.get(name)) is None else f"{rate:g}"]
+            for name, counts in parts.items()
+        ],
+    )
+    columns = {
+        **{f"fold {fold}" if fold else "no fold": counts for fold, counts in estimate.folds.items()},
+        **{USES[use]: counts for use, counts in estimate.clips.items() if any(counts.values())},
+    }
+    rows = [[name, *(counts[name] for counts in columns.values())] for name in estimate.clips["train"]]
+    rows.append(["total", *(sum(counts.values()) for counts in columns.values())])
+    print_table("Clips", ["class", *columns], rows)
+    for line in _estimate_lines(estimate):
+        print_line(line)
+    message("This was a dry run: nothing was trained or written")
+
+
+def _estimate_lines(estimate: TrainingEstimate) -> Iterator[str]:
+    """A line per estimate."""
+    from rich.filesize import decimal
+
+    from dfer_model.memory import in_gib
+
+    memory, seconds = estimate.memory, estimate.seconds
+    if estimate.finished:
+        yield "The run is finished; train reuses it"
+    elif estimate.epochs_done:
+        yield f"The run is resumed after {estimate.epochs_done} of {estimate.epochs} epochs"
+    yield (
+        f"Steps: {estimate.steps_per_epoch} per epoch, {estimate.epochs} epochs, "
+        f"{estimate.batch_size} clips per step"
+    )
+    if estimate.augmentation:
+        yield f"Augmentation: {estimate.augmentation}"
+    needed = "" if memory.training is None else f", training {in_gib(memory.training)} in addition"
+    free = "" if memory.free is None else f"; {in_gib(memory.free)} are free"
+    yield f"Memory on {estimate.device}: model {in_gib(memory.model)}{needed}{free}"
+    if seconds is not None:
+        measured = ", ".join(f"{each:.2f}" for each in seconds.steps)
+        yield (
+            f"Time: {clock(seconds.total)} left, {clock(seconds.epoch)} per epoch; "
+            f"measured steps: {measured} s"
+        )
+    files = [name if size is None else f"{name} ({decimal(size)})" for name, size in estimate.writes.items()]
+    yield f"Files in {estimate.folder}: {', '.join(files)}"
+    if estimate.temporary:
+        files = [f"{name} ({decimal(size)})" for name, size in estimate.temporary.items()]
+        yield f"Until the training ends: {', '.join(files)}"
 
 
 def _show_run(run: Run, as_json: bool, told: Sequence[str]) -> None:

@@ -11,8 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..description_set import DescriptionSet, Manifest
 from ..markdown import markdown_environment, one_line, shows
 
@@ -49,7 +47,7 @@ def card(name: str, draft: DescriptionSet, manifest: Manifest, *, has_responses:
             lengths=_lengths(draft),
         )
     )
-    return f"---\n{_header(name, draft, manifest)}---\n\n{body}\n"
+    return f"---\n{_header(name, draft, manifest)}\n---\n\n{body}\n"
 
 
 def license_identifier(text: str) -> str:
@@ -62,23 +60,28 @@ def license_identifier(text: str) -> str:
 
 
 def _header(name: str, draft: DescriptionSet, manifest: Manifest) -> str:
+    from huggingface_hub import CardData  # takes long to import
+
     licence = license_identifier(manifest.license)
-    named = {"license_name": one_line(manifest.license)} if licence == "other" != manifest.license else {}
+    named: dict[str, Any] = (
+        {"license_name": one_line(manifest.license)} if licence == "other" != manifest.license else {}
+    )
     texts = [each.text for members in draft.members.values() for member in members for each in member]
     letters = [char for text in texts for char in text if char.isalpha()]
     in_english = sum(char.isascii() for char in letters) >= 0.9 * len(letters)
-    header = {
-        "license": licence,
+    # Not DatasetCardData, which would change the order of the keys and thus the digest of the card.
+    header = CardData(
+        license=licence,
         **named,
-        "pretty_name": f"Facial expression descriptors {name}",
-        "language": ["en" if in_english else "und"],  # undetermined, ISO 639-2
-        "task_categories": ["video-classification", "zero-shot-image-classification"],
-        "size_categories": [next((label for end, label in _SIZES if len(texts) < end), "n>1M")],
-        "tags": ["facial-expression-recognition", "clip", "dfer-prompts"]
+        pretty_name=f"Facial expression descriptors {name}",
+        language=["en" if in_english else "und"],  # undetermined, ISO 639-2
+        task_categories=["video-classification", "zero-shot-image-classification"],
+        size_categories=[next((label for end, label in _SIZES if len(texts) < end), "n>1M")],
+        tags=["facial-expression-recognition", "clip", "dfer-prompts"]
         + (["control"] if manifest.control else []),
-        "configs": [{"config_name": "default", "data_files": "descriptors.jsonl"}],
-    }
-    return yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=1000)
+        configs=[{"config_name": "default", "data_files": "descriptors.jsonl"}],
+    )
+    return header.to_yaml()
 
 
 def _sentences(draft: DescriptionSet) -> list[tuple[str, int, str]]:

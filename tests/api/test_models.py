@@ -11,6 +11,7 @@ import huggingface_hub
 import numpy as np
 import pytest
 import yaml
+from huggingface_hub import ModelCard
 
 from dfer_model.data.packed import PackedClips
 from dfer_model.evaluation.calibration import Calibration, write_calibration
@@ -128,6 +129,12 @@ def test_to_the_hub_and_back(run: Run, packed: PackedClips, place: Workspace, hu
     (listed,) = header["model-index"][0]["results"]
     assert listed["dataset"]["name"] == "tiny"
     assert listed["metrics"][1]["value"] == round(run.result["measures"]["last"]["war"], 2)
+    figures = run.result["measures"]["last"]
+    read = ModelCard(files["README.md"].decode()).data.eval_results
+    assert [(each.metric_type, each.dataset_split, each.metric_value) for each in read] == [
+        ("recall", "fold 1", round(figures["uar"], 2)),
+        ("accuracy", "fold 1", round(figures["war"], 2)),
+    ]
     assert 'from_pretrained("me/faces")' in files["README.md"].decode()
 
 

@@ -69,6 +69,7 @@ OF_COMMANDS = {
     *(("predict", each.name) for each in fields(predict.Wanted)),
     ("generate", "ensemble"),  # generate_all
     ("generate", "dry_run"),  # dry_run
+    ("train", "dry_run"),  # train_dry_run
     ("push-model", "dry_run"),
     ("descriptions push", "dry_run"),
     ("descriptions import", "version"),  # DescriptionStore.save
@@ -132,6 +133,14 @@ def test_a_command_and_its_python_function_have_the_same_keywords_and_defaults(c
         assert (default, value(declared[name])) == DEFAULTS.get(
             (command, name), (value(declared[name]), value(declared[name]))
         ), name
+
+
+def test_a_dry_run_has_the_keywords_of_the_training() -> None:
+    train, dry_run = (keywords(each) for each in (dfer_prompts.train, dfer_prompts.train_dry_run))
+    assert {*train} - {*dry_run} == {"track"}
+    assert {name: train[name] for name in dry_run if name != "note"} == {
+        name: value for name, value in dry_run.items() if name != "note"
+    }
 
 
 @pytest.mark.parametrize("command", COMMANDS)
