@@ -114,6 +114,9 @@ class Settings(ModelSettings):
         le=180,
         description="maximum rotation of a training clip in either direction, in degrees; 0: off",
     )
+    rotation_interpolation: Literal["bilinear", "nearest"] = Field(
+        default="bilinear", description="pixels of a rotated frame; the released code takes the nearest"
+    )
     epochs: int = Field(default=50, ge=0, description="passes over the training clips; 0: nothing is trained")
     batch_size: int = Field(default=48, ge=1, description="clips in a training step")
     accumulate: int = Field(
@@ -164,6 +167,9 @@ class Settings(ModelSettings):
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32", description="number format of the towers' arithmetic"
     )
+    tf32: bool = Field(
+        default=True, description="round the factors of fp32 matrix products to TF32 on CUDA: faster"
+    )
     select: Literal["last", "val", "test-best"] = Field(
         default="last",
         description="selected epoch; test-best selects on the test fold (optimistically biased)",
@@ -200,14 +206,18 @@ BEFORE: Mapping[str, Any] = {
     "test_segments": 1,
     "test_crops": 1,
     "val_share": 0.1,
+    "rotation_interpolation": "bilinear",
+    "tf32": True,
 }
 """The behaviour before a setting existed. At this value the setting is not part of a run's definition, so
 runs trained before it are still reused."""
 
 PRESETS: Mapping[str, Settings] = {
     "default": Settings(),
-    "paper": Settings(normalize="none", select="test-best"),
-    "paper-text": Settings(normalize="none", select="test-best", brightness_jitter=0.5, rotation=4.0),
+    "paper": Settings(normalize="none", select="test-best", tf32=False),
+    "paper-text": Settings(
+        normalize="none", select="test-best", tf32=False, brightness_jitter=0.5, rotation=4.0
+    ),
     "strong": Settings(
         optimizer="adamw",
         weight_decay=0.01,
@@ -241,7 +251,7 @@ PRESETS: Mapping[str, Settings] = {
 # The released code has additional augmentation for two of the three datasets.
 _RELEASED_AUGMENTATION: Mapping[str, Mapping[str, Any]] = {
     "dfew": {"brightness_jitter": 0.5},
-    "ferv39k": {"rotation": 4.0},
+    "ferv39k": {"rotation": 4.0, "rotation_interpolation": "nearest"},
 }
 _DATASETS = ("dfew", "ferv39k", "mafw", "mafw-compound")  # with known augmentation
 
@@ -265,7 +275,8 @@ def augmentation_words(settings: Settings) -> str:
     if settings.brightness_jitter:
         words.append(f"brightness jitter {settings.brightness_jitter:g}")
     if settings.rotation:
-        words.append(f"rotation up to {settings.rotation:g} degrees")
+        nearest = " (nearest pixel)" if settings.rotation_interpolation == "nearest" else ""
+        words.append(f"rotation up to {settings.rotation:g} degrees{nearest}")
     return ", ".join(words)
 
 
@@ -273,7 +284,12 @@ def augmentation_reason(name: str, dataset_name: str, settings: Settings) -> str
     """Why preset `name` augments this dataset as in `settings`; None if it does so for all datasets."""
     if name != "paper":
         return None
-    added = {"brightness_jitter": 0.0, "rotation": 0.0, **_released(dataset_name)}
+    added = {
+        "brightness_jitter": 0.0,
+        "rotation": 0.0,
+        "rotation_interpolation": "bilinear",
+        **_released(dataset_name),
+    }
     if any(getattr(settings, key) != value for key, value in added.items()):
         return "your own settings override those of preset paper"
     if dataset_name.lower() in _DATASETS:

@@ -11,11 +11,11 @@ from accelerate.state import AcceleratorState
 from dfer_model.errors import InputError
 
 
-def choose_device(device: str | None = None) -> torch.device:
+def choose_device(device: str | None = None, *, tf32: bool = True) -> torch.device:
     """The device `cpu` or `cuda`; for `auto` and None CUDA if available. Raises InputError.
 
-    With CUDA, the factors of float32 matrix products are rounded to TF32 from then on, as torch does by
-    default for convolutions.
+    With CUDA and `tf32`, the factors of float32 matrix products are rounded to TF32 from then on, as torch
+    does by default for convolutions. Without `tf32` they are not, which is torch's default.
     """
     available = torch.cuda.is_available()
     chosen = ("cuda" if available else "cpu") if device in (None, "auto") else device
@@ -26,7 +26,7 @@ def choose_device(device: str | None = None) -> torch.device:
     if chosen == "cuda" and not available:
         raise InputError("this machine has no CUDA device that torch can use\nGive --device cpu")
     if chosen == "cuda":
-        torch.set_float32_matmul_precision("high")
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
     return torch.device(chosen)
 
 

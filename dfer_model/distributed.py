@@ -160,12 +160,12 @@ def needs_whole_batch(model: nn.Module) -> str:
 ALONE = Processes()
 
 
-def join(device: str | None = None) -> tuple[Processes, torch.device]:
+def join(device: str | None = None, *, tf32: bool = True) -> tuple[Processes, torch.device]:
     """Join the processes that torchrun started, and return this process's place and device.
 
     Raises InputError for a device that does not exist, or more processes on this machine than GPUs.
     """
-    launch, where = launched(), choose_device(device)
+    launch, where = launched(), choose_device(device, tf32=tf32)
     if not launch.several:
         return ALONE, where
     if where.type == "cuda":

@@ -289,7 +289,7 @@ def _retexted_predictions(
     path = cache_dir / f"{hashlib.sha256(json.dumps(shaping).encode()).hexdigest()}.parquet"
     with suppress(InputError):  # missing or damaged: computed again
         return read_predictions(path, run.selected)
-    where = choose_device(device)
+    where = choose_device(device, tf32=run.settings.tf32)
     logits = predict_logits(retexted(run, texts, where), target, indices, run.settings, where)
     predictions = Predictions([target.clip_ids[index] for index in indices], target.labels[indices], logits)
     write_predictions(path, texts.class_names, {run.selected: predictions})

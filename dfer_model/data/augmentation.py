@@ -12,6 +12,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
+from dfer_model.config import Settings
 from dfer_model.errors import InputError
 
 AREA = (0.08, 1.0)
@@ -77,13 +78,15 @@ def _resized(frames: Tensor, height: int, width: int) -> Tensor:
 class Draw:
     """The augmentation of all frames of one clip, in this order.
 
-    Brightness times `factor`, rotation by `angle` degrees, the crop (top, left, height, width), a flip.
+    Brightness times `factor`, rotation by `angle` degrees, the crop (top, left, height, width), a flip. The
+    pixels of a rotated frame are interpolated by `interpolation`, `bilinear` or `nearest`.
     """
 
     factor: float
     angle: float
     crop: tuple[int, int, int, int]
     flip: bool
+    interpolation: str = "bilinear"
 
     def __call__(self, clip: Tensor, image_size: int) -> Tensor:
         """A uint8 clip (frames, 3, H, W) as one of (frames, 3, image_size, image_size)."""
@@ -103,7 +106,7 @@ class Draw:
         if self.factor != 1:
             clip = transforms.adjust_brightness(clip, self.factor)
         if self.angle:
-            clip = transforms.rotate(clip, self.angle, interpolation=InterpolationMode.BILINEAR)
+            clip = transforms.rotate(clip, self.angle, interpolation=InterpolationMode(self.interpolation))
         return clip
 
 
@@ -112,17 +115,26 @@ class Augmentation:
     """One random draw per clip: brightness, rotation, resized crop, flip, in that order.
 
     `brightness_jitter` j multiplies by a factor in [1-j, 1+j] (0..1); `rotation` r rotates by an angle in
-    [-r, r] degrees (0..180), bilinear, black outside. Raises InputError for values outside these bounds.
+    [-r, r] degrees (0..180), `bilinear` or `nearest` by `interpolation`, black outside. Raises InputError for
+    values outside these bounds.
     """
 
     brightness_jitter: float = 0.0
     rotation: float = 0.0
+    interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
         if not 0 <= self.brightness_jitter <= 1:
             raise InputError(f"brightness_jitter must lie in 0..1, not {self.brightness_jitter}")
         if not 0 <= self.rotation <= 180:
             raise InputError(f"rotation must lie in 0..180 degrees, not {self.rotation}")
+        if self.interpolation not in ("bilinear", "nearest"):
+            raise InputError(f"interpolation must be bilinear or nearest, not {self.interpolation}")
+
+    @classmethod
+    def of(cls, settings: Settings) -> Augmentation:
+        """The augmentation that a run's settings describe."""
+        return cls(settings.brightness_jitter, settings.rotation, settings.rotation_interpolation)
 
     def __call__(
         self, frames: Sequence[Tensor] | Tensor, image_size: int, rng: np.random.Generator
@@ -141,7 +153,7 @@ class Augmentation:
         factor = 1 + rng.uniform(-1, 1) * self.brightness_jitter
         angle = rng.uniform(-1, 1) * self.rotation
         flip = bool(rng.random() < FLIP_PROBABILITY)
-        return Draw(factor, angle, draw_crop(height, width, rng), flip)
+        return Draw(factor, angle, draw_crop(height, width, rng), flip, self.interpolation)
 
 
 def draw_crop(height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:

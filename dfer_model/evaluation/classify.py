@@ -67,7 +67,7 @@ def predict(run: Run, videos: Sequence[Path], device: str | None = None) -> list
 
     Raises InputError for the first video that cannot be read, and for an unfinished or damaged run.
     """
-    where = choose_device(device)
+    where = choose_device(device, tf32=run.settings.tf32)
     model = load_trained(run, where)
     return [predict_video(model, run.class_names, Path(each), run.settings, where) for each in videos]
 

@@ -171,7 +171,7 @@ def evaluate_run(
     Raises InputError for a run that is not finished, or clips of classes that it does not have.
     """
     labels = matched_labels(run, clips, indices)
-    where = choose_device(device)
+    where = choose_device(device, tf32=run.settings.tf32)
     logits = predict_logits(load_trained(run, where), clips, indices, run.settings, where, report)
     return Predictions([clips.clip_ids[index] for index in indices], labels, logits)
 
@@ -211,7 +211,9 @@ def frame_features(
 ) -> Tensor:
     """CLIP's features of the clips at `indices`: (clips, T, width), unit norm, on the CPU."""
     dataset = ClipDataset(clips, indices, frames=settings.frames, image_size=clip.image_size)
-    return F.normalize(tower_features(clip, dataset, settings, choose_device(device), report), dim=-1)
+    return F.normalize(
+        tower_features(clip, dataset, settings, choose_device(device, tf32=settings.tf32), report), dim=-1
+    )
 
 
 def zero_shot_logits(

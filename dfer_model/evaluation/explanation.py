@@ -106,7 +106,7 @@ class Explainer:
         model: TrainedModel | None = None,
         device: str | None = None,
     ) -> None:
-        self.run, self.device = run, choose_device(device)
+        self.run, self.device = run, choose_device(device, tf32=run.settings.tf32)
         clip = text_clip(run, weights)
         self.descriptors = read_descriptors(descriptors, clip)
         self.model = model or load_trained(run, self.device)

@@ -182,14 +182,15 @@ def load_pretrained(place: Path, device: str | None = None) -> PretrainedModel:
 
     Raises InputError if there is none, or it is unfinished, damaged or inconsistent.
     """
-    where = choose_device(device)
     if (place / "config.yaml").is_file():
         run = Run.open(place)
+        where = choose_device(device, tf32=run.settings.tf32)
         return PretrainedModel(run, load_trained(run, where), where)
     if place.is_dir() and not (place / WEIGHTS).is_file():
         raise InputError(f"{place} has no model: neither a run's config.yaml nor {WEIGHTS}")
     path = place / WEIGHTS if place.is_dir() else place
     run = read_model_file(path)
+    where = choose_device(device, tf32=run.settings.tf32)
     model = load_model(run, path, where)
     model.temperature = run.config["temperature"]
     return PretrainedModel(run, model, where)

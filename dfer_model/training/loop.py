@@ -67,7 +67,7 @@ def train_run(
     WorkError for a loss that is not finite or a full disk, OutOfMemory, BusyError if another process trains
     the run, Interrupted on Ctrl-C.
     """
-    processes, where = join(device)
+    processes, where = join(device, tf32=spec.settings.tf32)
     with ending_together(processes):
         processes.require_same(spec.definition, DIFFERENT)
         folder = runs / processes.agreed(lambda: spec.folder(runs).name)

@@ -93,7 +93,7 @@ class Training:
             train,
             frames=settings.frames,
             image_size=self.base.image_size,
-            train=Augmentation(settings.brightness_jitter, settings.rotation),
+            train=Augmentation.of(settings),
             seed=seed,
         )
         self.order: Order = Shuffled(self.dataset, seed)

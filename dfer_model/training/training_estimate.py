@@ -123,7 +123,7 @@ def estimate_training(
         )
     if spec.texts.class_names != clips.class_names:
         raise InputError(f"the class texts are not for the classes of {clips.path}, in their order")
-    where, folder = choose_device(device), spec.folder(runs)
+    where, folder = choose_device(device, tf32=spec.settings.tf32), spec.folder(runs)
     report(0, MEASURED_STEPS + 1, "loading the model")
     with telling_of_memory(where, "the model does not fit", "Take a smaller CLIP, or --device cpu"):
         training = Training(spec, clips, folder, where)

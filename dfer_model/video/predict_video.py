@@ -77,7 +77,7 @@ class Judge:
     @classmethod
     def of(cls, run: Run, device: str | None = None) -> Judge:
         """The model of a finished run. Raises InputError if the run is not finished or damaged."""
-        where = choose_device(device)
+        where = choose_device(device, tf32=run.settings.tf32)
         return cls(load_trained(run, where), tuple(run.class_names), run.settings, where)
 
     def probabilities(self, crops: Sequence[Pixels], what: str) -> dict[str, float]:

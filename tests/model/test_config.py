@@ -44,13 +44,22 @@ RELEASED = {
 
 
 @pytest.mark.parametrize(
-    ("dataset", "jitter", "rotation"),
-    [("dfew", 0.5, 0.0), ("ferv39k", 0.0, 4.0), ("mafw", 0.0, 0.0), ("mine", 0.0, 0.0), (None, 0.0, 0.0)],
+    ("dataset", "jitter", "rotation", "interpolation"),
+    [
+        ("dfew", 0.5, 0.0, "bilinear"),
+        ("ferv39k", 0.0, 4.0, "nearest"),
+        ("mafw", 0.0, 0.0, "bilinear"),
+        ("mine", 0.0, 0.0, "bilinear"),
+        (None, 0.0, 0.0, "bilinear"),
+    ],
 )
-def test_paper_is_the_released_code(dataset: str | None, jitter: float, rotation: float) -> None:
+def test_paper_is_the_released_code(
+    dataset: str | None, jitter: float, rotation: float, interpolation: str
+) -> None:
     settings = preset("paper", dataset).model_dump()
     assert {key: settings[key] for key in RELEASED} == RELEASED
     assert (settings["brightness_jitter"], settings["rotation"]) == (jitter, rotation)
+    assert (settings["rotation_interpolation"], settings["tf32"]) == (interpolation, False)
 
 
 @pytest.mark.parametrize("dataset", ["dfew", "ferv39k", "mafw"])
@@ -79,7 +88,7 @@ def test_nothing_beyond_the_paper_is_on_in_its_presets(name: str) -> None:
         | dict.fromkeys(("warmup_epochs", "label_smoothing", "mixup", "cutmix", "ema", "lora_rank"), 0)
     )
     assert {key: settings[key] for key in added} == added
-    assert {key: settings[key] for key in BEFORE} == BEFORE
+    assert {key: settings[key] for key in BEFORE} == {**BEFORE, "tf32": False}
 
 
 def test_strong_is_made_of_separate_settings() -> None:
@@ -179,7 +188,7 @@ def test_settings_do_not_import_torch() -> None:
             "random crop and flip, brightness jitter 0.5",
             "augments dfew as the released code does",
         ),
-        ("FERV39k", [], "random crop and flip, rotation up to 4 degrees", "augments FERV39k as the"),
+        ("FERV39k", [], "random crop and flip, rotation up to 4 degrees (nearest pixel)", "augments FERV39k"),
         ("mafw", [], "random crop and flip", "augments mafw as the released code does"),
         ("frame-list", [], "random crop and flip", "is named frame-list; if .* data prepare --dataset-name"),
         ("dfew", ["brightness_jitter=0"], "random crop and flip", "your own settings"),

@@ -180,16 +180,19 @@ class KeptFeatures:
         """The file of a block, named by the hash of all that determines its content."""
         settings = self.settings
         reading: list[Any] = [settings.brightness_jitter, settings.rotation]
+        # Only other values than those before these settings existed, so that stored features are still found.
+        reading += [each for each in (settings.rotation_interpolation,) if each != "bilinear"]
         if view == TEST:
             reading = [settings.test_segments, settings.test_crops]
         shaping = [self.identity, reading, view, self.blocks[block].tolist()]
+        shaping += [] if settings.tf32 else ["without TF32"]
         return self.cache_dir / f"{hashlib.sha256(json.dumps(shaping).encode()).hexdigest()}.npy"
 
     def _make(self, view: int, block: int, report: Report) -> None:
         settings = self.settings
         reading: dict[str, Any] = {"segments": settings.test_segments, "crops": settings.test_crops}
         if view != TEST:
-            reading = {"train": Augmentation(settings.brightness_jitter, settings.rotation), "seed": 0}
+            reading = {"train": Augmentation.of(settings), "seed": 0}
         dataset = ClipDataset(
             self.clips,
             self.blocks[block],
@@ -198,7 +201,9 @@ class KeptFeatures:
             **reading,
         )
         dataset.set_epoch(view)
-        features = tower_features(self.clip, dataset, settings, choose_device(self.device), report)
+        features = tower_features(
+            self.clip, dataset, settings, choose_device(self.device, tf32=settings.tf32), report
+        )
         with replacing(self._path(view, block)) as temporary, temporary.open("wb") as stream:
             held = io.BytesIO()
             np.save(held, features.contiguous().numpy())  # clip after clip, as `_row` reads them

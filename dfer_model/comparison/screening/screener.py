@@ -18,7 +18,7 @@ from dfer_model.memory import telling_of_memory
 from dfer_model.models.clip import Clip, load_clip
 from dfer_model.progress import Report, silent
 
-from ...config import Settings
+from ...config import BEFORE, Settings
 from ...data.packed import PackedClips
 from ...digests import tensors_are_whole, write_tensors
 from ...errors import InputError
@@ -36,6 +36,8 @@ WITHOUT_EFFECT = {
     "workers", "clip", "weights", "lr_image", "lora_rank", "gradient_checkpointing", "lr_head", "mixup",
     "cutmix", "shots", "select", "val_share", "accumulate",
 }  # fmt: skip
+# Settings that came after the first stored screenings: left out at their earlier behaviour, so these are reused.
+ADDED = ("rotation_interpolation", "tf32")
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,13 @@ def _train(
             report(before * epochs + epoch * group, total, note)
 
         together = Together(
-            clip, group, settings, features, screening.learn, screening.views, choose_device(device)
+            clip,
+            group,
+            settings,
+            features,
+            screening.learn,
+            screening.views,
+            choose_device(device, tf32=settings.tf32),
         )
         short = "Screen fewer sets or seeds at once, or give --device cpu"
         with telling_of_memory(together.device, f"{len(group)} models at once did not fit", short):
@@ -143,6 +151,9 @@ def _path(
 ) -> Path:
     """The file of one model's predictions, named by the hash of all that determines them."""
     settings = screening.settings.model_dump(mode="json", exclude=WITHOUT_EFFECT)
+    for key in ADDED:
+        if settings[key] == BEFORE[key]:
+            del settings[key]
     shaping = [
         FORMAT,
         settings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from dfer_model.data.augmentation import ASPECT, Augmentation, draw_crop, resize
+from dfer_model.config import Settings
+from dfer_model.data.augmentation import ASPECT, Augmentation, Draw, draw_crop, resize
 from dfer_model.data.dataset import ClipDataset, clip_generator
 from dfer_model.data.images import decode_pixels
 from dfer_model.data.packed import PackedClips, write_packed
@@ -81,6 +83,30 @@ def test_brightness_is_one_factor_for_the_whole_clip() -> None:
     assert 138 < max(means) <= 150
 
 
+@pytest.mark.parametrize("angle", [-3.7, 1.3, 4.0])
+def test_nearest_rotation_is_that_of_pillow(angle: float) -> None:
+    """The released code rotates with `Image.rotate`, which takes the nearest pixel."""
+    pixels = np.random.default_rng(0).integers(0, 256, (120, 100, 3), dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(pixels).rotate(angle))
+    clip = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    whole = (0, 0, 120, 100)
+    turned = Draw(1.0, angle, whole, flip=False, interpolation="nearest").coloured_and_turned(clip)
+    same = (turned[0].permute(1, 2, 0).numpy() == expected).all(axis=-1)
+    assert same.mean() > 0.995  # pixels halfway between two others may be rounded differently
+    blended = Draw(1.0, angle, whole, flip=False).coloured_and_turned(clip)
+    assert (blended[0].permute(1, 2, 0).numpy() == expected).all(axis=-1).mean() < 0.5
+
+
+def test_training_clips_are_rotated_by_the_interpolation_of_the_settings() -> None:
+    levels = torch.randint(0, 2, (3, 60, 60), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    settings = Settings(rotation=10.0, rotation_interpolation="nearest")
+    for seed in range(5):
+        draw = Augmentation.of(settings).draw(60, 60, np.random.default_rng(seed))
+        turned = draw.coloured_and_turned(200 * levels[None])
+        assert draw.angle
+        assert set(turned.unique().tolist()) == {0, 200}
+
+
 def test_rotation_stays_within_its_degrees() -> None:
     """A vertical edge through the middle: its slope across the crop is the angle's tangent."""
     edge = torch.zeros(3, 101, 101, dtype=torch.uint8)
@@ -142,9 +168,15 @@ def test_frames_of_different_sizes() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"brightness_jitter": -0.1}, {"brightness_jitter": 1.5}, {"rotation": 200.0}]
+    "wrong",
+    [
+        {"brightness_jitter": -0.1},
+        {"brightness_jitter": 1.5},
+        {"rotation": 200.0},
+        {"interpolation": "cubic"},
+    ],
 )
-def test_augmentation_out_of_bounds(wrong: dict[str, float]) -> None:
+def test_augmentation_out_of_bounds(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
         Augmentation(**wrong)
 
