@@ -20,7 +20,7 @@ help:
 	@echo "make check     style, types, import directions, dependencies"
 	@echo "make dist      build the sdist and the wheel in dist/ and check their metadata"
 	@echo "make docs      build the documentation in site/; a broken link or a warning is an error"
-	@echo "make docs-test   run the commands of the documentation and check the site"
+	@echo "make docs-test   run the commands of the README and the documentation, check the site"
 	@echo "make venv      create the environment .venv"
 	@echo "make pictures  draw the pictures of the README"
 	@echo "make clean     remove .venv, build results and tool caches"

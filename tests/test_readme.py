@@ -63,6 +63,7 @@ def run(processes: Forks, commands: list[str], folder: Path) -> None:
             assert process.wait() == 0, f"{line}\n{process.text()[-3000:]}"
 
 
+@pytest.mark.docs
 def test_command_blocks_run_in_order(processes: Forks, workspace: Path) -> None:
     commands = [block for block in blocks("bash") if "make " not in block]
     assert len(commands) == 3

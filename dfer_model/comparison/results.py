@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 
 from dfer_model.runs import ClassTexts, Predictions, Run
 
-from .statistics import Difference, McNemar, holm, mcnemar, paired_difference, uar_weights, war_weights
-from .verdict import NOT_SHOWN, Against, interval_caveats, sentences
+from .families import Family, adjusted
+from .more_seeds import more_seeds
+from .seed_variance import pair_variance
+from .statistics import Difference, McNemar, mcnemar, paired_difference, uar_weights, war_weights
+from .verdict import NOT_SHOWN, Against, family_caveats, interval_caveats, seeds_caveats, sentences
 
 
 @dataclass(frozen=True)
@@ -121,9 +124,11 @@ class Pair:
     uar: Difference
     war: Difference
     mcnemar: McNemar  # for WAR, all folds pooled
-    # By the UAR, corrected for all pairs of the measure: `better`, `worse`, `indistinguishable`, or
-    # `not shown` if there is a difference beyond the sampling variance of the clips but only one seed.
+    # By the UAR, corrected in the family: `better`, `worse`, `indistinguishable`, or `not shown` if there is
+    # a difference beyond the sampling variance of the clips but only one seed.
     verdict: str
+    family: Family = "all pairs"
+    more_seeds: int | None = None  # that would show this difference in UAR; None if it is shown, or never
 
 
 @dataclass(frozen=True)
@@ -240,7 +245,7 @@ def compare(
     names = list(measured[0].parts[0].correct)
     candidates = [name for name in names if name not in controls]
     pairings = _pairings(candidates, controls)
-    pairs = tuple(pair for each in measured for pair in _pairs(each, pairings))
+    pairs = tuple(pair for each in measured for pair in _pairs(each, pairings, controls))
     trainings = {each.name: len(each.parts[0].correct[names[0]]) for each in measured if each.trained}
     return Comparison(
         selection=selection,
@@ -259,7 +264,15 @@ def compare(
             )
         ),
         caveats=(
-            *interval_caveats(trainings, selection, len(pairings)),
+            *interval_caveats(trainings, selection),
+            *family_caveats(len(candidates) if controls else 0, len(candidates) - 1),
+            *seeds_caveats(
+                (each.measure, f"{each.first} - {each.second}", each.more_seeds)
+                for each in pairs
+                if each.verdict == "indistinguishable"
+                and each.uar.value
+                and trainings.get(each.measure, 1) > 1
+            ),
             *itertools.chain.from_iterable(each.caveats for each in measured),
         ),
     )
@@ -278,34 +291,57 @@ def _against(pair: Pair) -> Against:
     return Against(pair.second, pair.verdict, pair.uar)
 
 
-def _pairs(measured: Measured, pairings: Sequence[tuple[str, str]]) -> list[Pair]:
-    """All pairs of one measure; p-values are Holm-corrected, for UAR and WAR separately."""
+def _pairs(measured: Measured, pairings: Sequence[tuple[str, str]], controls: Sequence[str]) -> list[Pair]:
+    """All pairs of one measure; p-values are corrected by family, for UAR and WAR separately."""
     answers = measured.mean
-
-    def differences(weights: NDArray[np.float64]) -> list[Difference]:
-        found = [
-            paired_difference(
-                answers.correct[first], answers.correct[second], weights, answers.labels, answers.folds
+    by_uar = _differences(answers, answers.uar, pairings, controls)
+    by_war = _differences(answers, answers.war, pairings, controls)
+    found = []
+    for (first, second), (family, uar), (_, war) in zip(pairings, by_uar, by_war, strict=True):
+        seeds = len(answers.correct[first])
+        verdict = _verdict(measured, uar, seeds)
+        found.append(
+            Pair(
+                measured.name,
+                first,
+                second,
+                uar,
+                war,
+                mcnemar(measured.votes(first), measured.votes(second)),
+                verdict,
+                family,
+                more_seeds(uar, seeds) if verdict == "indistinguishable" else None,
             )
-            for first, second in pairings
-        ]
-        corrected = holm([each.p for each in found])
-        return [replace(each, p_holm=p) for each, p in zip(found, corrected, strict=True)]
+        )
+    return found
 
-    return [
-        Pair(
-            measured.name,
-            first,
-            second,
-            by_uar,
-            by_war,
-            mcnemar(measured.votes(first), measured.votes(second)),
-            _verdict(measured, by_uar, len(answers.correct[first])),
+
+def _differences(
+    answers: Answers,
+    weights: NDArray[np.float64],
+    pairings: Sequence[tuple[str, str]],
+    controls: Sequence[str],
+) -> list[tuple[Family, Difference]]:
+    """The family and the difference of each pair; the seed variance is estimated from all sets."""
+    names = list(answers.correct)
+    figures = np.stack([answers.correct[name] @ weights for name in names])  # (sets, seeds)
+    found = [
+        paired_difference(
+            answers.correct[first],
+            answers.correct[second],
+            weights,
+            answers.labels,
+            answers.folds,
+            seed_variance=(
+                pair_variance(figures, names.index(first), names.index(second))
+                if figures.shape[1] > 1
+                else None
+            ),
         )
-        for (first, second), by_uar, by_war in zip(
-            pairings, differences(answers.uar), differences(answers.war), strict=True
-        )
+        for first, second in pairings
     ]
+    corrected = adjusted(pairings, controls, [each.p for each in found])
+    return [(family, replace(each, p_holm=p)) for each, (family, p) in zip(found, corrected, strict=True)]
 
 
 def _verdict(measured: Measured, difference: Difference, seeds: int) -> str:

@@ -6,22 +6,36 @@ resampled, the interval of that difference.
 
 A difference has two sources of variance. The sampling variance of the test clips is estimated by the
 bootstrap (B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). The seed variance
-is the spread of the difference over seeds. It is not resampled: drawing S seeds with replacement
-underestimates the variance by (S - 1) / S and ignores Student's t. docs/statistics.md describes how both are
-combined; benchmarks/verdicts.py simulates it with known ground truth.
+is the spread of the difference over seeds (seed_variance.py). It is not resampled: drawing S seeds with
+replacement underestimates the variance by (S - 1) / S and ignores Student's t. docs/statistics.md describes
+how both are combined; benchmarks/verdicts.py simulates it with known ground truth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .seed_variance import SeedVariance
+
 # With (RESAMPLES + 1) * 0.025 whole, a 95% interval excludes zero exactly if p <= 0.05.
 RESAMPLES = 3999
 LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The two variances of a difference, in points squared; its squared standard error is their sum.
+
+    `clips` is the sampling variance of the test clips, `seeds` the seed variance of the mean over the seeds.
+    """
+
+    clips: float
+    seeds: float
+    degrees: int | None  # degrees of freedom of the seed variance; None for one seed
+    source: str | None  # of the seed variance: `pooled`, `own, larger than pooled` or `own`
 
 
 @dataclass(frozen=True)
@@ -33,7 +47,8 @@ class Difference:
     high: float
     per_fold: dict[int, float]
     p: float  # two-sided; at least 2 / (RESAMPLES + 1)
-    p_holm: float  # p with Holm's correction for all pairs of the measure; p itself for a single pair
+    p_holm: float  # p corrected in the family of the pair (families.py); p itself for a single pair
+    noise: Noise | None = None  # None in files of version 0.1.0
 
     @property
     def verdict(self) -> str:
@@ -92,27 +107,35 @@ def paired_difference(
     *,
     confidence: float = 0.95,
     seed: int = 0,
+    seed_variance: SeedVariance | None = None,
 ) -> Difference:
     """The figure of `first` minus that of `second`; the interval includes sampling and seed variance.
 
     `first` and `second` (seeds, clips) are the correct predictions, seeds and clips in the same order. Clips
-    are resampled within each fold and class, the same ones for both sets. With S >= 2 seeds the spread of the
-    difference over seeds is added as Student's t with S - 1 degrees of freedom, once for all folds: the same
-    seed in two folds need not be independent. With one seed the interval and p include only the sampling
-    variance of the clips.
+    are resampled within each fold and class, the same ones for both sets. With S >= 2 seeds the seed variance
+    is added, once for all folds: the same seed in two folds need not be independent. `seed_variance` is that
+    of a comparison of several sets; without it the spread of this difference is used, with S - 1 degrees of
+    freedom. With one seed the interval and p include only the sampling variance of the clips.
     """
     gains = first.astype(np.float64) - second.astype(np.float64)
     by_seed = gains @ weights
+    seeds = len(by_seed)
     value = float(by_seed.mean())
     present = np.unique(folds)
     shares = gains.mean(axis=0) * weights
     per_fold = {int(fold): float(shares[folds == fold].sum() * len(present)) for fold in present}
     rng = np.random.default_rng(seed)
-    draws = value + _clip_noise(gains * weights, _strata(labels, folds), rng) + _seed_noise(by_seed, rng)
+    draws, of_clips = _clip_noise(gains * weights, _strata(labels, folds), rng)
+    noise = Noise(of_clips, 0.0, None, None)
+    if seeds > 1:
+        spread = seed_variance or SeedVariance(float(by_seed.var(ddof=1)), seeds - 1, "own")
+        noise = Noise(of_clips, spread.variance / seeds, spread.degrees, spread.source)
+        draws += np.sqrt(noise.seeds) * rng.standard_t(spread.degrees, RESAMPLES)
+    draws += value
     low, high = np.clip(_ends(draws, confidence), -weights.sum(), weights.sum())
     beyond = min((draws <= 0).sum(), (draws >= 0).sum())
     p = min(1.0, float(2 * (beyond + 1) / (RESAMPLES + 1)))
-    return Difference(value, float(low), float(high), per_fold, p, p_holm=p)
+    return Difference(value, float(low), float(high), per_fold, p, p, noise)
 
 
 def figure_interval(
@@ -150,18 +173,6 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
     return McNemar(for_first, for_second, float(binomtest(for_first, decided).pvalue) if decided else 1.0)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Each p-value corrected for all of them: S. Holm, Scandinavian Journal of Statistics 6, 1979.
-
-    If no difference is real, the probability that any of them is at most 0.05 is at most 0.05.
-    """
-    order = np.argsort(p_values, kind="stable")
-    factors = np.arange(len(p_values), 0, -1)
-    corrected = np.empty(len(p_values))
-    corrected[order] = np.minimum(1.0, np.maximum.accumulate(np.asarray(p_values)[order] * factors))
-    return [float(each) for each in corrected]
-
-
 def _strata(labels: NDArray[np.int64], folds: NDArray[np.int64]) -> list[NDArray[np.intp]]:
     """The strata of the bootstrap: the clips of a class in a fold, and the single clips of a fold together.
 
@@ -183,31 +194,22 @@ def _strata(labels: NDArray[np.int64], folds: NDArray[np.int64]) -> list[NDArray
 
 def _clip_noise(
     parts: NDArray[np.float64], strata: list[NDArray[np.intp]], rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Draws (resamples,) of the sampling noise of the clips that all seeds share; `parts` is (seeds, clips).
+) -> tuple[NDArray[np.float64], float]:
+    """Draws (resamples,) of the sampling noise of the clips that all seeds share, and its variance.
 
-    What a clip contributes with one seed and not with another is part of the seed variance already. The
-    variance of the mean over S seeds is (own + (S - 1) * shared) / S, which is solved for `shared`.
+    `parts` is (seeds, clips). What a clip contributes with one seed and not with another is part of the seed
+    variance already. The variance of the mean over S seeds is (own + (S - 1) * shared) / S, which is solved
+    for `shared`.
     """
     seeds, mean = len(parts), parts.mean(axis=0)
     noise = _resample(mean, strata, rng)
     of_mean = _variance(mean, strata)
     if seeds == 1 or of_mean == 0:
-        return noise
+        return noise, of_mean
     own = np.mean([_variance(each, strata) for each in parts])
     shared = max(0.0, float(seeds * of_mean - own) / (seeds - 1))
     noise *= np.sqrt(shared / of_mean)
-    return noise
-
-
-def _seed_noise(by_seed: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draws (resamples,) of the seed noise in the mean over seeds; zeros for one seed."""
-    seeds = len(by_seed)
-    if seeds == 1:
-        return np.zeros(RESAMPLES)
-    noise: NDArray[np.float64] = rng.standard_t(seeds - 1, RESAMPLES)
-    noise *= by_seed.std(ddof=1) / np.sqrt(seeds)
-    return noise
+    return noise, shared
 
 
 def _variance(parts: NDArray[np.float64], strata: list[NDArray[np.intp]]) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from .more_seeds import MOST, POWER
 from .statistics import LEVEL, Difference
 
 # With fewer seeds, Student's t widens the seed part of an interval by a factor of at least 1.6.
@@ -30,7 +31,7 @@ def sentences(name: str, measure: str, against: Sequence[Against], controls: Seq
     ]
 
 
-def interval_caveats(trainings: Mapping[str, int], selection: str, pairs: int) -> list[str]:
+def interval_caveats(trainings: Mapping[str, int], selection: str) -> list[str]:
     """What the intervals of trained measures do not include.
 
     `trainings` is for each of them the number of trainings that predict every clip: one per seed, or more.
@@ -51,16 +52,57 @@ def interval_caveats(trainings: Mapping[str, int], selection: str, pairs: int) -
                 f"{number} seeds: the seed variance is estimated from few seeds, which widens the {names} "
                 "intervals; more seeds make them narrower."
             )
-    if pairs > 1:
-        found.append(
-            f"Verdicts are corrected for all {pairs} pairs of a measure, at {100 * LEVEL:.0f}% (Holm). An "
-            "interval is not corrected, and may exclude zero if the verdict is indistinguishable."
-        )
     if trainings and selection == "test-best":
         found.append(
             f"The epoch was selected on the test fold: {_listed(list(trainings))} figures are optimistically "
             "biased."
         )
+    return found
+
+
+def family_caveats(claims: int, set_pairs: int) -> list[str]:
+    """How the verdicts of a measure are corrected: `claims` sets are compared with controls."""
+    level = f"{100 * LEVEL:.0f}%"
+    found = []
+    if claims:
+        over = f", and Holm's correction over the {claims} sets" if claims > 1 else ""
+        found.append(
+            f'"Better than every control" is one claim of a set: each of its pairs is tested at {level}, '
+            f"without a correction for the number of controls{over}."
+        )
+    if set_pairs > 1:
+        found.append(f"The {set_pairs} pairs of two sets are corrected together, at {level} (Holm).")
+    if claims > 1 or set_pairs > 1:
+        found.append(
+            "An interval is not corrected, and may exclude zero if the verdict is indistinguishable."
+        )
+    return found
+
+
+def seeds_caveats(pairs: Iterable[tuple[str, str, int | None]]) -> list[str]:
+    """How many more seeds would resolve the differences that are seen but not shown.
+
+    `pairs` are (measure, "v1 - v2", more seeds), of trained measures; None is more than 100 seeds.
+    """
+    by_measure: dict[str, dict[int | None, list[str]]] = {}
+    for measure, pair, more in pairs:
+        by_measure.setdefault(measure, {}).setdefault(more, []).append(pair)
+    found = []
+    for measure, by_number in by_measure.items():
+        never = by_number.pop(None, [])
+        counted = sorted((more, named) for more, named in by_number.items() if more is not None)
+        parts = [f"about {more} more for {_listed(named)}" for more, named in counted]
+        if parts:
+            found.append(
+                f"{measure}: more seeds would resolve differences, if they stay as seen "
+                f"({100 * POWER:.0f}% power): "
+                f"{'; '.join(parts)}."
+            )
+        if never:
+            found.append(
+                f"{measure}: {MOST} seeds would not resolve {_listed(never)}: the differences are too small "
+                "for this number of test clips."
+            )
     return found
 
 

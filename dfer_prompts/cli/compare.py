@@ -179,9 +179,10 @@ def show(result: ComparisonRecord) -> None:
         ],
     )
     print_table(
-        "The same pairs by p-values: UAR and WAR with Holm's correction for all pairs of a measure; "
+        "The same pairs by p-values: UAR and WAR with Holm's correction, over the sets for pairs with "
+        "controls, and over the pairs of sets; the source of the seed variance and its degrees of freedom; "
         "McNemar's exact test of the clips that only one of the two classifies correctly",
-        ["set", "minus", "measure", "p UAR", "p WAR", "clips", "p McNemar"],
+        ["set", "minus", "measure", "p UAR", "p WAR", "seed variance", "clips", "p McNemar"],
         [_p_values(pair) for pair in compared.pairs],
     )
     for sentence in [*compared.verdicts, *compared.caveats, *_origins(result.controls)]:
@@ -267,8 +268,15 @@ def _difference(difference: Difference) -> str:
 def _p_values(pair: Pair) -> list[object]:
     return [
         pair.first, pair.second, pair.measure, f"{pair.uar.p_holm:.4f}", f"{pair.war.p_holm:.4f}",
+        _seed_variance(pair.uar),
         f"{pair.mcnemar.first_only} : {pair.mcnemar.second_only}", f"{pair.mcnemar.p:.4f}",
     ]  # fmt: skip
+
+
+def _seed_variance(difference: Difference) -> str:
+    """Where it was estimated and its degrees of freedom: "pooled, 14 df"."""
+    noise = difference.noise
+    return f"{noise.source}, {noise.degrees} df" if noise and noise.degrees else "–"
 
 
 def register(app: typer.Typer) -> None:

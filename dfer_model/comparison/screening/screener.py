@@ -36,7 +36,8 @@ WITHOUT_EFFECT = {
     "workers", "clip", "weights", "lr_image", "lora_rank", "gradient_checkpointing", "lr_head", "mixup",
     "cutmix", "shots", "select", "val_share", "accumulate",
 }  # fmt: skip
-# Settings that came after the first stored screenings: left out at their earlier behaviour, so these are reused.
+# Settings added after screenings were first stored. They are left out at their earlier behaviour, so that
+# stored screenings are reused.
 ADDED = ("rotation_interpolation", "tf32")
 
 

@@ -173,6 +173,6 @@ def _matrices(of: Stored) -> list[Table]:
         )
         columns = ("set", *(each.replace(":", ": ") for each in others))
         every = tuple(range(len(columns)))
-        title = f"{measure}: each set against those above the columns, by UAR (5%, all pairs together, Holm)"
+        title = f"{measure}: each set against those above the columns, by UAR (at 5%, corrected)"
         tables.append(Table(f"verdicts-{measure}", title, columns, rows, words=every))
     return [each for each in tables if each.rows]

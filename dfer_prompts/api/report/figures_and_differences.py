@@ -30,7 +30,8 @@ def differences(of: Stored) -> Section:
     blocks: list[Block] = [
         paragraph(
             "Each set minus another on the same clips, folds and seeds, in points. An interval is for its "
-            "pair alone; the p-values and verdicts are corrected for all pairs of a measure (Holm)."
+            "pair alone; p-values and verdicts are corrected over the sets (pairs with controls) and over "
+            "the pairs of sets (Holm)."
         )
     ]
     for measure in of.comparison.measures:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dfer_model.comparison.results import Answers, Comparison, Measured
+from dfer_model.comparison.results import Answers, Comparison, Measured, Pair
 from dfer_model.comparison.results import compare as compare_measured
 from dfer_model.comparison.statistics import Difference
 from dfer_model.comparison.verdict import Against, sentences
@@ -135,29 +135,75 @@ def test_one_training_shows_no_difference_and_untrained_answers_do() -> None:
     )
 
 
-def test_verdicts_are_corrected_for_all_pairs_of_a_measure() -> None:
-    # Of 80 clips v1 answers 9 that control:a does not, and that one 2: p is about 0.03. Alone that is shown;
-    # as the least p of five, the others being 1, it counts five times and is not.
-    base = np.zeros((1, 80), dtype=bool)
+def also(*clips: int) -> np.ndarray:
+    """One seed that predicts these of 80 clips correctly."""
+    made = np.zeros((1, 80), dtype=bool)
+    made[0, list(clips)] = True
+    return made
 
-    def also(*clips: int) -> np.ndarray:
-        made = base.copy()
-        made[0, list(clips)] = True
-        return made
 
-    v1 = also(*range(0, 45, 5))
-    near = also(1, 2)
-    alone = answers(v1=v1, control_a=near)
-    many = answers(v1=v1, control_a=near, **{f"control_{name}": v1 for name in "bcde"})
-    (pair,) = (each for each in compared(alone, alone, ["control:a"]).pairs if each.measure == "zero-shot")
-    assert (pair.verdict, pair.uar.p_holm) == ("better", pair.uar.p)
-    assert 0.01 < pair.uar.p <= 0.05
+# Of 80 clips it predicts 9 that NEAR does not, and NEAR 2 that it does not: p is about 0.03.
+AHEAD, NEAR = also(*range(0, 45, 5)), also(1, 2)
+
+
+def zero_shot_pairs(compared: Comparison) -> dict[tuple[str, str], Pair]:
+    return {(each.first, each.second): each for each in compared.pairs_of("zero-shot")}
+
+
+def test_the_number_of_controls_does_not_correct_a_claim() -> None:
+    many = answers(v1=AHEAD, control_a=NEAR, **{f"control_{name}": AHEAD for name in "bcde"})
     result = compared(many, many, [f"control:{name}" for name in "abcde"])
-    pair = next(each for each in result.pairs if each.measure == "zero-shot")
-    assert pair.uar.low > 0
-    assert (pair.verdict, pair.uar.p_holm) == ("indistinguishable", pytest.approx(5 * pair.uar.p))
-    assert result.verdicts[0].startswith("v1, zero-shot: indistinguishable from control:a, control:b")
-    assert any("all 5 pairs" in caveat for caveat in result.caveats)
+    pair = zero_shot_pairs(result)["v1", "control:a"]
+    assert (pair.family, pair.verdict, pair.uar.p_holm) == ("controls", "better", pair.uar.p)
+    assert 0.01 < pair.uar.p <= 0.05
+    assert result.verdicts[0] == (
+        "v1, zero-shot: indistinguishable from control:b, control:c, control:d, control:e."
+    )
+    assert any('"Better than every control" is one claim' in caveat for caveat in result.caveats)
+
+
+def test_the_number_of_sets_corrects_the_claims() -> None:
+    two = answers(v1=AHEAD, v2=AHEAD, control_a=NEAR)
+    result = compared(two, two, ["control:a"])
+    pairs = zero_shot_pairs(result)
+    smallest = pairs["v1", "control:a"].uar.p
+    for name in ("v1", "v2"):
+        pair = pairs[name, "control:a"]
+        assert pair.uar.low > 0
+        assert (pair.verdict, pair.uar.p_holm) == ("indistinguishable", pytest.approx(2 * smallest))
+    assert any("Holm's correction over the 2 sets" in caveat for caveat in result.caveats)
+
+
+def test_pairs_of_sets_are_corrected_without_the_controls() -> None:
+    three = answers(v1=NEAR, v2=AHEAD, v3=NEAR, control_a=NEAR, control_b=NEAR)
+    result = compared(three, three, ["control:a", "control:b"])
+    pair = zero_shot_pairs(result)["v2", "v1"]
+    assert (pair.family, pair.uar.p_holm) == ("sets", pytest.approx(2 * pair.uar.p))
+    assert any(caveat.startswith("The 2 pairs of two sets") for caveat in result.caveats)
+
+
+def test_the_seed_variance_of_a_pair_comes_from_all_sets_and_is_recorded() -> None:
+    rng = np.random.default_rng(5)
+    trained = answers(**{f"v{number}": rng.random((3, 80)) < 0.5 for number in range(1, 9)})
+    pair = next(each for each in compared(trained, trained, []).pairs if each.measure == "trained")
+    assert pair.uar.noise is not None
+    assert pair.uar.noise.degrees == 7 * 2
+    assert pair.uar.noise.source in ("pooled", "own, larger than pooled")
+
+
+def test_the_seeds_that_would_resolve_a_difference_are_printed() -> None:
+    # v2 gains 10 points with one seed and 60 with the other: 35, with a standard error of 25.
+    gained = np.stack([np.arange(80) % 10 < 1, np.arange(80) % 10 < 6])
+    both = answers(v1=NONE, v2=gained)
+    result = compared(both, answers(v1=NONE[:1], v2=gained[1:]), [])
+    pair = next(each for each in result.pairs if each.measure == "trained")
+    assert pair.verdict == "indistinguishable"
+    assert pair.more_seeds is not None
+    assert 5 < pair.more_seeds < 20
+    assert (
+        "trained: more seeds would resolve differences, if they stay as seen (80% power): "
+        f"about {pair.more_seeds} more for v2 - v1."
+    ) in result.caveats
 
 
 def test_seed_variance_prevents_a_verdict_from_two_seeds() -> None:
