@@ -117,9 +117,9 @@ def test_the_page_begins_with_the_verdict_and_has_all_of_it(isolated: Path) -> N
     folder = store(isolated, ["v1@2", "v1@4"], ["control:swapped"])
     page = Page(report(folder).path)
     headings = [
-        "Verdict", "Figures", "Paired differences", "Recall of each class", "Confusion matrices",
-        "Learning curves", "Text diagnostics", "Between the sets", "The texts, word for word",
-        "How to repeat it",
+        "Verdict", "Figures", "Paired differences", "Fold by fold", "Recall of each class",
+        "Confusion matrices", "Learning curves", "Text diagnostics", "Between the sets",
+        "The texts, word for word", "How to repeat it",
     ]  # fmt: skip
     contents = [each for each in page.text if each in headings]
     assert contents == headings * 2  # once in the contents, once above the section
@@ -175,7 +175,7 @@ def test_a_long_table_is_in_parts_for_a_paper(isolated: Path) -> None:
     labels = re.findall(r"\\label{tab:(.+?)}", latex)
     assert labels == [
         "figures", "differences-zero-shot-1", "differences-zero-shot-2", "differences-trained-1",
-        "differences-trained-2", "recalls-zero-shot", "recalls-trained",
+        "differences-trained-2", "folds-trained", "recalls-zero-shot", "recalls-trained",
     ]  # fmt: skip
     tables = dict(zip(labels, latex.split(r"\begin{table}")[1:], strict=True))
     both = [tables[f"differences-trained-{part}"] for part in (1, 2)]
@@ -215,7 +215,7 @@ def test_what_others_wrote_stays_text_in_every_format(isolated: Path) -> None:
     assert r"a \textquotedbl{}\$x\_1\$\textquotedbl{} \& 50\% \#" in latex
     assert r"\textless{}script\textgreater{}alert(1)" in latex
     assert r"v\textless{}b\textgreater{}\$\&\_2" in latex
-    assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == latex.count(r"\begin{table}") == 5
+    assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == latex.count(r"\begin{table}") == 6
     rows = [line for line in latex.splitlines() if line.endswith(r"\\")]
     assert all("悲しみ" in row or row.isascii() for row in rows)
 
