@@ -324,7 +324,7 @@ def test_what_cannot_be_reported_is_told_in_words(
     assert "no comparison in" in capsys.readouterr().err
     folder = store(isolated, ["v1@2", "v1@4"], folds=(1,), seeds=(1,))
     command("report", "--out", "page.pdf", status=2)
-    assert "Use a name that ends in .html, .htm, .md, .tex" in capsys.readouterr().err
+    assert "Use a name that ends in .html, .htm, .md, .tex, .csv" in capsys.readouterr().err
     command("report", "--format", "markdwon", status=2)
     assert "did you mean markdown?" in capsys.readouterr().err
     record = folder / "comparison.json"

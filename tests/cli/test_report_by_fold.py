@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,37 @@ def test_the_mean_over_folds_is_the_figure_of_the_comparison(isolated: Path) -> 
         uar, war = each.measures["trained"].uar, each.measures["trained"].war
         shown = [f"{figure.mean:.2f} (±{figure.std:.2f})" for figure in (uar, war)]
         assert found[each.name][2:4] == shown
+
+
+def test_csv_has_every_fold_and_pooled_figures_of_zero_shot(isolated: Path) -> None:
+    made = report(stored(isolated), out="figures.csv")
+    assert made.format == "csv"
+    with made.path.open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert list(found[0])[:8] == [
+        "measure", "set", "fold", "seeds", "UAR", "WAR", "recall glad", "recall sad",
+    ]  # fmt: skip
+    shown = {(each["measure"], each["set"], each["fold"]): each for each in found}
+    folds = ["1", "2", "mean", "pooled"]
+    assert list(shown) == [
+        *(("zero-shot", name, "pooled") for name in ("one", "two")),
+        *(("trained", name, fold) for name in ("one", "two") for fold in folds),
+    ]
+    both = [COUNTS["one", 1], COUNTS["one", 2]]
+    assert list(shown["trained", "one", "pooled"].values())[3:8] == ["1", *computed(both)]
+    assert shown["trained", "two", "2"]["recall glad"] == shown["trained", "two", "2"]["sd UAR"] == ""
+    counts = json.loads((made.of / "confusions.json").read_text())["zero-shot"]["sets"]["two"]
+    assert list(shown["zero-shot", "two", "pooled"].values())[4:8] == computed(counts)
+
+
+def test_csv_names_are_not_formulas(isolated: Path) -> None:
+    store(isolated, ["=1+1", "two"], seeds=(1, 2), class_names=('a,"b"', "@sad"))
+    made = report(out="figures.csv")
+    with made.path.open(encoding="utf-8", newline="") as file:
+        header, first, *_ = csv.reader(file)
+    assert header[6:8] == ['recall a,"b"', "recall @sad"]
+    assert first[1] == "'=1+1"
+    assert first[header.index("sd UAR")] == ""  # zero-shot has one seed
 
 
 @pytest.mark.parametrize(("classes", "label"), [(7, "folds-trained"), (11, "folds-trained-0")])

@@ -130,6 +130,28 @@ def fold_tables(of: Sequence[FoldFigures]) -> list[Table]:
     return tables
 
 
+def fold_rows(found: ByMeasure, measures: Sequence[str], order: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """The rows of a CSV file, header first: the mean over seeds of each figure, then its standard deviation.
+
+    A measure that is not stored by fold has only its pooled figures. What is unknown is empty.
+    """
+    figures = [each for name in measures for each in fold_figures(name, found.get(name, {}), order)]
+    classes = dict.fromkeys(name for each in figures for name in each.class_names)
+    heads = [*FIGURES, *(f"recall {name}" for name in classes)]
+    rows = []
+    for each in figures:
+        columns = (*FIGURES, *(f"recall {name}" for name in each.class_names))
+        start = (each.measure, each.name, each.fold, str(len(each.values)))
+        rows.append((*start, *_aligned(each.mean, columns, heads), *_aligned(each.std, columns, heads)))
+    return (("measure", "set", "fold", "seeds", *heads, *(f"sd {head}" for head in heads)), *rows)
+
+
+def _aligned(values: NDArray[np.float64] | None, columns: Sequence[str], heads: Sequence[str]) -> list[str]:
+    """The values of `columns` in the order of `heads`, with two decimals."""
+    known = {} if values is None else dict(zip(columns, values.tolist(), strict=True))
+    return ["" if np.isnan(known.get(head, np.nan)) else f"{known[head]:.2f}" for head in heads]
+
+
 def _cells(of: FoldFigures, classes: Sequence[str]) -> list[Cell]:
     spreads = [np.nan] * of.values.shape[1] if of.std is None else of.std.tolist()
     found = [

@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import listed
 from .blocks import Cell, Content, Folded, Section, Table, cells, paragraph, points
 from .by_class import answered, confusion_section, recall_section
-from .by_fold import fold_section
+from .by_fold import fold_rows, fold_section
 from .curves import learning
 from .figures_and_differences import difference_table, differences, figure_table, figures
 from .render import for_paper
@@ -30,7 +30,8 @@ def comparison_content(folder: Path) -> Content:
     of = Stored.open(folder)
     found = answered(of)
     recalls = recall_section(of, found)
-    folds = fold_section(found, of.comparison.measures, [each.name for each in of.comparison.rows])
+    by_fold = found, of.comparison.measures, [each.name for each in of.comparison.rows]
+    folds = fold_section(*by_fold)
     sections = (
         verdict(of),
         figures(of),
@@ -44,7 +45,8 @@ def comparison_content(folder: Path) -> Content:
         word_for_word(of.texts),
         repeat(of),
     )
-    return Content(_title(of), tuple(_facts(of).items()), sections, _paper(of, folds, recalls))
+    facts = tuple(_facts(of).items())
+    return Content(_title(of), facts, sections, _paper(of, folds, recalls), fold_rows(*by_fold))
 
 
 def _title(of: Stored) -> str:

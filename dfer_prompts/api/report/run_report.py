@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .blocks import Block, Code, Content, Section, Table, cells, paragraph, points
-from .by_class import Answered, confusion_table, recall_table
-from .by_fold import fold_section
+from .by_class import Answered, ByMeasure, confusion_table, recall_table
+from .by_fold import fold_rows, fold_section
 from .curves import run_learning
 from .render import for_paper
 from .repeat import settings_words
@@ -35,7 +35,7 @@ def run_content(folder: Path) -> Content:
 
     run = Run.open(folder)
     texts = {run.texts.name: run_texts(folder)} if run.settings.uses_texts else {}
-    figures, folds = _figures(run), _folds(run)
+    figures, folds = _figures(run), fold_section(*_by_fold(run))
     sections = (
         Section("figures", "Figures", (*([figures] if figures.rows else []), points(_notes(run)))),
         folds,
@@ -47,7 +47,8 @@ def run_content(folder: Path) -> Content:
         Section("repeat", "How to repeat it", tuple(_repeat(run))),
     )
     title = f"{run.texts.name} on {run.config['dataset']['name'] or 'other clips'}"
-    return Content(title, tuple(_facts(run).items()), sections, _paper(figures, folds, _recalls(run)))
+    paper = _paper(figures, folds, _recalls(run))
+    return Content(title, tuple(_facts(run).items()), sections, paper, fold_rows(*_by_fold(run)))
 
 
 def _facts(run: Run) -> dict[str, str]:
@@ -93,9 +94,9 @@ def _answered(run: Run) -> dict[str, Answered]:
     return {name: Answered(run.class_names, each, {run.fold: each}) for name, each in counts.items()}
 
 
-def _folds(run: Run) -> Section:
+def _by_fold(run: Run) -> tuple[ByMeasure, list[str], list[str]]:
     found = _answered(run)
-    return fold_section({SELECTIONS: found}, [SELECTIONS], list(found))
+    return {SELECTIONS: found}, [SELECTIONS], list(found)
 
 
 def _paper(figures: Table, folds: Section, recalls: list[Table]) -> tuple[Table, ...]:
