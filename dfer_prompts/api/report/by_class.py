@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .blocks import Block, Cell, Folded, Section, Table, paragraph
+from .by_fold import FIGURES, percents
 from .stored import Stored
 
 if TYPE_CHECKING:
@@ -98,21 +99,35 @@ def _of_runs(of: Stored, measure: str) -> dict[str, Answered]:
 def recall_table(
     measure: str, by_set: Mapping[str, Answered], order: Iterable[str], over: str = ALL_FOLDS
 ) -> Table:
-    """The recalls of a measure `over` some clips: a row for each set in `order`, a column for each class."""
+    """The recalls of a measure `over` some clips: a row for each set in `order`.
+
+    The columns are UAR, WAR and each class; UAR and WAR are of all these clips together.
+    """
     recalls = {name: by_set[name].recalls() for name in order if name in by_set}
     classes = list(dict.fromkeys(name for each in by_set.values() for name in each.class_names))
     rows = tuple(
-        (Cell(name), *(_recall_cell(found.get(each)) for each in classes)) for name, found in recalls.items()
+        (Cell(name), *_figure_cells(by_set[name]), *(_recall_cell(found.get(each)) for each in classes))
+        for name, found in recalls.items()
     )
-    return _recall_rows(measure, classes, rows, over)
+    return _recall_rows(measure, (*FIGURES, *classes), rows, over)
 
 
 def _recall_rows(
-    measure: str, classes: Sequence[str], rows: tuple[tuple[Cell, ...], ...], over: str
+    measure: str, columns: Sequence[str], rows: tuple[tuple[Cell, ...], ...], over: str
 ) -> Table:
     spread = "; below it ± over seeds" if any(cell.below for row in rows for cell in row) else ""
     title = f"Recall of each class in percent, {measure}, {over}{spread}"
-    return Table(f"recalls-{measure}", title, ("set", *classes), rows, heat=True)
+    return Table(f"recalls-{measure}", title, ("set", *columns), rows, heat=True)
+
+
+def _figure_cells(of: Answered) -> list[Cell]:
+    """UAR and WAR of all clips together, with their standard deviation over seeds."""
+    by_seed = percents(of.counts)[:, : len(FIGURES)]
+    spreads = by_seed.std(axis=0, ddof=1).tolist() if len(by_seed) > 1 else [None] * len(FIGURES)
+    return [
+        Cell(f"{mean:.1f}", f"±{spread:.1f}" if spread is not None else "")
+        for mean, spread in zip(by_seed.mean(axis=0).tolist(), spreads, strict=True)
+    ]
 
 
 def _recall_cell(found: tuple[float, float | None] | None) -> Cell:
