@@ -25,7 +25,7 @@ FormatOption = Annotated[
     str | None,
     typer.Option(
         "--format",
-        metavar="html|markdown|latex",
+        metavar="html|markdown|latex|csv",
         help="Format of the report.",
         show_default="from the ending of FILE, else html",
     ),

@@ -200,7 +200,7 @@ def evaluate(
         list[str],
         typer.Argument(
             autocompletion=runs,
-            metavar="RUN...",
+            metavar="RUN",
             help="A run's folder, its id, or the beginning of its id; several with --ensemble.",
         ),
     ],

@@ -117,9 +117,9 @@ def test_the_page_begins_with_the_verdict_and_has_all_of_it(isolated: Path) -> N
     folder = store(isolated, ["v1@2", "v1@4"], ["control:swapped"])
     page = Page(report(folder).path)
     headings = [
-        "Verdict", "Figures", "Paired differences", "Recall of each class", "Confusion matrices",
-        "Learning curves", "Text diagnostics", "Between the sets", "The texts, word for word",
-        "How to repeat it",
+        "Verdict", "Figures", "Paired differences", "Fold by fold", "Recall of each class",
+        "Confusion matrices", "Learning curves", "Text diagnostics", "Between the sets",
+        "The texts, word for word", "How to repeat it",
     ]  # fmt: skip
     contents = [each for each in page.text if each in headings]
     assert contents == headings * 2  # once in the contents, once above the section
@@ -143,8 +143,11 @@ def test_recalls_and_confusions_are_those_of_the_runs(isolated: Path) -> None:
     text = report(folder, out="report.md").path.read_text(encoding="utf-8")
     by_class = text.split("## Recall of each class")[1]
     trained = by_class[by_class.index("percent, trained") :]
+    # UAR and WAR are 87.5 and 75 by seed: 81.25 and 12.5 over the root of 2.
     # Recalls are 75 and 100, and 100 and 50; the deviations of two are 25 and 50 over the root of 2.
-    assert re.search(r"^\| one \| 88 \(±18\) \| 75 \(±35\) \|$", trained, re.MULTILINE)
+    assert re.search(
+        r"^\| one \| 81.2 \(±8.8\) \| 81.2 \(±8.8\) \| 88 \(±18\) \| 75 \(±35\) \|$", trained, re.MULTILINE
+    )
     matrix = by_class[by_class.index("**one, trained**") :]
     assert re.search(r"^\| glad \| 88 \| 12 \|\n\| sad \| 25 \| 75 \|$", matrix, re.MULTILINE)
 
@@ -165,7 +168,7 @@ def test_many_classes_and_many_pairs_find_room(isolated: Path) -> None:
     assert max(columns) <= 5
     recalls = latex[latex.index(r"\label{tab:recalls-trained}") :]
     assert r"class & \rotatebox{90}{one} & \rotatebox{90}{two} & \rotatebox{90}{three} \\" in recalls
-    assert recalls.count(r"\\") == 1 + len(classes)
+    assert recalls.count(r"\\") == 1 + 2 + len(classes)  # UAR and WAR above the classes
 
 
 def test_a_long_table_is_in_parts_for_a_paper(isolated: Path) -> None:
@@ -175,7 +178,7 @@ def test_a_long_table_is_in_parts_for_a_paper(isolated: Path) -> None:
     labels = re.findall(r"\\label{tab:(.+?)}", latex)
     assert labels == [
         "figures", "differences-zero-shot-1", "differences-zero-shot-2", "differences-trained-1",
-        "differences-trained-2", "recalls-zero-shot", "recalls-trained",
+        "differences-trained-2", "folds-trained", "recalls-zero-shot", "recalls-trained",
     ]  # fmt: skip
     tables = dict(zip(labels, latex.split(r"\begin{table}")[1:], strict=True))
     both = [tables[f"differences-trained-{part}"] for part in (1, 2)]
@@ -215,7 +218,7 @@ def test_what_others_wrote_stays_text_in_every_format(isolated: Path) -> None:
     assert r"a \textquotedbl{}\$x\_1\$\textquotedbl{} \& 50\% \#" in latex
     assert r"\textless{}script\textgreater{}alert(1)" in latex
     assert r"v\textless{}b\textgreater{}\$\&\_2" in latex
-    assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == latex.count(r"\begin{table}") == 5
+    assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == latex.count(r"\begin{table}") == 6
     rows = [line for line in latex.splitlines() if line.endswith(r"\\")]
     assert all("悲しみ" in row or row.isascii() for row in rows)
 
@@ -324,7 +327,7 @@ def test_what_cannot_be_reported_is_told_in_words(
     assert "no comparison in" in capsys.readouterr().err
     folder = store(isolated, ["v1@2", "v1@4"], folds=(1,), seeds=(1,))
     command("report", "--out", "page.pdf", status=2)
-    assert "Use a name that ends in .html, .htm, .md, .tex" in capsys.readouterr().err
+    assert "Use a name that ends in .html, .htm, .md, .tex, .csv" in capsys.readouterr().err
     command("report", "--format", "markdwon", status=2)
     assert "did you mean markdown?" in capsys.readouterr().err
     record = folder / "comparison.json"

@@ -14,9 +14,15 @@ from ...workspace import Workspace
 from .blocks import Content
 from .stored import AGAIN, RECORD, find
 
-Format = Literal["html", "markdown", "latex"]
-SUFFIXES: dict[str, Format] = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex"}
-USUAL = {"html": "report.html", "markdown": "report.md", "latex": "report.tex"}
+Format = Literal["html", "markdown", "latex", "csv"]
+SUFFIXES: dict[str, Format] = {
+    ".html": "html",
+    ".htm": "html",
+    ".md": "markdown",
+    ".tex": "latex",
+    ".csv": "csv",
+}
+USUAL = {"html": "report.html", "markdown": "report.md", "latex": "report.tex", "csv": "report.csv"}
 
 
 @dataclass(frozen=True)
@@ -43,9 +49,9 @@ def report(
     """Report the stored results of a comparison or a finished run in one file; no model is loaded.
 
     `of` is its folder, its id or the beginning of one, by default the newest comparison of the workspace.
-    `format` is "html" (one self-contained page), "markdown" or "latex" (tables for booktabs), by default from
-    the ending of `out`, else "html"; `out` is by default report.html, .md or .tex in its folder. Raises
-    InputError if it is missing, unfinished or damaged.
+    `format` is "html" (one self-contained page), "markdown", "latex" (tables for booktabs) or "csv" (UAR,
+    WAR and recalls by fold), by default from the ending of `out`, else "html"; `out` is by default
+    report.html, .md, .tex or .csv in its folder. Raises InputError if it is missing, unfinished or damaged.
     """
     place = workspace or Workspace.find()
     chosen = _format(Path(out) if out is not None else None, format)
@@ -53,7 +59,9 @@ def report(
     path = Path(out) if out is not None else folder / USUAL[chosen]
     from . import render as pages
 
-    write = {"html": pages.html, "markdown": pages.markdown, "latex": pages.latex}[chosen]
+    write = {"html": pages.html, "markdown": pages.markdown, "latex": pages.latex, "csv": pages.csv_table}[
+        chosen
+    ]
     write_atomically(path, _written(folder, write))
     return Report(path, chosen, folder)
 

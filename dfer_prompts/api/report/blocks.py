@@ -95,12 +95,16 @@ class Section:
 
 @dataclass(frozen=True)
 class Content:
-    """The whole report; `paper` are the tables for LaTeX, `facts` appear below the title."""
+    """The whole report; `facts` appear below the title.
+
+    `paper` are the tables for LaTeX; `by_fold` the rows of the CSV file, header first.
+    """
 
     title: str
     facts: tuple[tuple[str, str], ...]
     sections: tuple[Section, ...]
     paper: tuple[Table, ...]
+    by_fold: tuple[tuple[str, ...], ...]
 
 
 def paragraph(text: str) -> Words:

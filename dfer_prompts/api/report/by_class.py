@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .blocks import Block, Cell, Folded, Section, Table, paragraph
+from .by_fold import FIGURES, percents
 from .stored import Stored
 
 if TYPE_CHECKING:
@@ -25,10 +26,14 @@ AGAIN = "repeat the compare command below to store them"
 
 @dataclass(frozen=True)
 class Answered:
-    """Predictions by class: `counts` is (seeds, true classes, predicted classes)."""
+    """Predictions by class: `counts` is (seeds, true classes, predicted classes).
+
+    `folds` are the counts of each test fold, of the same shape; empty if they are not stored by fold.
+    """
 
     class_names: tuple[str, ...]
     counts: NDArray[np.int64]
+    folds: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
 
     def recalls(self) -> dict[str, tuple[float, float | None]]:
         """The mean recall in percent of each class that has clips, and its standard deviation over seeds."""
@@ -61,16 +66,17 @@ def answered(of: Stored) -> ByMeasure:
 
 
 def _of_model(model: ComparedModel) -> Answered:
-    return Answered(tuple(model.recalls), np.asarray(model.confusion, dtype=np.int64)[None])
+    counts = np.asarray(model.confusion, dtype=np.int64)[None]
+    return Answered(tuple(model.recalls), counts, {model.fold: counts})
 
 
 def _of_runs(of: Stored, measure: str) -> dict[str, Answered]:
-    """The predictions of the runs of a measure, folds together; empty if a run is missing.
+    """The predictions of the runs of a measure, for each fold and together; empty if a run is missing.
 
     For a run with a held-out class, only the clips of that class count.
     """
     mine = [each for each in of.trained if each.measure == measure] if measure != "transfer" else []
-    sums: dict[tuple[str, int], NDArray[np.int64]] = {}
+    sums: dict[tuple[str, int, int], NDArray[np.int64]] = {}
     for each in mine:
         measures = of.results.get(each.run, {}).get("measures", {})
         if not measures:
@@ -80,33 +86,48 @@ def _of_runs(of: Stored, measure: str) -> dict[str, Answered]:
         counts = np.asarray(measures[selection]["confusion"], dtype=np.int64)
         if measure == "held-out-class":
             counts = counts * (np.arange(len(counts)) == each.variant)[:, None]
-        key = each.name, each.seed
+        key = each.name, each.fold, each.seed
         sums[key] = sums[key] + counts if key in sums else counts
-    seeds = sorted({seed for _, seed in sums})
-    return {
-        name: Answered(tuple(of.class_names), np.stack([sums[name, seed] for seed in seeds]))
-        for name in dict.fromkeys(name for name, _ in sums)
-    }
+    names, folds, seeds = (dict.fromkeys(part) for part in zip(*sums, strict=True)) if sums else ({}, {}, {})
+    found = {}
+    for name in names:
+        by_fold = {fold: np.stack([sums[name, fold, seed] for seed in sorted(seeds)]) for fold in folds}
+        found[name] = Answered(tuple(of.class_names), np.sum(list(by_fold.values()), axis=0), by_fold)
+    return found
 
 
 def recall_table(
     measure: str, by_set: Mapping[str, Answered], order: Iterable[str], over: str = ALL_FOLDS
 ) -> Table:
-    """The recalls of a measure `over` some clips: a row for each set in `order`, a column for each class."""
+    """The recalls of a measure `over` some clips: a row for each set in `order`.
+
+    The columns are UAR, WAR and each class; UAR and WAR are of all these clips together.
+    """
     recalls = {name: by_set[name].recalls() for name in order if name in by_set}
     classes = list(dict.fromkeys(name for each in by_set.values() for name in each.class_names))
     rows = tuple(
-        (Cell(name), *(_recall_cell(found.get(each)) for each in classes)) for name, found in recalls.items()
+        (Cell(name), *_figure_cells(by_set[name]), *(_recall_cell(found.get(each)) for each in classes))
+        for name, found in recalls.items()
     )
-    return _recall_rows(measure, classes, rows, over)
+    return _recall_rows(measure, (*FIGURES, *classes), rows, over)
 
 
 def _recall_rows(
-    measure: str, classes: Sequence[str], rows: tuple[tuple[Cell, ...], ...], over: str
+    measure: str, columns: Sequence[str], rows: tuple[tuple[Cell, ...], ...], over: str
 ) -> Table:
     spread = "; below it ± over seeds" if any(cell.below for row in rows for cell in row) else ""
     title = f"Recall of each class in percent, {measure}, {over}{spread}"
-    return Table(f"recalls-{measure}", title, ("set", *classes), rows, heat=True)
+    return Table(f"recalls-{measure}", title, ("set", *columns), rows, heat=True)
+
+
+def _figure_cells(of: Answered) -> list[Cell]:
+    """UAR and WAR of all clips together, with their standard deviation over seeds."""
+    by_seed = percents(of.counts)[:, : len(FIGURES)]
+    spreads = by_seed.std(axis=0, ddof=1).tolist() if len(by_seed) > 1 else [None] * len(FIGURES)
+    return [
+        Cell(f"{mean:.1f}", f"±{spread:.1f}" if spread is not None else "")
+        for mean, spread in zip(by_seed.mean(axis=0).tolist(), spreads, strict=True)
+    ]
 
 
 def _recall_cell(found: tuple[float, float | None] | None) -> Cell:

@@ -10,6 +10,7 @@ from typing import Any
 from ...errors import listed
 from .blocks import Cell, Content, Folded, Section, Table, cells, paragraph, points
 from .by_class import answered, confusion_section, recall_section
+from .by_fold import fold_rows, fold_section
 from .curves import learning
 from .figures_and_differences import difference_table, differences, figure_table, figures
 from .render import for_paper
@@ -29,10 +30,13 @@ def comparison_content(folder: Path) -> Content:
     of = Stored.open(folder)
     found = answered(of)
     recalls = recall_section(of, found)
+    by_fold = found, of.comparison.measures, [each.name for each in of.comparison.rows]
+    folds = fold_section(*by_fold)
     sections = (
         verdict(of),
         figures(of),
         differences(of),
+        folds,
         recalls,
         confusion_section(of, found),
         learning(of),
@@ -41,7 +45,8 @@ def comparison_content(folder: Path) -> Content:
         word_for_word(of.texts),
         repeat(of),
     )
-    return Content(_title(of), tuple(_facts(of).items()), sections, _paper(of, recalls))
+    facts = tuple(_facts(of).items())
+    return Content(_title(of), facts, sections, _paper(of, folds, recalls), fold_rows(*by_fold))
 
 
 def _title(of: Stored) -> str:
@@ -75,10 +80,10 @@ def _counted(numbers: Sequence[int], word: str) -> str:
     return f"{word}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
-def _paper(of: Stored, recalls: Section) -> tuple[Table, ...]:
+def _paper(of: Stored, folds: Section, recalls: Section) -> tuple[Table, ...]:
     """The tables for a paper."""
     pairs = [_without_folds(difference_table(of, measure)) for measure in of.comparison.measures]
-    by_class = [each for each in recalls.blocks if isinstance(each, Table)]
+    by_class = [each for section in (folds, recalls) for each in section.blocks if isinstance(each, Table)]
     return for_paper((figure_table(of), *pairs, *by_class))
 
 

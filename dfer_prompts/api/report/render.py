@@ -1,10 +1,12 @@
-"""Rendering of a report as HTML, Markdown and LaTeX; all text is escaped.
+"""Rendering of a report as HTML, Markdown, LaTeX and CSV; all text is escaped.
 
 LaTeX tables are split to fit a page.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which a spreadsheet's formula may begin
 TEMPLATES = Path(__file__).parent / "templates"
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_",
@@ -43,6 +46,15 @@ def markdown(of: Content) -> str:
 def latex(of: Content) -> str:
     """The tables of a paper, for booktabs."""
     return _latex_pages().get_template("tables.tex.j2").render(of=of, version=__version__)
+
+
+def csv_table(of: Content) -> str:
+    """The figures by fold as CSV, with a header; spreadsheets must not read a name as a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for row in of.by_fold:
+        writer.writerow([f"'{each}" if each.startswith(FORMULA) else each for each in row])
+    return text.getvalue()
 
 
 @cache

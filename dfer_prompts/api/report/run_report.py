@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .blocks import Block, Code, Content, Section, Table, cells, paragraph, points
-from .by_class import Answered, confusion_table, recall_table
+from .by_class import Answered, ByMeasure, confusion_table, recall_table
+from .by_fold import fold_rows, fold_section
 from .curves import run_learning
 from .render import for_paper
 from .repeat import settings_words
@@ -19,6 +20,7 @@ from .stored import run_texts
 if TYPE_CHECKING:
     from dfer_model.runs import Run
 
+SELECTIONS = "by epoch selection"
 MEASURES = {"uar": "UAR", "war": "WAR", "macro_f1": "macro-F1", "calibration_error": "calibration error"}
 ONE = (
     "Figures of one run do not show that one description set is better than another: trained on many "
@@ -33,9 +35,10 @@ def run_content(folder: Path) -> Content:
 
     run = Run.open(folder)
     texts = {run.texts.name: run_texts(folder)} if run.settings.uses_texts else {}
-    figures = _figures(run)
+    figures, folds = _figures(run), fold_section(*_by_fold(run))
     sections = (
         Section("figures", "Figures", (*([figures] if figures.rows else []), points(_notes(run)))),
+        folds,
         Section("recalls", "Recall of each class", tuple(_recalls(run))),
         Section("confusion", "Confusion matrices", tuple(_confusions(run))),
         Section("learning", "Learning curves", tuple(run_learning(folder, run.texts.name, run.seed))),
@@ -44,7 +47,8 @@ def run_content(folder: Path) -> Content:
         Section("repeat", "How to repeat it", tuple(_repeat(run))),
     )
     title = f"{run.texts.name} on {run.config['dataset']['name'] or 'other clips'}"
-    return Content(title, tuple(_facts(run).items()), sections, for_paper((figures, *_recalls(run))))
+    paper = _paper(figures, folds, _recalls(run))
+    return Content(title, tuple(_facts(run).items()), sections, paper, fold_rows(*_by_fold(run)))
 
 
 def _facts(run: Run) -> dict[str, str]:
@@ -86,15 +90,23 @@ def _notes(run: Run) -> list[str]:
 
 def _answered(run: Run) -> dict[str, Answered]:
     measures: dict[str, Any] = run.result["measures"]
-    return {
-        selection: Answered(run.class_names, np.asarray(measured["confusion"])[None])
-        for selection, measured in measures.items()
-    }
+    counts = {name: np.asarray(each["confusion"], dtype=np.int64)[None] for name, each in measures.items()}
+    return {name: Answered(run.class_names, each, {run.fold: each}) for name, each in counts.items()}
+
+
+def _by_fold(run: Run) -> tuple[ByMeasure, list[str], list[str]]:
+    found = _answered(run)
+    return {SELECTIONS: found}, [SELECTIONS], list(found)
+
+
+def _paper(figures: Table, folds: Section, recalls: list[Table]) -> tuple[Table, ...]:
+    by_fold = [each for each in folds.blocks if isinstance(each, Table)]
+    return for_paper((figures, *by_fold, *recalls))
 
 
 def _recalls(run: Run) -> list[Table]:
     found = _answered(run)
-    return [recall_table("by epoch selection", found, found, f"fold {run.fold}")] if found else []
+    return [recall_table(SELECTIONS, found, found, f"fold {run.fold}")] if found else []
 
 
 def _confusions(run: Run) -> list[Block]:
