@@ -131,7 +131,8 @@ def test_the_predictions_are_the_documented_table(tmp_path: Path) -> None:
 
     write_predictions(tmp_path / "p.parquet", ["happiness", "sadness"], PARTS)
     table = pandas.read_parquet(tmp_path / "p.parquet")
-    assert list(table.columns) == ["clip_id", "class_name", "label", "selection", "logits"]
+    columns = ["clip_id", "class_name", "label", "selection", "predicted", "probabilities", "logits"]
+    assert list(table.columns) == columns
     assert table["class_name"].tolist() == ["happiness", "sadness"] * 2
     assert table["selection"].tolist() == ["last", "last", "test-best", "test-best"]
     assert table["logits"].iloc[3].tolist() == [0, 1]
