@@ -95,19 +95,14 @@ def compare_runs(
 
 def _model(given: DescriptionSet | Run | Path | str, workspace: Workspace) -> DescriptionSet | Model:
     from dfer_model.evaluation.run_ensembles import RunEnsemble
-    from dfer_model.runs import Run, find_run
 
-    if isinstance(given, DescriptionSet | Run):
-        model: DescriptionSet | Run = given
-    elif not names_run(given, workspace):
+    if isinstance(given, DescriptionSet):
+        return given
+    if not names_run(given, workspace):
         return DescriptionStore(workspace).load(str(given))
-    elif isinstance(given, str) and "+" in given and not Path(given).is_dir():
+    if isinstance(given, str) and "+" in given and not Path(given).is_dir():
         return RunEnsemble(tuple(finished_run(each, workspace) for each in given.split("+")))
-    else:
-        model = find_run(workspace.runs, str(given))
-    if isinstance(model, Run):
-        model.require_finished()
-    return model
+    return finished_run(given, workspace)
 
 
 def _check(
