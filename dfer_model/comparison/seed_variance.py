@@ -42,13 +42,17 @@ def pair_variance(figures: NDArray[np.float64], first: int, second: int) -> Seed
 
     The larger of the pooled and the pair's own variance, with the degrees of freedom of the pooled one. A
     pair with a set that has a clearly larger variance than the others uses its own variance and degrees,
-    as do two sets alone.
+    as do two sets alone. A set with the same figure for every seed, such as a finished run beside trained
+    sets, has no seed variance: it is left out of the pool, and its pairs use their own.
     """
-    sets, seeds = figures.shape
+    seeds = figures.shape[1]
     own = float((figures[first] - figures[second]).var(ddof=1))
     alone = SeedVariance(own, seeds - 1, "own")
-    if sets == 2:
+    varies = np.ptp(figures, axis=1) > 0
+    if varies.sum() <= 2 or not varies[[first, second]].all():
         return alone
+    first, second = int(varies[:first].sum()), int(varies[:second].sum())
+    figures = figures[varies]
     p_values = _larger_than_others(figures)
     if min(p_values[[first, second]]) < OWN_LEVEL.get(seeds, OWN_LEVEL_OTHERWISE):
         return alone

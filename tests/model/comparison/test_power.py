@@ -95,3 +95,14 @@ def test_more_seeds_are_those_of_a_power_of_80_percent() -> None:
 def test_no_number_of_seeds_replaces_clips_and_one_seed_says_nothing() -> None:
     assert more_seeds(seen(5, 16, 3, 14), 3) is None
     assert more_seeds(seen(5, 1, 0, None), 1) is None
+
+
+def test_a_finished_run_is_no_part_of_the_pooled_seed_variance() -> None:
+    """A run has one figure for all seeds of the sets that are trained beside it."""
+    sets = np.random.default_rng(3).normal(50, 2, (4, 3))
+    run = np.full((1, 3), 60.0)
+    together = np.concatenate([run, sets])
+    assert pair_variance(together, 1, 3) == pair_variance(sets, 0, 2)
+    alone = pair_variance(together, 0, 2)
+    assert (alone.source, alone.degrees) == ("own", 2)
+    assert alone.variance == pytest.approx(sets[1].var(ddof=1))
