@@ -302,6 +302,18 @@ def test_runs_and_comparisons_of_runs_have_reports(
     shown = Page(Path("runs.html"))
     assert f"{ids[0]}, trained" in shown.text
     assert any("raised cheeks" in each for each in shown.text)
+    Path("a.csv").write_text(
+        "clip_id,place\n" + "".join(f"{c}-{n},{n // 2}\n" for c in tiny.CLASSES for n in range(4))
+    )
+    grouped = report(groups="a.csv:place", out="runs.md").groups
+    assert [(each.name, [group.clips for group in each.grouped.groups]) for each in grouped] == [
+        (name, [3, 3]) for name in ids
+    ]
+    runs = {name: Run.open(Path("runs") / name).measures("last") for name in ids}
+    found = [each.grouped.all_clips.uar.mean for each in grouped]
+    assert found == pytest.approx([each.uar for each in runs.values()])
+    top2 = Path("runs.md").read_text().split("**Top-2 accuracy")[1]
+    assert all(f"| {name} | {each.top2_accuracy:.2f} |" in top2 for name, each in runs.items())
     command(*commands(Path("runs.html"))[0][1:])
     assert len(list(Path("comparisons").iterdir())) == 1
 

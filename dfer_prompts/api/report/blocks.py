@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .by_group import ByGroup
 
 MANY = 25  # columns from which the cells of a heat map are small
 
@@ -97,7 +101,8 @@ class Section:
 class Content:
     """The whole report; `facts` appear below the title.
 
-    `paper` are the tables for LaTeX; `by_fold` the rows of the CSV file, header first.
+    `paper` are the tables for LaTeX; `by_fold` the rows of the CSV file, header first. `groups` are the
+    results by an attribute of the clips, if wanted.
     """
 
     title: str
@@ -105,6 +110,7 @@ class Content:
     sections: tuple[Section, ...]
     paper: tuple[Table, ...]
     by_fold: tuple[tuple[str, ...], ...]
+    groups: ByGroup | None = None
 
 
 def paragraph(text: str) -> Words:
