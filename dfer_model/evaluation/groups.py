@@ -15,6 +15,7 @@ from dfer_model.errors import InputError, listed, unknown
 SCENE = "scene"
 CLIP_ID = "clip_id"
 NO_VALUE = "(no value)"
+MOST_GROUPS = 500  # more are taken for a mistake, such as a column of file names
 FORMS = "Give --groups scene (FERV39k) or --groups FILE.csv:COLUMN, a file with the column clip_id"
 
 
@@ -44,7 +45,7 @@ class Groups:
         return self.name if self.path is None else f"{self.path}:{self.name}"
 
     def of(self, clip_ids: Sequence[str]) -> list[str]:
-        """The group of each clip. Raises InputError with the clips that have none."""
+        """The group of each clip. Raises InputError with the clips that have none, or for too many groups."""
         if self.values is None:
             found = [_scene(clip) for clip in clip_ids]
         else:
@@ -61,7 +62,13 @@ class Groups:
                 f"{self.path} lacks {len(missing)} of {len(clip_ids)} test clips: {listed(missing)}\n"
                 "Add a row for each of them"
             )
-        return [value for value in found if value is not None]
+        groups = [value for value in found if value is not None]
+        if len({*groups}) > MOST_GROUPS:
+            raise InputError(
+                f"--groups {self.given} has {len({*groups})} values for {len(groups)} clips\n"
+                f"Choose a column with at most {MOST_GROUPS} values"
+            )
+        return groups
 
 
 def _scene(clip_id: str) -> str | None:

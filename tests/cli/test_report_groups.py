@@ -27,6 +27,8 @@ from .test_train import Terminal
 __all__ = ["run"]  # a fixture
 
 HAPPY, SAD, FEAR = NAMES
+FORMATS = ("html", "md", "tex", "csv")
+HEAD = "clip_id,actor\n"
 CLIPS = {  # true class, first and second choice
     "Action/Happy/0001": (HAPPY, HAPPY, SAD),
     "Action/Happy/0002": (HAPPY, HAPPY, SAD),
@@ -150,7 +152,26 @@ def test_files_of_spreadsheets_are_read(isolated: Path) -> None:
     assert [(each.group, each.clips) for each in grouped.groups] == [("(no value)", 1), ("w", 2)]
 
 
-HEAD = "clip_id,actor\n"
+def test_names_of_groups_stay_text_in_every_format(stored: Path) -> None:
+    names = ["<b>x</b>", "=1+1", "a|b_$", '"two\nlines"']
+    lines = [f"{clip},{names[n % 4]}\n" for n, clip in enumerate(CLIPS)]
+    Path("a.csv").write_text(HEAD + "".join(lines))
+    text = {end: report(stored, out=f"r.{end}", groups="a.csv").path.read_text() for end in FORMATS}
+    assert "<b>x</b>" not in text["html"]
+    assert "&lt;b&gt;x&lt;/b&gt;" in text["html"]
+    assert r"| a\|b\_\$ | 2 |" in text["md"]
+    assert r"a\textbar{}b\_\$ & 2 &" in text["tex"]
+    assert ",'=1+1," in text["csv"]
+    assert all("two lines" in each for each in text.values())
+
+
+def test_too_many_groups_are_refused(isolated: Path) -> None:
+    store_run(isolated / "runs" / "one", {f"clip{n}": (HAPPY, HAPPY, SAD) for n in range(501)})
+    Path("a.csv").write_text("clip_id,file\n" + "".join(f"clip{n},{n}.mp4\n" for n in range(501)))
+    with pytest.raises(InputError, match=r"--groups a.csv:file has 501 values for 501 clips\nChoose"):
+        report("one", groups="a.csv")
+
+
 PART = "".join(f"{clip},a\n" for clip in list(CLIPS)[3:])
 
 
@@ -248,6 +269,31 @@ def test_groups_of_a_comparison_are_pooled_over_folds(isolated: Path) -> None:
     assert f"dfer-prompts report {folder.name} --groups scenes.csv:place" in text
     assert "zero-shot: no results by group, because this measure stores no predictions." in text
     assert "UAR and WAR by place in percent, trained, ± over seeds, with 95% intervals" in text
+
+
+def test_few_shot_figures_are_means_over_the_numbers_of_shots(isolated: Path) -> None:
+    folder, first = compared(isolated, folds=1)
+    told = json.loads((folder / "comparison.json").read_text().replace('"trained', '"few-shot'))
+    for each in told["sets"]:
+        uar, war = each.pop("few-shot_uar"), each.pop("few-shot_war")
+        each |= {"few_shot_uar": uar, "few_shot_war": war, "few_shot_curve_uar": {"1": uar, "2": uar}}
+    told["runs"] += [f"{name}-2" for name in told["runs"]]  # one shot, then two
+    (folder / "comparison.json").write_text(json.dumps(told))
+    rng, second = np.random.default_rng(2), {}
+    for name, (key, clips) in zip(told["runs"][4:], first.items(), strict=True):
+        second[key] = {
+            clip: (true, *map(str, rng.permutation(NAMES)[:2])) for clip, (true, *_) in clips.items()
+        }
+        store_run(isolated / "runs" / name, second[key], seed=key[2])
+    made = report(folder, out="r.md", groups="scenes.csv:place")
+    assert [(each.measure, each.name) for each in made.groups] == [("few-shot", "v1"), ("few-shot", "v2")]
+    top2 = {row[0]: row[1] for row in rows(made.path.read_text(), "**Top-2 accuracy in percent, few-shot")}
+    for each in made.groups:
+        runs = [clips[each.name, 1, seed].values() for clips in (first, second) for seed in (1, 2)]
+        uars = [recall_score(*list(zip(*clips, strict=True))[:2], average="macro") for clips in runs]
+        assert each.grouped.all_clips.uar.mean == pytest.approx(100 * np.mean(uars))
+        share = np.mean([[true in both for true, *both in clips] for clips in runs])
+        assert top2[each.name].startswith(f"{100 * share:.2f} (")
 
 
 def test_a_comparison_without_predictions_cannot_be_grouped(run: Terminal, isolated: Path) -> None:
