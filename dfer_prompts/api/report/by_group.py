@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
-from .blocks import Block, Cell, Content, Folded, Section, Table, paragraph
-from .render import LONGEST, for_paper
+from .render import LONGEST, Block, Cell, Content, Folded, Section, Table, for_paper, paragraph
 from .stored_predictions import BY_RUNS, Hits, hits_of_models, hits_of_run, hits_of_sets
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ...errors import InputError
-from .blocks import Cell, Section, Table
 from .by_fold import MEAN, POOLED
+from .render import Cell, Section, Table
 from .stored_predictions import PREDICTIONS, model_predictions
 
 if TYPE_CHECKING:
