@@ -1,4 +1,4 @@
-"""What a set of predictions is worth: UAR, WAR, macro-F1, recalls, confusion and calibration, in percent."""
+"""Measures of predictions in percent: UAR, WAR, macro-F1, top-2 accuracy, recalls, confusion, calibration."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Measures:
     confusion: npt.NDArray[np.int64]  # (classes, classes): row the true class, column the predicted one
     clips: int
     calibration_error: float | None = None  # percent; None where answers are known but not how sure they were
+    top2_accuracy: float | None = None  # percent; None without logits, and with fewer than three classes
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain numbers and lists, for JSON."""
@@ -36,6 +37,7 @@ class Measures:
             "war": self.war,
             "macro_f1": self.macro_f1,
             "calibration_error": self.calibration_error,
+            "top2_accuracy": self.top2_accuracy,
             "clips": self.clips,
             "recalls": self.recalls,
             "confusion": self.confusion.tolist(),
@@ -73,7 +75,7 @@ def measures(labels: npt.ArrayLike, predictions: npt.ArrayLike, class_names: Seq
 
 
 def logit_measures(labels: npt.ArrayLike, logits: npt.ArrayLike, class_names: Sequence[str]) -> Measures:
-    """Measure logits (clips, classes) against true labels: their largest is the answer, as in `measures`.
+    """Measure logits (clips, classes) against true labels: the class with the largest is the prediction.
 
     Raises InputError as `measures` does, and for logits of other classes or that are not finite.
     """
@@ -81,7 +83,24 @@ def logit_measures(labels: npt.ArrayLike, logits: npt.ArrayLike, class_names: Se
     if scores.ndim != 2 or scores.shape[1] != len(class_names):
         raise InputError(f"logits of shape {scores.shape} are not those of {len(class_names)} classes")
     measured = measures(labels, scores.argmax(axis=1), class_names)
-    return replace(measured, calibration_error=calibration_error(labels, scores))
+    return replace(
+        measured,
+        calibration_error=calibration_error(labels, scores),
+        top2_accuracy=top2_accuracy(labels, scores),
+    )
+
+
+def top2_accuracy(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float | None:
+    """The percentage of clips whose true class has one of the two largest logits.
+
+    None with fewer than three classes, where it is always 100. Of equal logits the first counts as larger, as
+    for the predicted class; scikit-learn's `top_k_accuracy_score` counts the last.
+    """
+    scores = np.asarray(logits, dtype=np.float64)
+    if scores.shape[1] < 3:
+        return None
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :2]
+    return 100 * float((best == np.asarray(labels)[:, None]).any(axis=1).mean())
 
 
 def calibration_error(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:

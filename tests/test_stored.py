@@ -96,6 +96,18 @@ def test_comparison_can_be_reported(workspace: Path, name: str) -> None:
     assert "33.3" in text
 
 
+def test_reports_of_stored_results_have_groups_and_top2_accuracy(workspace: Path) -> None:
+    """Version 0.1.0 did not record the top-2 accuracy; it is computed from the predictions."""
+    table = pandas.read_parquet(workspace / "runs" / RUN / "predictions.parquet")
+    both = np.argsort(-np.stack(table["logits"]), axis=1, kind="stable")[:, :2]
+    top2 = 100 * (both == table["label"].to_numpy()[:, None]).any(axis=1).mean()
+    (workspace / "a.csv").write_text("clip_id,place\n" + "".join(f"{clip},x\n" for clip in table["clip_id"]))
+    for name, shown in ((RUN, f"| {top2:.1f} |"), ("b3969a8008c7", f"| v1@2 | {top2:.2f} |")):
+        made = dfer_prompts.report(name, out="r.md", groups="a.csv")
+        assert shown in made.path.read_text(encoding="utf-8")
+        assert [each.grouped.worst.uar.mean for each in made.groups][-1] == pytest.approx(100 / 3)
+
+
 def _stored_keys(new: Any, stored: Any) -> Any:
     """`new` without the keys that `stored` does not have: later versions add keys."""
     if isinstance(new, dict) and isinstance(stored, dict):

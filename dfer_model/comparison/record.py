@@ -84,6 +84,7 @@ class ComparedModel(_Record):
     war: float
     macro_f1: float
     calibration_error: float | None
+    top2_accuracy: float | None = None  # None in files of earlier versions, and with fewer than three classes
     clips: int
     recalls: dict[str, float | None]
     confusion: tuple[tuple[int, ...], ...]  # rows: true class, columns: predicted class

@@ -27,7 +27,13 @@ KINDS = {
     "linear": "A linear head on CLIP's image tower, trained by dfer-prompts to classify facial expressions "
     "in video; it uses no texts.",
 }
-FIGURES = ("uar", "war", "macro_f1", "calibration_error")
+FIGURES = {
+    "uar": "UAR",
+    "war": "WAR",
+    "macro_f1": "macro-F1",
+    "calibration_error": "calibration error",
+    "top2_accuracy": "top-2 accuracy",
+}
 USUAL_STRATEGY = "dfer-clip"
 
 
@@ -122,16 +128,19 @@ def _calibrated(run: Run) -> dict[str, str]:
 
 def _figures(result: dict[str, Any]) -> str:
     """A row per selection of the epoch, then the recall of each class for each of them."""
+    every = result["measures"].values()
+    # Earlier versions recorded no top-2 accuracy.
+    known = [key for key in FIGURES if any(measured.get(key) is not None for measured in every)]
     rows = [
         (
             f"{selection} ({result['epochs'][selection]})",
-            *("" if measured[key] is None else f"{measured[key]:.2f}" for key in FIGURES),
+            *("" if measured.get(key) is None else f"{measured[key]:.2f}" for key in known),
         )
         for selection, measured in result["measures"].items()
     ]
-    columns = ("selected epoch", "UAR (%)", "WAR (%)", "macro-F1 (%)", "calibration error (%)")
+    columns = ("selected epoch", *(f"{FIGURES[key]} (%)" for key in known))
     parts = ["## Figures\n", _table(columns, rows), *_beside(result["measures"])]
-    if any(None in measured["recalls"].values() for measured in result["measures"].values()):
+    if any(None in measured["recalls"].values() for measured in every):
         parts.append("UAR and macro-F1 are over the classes that have test clips.\n")
     for selection, measured in result["measures"].items():
         parts.append(f"## {selection}: UAR {measured['uar']:.2f}%, WAR {measured['war']:.2f}%\n")

@@ -230,6 +230,9 @@ def _compared(
                 name: Figure(measured.calibration_error or 0.0, None) for name, (measured, _) in found.items()
             },
         }
+        known = {name: measured.top2_accuracy for name, (measured, _) in found.items()}
+        if None not in known.values():
+            beside["top2_accuracy"] = {name: Figure(value or 0.0, None) for name, value in known.items()}
     measure = Measured("trained", (answers,), trained=bool(trained), beside=beside, caveats=tuple(caveats))
     selection = trained[0].selected if trained else "as given"
     folds, seeds = sorted({int(fold) for fold in answers.folds}), sorted({run.seed for run in trained})

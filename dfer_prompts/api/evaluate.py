@@ -14,6 +14,7 @@ from ..workspace import Workspace
 from .inputs import check_named_url, is_url, open_dataset, open_packed, seen_notes
 
 if TYPE_CHECKING:
+    from dfer_model.comparison.group_figures import Grouped
     from dfer_model.data.packed import PackedClips
     from dfer_model.evaluation.evaluate import Judged
     from dfer_model.evaluation.run_ensembles import RunEnsemble
@@ -35,7 +36,8 @@ class Evaluated:
     """A run, or an ensemble of runs, evaluated on clips, with the epoch selected by `selection`.
 
     `beside` are the measures of other epoch selections on the same clips, if recorded. The runs of an
-    ensemble are in `runs`, its rule is `ensemble`, and `run` is their ids joined by +.
+    ensemble are in `runs`, its rule is `ensemble`, and `run` is their ids joined by +. `groups` are the
+    results by group of clips, if asked for.
     """
 
     run: str
@@ -49,6 +51,7 @@ class Evaluated:
     calibrated: Calibrated | None = None  # None for a run without a fitted temperature
     runs: tuple[str, ...] = ()
     ensemble: str | None = None
+    groups: Grouped | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """What `evaluate --json` prints."""
@@ -63,6 +66,7 @@ class Evaluated:
             "calibrated": None if self.calibrated is None else asdict(self.calibrated),
             "runs": list(self.runs),
             "ensemble": self.ensemble,
+            "groups": None if self.groups is None else self.groups.as_dict(),
         }
 
 
@@ -74,6 +78,7 @@ def evaluate(
     ensemble: EnsembleRule | None = None,
     every: bool = False,
     out: Path | None = None,
+    groups: Path | str | None = None,
     workspace: Workspace | None = None,
     device: str = "auto",
     progress: Progress = silence,
@@ -83,15 +88,17 @@ def evaluate(
 
     `run` is a run, its folder, its id or the beginning of one. Several runs require `ensemble`, which
     averages their predictions: "mean-probability" or "mean-logit". They need the same test clips and classes.
-    `every` evaluates all clips instead of the test fold; `out` is a .parquet file for the predictions; `note`
-    receives caveats before the work starts. Raises InputError if a run is not finished or the clips do not
-    fit it.
+    `every` evaluates all clips instead of the test fold; `out` is a .parquet file for the predictions.
+    `groups` adds results by group of clips: "scene" (from FERV39k's clip ids) or "FILE.csv:COLUMN", a file
+    with the column clip_id. `note` receives caveats before the work starts. Raises InputError if a run is not
+    finished, the clips do not fit it, or the groups lack a clip.
     """
     if out is not None and out.suffix != ".parquet":
         raise InputError(
             f"--out {out}: predictions are written as a .parquet file; the file name must end in .parquet"
         )
     from dfer_model.evaluation.evaluate import evaluate_run
+    from dfer_model.evaluation.groups import Groups
     from dfer_model.evaluation.run_ensembles import combined, members_of
     from dfer_model.runs import write_predictions
 
@@ -100,6 +107,8 @@ def evaluate(
     runs = members_of(model)
     clips = _own_clips(runs) if dataset is None else open_dataset(place, dataset)
     judged = common_clips(runs, clips, every=every)
+    by = Groups.read(groups) if groups is not None else None
+    named = by.of([clips.clip_ids[index] for index in judged.indices]) if by else []
     folds = sorted({int(fold) for fold in clips.folds[judged.indices]})
     seen = (each for member in runs for each in seen_notes(member, clips, folds, place))
     notes = tuple(dict.fromkeys((*judged.notes, *seen)))
@@ -126,7 +135,16 @@ def evaluate(
         _calibrated(first, predictions) if model is first else None,
         tuple(member.id for member in runs),
         ensemble,
+        _grouped(by.name, named, predictions, first) if by else None,
     )
+
+
+def _grouped(by: str, groups: Sequence[str], predictions: Predictions, run: Run) -> Grouped:
+    """The results by group; `groups` are in the order of the predictions."""
+    from dfer_model.comparison.group_figures import group_figures
+
+    correct = predictions.logits.argmax(axis=1) == predictions.labels
+    return group_figures(by, groups, predictions.labels, correct[None], run.class_names)
 
 
 def _model(

@@ -121,6 +121,15 @@ TrackOption = Annotated[
         show_default="tensorboard if installed",
     ),
 ]
+GroupsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--groups",
+        metavar="scene|FILE.csv:COLUMN",
+        help="Add results by group of clips: FERV39k's scene, or a column of a CSV file with clip_id.",
+        show_default=False,
+    ),
+]
 FoldsOption = Annotated[
     str | None,
     typer.Option("--folds", metavar="FOLDS", help="Test folds, such as 1-5 or 1,3.", show_default="all"),

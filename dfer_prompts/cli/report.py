@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .options import GroupsOption
 from .output import JsonOption, message, print_json
 
 OfArgument = Annotated[
@@ -37,6 +38,7 @@ def report(
     of: OfArgument = None,
     out: OutOption = None,
     format: FormatOption = None,  # noqa: A002 - the option's own word
+    groups: GroupsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make one page from the stored results of a comparison or a run; nothing is trained.
@@ -48,7 +50,7 @@ def report(
     from ..api.report import report as make
 
     chosen: Any = format
-    made = make(of, out=out, format=chosen, workspace=context.obj)
+    made = make(of, out=out, format=chosen, groups=groups, workspace=context.obj)
     if as_json:
         print_json(made.as_dict())
     else:

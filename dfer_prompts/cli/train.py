@@ -11,10 +11,12 @@ import typer
 from dfer_model.registry import EnsembleRule
 
 from .completion import runs, versions
-from .options import DatasetOption, DeviceOption, TrackOption, TrainingOptions, grouped
+from .options import DatasetOption, DeviceOption, GroupsOption, TrackOption, TrainingOptions, grouped
 from .output import JsonOption, clock, message, print_json, print_line, print_table, progress
 
 if TYPE_CHECKING:
+    from dfer_model.comparison.group_figures import Grouped
+    from dfer_model.comparison.results import Figure
     from dfer_model.metrics import Measures
     from dfer_model.runs import Run
     from dfer_model.training.training_estimate import TrainingEstimate
@@ -187,6 +189,7 @@ def _show_measures(title: str, measured: Measures) -> None:
         "UAR": measured.uar,
         "WAR": measured.war,
         "macro-F1": measured.macro_f1,
+        "top-2 accuracy": measured.top2_accuracy,
         "calibration error": measured.calibration_error,
     }
     rows += [[name, measured.clips, f"{value:.2f}"] for name, value in summary.items() if value is not None]
@@ -215,6 +218,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Write the predictions to this .parquet file.", show_default=False)
     ] = None,
+    groups: GroupsOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -232,6 +236,7 @@ def evaluate(
         ensemble=ensemble,
         every=every,
         out=out,
+        groups=groups,
         workspace=context.obj,
         device=device,
         progress=progress,
@@ -244,11 +249,34 @@ def evaluate(
         return
     for name, each in {evaluated.selection: evaluated.measures, **evaluated.beside}.items():
         _show_measures(f"{evaluated.run} on {evaluated.clips_judged}, {CHOICE[name]}", each)
+    if evaluated.groups is not None:
+        _show_groups(f"{evaluated.run} on {evaluated.clips_judged}", evaluated.groups)
     if evaluated.calibrated is not None:
         message(
             f"Divided by the temperature {evaluated.calibrated.temperature:.3g} that `calibrate` fitted, "
             f"calibration error {evaluated.calibrated.calibration_error:.2f}; predictions do not change"
         )
+
+
+def _show_groups(title: str, grouped: Grouped) -> None:
+    rows = [
+        [each.group, each.clips, each.classes, *map(_with_interval, (each.uar, each.war))]
+        for each in grouped.groups
+    ]
+    columns = [grouped.by, "clips", "classes", "UAR (%)", "WAR (%)"]
+    print_table(f"{title}, by {grouped.by}, with 95% intervals", columns, rows)
+    worst = grouped.worst
+    if worst is None:
+        print_line("Worst-group UAR: none, because no group has clips of two classes")
+        return
+    rest = len(grouped.groups) - len(grouped.eligible)
+    left_out = f"; {rest} groups with clips of one class only are left out" if rest else ""
+    print_line(f"Worst-group UAR: {worst.uar.mean:.2f} ({worst.group}, {worst.clips} clips){left_out}")
+
+
+def _with_interval(of: Figure) -> str:
+    interval = "" if of.low is None or of.high is None else f" ({of.low:.2f} to {of.high:.2f})"
+    return f"{of.mean:.2f}{interval}"
 
 
 def register(app: typer.Typer) -> None:

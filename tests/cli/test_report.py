@@ -8,12 +8,14 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dfer_model.comparison.record import ComparisonRecord
 from dfer_model.data.packed import PackedClips
 from dfer_model.evaluation.calibration import Calibration, write_calibration
 from dfer_model.runs import Run
@@ -81,6 +83,25 @@ def quick(packed: PackedClips) -> list[str]:
     settings = ["epochs=1", "frames=2", "contexts=2", "batch_size=4", "workers=0", "weights=random"]
     words = ["--dataset", str(packed.path), "--clip", tiny.register()]
     return words + [word for setting in settings for word in ("--set", setting)]
+
+
+def all_clips(folder: Path, packed: PackedClips) -> Any:
+    """UAR and WAR of all clips of each set, by measure, from a report by group."""
+    Path("a.csv").write_text("clip_id,end\n" + "".join(f"{clip},{clip[-1]}\n" for clip in packed.clip_ids))
+    found = [(each, each.grouped.all_clips) for each in report(folder, out="r.md", groups="a.csv").groups]
+    return {
+        (each.measure, each.name): pytest.approx((every.uar.mean, every.war.mean)) for each, every in found
+    }
+
+
+def figures_of(folder: Path, measures: Sequence[str]) -> dict[tuple[str, str], tuple[float, float]]:
+    """UAR and WAR of each set on one fold, by measure, as the comparison computed them."""
+    of_sets = ComparisonRecord.read(folder).comparison.sets
+    return {
+        (measure, each.name): (each.measures[measure].uar.mean, each.measures[measure].war.mean)
+        for measure in measures
+        for each in of_sets
+    }
 
 
 def test_a_large_page_is_small_and_needs_nothing_else(isolated: Path) -> None:
@@ -255,6 +276,8 @@ def test_its_command_finds_the_same_comparison_again(
     assert (made["format"], Path(made["path"])) == ("html", (folder / "report.html").resolve())
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "not stored here" not in page
+    if "--screen" not in words:
+        assert all_clips(folder, packed) == figures_of(folder, ("trained", "few-shot"))
     again, itself = commands(folder / "report.html")
     assert itself == ["dfer-prompts", "report", folder.name]
     trained = {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/result.json")}
@@ -275,6 +298,8 @@ def test_transfer_has_confusions_of_the_other_clips(
     matrix = text[text.index("**v1@2, transfer**") :]
     assert matrix.splitlines()[2] == "| true class | happiness | anger |"
     assert f"--transfer-to {other.path}" in text
+    assert all_clips(folder, packed) == figures_of(folder, ("held-out-class",))
+    assert "transfer: no results by group" in report(out="r.md", groups="a.csv").path.read_text()
     (folder / "confusions.json").unlink()  # as comparisons were kept before
     assert "transfer: confusion matrices are not stored here" in report(out="older.md").path.read_text()
 
@@ -302,6 +327,18 @@ def test_runs_and_comparisons_of_runs_have_reports(
     shown = Page(Path("runs.html"))
     assert f"{ids[0]}, trained" in shown.text
     assert any("raised cheeks" in each for each in shown.text)
+    Path("a.csv").write_text(
+        "clip_id,place\n" + "".join(f"{c}-{n},{n // 2}\n" for c in tiny.CLASSES for n in range(4))
+    )
+    grouped = report(groups="a.csv:place", out="runs.md").groups
+    assert [(each.name, [group.clips for group in each.grouped.groups]) for each in grouped] == [
+        (name, [3, 3]) for name in ids
+    ]
+    runs = {name: Run.open(Path("runs") / name).measures("last") for name in ids}
+    found = [each.grouped.all_clips.uar.mean for each in grouped]
+    assert found == pytest.approx([each.uar for each in runs.values()])
+    top2 = Path("runs.md").read_text().split("**Top-2 accuracy")[1]
+    assert all(f"| {name} | {each.top2_accuracy:.2f} |" in top2 for name, each in runs.items())
     command(*commands(Path("runs.html"))[0][1:])
     assert len(list(Path("comparisons").iterdir())) == 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from dfer_model.data.packed import PackedClips
 from dfer_model.evaluation.evaluate import evaluate_run
 from dfer_model.runs import Run
-from dfer_prompts import InputError, evaluate
+from dfer_prompts import InputError, evaluate, report
 
 from .test_compare_runs import made, packed, run, runs
 from .test_train import Terminal
@@ -63,6 +64,16 @@ def test_an_ensemble_is_compared_like_a_run(run: Terminal, runs: dict[str, str],
     uar = evaluate([runs["one"], runs["two"]], ensemble="mean-probability", device="cpu").measures.uar
     (model,) = [each for each in result["models"] if each["run"] == both]
     assert model["uar"] == pytest.approx(uar)
+    ids = [packed.clip_ids[index] for index in packed.test_indices(1)]
+    Path("a.csv").write_text("clip_id,place\n" + "".join(f"{clip},{clip[-1]}\n" for clip in ids))
+    found = report(groups="a.csv", out="r.md").groups
+    assert [(each.name, each.grouped.all_clips.uar.mean) for each in found] == [
+        (each["name"], pytest.approx(each["trained_uar"]["mean"])) for each in result["sets"]
+    ]
+    other = Path("runs") / runs["two"] / "predictions.parquet"
+    shutil.copy(Path("runs") / runs["one"] / "predictions.parquet", other)
+    with pytest.raises(InputError, match="has changed since the run was finished"):
+        report(groups="a.csv", out="r.md")
 
 
 def test_wrong_ensembles_are_refused(runs: dict[str, str], packed: PackedClips) -> None:

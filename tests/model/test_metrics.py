@@ -1,4 +1,4 @@
-"""UAR, WAR, macro-F1, recalls, confusion and calibration against cases worked out by hand."""
+"""UAR, WAR, macro-F1, top-2 accuracy, recalls, confusion and calibration against cases worked out by hand."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.metrics import top_k_accuracy_score
 
 from dfer_model.errors import InputError
 from dfer_model.metrics import calibration_error, logit_measures, measures
@@ -45,6 +46,7 @@ def test_as_dict_is_json() -> None:
         "war": 50.0,
         "macro_f1": pytest.approx(100 / 3),
         "calibration_error": None,
+        "top2_accuracy": None,
         "clips": 2,
         "recalls": {"happiness": 100.0, "sadness": 0.0, "fear": None},
         "confusion": [[1, 0, 0], [1, 0, 0], [0, 0, 0]],
@@ -107,7 +109,26 @@ def test_logits_are_measured_as_their_answers_are_and_for_calibration() -> None:
     )
     # each in a bin of its own: (0.5 + 0.7 + 0.4 + 0.2) / 4
     assert measured.calibration_error == pytest.approx(45.0)
-    assert {**measured.as_dict(), "calibration_error": None} == answered.as_dict()
+    assert measured.top2_accuracy == 75.0  # the third clip's class, sadness, is first; the second's is last
+    only_of_logits = {"calibration_error": None, "top2_accuracy": None}
+    assert {**measured.as_dict(), **only_of_logits} == answered.as_dict()
+
+
+def test_top2_accuracy_agrees_with_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(200, 7)), rng.integers(7, size=200)
+    found = logit_measures(labels, logits, [f"class {n}" for n in range(7)]).top2_accuracy
+    assert found == pytest.approx(100 * top_k_accuracy_score(labels, logits, k=2, labels=range(7)))
+
+
+def test_of_equal_logits_the_first_are_the_top_two() -> None:
+    # Every clip is predicted as the first class; the second class is the other of the two.
+    measured = logit_measures([0, 1, 2, 2], np.zeros((4, 3)), CLASSES)
+    assert (measured.war, measured.top2_accuracy) == (25.0, 50.0)
+
+
+def test_two_classes_have_no_top2_accuracy() -> None:
+    assert logit_measures([0, 1], [[2.0, 1.0], [2.0, 1.0]], CLASSES[:2]).top2_accuracy is None
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from dfer_model.io import write_atomically
 
@@ -13,6 +13,11 @@ from ...errors import InputError, system_errors, unknown
 from ...workspace import Workspace
 from .render import Content
 from .stored import AGAIN, RECORD, find
+
+if TYPE_CHECKING:
+    from dfer_model.evaluation.groups import Groups
+
+    from .by_group import SetGroups
 
 Format = Literal["html", "markdown", "latex", "csv"]
 SUFFIXES: dict[str, Format] = {
@@ -27,15 +32,20 @@ USUAL = {"html": "report.html", "markdown": "report.md", "latex": "report.tex", 
 
 @dataclass(frozen=True)
 class Report:
-    """A report: its file, its format, and the folder of the comparison or run."""
+    """A report: its file, its format, and the folder of the comparison or run.
+
+    `groups` are the results by group of each set under each measure; empty if none were asked for.
+    """
 
     path: Path
     format: Format
     of: Path
+    groups: tuple[SetGroups, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """What `report --json` prints."""
-        return {"path": str(self.path), "format": self.format, "of": str(self.of)}
+        plain = {"path": str(self.path), "format": self.format, "of": str(self.of)}
+        return {**plain, "groups": [each.as_dict() for each in self.groups]}
 
 
 @system_errors()
@@ -44,6 +54,7 @@ def report(
     *,
     out: Path | str | None = None,
     format: Format | None = None,  # noqa: A002 - the word of the command line
+    groups: Path | str | None = None,
     workspace: Workspace | None = None,
 ) -> Report:
     """Report the stored results of a comparison or a finished run in one file; no model is loaded.
@@ -51,19 +62,25 @@ def report(
     `of` is its folder, its id or the beginning of one, by default the newest comparison of the workspace.
     `format` is "html" (one self-contained page), "markdown", "latex" (tables for booktabs) or "csv" (UAR,
     WAR and recalls by fold), by default from the ending of `out`, else "html"; `out` is by default
-    report.html, .md, .tex or .csv in its folder. Raises InputError if it is missing, unfinished or damaged.
+    report.html, .md, .tex or .csv in its folder. `groups` adds results by group of clips: "scene" (from
+    FERV39k's clip ids) or "FILE.csv:COLUMN", a file with the column clip_id. Raises InputError if the
+    comparison or run is missing, unfinished or damaged, or the groups lack a clip.
     """
     place = workspace or Workspace.find()
     chosen = _format(Path(out) if out is not None else None, format)
     folder = find(of, place)
     path = Path(out) if out is not None else folder / USUAL[chosen]
+    from dfer_model.evaluation.groups import Groups
+
     from . import render as pages
 
+    wanted = Groups.read(groups) if groups is not None else None
     write = {"html": pages.html, "markdown": pages.markdown, "latex": pages.latex, "csv": pages.csv_table}[
         chosen
     ]
-    write_atomically(path, _written(folder, write))
-    return Report(path, chosen, folder)
+    text, content = _written(folder, write, wanted)
+    write_atomically(path, text)
+    return Report(path, chosen, folder, content.groups.sets if content.groups else ())
 
 
 def _format(out: Path | None, given: str | None) -> Format:
@@ -80,21 +97,22 @@ def _format(out: Path | None, given: str | None) -> Format:
     raise unknown("format", given, get_args(Format))
 
 
-def _content(folder: Path) -> Content:
+def _content(folder: Path, groups: Groups | None) -> Content:
     """The content of the report."""
     if (folder / RECORD).is_file():
         from .comparison_report import comparison_content
 
-        return comparison_content(folder)
+        return comparison_content(folder, groups)
     from .run_report import run_content
 
-    return run_content(folder)
+    return run_content(folder, groups)
 
 
-def _written(folder: Path, write: Callable[[Content], str]) -> str:
-    """The report's text. Raises InputError if the stored files are inconsistent."""
+def _written(folder: Path, write: Callable[[Content], str], groups: Groups | None) -> tuple[str, Content]:
+    """The report's text and content. Raises InputError if the stored files are inconsistent."""
     try:
-        return write(_content(folder))
+        content = _content(folder, groups)
+        return write(content), content
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise InputError(f"the files in {folder} are damaged ({said})\n{AGAIN}") from error

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import listed
 from .by_class import answered, confusion_section, recall_section
 from .by_fold import fold_rows, fold_section
+from .by_group import comparison_groups, with_groups
 from .curves import learning
 from .figures_and_differences import difference_table, differences, figure_table, figures
 from .render import Cell, Content, Folded, Section, Table, cells, for_paper, paragraph, points
 from .repeat import repeat
 from .set_texts import between, diagnostics, word_for_word
 from .stored import Stored
+from .top2 import csv_with_top2, top2_rows, with_top2
+
+if TYPE_CHECKING:
+    from dfer_model.evaluation.groups import Groups
 
 EPOCHS = {
     "last": "the last",
@@ -24,13 +29,14 @@ EPOCHS = {
 }
 
 
-def comparison_content(folder: Path) -> Content:
-    """The report of a stored comparison."""
+def comparison_content(folder: Path, groups: Groups | None = None) -> Content:
+    """The report of a stored comparison, with results by group if these are given."""
     of = Stored.open(folder)
     found = answered(of)
     recalls = recall_section(of, found)
     by_fold = found, of.comparison.measures, [each.name for each in of.comparison.rows]
-    folds = fold_section(*by_fold)
+    top2 = top2_rows(of)
+    folds = with_top2(fold_section(*by_fold), top2)
     sections = (
         verdict(of),
         figures(of),
@@ -42,10 +48,12 @@ def comparison_content(folder: Path) -> Content:
         diagnostics(of.texts, of.record.settings.contexts if of.record.settings else 0),
         between(of.texts, of.comparison.candidates),
         word_for_word(of.texts),
-        repeat(of),
+        repeat(of, groups),
     )
     facts = tuple(_facts(of).items())
-    return Content(_title(of), facts, sections, _paper(of, folds, recalls), fold_rows(*by_fold))
+    rows = csv_with_top2(fold_rows(*by_fold), top2)
+    content = Content(_title(of), facts, sections, _paper(of, folds, recalls), rows)
+    return with_groups(content, comparison_groups(of, groups) if groups else None)
 
 
 def _title(of: Stored) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dfer_model.comparison.results import Figure, Pair
     from dfer_model.comparison.statistics import Difference
 
-WORDS = {"uar": "UAR", "war": "WAR", "f1": "F1"}
+WORDS = {"uar": "UAR", "war": "WAR", "f1": "F1", "top2": "top-2"}
 LONG = 16  # pairs from which their tables are collapsed
 
 

@@ -20,6 +20,8 @@ from ...markdown import html_environment, markdown_environment, one_line
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from .by_group import ByGroup
+
 
 MANY = 25  # columns from which the cells of a heat map are small
 
@@ -113,7 +115,8 @@ class Section:
 class Content:
     """The whole report; `facts` appear below the title.
 
-    `paper` are the tables for LaTeX; `by_fold` the rows of the CSV file, header first.
+    `paper` are the tables for LaTeX; `by_fold` the rows of the CSV file, header first. `groups` are the
+    results by an attribute of the clips, if wanted.
     """
 
     title: str
@@ -121,6 +124,7 @@ class Content:
     sections: tuple[Section, ...]
     paper: tuple[Table, ...]
     by_fold: tuple[tuple[str, ...], ...]
+    groups: ByGroup | None = None
 
 
 def paragraph(text: str) -> Words:

@@ -10,12 +10,13 @@ from .stored import Stored
 
 if TYPE_CHECKING:
     from dfer_model.config import Settings
+    from dfer_model.evaluation.groups import Groups
 
 MADE = "control:"
 
 
-def repeat(of: Stored) -> Section:
-    """The command that repeats the comparison, and its requirements."""
+def repeat(of: Stored, groups: Groups | None = None) -> Section:
+    """The command that repeats the comparison, its requirements, and the command of this report."""
     request = of.record.request
     blocks: list[Block] = [
         Code(shlex.join(request.words() if request else _older(of))),
@@ -31,7 +32,8 @@ def repeat(of: Stored) -> Section:
     if versions:
         blocks.append(paragraph(f"Made with {', '.join(f'{name} {it}' for name, it in versions.items())}."))
     blocks.append(paragraph("This report:"))
-    blocks.append(Code(shlex.join(["dfer-prompts", "report", of.record.folder.name])))
+    options = ["--groups", groups.given] if groups else []
+    blocks.append(Code(shlex.join(["dfer-prompts", "report", of.record.folder.name, *options])))
     return Section("repeat", "How to repeat it", tuple(blocks))
 
 

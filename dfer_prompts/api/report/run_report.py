@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,17 @@ import numpy as np
 
 from .by_class import Answered, ByMeasure, confusion_table, recall_table
 from .by_fold import fold_rows, fold_section
+from .by_group import run_groups, with_groups
 from .curves import run_learning
 from .render import Block, Code, Content, Section, Table, cells, for_paper, paragraph, points
 from .repeat import settings_words
 from .set_texts import diagnostics, word_for_word
 from .stored import run_texts
+from .top2 import HEAD as TOP2_HEAD
+from .top2 import csv_with_top2, fold_top2, run_top2
 
 if TYPE_CHECKING:
+    from dfer_model.evaluation.groups import Groups
     from dfer_model.runs import Run
 
 SELECTIONS = "by epoch selection"
@@ -28,13 +33,14 @@ ONE = (
 )
 
 
-def run_content(folder: Path) -> Content:
-    """The report of a finished run."""
+def run_content(folder: Path, groups: Groups | None = None) -> Content:
+    """The report of a finished run, with results by group if these are given."""
     from dfer_model.runs import Run
 
     run = Run.open(folder)
     texts = {run.texts.name: run_texts(folder)} if run.settings.uses_texts else {}
-    figures, folds = _figures(run), fold_section(*_by_fold(run))
+    top2 = {name: run_top2(folder, name, each) for name, each in run.result["measures"].items()}
+    figures, folds = _figures(run, top2), fold_section(*_by_fold(run))
     sections = (
         Section("figures", "Figures", (*([figures] if figures.rows else []), points(_notes(run)))),
         folds,
@@ -47,7 +53,10 @@ def run_content(folder: Path) -> Content:
     )
     title = f"{run.texts.name} on {run.config['dataset']['name'] or 'other clips'}"
     paper = _paper(figures, folds, _recalls(run))
-    return Content(title, tuple(_facts(run).items()), sections, paper, fold_rows(*_by_fold(run)))
+    known = [row for name, value in top2.items() for row in fold_top2(SELECTIONS, name, run.fold, value)]
+    rows = csv_with_top2(fold_rows(*_by_fold(run)), known)
+    content = Content(title, tuple(_facts(run).items()), sections, paper, rows)
+    return with_groups(content, run_groups(run, groups, SELECTIONS) if groups else None)
 
 
 def _facts(run: Run) -> dict[str, str]:
@@ -69,12 +78,15 @@ def _facts(run: Run) -> dict[str, str]:
     return facts
 
 
-def _figures(run: Run) -> Table:
-    rows = tuple(
-        cells(selection, *("–" if measured[key] is None else f"{measured[key]:.1f}" for key in MEASURES))
-        for selection, measured in run.result["measures"].items()
-    )
-    return Table("figures", "The test fold, in percent", ("epoch selected by", *MEASURES.values()), rows)
+def _figures(run: Run, top2: Mapping[str, float | None]) -> Table:
+    """The figures of each epoch selection; top-2 accuracy if it is known."""
+    known = any(value is not None for value in top2.values())
+    rows = []
+    for selection, measured in run.result["measures"].items():
+        values = [measured[key] for key in MEASURES] + ([top2[selection]] if known else [])
+        rows.append(cells(selection, *("–" if value is None else f"{value:.1f}" for value in values)))
+    heads = ("epoch selected by", *MEASURES.values(), *([TOP2_HEAD] if known else []))
+    return Table("figures", "The test fold, in percent", heads, tuple(rows))
 
 
 def _notes(run: Run) -> list[str]:

@@ -71,6 +71,11 @@ def test_the_figures_of_all_choices_of_the_epoch_stand_side_by_side(
     # Recalls 1, 1, 0 and 1, 1/2, 0; F1 2/3, 1, 0 and 1/2, 2/3, 0.
     assert "| test-best (1) | 66.67 | 75.00 | 55.56 | 12.50 |" in text
     assert "| last (2) | 50.00 | 50.00 | 38.89 |  |" in text
+    assert "top-2" not in text  # recorded by neither
+    found["last"]["top2_accuracy"] = 87.5
+    text = card(run, run.result | {"measures": found, "epochs": {"test-best": 1, "last": 2}})
+    assert "| macro-F1 (%) | calibration error (%) | top-2 accuracy (%) |" in text
+    assert "| last (2) | 50.00 | 50.00 | 38.89 |  | 87.50 |" in text
     assert "changes UAR by +16.67 points and WAR by +25.00 points against the last epoch" in text
     assert "**on the test fold itself**" in rows_of(text)["epoch"]
     assert "Selecting the epoch" not in written(trained(clips, tmp_path, epochs=1))
