@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from dfer_model.io import write_atomically
+from dfer_model.progress import Progress, silence
 
 from ...errors import InputError, system_errors, unknown
 from ...workspace import Workspace
 from .blocks import Content
+from .cost import MethodCost, costed_models, measure_costs, method_costs, with_costs
+from .features import features_picture, with_features
 from .stored import AGAIN, RECORD, find
 
 Format = Literal["html", "markdown", "latex", "csv"]
@@ -27,15 +31,17 @@ USUAL = {"html": "report.html", "markdown": "report.md", "latex": "report.tex", 
 
 @dataclass(frozen=True)
 class Report:
-    """A report: its file, its format, and the folder of the comparison or run."""
+    """A report: its file, its format, the folder of the comparison or run, and the costs of its models."""
 
     path: Path
     format: Format
     of: Path
+    costs: tuple[MethodCost, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """What `report --json` prints."""
-        return {"path": str(self.path), "format": self.format, "of": str(self.of)}
+        costs = [each.as_dict() for each in self.costs]
+        return {"path": str(self.path), "format": self.format, "of": str(self.of), "costs": costs}
 
 
 @system_errors()
@@ -44,14 +50,25 @@ def report(
     *,
     out: Path | str | None = None,
     format: Format | None = None,  # noqa: A002 - the word of the command line
+    latency: bool = False,
+    features: bool = False,
     workspace: Workspace | None = None,
+    device: str = "auto",
+    progress: Progress = silence,
 ) -> Report:
-    """Report the stored results of a comparison or a finished run in one file; no model is loaded.
+    """Report the stored results of a comparison or a finished run in one file; nothing is trained.
 
     `of` is its folder, its id or the beginning of one, by default the newest comparison of the workspace.
     `format` is "html" (one self-contained page), "markdown", "latex" (tables for booktabs) or "csv" (UAR,
     WAR and recalls by fold), by default from the ending of `out`, else "html"; `out` is by default
-    report.html, .md, .tex or .csv in its folder. Raises InputError if it is missing, unfinished or damaged.
+    report.html, .md, .tex or .csv in its folder.
+
+    No model is loaded, except on `device` for two options. `latency` measures the time per clip of each model
+    and stores it as cost.json with the run; later reports show it. `features` adds to the HTML page of a run
+    the t-SNE figure of the video features of its test clips.
+
+    Raises InputError if it is missing, unfinished or damaged, and for `features` of a comparison, in another
+    format, or without the clips of the training.
     """
     place = workspace or Workspace.find()
     chosen = _format(Path(out) if out is not None else None, format)
@@ -62,8 +79,18 @@ def report(
     write = {"html": pages.html, "markdown": pages.markdown, "latex": pages.latex, "csv": pages.csv_table}[
         chosen
     ]
-    write_atomically(path, _written(folder, write))
-    return Report(path, chosen, folder)
+    if features and chosen != "html":
+        raise InputError(f"--features adds a figure, and {chosen} reports have none\nUse --format html")
+    picture = features_picture(folder, device, progress) if features else None
+    with _telling_of_damage(folder):
+        models = costed_models(folder)
+    problems = measure_costs(models, device, progress) if latency else {}
+    with _telling_of_damage(folder):
+        costs = method_costs(models, problems)
+        content = with_costs(_content(folder), costs, "set" if (folder / RECORD).is_file() else "run")
+        text = write(content if picture is None else with_features(content, picture))
+    write_atomically(path, text)
+    return Report(path, chosen, folder, costs)
 
 
 def _format(out: Path | None, given: str | None) -> Format:
@@ -91,10 +118,11 @@ def _content(folder: Path) -> Content:
     return run_content(folder)
 
 
-def _written(folder: Path, write: Callable[[Content], str]) -> str:
-    """The report's text. Raises InputError if the stored files are inconsistent."""
+@contextmanager
+def _telling_of_damage(folder: Path) -> Iterator[None]:
+    """Raises InputError if the stored files are inconsistent."""
     try:
-        return write(_content(folder))
+        yield
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise InputError(f"the files in {folder} are damaged ({said})\n{AGAIN}") from error
