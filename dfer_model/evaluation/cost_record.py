@@ -15,8 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from dfer_model.errors import InputError
-from dfer_model.io import write_atomically
-from dfer_model.json_files import read_json
+from dfer_model.io import read_json, write_atomically
 
 FILE = "cost.json"
 KEY = "cost"  # of result.json

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from .inline_svg import CONTROL, LINES, inline_svg
-from .page_figures import MARKERS, short
+from .page_figures import CONTROL, LINES, MARKERS, inline_svg, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,9 +13,9 @@ from dfer_model.progress import Progress, silence
 
 from ...errors import InputError, system_errors, unknown
 from ...workspace import Workspace
-from .blocks import Content
 from .cost import MethodCost, costed_models, measure_costs, method_costs, with_costs
 from .features import features_picture, with_features
+from .render import Content
 from .stored import AGAIN, RECORD, find
 
 Format = Literal["html", "markdown", "latex", "csv"]

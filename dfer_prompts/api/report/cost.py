@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dfer_model.progress import Progress
 
 from ...errors import InputError, WorkError, listed
-from .blocks import Block, Cell, Content, Section, Table, cells, points
-from .render import for_paper
+from .render import Block, Cell, Content, Section, Table, cells, for_paper, points
 from .stored import RECORD, Stored
 
 if TYPE_CHECKING:

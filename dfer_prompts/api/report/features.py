@@ -13,7 +13,7 @@ from dfer_model.progress import Progress
 
 from ...errors import InputError
 from ..evaluate import own_clips
-from .blocks import Content, Picture, Section
+from .render import Content, Picture, Section
 from .stored import RECORD
 
 if TYPE_CHECKING:
