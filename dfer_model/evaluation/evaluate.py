@@ -57,7 +57,7 @@ def predict_logits(
     )
     views = settings.test_segments * settings.test_crops
     module = _MeanOverViews(model) if views > 1 else model
-    logits = _over_clips(module, dataset, settings, device, report, views).numpy()
+    logits = over_clips(module, dataset, settings, device, report, views).numpy()
     bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(bad):
         raise WorkError(
@@ -79,7 +79,7 @@ class _MeanOverViews(nn.Module):
         return logits.view(*frames.shape[:2], -1).mean(dim=1)
 
 
-def _over_clips(
+def over_clips(
     module: nn.Module,
     dataset: ClipDataset,
     settings: Settings,
@@ -198,7 +198,7 @@ def tower_features(
     With several test segments or crops, (clips, segments * crops, T, width).
     """
     module = _FrameFeatures(clip, settings).to(device)
-    return _over_clips(module, dataset, settings, device, report, dataset.segments * dataset.crops)
+    return over_clips(module, dataset, settings, device, report, dataset.segments * dataset.crops)
 
 
 def frame_features(

@@ -11,6 +11,7 @@ import torch
 
 from dfer_model.checkpoints import Best, copy_weights, save_weights
 from dfer_model.devices import device_name, precision
+from dfer_model.evaluation.cost import model_cost
 from dfer_model.evaluation.evaluate import predict_logits
 from dfer_model.evaluation.trained_model import TrainedModel
 from dfer_model.metrics import measures
@@ -129,4 +130,13 @@ def _facts(training: Training) -> dict[str, Any]:
         "device": training.processes.of(device_name(training.device)),
         "precision": settings.precision,
         "notes": notes,
+        "cost": _cost(training),
     }
+
+
+def _cost(training: Training) -> dict[str, Any] | None:
+    """Parameters and FLOPs of the model; None for a model that cannot be counted."""
+    try:
+        return model_cost(training.model, training.settings, training.base.image_size).as_dict()
+    except Exception:  # noqa: BLE001 - a count must not keep a trained run from finishing
+        return None

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import GroupsOption
-from .output import JsonOption, message, print_json
+from .options import DeviceOption, GroupsOption
+from .output import JsonOption, message, print_json, progress
 
 OfArgument = Annotated[
     str | None,
@@ -31,6 +31,13 @@ FormatOption = Annotated[
         show_default="from the ending of FILE, else html",
     ),
 ]
+LatencyOption = Annotated[
+    bool, typer.Option("--latency", help="Measure each model's time per clip and store it with the run.")
+]
+FeaturesOption = Annotated[
+    bool,
+    typer.Option("--features", help="Draw a t-SNE figure of a run's test clips by class (HTML only)."),
+]
 
 
 def report(
@@ -39,6 +46,9 @@ def report(
     out: OutOption = None,
     format: FormatOption = None,  # noqa: A002 - the option's own word
     groups: GroupsOption = None,
+    latency: LatencyOption = False,
+    features: FeaturesOption = False,
+    device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Make one page from the stored results of a comparison or a run; nothing is trained.
@@ -50,7 +60,19 @@ def report(
     from ..api.report import report as make
 
     chosen: Any = format
-    made = make(of, out=out, format=chosen, groups=groups, workspace=context.obj)
+    made = make(
+        of,
+        out=out,
+        format=chosen,
+        groups=groups,
+        latency=latency,
+        features=features,
+        workspace=context.obj,
+        device=device,
+        progress=progress,
+    )
+    for problem in dict.fromkeys(each.problem for each in made.costs if latency and each.problem):
+        message(f"Note: no latency: {problem}")
     if as_json:
         print_json(made.as_dict())
     else:

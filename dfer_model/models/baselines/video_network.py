@@ -81,10 +81,14 @@ class VideoNetwork(Classifier):
 
     def forward(self, frames: Tensor, class_weights: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Normalised frames (clips, T, 3, H, W) -> logits (clips, classes); `class_weights` is ignored."""
-        features = self.image(frames)  # (clips, steps, width)
-        video = features.mean(dim=1) if self.temporal is None else self.temporal(features)  # (clips, width)
-        logits: Tensor = self.head(self.dropout(video))
+        logits: Tensor = self.head(self.dropout(self.video_features(frames)))
         return logits
+
+    def video_features(self, frames: Tensor) -> Tensor:
+        """Normalised frames (clips, T, 3, H, W) -> the input of the head (clips, width)."""
+        features = self.image(frames)  # (clips, steps, width)
+        video: Tensor = features.mean(dim=1) if self.temporal is None else self.temporal(features)
+        return video
 
     def class_weights(self) -> Tensor:
         """Empty, (0,): no text is used."""

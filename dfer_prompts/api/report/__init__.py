@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from dfer_model.io import write_atomically
+from dfer_model.progress import Progress, silence
 
 from ...errors import InputError, system_errors, unknown
 from ...workspace import Workspace
+from .cost import MethodCost, costed_models, measure_costs, method_costs, with_costs
+from .features import features_picture, with_features
 from .render import Content
 from .stored import AGAIN, RECORD, find
 
@@ -34,18 +38,21 @@ USUAL = {"html": "report.html", "markdown": "report.md", "latex": "report.tex", 
 class Report:
     """A report: its file, its format, and the folder of the comparison or run.
 
-    `groups` are the results by group of each set under each measure; empty if none were asked for.
+    `groups` are the results by group of each set under each measure; empty if none were asked for. `costs`
+    are those of its models.
     """
 
     path: Path
     format: Format
     of: Path
     groups: tuple[SetGroups, ...] = ()
+    costs: tuple[MethodCost, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """What `report --json` prints."""
         plain = {"path": str(self.path), "format": self.format, "of": str(self.of)}
-        return {**plain, "groups": [each.as_dict() for each in self.groups]}
+        groups, costs = ([each.as_dict() for each in some] for some in (self.groups, self.costs))
+        return {**plain, "groups": groups, "costs": costs}
 
 
 @system_errors()
@@ -55,16 +62,26 @@ def report(
     out: Path | str | None = None,
     format: Format | None = None,  # noqa: A002 - the word of the command line
     groups: Path | str | None = None,
+    latency: bool = False,
+    features: bool = False,
     workspace: Workspace | None = None,
+    device: str = "auto",
+    progress: Progress = silence,
 ) -> Report:
-    """Report the stored results of a comparison or a finished run in one file; no model is loaded.
+    """Report the stored results of a comparison or a finished run in one file; nothing is trained.
 
     `of` is its folder, its id or the beginning of one, by default the newest comparison of the workspace.
     `format` is "html" (one self-contained page), "markdown", "latex" (tables for booktabs) or "csv" (UAR,
     WAR and recalls by fold), by default from the ending of `out`, else "html"; `out` is by default
     report.html, .md, .tex or .csv in its folder. `groups` adds results by group of clips: "scene" (from
-    FERV39k's clip ids) or "FILE.csv:COLUMN", a file with the column clip_id. Raises InputError if the
-    comparison or run is missing, unfinished or damaged, or the groups lack a clip.
+    FERV39k's clip ids) or "FILE.csv:COLUMN", a file with the column clip_id.
+
+    No model is loaded, except on `device` for two options. `latency` measures the time per clip of each model
+    and stores it as cost.json with the run; later reports show it. `features` adds to the HTML page of a run
+    the t-SNE figure of the video features of its test clips.
+
+    Raises InputError if it is missing, unfinished or damaged, if the groups lack a clip, and for `features`
+    of a comparison, in another format, or without the clips of the training.
     """
     place = workspace or Workspace.find()
     chosen = _format(Path(out) if out is not None else None, format)
@@ -78,9 +95,19 @@ def report(
     write = {"html": pages.html, "markdown": pages.markdown, "latex": pages.latex, "csv": pages.csv_table}[
         chosen
     ]
-    text, content = _written(folder, write, wanted)
+    if features and chosen != "html":
+        raise InputError(f"--features adds a figure, and {chosen} reports have none\nUse --format html")
+    picture = features_picture(folder, device, progress) if features else None
+    with _damage_as_input_error(folder):
+        models = costed_models(folder)
+    problems = measure_costs(models, device, progress) if latency else {}
+    with _damage_as_input_error(folder):
+        costs = method_costs(models, problems)
+        content = with_costs(_content(folder, wanted), costs, "set" if (folder / RECORD).is_file() else "run")
+        text = write(content if picture is None else with_features(content, picture))
     write_atomically(path, text)
-    return Report(path, chosen, folder, content.groups.sets if content.groups else ())
+    grouped = content.groups.sets if content.groups else ()
+    return Report(path, chosen, folder, grouped, costs)
 
 
 def _format(out: Path | None, given: str | None) -> Format:
@@ -108,11 +135,11 @@ def _content(folder: Path, groups: Groups | None) -> Content:
     return run_content(folder, groups)
 
 
-def _written(folder: Path, write: Callable[[Content], str], groups: Groups | None) -> tuple[str, Content]:
-    """The report's text and content. Raises InputError if the stored files are inconsistent."""
+@contextmanager
+def _damage_as_input_error(folder: Path) -> Iterator[None]:
+    """Raises InputError if the stored files are inconsistent."""
     try:
-        content = _content(folder, groups)
-        return write(content), content
+        yield
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise InputError(f"the files in {folder} are damaged ({said})\n{AGAIN}") from error
