@@ -1,4 +1,4 @@
-"""Reports: the stored results of a comparison or a run as a page or as tables for a paper."""
+"""Reports: the stored results of a comparison, a reproduction or a run as a page or as tables for a paper."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dfer_model.io import write_atomically
 from ...errors import InputError, system_errors, unknown
 from ...workspace import Workspace
 from .blocks import Content
-from .stored import AGAIN, RECORD, find
+from .stored import AGAIN, RECORD, REPRODUCTION, find
 
 Format = Literal["html", "markdown", "latex", "csv"]
 SUFFIXES: dict[str, Format] = {
@@ -27,15 +27,20 @@ USUAL = {"html": "report.html", "markdown": "report.md", "latex": "report.tex", 
 
 @dataclass(frozen=True)
 class Report:
-    """A report: its file, its format, and the folder of the comparison or run."""
+    """A report: its file, its format, and the folder of what it reports.
+
+    `rows` are those of a reproduction as plain values: our figures and the published ones.
+    """
 
     path: Path
     format: Format
     of: Path
+    rows: tuple[dict[str, Any], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """What `report --json` prints."""
-        return {"path": str(self.path), "format": self.format, "of": str(self.of)}
+        plain = {"path": str(self.path), "format": self.format, "of": str(self.of)}
+        return {**plain, "rows": list(self.rows)} if self.rows else plain
 
 
 @system_errors()
@@ -46,7 +51,7 @@ def report(
     format: Format | None = None,  # noqa: A002 - the word of the command line
     workspace: Workspace | None = None,
 ) -> Report:
-    """Report the stored results of a comparison or a finished run in one file; no model is loaded.
+    """Report the stored results of a comparison, a reproduction or a finished run; no model is loaded.
 
     `of` is its folder, its id or the beginning of one, by default the newest comparison of the workspace.
     `format` is "html" (one self-contained page), "markdown", "latex" (tables for booktabs) or "csv" (UAR,
@@ -62,8 +67,9 @@ def report(
     write = {"html": pages.html, "markdown": pages.markdown, "latex": pages.latex, "csv": pages.csv_table}[
         chosen
     ]
-    write_atomically(path, _written(folder, write))
-    return Report(path, chosen, folder)
+    content, text = _made(folder, place, write)
+    write_atomically(path, text)
+    return Report(path, chosen, folder, content.records)
 
 
 def _format(out: Path | None, given: str | None) -> Format:
@@ -80,21 +86,26 @@ def _format(out: Path | None, given: str | None) -> Format:
     raise unknown("format", given, get_args(Format))
 
 
-def _content(folder: Path) -> Content:
+def _content(folder: Path, place: Workspace) -> Content:
     """The content of the report."""
     if (folder / RECORD).is_file():
         from .comparison_report import comparison_content
 
         return comparison_content(folder)
+    if (folder / REPRODUCTION).is_file():
+        from .reproduction_report import reproduction_content
+
+        return reproduction_content(folder, place.runs)
     from .run_report import run_content
 
     return run_content(folder)
 
 
-def _written(folder: Path, write: Callable[[Content], str]) -> str:
-    """The report's text. Raises InputError if the stored files are inconsistent."""
+def _made(folder: Path, place: Workspace, write: Callable[[Content], str]) -> tuple[Content, str]:
+    """The report's content and text. Raises InputError if the stored files are inconsistent."""
     try:
-        return write(_content(folder))
+        content = _content(folder, place)
+        return content, write(content)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise InputError(f"the files in {folder} are damaged ({said})\n{AGAIN}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 MANY = 25  # columns from which the cells of a heat map are small
 
@@ -97,7 +98,8 @@ class Section:
 class Content:
     """The whole report; `facts` appear below the title.
 
-    `paper` are the tables for LaTeX; `by_fold` the rows of the CSV file, header first.
+    `paper` are the tables for LaTeX; `by_fold` the rows of the CSV file, header first; `records` the rows of
+    a reproduction for `--json`.
     """
 
     title: str
@@ -105,6 +107,7 @@ class Content:
     sections: tuple[Section, ...]
     paper: tuple[Table, ...]
     by_fold: tuple[tuple[str, ...], ...]
+    records: tuple[dict[str, Any], ...] = ()
 
 
 def paragraph(text: str) -> Words:

@@ -27,9 +27,10 @@ TEMPLATES = Path(__file__).parent / "templates"
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_",
     "%": r"\%", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
-    ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "±": r"$\pm$", "–": "--",
-    "…": r"\ldots{}", "[": "{[}", "]": "{]}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"{\char34}", "±": r"$\pm$", "–": "--",
+    "…": r"\ldots{}", "[": "{[}", "]": "{]}", "*": "{*}",
 }  # fmt: skip
+# No \textquotedbl, which the default encoding OT1 does not have. A bracket or star after \\ is its argument.
 
 
 def html(of: Content) -> str:
@@ -53,8 +54,13 @@ def csv_table(of: Content) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     for row in of.by_fold:
-        writer.writerow([f"'{each}" if each.startswith(FORMULA) else each for each in row])
+        writer.writerow([each if _safe(each) else f"'{each}" for each in row])
     return text.getvalue()
+
+
+def _safe(text: str) -> bool:
+    """Whether a spreadsheet reads the text as it is: no formula, or a number with a sign."""
+    return not text.startswith(FORMULA) or re.fullmatch(r"[+-]\d+(\.\d+)?", text) is not None
 
 
 @cache
@@ -78,7 +84,7 @@ def _breakable(name: object) -> object:
 def _latex_pages() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=False,  # noqa: S701 - this is LaTeX, not HTML, and `finalize` escapes it
         finalize=latex_text,
@@ -92,6 +98,13 @@ def _latex_pages() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["label"] = _label
+    return environment
+
+
+def _label(key: str) -> str:
+    """A table's key as a LaTeX label, in which an escaped character is an error."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", key)
 
 
 def latex_text(value: object) -> str:
@@ -105,7 +118,7 @@ def latex_text(value: object) -> str:
 
 
 WIDEST = 15  # columns of a heat map that fit a text column
-LONGEST = 45  # rows on a page in small type
+LONGEST = 40  # rows on a page in small type
 
 
 def for_paper(tables: Iterable[Table]) -> tuple[Table, ...]:
