@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import html
 import json
 import re
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dfer_model.data.packed import PackedClips
@@ -281,6 +283,16 @@ def test_transfer_has_confusions_of_the_other_clips(
     matrix = text[text.index("**v1@2, transfer**") :]
     assert matrix.splitlines()[2] == "| true class | happiness | anger |"
     assert f"--transfer-to {other.path}" in text
+    told = json.loads((folder / "confusions.json").read_text())
+    shown = {
+        (each["measure"], each["set"], each["fold"]): each["UAR"]
+        for each in csv.DictReader(report(out="folds.csv").path.read_text(encoding="utf-8").splitlines())
+    }
+    (first, _) = json.loads((folder / "comparison.json").read_text())["sets"]
+    by_fold = told["transfer"]["folds"]["v1@2"]
+    assert list(by_fold) == ["1", "2"]  # of the other clips
+    assert np.array_equal(np.sum(list(by_fold.values()), axis=0), told["transfer"]["sets"]["v1@2"])
+    assert shown["transfer", "v1@2", "mean"] == f"{first['transfer_uar']['mean']:.2f}"
     (folder / "confusions.json").unlink()  # as comparisons were kept before
     assert "transfer: confusion matrices are not stored here" in report(out="older.md").path.read_text()
 
