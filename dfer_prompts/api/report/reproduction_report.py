@@ -11,10 +11,9 @@ import numpy as np
 
 from ..reproduce.paper_tables import paper
 from ..reproduce.results import sources
-from .blocks import Block, Code, Content, Folded, Section, Table, cells, paragraph, points
 from .by_class import Answered, ByMeasure, confusion_table, recall_table
 from .by_fold import fold_section
-from .render import for_paper
+from .render import Block, Code, Content, Folded, Section, Table, cells, for_paper, paragraph, points
 from .reproduction_rows import csv_rows, plain_rows
 from .reproduction_tables import latex_tables, page_table
 from .set_texts import word_for_word

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .blocks import Cell, Table, cells
+from .render import Cell, Table, cells
 from .stored_reproduction import Reproduction, StoredFigures, StoredRow
 
 OURS = "ours, not in the paper"
