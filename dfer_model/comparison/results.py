@@ -80,9 +80,10 @@ class Answers:
         """The weights (clips,) that sum correct predictions to the WAR."""
         return war_weights(self.folds)
 
-    def confusion(self, name: str, classes: int) -> NDArray[np.int64]:
-        """The confusion counts of the set: (seeds, true classes, predicted classes)."""
-        cells = self.labels * classes + self.said[name]
+    def confusion(self, name: str, classes: int, fold: int | None = None) -> NDArray[np.int64]:
+        """The confusion counts of the set: (seeds, true classes, predicted classes), of one fold or all."""
+        mine = slice(None) if fold is None else self.folds == fold
+        cells = self.labels[mine] * classes + self.said[name][:, mine]
         counts = [np.bincount(each, minlength=classes * classes) for each in cells]
         return np.stack(counts).reshape(-1, classes, classes)
 

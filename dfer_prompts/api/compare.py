@@ -35,7 +35,7 @@ from .screen import choose, require_choice, require_screening, screened
 if TYPE_CHECKING:
     from dfer_model.comparison.grid import Grid
     from dfer_model.comparison.record import ComparisonRecord, ComparisonRequest, Screening
-    from dfer_model.comparison.results import Measured
+    from dfer_model.comparison.results import Answers, Measured
     from dfer_model.config import Settings
     from dfer_model.data.packed import PackedClips
     from dfer_model.runs import Run
@@ -301,15 +301,23 @@ def _confusions(
 ) -> dict[str, Any]:
     """The confusion matrices of measures whose predictions no run stores: by measure, then by set.
 
-    The classes are the `usual` ones, or a measure's own in `others`; a matrix for each seed.
+    The classes are the `usual` ones, or a measure's own in `others`; a matrix for each seed. `folds` are the
+    matrices of each test fold; empty for clips without folds.
     """
     told = {}
     for each in found:
         if each.name in ("zero-shot", "screened", "transfer"):
             classes, (answers,) = others.get(each.name, usual), each.parts
             matrices = {name: answers.confusion(name, len(classes)).tolist() for name in answers.said}
-            told[each.name] = {"class_names": list(classes), "sets": matrices}
+            by_fold = {name: _by_fold(answers, name, len(classes)) for name in answers.said}
+            told[each.name] = {"class_names": list(classes), "sets": matrices, "folds": by_fold}
     return told
+
+
+def _by_fold(answers: Answers, name: str, classes: int) -> dict[int, Any]:
+    """The confusion matrices of a set by fold; fold 0 is that of clips without one."""
+    folds = sorted({int(each) for each in answers.folds} - {0})
+    return {fold: answers.confusion(name, classes, fold).tolist() for fold in folds}
 
 
 def _name(study: _Study, runs: Sequence[str], screening: Screening | None) -> str:

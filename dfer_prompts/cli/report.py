@@ -1,4 +1,4 @@
-"""`dfer-prompts report`: a comparison or a run as one page, or as tables for a paper."""
+"""`dfer-prompts report`: a comparison, a reproduction or a run as one page, or as tables for a paper."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .output import JsonOption, message, print_json, progress
 OfArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="COMPARISON|RUN",
-        help="A comparison or run: its folder, its id or the beginning of its id.",
+        metavar="COMPARISON|REPRODUCTION|RUN",
+        help="A comparison, reproduction or run: its folder, its id or the beginning of its id.",
         show_default="the newest comparison",
     ),
 ]
@@ -51,7 +51,7 @@ def report(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Make one page from the stored results of a comparison or a run; nothing is trained.
+    """Make one page from the stored results of a comparison, a reproduction or a run; nothing is trained.
 
     Example: dfer-prompts report --out comparison.html
 
@@ -81,4 +81,4 @@ def report(
 
 def register(app: typer.Typer) -> None:
     """Add `report` to the root command."""
-    app.command(short_help="Report a comparison or a run as a page or tables.")(report)
+    app.command(short_help="Report stored results as a page or tables.")(report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -128,7 +129,7 @@ def reproduce(
     if as_json:
         print_json(result.as_dict())
     else:
-        _show(result)
+        _show(result, workspace)
 
 
 def _list_tables(as_json: bool) -> None:
@@ -154,7 +155,7 @@ def _list_tables(as_json: bool) -> None:
     message("Train rows: dfer-prompts reproduce table2 --dataset DIR")
 
 
-def _show(result: Reproduced) -> None:
+def _show(result: Reproduced, workspace: Workspace) -> None:
     from ..api.reproduce.results import cells, columns, sources
 
     print_line(f"{result.dataset}: {result.protocol}")
@@ -170,7 +171,9 @@ def _show(result: Reproduced) -> None:
             print_line(f"- {sentence}")
     for sentence in result.caveats:
         message(f"Note: {sentence}")
-    message(f"Stored in {result.folder}")
+    named = result.folder.parent == workspace.root / "reproductions"
+    report = shlex.join(["dfer-prompts", "report", result.folder.name if named else str(result.folder)])
+    message(f"Stored in {result.folder}\nAs a page: {report}")
 
 
 def register(app: typer.Typer) -> None:

@@ -106,6 +106,25 @@ def test_csv_has_every_fold_and_pooled_figures_of_zero_shot(isolated: Path) -> N
     assert list(shown["zero-shot", "two", "pooled"].values())[4:8] == computed(counts)
 
 
+def test_zero_shot_has_folds_if_they_are_stored(isolated: Path) -> None:
+    folder = stored(isolated)
+    title = "**UAR, WAR and recall of each class in percent, zero-shot"
+    assert title not in report(folder, out="older.md").path.read_text(encoding="utf-8")
+    path = folder / "confusions.json"
+    told = json.loads(path.read_text())
+    one = [COUNTS["one", fold] for fold in (1, 2)]
+    told["zero-shot"]["sets"]["one"] = [np.sum(one, axis=0).tolist()]
+    told["zero-shot"]["folds"] = {"one": {"1": one[:1], "2": one[1:]}}
+    path.write_text(json.dumps(told))
+    found = rows(report(folder, out="report.md").path.read_text(encoding="utf-8"), title)
+    assert found[1:] == [
+        ["one", "1", *computed(one[:1])],
+        ["one", "2", *computed(one[1:])],
+        ["one", "mean", "72.92", "75.00", "62.50", "83.33"],
+        ["one", "pooled", *computed(one)],
+    ]
+
+
 def test_csv_names_are_not_formulas(isolated: Path) -> None:
     store(isolated, ["=1+1", "two"], seeds=(1, 2), class_names=('a,"b"', "@sad"))
     made = report(out="figures.csv")

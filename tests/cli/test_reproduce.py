@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from dfer_model.data.packed import PackedClips
+from dfer_prompts import report
 from dfer_prompts.cli import main
 
 from ..model import tiny
@@ -99,6 +100,7 @@ def test_a_person_reads_the_table_the_protocol_and_where_the_figures_are_from(
     assert "skipped: it needs FaRL's weights (--farl FILE)" in out
     assert "1 of the paper's 5 folds" in err
     assert "1 of the paper's 3 seeds" in err
+    assert f"As a page: dfer-prompts report {Path('result').resolve()}" in err
     (shared,) = [line for line in Path("result/tables.md").read_text().splitlines() if "T-ESFL |" in line]
     assert "| published only |" in shared
     assert "| 33.28 | 48.18 |" in shared
@@ -108,6 +110,15 @@ def test_a_person_reads_the_table_the_protocol_and_where_the_figures_are_from(
     with Image.open("result/confusion/table5-19-dfer-clip.png") as image:
         assert image.format == "PNG"
     assert "table5, DFER-CLIP" in Path("result/confusion/table5-19-dfer-clip.svg").read_text()
+    made = report("result", out="report.md")
+    assert {each["name"]: each["note"] for each in made.rows if not each["run"]} == {
+        "zero-shot FaRL": "skipped: it needs FaRL's weights (--farl FILE)", "T-ESFL": "published only",
+    }  # fmt: skip
+    shown = json.loads(Path("result/reproduction.json").read_text())["rows"]
+    for row, each in zip(shown, made.rows, strict=True):
+        assert (each["uar"] and each["uar"]["mean"]) == (row["ours"] and row["ours"]["uar"]["mean"])
+        assert [fold["fold"] for fold in each["by_fold"]] == (["1", "mean"] if row["runs"] else [])
+    assert "last UAR" in made.path.read_text(encoding="utf-8")
 
 
 def test_without_a_table_the_rows_are_listed_with_published_figures(

@@ -1,4 +1,4 @@
-"""Reports: the stored results of a comparison or a run as a page or as tables for a paper."""
+"""Reports: the stored results of a comparison, a reproduction or a run as a page or as tables for a paper."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ...workspace import Workspace
 from .cost import MethodCost, costed_models, measure_costs, method_costs, with_costs
 from .features import features_picture, with_features
 from .render import Content
-from .stored import AGAIN, RECORD, find
+from .stored import AGAIN, RECORD, REPRODUCTION, find
 
 if TYPE_CHECKING:
     from dfer_model.evaluation.groups import Groups
@@ -36,10 +36,11 @@ USUAL = {"html": "report.html", "markdown": "report.md", "latex": "report.tex", 
 
 @dataclass(frozen=True)
 class Report:
-    """A report: its file, its format, and the folder of the comparison or run.
+    """A report: its file, its format, and the folder of what it reports.
 
     `groups` are the results by group of each set under each measure; empty if none were asked for. `costs`
-    are those of its models.
+    are those of its models. `rows` are those of a reproduction as plain values: our figures and the published
+    ones.
     """
 
     path: Path
@@ -47,12 +48,14 @@ class Report:
     of: Path
     groups: tuple[SetGroups, ...] = ()
     costs: tuple[MethodCost, ...] = ()
+    rows: tuple[dict[str, Any], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """What `report --json` prints."""
         plain = {"path": str(self.path), "format": self.format, "of": str(self.of)}
         groups, costs = ([each.as_dict() for each in some] for some in (self.groups, self.costs))
-        return {**plain, "groups": groups, "costs": costs}
+        rows = {"rows": list(self.rows)} if self.rows else {}
+        return {**plain, "groups": groups, "costs": costs, **rows}
 
 
 @system_errors()
@@ -68,7 +71,7 @@ def report(
     device: str = "auto",
     progress: Progress = silence,
 ) -> Report:
-    """Report the stored results of a comparison or a finished run in one file; nothing is trained.
+    """Report the stored results of a comparison, a reproduction or a finished run; nothing is trained.
 
     `of` is its folder, its id or the beginning of one, by default the newest comparison of the workspace.
     `format` is "html" (one self-contained page), "markdown", "latex" (tables for booktabs) or "csv" (UAR,
@@ -95,19 +98,33 @@ def report(
     write = {"html": pages.html, "markdown": pages.markdown, "latex": pages.latex, "csv": pages.csv_table}[
         chosen
     ]
-    if features and chosen != "html":
-        raise InputError(f"--features adds a figure, and {chosen} reports have none\nUse --format html")
+    _check_options(folder, chosen, groups is not None, features)
     picture = features_picture(folder, device, progress) if features else None
     with _damage_as_input_error(folder):
-        models = costed_models(folder)
+        models = costed_models(folder, place.runs)
     problems = measure_costs(models, device, progress) if latency else {}
     with _damage_as_input_error(folder):
         costs = method_costs(models, problems)
-        content = with_costs(_content(folder, wanted), costs, "set" if (folder / RECORD).is_file() else "run")
+        content = with_costs(_content(folder, place, wanted), costs, _named_by(folder))
         text = write(content if picture is None else with_features(content, picture))
     write_atomically(path, text)
     grouped = content.groups.sets if content.groups else ()
-    return Report(path, chosen, folder, grouped, costs)
+    return Report(path, chosen, folder, grouped, costs, content.records)
+
+
+def _named_by(folder: Path) -> str:
+    """What the name of a model stands for, as a column head."""
+    return "set" if (folder / RECORD).is_file() else "row" if (folder / REPRODUCTION).is_file() else "run"
+
+
+def _check_options(folder: Path, chosen: Format, groups: bool, features: bool) -> None:
+    """Raises InputError for an option that this report does not have."""
+    if features and chosen != "html":
+        raise InputError(f"--features adds a figure, and {chosen} reports have none\nUse --format html")
+    if groups and (folder / REPRODUCTION).is_file():
+        raise InputError(
+            f"--groups requires a comparison or a run; {folder} is a reproduction\nReport one of its runs"
+        )
 
 
 def _format(out: Path | None, given: str | None) -> Format:
@@ -124,12 +141,16 @@ def _format(out: Path | None, given: str | None) -> Format:
     raise unknown("format", given, get_args(Format))
 
 
-def _content(folder: Path, groups: Groups | None) -> Content:
+def _content(folder: Path, place: Workspace, groups: Groups | None) -> Content:
     """The content of the report."""
     if (folder / RECORD).is_file():
         from .comparison_report import comparison_content
 
         return comparison_content(folder, groups)
+    if (folder / REPRODUCTION).is_file():
+        from .reproduction_report import reproduction_content
+
+        return reproduction_content(folder, place.runs)
     from .run_report import run_content
 
     return run_content(folder, groups)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -55,7 +55,11 @@ def answered(of: Stored) -> ByMeasure:
     found: dict[str, dict[str, Answered]] = {}
     for measure, told in of.confusions.items():
         classes = tuple(told["class_names"])
-        found[measure] = {name: Answered(classes, np.asarray(it)) for name, it in told["sets"].items()}
+        folds = told.get("folds", {})  # not in files of earlier versions
+        found[measure] = {
+            name: Answered(classes, np.asarray(it), _numbered(folds.get(name, {})))
+            for name, it in told["sets"].items()
+        }
     for measure in of.comparison.measures:
         if measure not in found and (by_set := _of_runs(of, measure)):
             found[measure] = by_set
@@ -63,6 +67,11 @@ def answered(of: Stored) -> ByMeasure:
         models = {each.run: _of_model(each) for each in of.record.models}
         found["trained"] = {**models, **found.get("trained", {})}
     return found
+
+
+def _numbered(folds: Mapping[str, Any]) -> dict[int, NDArray[np.int64]]:
+    """The counts of each fold by its number, which is text in JSON."""
+    return {int(fold): np.asarray(counts, dtype=np.int64) for fold, counts in folds.items()}
 
 
 def _of_model(model: ComparedModel) -> Answered:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +11,15 @@ from dfer_model.progress import Progress
 
 from ...errors import InputError, WorkError, listed
 from .render import Block, Cell, Content, Section, Table, cells, for_paper, points
-from .stored import RECORD, Stored
+from .stored import RECORD, REPRODUCTION, Stored
+from .stored_reproduction import StoredReproduction
 
 if TYPE_CHECKING:
     from dfer_model.evaluation.cost_record import Cost, Latency
 
 Models = Mapping[str, tuple[Path, ...]]  # by name, the folders of runs
 
-BEFORE = "learning"  # the section that the costs are placed before
+BEFORE = ("learning", "repeat")  # the section that the costs are placed before: the first of these
 UNTRAINED = ("zero-shot", "screened")  # measures whose models no run stores
 CSV_HEADS = ("trained parameters", "parameters", "FLOPs per clip", "latency in ms")
 ENCODED_ONCE = "Class texts are encoded once, not for each clip, and are not included."
@@ -65,11 +66,15 @@ def _method_cost(name: str, runs: Sequence[Path], problems: Mapping[Path, str]) 
     return MethodCost(name, together(known), problem)
 
 
-def costed_models(folder: Path) -> Models:
-    """A run, or by name the runs whose costs are those of each method of a comparison.
+def costed_models(folder: Path, runs: Path) -> Models:
+    """A run, or by name the runs whose costs are those of each method of a comparison or reproduction.
 
-    They are all runs of a compared ensemble, and one run of a description set, whose runs have equal models.
+    They are all runs of a compared ensemble, and one run of a description set or of a row, whose runs have
+    equal models. `runs` is the folder of the workspace's runs.
     """
+    if (folder / REPRODUCTION).is_file():
+        rows = [each for each in StoredReproduction.read(folder).rows if each.runs]
+        return {each.name: _existing(runs / run for run in each.runs) for each in rows}
     if not (folder / RECORD).is_file():
         return {folder.name: (folder,)}
     of = Stored.open(folder)
@@ -78,10 +83,13 @@ def costed_models(folder: Path) -> Models:
         for each in of.record.models
     }
     for name in dict.fromkeys(each.name for each in of.trained):
-        folders = [of.runs / each.run for each in of.trained if each.name == name]
-        existing = next((each for each in folders if (each / "config.yaml").is_file()), None)
-        found[name] = () if existing is None else (existing,)
+        found[name] = _existing(of.runs / each.run for each in of.trained if each.name == name)
     return {name: found[name] for name in of.names if name in found}
+
+
+def _existing(folders: Iterable[Path]) -> tuple[Path, ...]:
+    """The first run that exists; empty if none does."""
+    return tuple(each for each in folders if (each / "config.yaml").is_file())[:1]
 
 
 def measure_costs(models: Models, device: str, progress: Progress) -> dict[Path, str]:
@@ -122,13 +130,13 @@ def measure_costs(models: Models, device: str, progress: Progress) -> dict[Path,
 def with_costs(of: Content, costs: Sequence[MethodCost], column: str) -> Content:
     """The report with a section, a table for a paper and CSV columns on the costs.
 
-    `column` is the header of the models: "run" or "set".
+    `column` is the header of the models: "run", "set" or "row" or "row".
     """
     known = [each.cost for each in costs if each.cost is not None]
     table = _table(costs, column)
     blocks: list[Block] = [*([table] if known else []), *([points(list(_notes(costs)))] if costs else [])]
     section = Section("cost", "Cost", tuple(blocks))
-    place = next((n for n, each in enumerate(of.sections) if each.key == BEFORE), len(of.sections))
+    place = next((n for n, each in enumerate(of.sections) if each.key in BEFORE), len(of.sections))
     return replace(
         of,
         sections=(*of.sections[:place], section, *of.sections[place:]),

@@ -14,7 +14,7 @@ from dfer_model.progress import Progress
 from ...errors import InputError
 from ..evaluate import own_clips
 from .render import Content, Picture, Section
-from .stored import RECORD
+from .stored import RECORD, REPRODUCTION
 
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
@@ -28,15 +28,16 @@ MEANING = "Near points have similar features; distances between groups, and thei
 def features_picture(folder: Path, device: str, progress: Progress) -> Picture:
     """The figure of a finished run; its test clips are read and its model computes their features.
 
-    Raises InputError for a comparison, for clips that are missing or differ from those of the training, and
+    Raises InputError for a comparison or reproduction, for clips that are missing or differ from those of the training, and
     for fewer than 4 test clips.
     """
     from dfer_model.evaluation.video_features import SEED, drawn, perplexity, tsne, video_features
     from dfer_model.reports.feature_figure import class_points
     from dfer_model.runs import Run
 
-    if (folder / RECORD).is_file():
-        raise InputError(f"--features requires a run; {folder} is a comparison\nReport one of its runs")
+    for name, kind in ((RECORD, "comparison"), (REPRODUCTION, "reproduction")):
+        if (folder / name).is_file():
+            raise InputError(f"--features requires a run; {folder} is a {kind}\nReport one of its runs")
     run = Run.open(folder)
     clips = _clips(run)
     test = clips.test_indices(run.fold)

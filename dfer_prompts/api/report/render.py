@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ... import __version__
 from ...markdown import html_environment, markdown_environment, one_line
@@ -116,7 +116,7 @@ class Content:
     """The whole report; `facts` appear below the title.
 
     `paper` are the tables for LaTeX; `by_fold` the rows of the CSV file, header first. `groups` are the
-    results by an attribute of the clips, if wanted.
+    results by an attribute of the clips, if wanted; `records` the rows of a reproduction for `--json`.
     """
 
     title: str
@@ -125,6 +125,7 @@ class Content:
     paper: tuple[Table, ...]
     by_fold: tuple[tuple[str, ...], ...]
     groups: ByGroup | None = None
+    records: tuple[dict[str, Any], ...] = ()
 
 
 def paragraph(text: str) -> Words:
@@ -147,9 +148,10 @@ TEMPLATES = Path(__file__).parent / "templates"
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_",
     "%": r"\%", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
-    ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "±": r"$\pm$", "–": "--",
-    "…": r"\ldots{}", "[": "{[}", "]": "{]}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"{\char34}", "±": r"$\pm$", "–": "--",
+    "…": r"\ldots{}", "[": "{[}", "]": "{]}", "*": "{*}",
 }  # fmt: skip
+# No \textquotedbl, which the default encoding OT1 does not have. A bracket or star after \\ is its argument.
 
 
 def html(of: Content) -> str:
@@ -173,8 +175,13 @@ def csv_table(of: Content) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     for row in of.by_fold:
-        writer.writerow([f"'{each}" if each.startswith(FORMULA) else each for each in row])
+        writer.writerow([each if _safe(each) else f"'{each}" for each in row])
     return text.getvalue()
+
+
+def _safe(text: str) -> bool:
+    """Whether a spreadsheet reads the text as it is: no formula, or a number with a sign."""
+    return not text.startswith(FORMULA) or re.fullmatch(r"[+-]\d+(\.\d+)?", text) is not None
 
 
 @cache
@@ -198,7 +205,7 @@ def _breakable(name: object) -> object:
 def _latex_pages() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=False,  # noqa: S701 - this is LaTeX, not HTML, and `finalize` escapes it
         finalize=latex_text,
@@ -212,6 +219,13 @@ def _latex_pages() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["label"] = _label
+    return environment
+
+
+def _label(key: str) -> str:
+    """A table's key as a LaTeX label, in which an escaped character is an error."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", key)
 
 
 def latex_text(value: object) -> str:
@@ -225,7 +239,7 @@ def latex_text(value: object) -> str:
 
 
 WIDEST = 15  # columns of a heat map that fit a text column
-LONGEST = 45  # rows on a page in small type
+LONGEST = 40  # rows on a page in small type
 
 
 def for_paper(tables: Iterable[Table]) -> tuple[Table, ...]:

@@ -1,4 +1,4 @@
-"""The stored files of a comparison: the record and the results of its runs; lookup by id or folder."""
+"""The stored files of a comparison, and the lookup of what is reported, by id or folder."""
 
 from __future__ import annotations
 
@@ -126,14 +126,14 @@ class Stored:
         return {}
 
 
-def stored_json(path: Path) -> Any:
+def stored_json(path: Path, again: str = AGAIN) -> Any:
     """The content of a JSON file. Raises InputError if it is missing or damaged."""
     try:
         return read_json(path)
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing") from error
     except ValueError as error:
-        raise InputError(f"{path.parent} is damaged: {error}\n{AGAIN}") from error
+        raise InputError(f"{path.parent} is damaged: {error}\n{again}") from error
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -166,11 +166,11 @@ def learned(folder: Path) -> list[Mapping[str, Any]]:
         raise InputError(f"{path} is damaged: {error}") from error
 
 
-RECORD, RUN = "comparison.json", "result.json"
+RECORD, RUN, REPRODUCTION = "comparison.json", "result.json", "reproduction.json"
 
 
 def find(given: Path | str | None, workspace: Workspace) -> Path:
-    """The folder of a comparison or finished run, given by folder, id or the beginning of an id.
+    """The folder of a comparison, reproduction or finished run, by its folder, id or beginning of an id.
 
     None is the newest comparison. Raises InputError, with the most similar name.
     """
@@ -190,15 +190,18 @@ def find(given: Path | str | None, workspace: Workspace) -> Path:
 def _folder(given: Path, workspace: Workspace) -> Path | None:
     """The folder of a path, relative to the current folder or the workspace."""
     for path in (given, workspace.root / given):
-        folder = path.parent if path.name in (RECORD, RUN) else path
-        if (folder / RECORD).is_file() or (folder / "config.yaml").is_file():
+        folder = path.parent if path.name in (RECORD, RUN, REPRODUCTION) else path
+        if any((folder / name).is_file() for name in (RECORD, REPRODUCTION, "config.yaml")):
             return _finished(folder)
     return None
 
 
 def _by_id(given: str, comparisons: dict[str, Path], workspace: Workspace) -> Path:
     runs = {path.parent.name: path.parent for path in workspace.runs.glob("*/config.yaml")}
-    known = {**runs, **comparisons}
+    reproductions = {
+        path.parent.name: path.parent for path in (workspace.root / "reproductions").glob(f"*/{REPRODUCTION}")
+    }
+    known = {**runs, **reproductions, **comparisons}
     matches = (
         [given] if given in known else sorted(name for name in known if given and name.startswith(given))
     )
@@ -208,15 +211,15 @@ def _by_id(given: str, comparisons: dict[str, Path], workspace: Workspace) -> Pa
         raise InputError(f"{given!r} matches {len(matches)} ids: {listed(matches)}\nGive more of the id")
     near = difflib.get_close_matches(given, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    there = [f"comparisons: {listed(sorted(comparisons))}"] if comparisons else []
-    there += [f"runs: {listed(sorted(runs))}"] if runs else []
+    kinds = {"comparisons": comparisons, "reproductions": reproductions, "runs": runs}
+    there = [f"{kind}: {listed(sorted(found))}" for kind, found in kinds.items() if found]
     raise InputError(
-        f"no comparison or run {given!r}{hint}\n"
+        f"no comparison, reproduction or run {given!r}{hint}\n"
         + (f"There are {'; '.join(there)}" if there else "Make one: dfer-prompts compare --help")
     )
 
 
 def _finished(folder: Path) -> Path:
-    if not (folder / RECORD).is_file() and not (folder / RUN).is_file():
+    if not any((folder / name).is_file() for name in (RECORD, REPRODUCTION, RUN)):
         raise InputError(f"the run {folder} is not finished\nRepeat its train command to continue")
     return folder

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dfer_model.io import write_atomically
 
@@ -193,7 +193,19 @@ def _names(paper: Paper) -> str:
     return ", ".join(map(dataset_title, paper.protocol.folds))
 
 
-def sources(rows: Sequence[RowResult]) -> list[str]:
+class HasPublished(Protocol):
+    """A row with its published figures, if there are any."""
+
+    @property
+    def name(self) -> str:
+        """The name of the row."""
+
+    @property
+    def published(self) -> Published | None:
+        """The published figures."""
+
+
+def sources(rows: Sequence[HasPublished]) -> list[str]:
     """A sentence per source of the published figures of `rows`, then one per doubt."""
     by_source: dict[str, list[str]] = {}
     for each in rows:

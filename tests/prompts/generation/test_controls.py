@@ -143,9 +143,7 @@ def test_the_words_of_a_class_set_of_ones_own(tmp_path: object, name: str, said:
 
 
 def test_random_words_say_nothing_of_faces() -> None:
-    listed = (
-        files("dfer_prompts.generation").joinpath("words.txt").read_text().split("\n", 1)[1].split()
-    )
+    listed = files("dfer_prompts.generation").joinpath("words.txt").read_text().split("\n", 1)[1].split()
     assert len(set(listed)) == len(listed) > 700
     assert [word for word in listed if len(CLIP.encode(word)) != 1] == []
     looks = {look.visible for entry in facs_table().classes.values() for look in entry.looks}
