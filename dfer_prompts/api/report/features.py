@@ -28,8 +28,8 @@ MEANING = "Near points have similar features; distances between groups, and thei
 def features_picture(folder: Path, device: str, progress: Progress) -> Picture:
     """The figure of a finished run; its test clips are read and its model computes their features.
 
-    Raises InputError for a comparison or reproduction, for clips that are missing or differ from those of the training, and
-    for fewer than 4 test clips.
+    Raises InputError for a comparison or reproduction, for clips that are missing or differ from those of the
+    training, and for fewer than 4 test clips.
     """
     from dfer_model.evaluation.video_features import SEED, drawn, perplexity, tsne, video_features
     from dfer_model.reports.feature_figure import class_points

@@ -40,7 +40,7 @@ def reproduction_content(folder: Path, runs: Path) -> Content:
     for_latex += [each for part in (folds, recalls) for each in part.blocks if isinstance(each, Table)]
     title = f"{' and '.join(tables)} of the DFER-CLIP paper, reproduced on {of.stored.dataset}"
     return Content(
-        title, tuple(_facts(of).items()), sections, for_paper(for_latex), csv_rows(of), plain_rows(of)
+        title, tuple(_facts(of).items()), sections, for_paper(for_latex), csv_rows(of), records=plain_rows(of)
     )
 
 
