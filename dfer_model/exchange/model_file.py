@@ -155,6 +155,7 @@ class PretrainedModel:
     """A model in eval mode on its device, with its class names."""
 
     def __init__(self, run: Run, model: TrainedModel, device: torch.device) -> None:
+        self.run = run  # what defines the model; the folder of a model file's run is the file
         self.class_names = run.class_names  # in the order of the logits
         self.descriptions = run.texts  # its class texts
         self.settings: Settings = run.settings
