@@ -96,7 +96,8 @@ def _named(name: str, workspace: Workspace) -> Source:
     if name.startswith(HUB):
         return Source("hub", name)
     ids = run_ids(workspace.runs)
-    is_set = name.partition("@")[0] in store.list()
+    version, _, top = name.partition("@")
+    is_set = version in store.list() and "-" not in top  # "v2@4-fold1" is the beginning of a run's id
     if (path / "config.yaml").is_file() or matching_ids(ids, name):
         return _run(name, workspace, is_set)
     is_file = path.is_file() or (path / WEIGHTS).is_file()
@@ -120,7 +121,7 @@ def _run(name: str, workspace: Workspace, is_set: bool) -> Source:
 def _nothing(name: str, ids: list[str], sets: list[str], workspace: Workspace) -> InputError:
     from dfer_model.runs import beginnings, listed_ids
 
-    hint = did_you_mean(name, [*sets, *beginnings(ids)])
+    hint = did_you_mean(name, [*sets, *beginnings(ids)]) or did_you_mean(name.partition("@")[0], sets)
     runs = listed_ids(ids) if ids else f"none under {workspace.runs}"
     return InputError(
         f"no run or description set {name!r}{hint}\nDescription sets: {', '.join(sets)}; runs: {runs}"
