@@ -58,6 +58,7 @@ def _use(repo: str) -> str:
         f'model = dfer_prompts.from_pretrained("{repo}")\n'
         'model.predict("clip.mp4").probabilities\n'
         "```\n\n"
+        f"Or on the command line: `dfer-prompts predict hf://{repo} clip.mp4`.\n\n"
         "Only `model.safetensors` is needed: class names, texts, settings and preprocessing are in its "
         "metadata. The whole downloaded repository is a run's folder: `dfer-prompts evaluate FOLDER "
         "--dataset DIR`.\n"

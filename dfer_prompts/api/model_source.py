@@ -161,7 +161,7 @@ class ModelFacts:
 
     kind: Kind
     name: str
-    descriptions: str | None  # the set of its class texts
+    descriptions: str | None  # the set of its class texts, None for an unsaved one
     clip: str | None
     weights: str
     trained: bool
@@ -174,7 +174,7 @@ class ModelFacts:
         return cls(
             source.kind,
             source.name,
-            run.texts.name if settings.uses_texts else None,
+            (run.texts.name or None) if settings.uses_texts else None,
             settings.clip if settings.uses_clip else None,
             weights.name if weights.is_file() else settings.weights,
             not settings.is_zero_shot,
@@ -190,10 +190,11 @@ class ModelFacts:
         """For a zero-shot model, what it is and how to train one; else None."""
         if self.trained:
             return None
+        texts = self.descriptions or "an unsaved set"
         return (
-            f"Zero-shot: {self.clip} ({self.weights}) with the texts of {self.descriptions}, not trained on "
-            "labelled faces. To train a model: "
-            f"dfer-prompts train --descriptions {self.descriptions} --dataset DIR"
+            f"Zero-shot: {self.clip} ({self.weights}) with the texts of {texts}, not trained on labelled "
+            "faces. To train a model: "
+            f"dfer-prompts train --descriptions {self.descriptions or 'V'} --dataset DIR"
         )
 
     def as_dict(self) -> dict[str, Any]:

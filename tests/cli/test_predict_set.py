@@ -18,6 +18,7 @@ from torch.nn.functional import normalize
 from dfer_prompts import (
     InputError,
     explain,
+    facs_set,
     from_pretrained,
     generate,
     load,
@@ -206,6 +207,7 @@ def test_a_model_on_the_hub_predicts_what_the_run_does(
 ) -> None:
     of_run, _ = run("predict", filled, video, *WHOLE, "--json")
     pushed = push_model(filled, "me/faces")
+    assert b"`dfer-prompts predict hf://me/faces clip.mp4`" in hub.files_of_model("me/faces")["README.md"]
     for name in ("hf://me/faces", f"hf://me/faces@{pushed.revision}"):
         out, _ = run("predict", name, video, *WHOLE, "--json")
         assert only(out)["probabilities"] == pytest.approx(only(of_run)["probabilities"], abs=1e-5)
@@ -261,3 +263,9 @@ def test_a_set_is_explained_by_its_own_descriptors(run: Terminal, video: Path) -
     assert "Note: Zero-shot: demo (shipped) with the texts of v1@2" in err
     assert "nothing was trained, so there are no training clips" in err
     assert "v1@2, descriptors of v1@2" in Path("why.svg").read_text()
+    draft = facs_set(load_class_set("dfew"))
+    found = explain(draft, video, clip="demo", faces="none", device="cpu")
+    assert list(found.prediction.probabilities) == list(draft.class_names)
+    assert any(
+        "with the texts of an unsaved set, not trained on labelled faces" in note for note in found.notes
+    )
