@@ -125,7 +125,7 @@ def _clips(source: PackedClips | Path | str, place: Workspace) -> PackedClips | 
     name = str(source)
     if name in place.defaults.datasets or is_url(name):
         return open_dataset(place, name)
-    from dfer_model.data.animation import is_video_name
+    from dfer_model.data.images import is_video_name
 
     folder, path = place.root / Path(name).expanduser(), Path(name)
     if (folder / "state.json").is_file() or not (path.exists() or is_video_name(path)):
