@@ -184,6 +184,11 @@ class Settings(ModelSettings):
         description="processes that read clips; does not affect results",
     )
 
+    @property
+    def is_zero_shot(self) -> bool:
+        """Whether the model is CLIP with the class texts and nothing else, as by strategy zero-shot."""
+        return self.classifier == "dfer-clip" and not (self.contexts or self.temporal_depth or self.epochs)
+
 
 BEFORE: Mapping[str, Any] = {
     "classifier": "dfer-clip",

@@ -289,20 +289,34 @@ def find_run(runs: Path, given: str) -> Run:
     """The run with this folder, id under `runs`, or prefix of an id. Raises InputError."""
     if (Path(given) / "config.yaml").is_file():
         return Run.open(Path(given))
-    ids = sorted(path.parent.name for path in runs.glob("*/config.yaml"))
-    matches = [given] if given in ids else [name for name in ids if name.startswith(given)]
+    ids = run_ids(runs)
+    matches = matching_ids(ids, given)
     if len(matches) == 1:
         return Run.open(runs / matches[0])
     if matches:
-        raise InputError(f"{given!r} matches {len(matches)} runs: {_listed(matches)}\nGive more of the id")
+        raise InputError(f"{given!r} matches {len(matches)} runs: {listed_ids(matches)}\nGive more of the id")
     if not ids:
         raise InputError(f"no run {given!r}, and none under {runs}\nTrain one: dfer-prompts train --help")
-    beginnings = [name.rsplit("-", parts)[0] for name in ids for parts in (2, 1, 0)]
-    hint = did_you_mean(given, dict.fromkeys(beginnings))
-    raise InputError(f"no run {given!r}{hint}\nThere are: {_listed(ids)}")
+    hint = did_you_mean(given, beginnings(ids))
+    raise InputError(f"no run {given!r}{hint}\nThere are: {listed_ids(ids)}")
 
 
-def _listed(ids: Sequence[str]) -> str:
+def run_ids(runs: Path) -> list[str]:
+    """The ids of the runs under `runs`, finished or not, sorted."""
+    return sorted(path.parent.name for path in runs.glob("*/config.yaml"))
+
+
+def matching_ids(ids: Sequence[str], given: str) -> list[str]:
+    """The id that is `given`, else all ids that begin with it."""
+    return [given] if given in ids else [name for name in ids if name.startswith(given)]
+
+
+def beginnings(ids: Sequence[str]) -> list[str]:
+    """What a user may type of the ids: without hash, without hash and seed, and whole; each once."""
+    return list(dict.fromkeys(name.rsplit("-", parts)[0] for name in ids for parts in (2, 1, 0)))
+
+
+def listed_ids(ids: Sequence[str]) -> str:
     """The first ten ids for a message; a comparison has hundreds of runs."""
     more = f" and {len(ids) - 10} more" if len(ids) > 10 else ""
     return ", ".join(ids[:10]) + more

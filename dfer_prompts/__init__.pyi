@@ -2,6 +2,7 @@
 
 from .api.calibrate import calibrate as calibrate
 from .api.compare import compare as compare
+from .api.data_features import data_features as data_features
 from .api.evaluate import evaluate as evaluate
 from .api.explain import explain as explain
 from .api.model_exchange import export_model as export_model

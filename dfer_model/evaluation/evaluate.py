@@ -176,7 +176,7 @@ def evaluate_run(
     return Predictions([clips.clip_ids[index] for index in indices], labels, logits)
 
 
-class _FrameFeatures(nn.Module):
+class FrameTower(nn.Module):
     """CLIP's image tower on uint8 frames: (..., 3, H, W) -> (..., width)."""
 
     def __init__(self, clip: Clip, settings: Settings) -> None:
@@ -186,6 +186,7 @@ class _FrameFeatures(nn.Module):
         self.scale = pixel_scale(settings.normalize, clip.mean, clip.std)
 
     def forward(self, frames: Tensor) -> Tensor:
+        """The features, not normalised."""
         features = self.image_features(self.scale(frames.flatten(0, -4)))  # (frames of all clips, width)
         return features.view(*frames.shape[:-3], -1)
 
@@ -197,7 +198,7 @@ def tower_features(
 
     With several test segments or crops, (clips, segments * crops, T, width).
     """
-    module = _FrameFeatures(clip, settings).to(device)
+    module = FrameTower(clip, settings).to(device)
     return over_clips(module, dataset, settings, device, report, dataset.segments * dataset.crops)
 
 

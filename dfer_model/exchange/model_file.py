@@ -157,6 +157,7 @@ class PretrainedModel:
     """A model in eval mode on its device, with its class names."""
 
     def __init__(self, run: Run, model: TrainedModel, device: torch.device) -> None:
+        self.run = run  # what defines the model; the folder of a model file's run is the file
         self.class_names = run.class_names  # in the order of the logits
         self.descriptions = run.texts  # its class texts
         self.settings: Settings = run.settings
@@ -246,6 +247,7 @@ def _use(repo: str) -> str:
         f'model = dfer_prompts.from_pretrained("{repo}")\n'
         'model.predict("clip.mp4").probabilities\n'
         "```\n\n"
+        f"Or on the command line: `dfer-prompts predict hf://{repo} clip.mp4`.\n\n"
         "Only `model.safetensors` is needed: class names, texts, settings and preprocessing are in its "
         "metadata. The whole downloaded repository is a run's folder: `dfer-prompts evaluate FOLDER "
         "--dataset DIR`.\n"

@@ -34,6 +34,10 @@ FIGURES = {
     "calibration_error": "calibration error",
     "top2_accuracy": "top-2 accuracy",
 }
+ZERO_SHOT = (
+    "CLIP ([arXiv 2103.00020](https://arxiv.org/abs/2103.00020)) with descriptions of the classes, "
+    "zero-shot: the video is compared with the texts, and nothing was trained."
+)
 USUAL_STRATEGY = "dfer-clip"
 
 
@@ -54,22 +58,26 @@ def card(run: Run, result: dict[str, Any]) -> str:
             *(["clip"] if settings.uses_clip else []),
         ],
     )
-    named = run.texts.name if settings.uses_texts else settings.classifier
+    named = _text(run.texts.name if settings.uses_texts else settings.classifier)
+    dataset = _text(run.config["dataset"]["name"])
     network = (
         f"The network {settings.classifier}, trained by dfer-prompts to classify facial expressions in "
         "video; it uses no texts."
     )
     sections = [
         f"---\n{header.to_yaml()}\n---\n",
-        f"# {_text(named)} on {_text(run.config['dataset']['name'])}, fold {run.fold}, seed {run.seed}\n",
-        f"{KINDS.get(settings.classifier, network)}\n",
+        f"# {named} on {dataset}, fold {run.fold}, seed {run.seed}\n"
+        if dataset
+        else f"# {named}, zero-shot\n",
+        f"{ZERO_SHOT if settings.is_zero_shot else KINDS.get(settings.classifier, network)}\n",
         _facts(run, result),
-        _figures(result),
-        "![Confusion matrix](confusion.png)\n",
     ]
+    if result["measures"]:
+        sections += [_figures(result), "![Confusion matrix](confusion.png)\n"]
     if settings.uses_texts:
+        sections.append(_texts(run))
+    if settings.uses_texts and result["measures"]:
         sections += [
-            _texts(run),
             "Figures of one run do not show that one description set is better than another: trained on "
             "enough clips, a classifier learns any distinct class weights. `dfer-prompts compare` compares "
             "them with noise and controls.\n",
@@ -98,6 +106,8 @@ def _facts(run: Run, result: dict[str, Any]) -> str:
 
 def _clips(run: Run, counts: dict[str, int]) -> str:
     dataset, settings = run.config["dataset"], run.settings
+    if not dataset["fingerprint"]:
+        return "none: the run was made without a dataset"
     shots = f", at most {settings.shots} of each class" if settings.shots else ""
     held_out = f", none of {_text(settings.held_out)}" if settings.held_out else ""
     val = f"{counts['val']} of the training folds for validation, " if counts.get("val") else ""
@@ -177,10 +187,11 @@ def _use(run: Run) -> str:
         if run.settings.classifier == "dfer-clip"
         else ""
     )
+    dataset = "" if run.config["dataset"]["fingerprint"] else " --dataset DIR"
     return (
         "## Use\n\n"
         f"    dfer-prompts predict {run.id} VIDEO\n"
-        f"    dfer-prompts evaluate {run.id}\n\n"
+        f"    dfer-prompts evaluate {run.id}{dataset}\n\n"
         f"Only `model.safetensors` is needed.{without}\n"
     )
 

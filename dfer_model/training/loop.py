@@ -105,7 +105,7 @@ def train(training: Training, report: Report) -> None:
     """Load the checkpoint if there is one, train the remaining epochs, evaluate the test fold."""
     settings, processes = training.settings, training.processes
     if processes.first:
-        begin_run(training.folder, training.spec, training.clips, training.base)
+        begin_run(training.folder, training.spec, training.clips.name, training.base)
     training.progress = load_state(training.checkpoint, training.model, training.parts)
     trained, begun = training.progress.epoch, training.progress.row
     processes.require_same((trained, begun is not None), UNSEEN)

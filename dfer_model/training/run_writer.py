@@ -16,7 +16,6 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from dfer_model.data.packed import PackedClips
 from dfer_model.data.prefetch import Loss
 from dfer_model.devices import device_name
 from dfer_model.errors import BusyError, Interrupted, OutOfMemory, WorkError
@@ -42,7 +41,7 @@ class Outcome:
     predictions: Predictions
 
 
-def begin_run(folder: Path, spec: RunSpec, clips: PackedClips, base: Base) -> None:
+def begin_run(folder: Path, spec: RunSpec, dataset_name: str, base: Base) -> None:
     """Write classes.json, texts.json and, last, config.yaml, which makes the folder a run.
 
     Does nothing if the folder is a run already.
@@ -52,11 +51,17 @@ def begin_run(folder: Path, spec: RunSpec, clips: PackedClips, base: Base) -> No
     texts = dict(zip(spec.texts.class_names, spec.texts.texts, strict=True))
     write_json(folder / "classes.json", spec.texts.class_names)
     write_json(folder / "texts.json", {"name": spec.texts.name, "sha256": spec.texts.sha256, "texts": texts})
-    config = {
+    config = run_config(spec, dataset_name, base)
+    write_atomically(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+
+def run_config(spec: RunSpec, dataset_name: str, base: Base) -> dict[str, Any]:
+    """The content of config.yaml of the run that `spec` defines."""
+    return {
         "format_version": FORMAT_VERSION,
         "definition": spec.definition,
         "dataset": {
-            "name": clips.name,
+            "name": dataset_name,
             "path": str(spec.dataset.resolve() if isinstance(spec.dataset, Path) else spec.dataset),
             "fingerprint": spec.dataset_fingerprint,
         },
@@ -73,7 +78,6 @@ def begin_run(folder: Path, spec: RunSpec, clips: PackedClips, base: Base) -> No
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
     }
-    write_atomically(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 
 def record_epoch(folder: Path, row: dict[str, Any]) -> None:

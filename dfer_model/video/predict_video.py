@@ -106,21 +106,16 @@ class Judge:
         """
         followed = follow(footage, watching, report, known)
         paths = tuple(followed.chosen(watching.track))
-        planned = [window for path in paths for window in self._windows(path, watching)]
+        settings = self.settings
+        planned = planned_windows(paths, watching, settings.frames, settings.test_segments)
         predictions = []
         for window, crops in shown(footage, paths, planned, watching, report):
             predicted = self._prediction(footage, window, crops, watching.detector is not None)
             keep(footage, predicted, crops)
             predictions.append(predicted)
         ordered = sorted(predictions, key=lambda each: (each.track or 0, each.start or 0.0))
-        notes = (*footage.notes, *_missing(footage, followed, watching))
+        notes = (*footage.notes, *missing_faces(footage, followed, watching))
         return Watched(footage, followed, paths, tuple(ordered), notes)
-
-    def _windows(self, path: FacePath, watching: Watching) -> list[Window]:
-        spacing = watching.spacing
-        if watching.detector is None and spacing == Spacing():
-            spacing = WHOLE
-        return list(windows(path, spacing, self.settings.frames, self.settings.test_segments))
 
     def _prediction(
         self, footage: Footage, window: Window, crops: Sequence[Pixels], has_face: bool
@@ -137,7 +132,17 @@ class Judge:
         )
 
 
-def _missing(footage: Footage, followed: Followed, watching: Watching) -> list[str]:
+def planned_windows(
+    paths: Sequence[FacePath], watching: Watching, frames: int, segments: int = 1
+) -> list[Window]:
+    """The windows of the tracks; without detector and spacing, one window for the whole video."""
+    spacing = watching.spacing
+    if watching.detector is None and spacing == Spacing():
+        spacing = WHOLE
+    return [window for path in paths for window in windows(path, spacing, frames, segments)]
+
+
+def missing_faces(footage: Footage, followed: Followed, watching: Watching) -> list[str]:
     """Notes if there is nothing to predict."""
     if not followed.tracks:
         return [f"no face was found in {footage.name} ({followed.frames} frames)"]

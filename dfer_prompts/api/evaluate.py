@@ -221,7 +221,9 @@ def own_clips(run: Run) -> PackedClips:
 
     own = run.config["dataset"]["path"]
     if not own:
-        raise InputError(f"{run.id} was imported and has no clips of its own\nGive them: --dataset DIR")
+        known = "imported" in run.config or run.config["dataset"]["fingerprint"]
+        made = "was imported" if known else "was made without a dataset"
+        raise InputError(f"{run.id} {made} and has no clips of its own\nGive them: --dataset DIR")
     if is_url(own):
         check_named_url(f"the run {run.id}", own)
         return open_packed(own)

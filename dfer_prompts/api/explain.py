@@ -1,4 +1,4 @@
-"""Explain a run's prediction for a video by the descriptors of the set that it was trained on."""
+"""Explain a prediction for a video by the descriptors of the model's description set."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from ..description_set import DescriptionSet
 from ..errors import InputError, system_errors
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
-from .evaluate import finished_run, own_clips
-from .inputs import descriptor_texts
+from .evaluate import own_clips
+from .inputs import Choices, descriptor_texts
+from .model_source import ModelFacts, Source, find_source
 from .predict import Audience, HowToWatch, Refused, audience, watch_each
 
 if TYPE_CHECKING:
@@ -22,20 +23,22 @@ if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
     from dfer_model.evaluation.classify import Prediction
     from dfer_model.evaluation.explanation import Explainer, Explanation
+    from dfer_model.exchange.model_file import PretrainedModel
     from dfer_model.runs import Run
     from dfer_model.video.footage import Footage
 
 
 @dataclass(frozen=True)
 class ExplainedVideo:
-    """A run's prediction for one window of a video, its explanation, and the set of the descriptors."""
+    """A prediction for one window of a video, its explanation, and the set of the descriptors."""
 
-    run: str
+    run: str  # empty for a model without a run
     video: Path
     descriptions: str
     prediction: Prediction  # that of `predict` for the window
     explanation: Explanation
     notes: tuple[str, ...]
+    model: ModelFacts
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -46,6 +49,7 @@ class ExplainedVideo:
         """What `explain --json` prints."""
         return {
             "run": self.run,
+            "model": self.model.as_dict(),
             "descriptions": self.descriptions,
             "notes": list(self.notes),
             **self.prediction.as_dict(),
@@ -56,11 +60,14 @@ class ExplainedVideo:
 
 @system_errors()
 def explain(
-    run: Run | Path | str,
+    run: Run | PretrainedModel | DescriptionSet | Path | str,
     video: Path | str,
     *,
     descriptions: DescriptionSet | str | None = None,
+    preset: str | None = None,
+    clip: str | None = None,
     weights: str | None = None,
+    overrides: Sequence[str] = (),
     at: float | None = None,
     plot: Path | None = None,
     workspace: Workspace | None = None,
@@ -68,28 +75,35 @@ def explain(
     progress: Progress = silence,
     **how: Unpack[HowToWatch],
 ) -> ExplainedVideo:
-    """The similarity of a face in a video to each descriptor over time, beside the run's prediction.
+    """The similarity of a face in a video to each descriptor over time, beside the prediction.
 
-    Faces are found, tracked and cut into windows as in `predict`, with the same `how`. Of several windows the
-    one that contains the time `at` (in seconds, nearest middle) is explained; without `at`, the one with the
-    most confident prediction. The descriptors are those of the run's own set, if it is in the workspace, or
-    of another set of the same classes; `weights` are those of the CLIP that the run started from, if they
-    were moved; `plot` is a .png or .svg file to draw. Raises InputError for a video that cannot be read or
-    shows no face, an unfinished run, missing descriptors, and a text tower that cannot be loaded.
+    `run` is a run, a description set or a model file, as in `predict`. Faces are found, tracked and cut into
+    windows as there, with the same `how`. Of several windows the one that contains the time `at` (in seconds,
+    nearest middle) is explained; without `at`, the one with the most confident prediction. The descriptors
+    are those of the model's own set, if it is in the workspace, or of another set of the same classes.
+    `preset`, `clip`, `weights` and `overrides` choose the CLIP of a description set; for a run, `weights` are
+    those of the CLIP that it started from, if they were moved. `plot` is a .png or .svg file to draw. Raises
+    InputError for a video that cannot be read or shows no face, an unfinished run, missing descriptors, and a
+    text tower that cannot be loaded.
     """
     from dfer_model.reports.run_figures import check_picture
 
     if plot is not None:
         check_picture(plot)
     place = workspace or Workspace.find()
-    found = finished_run(run, place)
-    described = _described(found, descriptions, place)
-    listening = audience(found, workspace=place, device=device, **how)
-    explainer = _explainer(found, described, listening, weights, device)
+    source = find_source(run, place)
+    if source.run is not None:  # before its model is loaded
+        _described(source, source.run, descriptions, place)
+    choices: Choices = {"preset": preset, "clip": clip, "overrides": overrides}
+    if source.described is not None:
+        choices["weights"], weights = weights, None
+    listening = audience(source, workspace=place, device=device, choices=choices, **how)
+    described = _described(source, listening.pretrained.run, descriptions, place)
+    explainer = _explainer(described, listening, weights, device)
     chosen = _window(listening, Path(video), at, progress)
-    told = [each for each in (listening.note, listening.warning) if each]
+    told = [each for each in (listening.note, listening.facts.note, listening.warning) if each]
     chosen = replace(chosen, notes=(*told, *chosen.notes))
-    return _explained(described, explainer, chosen, plot)
+    return _explained(described, explainer, listening, chosen, plot)
 
 
 def explain_window(
@@ -100,39 +114,42 @@ def explain_window(
     workspace: Workspace | None = None,
     device: str = "auto",
 ) -> ExplainedVideo:
-    """As `explain`, for a window of a video that a run's model has processed already.
+    """As `explain`, for a window of a video that a model has processed already.
 
     Raises InputError for missing descriptors, and for a text tower that cannot be loaded.
     """
     place = workspace or Workspace.find()
-    found = finished_run(listening.run, place)
-    described = _described(found, None, place)
-    return _explained(described, _explainer(found, described, listening, None, device), chosen, plot)
+    described = _described(listening.source, listening.pretrained.run, None, place)
+    explainer = _explainer(described, listening, None, device)
+    return _explained(described, explainer, listening, chosen, plot)
 
 
-def _explainer(
-    run: Run, described: DescriptionSet, listening: Audience, weights: str | None, device: str
-) -> Explainer:
+def _explainer(described: DescriptionSet, listening: Audience, weights: str | None, device: str) -> Explainer:
     from dfer_model.evaluation.explanation import Explainer
 
+    run = listening.pretrained.run
     listed = dict(zip(run.class_names, descriptor_texts(described, run.class_names), strict=True))
     return Explainer(run, listed, _clips(run), weights=weights, model=listening.judge.model, device=device)
 
 
 def _explained(
-    described: DescriptionSet, explainer: Explainer, chosen: ChosenWindow, plot: Path | None
+    described: DescriptionSet,
+    explainer: Explainer,
+    listening: Audience,
+    chosen: ChosenWindow,
+    plot: Path | None,
 ) -> ExplainedVideo:
     from dfer_model.reports.explanation_figure import explanation_figure
     from dfer_model.video.predict_video import as_frames
 
-    run, frames = explainer.run, as_frames(chosen.crops)
+    frames, facts = as_frames(chosen.crops), listening.facts
     explained = explainer(frames, chosen.prediction.seconds)
     if plot is not None:
-        title = f"{called(chosen.prediction)} ({run.id}, descriptors of {described.name})"
+        title = f"{called(chosen.prediction)} ({facts.name}, descriptors of {described.name})"
         explanation_figure(plot, explained, [frames[each] for each in explained.order], title)
-    notes = (*chosen.notes, *_notes(run, explainer))
+    notes = (*chosen.notes, *_notes(explainer.run, explainer))
     video = chosen.prediction.video
-    return ExplainedVideo(run.id, video, described.name, chosen.prediction, explained, notes)
+    return ExplainedVideo(listening.run, video, described.name, chosen.prediction, explained, notes, facts)
 
 
 def called(prediction: Prediction) -> str:
@@ -200,13 +217,17 @@ def _window(listening: Audience, video: Path, at: float | None, progress: Progre
     return ChosenWindow(*choice.kept, tuple(notes))
 
 
-def _described(run: Run, given: DescriptionSet | str | None, workspace: Workspace) -> DescriptionSet:
-    """The set whose descriptors explain the run: the one given, else its own, unchanged."""
+def _described(
+    source: Source, run: Run, given: DescriptionSet | str | None, workspace: Workspace
+) -> DescriptionSet:
+    """The set whose descriptors explain the model: the one given, else its own, unchanged."""
     store = DescriptionStore(workspace)
     if given is not None:
         described = store.load(given) if isinstance(given, str) else given
         described.class_texts(run.class_names)  # raises if a class is not covered
         return described
+    if source.described is not None:
+        return source.described
     if not run.settings.uses_texts:
         raise InputError(
             f"{run.id} was trained without texts\nGive descriptors to explain it: --descriptions v1"
@@ -225,7 +246,9 @@ def _described(run: Run, given: DescriptionSet | str | None, workspace: Workspac
 
 
 def _clips(run: Run) -> PackedClips | None:
-    """The run's own clips, if they still exist."""
+    """The run's own clips, if they still exist; a model file has none."""
+    if "dataset" not in run.config:
+        return None
     try:
         return own_clips(run)
     except InputError:
@@ -239,9 +262,12 @@ def _notes(run: Run, explainer: Explainer) -> tuple[str, ...]:
             f"the probabilities are calibrated: logits are divided by {explainer.model.temperature:.3g}"
         )
     if explainer.reference is None:
+        clips = f"the training clips of {run.id} were not found"
+        if run.settings.is_zero_shot:
+            clips = "nothing was trained, so there are no training clips"
         notes.append(
-            f"the training clips of {run.id} were not found: similarities are shown relative to their mean "
-            "in this video, so constant features show no rise"
+            f"{clips}: similarities are shown relative to their mean in this video, so constant features "
+            "show no rise"
         )
     if run.settings.test_crops > 1:
         notes.append(

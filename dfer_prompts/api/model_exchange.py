@@ -112,6 +112,7 @@ def import_checkpoint(
 CARD, CONFIG, WEIGHTS = "README.md", "config.yaml", "model.safetensors"
 RESULT = "result.json"
 AS_THEY_ARE = ("classes.json", "texts.json", "metrics.jsonl", "confusion.png")
+HUB = "hf://"
 LARGEST = 16 * 2**30  # bytes of weights; CLIP's largest towers have a tenth of it
 _SOURCE = re.compile(r"([^/@\s]+/[^/@\s]+)(?:@([A-Za-z0-9][A-Za-z0-9._/-]{0,199}))?")
 
@@ -163,17 +164,20 @@ def from_pretrained(
 ) -> PretrainedModel:
     """The model in `source`: a run's folder or id, a file of `export_model`, or "user/name[@revision]".
 
-    A model on the hub is one safetensors file, stored in huggingface_hub's cache. Nothing in it is executed.
+    The name of a model on the hub may begin with "hf://". Such a model is one safetensors file, stored in
+    huggingface_hub's cache. Nothing in it is executed.
     Raises InputError if there is no such model or it is damaged, WorkError with the hub's message.
     """
     from dfer_model.exchange.model_file import load_pretrained
     from dfer_model.runs import find_run
 
-    place = Path(source)
+    place, name = Path(source), str(source)
     if place.exists():
         return load_pretrained(place, device)
-    if found := _SOURCE.fullmatch(str(source)):
+    if found := _SOURCE.fullmatch(name.removeprefix(HUB)):
         return load_pretrained(_downloaded(found[1], found[2]), device)
+    if name.startswith(HUB):
+        raise InputError(f"{name} is not a model on the hub\nGive hf://user/name or hf://user/name@revision")
     run = find_run((workspace or Workspace.find()).runs, str(source))
     return load_pretrained(run.folder, device)
 

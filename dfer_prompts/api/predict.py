@@ -1,4 +1,4 @@
-"""Predictions of a finished run for the faces in raw videos."""
+"""Predictions for the faces in raw videos: of a finished run, a description set or a model file."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from dfer_model.progress import Progress, silence
 
+from ..description_set import DescriptionSet
 from ..errors import InputError, system_errors
 from ..workspace import Workspace
-from .evaluate import finished_run
+from .inputs import Choices
+from .model_source import ModelFacts, Source, find_source
 
 if TYPE_CHECKING:
     from dfer_model.evaluation.calibration import Calibration
@@ -40,15 +42,43 @@ class Refused:
 
 @dataclass(frozen=True)
 class Audience:
-    """A run's model, its video options, and messages about them."""
+    """A model, its video options, and messages about them."""
 
-    run: str  # its id; empty for a model without one
+    source: Source
+    pretrained: PretrainedModel
     judge: Judge
     watching: Watching
     frames_are: str  # faces, whole or given
     note: str | None = None
     warning: str | None = None  # a caveat on its predictions
     calibrated: Calibration | None = None
+
+    @property
+    def run(self) -> str:
+        """The run's id; empty for a model without a run."""
+        return self.source.name if self.source.kind == "run" else ""
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What the model is."""
+        return ModelFacts.of(self.source, self.pretrained.run)
+
+    @property
+    def temperature(self) -> float | None:
+        """The divisor of its logits for probabilities; None without calibration."""
+        fitted = self.pretrained.temperature
+        return fitted if self.calibrated or fitted != 1 else None
+
+    @property
+    def calibration_note(self) -> str | None:
+        """How its probabilities are calibrated, in words; None if they are not."""
+        if self.temperature is None:
+            return None
+        fitted = f"fitted on {self.calibrated.fitted_on}" if self.calibrated else "stored in the model's file"
+        return (
+            f"Probabilities are calibrated: logits are divided by {self.temperature:.3g}, {fitted}; "
+            "predictions do not change"
+        )
 
 
 class HowToWatch(TypedDict, total=False):
@@ -71,34 +101,32 @@ class HowToWatch(TypedDict, total=False):
 
 
 def audience(
-    run: Run | PretrainedModel | Path | str,
+    model: Source | Run | PretrainedModel | DescriptionSet | Path | str,
     *,
     workspace: Workspace | None = None,
     device: str = "auto",
+    choices: Choices | None = None,
     **how: Unpack[HowToWatch],
 ) -> Audience:
-    """The model of a finished run, or one of `from_pretrained`, ready to process videos.
+    """The model of a run, a description set or a file (see `find_source`), ready to process videos.
 
-    Raises InputError if the run is not finished, and for invalid options.
+    `choices` choose the CLIP of a description set. Raises InputError as `find_source` and `Source.load`, and
+    for invalid options.
     """
     from dfer_model.evaluation.calibration import read_calibration
-    from dfer_model.exchange.model_file import PretrainedModel
     from dfer_model.video.predict_video import Judge
 
     place = workspace or Workspace.find()
-    found = run if isinstance(run, PretrainedModel) else finished_run(run, place)
+    source = model if isinstance(model, Source) else find_source(model, place)
     watching, note = how_to_watch(place, **how)
     frames_are = {"none": "whole", "given": "given"}.get(how.get("faces", "auto"), "faces")
-    if isinstance(found, PretrainedModel):
-        judge = Judge(found.model, tuple(found.class_names), found.settings, found.device)
-        return Audience("", judge, watching, frames_are, note, _warning(found.trained_on))
-    warning = _warning(str(found.config["dataset"].get("name", "")))
-    judge = Judge.of(found, device)
-    return Audience(found.id, judge, watching, frames_are, note, warning, read_calibration(found))
-
-
-def _warning(dataset: str) -> str | None:
-    return DRAWN_ONLY if dataset == "drawn" else None
+    loaded = source.load(place, device, choices)
+    judge = Judge(loaded.model, tuple(loaded.class_names), loaded.settings, loaded.device)
+    drawn = loaded.trained_on == "drawn" or ModelFacts.of(source, loaded.run).drawn
+    calibrated = read_calibration(source.run) if source.run else None
+    return Audience(
+        source, loaded, judge, watching, frames_are, note, DRAWN_ONLY if drawn else None, calibrated
+    )
 
 
 def how_to_watch(
@@ -194,24 +222,35 @@ def left_out_notes(places: Sequence[Path], frames_are: str = "faces") -> list[st
 
 @system_errors()
 def predict(
-    run: Run | PretrainedModel | Path | str,
-    videos: Sequence[Path | str],
+    run: Run | PretrainedModel | DescriptionSet | Path | str,
+    videos: Sequence[Path | str] | Path | str,
     *,
+    preset: str | None = None,
+    clip: str | None = None,
+    weights: str | None = None,
+    overrides: Sequence[str] = (),
     workspace: Workspace | None = None,
     device: str = "auto",
     **how: Unpack[HowToWatch],
 ) -> list[Prediction]:
-    """Predictions of a finished run, or a model of `from_pretrained`, for the faces in videos.
+    """Predictions of a run, a description set or a model file for the faces in videos.
+
+    `run` is a finished run, its folder, its id or the beginning of one; a description set or its reference
+    ("v2@4"), which predicts zero-shot; a safetensors file, "hf://user/name", or a model of
+    `from_pretrained`. A run has precedence over a set of the same name; "descriptions/v2" is a set in any
+    case. `preset`, `clip`, `weights` and `overrides` choose the CLIP of a set, as in `train`; the default is
+    OpenAI's ViT-B/32.
 
     A prediction has a probability for each class; there is one per window of each track, in order, and none
     for a video without a face. With `faces` "none", whole frames are used and a video is one window; `how`
-    are the keywords of `HowToWatch`. Raises InputError if the run is not finished, for invalid options, and
-    for the first video that cannot be read completely.
+    are the keywords of `HowToWatch`. Raises InputError for a name of nothing, an unfinished run, invalid
+    options, and the first video that cannot be read completely.
     """
-
-    listening = audience(run, workspace=workspace, device=device, **how)
+    choices: Choices = {"preset": preset, "clip": clip, "weights": weights, "overrides": overrides}
+    listening = audience(run, workspace=workspace, device=device, choices=choices, **how)
+    each_video = [videos] if isinstance(videos, Path | str) else videos
     said: list[Prediction] = []
-    for answer in watch_each(listening, [Path(video) for video in videos]):
+    for answer in watch_each(listening, [Path(video) for video in each_video]):
         problem = answer.reason if isinstance(answer, Refused) else answer.problem
         if problem is not None or isinstance(answer, Refused):
             raise InputError(problem)

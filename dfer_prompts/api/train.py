@@ -45,10 +45,16 @@ def train(
     the class set whose aliases resolve the clips' class names; `choices` are the keywords of `Choices`.
     `note` receives caveats on the figures. `track` names the trackers that log the epochs ("tensorboard",
     "wandb", others of Accelerate; "none" for none); None is TensorBoard if it is installed. A finished run is
-    reused, a stopped one is resumed. Raises InputError for inputs that do not fit each other, and Interrupted
+    reused, a stopped one is resumed. Strategy "zero-shot" needs no clips: if none are given and `dfer.yaml`
+    does not name exactly one dataset, the run has no figures, and `classes` names its classes, by default all
+    of the set. Raises InputError for inputs that do not fit each other, and Interrupted
     on Ctrl-C.
     """
     place = workspace or Workspace.find()
+    if dataset is None and len(place.defaults.datasets) != 1:
+        settings = settings_for(place, "", choices)
+        if settings.is_zero_shot:
+            return _without_clips(descriptions, settings, classes, (fold, seed), place, device, note)
     spec, clips = _spec(descriptions, dataset, classes, fold, seed, place, note, choices)
 
     from dfer_model.launch import several_were_wanted
@@ -100,6 +106,27 @@ def train_dry_run(
     spec, clips = _spec(descriptions, dataset, classes, fold, seed, place, note, choices)
     with progress(f"{spec.texts.name}, fold {fold}, seed {seed}: dry run") as report:
         return estimate_training(spec, clips, place.runs, device=device, report=report, note=note)
+
+
+def _without_clips(
+    descriptions: DescriptionSet | str | None,
+    settings: Settings,
+    classes: str | None,
+    fold_and_seed: tuple[int, int],
+    place: Workspace,
+    device: str,
+    note: Callable[[str], None],
+) -> Run:
+    """The zero-shot run of a set, which can predict and be exported, and has no figures."""
+    from dfer_model.runs import RunSpec
+    from dfer_model.training.untrained import NOTE, untrained_run
+
+    described = _required(_described(descriptions, place), settings)
+    names = load_class_set(classes).names if classes is not None else described.class_names
+    note(NOTE)
+    fold, seed = fold_and_seed
+    spec = RunSpec(settings, class_texts(described, names), "", "", fold, seed)
+    return untrained_run(spec, place.runs, device=device)
 
 
 def _spec(

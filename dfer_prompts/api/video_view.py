@@ -1,4 +1,4 @@
-"""Predictions of finished runs for a video, with face images, a timeline and an explanation for the page."""
+"""Predictions of runs and description sets for a video, with faces, timeline and explanation for the page."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 from dfer_model.progress import Progress, silence
 
-from ..errors import InputError
+from ..errors import InputError, unknown
+from ..versions.store import DescriptionStore
 from ..workspace import Workspace
 from .explain import ChosenWindow, ExplainedVideo, WindowChoice, explain_window
+from .model_source import SETS
 from .predict import Audience, Refused, audience, how_to_watch, watch_each
-from .run_index import finished_run_named
+from .run_index import finished_run_named, finished_runs
 
 if TYPE_CHECKING:
     from dfer_model.data.images import Pixels
@@ -61,7 +63,7 @@ class ShownVideo:
 
 
 class Audiences:
-    """Processes videos with the runs of a workspace; the last two models used stay loaded."""
+    """Processes videos with runs and description sets of a workspace; the last two models stay loaded."""
 
     def __init__(self, workspace: Workspace, device: str = "auto") -> None:
         self._workspace, self._device = workspace, device
@@ -80,7 +82,7 @@ class Audiences:
         stride: float | None = None,
         progress: Progress = silence,
     ) -> ShownVideo:
-        """The predictions of the run with the full id `run` for a video, shown as `name`.
+        """The predictions of `run`, a full run id or "descriptions/V", for a video, shown as `name`.
 
         The options are those of `predict.audience`. Raises InputError if there is no such finished run in the
         workspace, for invalid options, and for a video that cannot be read.
@@ -104,7 +106,8 @@ class Audiences:
         )
         if isinstance(answer, Refused):
             raise InputError(answer.reason)
-        notes = (*answer.notes, *[each for each in (note, kept.warning) if each], *_calibrated(kept))
+        of_model = (kept.facts.note, note, kept.warning, kept.calibration_note)
+        notes = (*answer.notes, *[each for each in of_model if each])
         return ShownVideo(
             run,
             kept.judge.class_names,
@@ -127,8 +130,8 @@ class Audiences:
         return explain_window(kept, shown.surest, plot=plot, workspace=self._workspace, device=self._device)
 
     def _audience(self, run: str) -> Audience:
-        """The run's model, loaded if necessary; a run is given by its id, never by a path."""
-        name = finished_run_named(run, self._workspace)
+        """The model of a choice of `model_choices`, loaded if necessary; never of a path."""
+        name = self._known(run)
         with self._lock:
             if name not in self._kept:
                 self._kept[name] = audience(
@@ -138,6 +141,25 @@ class Audiences:
             while len(self._kept) > MOST_KEPT:
                 self._kept.popitem(last=False)
             return self._kept[name]
+
+    def _known(self, name: str) -> str:
+        """The name, if it is a full run id or "descriptions/V" of a version V. Raises InputError."""
+        if not name.startswith(SETS):
+            return finished_run_named(name, self._workspace)
+        version, known = name.removeprefix(SETS), DescriptionStore(self._workspace).list()
+        if version not in known:
+            raise unknown("description set", version, known)
+        return name
+
+
+def model_choices(workspace: Workspace) -> list[tuple[str, str]]:
+    """What a video can be shown to, as (label, name for `Audiences.show`).
+
+    The finished runs, controls last, then the description sets, which predict zero-shot.
+    """
+    runs = sorted(finished_runs(workspace), key=lambda each: each.what.startswith("control:"))
+    sets = DescriptionStore(workspace).list()
+    return [*((each.id, each.id) for each in runs), *((f"{name} (zero-shot)", SETS + name) for name in sets)]
 
 
 class _Middles:
@@ -170,15 +192,6 @@ def _spread(predictions: Sequence[Prediction]) -> list[Prediction]:
 
 def _surest_of(windows: int) -> tuple[str, ...]:
     return (f"the most confident of {windows} windows",) if windows > 1 else ()
-
-
-def _calibrated(kept: Audience) -> list[str]:
-    if kept.calibrated is None:
-        return []
-    return [
-        f"Probabilities are calibrated: logits are divided by {kept.calibrated.temperature:.3g}, fitted on "
-        f"{kept.calibrated.fitted_on}; predictions do not change"
-    ]
 
 
 def _timeline(predictions: Sequence[Prediction], class_names: Sequence[str]) -> str | None:

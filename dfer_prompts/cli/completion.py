@@ -38,6 +38,10 @@ def _runs(workspace: Workspace) -> Iterable[str]:
     return sorted(path.parent.name for path in workspace.runs.glob("*/config.yaml"))
 
 
+def _models(workspace: Workspace) -> Iterable[str]:
+    return [*_runs(workspace), *_versions(workspace)]
+
+
 def _class_sets(_: Workspace) -> Iterable[str]:
     from ..classes import class_set_names
 
@@ -56,6 +60,7 @@ def _datasets(workspace: Workspace) -> Iterable[str]:
 
 versions = _completing(_versions)
 runs = _completing(_runs)
+models = _completing(_models)
 class_sets = _completing(_class_sets)
 templates = _completing(_templates)
 datasets = _completing(_datasets)

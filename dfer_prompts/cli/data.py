@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..workspace import Workspace
+from .data_features import features
 from .options import FaceModelOption, MarginOption, grouped
 from .output import JsonOption, clean, message, print_json, print_table, progress
 
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
     from dfer_model.video.clip_cropping import Cropping
 
-commands = typer.Typer(no_args_is_help=True, help="Clips: prepare, info, index, draw.")
+commands = typer.Typer(no_args_is_help=True, help="Clips: prepare, info, index, draw, features.")
 
 OutOption = Annotated[Path, typer.Option(help="New folder for the packed clips.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add this file's commands to the root command."""
+    """Add this file's commands, and `data features`, to the root command."""
+    commands.command(short_help="Write the features of CLIP's image tower as a table.")(features)
     app.add_typer(commands, name="data")
 
 

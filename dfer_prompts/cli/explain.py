@@ -1,4 +1,4 @@
-"""`dfer-prompts explain`: which descriptors support a run's prediction for a video, and when."""
+"""`dfer-prompts explain`: which descriptors support a prediction for a video, and when."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import DeviceOption, grouped
+from .options import ClipOptions, DeviceOption, grouped
 from .output import JsonOption, message, print_json, print_line, print_table, progress
-from .predict import VideoOptions
-from .train import RunArgument
+from .predict import ModelArgument, VideoOptions
 
 if TYPE_CHECKING:
     from ..api.explain import ExplainedVideo
@@ -21,17 +20,16 @@ STRONGEST = 5
 @grouped
 def explain(
     context: typer.Context,
-    run: RunArgument,
+    run: ModelArgument,
     video: Annotated[Path, typer.Argument(help="A video file.", metavar="VIDEO")],
     *,
     descriptions: Annotated[
         str | None,
-        typer.Option(metavar="V", help="The set whose descriptors explain it.", show_default="the run's own"),
+        typer.Option(
+            metavar="V", help="The set whose descriptors explain it.", show_default="the model's own"
+        ),
     ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(help="Weights of the CLIP the run started from.", show_default="as recorded in the run"),
-    ] = None,
+    model: ClipOptions,
     plot: Annotated[
         Path | None, typer.Option(help="Draw it as this .png or .svg file.", show_default=False)
     ] = None,
@@ -47,9 +45,10 @@ def explain(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Show which descriptors a face in a video is similar to, and when, beside the run's prediction.
+    """Show which descriptors a face in a video is similar to, and when, beside the prediction.
 
-    Faces and windows are found as in `predict`. The similarities do not add up to the model's prediction:
+    Models, faces and windows are those of `predict`. For a run, --weights are those of the CLIP that it
+    started from, if they were moved. The similarities do not add up to the model's prediction:
     see docs/explanations.md for what they show.
 
     Example: dfer-prompts explain v2-fold1 clip.mp4 --at 12.5 --plot why.png
@@ -60,7 +59,7 @@ def explain(
         run,
         video,
         descriptions=descriptions,
-        weights=weights,
+        **model.choices(),
         at=at,
         plot=plot,
         workspace=context.obj,

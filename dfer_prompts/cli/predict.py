@@ -10,11 +10,20 @@ import typer
 
 from ..errors import InputError
 from .camera import watch_camera
-from .options import DeviceOption, FaceModelOption, MarginOption, grouped
+from .completion import models
+from .options import ClipOptions, DeviceOption, FaceModelOption, MarginOption, grouped
 from .output import JsonOption, message
-from .train import RunArgument
 from .videos import watch_videos
 
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        autocompletion=models,
+        metavar="RUN|V|FILE|hf://USER/NAME",
+        help="A run, its id or the beginning of it; a description set such as v2@4 (zero-shot); a "
+        "safetensors file; or a model on the hub.",
+    ),
+]
 FacesOption = Annotated[
     Literal["auto", "yunet", "haar", "none", "given"],
     typer.Option(
@@ -108,15 +117,19 @@ class Wanted:
 @grouped
 def predict(
     context: typer.Context,
-    run: RunArgument,
+    run: ModelArgument,
     videos: VideosArgument = None,
     *,
     camera: CameraOption = None,
+    model: ClipOptions,
     how: VideoOptions,
     device: DeviceOption = "auto",
     wanted: Wanted,
 ) -> None:
     """Predict the expressions of the faces in a video over time, with the probability of each class.
+
+    A description set predicts zero-shot, without a run or a dataset; --clip, --weights, --preset and --set
+    choose its CLIP as in train. A run has precedence over a set of the same name: descriptions/v2 is the set.
 
     Example: dfer-prompts predict v2-fold1 interview.mp4 --track all --window 4 --csv interview.csv
     """
@@ -124,16 +137,15 @@ def predict(
 
     _check_outputs(wanted)
     _check_source(videos, camera, wanted.plot or wanted.overlay)
-    watching = audience(run, workspace=context.obj, device=device, **how.keywords())
-    if watching.note:
-        message(watching.note)
+    choices = model.choices()
+    watching = audience(run, workspace=context.obj, device=device, choices=choices, **how.keywords())  # type: ignore[arg-type]
+    for note in (watching.source.note, watching.facts.note, watching.note):
+        if note:
+            message(note)
     if watching.warning:
         message(f"Note: {watching.warning}")
-    if calibrated := watching.calibrated:
-        message(
-            f"Probabilities are calibrated: logits are divided by {calibrated.temperature:.3g}, fitted on "
-            f"{calibrated.fitted_on}; predictions do not change"
-        )
+    if watching.calibration_note:
+        message(watching.calibration_note)
     if camera is None:
         watch_videos(watching, videos or [], wanted)
     else:

@@ -81,7 +81,8 @@ def train(
     """Train DFER-CLIP on a description set, or another strategy, and evaluate it on one test fold.
 
     The same command resumes a stopped run and reuses a finished one. With --dry-run, four steps are computed
-    on real clips to estimate memory and time, and nothing is written.
+    on real clips to estimate memory and time, and nothing is written. --strategy zero-shot needs no dataset:
+    the run then has no figures.
 
     Example: dfer-prompts train --descriptions v2@4 --dataset packed/mafw --fold 1
     """
@@ -176,7 +177,8 @@ def _show_run(run: Run, as_json: bool, told: Sequence[str]) -> None:
     for selection in run.selections:
         title = f"{run.id}: {CHOICE[selection]} ({result['epochs'][selection]} of {run.settings.epochs})"
         _show_measures(title, run.measures(selection))
-    message(f"The run is in {run.folder}: weights, predictions.parquet, confusion.png and a card, README.md")
+    tables = ", predictions.parquet, confusion.png" if run.selections else ""
+    message(f"The run is in {run.folder}: weights{tables} and a card, README.md")
 
 
 def _show_measures(title: str, measured: Measures) -> None:

@@ -144,9 +144,10 @@ def _as_json(watching: Audience, answers: Sequence[Watched | Refused]) -> dict[s
     detector = watching.watching.detector
     return {
         "run": watching.run,
+        "model": watching.facts.as_dict(),
         "frames_are": watching.frames_are,
         "detector": detector.name if detector else None,
-        "temperature": watching.calibrated.temperature if watching.calibrated else None,
+        "temperature": watching.temperature,
         "videos": [answer.as_dict() for answer in answers],
     }
 

@@ -1,4 +1,4 @@
-"""The tab *Predict*: upload or record a video, show a run's prediction and the evidence for it."""
+"""The tab *Predict*: upload or record a video, show a model's prediction and the evidence for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gradio.context import LocalContext
 
 from ..api.explain import ExplainedVideo, called
 from ..api.run_index import finished_runs
-from ..api.video_view import Audiences, ShownVideo
+from ..api.video_view import Audiences, ShownVideo, model_choices
 from ..errors import InputError, Interrupted
 from ..llm.redaction import PROBLEMS
 from ..workspace import Workspace
@@ -27,8 +27,9 @@ TRACKS = {"the largest face": "largest", "all faces": "all"}
 STRONGEST = 6
 LISTS = (b"#EXTM3U", b"ffconcat")
 NO_RUN = (
-    "This workspace has no finished runs.",
-    "Train one: dfer-prompts train --descriptions v1 --dataset DIR, or dfer-prompts demo; then reload the "
+    "This workspace has no finished runs. A description set predicts zero-shot; its CLIP must be on this "
+    "computer.",
+    "Train a run: dfer-prompts train --descriptions v1 --dataset DIR, or dfer-prompts demo; then reload the "
     "page.",
 )
 KEPT = "Uploads and recordings are deleted from the server after the prediction."
@@ -39,7 +40,7 @@ def predict_tab(workspace: Workspace, page: gr.Blocks, files: Path, most_mb: int
     empty = piece()
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=280):
-            run = gr.Dropdown(label="Run")
+            run = gr.Dropdown(label="Run or description set")
             video = gr.Video(label=f"Video, up to {most_mb} MB", sources=["upload", "webcam"], height=260)
             piece(fragment("said", lines=[KEPT]))
             with gr.Accordion("Video options", open=False):
@@ -54,10 +55,9 @@ def predict_tab(workspace: Workspace, page: gr.Blocks, files: Path, most_mb: int
             speaks = piece(name="evidence")
 
     def renew() -> tuple[Any, str]:
-        runs = finished_runs(workspace)
-        names = [each.id for each in sorted(runs, key=lambda each: each.what.startswith("control:"))]
-        choice = gr.Dropdown(choices=names, value=names[0] if names else None)
-        return choice, "" if names else fragment("said", lines=NO_RUN)
+        choices = model_choices(workspace)
+        choice = gr.Dropdown(choices=choices, value=choices[0][1] if choices else None)
+        return choice, "" if finished_runs(workspace) else fragment("said", lines=NO_RUN)
 
     gr.on(page.load, renew, outputs=[run, empty], show_progress="hidden")
     ask.click(

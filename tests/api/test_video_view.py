@@ -12,10 +12,20 @@ import pytest
 
 from dfer_model.data.images import decode_pixels
 from dfer_model.training.loop import train_run
-from dfer_prompts import InputError, Interrupted, Workspace, explain, predict, train
+from dfer_prompts import (
+    DescriptionStore,
+    InputError,
+    Interrupted,
+    Workspace,
+    explain,
+    facs_set,
+    load_class_set,
+    predict,
+    train,
+)
 from dfer_prompts.api import video_view as showing
 from dfer_prompts.api.run_index import comparisons, finished, finished_run_named, finished_runs
-from dfer_prompts.api.video_view import Audiences
+from dfer_prompts.api.video_view import Audiences, model_choices
 
 from ..cli.test_predict import write
 from ..model import tiny
@@ -99,6 +109,28 @@ def test_work_on_a_video_ends_where_its_progress_raises(workspace: Workspace, vi
     with pytest.raises(Interrupted, match="stopped"):
         Audiences(workspace, "cpu").show(finished_runs(workspace)[0].id, video, faces="none", progress=stop)
     assert told == [1, 2, 3]
+
+
+def test_a_description_set_is_shown_as_predict_says(tmp_path: Path, video: Path) -> None:
+    (tmp_path / "dfer.yaml").write_text("preset: demo\n")
+    workspace = Workspace(tmp_path)
+    DescriptionStore(workspace).save(facs_set(load_class_set("dfew")), "facs")
+    assert model_choices(workspace) == [
+        ("facs (zero-shot)", "descriptions/facs"),
+        ("v1 (zero-shot)", "descriptions/v1"),
+    ]
+    audiences = Audiences(workspace, "cpu")
+    shown = audiences.show("descriptions/facs", video, faces="none")
+    (said,) = predict("facs", video, faces="none", workspace=workspace, device="cpu")
+    assert shown.predictions == (said,)
+    assert any(note.startswith("Zero-shot: demo (shipped) with the texts of facs") for note in shown.notes)
+    assert any("trained on drawn faces" in note for note in shown.notes)
+    explained = audiences.explain(shown)
+    assert explained is not None
+    assert (explained.descriptions, explained.prediction) == ("facs", said)
+    for name in ("descriptions/../runs", "descriptions/v9", "descriptions/", "descriptions/v1@2", "v1"):
+        with pytest.raises(InputError, match="There are: "):
+            audiences.show(name, video, faces="none")
 
 
 def test_no_more_models_are_kept_than_there_is_room_for(

@@ -171,7 +171,7 @@ def uploads(server: Server) -> list[Path]:
 
 def test_a_dropped_video_is_answered_and_gone(page: Page, server: Server, test_data: Path) -> None:
     page.tab("Predict")
-    page.choose("Run", re.compile("hostile-fold1"))
+    page.choose("Run or description set", re.compile("hostile-fold1"))
     page.page.locator("input[type=file]").set_input_files(test_data / "faces" / "single_face.mp4")
     page.see("video")
     assert uploads(server)
@@ -195,7 +195,7 @@ def test_a_dropped_video_is_answered_and_gone(page: Page, server: Server, test_d
 
 def test_a_recorded_video_is_answered_and_gone(page: Page, server: Server) -> None:
     page.tab("Predict")
-    page.choose("Run", re.compile("hostile-fold1"))
+    page.choose("Run or description set", re.compile("hostile-fold1"))
     page.press("Capture from camera")
     page.press("Click to Access Webcam")
     page.page.get_by_text("Record", exact=True).click()

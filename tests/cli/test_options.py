@@ -41,6 +41,7 @@ CALLED = {
     "calibrate": dfer_prompts.calibrate,
     "explain": dfer_prompts.explain,
     "predict": dfer_prompts.predict,
+    "data features": dfer_prompts.data_features,
     "import-checkpoint": dfer_prompts.import_checkpoint,
     "export": dfer_prompts.export_model,
     "push-model": dfer_prompts.push_model,

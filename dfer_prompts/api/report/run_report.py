@@ -94,7 +94,8 @@ def _notes(run: Run) -> list[str]:
 
     said = [ONE, *run.result.get("notes", [])]
     if not run.selections:
-        return [*said, "The run was imported and has no figures; run dfer-prompts evaluate."]
+        made = "was imported" if "imported" in run.config else "was made without a dataset"
+        return [*said, f"The run {made} and has no figures; run dfer-prompts evaluate."]
     choice = CHOICE[run.selected].replace("*", "")
     return [f"Epoch: {choice}.", *said]
 
@@ -135,7 +136,8 @@ def _repeat(run: Run) -> list[Block]:
     words = ["dfer-prompts", "train"]
     if run.settings.uses_texts:
         words += ["--descriptions", run.texts.name]
-    words += ["--dataset", str(dataset["path"]), "--fold", str(run.fold), "--seed", str(run.seed)]
+    words += ["--dataset", str(dataset["path"])] if dataset["path"] else []
+    words += ["--fold", str(run.fold), "--seed", str(run.seed)]
     words += settings_words(run.settings)
     versions = ", ".join(f"{name} {number}" for name, number in run.result.get("versions", {}).items())
     return [Code(shlex.join(words)), *([paragraph(f"Made with {versions}.")] if versions else [])]
