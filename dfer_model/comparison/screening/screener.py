@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save
 
-from dfer_model.devices import choose_device
+from dfer_model.devices import choose_device, require_precision
 from dfer_model.memory import telling_of_memory
 from dfer_model.models.clip import Clip, load_clip
 from dfer_model.progress import Report, silent
@@ -113,6 +113,7 @@ def _train(
 ) -> None:
     """Train the models of `missing`, group by group, and write the predictions of each to its path."""
     settings = screening.settings
+    require_precision(settings.precision, choose_device(device, tf32=settings.tf32))
     epochs = max(settings.epochs, 1)
     total = len(missing) * epochs
 
