@@ -195,6 +195,9 @@ def test_bf16_is_refused_on_a_processor_without_it(clips: PackedClips, tmp_path:
 def test_a_model_is_freed_as_soon_as_its_training_is_over(
     clips: PackedClips, tmp_path: Path, precision: str
 ) -> None:
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure  # noqa: F401 - the first import leaves cycles with the frames of its callers
+
     def alive() -> int:
         return sum(type(each) is DferClip for each in gc.get_objects())
 
