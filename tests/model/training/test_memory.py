@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from dfer_model.config import Settings
 from dfer_model.data import shared_memory
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.shared_memory import shared_memory_note
@@ -82,6 +83,20 @@ def test_the_peak_is_measured_on_a_classifier_with_batchnorm_without_changing_it
     gradients = sum(value.nbytes for value in model.parameters())
     assert peak_bytes(model, settings, 32, 2, CPU) > gradients
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.docs  # ten seconds
+@pytest.mark.usefixtures("bf16_processor")
+def test_the_default_recipe_fits_a_gpu_of_24_gb_in_bf16_and_not_in_fp32() -> None:
+    """ViT-B/32, 48 clips of 16 frames; on a CPU, whose attention is in float32 and needs more."""
+
+    def bytes_of(name: str) -> int:
+        settings = Settings(weights="random", precision=name)
+        return training_need(model, settings, 224, settings.batch_size, CPU, workers=0).total
+
+    model = load_base(Settings(weights="random")).build(tiny.TEXTS.texts, tiny.CLASSES)
+    model.train()
+    assert bytes_of("bf16") < 0.9 * 24e9 < bytes_of("fp32")
 
 
 @pytest.mark.usefixtures("bf16_processor")
