@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -115,6 +116,13 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def plain(value: Any) -> Any:
+    """The value for JSON, which has no infinite numbers: these as text."""
+    if isinstance(value, Mapping):
+        return {name: plain(each) for name, each in value.items()}
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run the checks, print the table, write the JSON; 1 if a check failed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -138,7 +146,11 @@ def main(words: Sequence[str] | None = None) -> int:
                 left = TOTAL_S - (time.monotonic() - began)
                 rows.append(run(check, setup, min(check.limit_s, left)))
     Console(width=110).print(table(rows))
-    figures = {"device": device.type, "small": arguments.small, "checks": [asdict(row) for row in rows]}
+    figures = {
+        "device": device.type,
+        "small": arguments.small,
+        "checks": [plain(asdict(row)) for row in rows],
+    }
     if arguments.out:
         arguments.out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     elif not arguments.small:

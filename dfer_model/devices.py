@@ -45,8 +45,9 @@ def set_up_cuda(*, tf32: bool) -> None:
 
     With `tf32`, the factors of float32 matrix products are rounded to TF32, as torch does by default for
     convolutions. Without, they are not, which is torch's default. Attention does not use cuDNN, which torch
-    prefers on Hopper since 2.11: it has open reports of NaN for one query token and for explicit masks, and
-    the last block of a tower has both. `benchmarks/gpu_check.py` compares it with the other kernels.
+    prefers on Hopper since 2.11: its backward pass can return NaN for an explicit mask (pytorch issue 196678)
+    and for one query token (cudnn-frontend issue 1072), and the last block of a tower has both.
+    `benchmarks/gpu_check.py` compares it with the other kernels.
     """
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cuda.enable_cudnn_sdp(False)

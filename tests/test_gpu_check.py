@@ -29,7 +29,13 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
     import gpu_check
     import gpu_checks
 
-    return SimpleNamespace(main=gpu_check.main, run=gpu_check.run, Check=gpu_checks.Check, checks=gpu_checks)
+    return SimpleNamespace(
+        main=gpu_check.main,
+        run=gpu_check.run,
+        plain=gpu_check.plain,
+        Check=gpu_checks.Check,
+        checks=gpu_checks,
+    )
 
 
 def test_every_check_runs_on_a_cpu(
@@ -50,6 +56,7 @@ def test_every_check_runs_on_a_cpu(
         "variants": "passed",
         "torchrun": "passed",
     }
+    assert json.dumps(benchmark.plain({"a": {"b": float("inf")}}), allow_nan=False) == '{"a": {"b": "inf"}}'
     table = capsys.readouterr().out
     assert [each["name"] for each in checks if f"│ {each['name']}" not in table] == []
 
