@@ -30,8 +30,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parallel import DistributedDataParallel
 
-from dfer_model.cores import workers_of
 from dfer_model.errors import InputError, WorkError
+from dfer_model.launch import workers_of
 
 from .devices import choose_device
 from .launch import launched

@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
-from .cores import cores
+from .launch import cores
 
 PACKAGE = "dfer-prompts"
 OLDEST_PYTHON = (3, 11)
@@ -228,9 +228,9 @@ def shared_memory_findings(folder: Path = Path("/dev/shm")) -> Iterator[Finding]
     Empty on a system without it.
     """
     from .config import Settings
-    from .cores import workers_of
-    from .data.shared_memory import ADVICE, shared_memory_note
+    from .data.worker_monitor import ADVICE, shared_memory_note
     from .errors import InputError
+    from .launch import workers_of
 
     if not folder.is_dir():
         return

@@ -12,7 +12,6 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
 from dfer_model.config import Settings
-from dfer_model.cores import workers_of
 from dfer_model.data.class_names import composed
 from dfer_model.data.dataset import ClipDataset
 from dfer_model.data.loaders import pixel_scale
@@ -20,6 +19,7 @@ from dfer_model.data.packed import PackedClips
 from dfer_model.data.stream_loaders import batches_of
 from dfer_model.devices import choose_device, inference_precision
 from dfer_model.errors import InputError, WorkError
+from dfer_model.launch import workers_of
 from dfer_model.memory import telling_of_memory
 from dfer_model.models.bf16 import ImageTower
 from dfer_model.models.clip import Clip

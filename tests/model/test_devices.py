@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from dfer_model.config import with_overrides
-from dfer_model.cores import cores, workers_of
 from dfer_model.devices import (
     choose_device,
     default_precision,
@@ -23,6 +22,7 @@ from dfer_model.devices import (
 )
 from dfer_model.distributed import Processes, group_options
 from dfer_model.errors import DeviceWarning, InputError
+from dfer_model.launch import cores, workers_of
 from dfer_model.launchers.local import gpu_names
 
 from . import tiny
