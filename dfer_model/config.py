@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .errors import InputError, unknown
-from .launch import cores
 from .registry import STRATEGIES as STRATEGIES
 
 
@@ -27,11 +26,6 @@ def _split(value: object) -> object:
 def _number(value: object) -> object:
     """The number in `3` from a command line; other values unchanged."""
     return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
-
-
-def _workers() -> int:
-    """The cores this process may use, at most 16, which read clips fast enough for one GPU."""
-    return min(16, cores())
 
 
 Epochs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split)]
@@ -165,7 +159,9 @@ class Settings(ModelSettings):
     )
     test_crops: Crops = Field(default=1, description="crops of each test frame, averaged; 1: the whole frame")
     precision: Literal["fp32", "bf16"] = Field(
-        default="fp32", description="number format of the towers' arithmetic"
+        default="fp32",
+        description="number format of the towers' arithmetic; if not given, bf16 on a GPU that has it, "
+        "except in the paper presets",
     )
     tf32: bool = Field(
         default=True, description="round the factors of fp32 matrix products to TF32 on CUDA: faster"
@@ -177,11 +173,10 @@ class Settings(ModelSettings):
     val_share: float = Field(
         default=0.1, gt=0, lt=1, description="validation share of each class's training clips, for select=val"
     )
-    workers: int = Field(
-        default_factory=_workers,
-        ge=0,
-        le=256,
-        description="processes that read clips; does not affect results",
+    workers: Annotated[int, Field(ge=0, le=256)] | Literal["auto"] = Field(
+        default="auto",
+        description="processes that read clips, on a machine; auto: one per core, at most 16 per GPU or CPU "
+        "process; does not affect results",
     )
 
     @property
@@ -252,6 +247,9 @@ PRESETS: Mapping[str, Settings] = {
     ),
 }
 """The presets for custom datasets; `preset` adds the values of a known dataset."""
+
+FP32_PRESETS = ("paper", "paper-text")
+"""The presets that compute in float32 on every device, as the released code."""
 
 # The released code has additional augmentation for two of the three datasets.
 _RELEASED_AUGMENTATION: Mapping[str, Mapping[str, Any]] = {

@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parallel import DistributedDataParallel
 
 from dfer_model.errors import InputError, WorkError
+from dfer_model.launch import workers_of
 
 from .devices import choose_device
 from .launch import launched
@@ -56,9 +57,9 @@ class Processes:
         """This process's slice of `total` items; shares are consecutive and differ by at most one item."""
         return slice(total * self.rank // self.count, total * (self.rank + 1) // self.count)
 
-    def workers(self, wanted: int) -> int:
-        """This process's part of the `wanted` workers of a machine, at least one if any are wanted."""
-        return -(-wanted // self.on_this_machine)
+    def workers(self, wanted: int | Literal["auto"], cores: int | None = None) -> int:
+        """The number of this process's workers for the setting `workers` (`workers_of`)."""
+        return workers_of(wanted, self.on_this_machine, cores)
 
     def of(self, device: str) -> str:
         """The name of all processes' devices, given the name of one."""
@@ -178,9 +179,19 @@ def join(device: str | None = None, *, tf32: bool = True) -> tuple[Processes, to
         where = torch.device("cuda", launch.local_rank)
         torch.cuda.set_device(where)
     if not dist.is_initialized():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo")
+        dist.init_process_group(**group_options(where))
         atexit.register(dist.destroy_process_group)
     return Processes(launch.rank, launch.count, launch.local_count), where
+
+
+def group_options(device: torch.device) -> dict[str, Any]:
+    """The keywords of torch's `init_process_group` for processes of which this one computes on `device`.
+
+    With `device_id`, NCCL connects at once, and its collectives cannot use another process's GPU.
+    """
+    if device.type != "cuda":
+        return {"backend": "gloo"}
+    return {"backend": "cpu:gloo,cuda:nccl", "device_id": device}
 
 
 @contextmanager

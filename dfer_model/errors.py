@@ -60,6 +60,10 @@ class Interrupted(DferError):
     exit_status = 130
 
 
+class DeviceWarning(RuntimeWarning):
+    """The computation is done on another device than the user may expect."""
+
+
 def listed(names: Sequence[str]) -> str:
     """The first five names, and how many more there are."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from typing import Literal
 
 WAIT = timedelta(seconds=5)  # for the store that torchrun keeps, which is there or is not
 
@@ -66,6 +67,21 @@ def first_to_say() -> bool:
         return launch.rank == 0
 
 
+MOST_WORKERS = 16  # read clips fast enough for one GPU
+
+
 def cores() -> int:
     """The processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def workers_of(wanted: int | Literal["auto"], processes: int = 1, available: int | None = None) -> int:
+    """The number of workers that read clips for one of `processes` on this machine.
+
+    `wanted` is the setting `workers`. A number is that of the machine and is divided, to at least one for
+    each process if any are wanted. `auto` is the process's part of the `available` cores, by default all that
+    this process may use, and at least 1 and at most 16.
+    """
+    if wanted == "auto":
+        return min(MOST_WORKERS, max(1, (available or cores()) // processes))
+    return -(-wanted // processes)

@@ -33,6 +33,7 @@ OPERATORS = ("_C*.so", "_C*.pyd", "_C*.dylib")  # torchvision's compiled file, w
 DEFAULT_CLIP = ("ViT-B-32-quickgelu", "openai")
 CODECS = ("h264", "hevc", "mpeg4", "mjpeg", "vp9", "av1")  # used by cameras, phones and datasets
 GIB = 2**30
+IMAGE_SIZE = 224  # of DEFAULT_CLIP
 BUILDING = ("dev", "docs")  # extras for developing the package
 EXTRAS = {
     "lora": "fine-tuning by LoRA",
@@ -61,13 +62,14 @@ class Finding:
 
 
 def machine_findings() -> Iterator[Finding]:
-    """Python, the libraries, GPU and cores, bfloat16, video codecs and CLIP's weights, in this order."""
+    """Python, libraries, GPU, cores, shared memory, bfloat16, video codecs, CLIP's weights, in this order."""
     yield python_finding()
     yield from library_findings()
     yield from extra_findings()
     looks: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
         ("GPU", gpu_findings),
         ("cores", core_findings),
+        ("shared memory", shared_memory_findings),
         ("bfloat16", bfloat16_findings),
         ("video", codec_findings),
         ("CLIP weights", clip_findings),
@@ -220,18 +222,45 @@ def core_findings() -> Iterator[Finding]:
     yield Finding("cores", "ok", str(cores()))
 
 
+def shared_memory_findings(folder: Path = Path("/dev/shm")) -> Iterator[Finding]:  # noqa: S108 - Linux's
+    """Whether `folder`, through which workers pass batches, has room for a training with default settings.
+
+    Empty on a system without it.
+    """
+    from .config import Settings
+    from .data.worker_monitor import ADVICE, shared_memory_note
+    from .errors import InputError
+    from .launch import workers_of
+
+    if not folder.is_dir():
+        return
+    settings = Settings()
+    batch = settings.batch_size * settings.frames * 3 * IMAGE_SIZE**2
+    try:
+        small = shared_memory_note(batch, workers_of(settings.workers), folder)
+    except InputError as error:
+        small = str(error).partition("\n")[0]
+    free = f"{shutil.disk_usage(folder).free / GIB:.1f} GiB free in {folder}"
+    yield Finding("shared memory", "wrong" if small else "ok", small or free, ADVICE if small else "")
+
+
 def bfloat16_findings() -> Iterator[Finding]:
-    """Whether the default device has bfloat16 instructions."""
+    """Whether the default device has bfloat16 instructions, and the default precision of trainings there."""
     import torch
 
     from .devices import multiplies_bfloat16
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    where = "the GPU" if device.type == "cuda" else "the processor"
     if multiplies_bfloat16(device):
-        yield Finding("bfloat16", "ok", f"{where} has it: --set precision=bf16 is faster")
+        use = "trainings use it" if device.type == "cuda" else "--set precision=bf16 is faster"
+        where = "the GPU" if device.type == "cuda" else "the processor"
+        yield Finding("bfloat16", "ok", f"{where} has it: {use}")
+    elif device.type == "cuda":
+        says = "the GPU does not have it: GPUs have it since Ampere"
+        yield Finding("bfloat16", "missing", says, "Trainings use fp32; precision=bf16 is refused")
     else:
-        yield Finding("bfloat16", "missing", f"{where} does not have it", "Leave precision at fp32")
+        advice = "Trainings use fp32, and precision=bf16 is refused; bf16 runs are evaluated in fp32"
+        yield Finding("bfloat16", "missing", "the processor does not have it", advice)
 
 
 def codec_findings() -> Iterator[Finding]:

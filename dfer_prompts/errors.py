@@ -2,6 +2,7 @@
 
 from dfer_model.errors import (
     BusyError,
+    DeviceWarning,
     DferError,
     DiskError,
     FileError,
@@ -20,6 +21,7 @@ from dfer_model.errors import (
 
 __all__ = [
     "BusyError",
+    "DeviceWarning",
     "DferError",
     "DiskError",
     "FileError",

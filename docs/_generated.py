@@ -64,8 +64,6 @@ def settings() -> Iterator[str]:
     default, paper = PRESETS["default"], PRESETS["paper"]
     for name, field in Settings.model_fields.items():
         values = [f"`{getattr(each, name)}`" for each in (default, paper)]
-        if field.default_factory:  # depends on this machine
-            values = ["machine-dependent"] * 2
         yield f"| `{name}` | {' | '.join(values)} | {field.description} |"
 
 

@@ -23,7 +23,7 @@ from dfer_model.config import Settings
 from dfer_model.data.augmentation import resize
 from dfer_model.data.dataset import sample_test
 from dfer_model.data.packed import PackedClips
-from dfer_model.devices import precision
+from dfer_model.devices import inference_precision
 from dfer_model.errors import InputError
 from dfer_model.evaluation.evaluate import FrameTower
 from dfer_model.evaluation.text_scores import class_features
@@ -171,7 +171,7 @@ class VideoFeatures:
     def _features(self, frames: Tensor, what: str) -> Tensor:
         """uint8 (T, 3, S, S) -> (T, width), on the CPU."""
         short = telling_of_memory(self.device, f"the frames of {what} did not fit", "Give --device cpu")
-        with short, torch.inference_mode(), precision(self.settings.precision, self.device):
+        with short, torch.inference_mode(), inference_precision(self.settings.precision, self.device):
             features: Tensor = self.tower(frames[None].to(self.device))[0].float().cpu()
         return features
 

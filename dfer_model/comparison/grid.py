@@ -15,6 +15,7 @@ from dfer_model.errors import BusyError, InputError
 from dfer_model.launch import launched
 from dfer_model.launchers.dispatch import train_by
 from dfer_model.launchers.launcher import Engine
+from dfer_model.memory import free_unused
 from dfer_model.models.clip import Clip, token_ids
 from dfer_model.progress import Report
 from dfer_model.runs import ClassTexts, Run, RunSpec
@@ -124,6 +125,7 @@ def train_all(
     names = names or [spec.title for spec in specs]
     note = _each_once(note)
     if engine is not None:
+        free_unused()  # the jobs may need the memory of the features computed here
         train_by(engine, specs, names, runs, report, note, trackers)
         return [Run.open(spec.folder(runs)).named(spec.texts.name) for spec in specs]
     # Finished runs first: they take no time, and would distort the ETA of the others.
@@ -147,6 +149,7 @@ def train_all(
                     done[number] = train_run(
                         spec, clips, runs, report=within, device=device, tracking=tracking, note=train_note
                     )
+                free_unused()
         if len(done) == before:
             first = next(name for number, name in enumerate(names) if number not in done)
             report(before, len(specs), f"{first}: waiting for the process that trains it")

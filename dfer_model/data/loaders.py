@@ -168,8 +168,9 @@ class Batches:
 
     In the order of `sampler`, without a last smaller batch; without a sampler, all clips in the dataset's
     order. With several `processes` each gets its share of every batch, with `mixed` preceded by the clip
-    before it. For DecodedClips also {"draw", "sizes"}, with frames as by `one_behind_another`. Iterating
-    raises InputError for a clip that cannot be read, LostError if the system ended a worker.
+    before it. `pin` pins their memory for copies to a GPU. For DecodedClips also {"draw", "sizes"}, with
+    frames as by `one_behind_another`. Iterating raises InputError for a clip that cannot be read, LostError
+    if the system ended a worker.
     """
 
     def __init__(
@@ -181,6 +182,7 @@ class Batches:
         sampler: Order | None = None,
         processes: Processes = ALONE,
         mixed: bool = False,
+        pin: bool = False,
     ) -> None:
         order: Sampler[Any] = SequentialSampler(dataset) if sampler is None else sampler
         whole = BatchSampler(order, batch_size, drop_last=sampler is not None)
@@ -193,7 +195,7 @@ class Batches:
             batch_sampler=batches,
             num_workers=workers,
             persistent_workers=workers > 0 and sampler is not None,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=pin,
             collate_fn=_collate,
         )
 

@@ -7,14 +7,14 @@ sums stay below 2^24, so float32 adds them exactly, in any order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
 from dfer_model.data.augmentation import Draw
+from dfer_model.devices import whole_float32
 
 AT_ONCE = 8  # clips resampled together; bounds the memory of their float32 copies
 LARGEST_WEIGHT = 2**15  # upper bound of integer weights
@@ -80,7 +80,7 @@ def resample(frames: Tensor, draws: Tensor, image_size: int) -> Tensor:
     across, across_bits = weights(left, crop_width, image_size, width)
     across = torch.where(flip.bool().view(-1, 1, 1), across.flip(1), across)
     down, down_bits = weights(top, crop_height, image_size, height)
-    with _whole_float32():
+    with whole_float32():  # TF32 and bfloat16 have too few bits for the sums
         # Brightness as in torchvision: in float32, clamped, the fraction truncated.
         bright = (frames.reshape(clips, -1, width) * factor).clamp(0, 255).floor()
         rows = bright.to(number) @ across.to(number).mT
@@ -97,18 +97,6 @@ def _power_of_two(bits: Tensor) -> Tensor:
 def _rounded(sums: Tensor, bits: Tensor) -> Tensor:
     unit = _power_of_two(bits).to(sums.dtype)
     return ((sums + unit / 2) / unit).floor().clamp(0, 255)
-
-
-@contextmanager
-def _whole_float32() -> Iterator[None]:
-    """A context for matrix products without TF32 and autocast, which have too few bits for the sums."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def squares(frames: Tensor, draws: Tensor, image_size: int) -> Tensor:

@@ -7,7 +7,6 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
 
@@ -30,6 +29,7 @@ def batches_of(
     sampler: Order | None = None,
     processes: Processes = ALONE,
     mixed: bool = False,
+    pin: bool = False,
 ) -> Batches | StreamedBatches:
     """The batches of clips, as `Batches` describes them, from the disk or from a stream.
 
@@ -37,7 +37,7 @@ def batches_of(
     """
     if not isinstance(dataset.clips, StreamedClips):
         return Batches(
-            dataset, batch_size, workers=workers, sampler=sampler, processes=processes, mixed=mixed
+            dataset, batch_size, workers=workers, sampler=sampler, processes=processes, mixed=mixed, pin=pin
         )
     if not isinstance(sampler, Streamed | None):
         raise InputError(
@@ -47,7 +47,13 @@ def batches_of(
     places = range(batch_size)[processes.share(batch_size)] if sampler else range(batch_size)
     ahead = [(places.start - 1) % batch_size] if mixed and len(places) < batch_size else []
     return StreamedBatches(
-        dataset, dataset.clips, batch_size, workers=workers, order=sampler, places=[*ahead, *places]
+        dataset,
+        dataset.clips,
+        batch_size,
+        workers=workers,
+        order=sampler,
+        places=[*ahead, *places],
+        pin=pin,
     )
 
 
@@ -69,7 +75,9 @@ class StreamedBatches:
         workers: int,
         order: Streamed | None,
         places: Sequence[int],
+        pin: bool = False,
     ) -> None:
+        self.pin = pin
         lanes = order or InOrder(np.argsort(dataset.indices), batch_size)
         # Only full batches in training, all clips in evaluation.
         self.steps = len(lanes) // batch_size if order else -(-len(lanes) // batch_size)
@@ -98,8 +106,7 @@ class StreamedBatches:
                 clips += part
             clips.sort(key=self._in_order)
             batch: dict[str, Tensor] = default_collate([sample for _, sample in clips])
-            pinned = torch.cuda.is_available()
-            yield {key: value.pin_memory() for key, value in batch.items()} if pinned else batch
+            yield {key: value.pin_memory() for key, value in batch.items()} if self.pin else batch
 
     def _in_order(self, clip: tuple[int, dict[str, Any]]) -> int:
         return self.rank[clip[0]]

@@ -13,7 +13,7 @@ from torch import Tensor
 from dfer_model.config import Settings
 from dfer_model.data.augmentation import crop_views
 from dfer_model.data.video import read_sampled_frames
-from dfer_model.devices import choose_device, precision
+from dfer_model.devices import choose_device, inference_precision
 from dfer_model.errors import WorkError
 from dfer_model.memory import telling_of_memory
 from dfer_model.runs import Run
@@ -101,7 +101,7 @@ def class_probabilities(
     """
     views = crop_views(samples, model.image_size, settings.test_crops)  # (views, T, 3, S, S)
     short = telling_of_memory(device, f"the frames of {what} did not fit", "Give --device cpu")
-    with short, torch.inference_mode(), precision(settings.precision, device):
+    with short, torch.inference_mode(), inference_precision(settings.precision, device):
         logits = [model(view[None].to(device))[0].float() for view in views]
         probabilities: list[float] = model.probabilities(torch.stack(logits).mean(dim=0)).tolist()
     if not all(0 <= value <= 1 for value in probabilities):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dfer_model.config import Settings
-from dfer_model.devices import choose_device, device_name, precision
+from dfer_model.devices import choose_device, device_name, inference_precision
 from dfer_model.models.classifier import Classifier
 from dfer_model.models.strategies import load_base
 from dfer_model.runs import Run
@@ -122,7 +122,7 @@ def measure_latency(model: TrainedModel, settings: Settings, device: torch.devic
     """
     views, size = settings.test_segments * settings.test_crops, model.image_size
     frames = torch.randint(0, 256, (views, settings.frames, 3, size, size), dtype=torch.uint8, device=device)
-    with torch.inference_mode(), precision(settings.precision, device):
+    with torch.inference_mode(), inference_precision(settings.precision, device):
         for _ in range(WARM_UP):
             _seconds(model, frames)
         measured: list[float] = []

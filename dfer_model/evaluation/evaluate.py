@@ -17,8 +17,9 @@ from dfer_model.data.dataset import ClipDataset
 from dfer_model.data.loaders import pixel_scale
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.stream_loaders import batches_of
-from dfer_model.devices import choose_device, precision
+from dfer_model.devices import choose_device, inference_precision
 from dfer_model.errors import InputError, WorkError
+from dfer_model.launch import workers_of
 from dfer_model.memory import telling_of_memory
 from dfer_model.models.bf16 import ImageTower
 from dfer_model.models.clip import Clip
@@ -96,8 +97,10 @@ def over_clips(
     read: list[int] = []
     module.eval()
     short = telling_of_memory(device, f"a batch of {batch_size} clips did not fit", SMALLER)
-    with short, torch.inference_mode(), precision(settings.precision, device):
-        batches = batches_of(dataset, batch_size, workers=settings.workers)
+    with short, torch.inference_mode(), inference_precision(settings.precision, device):
+        batches = batches_of(
+            dataset, batch_size, workers=workers_of(settings.workers), pin=device.type == "cuda"
+        )
         for batch in batches:
             gathered.append(module(batch["frames"].to(device, non_blocking=True)).float().cpu())
             read += batch["index"].tolist()

@@ -24,7 +24,7 @@ from dfer_model.data.augmentation import resize
 from dfer_model.data.dataset import ClipDataset
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.stream_loaders import batches_of
-from dfer_model.devices import choose_device, precision
+from dfer_model.devices import choose_device, inference_precision
 from dfer_model.errors import InputError
 from dfer_model.io import replacing
 from dfer_model.models.clip import Clip, clip_identity, load_clip
@@ -146,7 +146,7 @@ class Explainer:
         """
         square = torch.stack([resize(each, self.model.image_size) for each in samples]).to(self.device)
         classifier = _visual(self.model)
-        with torch.inference_mode(), precision(self.run.settings.precision, self.device):
+        with torch.inference_mode(), inference_precision(self.run.settings.precision, self.device):
             features = classifier.frame_features(self.model.scale(square))  # (samples, T, width)
             shares = None if classifier.temporal is None else classifier.temporal.attention(features)
         unit = F.normalize(features.float().cpu(), dim=-1).flatten(0, 1)
@@ -222,7 +222,7 @@ def _mean_feature(
     settings = run.settings
     dataset = ClipDataset(clips, indices, frames=settings.frames, image_size=model.image_size)
     means = []
-    with torch.inference_mode(), precision(settings.precision, device):
+    with torch.inference_mode(), inference_precision(settings.precision, device):
         for batch in batches_of(dataset, settings.batch_size, workers=0):
             features = _visual(model).frame_features(model.scale(batch["frames"].to(device))).float()
             means.append(F.normalize(features, dim=-1).mean(dim=1).cpu())  # (clips, width)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dfer_model.checkpoints import load_weights, read_weights, weight_shapes
 from dfer_model.config import Settings
 from dfer_model.data.loaders import PixelScale, pixel_scale
-from dfer_model.devices import precision
+from dfer_model.devices import inference_precision
 from dfer_model.errors import InputError
 from dfer_model.models.classifier import Classifier
 from dfer_model.models.clip import image_tower_size
@@ -153,7 +153,7 @@ def retexted(run: Run, texts: ClassTexts, device: torch.device) -> TrainedModel:
     model = base.build(texts.texts, texts.class_names)
     _load_trained_parts(run, model)
     model.to(device).eval()
-    with torch.no_grad(), precision(run.settings.precision, device):
+    with torch.no_grad(), inference_precision(run.settings.precision, device):
         class_weights = model.class_weights()
     scale = pixel_scale(run.settings.normalize, base.mean, base.std)
     return TrainedModel(model, class_weights, scale, base.image_size).to(device).eval()

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from dfer_model.data.loaders import pixel_scale
-from dfer_model.devices import choose_device, precision
+from dfer_model.devices import choose_device, inference_precision
 from dfer_model.evaluation.calibration import checked_temperature, read_calibration
 from dfer_model.evaluation.classify import Prediction, predict_video
 from dfer_model.evaluation.trained_model import TrainedModel, load_model, load_trained
@@ -175,7 +175,7 @@ class PretrainedModel:
 
     def logits(self, frames: Tensor) -> Tensor:
         """uint8 frames (clips, T, 3, image_size, image_size) -> logits (clips, classes), on the CPU."""
-        with torch.inference_mode(), precision(self.settings.precision, self.device):
+        with torch.inference_mode(), inference_precision(self.settings.precision, self.device):
             logits: Tensor = self.model(frames.to(self.device)).float().cpu()
         return logits
 

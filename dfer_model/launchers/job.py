@@ -76,8 +76,9 @@ class Work:
     """A job: each of its tasks trains one of `specs`, as any other process would.
 
     A run is restarted at most `retries` times. `gpus` are the visible GPUs (as CUDA_VISIBLE_DEVICES), None
-    for those of the cluster; `threads` are the CPU threads of each task, and `trackers` log the runs. If a
-    GPU is `shared` with other runs, a run that is out of memory is retried; else it has failed.
+    for those of the cluster; `threads` are the cores of each task, which has as many threads and, if their
+    number is not set, workers; `trackers` log the runs. If a GPU is `shared` with other runs, a run that is
+    out of memory is retried; else it has failed.
     """
 
     specs: tuple[RunSpec, ...]
@@ -144,7 +145,14 @@ class Work:
             raise InputError(f"{spec.dataset} no longer has the clips of the grid\nRun the command again")
         tracking = Tracking(self.trackers, _say)
         train_run(
-            spec, clips, self.runs, report=_epoch_lines(), device=self.device, tracking=tracking, note=_say
+            spec,
+            clips,
+            self.runs,
+            report=_epoch_lines(),
+            device=self.device,
+            tracking=tracking,
+            note=_say,
+            cores=self.threads,
         )
         return Outcome("trained")
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
+import re
+import shutil
 import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +29,7 @@ FOREVER_MIN = 60 * 24 * 365
 STOPPING_S = 60.0  # a step on a slow CPU may take this long
 # Errors that mean that no process can be started; others, such as a full disk, are raised.
 NOT_BEGUN = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOENT}
+LISTING_S = 20.0  # timeout of nvidia-smi, which may load the driver first
 ASKING_S = 1.0  # a process that is just starting may miss the first signal
 
 
@@ -129,6 +134,35 @@ def visible_gpus(device: str) -> tuple[str, ...]:
 
     if choose_device(device).type == "cpu":
         return ()
-    named = [each.strip() for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each.strip()]
-    count = torch.cuda.device_count()
+    return gpu_names(os.environ.get("CUDA_VISIBLE_DEVICES", ""), torch.cuda.device_count(), _nvidia_smi())
+
+
+def gpu_names(visible: str, count: int, listing: str) -> tuple[str, ...]:
+    """The GPUs that runs can be distributed over, as CUDA_VISIBLE_DEVICES names them.
+
+    `visible` is this variable, `count` the number of GPUs that torch sees, and `listing` the output of
+    `nvidia-smi -L`. Each instance of MIG (a part of a GPU) is one, although a process can use only one
+    instance and torch therefore sees one.
+    """
+    named = [each.strip() for each in visible.split(",") if each.strip()]
+    if any(each.startswith("MIG-") for each in named):
+        return tuple(each for each in named if each.startswith("MIG-"))
+    gpus = re.split(r"^GPU \d+:", listing, flags=re.MULTILINE)[1:]
+    instances = [re.findall(r"UUID: (MIG-[^)\s]+)", each) for each in gpus]
+    if not named and instances and all(instances):
+        return tuple(itertools.chain.from_iterable(instances))
     return tuple(named[:count]) or tuple(map(str, range(count)))
+
+
+def _nvidia_smi() -> str:
+    """The output of `nvidia-smi -L`; "" if it is not installed or fails."""
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return ""
+    try:
+        done = subprocess.run(  # noqa: S603 - no shell
+            [command, "-L"], capture_output=True, text=True, check=False, timeout=LISTING_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return "" if done.returncode else done.stdout

@@ -21,6 +21,7 @@ from dfer_model.checkpoints import Progress, load_state, save_state
 from dfer_model.config import Settings
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.prefetch import LateLosses, Loss, prefetched
+from dfer_model.devices import precision, require_precision
 from dfer_model.distributed import ending_together, join
 from dfer_model.errors import InputError, WorkError
 from dfer_model.memory import telling_of_memory
@@ -59,6 +60,7 @@ def train_run(
     device: str | None = None,
     tracking: Tracking | None = None,
     note: Note | None = None,
+    cores: int | None = None,
 ) -> Run:
     """Train the run that `spec` defines in its folder under `runs`, and return the finished run.
 
@@ -66,11 +68,12 @@ def train_run(
     `report` receives (epochs done, with a fraction within an epoch; epochs; a message). Processes started by
     torchrun train the run together: the first one writes and reports, and all return the run. `tracking`
     receives the figures of each epoch. `note` receives, before the first step, the memory that training
-    needs and warnings about slow configurations.
+    needs and warnings about shared memory. `cores` are those that the run may use for reading clips, by
+    default all of this process.
 
-    Raises InputError for clips, texts or settings that do not fit, or a machine whose memory is too small,
-    WorkError for a loss that is not finite or a full disk, OutOfMemory, BusyError if another process trains
-    the run, Interrupted on Ctrl-C.
+    Raises InputError for clips, texts or settings that do not fit, a machine whose memory is too small, or a
+    device without bfloat16 if it is set, WorkError for a loss that is not finite or a full disk, OutOfMemory,
+    BusyError if another process trains the run, Interrupted on Ctrl-C.
     """
     processes, where = join(device, tf32=spec.settings.tf32)
     with ending_together(processes):
@@ -79,12 +82,13 @@ def train_run(
         if not processes.agreed((folder / "result.json").is_file):
             if spec.texts.class_names != clips.class_names:
                 raise InputError(f"the class texts are not for the classes of {clips.path}, in their order")
+            require_precision(spec.settings.precision, where)
             tell = report if processes.first else silent
             # A resumed run does not start at 0: a jump would distort the estimate of the remaining time.
             done = len(recorded_epochs(folder))
             tell(done, spec.settings.epochs, f"loading {_initial_model(spec.settings)}")
             with telling_of_memory(where, "the model does not fit", "Take a smaller CLIP, or --device cpu"):
-                training = Training(spec, clips, folder, where, processes)
+                training = Training(spec, clips, folder, where, processes, cores=cores)
             if processes.first and tracking is not None:
                 training.tracking = tracking
             if note is not None:
@@ -141,7 +145,8 @@ def train_epoch(training: Training, epoch: int, report: Report) -> float:
             # Processes exchange gradients once per batch, after its last part.
             with nullcontext() if part.last else processes.unsynchronised(training.forward):
                 pixels, targets = part.mixing(training.scale(part.frames), part.labels, epoch, step)
-                logits = training.forward(pixels)[:, training.learned]  # (clips, learned classes)
+                with precision(settings.precision, training.device):
+                    logits = training.forward(pixels).float()[:, training.learned]  # (clips, learned classes)
                 loss = F.cross_entropy(logits, targets, label_smoothing=settings.label_smoothing)
                 loss = processes.weighted(loss, len(targets), training.batch_size)
                 training.accelerator.backward(loss)

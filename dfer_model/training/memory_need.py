@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_leaves
 
 from dfer_model.config import Settings
 from dfer_model.data.worker_monitor import shared_memory_note
-from dfer_model.devices import device_name, precision, slow_precision
+from dfer_model.devices import device_name, multiplies_bfloat16, precision
 from dfer_model.distributed import needs_whole_batch
 from dfer_model.errors import InputError
 from dfer_model.memory import Memory, device_memory, in_gib
@@ -87,7 +87,6 @@ def peak_bytes(
     fake = {id(value): mode.from_tensor(value) for value in values}
     known = list(fake.values())
     copied: nn.Module = deepcopy(model, fake)
-    copied.__dict__.pop("forward", None)  # Accelerate's, which is bound to the model
     with warnings.catch_warnings(), mode, _Live(known) as live:
         warnings.simplefilter("ignore", UserWarning)  # about addresses of fake tensors, not used here
         frames = torch.empty(clips, settings.frames, 3, image_size, image_size, device=device)
@@ -130,8 +129,8 @@ class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.now -= size
 
 
-def lower_memory(model: nn.Module, settings: Settings, accumulate: int = 0) -> str:
-    """The remaining settings that lower the memory of training, as text: "--set accumulate=4, ...".
+def lower_memory(model: nn.Module, settings: Settings, device: torch.device, accumulate: int = 0) -> str:
+    """The remaining settings that lower the memory of training on `device`: "--set accumulate=4, ...".
 
     `accumulate` is the value to suggest, by default twice the current one.
     """
@@ -140,7 +139,7 @@ def lower_memory(model: nn.Module, settings: Settings, accumulate: int = 0) -> s
     ways = {
         f"--set accumulate={accumulate or 2 * settings.accumulate}": several and not needs_whole_batch(model),
         "--set gradient_checkpointing=true": image and not settings.gradient_checkpointing,
-        "--set precision=bf16": settings.precision == "fp32",
+        "--set precision=bf16": settings.precision == "fp32" and multiplies_bfloat16(device),
         "a smaller --set batch_size=...": settings.batch_size > 1,
         "fewer --set frames=...": settings.frames > 1,
     }
@@ -164,7 +163,7 @@ def state_need(
     room = ROOM * memory.free - need.fixed
     fits = int(room // need.per_clip) if need.per_clip else need.clips
     parts = -(-settings.batch_size // fits) if fits > 0 else settings.batch_size
-    ways = f"To lower it: {lower_memory(model, settings, max(parts, settings.accumulate))}"
+    ways = f"To lower it: {lower_memory(model, settings, device, max(parts, settings.accumulate))}"
     if need.total > CERTAIN * memory.total:
         raise InputError(f"{says}; there are {in_gib(memory.total)} in all\n{ways}")
     if need.total > memory.free:
@@ -173,10 +172,8 @@ def state_need(
 
 
 def announce(training: Training, note: Callable[[str], object]) -> None:
-    """Note what will be slow and how much memory is needed. Raises InputError if there is too little."""
+    """Note the memory that is needed. Raises InputError if the machine has too little."""
     settings, device = training.settings, training.device
-    if slow := slow_precision(settings.precision, device):
-        note(slow)
     batch = training.batch_size * settings.frames * 3 * training.base.image_size**2
     workers = training.workers * training.processes.on_this_machine
     if shared := shared_memory_note(batch // training.processes.count, workers):

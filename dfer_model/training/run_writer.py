@@ -161,7 +161,7 @@ def interrupted(training: Training) -> str:
 
 def out_of_memory(training: Training) -> str:
     """The message when memory ran out."""
-    ways = lower_memory(training.model, training.settings)
+    ways = lower_memory(training.model, training.settings, training.device)
     return (
         f"memory ran out on {device_name(training.device)}; {_saved(training)}\n"
         f"Give the same command again with {ways or 'a smaller model'}"

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from dfer_model.checkpoints import Best, copy_weights, save_weights
-from dfer_model.devices import device_name, precision
+from dfer_model.devices import device_name, inference_precision
 from dfer_model.evaluation.cost import model_cost
 from dfer_model.evaluation.evaluate import predict_logits
 from dfer_model.evaluation.trained_model import TrainedModel
@@ -28,7 +28,7 @@ def current_model(training: Training) -> TrainedModel:
     """The model with its current weights in evaluation mode, and its class weights."""
     model, settings = training.model, training.settings
     model.eval()
-    with torch.no_grad(), precision(settings.precision, training.device):
+    with torch.no_grad(), inference_precision(settings.precision, training.device):
         class_weights = model.class_weights()
     return TrainedModel(model, class_weights, training.scale, training.base.image_size)
 

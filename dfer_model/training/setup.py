@@ -110,6 +110,9 @@ class Training:
 
     `learned` (classes,) are the labels that occur in training; only their logits enter the loss. With several
     `processes`, `batch_size` is the size of the whole batch, of which each process computes its share.
+    `cores` are those that all processes of this run on this machine may use, by default the ones of this
+    process. With `resize_on_device`, the default on CUDA, frames are cropped and resized by the batch on
+    `device`, else by the workers.
     """
 
     def __init__(
@@ -119,7 +122,13 @@ class Training:
         folder: Path,
         device: torch.device,
         processes: Processes = ALONE,
+        *,
+        cores: int | None = None,
+        resize_on_device: bool | None = None,
     ) -> None:
+        self.cores = cores
+        # A GPU crops and resizes a batch faster than the processes that decode it, to the same pixels.
+        self.resize_on_device = device.type == "cuda" if resize_on_device is None else resize_on_device
         self.spec, self.settings, self.processes = spec, spec.settings, processes
         self.clips, self.folder, self.device = clips, folder, device
         self.checkpoint = folder / "state" / "checkpoint.pt"
@@ -139,7 +148,7 @@ class Training:
         self.scale = pixel_scale(settings.normalize, self.base.mean, self.base.std)
         torch.manual_seed(spec.seed)
         model = self.base.build(spec.texts.texts, spec.texts.class_names)
-        self.accelerator = accelerator(self.device, settings.precision)
+        self.accelerator = accelerator(self.device)
         # Evaluation uses the model itself; training uses `forward`, which may wrap it for several processes.
         self.model = self.accelerator.prepare_model(model, evaluation_mode=True)
         self.parts: dict[str, Stateful] = {}
@@ -162,9 +171,8 @@ class Training:
 
     def _build_batches(self) -> None:
         settings, seed, train = self.settings, self.spec.seed, self.learning.train
-        # A GPU crops and resizes a batch faster than the processes that decode it, to the same pixels.
-        left_to_gpu = self.device.type == "cuda" and settings.sampling != "streamed"
-        self.dataset = (DecodedClips if left_to_gpu else ClipDataset)(
+        resized_later = self.resize_on_device and settings.sampling != "streamed"
+        self.dataset = (DecodedClips if resized_later else ClipDataset)(
             self.clips,
             train,
             frames=settings.frames,
@@ -184,12 +192,13 @@ class Training:
             sampler=self.order,
             processes=self.processes,
             mixed=bool(settings.mixup or settings.cutmix),
+            pin=self.device.type == "cuda",
         )
 
     @property
     def workers(self) -> int:
         """How many processes read clips for this one."""
-        return self.processes.workers(self.settings.workers)
+        return self.processes.workers(self.settings.workers, self.cores)
 
     def start_epoch(self, epoch: int) -> None:
         """Seed the epoch's random numbers, order and augmentation, and put the model into training mode."""

@@ -21,7 +21,7 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 from dfer_model.checkpoints import kept_state, trained_state
 from dfer_model.config import augmentation_words
 from dfer_model.data.packed import PackedClips
-from dfer_model.devices import choose_device, device_name
+from dfer_model.devices import choose_device, device_name, require_precision
 from dfer_model.errors import InputError, Interrupted
 from dfer_model.launch import launched
 from dfer_model.memory import device_memory, telling_of_memory
@@ -124,6 +124,7 @@ def estimate_training(
     if spec.texts.class_names != clips.class_names:
         raise InputError(f"the class texts are not for the classes of {clips.path}, in their order")
     where, folder = choose_device(device, tf32=spec.settings.tf32), spec.folder(runs)
+    require_precision(spec.settings.precision, where)
     report(0, MEASURED_STEPS + 1, "loading the model")
     with telling_of_memory(where, "the model does not fit", "Take a smaller CLIP, or --device cpu"):
         training = Training(spec, clips, folder, where)
@@ -252,7 +253,7 @@ def _measured_steps(training: Training, report: Report) -> tuple[float, ...]:
     count = MEASURED_STEPS + 1
     whole = training.batches
     training.batches = _FirstBatches(whole, count)  # type: ignore[assignment]
-    advice = f"Give {lower_memory(training.model, training.settings) or 'a smaller model'}"
+    advice = f"Give {lower_memory(training.model, training.settings, training.device) or 'a smaller model'}"
     try:
         with telling_of_memory(training.device, "a step does not fit", advice), _step_ends(training) as ends:
             train_epoch(training, 1, lambda *_: report(len(ends), count, f"step {len(ends)} of {count}"))

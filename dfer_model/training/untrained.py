@@ -9,7 +9,7 @@ import torch
 
 from dfer_model.checkpoints import save_weights
 from dfer_model.data.loaders import pixel_scale
-from dfer_model.devices import choose_device, device_name, precision
+from dfer_model.devices import choose_device, device_name, inference_precision
 from dfer_model.errors import InputError
 from dfer_model.evaluation.trained_model import TrainedModel
 from dfer_model.io import write_atomically
@@ -70,7 +70,7 @@ def _built(spec: RunSpec) -> tuple[Base, Classifier]:
 def _with_class_weights(spec: RunSpec, base: Base, model: Classifier, device: torch.device) -> TrainedModel:
     settings = spec.settings
     model.to(device).eval()
-    with torch.no_grad(), precision(settings.precision, device):
+    with torch.no_grad(), inference_precision(settings.precision, device):
         class_weights = model.class_weights()
     scale = pixel_scale(settings.normalize, base.mean, base.std)
     return TrainedModel(model, class_weights, scale, base.image_size).to(device).eval()

@@ -21,6 +21,7 @@ from .compare_runs import compare_runs, names_run
 from .inputs import (
     Choices,
     class_texts,
+    cluster_notes,
     each_once,
     judging_folds,
     loaded,
@@ -98,7 +99,7 @@ def compare(
         require_screening(screen, then, measures, (shots, transfer_to), choices.get("select"), engine, track)
     question = _Question(
         clips=clips,
-        settings=settings_for(place, clips.name, choices),
+        settings=settings_for(place, clips.name, choices, device=None if engine == "slurm" else device),
         folds=judging_folds(clips, folds),
         seeds=each_once(seeds, "seed"),
         controls=tuple(dict.fromkeys([*(USUAL_CONTROLS if controls else ()), *control])),
@@ -111,7 +112,8 @@ def compare(
         workspace=place,
     )
     context = replace(context, engine=engine_for(place, engine, jobs, runs_per_gpu, retries, device))
-    for each in training_notes(place, clips, question.settings, choices.get("preset"), question.folds):
+    notes = training_notes(place, clips, question.settings, choices.get("preset"), question.folds)
+    for each in (*notes, *cluster_notes(place, choices, engine)):
         note(each)
     given = loaded(named, place)
     study, screening = _narrowed(question, given, context)

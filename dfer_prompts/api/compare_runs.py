@@ -179,7 +179,7 @@ def _trained(
     if not sets:
         return []
     texts = tuple(class_texts(each, clips.class_names) for each in sets)
-    settings = settings_for(context.workspace, clips.name, choices)
+    settings = settings_for(context.workspace, clips.name, choices, device=context.device)
     for each in training_notes(context.workspace, clips, settings, choices.get("preset"), [fold]):
         context.note(each)
     grid = Grid(settings, texts, (fold,), each_once(seeds, "seed"))

@@ -186,12 +186,17 @@ SAME_NAME = ("clip", "weights", "epochs", "select", "ensemble")  # choices that 
 
 
 def settings_for(
-    workspace: Workspace, dataset_name: str, choices: Choices, row: Mapping[str, Any] | None = None
+    workspace: Workspace,
+    dataset_name: str,
+    choices: Choices,
+    row: Mapping[str, Any] | None = None,
+    device: str | None = None,
 ) -> Settings:
     """The settings: preset, strategy, the other choices, `row`, each of `overrides`, in this order.
 
-    `row` holds the settings of a row of the paper's tables. Raises InputError, and TypeError for a keyword
-    that is not in `Choices`.
+    `row` holds the settings of a row of the paper's tables. If none of them sets the precision, it is that of
+    `device` ("auto", "cpu", "cuda"); for None, an unknown device, float32. Raises InputError, and TypeError
+    for a keyword that is not in `Choices`.
     """
     from dfer_model.config import strategy, with_overrides, with_values
 
@@ -207,10 +212,36 @@ def settings_for(
     name = choices.get("preset") or workspace.defaults.preset or "default"
     settings = with_values(_preset(workspace, name, dataset_name), {**values, **(row or {})})
     settings = with_overrides(settings, choices.get("overrides", ()))
+    if device not in (None, "cpu") and not sets_precision(workspace, choices):
+        from dfer_model.devices import choose_device, default_precision
+
+        where = choose_device(device, tf32=settings.tf32)
+        settings = settings.model_copy(update={"precision": default_precision(where)})
     for file in (Path(settings.weights), workspace.root / settings.weights):
         if file.is_file():  # a run can be resumed from any folder
             return settings.model_copy(update={"weights": str(file.resolve())})
     return settings
+
+
+def sets_precision(workspace: Workspace, choices: Choices) -> bool:
+    """Whether an override or the preset sets the precision of a training."""
+    from dfer_model.config import FP32_PRESETS
+
+    name = choices.get("preset") or workspace.defaults.preset or "default"
+    own = workspace.defaults.presets.get(name)
+    base = name if own is None else own.get("base")
+    given = {override.partition("=")[0].strip() for override in choices.get("overrides", ())}
+    return "precision" in {*(own or ()), *given} or base in FP32_PRESETS
+
+
+def cluster_notes(workspace: Workspace, choices: Choices, engine: str | None) -> tuple[str, ...]:
+    """A note if no precision is given for trainings on a cluster, whose GPUs are unknown here."""
+    if engine != "slurm" or sets_precision(workspace, choices):
+        return ()
+    return (
+        "precision is fp32, because the GPUs of the jobs are unknown here; --set precision=bf16 is faster on "
+        "GPUs since Ampere",
+    )
 
 
 def training_notes(

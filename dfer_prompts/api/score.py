@@ -113,7 +113,7 @@ def score(
     judging = judging_folds(clips, folds) if clips else ()
     if clips:
         require_unseen(given, clips.name, clips.fingerprint, judging)
-    settings = settings_for(place, clips.name if clips else "", choices)
+    settings = settings_for(place, clips.name if clips else "", choices, device=device)
     class_names = clips.class_names if clips else common_classes(given)
     from dfer_model.models.clip import load_clip
 

@@ -101,7 +101,7 @@ def search(
     chosen_by = each_once(folds, "fold")
     given.class_texts(clips.class_names)  # raises and names the classes not covered
     candidates = descriptor_texts(given, clips.class_names)
-    settings = settings_for(place, clips.name, choices)
+    settings = settings_for(place, clips.name, choices, device=device)
     from dfer_model.comparison.descriptor_search import search as search_descriptors
     from dfer_model.comparison.zero_shot import video_features
     from dfer_model.evaluation.text_scores import text_features

@@ -52,10 +52,10 @@ def train(
     """
     place = workspace or Workspace.find()
     if dataset is None and len(place.defaults.datasets) != 1:
-        settings = settings_for(place, "", choices)
+        settings = settings_for(place, "", choices, device=device)
         if settings.is_zero_shot:
             return _without_clips(descriptions, settings, classes, (fold, seed), place, device, note)
-    spec, clips = _spec(descriptions, dataset, classes, fold, seed, place, note, choices)
+    spec, clips = _spec(descriptions, dataset, classes, fold, seed, place, note, choices, device)
 
     from dfer_model.launch import several_were_wanted
     from dfer_model.training.loggers import Tracking, chosen_trackers
@@ -103,7 +103,7 @@ def train_dry_run(
     from dfer_model.training.training_estimate import estimate_training
 
     place = workspace or Workspace.find()
-    spec, clips = _spec(descriptions, dataset, classes, fold, seed, place, note, choices)
+    spec, clips = _spec(descriptions, dataset, classes, fold, seed, place, note, choices, device)
     with progress(f"{spec.texts.name}, fold {fold}, seed {seed}: dry run") as report:
         return estimate_training(spec, clips, place.runs, device=device, report=report, note=note)
 
@@ -138,13 +138,14 @@ def _spec(
     place: Workspace,
     note: Callable[[str], None],
     choices: Choices,
+    device: str,
 ) -> tuple[RunSpec, PackedClips]:
     """The run that `train` defines by its parameters, and its clips. Notes the caveats on its figures."""
     from dfer_model.runs import RunSpec
 
     described = _described(descriptions, place)
     clips = open_dataset(place, dataset)
-    settings = settings_for(place, clips.name, choices)
+    settings = settings_for(place, clips.name, choices, device=device)
     for indices in (clips.train_indices, clips.test_indices):
         indices(fold)  # raises InputError for a fold that the clips do not have
     if settings.uses_texts:

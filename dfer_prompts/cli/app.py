@@ -21,7 +21,7 @@ from dfer_model.launch import first_to_say, launched
 from dfer_model.reports.fonts import FontWarning
 
 from .. import __version__
-from ..errors import DferError, InputError, system_words
+from ..errors import DeviceWarning, DferError, InputError, system_words
 from ..llm.redaction import redact_environment
 from ..workspace import Workspace
 from . import (
@@ -169,12 +169,12 @@ def root(
             f"{context.invoked_subcommand} runs in one process; torchrun started {launched().count}\n"
             "Run it without torchrun; compare and reproduce train several runs at a time with --jobs"
         )
-    _say_font_warnings()
+    _say_warnings()
     context.obj = Workspace.find(workspace)
 
 
-def _say_font_warnings() -> None:
-    """Print warnings about characters that the figures' fonts lack as notes."""
+def _say_warnings() -> None:
+    """Print warnings as notes: a GPU that is not used, characters that the figures' fonts lack."""
     usual, tell = warnings.showwarning, message
 
     def show(
@@ -185,7 +185,7 @@ def _say_font_warnings() -> None:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        if issubclass(category, FontWarning):
+        if issubclass(category, (FontWarning, DeviceWarning)):
             tell(f"Note: {message}")
         else:
             usual(message, category, filename, lineno, file, line)

@@ -19,10 +19,10 @@ COLOURS = {"ok": "green", "missing": "yellow", "wrong": "bold red"}
 def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
     """Report what is installed, found and configured, and how to add what is missing.
 
-    Checks Python, the libraries and extras, GPU, bfloat16, video codecs, CLIP's weights in the cache, the
-    workspace and its disk, dfer.yaml with the datasets it names, the language model's server, the face
-    detector and Slurm. Nothing is downloaded, and a key is never shown. Exit status 1 only if training or
-    prediction cannot work.
+    Checks Python, the libraries and extras, GPU, shared memory, bfloat16, video codecs, CLIP's weights in the
+    cache, the workspace and its disk, dfer.yaml with the datasets it names, the language model's server, the
+    face detector and Slurm. Nothing is downloaded, and a key is never shown. Exit status 1 only if training
+    or prediction cannot work.
 
     Example: dfer-prompts doctor
     """

@@ -8,11 +8,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from dfer_model.machine import library_findings, unfit
+from dfer_model.machine import Finding, library_findings, shared_memory_findings, unfit
 from dfer_model.video.detect import NAME, cache_folder
 from dfer_prompts.api import doctor
 
@@ -201,6 +202,22 @@ try:
 finally:
     print(*sys.modules, file=sys.stderr)
 """
+
+
+def test_shared_memory_that_is_too_small_for_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training with default settings takes 48 clips x 16 frames x 3 x 224 x 224 bytes a batch: 0.1 GiB."""
+
+    def found(free: int) -> Finding:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+        (finding,) = shared_memory_findings(tmp_path)
+        return finding
+
+    docker = found(64 * 2**20)
+    assert (docker.state, docker.broken) == ("wrong", False)
+    assert docker.says == f"{tmp_path} has 0.06 GiB free, and a batch takes 0.1 GiB"
+    assert "--shm-size=8g" in docker.advice
+    assert (found(64 * 2**30).state, found(64 * 2**30).says) == ("ok", f"64.0 GiB free in {tmp_path}")
+    assert list(shared_memory_findings(tmp_path / "none")) == []
 
 
 def test_what_takes_long_to_import_is_not_imported(isolated: Path) -> None:

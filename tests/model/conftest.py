@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+import torch
 
 from dfer_model.models.clip import Clip, clip_from_config
 
@@ -32,3 +33,15 @@ def tiny_clip(vit_config: dict[str, Any]) -> Clip:
 @pytest.fixture
 def tiny_resnet_clip(resnet_config: dict[str, Any]) -> Clip:
     return clip_from_config("tiny-resnet", "random", resnet_config, seed=1)
+
+
+@pytest.fixture
+def bf16_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor with bfloat16 instructions; torch computes bfloat16 without them too, only slowly."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+
+
+@pytest.fixture
+def avx2_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor without bfloat16 instructions."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})

@@ -17,7 +17,7 @@ from dfer_model.comparison.grid import Grid
 from dfer_model.comparison.measure import ANY_TEXTS
 from dfer_model.comparison.results import Answers, Measured, gathered_answers
 from dfer_model.data.splits import split_by_class
-from dfer_model.devices import choose_device
+from dfer_model.devices import choose_device, require_precision
 from dfer_model.memory import telling_of_memory
 from dfer_model.models.clip import Clip, load_clip
 from dfer_model.progress import Report, silent
@@ -117,6 +117,7 @@ def _train(
 ) -> None:
     """Train the models of `missing`, group by group, and write the predictions of each to its path."""
     settings = screening.settings
+    require_precision(settings.precision, choose_device(device, tf32=settings.tf32))
     epochs = max(settings.epochs, 1)
     total = len(missing) * epochs
 

@@ -14,7 +14,15 @@ from ...description_set import DescriptionSet
 from ...errors import InputError, Interrupted, system_errors
 from ...versions.store import DescriptionStore
 from ...workspace import Workspace
-from ..inputs import Choices, each_once, judging_folds, open_dataset, settings_for, training_notes
+from ..inputs import (
+    Choices,
+    cluster_notes,
+    each_once,
+    judging_folds,
+    open_dataset,
+    settings_for,
+    training_notes,
+)
 from ..launchers import EngineName, RunContext, engine_for
 from .paper_tables import OWN_FILE, Figures, find_rows, find_tables, paper, published_figures
 from .plan import Planned, Study, check, plan
@@ -86,10 +94,12 @@ def reproduce(
         second=_loaded(second, place) if second is not None else None,
         farl=_file(farl) if farl is not None else None,
         chosen=chosen,
+        device=None if engine == "slurm" else device,
     )
     planned = [plan(study, table, *each) for table, listed in chosen_rows.items() for each in listed]
-    settings = settings_for(place, clips.name, chosen)
-    for each in training_notes(place, clips, settings, preset, study.folds):
+    settings = settings_for(place, clips.name, chosen, device=study.device)
+    notes = training_notes(place, clips, settings, preset, study.folds)
+    for each in (*notes, *cluster_notes(place, chosen, engine)):
         note(each)
     context = replace(context, engine=engine_for(place, engine, jobs, runs_per_gpu, retries, device))
     runs = _run(planned, study, context)

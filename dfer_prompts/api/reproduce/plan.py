@@ -37,6 +37,7 @@ class Study:
     second: DescriptionSet | None
     farl: Path | None
     chosen: Choices  # a row's own settings override all of it but `overrides`
+    device: str | None = None  # of the trainings; None if unknown
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def row_settings(study: Study, row: Row) -> Settings:
         own["lr_image"] = RELEASED_LR_IMAGE
     if row.needs == "farl":
         own["weights"] = str(study.farl)
-    return settings_for(study.workspace, study.clips.name, study.chosen, own)
+    return settings_for(study.workspace, study.clips.name, study.chosen, own, study.device)
 
 
 def _texts(study: Study, row: Row, settings: Settings) -> ClassTexts:

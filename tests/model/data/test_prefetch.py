@@ -10,6 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dfer_model.data import prefetch
+from dfer_model.data.loaders import Batches
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.prefetch import LateLosses, Loss, prefetched
 from dfer_model.training.loop import train_epoch
@@ -72,6 +73,35 @@ def test_a_step_reads_only_its_loss_from_the_device(tmp_path, changed: dict[str,
         train_epoch(training, 1, lambda *_: read_at.append(len(reads.seen)))
     assert reads.seen == ["aten._local_scalar_dense.default"] * len(training.batches)
     assert read_at == list(range(1, len(training.batches) + 1))
+
+
+@pytest.mark.parametrize("changed", [{}, {"mixup": 0.4, "brightness_jitter": 0.3, "accumulate": 2}])
+def test_frames_resized_on_the_device_train_to_the_same_bits(tmp_path, changed: dict[str, object]) -> None:  # type: ignore[no-untyped-def]
+    """The path of a GPU, on a CPU: workers send decoded frames, the step crops and resizes them."""
+    clips: PackedClips = tiny.pack(tmp_path / "packed")
+    spec = tiny.spec(clips, lr_image=1e-3, **changed)
+    losses, weights = [], []
+    for later in (False, True):
+        training: Any = Training(spec, clips, tmp_path / "run", CPU, resize_on_device=later)
+        assert ("draw" in next(iter(training.batches))) == later
+        losses.append([train_epoch(training, epoch, lambda *_: None) for epoch in (1, 2)])
+        weights.append(training.model.state_dict())
+    assert losses[0] == losses[1]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_a_job_reads_with_its_share_of_the_cores(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    clips: PackedClips = tiny.pack(tmp_path / "packed")
+    spec = tiny.spec(clips, workers="auto")
+    assert Training(spec, clips, tmp_path / "run", CPU, cores=1).workers == 1
+
+
+def test_memory_is_pinned_for_a_gpu_only(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    clips: PackedClips = tiny.pack(tmp_path / "packed")
+    training: Any = Training(tiny.spec(clips), clips, tmp_path / "run", CPU)
+    assert not training.batches.loader.pin_memory
+    assert Batches(training.dataset, 4, workers=0, pin=True).loader.pin_memory
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -61,6 +61,7 @@ def with_settings(run: Run, **changed: Any) -> Run:
     return replace(run, config=run.config | {"settings": run.config["settings"] | changed})
 
 
+@pytest.mark.usefixtures("bf16_processor")
 @pytest.mark.parametrize("changed", [{}, {"test_segments": 2, "test_crops": 3}, {"precision": "bf16"}])
 def test_a_video_and_packed_frames_of_it_get_one_answer(
     run: Run, tmp_path: Path, changed: dict[str, Any]

@@ -138,6 +138,7 @@ def test_five_crops_are_corners_and_middle() -> None:
     assert torch.equal(views[:, 1], torch.stack(expected))
 
 
+@pytest.mark.usefixtures("bf16_processor")
 def test_bf16_is_asked_in_bf16(run: Run, clips: PackedClips) -> None:
     model, index = load_trained(run, CPU), clips.test_indices(1)
     bf16 = predict_logits(model, clips, index, run.settings.model_copy(update={"precision": "bf16"}), CPU)
@@ -148,6 +149,15 @@ def test_bf16_is_asked_in_bf16(run: Run, clips: PackedClips) -> None:
     assert np.abs(bf16 - run.predictions("last").logits).max() > 1e-3
     for logits, wanted in zip(torch.from_numpy(bf16), expected.float(), strict=True):
         assert (logits - wanted).abs().max() < 0.5  # a batch of four rounds elsewhere than one of six
+
+
+@pytest.mark.usefixtures("avx2_processor")
+def test_a_bf16_run_is_evaluated_in_float32_on_a_processor_without_bfloat16(
+    run: Run, clips: PackedClips
+) -> None:
+    model, index = load_trained(run, CPU), clips.test_indices(1)
+    bf16 = predict_logits(model, clips, index, run.settings.model_copy(update={"precision": "bf16"}), CPU)
+    assert np.array_equal(bf16, run.predictions("last").logits)
 
 
 # Which clips

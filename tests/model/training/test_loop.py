@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -174,11 +175,46 @@ def test_a_fold_smaller_than_a_batch_trains_and_says_so(clips: PackedClips, tmp_
     assert "fewer than batch" in (run.folder / "README.md").read_text()
 
 
+@pytest.mark.usefixtures("bf16_processor")
 def test_bf16_is_near_fp32(clips: PackedClips, tmp_path: Path) -> None:
     fp32 = train_run(tiny.spec(clips, epochs=1), clips, tmp_path, device="cpu")
     bf16 = train_run(tiny.spec(clips, epochs=1, precision="bf16"), clips, tmp_path, device="cpu")
     difference = np.abs(fp32.predictions("last").logits - bf16.predictions("last").logits).max()
     assert 0 < difference < 3  # in units of 0.01 of a cosine
+
+
+@pytest.mark.usefixtures("avx2_processor")
+def test_bf16_is_refused_on_a_processor_without_it(clips: PackedClips, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"this processor has no bfloat16 .*\nGive --set precision=fp32"):
+        train_run(tiny.spec(clips, precision="bf16"), clips, tmp_path, device="cpu")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("bf16_processor")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_model_is_freed_as_soon_as_its_training_is_over(
+    clips: PackedClips, tmp_path: Path, precision: str
+) -> None:
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure  # noqa: F401 - the first import leaves cycles with the frames of its callers
+
+    def alive() -> int:
+        return sum(type(each) is DferClip for each in gc.get_objects())
+
+    gc.collect()
+    before, within = alive(), []
+    gc.disable()  # which would free a model in a reference cycle, but only some time later
+    try:
+        train_run(
+            tiny.spec(clips, epochs=1, precision=precision),
+            clips,
+            tmp_path,
+            device="cpu",
+            report=lambda *_: within.append(alive()),
+        )
+        assert alive() == before < max(within)
+    finally:
+        gc.enable()
 
 
 # Which epoch

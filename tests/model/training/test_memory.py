@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from dfer_model.config import Settings
 from dfer_model.data import worker_monitor
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.worker_monitor import shared_memory_note
@@ -18,7 +19,7 @@ from dfer_model.errors import InputError, OutOfMemory, WorkError
 from dfer_model.memory import Memory, machine_memory
 from dfer_model.models.strategies import load_base
 from dfer_model.training.loop import train_run
-from dfer_model.training.memory_need import Need, peak_bytes, state_need, training_need
+from dfer_model.training.memory_need import Need, lower_memory, peak_bytes, state_need, training_need
 
 from .. import tiny
 
@@ -84,6 +85,21 @@ def test_the_peak_is_measured_on_a_classifier_with_batchnorm_without_changing_it
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
+@pytest.mark.docs  # ten seconds
+@pytest.mark.usefixtures("bf16_processor")
+def test_the_default_recipe_fits_a_gpu_of_24_gb_in_bf16_and_not_in_fp32() -> None:
+    """ViT-B/32, 48 clips of 16 frames; on a CPU, whose attention is in float32 and needs more."""
+
+    def bytes_of(name: str) -> int:
+        settings = Settings(weights="random", precision=name)
+        return training_need(model, settings, 224, settings.batch_size, CPU, workers=0).total
+
+    model = load_base(Settings(weights="random")).build(tiny.TEXTS.texts, tiny.CLASSES)
+    model.train()
+    assert bytes_of("bf16") < 0.9 * 24e9 < bytes_of("fp32")
+
+
+@pytest.mark.usefixtures("bf16_processor")
 @pytest.mark.parametrize(
     ("memory", "said"),
     [
@@ -113,28 +129,29 @@ def test_a_machine_that_is_too_small_is_refused() -> None:
     assert lower.startswith("To lower it: --set accumulate=3, a smaller --set batch_size")
 
 
-def test_need_and_slow_arithmetic_are_told_before_the_first_step(
-    clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+def test_the_need_is_noted_before_the_first_step(clips: PackedClips, tmp_path: Path) -> None:
     said: list[str] = []
-    spec = tiny.spec(clips, epochs=1, precision="bf16")
+    spec = tiny.spec(clips, epochs=1)
     train_run(
         spec, clips, tmp_path, device="cpu", note=said.append, report=lambda *what: said.append(what[-1])
     )
-    slow, need, first = (
+    need, first = (
         next(number for number, line in enumerate(said) if words in line)
-        for words in ("no bfloat16 instructions", "training takes about", "epoch 1, step 1")
+        for words in ("training takes about", "epoch 1, step 1")
     )
-    assert slow < need < first
-    assert "--set precision=fp32" in said[slow]
+    assert need < first
     assert "are free" in said[need]
-    fp32 = tiny.spec(clips, epochs=1)
-    said.clear()
-    train_run(fp32, clips, tmp_path, device="cpu", note=said.append)
-    assert not any("bfloat16" in line for line in said)
 
 
+@pytest.mark.usefixtures("avx2_processor")
+def test_what_lowers_the_memory_of_a_processor_without_bfloat16_is_not_bf16() -> None:
+    settings = tiny.settings(batch_size=48)
+    model = load_base(settings).build(tiny.TEXTS.texts, tiny.CLASSES)
+    assert "gradient_checkpointing" in lower_memory(model, settings, CPU)
+    assert "bf16" not in lower_memory(model, settings, CPU)
+
+
+@pytest.mark.usefixtures("bf16_processor")
 def test_out_of_memory_is_one_error_that_says_what_is_kept(clips: PackedClips, tmp_path: Path) -> None:
     spec = tiny.spec(clips, epochs=3)
 

@@ -219,6 +219,7 @@ def test_groups_hold_as_many_models_as_there_is_memory_for() -> None:
     assert len(split) < len(pairs)
 
 
+@pytest.mark.usefixtures("bf16_processor")
 def test_bf16_is_near_fp32(clips: PackedClips, tmp_path: Path) -> None:
     slow = {"epochs": 1, "lr_temporal": 1e-3}
     fp32 = screen(screening(clips, **slow), clips, tmp_path, device="cpu")
