@@ -61,7 +61,7 @@ def until(true: Callable[[], bool]) -> None:
 
 @dataclass
 class Watched:
-    """Sees what a grid reports, and kills the first process of the first of its runs."""
+    """Collects the reports of a grid and kills the first process of its first run."""
 
     folder: Path
     said: list[str] = field(default_factory=list)
