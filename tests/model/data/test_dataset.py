@@ -1,4 +1,4 @@
-"""Loading: one augmentation per clip, the same numbers whatever the workers, errors that name the frame."""
+"""Datasets: one augmentation per clip, independence of workers, errors that name the frame."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def batches(dataset: ClipDataset, workers: int, epochs: int) -> list[torch.Tenso
     return seen
 
 
-def test_workers_change_nothing(clips: PackedClips) -> None:
+def test_workers_have_no_effect(clips: PackedClips) -> None:
     def dataset() -> ClipDataset:
         return ClipDataset(
             clips,
@@ -207,7 +207,7 @@ def test_workers_change_nothing(clips: PackedClips) -> None:
     assert not torch.equal(alone[0], alone[3])  # the second epoch draws anew, in running workers too
 
 
-def test_order_and_other_clips_change_nothing(clips: PackedClips) -> None:
+def test_the_order_of_clips_has_no_effect(clips: PackedClips) -> None:
     kwargs = {"frames": 4, "image_size": 16, "train": Augmentation(), "seed": 1}
     whole, some = ClipDataset(clips, range(5), **kwargs), ClipDataset(clips, [4, 2], **kwargs)
     assert torch.equal(some[0]["frames"], whole[4]["frames"])

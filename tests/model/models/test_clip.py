@@ -1,4 +1,4 @@
-"""CLIP by name: pretrained tags, the cache, random weights, tokens, and names that do not exist."""
+"""CLIP by name: pretrained tags, the cache, random weights, tokens, and unknown names."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_tag_with_the_other_activation_is_refused(
         ("coca_ViT-B-32", "random", "has its output at a class token after the text"),
     ],
 )
-def test_a_wrong_name_is_a_sentence(name: str, weights: str, sentence: str) -> None:
+def test_a_wrong_name_is_an_error(name: str, weights: str, sentence: str) -> None:
     with pytest.raises(InputError) as caught:
         load_clip(name, weights)
     assert sentence in str(caught.value)
@@ -90,7 +90,7 @@ def test_a_tag_without_network_is_an_error_that_names_the_file(
     assert "Retry" not in caplog.text
 
 
-def test_a_tag_in_the_hubs_offline_mode_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tag_in_offline_mode_sends_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(InputError) as caught:
