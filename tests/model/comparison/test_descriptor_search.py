@@ -26,7 +26,7 @@ def vector(text: str) -> Tensor:
 
 
 def encode(sentences: Sequence[str], owner: str) -> Tensor:
-    """A text tower that adds up what a sentence says."""
+    """A text tower that sums the vectors of descriptors joined by "+"."""
     return F.normalize(torch.stack([sum(map(vector, text.split("+"))) for text in sentences]), dim=-1)
 
 

@@ -30,7 +30,7 @@ PROMPTS = (["a smile", "raised cheeks"], ["tears", "a frown", "sad eyes"], ["par
 
 
 def silent(done: int, total: int, note: str = "") -> None:
-    """Report to nobody."""
+    """Ignore progress."""
 
 
 @pytest.fixture(scope="module")

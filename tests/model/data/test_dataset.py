@@ -27,7 +27,7 @@ def encoded(pixels: np.ndarray, form: str = "PNG") -> bytes:
 
 
 def gradient(height: int = 40, width: int = 60, level: int = 0) -> np.ndarray:
-    """Red says the row, green the column, blue the frame: a crop can be read off its pixels."""
+    """Red is the row, green the column, blue the frame, so that pixels identify a crop."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[..., 0] = np.linspace(0, 255, height)[:, None]
     pixels[..., 1] = np.linspace(0, 255, width)

@@ -95,7 +95,7 @@ def test_a_repeated_clip_is_augmented_again(tmp_path: Path) -> None:
 
 
 class _Killed(ClipDataset):
-    """Clips of which the one at position 2 costs the process that reads it its life."""
+    """Clips of which the one at position 2 kills the process that reads it."""
 
     def __getitem__(self, position: int | tuple[int, int]) -> dict[str, Any]:
         if position == 2:

@@ -33,7 +33,7 @@ def imported(path: Path, **options: Any) -> Run:
 
 
 def answers(run: Run, frames: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the run answers to two clips, and their pixels in 0..1."""
+    """Logits of the run for two clips, and their pixels in 0..1."""
     pixels = torch.randint(256, (2, frames, 3, 32, 32), generator=torch.manual_seed(1), dtype=torch.uint8)
     with torch.inference_mode():
         return load_trained(run, CPU)(pixels), pixels / 255

@@ -89,7 +89,7 @@ def test_of_many_classes_the_most_probable_have_a_layer_each(tmp_path: Path) -> 
 
 
 def watched(track: int | None, left: float = 100.0, top: float = 80.0) -> Watched:
-    """Twelve frames at 10 a second, a gap of a second before the last; a word is said of the first half."""
+    """Twelve frames at 10 per second, a one-second gap before the last; the first half has a prediction."""
     times = [0.1 * index for index in range(11)] + [2.0]
     frames = [
         TimedFrame(index, time, np.full((240, 320, 3), 60, np.uint8)) for index, time in enumerate(times)

@@ -37,7 +37,7 @@ def clip() -> Clip:
 
 
 def silent(done: int, total: int, note: str = "") -> None:
-    """Report to nobody."""
+    """Ignore progress."""
 
 
 def kept(clip: Clip, clips: PackedClips, folder: Path, settings: Settings) -> KeptFeatures:
