@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
 from submitit.core.job_environment import JobEnvironment
 from submitit.core.utils import DelayedSubmission
@@ -22,6 +22,10 @@ from dfer_model.training.run_writer import taken
 
 from ..errors import BusyError, DferError, InputError, Interrupted, LostError, OutOfMemory
 from ..runs import RunSpec
+
+if TYPE_CHECKING:
+    from ..data.packed import PackedClips
+    from ..data.streaming import StreamedClips
 
 # With these variables a Slurm task would count as one process of a distributed training.
 NO_RANKS = ("PMI_RANK", "PMI_SIZE", "PMIX_RANK")
@@ -133,16 +137,13 @@ class Work:
             return Outcome("lost" if again else "failed", str(error))
 
     def _trained(self, spec: RunSpec) -> Outcome:
+        clips = _clips(spec)
+        if clips.fingerprint != spec.dataset_fingerprint:
+            raise InputError(f"{spec.dataset} no longer has the clips of the grid\nRun the command again")
+        # Only now, because torch takes seconds to import and a run without its clips does not need it.
         from dfer_model.training.loggers import Tracking
         from dfer_model.training.loop import train_run
 
-        from ..data.packed import PackedClips
-        from ..data.streaming import StreamedClips
-
-        streamed = isinstance(spec.dataset, str)
-        clips = StreamedClips.open(spec.dataset) if streamed else PackedClips.open(spec.dataset)
-        if clips.fingerprint != spec.dataset_fingerprint:
-            raise InputError(f"{spec.dataset} no longer has the clips of the grid\nRun the command again")
         tracking = Tracking(self.trackers, _say)
         train_run(
             spec,
@@ -159,6 +160,16 @@ class Work:
     def checkpoint(self) -> DelayedSubmission:
         """The job to submit at the time limit: the same one, because runs are resumed."""
         return DelayedSubmission(self)
+
+
+def _clips(spec: RunSpec) -> PackedClips | StreamedClips:
+    from ..data.packed import PackedClips
+
+    if not isinstance(spec.dataset, str):
+        return PackedClips.open(spec.dataset)
+    from ..data.streaming import StreamedClips
+
+    return StreamedClips.open(spec.dataset)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Small CLIPs with random weights, of open_clip's classes: a ViT as DFER-CLIP's, a ResNet as the demo's."""
+"""Small CLIPs of open_clip with random weights: a ViT as in DFER-CLIP, and a ResNet as in the demo."""
 
 from __future__ import annotations
 

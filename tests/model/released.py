@@ -126,7 +126,7 @@ def logits(
     position: str = "end",
     config: dict[str, Any] = tiny.CONFIG,
 ) -> Tensor:
-    """What the released model answers to pixels in 0..1 (clips, T, 3, H, W): (clips, classes)."""
+    """Logits (clips, classes) of the released model for pixels in 0..1, (clips, T, 3, H, W)."""
     clips, frames = pixels.shape[:2]
     heads = config["vision_cfg"]["width"] // config["vision_cfg"].get("head_width", 64)
     seen = _image(state, pixels.flatten(0, 1), heads).view(clips, frames, -1)

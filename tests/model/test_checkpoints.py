@@ -55,7 +55,7 @@ def test_state_comes_back_whole(tiny_clip: Clip, tmp_path: Path) -> None:
     assert [g["lr"] for g in other_optimizer.param_groups] == [g["lr"] for g in optimizer.param_groups]
 
 
-def test_no_state_is_the_beginning(tiny_clip: Clip, tmp_path: Path) -> None:
+def test_without_a_state_training_starts_at_epoch_0(tiny_clip: Clip, tmp_path: Path) -> None:
     assert load_state(tmp_path / "none.pt", parts(tiny_clip, 1, 0)[0], {}) == Progress(0, None)
 
 

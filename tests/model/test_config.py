@@ -1,4 +1,4 @@
-"""Settings: defaults of the paper, five presets, and what a person types at `--set`."""
+"""Settings: defaults of the paper, presets, and the values of `--set`."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_paper_text_augments_every_dataset_alike(dataset: str) -> None:
     assert (settings.brightness_jitter, settings.rotation) == (0.5, 4.0)
 
 
-def test_default_never_looks_at_the_test_fold_and_normalises() -> None:
+def test_default_does_not_select_on_the_test_fold_and_normalises() -> None:
     settings = preset("default", "dfew")
     assert (settings.select, settings.normalize, settings.brightness_jitter) == ("last", "clip", 0.0)
     assert settings == Settings()
@@ -80,7 +80,7 @@ def test_demo_uses_the_shipped_clip() -> None:
 
 
 @pytest.mark.parametrize("name", ["paper", "paper-text"])
-def test_nothing_beyond_the_paper_is_on_in_its_presets(name: str) -> None:
+def test_presets_of_the_paper_have_no_additions(name: str) -> None:
     settings = preset(name, "dfew").model_dump()
     added = (
         {"optimizer": "sgd", "schedule": "multistep", "sampling": "uniform", "learned_temperature": False}
@@ -91,7 +91,7 @@ def test_nothing_beyond_the_paper_is_on_in_its_presets(name: str) -> None:
     assert {key: settings[key] for key in BEFORE} == {**BEFORE, "tf32": False}
 
 
-def test_strong_is_made_of_separate_settings() -> None:
+def test_strong_consists_of_separate_settings() -> None:
     default, strong = preset("default").model_dump(), preset("strong", "dfew")
     changed = {key for key, value in strong.model_dump().items() if value != default[key]}
     assert changed == {
@@ -102,7 +102,7 @@ def test_strong_is_made_of_separate_settings() -> None:
     assert with_overrides(strong, words) == preset("default")
 
 
-def test_an_unknown_preset_names_the_near_one() -> None:
+def test_an_unknown_preset_suggests_the_closest() -> None:
     with pytest.raises(InputError, match=r"no preset 'papper'; did you mean paper\?"):
         preset("papper")
 
@@ -124,7 +124,7 @@ def test_an_unknown_preset_names_the_near_one() -> None:
         ("weights=123", "weights", "123"),
     ],
 )
-def test_an_override_is_read_as_a_person_writes_it(text: str, key: str, value: object) -> None:
+def test_overrides_are_parsed_in_usual_notations(text: str, key: str, value: object) -> None:
     changed = with_overrides(Settings(), [text])
     assert changed == Settings().model_copy(update={key: value})
 
@@ -149,7 +149,7 @@ def test_the_last_override_wins() -> None:
         ("select=best", "setting select=best: should be 'last', 'val' or 'test-best'"),
     ],
 )
-def test_a_wrong_override_is_a_sentence(text: str, sentence: str) -> None:
+def test_a_wrong_override_is_an_error(text: str, sentence: str) -> None:
     with pytest.raises(InputError) as caught:
         with_overrides(Settings(), ["epochs=3", text])
     assert str(caught.value).startswith(sentence)
@@ -169,7 +169,7 @@ def test_settings_survive_their_own_dump() -> None:
         assert Settings.model_validate(settings.model_dump(mode="json")) == settings
 
 
-def test_every_setting_says_what_it_is() -> None:
+def test_every_setting_has_a_description() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
 

@@ -1,4 +1,4 @@
-"""A bit that a disk turned over is refused where the file is read, or changes nothing that is read."""
+"""A flipped bit in a file is refused when it is read, or is harmless."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def index(folder: Path) -> tuple[Path, Callable[[], Any]]:
 
 
 @pytest.mark.parametrize("made", [checkpoint, tensors, predictions, index])
-def test_a_flipped_bit_is_refused_or_changes_nothing(
+def test_a_flipped_bit_is_refused_or_harmless(
     made: Callable[[Path], tuple[Path, Callable[[], Any]]], tmp_path: Path
 ) -> None:
     path, read = made(tmp_path)
@@ -165,7 +165,7 @@ def test_every_file_of_a_finished_run_is_checked(tmp_path: Path, name: str, old:
         use(path.parent)
 
 
-def test_files_of_another_run_do_not_pass_for_those_of_this(tmp_path: Path) -> None:
+def test_files_of_another_run_are_refused(tmp_path: Path) -> None:
     run, other = finished(tmp_path / "one"), finished(tmp_path / "other")
     write_tensors(other.folder / "model.safetensors", save({"a": torch.zeros(3)}))
     (other.folder / "model.safetensors").replace(run.folder / "model.safetensors")

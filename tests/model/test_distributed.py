@@ -1,4 +1,4 @@
-"""Several processes that train one run: started by torchrun, and equal to one."""
+"""One run trained by several processes, started by torchrun, against one process."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
 
 @dataclass(frozen=True)
 class Together:
-    """What two processes left behind."""
+    """Files, output and exit status of two processes."""
 
     folder: Path
     saw: list[dict[str, Any]]
@@ -50,7 +50,7 @@ class Together:
 
 
 def in_the_last(folder: Path) -> bool:
-    """Whether the first training of the command line is finished, and the second has kept an epoch."""
+    """Whether the first command has ended and the second has saved an epoch."""
     runs = folder / "workspace" / "runs"
     kept = [path.parent.parent for path in runs.glob("*/state/checkpoint.pt")]
     finished = [path.parent for path in runs.glob("*/result.json")]
@@ -59,11 +59,11 @@ def in_the_last(folder: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def together(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> Together:
-    """Two processes train all of TRAININGS; in what comes last the second of them is interrupted."""
+    """Two processes train all of TRAININGS; the second process is interrupted in the last command."""
     folder = tmp_path_factory.mktemp("together")
-    unfinished = tiny.spec(clips, **trained_together.TRAININGS["gone on with"])
+    unfinished = tiny.spec(clips, **trained_together.TRAININGS["resumed, with unequal shares"])
     with pytest.raises(Stop):
-        train_run(unfinished, clips, folder / "runs", device="cpu", report=stopping("epoch 3, step 1 ", Stop))
+        train_run(unfinished, clips, folder / "runs", device="cpu", report=stopping("epoch 2, step 1 ", Stop))
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
     command = [*launcher, str(Path(trained_together.__file__)), str(clips.path), str(folder)]
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
@@ -85,7 +85,7 @@ def rows(run: Run) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", trained_together.TRAININGS)
-def test_two_processes_train_what_one_does(
+def test_two_processes_give_the_run_of_one(
     clips: PackedClips, together: Together, tmp_path: Path, name: str
 ) -> None:
     spec = tiny.spec(clips, **trained_together.TRAININGS[name])
@@ -105,7 +105,7 @@ def test_two_processes_train_what_one_does(
     assert two.result["device"] == "2 x cpu"
 
 
-def test_each_clip_once_an_epoch(clips: PackedClips, together: Together) -> None:
+def test_each_clip_is_read_once_per_epoch(clips: PackedClips, together: Together) -> None:
     # Three batches of 3 are all 9 training clips, in the order of one process.
     dataset = ClipDataset(clips, clips.train_indices(1), frames=4, image_size=32)
     order = Shuffled(dataset, seed=1)
@@ -116,18 +116,18 @@ def test_each_clip_once_an_epoch(clips: PackedClips, together: Together) -> None
         assert {(len(first), len(second)) for first, second in zip(*shares, strict=True)} == {(1, 2)}
 
 
-def test_a_lone_test_clip_is_answered_for_all(together: Together) -> None:
+def test_a_single_test_clip_is_predicted_for_both_processes(together: Together) -> None:
     first, second = (saw["answered"] for saw in together.saw)
     assert np.shape(first) == (1, 3)
     assert first == second
     assert np.count_nonzero(first)
 
 
-def test_the_first_process_alone_writes_and_speaks(clips: PackedClips, together: Together) -> None:
+def test_only_the_first_process_writes_and_reports(clips: PackedClips, together: Together) -> None:
     reporting, silent = (saw["told"] for saw in together.saw)
     assert reporting.count("evaluating the test fold") == len(trained_together.TRAININGS)
     assert silent == []
-    assert together.out.count("UAR") == 1  # one table of the training that came to its end
+    assert together.out.count("UAR") == 1  # one table, of the finished training
     assert together.err.count("The run is in") == 1
     written = Run.open(next((together.folder / "workspace" / "runs").glob("*/result.json")).parent)
     assert written.predictions("last").clip_ids == [clips.clip_ids[at] for at in clips.test_indices(1)]
@@ -143,22 +143,22 @@ def test_ctrl_c_in_one_process_ends_all_with_one_message(together: Together) -> 
     assert not [saw["pid"] for saw in together.saw if Path(f"/proc/{saw['pid']}").exists()]
 
 
-# A share of a batch
+# Shares of a batch
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
-def test_shares_are_all_of_it_and_near_equal(count: int) -> None:
+def test_shares_partition_a_batch_almost_equally(count: int) -> None:
     for total in (0, 1, 5, 7, 48):
         shares = [range(total)[Processes(rank, count).share(total)] for rank in range(count)]
         assert [place for share in shares for place in share] == list(range(total))
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_mixed_shares_are_those_of_the_whole_batch(clips: PackedClips) -> None:
+def test_mixup_of_shares_equals_mixup_of_the_batch(clips: PackedClips) -> None:
     dataset = ClipDataset(clips, clips.train_indices(1), frames=2, image_size=8)
     whole = next(iter(Batches(dataset, 7, workers=0, sampler=Shuffled(dataset, 1))))
     labels = clips.labels[whole["index"]]
-    for step in (1, 2, 3, 4):  # mixup and cutmix come in turn
+    for step in (1, 2, 3, 4):  # mixup and cutmix alternate
         mixed, targets = Mixing(1.0, 1.0, 3, seed=1)(
             whole["frames"].float(), torch.from_numpy(labels), 1, step
         )
@@ -180,7 +180,7 @@ def test_mixed_shares_are_those_of_the_whole_batch(clips: PackedClips) -> None:
         assert torch.equal(torch.cat([target for _, target in found]), targets)
 
 
-def test_workers_of_a_machine_are_shared_too() -> None:
+def test_workers_of_a_machine_are_shared() -> None:
     assert [Processes(1, 4, on_this_machine=2).workers(wanted) for wanted in (0, 1, 5, 16)] == [0, 1, 3, 8]
 
 
@@ -192,7 +192,9 @@ def test_workers_of_a_machine_are_shared_too() -> None:
         (nn.Dropout(0.5), 4, "dropout is drawn for the clips of a whole batch"),
     ],
 )
-def test_what_cannot_be_shared_is_refused(model: nn.Module, batch_size: int, said: str) -> None:
+def test_models_and_batches_that_cannot_be_shared_are_refused(
+    model: nn.Module, batch_size: int, said: str
+) -> None:
     wrapped = nn.Sequential(model)
     with pytest.raises(InputError, match=said):
         Processes(0, 2).require_shareable(wrapped, batch_size)
@@ -203,7 +205,7 @@ def test_what_cannot_be_shared_is_refused(model: nn.Module, batch_size: int, sai
 # How a process was started
 
 
-def test_alone_or_as_torchrun_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_launch_is_read_from_the_variables_of_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     assert launched() == Launch()
     for name, value in {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
@@ -211,11 +213,11 @@ def test_alone_or_as_torchrun_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert not launched().several
     monkeypatch.delenv("RANK")
-    monkeypatch.setenv("WORLD_SIZE", "4")  # some clusters set this alone
+    monkeypatch.setenv("WORLD_SIZE", "4")  # some clusters set only this
     assert not launched().several
 
 
-def test_a_grid_is_work_for_one_process(
+def test_a_grid_is_refused_under_torchrun(
     clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RANK", "0")
@@ -225,7 +227,7 @@ def test_a_grid_is_work_for_one_process(
     assert not list(tmp_path.iterdir())
 
 
-def test_accelerate_that_started_one_process_of_several_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accelerate_with_one_of_several_processes_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")  # as with --num_processes 1
     assert not several_were_wanted()
     probe = "from dfer_model.launch import several_were_wanted as wanted; print(wanted())"
@@ -236,7 +238,7 @@ def test_accelerate_that_started_one_process_of_several_is_known(monkeypatch: py
     assert done.stdout.strip() == "True"
 
 
-def test_a_process_that_was_killed_is_told_in_a_sentence() -> None:
+def test_a_killed_process_is_an_error() -> None:
     gloo = RuntimeError("[/build/third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer")
     with pytest.raises(WorkError, match="another of the 2 processes"), ending_together(Processes(0, 2)):
         raise gloo

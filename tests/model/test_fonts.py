@@ -1,4 +1,4 @@
-"""Class names in Chinese: a font that has the characters is chosen, or it is said which to install."""
+"""Class names in Chinese: a font with the characters is used, or the message names one to install."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_font_that_has_the_characters_is_taken(installed: Path, tmp_path: Path
     assert any(blocks)
 
 
-def test_where_none_is_installed_it_is_said_which_to_install(
+def test_without_a_font_the_message_names_one_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = [

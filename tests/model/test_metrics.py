@@ -97,7 +97,7 @@ def test_a_bin_is_closed_above() -> None:
 
 
 @pytest.mark.parametrize(("label", "expected"), [(0, 0.0), (1, 100.0)])
-def test_certainty_is_well_calibrated_only_where_it_is_right(label: int, expected: float) -> None:
+def test_full_confidence_is_calibrated_only_if_correct(label: int, expected: float) -> None:
     assert calibration_error([label], [[1000.0, 0.0]]) == pytest.approx(expected)
 
 

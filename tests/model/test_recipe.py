@@ -1,4 +1,4 @@
-"""What settings add to the recipe: each does to a training what it says, and all together stay bit-equal."""
+"""Optional settings of the recipe: each against its formula, and all together bit-equal after a resume."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dfer_model.training.loop import train_epoch, train_run
 from dfer_model.training.setup import Training
 
 from . import tiny
-from .resuming import killed_at, same_result
+from .resuming import Stop, same_result, stopping
 
 ALL: dict[str, Any] = {
     "epochs": 3,
@@ -48,8 +48,14 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
     return tiny.pack(tmp_path_factory.mktemp("clips") / "packed")
 
 
+@pytest.fixture(scope="module")
+def with_all(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run with all of these settings."""
+    return train_run(tiny.spec(clips, **ALL), clips, tmp_path_factory.mktemp("all"), device="cpu")
+
+
 def first_step(clips: PackedClips, folder: Path, **changed: Any) -> tuple[float, Training, dict[str, Tensor]]:
-    """The loss of the one step of an epoch, and a training as it was before it with that step's batch."""
+    """Loss of an epoch of one step, the same training before that step, and the batch of the step."""
     spec = tiny.spec(clips, batch_size=6, **changed)
     loss = train_epoch(Training(spec, clips, folder, torch.device("cpu")), 1, lambda *_: None)
     before = Training(spec, clips, folder, torch.device("cpu"))
@@ -66,10 +72,8 @@ def test_label_smoothing_by_hand(clips: PackedClips, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
-def test_a_mixed_batch_is_asked_for_both_labels_in_their_share(
-    clips: PackedClips, tmp_path: Path, kind: str
-) -> None:
-    # sadness, label 1, is held out: what is learned are labels 0 and 2.
+def test_the_loss_of_a_mixed_batch_weighs_both_labels(clips: PackedClips, tmp_path: Path, kind: str) -> None:
+    # sadness, label 1, is held out: the labels of training are 0 and 2.
     held_out = {"held_out": "sadness", "context_kind": "unified"}
     loss, before, batch = first_step(clips, tmp_path, **{kind: 1.0}, **held_out)
     labels = (batch["label"] == 2).long()
@@ -84,7 +88,7 @@ def test_a_mixed_batch_is_asked_for_both_labels_in_their_share(
     assert loss == pytest.approx(float(expected.mean().detach()), rel=1e-4)
 
 
-def test_class_balanced_training_sees_every_class_equally_often(tmp_path: Path) -> None:
+def test_class_balanced_training_draws_every_class_equally_often(tmp_path: Path) -> None:
     rows = [
         row for row in tiny.rows(per_class=8) if row["class_name"] != "fear" or row["clip_id"] == "fear-1"
     ]
@@ -96,7 +100,7 @@ def test_class_balanced_training_sees_every_class_equally_often(tmp_path: Path) 
     assert seen == {0: 3, 1: 3, 2: 3}
 
 
-def test_the_average_of_the_weights_answers_and_is_kept(clips: PackedClips, tmp_path: Path) -> None:
+def test_the_average_of_the_weights_is_evaluated_and_stored(clips: PackedClips, tmp_path: Path) -> None:
     spec = tiny.spec(clips, ema=0.5, epochs=2, batch_size=3, lr_context=0.1)
     training = Training(spec, clips, tmp_path / "seen", torch.device("cpu"))
     contexts = training.model.prompt_learner.contexts
@@ -120,18 +124,22 @@ def test_the_average_of_the_weights_answers_and_is_kept(clips: PackedClips, tmp_
     assert (again.logits == run.predictions("last").logits).all()
 
 
-def test_with_all_of_it_workers_change_nothing(clips: PackedClips, tmp_path: Path) -> None:
-    one = train_run(tiny.spec(clips, **ALL), clips, tmp_path / "one", device="cpu")
-    other = train_run(tiny.spec(clips, **ALL, workers=2), clips, tmp_path / "other", device="cpu")
-    assert same_result(one, other)
+def test_workers_do_not_change_a_run_with_all_settings(
+    clips: PackedClips, with_all: Run, tmp_path: Path
+) -> None:
+    other = train_run(tiny.spec(clips, **ALL, workers=2), clips, tmp_path, device="cpu")
+    assert same_result(with_all, other)
 
 
-def test_with_all_of_it_kill_9_and_going_on_end_bit_equal(clips: PackedClips, tmp_path: Path) -> None:
+def test_a_resumed_run_with_all_settings_is_bit_equal(
+    clips: PackedClips, with_all: Run, tmp_path: Path
+) -> None:
     spec = tiny.spec(clips, **ALL)
-    whole = train_run(spec, clips, tmp_path / "whole", device="cpu")
-    killed_at("epoch 3, step 1 ", clips, tmp_path / "cut", [f"{key}={value}" for key, value in ALL.items()])
-    assert not Run.open(spec.folder(tmp_path / "cut")).finished
+    with pytest.raises(Stop):
+        train_run(spec, clips, tmp_path, device="cpu", report=stopping("epoch 3, step 1 ", Stop))
+    assert not Run.open(spec.folder(tmp_path)).finished
+    torch.rand(7)  # another state of torch's random numbers
     told: list[str] = []
-    run = train_run(spec, clips, tmp_path / "cut", device="cpu", report=lambda *what: told.append(what[-1]))
-    assert same_result(run, whole)
+    run = train_run(spec, clips, tmp_path, device="cpu", report=lambda *what: told.append(what[-1]))
+    assert same_result(run, with_all)
     assert not any(note.startswith("epoch 2") for note in told)

@@ -1,4 +1,4 @@
-"""What defines a run, where it lies, and what can be read from its folder."""
+"""The identity of a run, its folder, and what is read from it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_id_is_a_file_name_whatever_the_set_is_called(name: str, beginning: 
         replace(SPEC, texts=replace(TEXTS, class_names=("happiness", "fear"))),
     ],
 )
-def test_what_shapes_a_result_changes_the_run(changed: RunSpec) -> None:
+def test_settings_that_affect_results_change_the_id(changed: RunSpec) -> None:
     assert changed.definition != SPEC.definition
 
 
@@ -64,7 +64,7 @@ def test_what_shapes_a_result_changes_the_run(changed: RunSpec) -> None:
         replace(SPEC, texts=replace(TEXTS, name="v3", sha256="cd" * 32)),
     ],
 )
-def test_what_does_not_shape_it_changes_nothing(same: RunSpec) -> None:
+def test_other_settings_do_not_change_the_id(same: RunSpec) -> None:
     assert same.definition == SPEC.definition
 
 
@@ -138,7 +138,7 @@ def test_the_predictions_are_the_documented_table(tmp_path: Path) -> None:
     assert table["logits"].iloc[3].tolist() == [0, 1]
 
 
-def test_what_is_no_run(tmp_path: Path) -> None:
+def test_other_folders_are_not_runs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a run"):
         Run.open(tmp_path)
     unfinished = Run.open(a_run(tmp_path / "unfinished", finished=False))

@@ -1,4 +1,4 @@
-"""Clips read in a stream: the same batches and the same run as from the disk, bit by bit."""
+"""Streamed clips: the same batches and runs as from disk, bit by bit."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def epoch_of(clips: PackedClips, order: Streamed, epoch: int, workers: int = 0, 
     return list(batches_of(training_set(clips, epoch), 4, workers=workers, sampler=order, **options))
 
 
-def test_the_index_says_what_the_clips_say(clips: PackedClips, streamed: StreamedClips) -> None:
+def test_the_index_has_the_metadata_of_the_clips(clips: PackedClips, streamed: StreamedClips) -> None:
     for name in ("class_names", "clip_ids", "sources", "fingerprint", "name", "report"):
         assert getattr(streamed, name) == getattr(clips, name), name
     for name in ("labels", "folds", "num_frames", "shards"):
@@ -105,7 +105,7 @@ def test_processes_share_a_batch_as_on_the_disk(
             assert torch.equal(mine["frames"], its["frames"])
 
 
-def test_judged_clips_all_come_once(clips: PackedClips, streamed: StreamedClips) -> None:
+def test_test_clips_are_read_once(clips: PackedClips, streamed: StreamedClips) -> None:
     wanted = clips.test_indices(1)[::-1]
     dataset = ClipDataset(streamed, wanted, frames=4, image_size=32)
     local = ClipDataset(clips, wanted, frames=4, image_size=32)
@@ -117,7 +117,9 @@ def test_judged_clips_all_come_once(clips: PackedClips, streamed: StreamedClips)
         assert torch.equal(frames[place], local[wanted.tolist().index(index)]["frames"])
 
 
-def test_a_run_is_the_same_run(clips: PackedClips, streamed: StreamedClips, tmp_path: Path) -> None:
+def test_a_streamed_run_equals_a_run_from_disk(
+    clips: PackedClips, streamed: StreamedClips, tmp_path: Path
+) -> None:
     ours, theirs = (
         train_run(tiny.spec(each, sampling="streamed", epochs=1), each, tmp_path / name, device="cpu")
         for name, each in (("streamed", streamed), ("local", clips))
@@ -146,13 +148,13 @@ def test_another_order_is_refused(streamed: StreamedClips, tmp_path: Path) -> No
         batches_of(dataset, 4, workers=0, sampler=Shuffled(dataset, 1))
 
 
-def test_a_clip_out_of_its_turn_is_refused(streamed: StreamedClips) -> None:
+def test_a_clip_out_of_order_is_refused(streamed: StreamedClips) -> None:
     with pytest.raises(InputError, match=r"happiness-3 cannot be read separately\nCopy the packed clips"):
         streamed.encoded_frames(3, [0])
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_shard_that_is_gone_or_cut_off_is_named(
+def test_a_missing_or_truncated_shard_is_named(
     clips: PackedClips, streamed: StreamedClips, workers: int
 ) -> None:
     order = Streamed(clips.shards[clips.train_indices(1)], 4, seed=3)
@@ -203,7 +205,7 @@ class UnreachableError(Exception):
     """What such a client raises."""
 
 
-def test_a_store_that_cannot_be_reached_is_a_sentence() -> None:
+def test_an_unreachable_store_is_an_error() -> None:
     fsspec.register_implementation("unreachable", _Unreachable, clobber=True)
     with pytest.raises(InputError, match=r"index.parquet cannot be read: no route to the store\nCheck"):
         StreamedClips.open("unreachable://bucket/tiny")

@@ -1,15 +1,9 @@
-"""A training small enough for a test: a registered CLIP of two layers, clips of coloured noise, two folds.
-
-    python tests/model/tiny.py DATASET RUNS KEY=VALUE...
-
-trains one run of it in a process of its own, which a test can kill.
-"""
+"""A training small enough for a test: a registered CLIP of two layers, clips of coloured noise, two folds."""
 
 from __future__ import annotations
 
 import io
 import json
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +18,7 @@ from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.runs import ClassTexts, RunSpec
 
 NAME = "tiny-vit-for-tests"
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "embed_dim": 48,
     "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8, "head_width": 16},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 2},
@@ -40,17 +34,19 @@ TEXTS = ClassTexts(
 )
 
 
-def register() -> str:
-    """Make the tiny CLIP known to open_clip, and return its name."""
-    if NAME not in open_clip.list_models():
+def register(layers: int = 2) -> str:
+    """Register the tiny CLIP with open_clip, with `layers` in each tower, and return its name."""
+    name = NAME if layers == 2 else f"{NAME}-{layers}"
+    if name not in open_clip.list_models():
+        towers = {tower: {**CONFIG[tower], "layers": layers} for tower in ("vision_cfg", "text_cfg")}
         folder = Path(tempfile.mkdtemp())
-        (folder / f"{NAME}.json").write_text(json.dumps(CONFIG))
+        (folder / f"{name}.json").write_text(json.dumps(CONFIG | towers))
         open_clip.add_model_config(folder)
-    return NAME
+    return name
 
 
 def png(colour: tuple[int, int, int], rng: np.random.Generator, size: int = 40) -> bytes:
-    """A square of a colour under noise."""
+    """A square of one colour with noise."""
     pixels = np.clip(np.array(colour) + rng.normal(0, 30, (size, size, 3)), 0, 255).astype(np.uint8)
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="PNG")
@@ -58,7 +54,7 @@ def png(colour: tuple[int, int, int], rng: np.random.Generator, size: int = 40) 
 
 
 def rows(per_class: int = 4, classes: tuple[str, ...] = CLASSES, folds: int = 2) -> Iterator[dict[str, Any]]:
-    """`per_class` clips of each class with 3 to 9 frames, dealt out to the folds in turn."""
+    """`per_class` clips of each class with 3 to 9 frames, assigned to the folds in turn."""
     rng = np.random.default_rng(0)
     for name in classes:
         for number in range(per_class):
@@ -73,7 +69,7 @@ def rows(per_class: int = 4, classes: tuple[str, ...] = CLASSES, folds: int = 2)
 
 
 def pack(out: Path, *, classes: tuple[str, ...] = CLASSES, name: str = "tiny", **options: Any) -> PackedClips:
-    """Those clips, packed."""
+    """The clips of `rows`, packed."""
     return write_packed(rows(classes=classes, **options), classes, out, {"dataset": name})
 
 
@@ -93,7 +89,7 @@ def settings(**changed: Any) -> Settings:
 
 
 def without_digests(folder: Path) -> None:
-    """Leave the digests of a finished run's files out, as runs of version 0.1.0 have none."""
+    """Remove the file digests of a finished run; runs of version 0.1.0 have none."""
     path = folder / "result.json"
     result = json.loads(path.read_text(encoding="utf-8"))
     del result["sha256"]
@@ -103,21 +99,3 @@ def without_digests(folder: Path) -> None:
 def spec(clips: PackedClips, fold: int = 1, seed: int = 1, **changed: Any) -> RunSpec:
     """One run on `clips`."""
     return RunSpec(settings(**changed), TEXTS, clips.path, clips.fingerprint, fold, seed)
-
-
-def main() -> None:
-    """Train in this process, with a line on standard output for each report."""
-    from dfer_model.training.loop import train_run
-
-    def tell(done: int, total: int, note: str = "") -> None:
-        sys.stdout.write(f"{done} {total} {note}\n")
-        sys.stdout.flush()
-
-    dataset, runs, *changed = sys.argv[1:]
-    clips = PackedClips.open(dataset)
-    options = dict(each.split("=") for each in changed)
-    train_run(spec(clips, **options), clips, Path(runs), device="cpu", report=tell)
-
-
-if __name__ == "__main__":
-    main()

@@ -51,7 +51,7 @@ PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
 
 
 def why_not() -> str:
-    """Why no Slurm is begun here; empty where one is."""
+    """Why no Slurm is started here; empty if one is."""
     if os.environ.get("DFER_SLURM_TEST") != "1":
         return "daemons are begun only when they are asked for (make slurm-test)"
     missing = [each for each in (*DAEMONS, *COMMANDS) if _path(each) is None]

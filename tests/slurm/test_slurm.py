@@ -1,4 +1,4 @@
-"""A grid on a real Slurm: jobs that are cancelled or taken back come back, and change no result."""
+"""A grid on a real Slurm: cancelled and preempted jobs are restarted, with equal results."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Taking:
         return next(each for each in said if each.endswith("_0" if name == "v1@2" else "_1"))
 
 
-def test_jobs_that_are_taken_away_come_back_and_change_no_result(clips: PackedClips, tmp_path: Path) -> None:
+def test_preempted_jobs_are_restarted_with_equal_results(clips: PackedClips, tmp_path: Path) -> None:
     mine, plain = tmp_path / "slurm", tmp_path / "plain"
     for folder in (mine, plain):
         folder.mkdir()
@@ -124,14 +124,14 @@ def test_runs_that_share_a_gpu_are_tasks_of_one_job(clips: PackedClips, tmp_path
     assert first["pid"] != second["pid"]
 
 
-def test_what_slurm_refuses_is_said_in_its_words(clips: PackedClips, tmp_path: Path) -> None:
+def test_a_refusal_of_slurm_is_an_error_with_its_message(clips: PackedClips, tmp_path: Path) -> None:
     spec = replace(tiny.spec(clips), seed=9)
     engine = SlurmEngine(tmp_path / "jobs", {"partition": "none-such"})
     with pytest.raises(WorkError, match=r"Slurm refused the job: sbatch: error: .*partition.*\nSee `slurm:`"):
         train_all([spec], clips, tmp_path / "runs", lambda *_: None, engine=engine)
 
 
-def test_a_job_that_is_refused_waits_and_an_interrupt_ends_all(clips: PackedClips, tmp_path: Path) -> None:
+def test_a_refused_job_waits_and_an_interrupt_cancels_all(clips: PackedClips, tmp_path: Path) -> None:
     settings = preset("demo", "tiny").model_copy(update={"frames": 2, "workers": 0})
     short, long = (settings.model_copy(update={"epochs": epochs}) for epochs in (EPOCHS, 100 * EPOCHS))
     specs = [RunSpec(each, tiny.TEXTS, clips.path, clips.fingerprint, 1, 1) for each in (short, long)]

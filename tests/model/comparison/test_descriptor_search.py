@@ -1,4 +1,4 @@
-"""The search against every choice there is, on clips made by hand; and what it must not look at."""
+"""The descriptor search against all combinations, on clips made by hand, and its limits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def vector(text: str) -> Tensor:
 
 
 def encode(sentences: Sequence[str], owner: str) -> Tensor:
-    """A text tower that adds up what a sentence says."""
+    """A text tower that sums the vectors of descriptors joined by "+"."""
     return F.normalize(torch.stack([sum(map(vector, text.split("+"))) for text in sentences]), dim=-1)
 
 
@@ -51,7 +51,7 @@ def uar(videos: Videos, chosen: Sequence[Sequence[str]]) -> float:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_score_is_the_choice_s_uar_and_no_single_swap_is_better(seed: int) -> None:
+def test_the_score_is_the_uar_and_no_single_swap_improves_it(seed: int) -> None:
     videos = clips(seed)
     result = found(videos, seed=seed)
     assert [len(set(own)) for own in result.chosen] == [2, 2, 2]
@@ -65,7 +65,7 @@ def test_the_score_is_the_choice_s_uar_and_no_single_swap_is_better(seed: int) -
                 assert uar(videos, swapped) <= result.score[0] + 1e-9
 
 
-def test_it_is_near_the_best_of_every_choice() -> None:
+def test_the_result_is_near_the_exhaustive_optimum() -> None:
     videos = clips(3)
     every = [list(itertools.combinations(own, 2)) for own in candidates()]
     best = max(uar(videos, chosen) for chosen in itertools.product(*every))
@@ -73,7 +73,7 @@ def test_it_is_near_the_best_of_every_choice() -> None:
     assert ours >= best - 1e-6
 
 
-def test_descriptors_that_are_the_clips_themselves_are_found_one_by_one() -> None:
+def test_descriptors_equal_to_clip_features_are_selected() -> None:
     # Each class's clips lie along its third candidate: greedy takes it first, and then nothing is better.
     right = [own[2] for own in candidates()]
     features = F.normalize(torch.stack([vector(text) for text in right for _ in range(4)]), dim=-1)
@@ -84,7 +84,7 @@ def test_descriptors_that_are_the_clips_themselves_are_found_one_by_one() -> Non
     assert {step.added for step in result.steps} >= set(right)
 
 
-def test_the_log_tells_every_move_and_swaps_only_gain() -> None:
+def test_the_log_has_every_move_and_swaps_only_improve() -> None:
     videos = clips(1)
     result = found(videos, k=3, among=candidates(6))
     held: dict[str, set[str]] = {name: set() for name in CLASSES}
@@ -99,7 +99,7 @@ def test_the_log_tells_every_move_and_swaps_only_gain() -> None:
     assert result.steps[-1].uar == result.score[0]
 
 
-def test_ties_go_to_the_likelier_and_the_same_seed_finds_the_same() -> None:
+def test_ties_go_to_the_higher_likelihood_and_seeds_are_reproducible() -> None:
     # Both candidates answer every clip rightly; the second is nearer to its own and farther from the other.
     def at(angle: float) -> Tensor:
         return torch.tensor([np.cos(angle), np.sin(angle)])
@@ -115,7 +115,7 @@ def test_ties_go_to_the_likelier_and_the_same_seed_finds_the_same() -> None:
     assert found(clips(2), seed=4) == found(clips(2), seed=4)
 
 
-def test_a_class_without_clips_keeps_its_first() -> None:
+def test_a_class_without_clips_keeps_its_first_descriptors() -> None:
     result = found(clips(classes=2))
     assert result.not_searched == ("fear",)
     assert result.chosen[2] == ("fear 0", "fear 1")
@@ -130,6 +130,6 @@ def test_a_class_without_clips_keeps_its_first() -> None:
         (4, 4, "nothing to choose"),
     ],
 )
-def test_wrong_input_is_a_sentence(k: int, each: int, said: str) -> None:
+def test_wrong_input_is_an_error(k: int, each: int, said: str) -> None:
     with pytest.raises(InputError, match=said):
         found(clips(), k=k, among=candidates(each))

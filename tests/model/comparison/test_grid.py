@@ -1,4 +1,4 @@
-"""Grids of runs and zero-shot answers: each trained once, found after, equal to open_clip's own answers."""
+"""Grids of runs, which are trained once and reused, and zero-shot predictions against open_clip."""
 
 from __future__ import annotations
 
@@ -31,50 +31,54 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
     return tiny.pack(tmp_path_factory.mktemp("clips") / "packed")
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the runs of both sets, folds and seeds, which two tests share."""
+    return tmp_path_factory.mktemp("runs")
+
+
 def grid(*texts: ClassTexts, seeds: tuple[int, ...] = (1,)) -> Grid:
     return Grid(tiny.settings(epochs=1), texts, folds=(1, 2), seeds=seeds)
 
 
 def silent(done: int, total: int, note: str = "") -> None:
-    """Report to nobody."""
+    """Ignore progress."""
 
 
-def test_a_grid_trains_each_run_once_and_sets_of_equal_texts_share_theirs(
-    clips: PackedClips, tmp_path: Path
-) -> None:
+def test_finished_runs_are_reused_and_sets_of_equal_texts_share_runs(clips: PackedClips, runs: Path) -> None:
     small = grid(tiny.TEXTS, OTHER)
-    first = train_all(list(small.specs(clips)), clips, tmp_path, silent, "cpu")
+    first = train_all(list(small.specs(clips)), clips, runs, silent, "cpu")
     assert [(run.texts.name, run.fold, run.seed) for run in first] == [
         ("v1@2", 1, 1),
         ("v2", 1, 1),
         ("v1@2", 2, 1),
         ("v2", 2, 1),
     ]
-    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/result.json")}
+    written = {path: path.stat().st_mtime_ns for path in runs.glob("*/result.json")}
     larger = train_all(
         list(grid(tiny.TEXTS, OTHER, SAME_AS_OTHER, seeds=(1, 2)).specs(clips)),
         clips,
-        tmp_path,
+        runs,
         silent,
         "cpu",
     )
     assert len(larger) == 12
-    assert len(list(tmp_path.glob("*/result.json"))) == 8
+    assert len(list(runs.glob("*/result.json"))) == 8
     assert {path: path.stat().st_mtime_ns for path in written} == written
 
 
-def test_answers_are_gathered_clip_by_clip(clips: PackedClips, tmp_path: Path) -> None:
+def test_answers_of_runs_are_joined_clip_by_clip(clips: PackedClips, runs: Path) -> None:
     texts = (tiny.TEXTS, OTHER)
-    runs = train_all(list(grid(*texts, seeds=(1, 2)).specs(clips)), clips, tmp_path, silent, "cpu")
-    answers = trained_answers(runs, texts, "last")
+    trained = train_all(list(grid(*texts, seeds=(1, 2)).specs(clips)), clips, runs, silent, "cpu")
+    answers = trained_answers(trained, texts, "last")
     assert answers.labels.tolist() == [*clips.labels[clips.folds == 1], *clips.labels[clips.folds == 2]]
     assert answers.folds.tolist() == [1] * 6 + [2] * 6
-    for run in runs:
+    for run in trained:
         mine = answers.correct[run.texts.name][run.seed - 1][answers.folds == run.fold]
         assert 100 * mine.mean() == pytest.approx(run.measures("last").war)
 
 
-def test_zero_shot_is_open_clips_own_answer(clips: PackedClips, tmp_path: Path) -> None:
+def test_zero_shot_predictions_are_those_of_open_clip(clips: PackedClips, tmp_path: Path) -> None:
     small = grid(tiny.TEXTS, OTHER)
     clip = load_clip(tiny.register(), "random")
     answers = zero_shot_answers(small, clip, clips, tmp_path, silent, "cpu")
@@ -92,7 +96,7 @@ def test_zero_shot_is_open_clips_own_answer(clips: PackedClips, tmp_path: Path) 
     assert answers.correct["v2"][0].tolist() == (np.array(guesses) == answers.labels).tolist()
 
 
-def test_features_are_kept_and_used_again(clips: PackedClips, tmp_path: Path) -> None:
+def test_stored_features_are_reused(clips: PackedClips, tmp_path: Path) -> None:
     clip = load_clip(tiny.register(), "random")
     once = zero_shot_answers(grid(tiny.TEXTS), clip, clips, tmp_path, silent, "cpu")
     kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
@@ -119,7 +123,7 @@ def test_other_pixels_clips_or_weights_are_other_features(clips: PackedClips, tm
         assert len(list(features.glob("*"))) == before + 1
 
 
-def test_what_cannot_be_trained_is_refused_before_anything_is(clips: PackedClips) -> None:
+def test_invalid_texts_and_folds_are_refused_before_training(clips: PackedClips) -> None:
     clip = load_clip(tiny.register(), "random")
     long = ClassTexts("v4", "aa" * 32, tiny.CLASSES, (("tears.",), ("raised cheeks, " * 30,), ("lips.",)))
     with pytest.raises(InputError, match=r"description of sadness in v4 has \d+ tokens"):

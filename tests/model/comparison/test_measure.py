@@ -23,7 +23,7 @@ TARGET_CLASSES = ("fear", "surprise", "happiness")
 
 
 def silent(done: int, total: int, note: str = "") -> None:
-    """Report to nobody."""
+    """Ignore progress."""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,10 @@ def grid(
     folds: tuple[int, ...] = (1,),
     **changed: object,
 ) -> Grid:
-    settings = tiny.settings(**{"epochs": 1, "frames": 2, "temporal_depth": 0, "lr_image": 0.0} | changed)
+    settings = tiny.settings(
+        **{"clip": tiny.register(layers=1), "epochs": 1, "frames": 2, "temporal_depth": 0, "lr_image": 0.0}
+        | changed
+    )
     return Grid(settings, texts, folds, seeds)
 
 
@@ -75,7 +78,7 @@ def test_held_out_recall_is_that_of_the_runs_without_the_class(clips: PackedClip
     assert np.mean([each.mean for each in of_class.values()]) == pytest.approx(np.mean(by_seed))
 
 
-def test_few_shot_is_the_mean_over_shots_and_says_which_classes_have_fewer(
+def test_few_shot_is_the_mean_over_shots_and_names_classes_with_fewer_clips(
     clips: PackedClips, tmp_path: Path
 ) -> None:
     training = training_for("few-shot", grid((tiny.TEXTS,)), clips.class_names, (0, 1, 4))
@@ -105,7 +108,7 @@ def test_few_shot_is_the_mean_over_shots_and_says_which_classes_have_fewer(
     assert few_shot(training, runs, clips, None).curves["curve_uar"]["v1@2"].keys() == {"1", "4"}
 
 
-def test_transfer_predicts_every_clip_once_per_run_by_the_texts_of_its_classes(
+def test_transfer_predicts_every_clip_once_per_run_with_the_target_texts(
     clips: PackedClips, tmp_path: Path
 ) -> None:
     target = tiny.pack(tmp_path / "target", classes=TARGET_CLASSES, name="target", per_class=2)
@@ -134,7 +137,7 @@ def test_the_test_clips_of_transfer(tmp_path: Path) -> None:
     assert len(judgeable(tiny.pack(tmp_path / "two", folds=2, per_class=2))) == 6
 
 
-def test_what_cannot_be_measured_is_said(clips: PackedClips) -> None:
+def test_a_protocol_that_does_not_apply_is_an_error(clips: PackedClips) -> None:
     with pytest.raises(InputError, match="three classes or more, and there are 2"):
         training_for("held-out-class", grid(), clips.class_names[:2], ())
     with pytest.raises(InputError, match="a linear classifier reads no texts"):
@@ -155,6 +158,6 @@ def test_what_cannot_be_measured_is_said(clips: PackedClips) -> None:
         ),
     ],
 )
-def test_a_measure_says_its_cost(measure: str, said: str, clips: PackedClips) -> None:
+def test_a_protocol_reports_its_number_of_trainings(measure: str, said: str, clips: PackedClips) -> None:
     training = training_for(measure, grid(), clips.class_names, (0, 1, 2))
     assert (str(training), len(training.specs(clips))) == (said, int(said.split()[1]))

@@ -37,7 +37,7 @@ def test_a_set_of_clearly_larger_variance_keeps_its_own_degrees_and_leaves_the_p
     assert pair_variance(wild, 0, 2) == pair_variance(FIGURES, 0, 2)
 
 
-def test_two_sets_and_equal_figures_are_no_error() -> None:
+def test_two_sets_with_equal_figures_are_accepted() -> None:
     two = pair_variance(FIGURES[:2], 0, 1)
     assert (two.degrees, two.source, two.variance) == (2, "own", pytest.approx(4))
     same = pair_variance(np.tile(SEEDS + 0.1, (4, 1)), 0, 1)
@@ -91,7 +91,7 @@ def test_more_seeds_are_those_of_a_power_of_80_percent() -> None:
         assert (needed <= 10) == suffices
 
 
-def test_no_number_of_seeds_replaces_clips_and_one_seed_says_nothing() -> None:
+def test_no_seed_number_is_given_for_few_clips_or_one_seed() -> None:
     assert more_seeds(seen(5, 16, 3, 14), 3) is None
     assert more_seeds(seen(5, 1, 0, None), 1) is None
 

@@ -63,7 +63,7 @@ def test_every_set_meets_every_control_and_the_first_set() -> None:
     ]
 
 
-def test_verdicts_name_the_control_a_set_cannot_be_told_from() -> None:
+def test_verdicts_name_an_indistinguishable_control() -> None:
     zero_shot = answers(v1=ALL[:1], control_swapped=NONE[:1], control_scrambled=HALF[:1])
     trained = answers(v1=ALL, control_swapped=ALL, control_scrambled=HALF)
     verdicts = compared(trained, zero_shot, ["control:swapped", "control:scrambled"]).verdicts
@@ -86,7 +86,7 @@ def test_sets_without_controls_are_compared_with_the_first() -> None:
     assert verdicts[1].startswith("v2, trained: better than v1 (+50.0, 95% interval ")
 
 
-def test_one_seed_is_said_not_to_include_the_seed_variance() -> None:
+def test_one_seed_has_a_caveat_about_the_seed_variance() -> None:
     one = answers(v1=HALF[:1], v2=HALF[:1])
     (single,) = compare(one, one, [], seeds=(1,), selection="last").caveats
     assert single.startswith(
@@ -109,7 +109,7 @@ def test_uar_and_war_weigh_unequal_classes_differently() -> None:
     assert (pair.uar.value, pair.war.value) == (pytest.approx(0.0), pytest.approx(50.0))
 
 
-def test_one_training_shows_no_difference_and_untrained_answers_do() -> None:
+def test_one_training_gives_no_verdict_and_zero_shot_does() -> None:
     one = answers(v1=HALF[:1], v2=ALL[:1], control_swapped=NONE[:1], control_scrambled=HALF[:1])
     result = compare(one, one, ["control:swapped", "control:scrambled"], seeds=(1,), selection="last")
     assert [
@@ -221,7 +221,7 @@ def test_mcnemar_stands_beside_the_war() -> None:
     assert pair.mcnemar.p == pytest.approx(2 / 2**40)
 
 
-def test_several_answers_of_a_measure_count_by_their_mean_and_vote_one_by_one() -> None:
+def test_several_predictions_per_clip_are_averaged_and_tested_separately() -> None:
     # With few shots v1 answers nothing, with more all; control:swapped nothing at all.
     parts = (answers(v1=NONE, control_swapped=NONE), answers(v1=ALL, control_swapped=NONE))
     result = compare_measured([Measured("few-shot", parts)], ["control:swapped"], (1, 2), (1, 2), "last")
@@ -252,7 +252,7 @@ def test_the_interval_of_a_figure_has_seed_and_sampling_variance() -> None:
     assert (wide.low, wide.high) == (0, 100)  # Student's t of one degree of freedom, within what can be
 
 
-def test_no_figure_is_below_nothing_by_nothing() -> None:
+def test_a_difference_of_zero_has_no_minus_sign() -> None:
     nearly = Difference(-0.04, -0.04, 4.0, {1: -0.04}, 0.5, 0.5)
     (said,) = sentences("v2", "trained", [Against("v1", "better", nearly)], controls=[])
     assert said == "v2, trained: better than v1 (+0.0, 95% interval +0.0 to +4.0 UAR)."

@@ -46,7 +46,7 @@ def test_difference_and_its_parts_by_hand() -> None:
     assert difference.low <= difference.value <= difference.high
 
 
-def test_the_same_answers_are_indistinguishable_with_an_interval_of_zero() -> None:
+def test_equal_predictions_have_an_interval_of_zero() -> None:
     answers = np.random.default_rng(1).random((3, 8)) < 0.5
     difference = paired_difference(answers, answers, war_weights(FOLDS), LABELS, FOLDS)
     assert (difference.low, difference.value, difference.high) == (0.0, 0.0, 0.0)
@@ -81,7 +81,7 @@ def by_seed(*points: float, folds: int = 1, classes: int = 2, clips: int = 100) 
 
 
 @pytest.mark.parametrize(("folds", "classes"), [(1, 1), (1, 4), (3, 1), (3, 2)])
-def test_the_spread_over_seeds_counts_as_student_s_t_and_once(folds: int, classes: int) -> None:
+def test_the_seed_variance_uses_student_t_and_counts_once(folds: int, classes: int) -> None:
     # Differences of -2, 0 and 4 points: mean 2/3, standard error sqrt(28 / 3 / 3); t is 4.303 at 2 degrees
     # of freedom. Fewer clips decide than seeds disagree on, so the interval is that of the seeds alone, and
     # the width does not depend on the number of strata: they share the seed variance.
@@ -93,7 +93,7 @@ def test_the_spread_over_seeds_counts_as_student_s_t_and_once(folds: int, classe
     assert difference.value - difference.low == pytest.approx(half_width, rel=0.12)
 
 
-def test_two_seeds_tell_little() -> None:
+def test_two_seeds_give_a_wide_interval() -> None:
     # Differences of 10 and 14 points, standard error 2: the t of 1 degree of freedom is 12.706.
     first, second, labels, folds = by_seed(10, 14, clips=5000)
     difference = paired_difference(first, second, uar_weights(labels, folds), labels, folds)
@@ -103,7 +103,7 @@ def test_two_seeds_tell_little() -> None:
     assert once.verdict == "better"
 
 
-def test_no_interval_leaves_what_is_possible() -> None:
+def test_intervals_stay_within_possible_values() -> None:
     ones = np.ones(50, dtype=np.int64)
     first = np.array([[True] * 50, [False] * 50])
     difference = paired_difference(first, ~first, war_weights(ones), ones, ones)
@@ -158,14 +158,14 @@ def test_variance_that_seeds_share_is_separated_from_their_own_for_few_clips() -
     assert difference.high - difference.low == pytest.approx(2 * half_width, rel=0.06)
 
 
-def test_no_p_is_smaller_than_resampling_can_show() -> None:
+def test_p_values_are_bounded_by_the_number_of_resamples() -> None:
     ones = np.ones(50, dtype=np.int64)
     first = np.array([[True] * 50])
     difference = paired_difference(first, ~first, war_weights(ones), ones, ones)
     assert difference.p == pytest.approx(2 / 4000)
 
 
-def test_p_and_interval_agree_on_what_is_shown() -> None:
+def test_p_value_and_interval_agree_on_significance() -> None:
     rng = np.random.default_rng(5)
     labels, ones = np.repeat([0, 1], 60), np.ones(120, dtype=np.int64)
     weights = uar_weights(labels, ones)
@@ -190,7 +190,7 @@ def test_p_is_that_of_the_normal_distribution_where_clips_are_many() -> None:
     assert difference.p == pytest.approx(0.0601, abs=0.012)
 
 
-def test_equal_sets_are_told_apart_no_more_often_than_they_may() -> None:
+def test_the_rate_of_false_positives_is_nominal() -> None:
     # Two seeds whose variance outweighs that of the clips: the worst case. Of 300 trials 5% are 15, and with
     # the sampling error of the trials 27; seeds resampled like clips would give about 120.
     rng = np.random.default_rng(6)
@@ -222,7 +222,7 @@ def test_mcnemar_counts_a_clip_once_however_many_seeds_answer_it() -> None:
     assert (said.first_only, said.second_only, said.p) == (1, 1, 1.0)
 
 
-def test_mcnemar_of_equal_answers_is_one() -> None:
+def test_mcnemar_of_equal_predictions_is_one() -> None:
     answers = np.array([[True, False]])
     assert mcnemar(answers, answers).p == 1.0
 
@@ -241,7 +241,7 @@ def test_holm_by_hand(p_values: list[float], corrected: list[float]) -> None:
     assert holm(p_values) == pytest.approx(corrected)
 
 
-def test_the_interval_is_the_same_each_time() -> None:
+def test_the_interval_is_reproducible() -> None:
     first, second = np.random.default_rng(3).random((2, 1, 8)) < 0.5
     weights = uar_weights(LABELS, FOLDS)
     once = paired_difference(first, second, weights, LABELS, FOLDS)

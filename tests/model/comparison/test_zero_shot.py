@@ -1,4 +1,4 @@
-"""Zero-shot by several prompts a class, on the folds asked for and no other, against torch and by hand."""
+"""Zero-shot with several prompts per class, on the given folds, against torch and by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PROMPTS = (["a smile", "raised cheeks"], ["tears", "a frown", "sad eyes"], ["par
 
 
 def silent(done: int, total: int, note: str = "") -> None:
-    """Report to nobody."""
+    """Ignore progress."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
     return tiny.pack(tmp_path_factory.mktemp("clips") / "packed")
 
 
-def test_the_two_ways_differ_by_the_length_of_the_mean() -> None:
+def test_both_ensembles_differ_by_the_norm_of_the_mean() -> None:
     # Class 0 says two things far apart, class 1 one. The clip's cosines are 0.6 and 0.8 with class 0 (mean
     # 0.7, by a unit mean 0.7 * sqrt 2 = 0.99) and 0.8 with class 1.
     first = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
@@ -94,7 +94,7 @@ def test_features_are_the_unit_means_of_the_folds_frames(
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_fold_0_is_clips_too_and_a_fold_without_clips_is_a_sentence(tiny_clip: Clip, tmp_path: Path) -> None:
+def test_fold_0_is_valid_and_a_fold_without_clips_is_an_error(tiny_clip: Clip, tmp_path: Path) -> None:
     rows = [{**row, "fold": number % 2} for number, row in enumerate(tiny.rows(per_class=2))]
     split = write_packed(rows, tiny.CLASSES, tmp_path / "split", {"dataset": "split"})
     settings = tiny.settings()
@@ -105,7 +105,7 @@ def test_fold_0_is_clips_too_and_a_fold_without_clips_is_a_sentence(tiny_clip: C
 
 
 @pytest.mark.parametrize("ensemble", ["mean-embedding", "mean-similarity", "max"])
-def test_members_answer_as_the_setting_says(
+def test_members_are_combined_by_the_setting_ensemble(
     tiny_clip: Clip, clips: PackedClips, tmp_path: Path, ensemble: str
 ) -> None:
     grid = Grid(tiny.settings(ensemble=ensemble), (tiny.TEXTS,), (1, 2), (1,))

@@ -1,4 +1,4 @@
-"""Label files in the forms that go about, and the leaks that must not pass."""
+"""Label files in the published formats, and refused leaks between folds."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_there_are_43_compound_classes() -> None:
         ("Train & Test Set/set_2/test.txt", (True, 2)),
     ],
 )
-def test_role_is_told_by_the_names(tmp_path: Path, name: str, role: tuple[bool, int]) -> None:
+def test_the_role_of_a_list_is_read_from_its_name(tmp_path: Path, name: str, role: tuple[bool, int]) -> None:
     file = label_file(tmp_path, name, "00001,1\n")
     assert (file.is_test, file.number) == role
 
@@ -74,13 +74,13 @@ def test_role_is_told_by_the_names(tmp_path: Path, name: str, role: tuple[bool, 
 @pytest.mark.parametrize(
     "name", ["val(single-labeled)/set_3.csv", "MAFW_set_3_val.txt", "set_3/validation.txt", "set_3/dev.csv"]
 )
-def test_validation_lists_are_told_by_their_names(tmp_path: Path, name: str) -> None:
+def test_validation_lists_are_recognised_by_name(tmp_path: Path, name: str) -> None:
     file = label_file(tmp_path, name, "00001,1\n")
     assert (file.role, file.number) == ("val", 3)
 
 
 @pytest.mark.parametrize("name", ["lists/all.csv", "lists/train_test.csv", "lists/train_val.csv"])
-def test_role_that_cannot_be_told(tmp_path: Path, name: str) -> None:
+def test_an_ambiguous_role_is_an_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="training or test"):
         label_file(tmp_path, name, "00001,1\n")
 
@@ -134,7 +134,7 @@ def test_gbk_is_read_where_utf8_fails(tmp_path: Path) -> None:
         (b"\xff\xff\xff\xff", "not a text file"),
     ],
 )
-def test_files_that_are_no_lists(tmp_path: Path, data: bytes, sentence: str) -> None:
+def test_files_that_are_not_lists_are_refused(tmp_path: Path, data: bytes, sentence: str) -> None:
     (tmp_path / "test.csv").write_bytes(data)
     with pytest.raises(InputError, match=sentence):
         read_label_file(tmp_path / "test.csv")
@@ -143,7 +143,7 @@ def test_files_that_are_no_lists(tmp_path: Path, data: bytes, sentence: str) -> 
 
 
 class TestDfew:
-    def test_official_and_republished_files_say_the_same(self, tmp_path: Path) -> None:
+    def test_official_and_republished_files_agree(self, tmp_path: Path) -> None:
         official = label_file(tmp_path, "one/test_set_1.csv", "video_name,label\n00001,1\n2,7\n00003,4\n")
         zero = label_file(tmp_path, "zero/test_set_1.csv", "video_name,label\n00001,0\n00002,6\n3,3\n")
         expected = [("00001", "happiness"), ("00002", "fear"), ("00003", "anger")]
@@ -151,12 +151,12 @@ class TestDfew:
             (clips,) = read_dfew([file])
             assert [(clip.clip_id, clip.class_name) for clip in clips] == expected
 
-    def test_the_base_is_told_by_all_files_together(self, tmp_path: Path) -> None:
+    def test_the_base_of_labels_is_inferred_from_all_files(self, tmp_path: Path) -> None:
         train = label_file(tmp_path, "train_set_1.csv", "1,7\n")
         test = label_file(tmp_path, "test_set_1.csv", "2,3\n")
         assert [clips[0].class_name for clips in read_dfew([train, test])] == ["fear", "neutral"]
 
-    def test_what_cannot_be_told_is_asked_for(self, tmp_path: Path) -> None:
+    def test_ambiguous_lists_ask_for_an_option(self, tmp_path: Path) -> None:
         file = label_file(tmp_path, "test_set_1.csv", "1,3\n")
         with pytest.raises(InputError, match="--label-base"):
             read_dfew([file])
@@ -182,7 +182,7 @@ class TestDfew:
 
 
 class TestFerv39k:
-    def test_official_and_republished_files_say_the_same(self, tmp_path: Path) -> None:
+    def test_official_and_republished_files_agree(self, tmp_path: Path) -> None:
         official = label_file(tmp_path, "test_All.csv", "Action/Sad/0010 Sad\nWar/Angry/0003 Angry\n")
         numbers = label_file(tmp_path, "test.csv", "path,id\nAction/Sad/0010,5\nWar/Angry/3,0\n")
         expected = [("Action/Sad/0010", "sadness"), ("War/Angry/0003", "anger")]
@@ -296,7 +296,7 @@ class TestFolds:
         with pytest.raises(InputError, match=sentence):
             self.folds(tmp_path, lists)
 
-    def test_dealt_folds_are_stratified_seeded_and_whole(self) -> None:
+    def test_assigned_folds_are_stratified_seeded_and_complete(self) -> None:
         classes = {f"c{i}": "rare" if i % 5 == 0 else "common" for i in range(50)}
         dealt = deal_folds(classes, 5, seed=3)
         assert set(dealt) == set(classes)
@@ -309,7 +309,7 @@ class TestFolds:
         assert deal_folds(classes, 5, seed=4) != dealt
 
     @pytest.mark.parametrize(("folds", "sentence"), [(1, "at least 2"), (3, "class b has 2 clips, fewer")])
-    def test_folds_that_cannot_be_dealt(self, folds: int, sentence: str) -> None:
+    def test_folds_that_cannot_be_assigned_are_refused(self, folds: int, sentence: str) -> None:
         with pytest.raises(InputError, match=sentence):
             deal_folds({"1": "a", "2": "a", "3": "a", "4": "b", "5": "b"}, folds, 0)
 

@@ -1,4 +1,4 @@
-"""Loading: one augmentation per clip, the same numbers whatever the workers, errors that name the frame."""
+"""Datasets: one augmentation per clip, independence of workers, errors that name the frame."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def encoded(pixels: np.ndarray, form: str = "PNG") -> bytes:
 
 
 def gradient(height: int = 40, width: int = 60, level: int = 0) -> np.ndarray:
-    """Red says the row, green the column, blue the frame: a crop can be read off its pixels."""
+    """Red is the row, green the column, blue the frame, so that pixels identify a crop."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[..., 0] = np.linspace(0, 255, height)[:, None]
     pixels[..., 1] = np.linspace(0, 255, width)
@@ -190,7 +190,7 @@ def batches(dataset: ClipDataset, workers: int, epochs: int) -> list[torch.Tenso
     return seen
 
 
-def test_workers_change_nothing(clips: PackedClips) -> None:
+def test_workers_have_no_effect(clips: PackedClips) -> None:
     def dataset() -> ClipDataset:
         return ClipDataset(
             clips,
@@ -207,7 +207,7 @@ def test_workers_change_nothing(clips: PackedClips) -> None:
     assert not torch.equal(alone[0], alone[3])  # the second epoch draws anew, in running workers too
 
 
-def test_order_and_other_clips_change_nothing(clips: PackedClips) -> None:
+def test_the_order_of_clips_has_no_effect(clips: PackedClips) -> None:
     kwargs = {"frames": 4, "image_size": 16, "train": Augmentation(), "seed": 1}
     whole, some = ClipDataset(clips, range(5), **kwargs), ClipDataset(clips, [4, 2], **kwargs)
     assert torch.equal(some[0]["frames"], whole[4]["frames"])

@@ -1,4 +1,4 @@
-"""A clip written as a video comes back as its frames."""
+"""A clip exported as a video has the same frames."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def picture(shade: int) -> bytes:
     return buffer.getvalue()
 
 
-def test_frames_come_back_in_order_and_near_their_values(tmp_path: Path) -> None:
+def test_frames_are_read_back_in_order_with_close_values(tmp_path: Path) -> None:
     shades = [10, 90, 170, 240]
     row = {
         "clip_id": "a",

@@ -1,4 +1,4 @@
-"""Packed clips from elsewhere: what they say is checked when they are opened, before any of it is used."""
+"""Packed clips from other people: metadata are checked when they are opened."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ LISTS, FRAMES = (0, 1, 3, 6, 10, 15, 21), (0, 2, 4, 8, 10, 14, 20)
         (lambda table: table.slice(0, 0), "it holds no clip"),
     ],
 )
-def test_what_clips_say_of_themselves_is_checked(
+def test_metadata_of_packed_clips_are_checked(
     folder: Path, change: Callable[[pa.Table], pa.Table], said: str
 ) -> None:
     rewritten(folder, change)
@@ -91,7 +91,7 @@ def test_what_clips_say_of_themselves_is_checked(
     ("offsets", "place", "value"),
     [(LISTS, 6, 10**9), (LISTS, 3, -5), (LISTS, 3, 11), (FRAMES, 5, 10**9), (FRAMES, 5, -1), (FRAMES, 4, 1)],
 )
-def test_offsets_that_lead_out_of_the_file_are_refused(
+def test_offsets_beyond_the_file_are_refused(
     folder: Path, offsets: tuple[int, ...], place: int, value: int
 ) -> None:
     (path,) = folder.glob("*.arrow")
@@ -104,7 +104,7 @@ def test_offsets_that_lead_out_of_the_file_are_refused(
         PackedClips.open(folder)
 
 
-def test_other_types_of_the_same_values_are_taken(folder: Path) -> None:
+def test_other_column_types_of_equal_values_are_accepted(folder: Path) -> None:
     frames = [row(number)["frames"] for number in range(6)]
     rewritten(folder, put("frames", frames, pa.large_list(pa.large_binary())))
     rewritten(folder, put("label", [0, 1, 2, 0, 1, 2], pa.int8()))
@@ -115,7 +115,7 @@ def test_other_types_of_the_same_values_are_taken(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../elsewhere.arrow", "/etc/passwd", "", "..", "a\\b", 3, None])
-def test_state_json_names_files_of_its_folder_alone(folder: Path, name: object) -> None:
+def test_state_json_names_only_files_of_its_folder(folder: Path, name: object) -> None:
     (shard,) = folder.glob("*.arrow")
     (folder.parent / "elsewhere.arrow").write_bytes(shard.read_bytes())
     (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": name}]}))
@@ -150,7 +150,7 @@ def test_prepare_json_is_checked(folder: Path, content: str) -> None:
         assert clips.report is None
 
 
-def test_clips_reach_another_process_without_their_frames(folder: Path) -> None:
+def test_clips_are_pickled_without_frames(folder: Path) -> None:
     clips = PackedClips.open(folder)
     sent = pickle.dumps(clips)
     assert row(5)["frames"][5] not in sent
@@ -170,7 +170,7 @@ def test_every_file_of_clips_is_verified(folder: Path) -> None:
         damaged.verify(lambda *_: None)
 
 
-def test_clips_of_an_earlier_version_have_nothing_to_verify(folder: Path) -> None:
+def test_clips_of_an_earlier_version_have_no_digests(folder: Path) -> None:
     (folder / "prepare.json").write_text('{"dataset": "tiny"}')
     clips = PackedClips.open(folder)
     assert clips.verify(lambda *_: None) == 0

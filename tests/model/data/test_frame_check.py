@@ -1,4 +1,4 @@
-"""A frame is accepted or refused as by decoding it whole, and in the same words."""
+"""The frame check agrees with full decoding, including the messages."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def damaged(data: bytes) -> list[bytes]:
     ],
     ids=["baseline", "progressive", "restarts", "grey", "CMYK", "PNG"],
 )
-def test_verdicts_are_those_of_the_whole_decoder(data: bytes) -> None:
+def test_the_check_agrees_with_a_full_decoder(data: bytes) -> None:
     cases = damaged(data)
     verdicts = [verdict(decode_pixels, case) for case in cases]
     assert verdicts[0] == "whole"
@@ -71,7 +71,7 @@ def test_verdicts_are_those_of_the_whole_decoder(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", encoded("RGB", "BMP"), encoded("I;16", "PNG")])
-def test_what_is_no_frame_is_refused_in_the_same_words(data: bytes) -> None:
+def test_invalid_frames_give_the_error_of_the_full_decoder(data: bytes) -> None:
     said = verdict(decode_pixels, data)
     assert said != "whole"
     assert verdict(check_frame, data) == said

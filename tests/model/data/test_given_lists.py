@@ -1,4 +1,4 @@
-"""Training and validation lists that a dataset gives are followed: packed, trained on, and told of."""
+"""Training and validation lists of a dataset are packed, used, and reported."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ def test_lists_that_disagree_with_the_rule_are_named_and_change_the_fingerprint(
     assert PackedClips.open(tmp_path / "cleaned/packed").fingerprint == whole.fingerprint
 
 
-def test_packing_again_with_other_lists_is_another_request(tmp_path: Path) -> None:
+def test_other_lists_need_another_folder(tmp_path: Path) -> None:
     packed(tmp_path, WHOLE)
     with pytest.raises(InputError, match="contains other clips already"):
         prepare("mafw", mafw(tmp_path / "root", CLEANED, clips=0), tmp_path / "packed", jobs=1)
 
 
-def test_select_val_chooses_by_the_given_validation_list(tmp_path: Path) -> None:
+def test_select_val_uses_the_given_validation_list(tmp_path: Path) -> None:
     clips = packed(tmp_path, WITH_VALIDATION)
     given = training_clips(clips, tiny.settings(select="val"), 1, 1)
     assert (ids(clips, given.train), ids(clips, given.val)) == ("3 4 5 6", "7 8")
@@ -101,7 +101,7 @@ def test_select_val_chooses_by_the_given_validation_list(tmp_path: Path) -> None
     assert set(ids(clips, drawn.val).split()) < {"1", "2", "5", "6", "7", "8"}
 
 
-def test_sets_are_not_chosen_by_clips_that_the_lists_leave_out(tmp_path: Path) -> None:
+def test_clips_outside_the_lists_are_not_validation_clips(tmp_path: Path) -> None:
     clips = packed(tmp_path, CLEANED)
     (split,) = choosing_splits(clips, [1], 0.5)
     assert (ids(clips, split.learn), ids(clips, split.judge)) == ("5 6 7", "3 4")

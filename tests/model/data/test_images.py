@@ -1,4 +1,4 @@
-"""Decoding: whichever library is asked first, the pixels and the verdicts are Pillow's."""
+"""Image decoding: pixels and errors are those of Pillow for every decoder."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_pixels_are_pillows(mode: str, options: dict[str, Any]) -> None:
     assert np.array_equal(decode_pixels(data), by_pillow(data))
 
 
-def test_a_jpeg_is_decoded_into_room_of_its_size_alone() -> None:
+def test_a_jpeg_is_decoded_into_a_buffer_of_its_size() -> None:
     data = encoded()
     room, other = np.zeros((111, 153, 3), np.uint8), np.zeros((153, 111, 3), np.uint8)
     assert decode_pixels(data, room) is room
@@ -72,7 +72,7 @@ def test_a_frame_of_too_many_pixels_is_not_decoded(form: str, size: tuple[int, i
             read(bytes(data))
 
 
-def test_damaged_files_are_judged_as_pillow_judges_them() -> None:
+def test_damaged_files_give_the_verdict_of_pillow() -> None:
     data = encoded()
     rng = np.random.default_rng(1)
     cut = [data[: int(place)] for place in rng.integers(2, len(data) - 2, 40)]
@@ -100,7 +100,7 @@ ARROW[:12, :20] = 220  # bright at the top left
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
 @pytest.mark.parametrize("turn", range(1, 9))
-def test_exif_orientation_is_obeyed(form: str, turn: int) -> None:
+def test_exif_orientation_is_applied(form: str, turn: int) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = turn
     stream = io.BytesIO()
@@ -125,14 +125,14 @@ def test_exif_orientation_is_obeyed(form: str, turn: int) -> None:
     assert found[place[turn]].min() > 200
 
 
-def test_exif_data_that_cannot_be_read_leave_the_picture_as_it_is() -> None:
+def test_unreadable_exif_data_are_ignored() -> None:
     stream = io.BytesIO()
     Image.fromarray(ARROW).save(stream, "JPEG", exif=b"Exif\0\0nonsense" * 3, quality=95)
     assert decode_pixels(stream.getvalue())[6, 10].min() > 200
 
 
 @pytest.mark.parametrize(("form", "options"), [("WEBP", {"lossless": True}), ("BMP", {}), ("TIFF", {})])
-def test_other_pictures_become_png(form: str, options: dict[str, Any]) -> None:
+def test_other_image_formats_become_png(form: str, options: dict[str, Any]) -> None:
     stream = io.BytesIO()
     Image.fromarray(ARROW).save(stream, form, **options)
     stored = as_jpeg_or_png(stream.getvalue())

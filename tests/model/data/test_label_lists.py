@@ -1,4 +1,4 @@
-"""Label lists: files, folders and globs of them, other places of the clips, other numbering of classes."""
+"""Label lists: files, folders, globs, other locations of clips, other numbers of classes."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class TestFoldersOfLists:
             ("DFEW", None, r"no label files in \S+DFEW: .*\n.*--labels FILE"),
         ],
     )
-    def test_what_cannot_be_told_is_asked_for(
+    def test_ambiguous_lists_ask_for_an_option(
         self, root: Path, labels: str, name: str | None, sentence: str
     ) -> None:
         with pytest.raises(InputError, match=sentence):
@@ -159,7 +159,7 @@ class TestOtherFolders:
         (tmp_path / "empty/inner").mkdir(parents=True)
         assert frame_files(tmp_path / "empty") == []
 
-    def test_videos_of_clips_whose_frames_are_lacking(self, tmp_path: Path, lists: list[Path]) -> None:
+    def test_videos_are_used_for_clips_without_frames(self, tmp_path: Path, lists: list[Path]) -> None:
         write_clip(tmp_path / "data/frames/00001", 1)
         write_video(tmp_path / "data/clips/00002.mp4", 1)
         layout = read_official("mafw", tmp_path, labels=lists)
@@ -172,7 +172,7 @@ class TestOtherFolders:
             for note in layout.notes
         )
 
-    def test_other_pictures_are_named_and_not_mixed_in(self, tmp_path: Path, lists: list[Path]) -> None:
+    def test_other_image_formats_are_reported_and_not_mixed(self, tmp_path: Path, lists: list[Path]) -> None:
         write_clip(tmp_path / "data/faces/00001", 1)
         video = write_video(tmp_path / "data/clips/00002.mp4", 1)
         layout = read_official("mafw", tmp_path, labels=lists)
@@ -183,7 +183,7 @@ class TestOtherFolders:
             prepare("mafw", tmp_path, tmp_path / "out", labels=lists, jobs=1)
         assert layout.clips[1].elsewhere == video
 
-    def test_another_layout_is_pointed_to(self, tmp_path: Path) -> None:
+    def test_another_layout_is_suggested(self, tmp_path: Path) -> None:
         write(tmp_path / "anno/compound/no_caption/set_1/test.txt", "1.mp4 fear_anxiety\n")
         with pytest.raises(InputError, match=r"no label files of mafw .*\n.*data prepare mafw-compound"):
             read_official("mafw", tmp_path)

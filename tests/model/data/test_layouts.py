@@ -1,4 +1,4 @@
-"""Datasets as found: every layout the annotations' README names, from label files to frames."""
+"""All dataset layouts of the annotations, from label files to frames."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .images import write_clip, write_video
 from .trees import found, write
 
 
-def test_names_sort_as_people_count() -> None:
+def test_names_are_sorted_naturally() -> None:
     names = ["10.jpg", "2.jpg", "1.jpg", "frame_11.png", "frame_9.png"]
     assert sorted(names, key=natural_key) == ["1.jpg", "2.jpg", "10.jpg", "frame_9.png", "frame_11.png"]
 
 
-def test_frames_of_a_folder_without_what_desktops_leave(tmp_path: Path) -> None:
+def test_desktop_files_are_no_frames(tmp_path: Path) -> None:
     for name in ("2.jpg", "10.JPG", "1.png", "._1.png", ".DS_Store", "Thumbs.db", "notes.txt"):
         (tmp_path / name).touch()
     assert [path.name for path in frame_files(tmp_path)] == ["1.png", "2.jpg", "10.JPG"]
@@ -105,7 +105,7 @@ def test_mafw(tmp_path: Path, base: str, place: str) -> None:
     assert found(compound) == {"00001": ("anger_disgust", 1, "00001")}
 
 
-def test_mafw_with_captions_says_that_neutral_is_left_out(tmp_path: Path) -> None:
+def test_mafw_with_captions_notes_the_missing_neutral(tmp_path: Path) -> None:
     rows = "1.mp4\tanger\t皱眉\tA frown.\n"
     path = tmp_path / "anno/single/with_caption/set_1/test.txt"
     path.parent.mkdir(parents=True)
@@ -152,7 +152,7 @@ def test_a_clip_of_no_scene_is_not_the_clip_of_a_scene(tmp_path: Path) -> None:
         read_official("frame-list", tmp_path, labels=lists)
 
 
-def test_what_is_not_found_is_said(tmp_path: Path) -> None:
+def test_missing_files_are_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no label files of mafw under .*\n.*--labels FILE"):
         read_official("mafw", tmp_path)
     write(tmp_path / "anno/single/no_caption/set_1/test.txt", "00001.mp4 neutral\n")

@@ -1,4 +1,4 @@
-"""The order in which clips come, and the pixels that they become."""
+"""The order of clips, and pixel scaling."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def draws(labels: list[int], seed: int = 1, epoch: int = 1) -> list[tuple[int, i
     return list(sampler)
 
 
-def test_every_class_comes_equally_often() -> None:
+def test_every_class_is_drawn_equally_often() -> None:
     labels = [0] * 20 + [1] * 3 + [3] * 7  # ten draws each; class 2 has no clips
     drawn = draws(labels)
     assert Counter(labels[position] for position, _ in drawn) == {0: 10, 1: 10, 3: 10}
@@ -66,7 +66,7 @@ def test_every_class_comes_equally_often() -> None:
     assert [labels[position] for position, _ in drawn] != sorted(labels[position] for position, _ in drawn)
 
 
-def test_what_classes_do_not_share_out_goes_to_some_of_them_in_turn() -> None:
+def test_the_remainder_of_balanced_draws_rotates_over_classes() -> None:
     labels = [0] * 6 + [1] * 3 + [2] * 2  # eleven draws of three classes
     luckless = Counter()
     for epoch in range(1, 31):
@@ -82,7 +82,7 @@ def test_balanced_draws_come_from_seed_and_epoch() -> None:
     assert len({tuple(draws(labels, seed, epoch)) for seed in (1, 2) for epoch in (1, 2)}) == 4
 
 
-def test_a_clip_that_comes_again_is_augmented_anew(tmp_path: Path) -> None:
+def test_a_repeated_clip_is_augmented_again(tmp_path: Path) -> None:
     clips = tiny.pack(tmp_path / "packed")
     dataset = ClipDataset(clips, [2, 5], frames=4, image_size=32, train=Augmentation(), seed=1)
     first, again, other = (dataset[key]["frames"] for key in ((1, 0), (1, 1), (1, 2)))
@@ -95,7 +95,7 @@ def test_a_clip_that_comes_again_is_augmented_anew(tmp_path: Path) -> None:
 
 
 class _Killed(ClipDataset):
-    """Clips of which the one at position 2 costs the process that reads it its life."""
+    """Clips of which the one at position 2 kills the process that reads it."""
 
     def __getitem__(self, position: int | tuple[int, int]) -> dict[str, Any]:
         if position == 2:
@@ -105,9 +105,7 @@ class _Killed(ClipDataset):
 
 @pytest.mark.parametrize("busy", [False, True])
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_worker_killed_by_the_system_is_a_message_with_the_clips_name(
-    tmp_path: Path, streamed: bool, busy: bool
-) -> None:
+def test_a_killed_worker_is_an_error_with_the_clip(tmp_path: Path, streamed: bool, busy: bool) -> None:
     clips = tiny.pack(tmp_path / "packed")
     # A DataLoader begun before has left its handler, which would raise in the midst of what is computed.
     next(iter(DataLoader(ClipDataset(clips, [0], frames=2, image_size=8), num_workers=1)))

@@ -60,7 +60,7 @@ class TestOwnFolder:
         }
         assert "never tested" in layout.notes[0]
 
-    def test_other_videos_and_pictures_are_clips_and_what_is_left_out_is_named(self, tmp_path: Path) -> None:
+    def test_other_formats_are_clips_and_skipped_files_are_reported(self, tmp_path: Path) -> None:
         for name in ("a.ts", "b.MTS", "c.m2ts", "d.gif", "e.3gp", "f.ogv", "g.vob", "h.mxf", "i.avi"):
             write(tmp_path / "Happy" / name, "video")
         still, moving = Image.new("RGB", (8, 8)), Image.new("RGB", (8, 8), "red")
@@ -89,7 +89,7 @@ class TestOwnFolder:
             "Sad/1": ("sadness", 2, "Sad/1"),
         }
 
-    def test_dealt_folds(self, tmp_path: Path) -> None:
+    def test_folds_are_assigned(self, tmp_path: Path) -> None:
         for name in ("happy", "sad"):
             for number in range(4):
                 write_clip(tmp_path / name / f"{name}{number}", 1)
@@ -116,7 +116,7 @@ class TestOwnFolder:
         with pytest.raises(InputError, match=sentence):
             read_folder(tmp_path)
 
-    def test_folders_that_are_wrong(self, tmp_path: Path) -> None:
+    def test_invalid_folders_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="Expected: <class>/<clip id>/<frames>"):
             read_folder(tmp_path)
         write_clip(tmp_path / "Happy/a", 1)

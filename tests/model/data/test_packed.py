@@ -1,4 +1,4 @@
-"""Packed clips: what is written is what is read, frame by frame, and wrong folders are sentences."""
+"""Packed clips: frames are read as written, and invalid folders are errors."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_datasets_library_opens_it(clips: PackedClips) -> None:
     assert loaded[4]["class_name"] == "sadness"
 
 
-def test_a_frame_that_is_not_there(clips: PackedClips) -> None:
+def test_a_missing_frame_is_an_error(clips: PackedClips) -> None:
     with pytest.raises(IndexError):
         clips.encoded_frames(0, [1])
 
@@ -77,20 +77,20 @@ def test_folds(clips: PackedClips) -> None:
         clips.train_indices(0)
 
 
-def test_a_dataset_without_folds_says_how_to_have_some(tmp_path: Path) -> None:
+def test_a_dataset_without_folds_is_an_error_with_the_remedy(tmp_path: Path) -> None:
     clips = write_packed([row(0), row(3)], NAMES, tmp_path / "out", {})
     assert clips.fold_names() == []
     with pytest.raises(InputError, match="define them with folds"):
         clips.test_indices(1)
 
 
-def test_nothing_left_to_train_on(tmp_path: Path) -> None:
+def test_a_split_without_training_clips_is_an_error(tmp_path: Path) -> None:
     clips = write_packed([row(1), row(4)], NAMES, tmp_path / "out", {})
     with pytest.raises(InputError, match="no clip to train on"):
         clips.train_indices(1)
 
 
-def test_the_fingerprint_is_of_the_clips_and_not_of_the_place(clips: PackedClips, tmp_path: Path) -> None:
+def test_the_fingerprint_does_not_depend_on_the_folder(clips: PackedClips, tmp_path: Path) -> None:
     moved = shutil.move(clips.path, tmp_path / "elsewhere")
     assert PackedClips.open(moved).fingerprint == clips.fingerprint
     longer = [row(number) for number in range(7)]
@@ -121,26 +121,26 @@ def test_wrong_rows_leave_nothing_behind(tmp_path: Path, rows: list[dict[str, An
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_existing_folder_is_left_alone(clips: PackedClips) -> None:
+def test_an_existing_folder_is_not_overwritten(clips: PackedClips) -> None:
     with pytest.raises(InputError, match="already exists"):
         write_packed([row(1)], NAMES, clips.path, {})
     assert len(PackedClips.open(clips.path)) == 7
 
 
-def test_a_folder_that_holds_no_packed_clips(tmp_path: Path) -> None:
+def test_a_folder_without_packed_clips_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="data prepare NAME --root DIR --out DIR"):
         PackedClips.open(tmp_path)
     with pytest.raises(InputError, match="data prepare"):
         PackedClips.open(tmp_path / "missing")
 
 
-def test_another_dataset_is_no_packed_clips(tmp_path: Path) -> None:
+def test_other_datasets_are_refused(tmp_path: Path) -> None:
     datasets.Dataset.from_dict({"label": [1], "text": ["a"]}).save_to_disk(str(tmp_path / "other"))
     with pytest.raises(InputError, match="not of packed clips: no clip_id"):
         PackedClips.open(tmp_path / "other")
 
 
-def test_a_damaged_folder(clips: PackedClips) -> None:
+def test_a_damaged_folder_is_refused(clips: PackedClips) -> None:
     shard = next(clips.path.glob("*.arrow"))
     shard.write_bytes(shard.read_bytes()[:40])
     with pytest.raises(InputError, match="damaged"):
@@ -150,7 +150,7 @@ def test_a_damaged_folder(clips: PackedClips) -> None:
         PackedClips.open(clips.path)
 
 
-def test_a_deeply_nested_description_of_the_dataset_is_a_sentence(tmp_path: Path) -> None:
+def test_deeply_nested_dataset_info_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text("{}", encoding="utf-8")
     (tmp_path / "dataset_info.json").write_text('{"features": ' + "[" * 100_000, encoding="utf-8")
     with pytest.raises(InputError, match=r"the packed clips in .* are damaged: "):

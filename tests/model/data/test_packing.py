@@ -1,4 +1,4 @@
-"""Packing: byte for byte, all problems in one error, and on from where it was stopped."""
+"""Packing: bytes are unchanged, all problems are in one error, and packing can be resumed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_videos_become_jpeg_frames(tmp_path: Path) -> None:
     assert [float(frame.mean()) for frame in frames] == pytest.approx([40, 62], abs=5)
 
 
-def test_processes_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_processes_has_no_effect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dfer_model.data.packing.SHARD_CLIPS", 2)
     root = own_folder(tmp_path / "root")
     seen: list[tuple[int, int]] = []
@@ -74,7 +74,7 @@ def test_the_same_request_again_does_nothing(tmp_path: Path) -> None:
         prepare("folder", root, tmp_path / "out", jobs=1)
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_not_changed(tmp_path: Path) -> None:
     root = own_folder(tmp_path / "root")
     (tmp_path / "out").mkdir()
     assert len(prepare("folder", root, tmp_path / "out", jobs=1)) == 6
@@ -97,7 +97,7 @@ class TestBrokenClips:
         (root / "data/faces/00005.mp4").write_bytes(b"no video")
         return root
 
-    def test_all_are_named_in_one_error(self, root: Path, tmp_path: Path) -> None:
+    def test_all_broken_clips_are_in_one_error(self, root: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             prepare("mafw", root, tmp_path / "out", jobs=1)
         text = str(caught.value)
@@ -122,14 +122,14 @@ class TestBrokenClips:
             prepare("mafw", root, tmp_path / "out", jobs=1)
         assert len(prepare("mafw", root, tmp_path / "out", jobs=1, skip_broken=True)) == 1
 
-    def test_repaired_clips_are_packed_after_all(self, root: Path, tmp_path: Path) -> None:
+    def test_repaired_clips_are_packed_on_the_next_call(self, root: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError):
             prepare("mafw", root, tmp_path / "out", jobs=1)
         (root / "data/faces/00004/2.jpg").write_bytes(encoded(9))
         clips = prepare("mafw", root, tmp_path / "out", jobs=1, skip_broken=True)
         assert clips.clip_ids == ["00001", "00004"]
 
-    def test_nothing_left(self, root: Path, tmp_path: Path) -> None:
+    def test_no_usable_clip_is_an_error(self, root: Path, tmp_path: Path) -> None:
         shutil.rmtree(root / "data/faces/00001")
         with pytest.raises(InputError, match="every one of the 5 clips is missing, empty or broken"):
             prepare("mafw", root, tmp_path / "out", jobs=1, skip_broken=True)
@@ -157,14 +157,14 @@ def test_frame_counts_that_disagree_are_counted(tmp_path: Path) -> None:
         ("mafw", {"frames": Path("nowhere")}, "no folder nowhere"),
     ],
 )
-def test_options_that_do_not_fit(tmp_path: Path, name: str, options: dict, sentence: str) -> None:
+def test_conflicting_options_are_refused(tmp_path: Path, name: str, options: dict, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         read_request(name, tmp_path, tmp_path / "out", **options)
     with pytest.raises(InputError, match="no folder"):
         read_request("mafw", tmp_path / "missing", tmp_path / "out")
 
 
-def test_a_stop_says_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_reports_the_packed_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dfer_model.data.packing.SHARD_CLIPS", 2)
 
     def stop(done: int, total: int, note: str) -> None:
@@ -211,7 +211,7 @@ except WorkError as error:
 """
 
 
-def test_killed_in_the_middle_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packing_resumes_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """kill -9 of the program in the middle; its processes end too, and the finished shards are used again."""
     root, out = own_folder(tmp_path / "root", 12), tmp_path / "out"
     (tmp_path / "program.py").write_text(PROGRAM)
@@ -289,7 +289,7 @@ def test_clips_replaced_since_their_shard_was_packed_are_noticed(
     ]
 
 
-def test_one_process_packs_into_a_folder_at_a_time(tmp_path: Path) -> None:
+def test_a_folder_is_locked_by_one_packing_process(tmp_path: Path) -> None:
     request = read_request("folder", own_folder(tmp_path / "root"), tmp_path / "out")
     request.partial.mkdir()
     with (
@@ -302,7 +302,7 @@ def test_one_process_packs_into_a_folder_at_a_time(tmp_path: Path) -> None:
     assert not (request.out / ".lock").exists()
 
 
-def test_few_clips_are_work_for_many_processes_too(tmp_path: Path) -> None:
+def test_few_clips_are_packed_by_many_processes(tmp_path: Path) -> None:
     clips = tuple(ClipSource(f"{number:06d}", "Happy", 1, None) for number in range(12_000))
     for count, size in ((9, 10), (100, 10), (1000, 31), (12_000, 100)):
         layout = Layout("folder", ("Happy",), clips[:count], tmp_path, (), ())
@@ -312,7 +312,7 @@ def test_few_clips_are_work_for_many_processes_too(tmp_path: Path) -> None:
         assert [clip for shard in shards for clip in shard.clips] == list(clips[:count])
 
 
-def test_a_folder_that_cannot_be_written_leaves_what_is_packed(tmp_path: Path) -> None:
+def test_a_write_error_keeps_the_packed_shards(tmp_path: Path) -> None:
     """Files may grow no further than one shard's, as on a disk that fills up."""
     root, out = own_folder(tmp_path / "root"), tmp_path / "out"
     for frame in range(60):

@@ -1,4 +1,4 @@
-"""Losses that are read late, and batches that are sent ahead."""
+"""Late reading of losses, and prefetch of batches."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def losses_read(device: torch.device, steps: int = 5) -> Iterator[tuple[Loss, in
         yield loss, steps
 
 
-def test_on_a_cpu_a_loss_is_read_at_once() -> None:
+def test_on_a_cpu_losses_are_read_immediately() -> None:
     assert list(losses_read(CPU)) == [(Loss(n, n / 2, [n, n + 10]), n) for n in range(1, 6)]
 
 
@@ -42,7 +42,7 @@ def test_on_a_gpu_losses_are_read_late_and_none_is_lost(monkeypatch: pytest.Monk
     assert [begun for _, begun in seen] == [3, 4, 5, 5, 5]
 
 
-def test_on_a_cpu_batches_come_as_they_are() -> None:
+def test_on_a_cpu_batches_are_unchanged() -> None:
     batches = [{"frames": torch.zeros(1), "index": torch.zeros(1)} for _ in range(3)]
     assert [batch is own for batch, own in zip(prefetched(batches, CPU), batches, strict=True)] == [True] * 3
 
@@ -105,7 +105,7 @@ def test_memory_is_pinned_for_a_gpu_only(tmp_path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_an_epoch_on_a_gpu_waits_for_nothing(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_an_epoch_on_a_gpu_has_no_synchronisation(tmp_path) -> None:  # type: ignore[no-untyped-def]
     clips: PackedClips = tiny.pack(tmp_path / "packed", per_class=16)
     spec = tiny.spec(clips, precision="bf16")
     training: Any = Training(spec, clips, tmp_path / "run", torch.device("cuda"))

@@ -1,4 +1,4 @@
-"""Crop, resize and flip of a batch at once: pixel for pixel what the clips get one by one."""
+"""Crop, resize and flip of a whole batch equal those of single clips, pixel by pixel."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def clips(tmp_path: Path) -> PackedClips:
 
 @pytest.mark.parametrize("image_size", [8, 32, 112])
 @pytest.mark.parametrize("train", [Augmentation(), Augmentation(0.5), Augmentation(0.5, 10.0)])
-def test_a_batch_at_once_is_the_clips_one_by_one(
+def test_a_resampled_batch_equals_its_clips_resampled_separately(
     clips: PackedClips, train: Augmentation, image_size: int
 ) -> None:
     kwargs = {"frames": 4, "image_size": image_size, "train": train, "seed": 1}
@@ -98,7 +98,7 @@ def test_large_crops_are_sent_as_squares(tmp_path: Path) -> None:
     assert torch.equal(finished(batch, 32)["frames"][0], ClipDataset(clips, [0], **given)[0]["frames"])
 
 
-def test_lower_precision_of_the_model_leaves_the_pixels_as_they_are() -> None:
+def test_autocast_does_not_change_the_pixels() -> None:
     torch.manual_seed(0)
     clip = torch.randint(0, 256, (1, 3, 40, 40), dtype=torch.uint8)
     drawn = as_numbers(Draw(1.2, 0.0, (1, 2, 37, 31), True))[None]
@@ -107,6 +107,6 @@ def test_lower_precision_of_the_model_leaves_the_pixels_as_they_are() -> None:
         assert torch.equal(squares(clip[None], drawn, 24), expected)
 
 
-def test_clips_of_a_test_are_not_left_undone(clips: PackedClips) -> None:
+def test_test_clips_are_resampled(clips: PackedClips) -> None:
     with pytest.raises(ValueError, match="resized by the worker that decodes them"):
         DecodedClips(clips, [0], frames=4, image_size=8)[0]

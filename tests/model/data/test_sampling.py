@@ -27,14 +27,14 @@ def test_test_frames(n: int, frames: int, expected: list[int]) -> None:
     assert sample_test(n, frames) == expected
 
 
-def test_segments_of_a_test_lie_evenly_between() -> None:
+def test_test_segments_are_evenly_spaced() -> None:
     assert sample_test_segments(10, 4, 1) == [[1, 3, 6, 8]]
     # t = 2.5: 5/12 + 2.5 i, then 5/4 + 2.5 i, which is the one sample's own, then 25/12 + 2.5 i.
     assert sample_test_segments(10, 4, 3) == [[0, 2, 5, 7], [1, 3, 6, 8], [2, 4, 7, 9]]
     assert sample_test_segments(3, 4, 2) == [[0, 1, 2, 2]] * 2
 
 
-def test_train_takes_one_frame_of_each_segment_and_reaches_all_of_it() -> None:
+def test_train_sampling_draws_one_frame_from_all_of_each_segment() -> None:
     rng = np.random.default_rng(0)
     drawn = np.array([sample_train(70, 16, rng) for _ in range(400)])  # 70 // 16 = 4
     offsets = drawn - 4 * np.arange(16)
@@ -48,7 +48,7 @@ def test_train_takes_one_frame_of_each_segment_and_reaches_all_of_it() -> None:
     ("n", "frames", "expected"),
     [(16, 16, list(range(16))), (31, 16, list(range(16))), (4, 6, [0, 1, 2, 3, 3, 3]), (1, 2, [0, 0])],
 )
-def test_train_frames_that_leave_nothing_to_chance(n: int, frames: int, expected: list[int]) -> None:
+def test_train_frames_without_a_choice_are_fixed(n: int, frames: int, expected: list[int]) -> None:
     assert sample_train(n, frames, np.random.default_rng(5)) == expected
 
 

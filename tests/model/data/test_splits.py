@@ -1,4 +1,4 @@
-"""Which clips train a run and choose its epoch: never one that judges, and the same for every set."""
+"""Training and validation clips of a run: never test clips, and equal for every set."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def per_class(clips: PackedClips, indices: np.ndarray) -> list[int]:
 
 @pytest.mark.parametrize("fold", [1, 2, 3])
 @pytest.mark.parametrize("changed", [{}, {"select": "val"}, {"shots": 5}, {"select": "val", "shots": 8}])
-def test_no_clip_of_the_judging_fold_is_learned_from_or_chooses(
+def test_no_test_clip_is_used_for_training_or_validation(
     many: PackedClips, fold: int, changed: dict[str, Any]
 ) -> None:
     found = chosen(many, fold, **changed)
@@ -67,7 +67,7 @@ def test_no_clip_of_the_judging_fold_is_learned_from_or_chooses(
 
 
 @pytest.mark.parametrize(("share", "each"), [(0.1, 2), (0.25, 5), (0.5, 10)])
-def test_the_same_share_of_every_class_chooses(many: PackedClips, share: float, each: int) -> None:
+def test_validation_takes_the_same_share_of_every_class(many: PackedClips, share: float, each: int) -> None:
     found = chosen(many, select="val", val_share=share)
     assert per_class(many, found.val) == [each] * 3
     assert per_class(many, found.train) == [20 - each] * 3
@@ -78,9 +78,7 @@ def test_validation_clips_come_from_the_seed(many: PackedClips) -> None:
     assert one == again != other
 
 
-def test_every_set_learns_from_the_same_clips_and_is_chosen_by_the_same(
-    clips: PackedClips, tmp_path: Path
-) -> None:
+def test_every_set_has_the_same_training_and_validation_clips(clips: PackedClips, tmp_path: Path) -> None:
     spec = tiny.spec(clips, select="val", val_share=0.5)
     parts = [
         Training(replace(spec, texts=texts), clips, tmp_path, torch.device("cpu")).learning
@@ -100,7 +98,7 @@ def with_other_judges(folder: Path) -> PackedClips:
     return write_packed(rows, tiny.CLASSES, folder, {"dataset": "tiny"})
 
 
-def test_val_keeps_the_epoch_of_highest_war_whatever_the_judging_labels_are(tmp_path: Path) -> None:
+def test_val_selects_the_epoch_without_the_test_labels(tmp_path: Path) -> None:
     changed = {"select": "val", "val_share": 0.5, "epochs": 6, "lr_image": 1e-2, "lr_context": 1e-2}
     runs, rows = [], []
     for folder in ("as they are", "turned"):
@@ -126,7 +124,7 @@ def test_val_keeps_the_epoch_of_highest_war_whatever_the_judging_labels_are(tmp_
     assert not np.array_equal(one.predictions("val").logits, one.predictions("last").logits)
 
 
-def test_a_class_of_one_clip_cannot_choose_and_is_named(tmp_path: Path) -> None:
+def test_validation_with_a_class_of_one_clip_is_refused(tmp_path: Path) -> None:
     rows = [row for row in tiny.rows() if row["clip_id"] not in ("fear-1", "fear-3")]
     lone = write_packed(
         [*rows, next(r for r in tiny.rows() if r["clip_id"] == "fear-1")],
@@ -150,7 +148,7 @@ def test_a_share_too_small_for_every_class_is_refused(clips: PackedClips) -> Non
 
 
 @pytest.mark.parametrize("shots", [1, 2, 4, 8, 16])
-def test_so_many_clips_of_each_class_and_fewer_are_among_more(many: PackedClips, shots: int) -> None:
+def test_smaller_shots_are_subsets_of_larger_shots(many: PackedClips, shots: int) -> None:
     found, more = chosen(many, shots=shots), chosen(many, shots=2 * shots)
     assert per_class(many, found.train) == [shots] * 3
     assert set(found.train.tolist()) < set(more.train.tolist())
@@ -158,7 +156,7 @@ def test_so_many_clips_of_each_class_and_fewer_are_among_more(many: PackedClips,
     assert len(found.val) == 0
 
 
-def test_a_class_with_fewer_clips_gives_all_it_has(clips: PackedClips) -> None:
+def test_a_class_with_fewer_clips_than_shots_gives_all(clips: PackedClips) -> None:
     assert chosen(clips, shots=9).train.tolist() == chosen(clips).train.tolist()
 
 
@@ -177,7 +175,7 @@ def test_shots_come_from_seed_and_fold(many: PackedClips) -> None:
 UNIFIED = {"held_out": "fear", "context_kind": "unified"}
 
 
-def test_a_class_that_is_held_out_gives_no_clip(many: PackedClips) -> None:
+def test_a_held_out_class_has_no_training_clip(many: PackedClips) -> None:
     found = chosen(many, **UNIFIED)
     assert per_class(many, found.train) == [20, 20, 0]
     assert found.learned.tolist() == [0, 1]
@@ -197,9 +195,7 @@ def trained_without(texts: ClassTexts, clips: PackedClips, runs: Path) -> Run:
     return train_run(replace(tiny.spec(clips, **changed), texts=texts), clips, runs, device="cpu")
 
 
-def test_what_the_text_of_a_held_out_class_says_changes_nothing_that_is_learned(
-    clips: PackedClips, tmp_path: Path
-) -> None:
+def test_the_text_of_a_held_out_class_does_not_affect_training(clips: PackedClips, tmp_path: Path) -> None:
     # The loss is over the learned classes alone: with fear's logit in it, its text would pull at all else.
     other_fear = replace(tiny.TEXTS, texts=(*tiny.TEXTS.texts[:2], ("open jaw.",)))
     one, other = (trained_without(texts, clips, tmp_path) for texts in (tiny.TEXTS, other_fear))
@@ -220,7 +216,7 @@ def only_fear() -> Iterator[dict[str, Any]]:
             yield row
 
 
-def test_what_cannot_be_held_out(clips: PackedClips, tmp_path: Path) -> None:
+def test_invalid_held_out_classes_are_refused(clips: PackedClips, tmp_path: Path) -> None:
     alone = write_packed(only_fear(), tiny.CLASSES, tmp_path / "packed", {})
     refused: list[tuple[PackedClips, dict[str, Any], str]] = [
         (clips, {"held_out": "joy", "contexts": 0}, "joy is not a class of .*happiness, sadness, fear"),

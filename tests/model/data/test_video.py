@@ -1,4 +1,4 @@
-"""Videos: the right frames of a whole one, a sentence for each that is not."""
+"""Videos: the right frames of valid files, and an error for invalid ones."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_short_video_repeats_its_last_frame(tmp_path: Path) -> None:
     assert torch.equal(sampled.frames[2], sampled.frames[4])
 
 
-def test_a_video_filmed_sideways_is_turned_upright(tmp_path: Path) -> None:
+def test_a_rotated_video_is_turned_upright(tmp_path: Path) -> None:
     """The matrix of an MP4 track, (x, y) -> (-y, x): a quarter turn clockwise, the left side comes on top."""
     path = tmp_path / "clip.mp4"
     with av.open(str(path), "w") as container:
@@ -90,7 +90,7 @@ def test_a_video_filmed_sideways_is_turned_upright(tmp_path: Path) -> None:
         ("list.txt", b"ffconcat version 1.0\nfile /etc/passwd\n", "is not a video that can be read"),
     ],
 )
-def test_what_is_no_video(tmp_path: Path, name: str, data: bytes, sentence: str) -> None:
+def test_files_that_are_not_videos_are_refused(tmp_path: Path, name: str, data: bytes, sentence: str) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(InputError, match=sentence) as caught:
         read_sampled_frames(tmp_path / name)
@@ -106,13 +106,13 @@ def test_missing_file_folder_and_sound(tmp_path: Path) -> None:
         list(decode_video(write_sound(tmp_path / "sound.wav")))
 
 
-def test_an_mp4_whose_index_is_lost(tmp_path: Path) -> None:
+def test_an_mp4_without_its_index_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is cut off: the index at the end of an MP4"):
         read_sampled_frames(cut(write_video(tmp_path / "clip.mp4", 60), 0.5))
 
 
 @pytest.mark.parametrize(("name", "options"), [("clip.mp4", {"movflags": "faststart"}), ("clip.mkv", {})])
-def test_cut_off_in_the_middle_says_where(tmp_path: Path, name: str, options: dict[str, str]) -> None:
+def test_a_truncated_video_reports_the_position(tmp_path: Path, name: str, options: dict[str, str]) -> None:
     path = cut(write_video(tmp_path / name, 60, **options), 0.7)
     given: list[np.ndarray] = []
     with pytest.raises(InputError, match=r"cut off or damaged after frame \d+ \(\d\.\d\d s\)") as caught:

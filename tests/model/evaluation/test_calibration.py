@@ -1,4 +1,4 @@
-"""Temperatures against values worked out by hand and by another way, and the clips they may be fitted on."""
+"""Temperatures against values by hand and a grid, and the clips that may be used to fit them."""
 
 from __future__ import annotations
 
@@ -35,9 +35,7 @@ from .test_classify import CPU, encode
 
 
 @pytest.mark.parametrize(("right", "clips", "lead"), [(3, 4, 8.0), (9, 10, 1.0)])
-def test_two_classes_and_one_lead_have_a_temperature_known_by_hand(
-    right: int, clips: int, lead: float
-) -> None:
+def test_the_temperature_of_two_classes_by_hand(right: int, clips: int, lead: float) -> None:
     # Said of every answer is 1 / (1 + exp(-lead / T)), most likely where that is the share of right ones.
     logits = [[lead, 0.0]] * clips
     labels = [0] * right + [1] * (clips - right)
@@ -73,7 +71,9 @@ def test_no_other_temperature_is_more_likely() -> None:
         ([1, 1], [[2.0, 0.0], [0.0, float("inf")]], "not finite"),
     ],
 )
-def test_where_there_is_none_it_says_why(labels: list[int], logits: list[list[float]], words: str) -> None:
+def test_an_undefined_temperature_is_an_error_with_the_reason(
+    labels: list[int], logits: list[list[float]], words: str
+) -> None:
     with pytest.raises(InputError, match=words):
         fit_temperature(labels, logits)
 
@@ -103,7 +103,7 @@ def run(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train_run(tiny.spec(clips, select="val", val_share=0.5, epochs=1), clips, runs, device="cpu")
 
 
-def test_the_clips_are_of_the_training_folds_and_did_not_train(run: Run, clips: PackedClips) -> None:
+def test_calibration_clips_are_unused_clips_of_the_training_folds(run: Run, clips: PackedClips) -> None:
     left = untrained_clips(run, clips)
     trained = training_clips(clips, run.settings, run.fold, run.seed)
     assert left.tolist() == trained.val.tolist()
@@ -115,9 +115,7 @@ def changed(run: Run, **settings: object) -> Run:
     return Run(run.folder, run.config | {"settings": run.config["settings"] | settings}, run.texts)
 
 
-def test_clips_that_shots_left_serve_too_but_not_those_of_a_class_held_out(
-    run: Run, clips: PackedClips
-) -> None:
+def test_clips_beyond_shots_are_used_and_held_out_classes_not(run: Run, clips: PackedClips) -> None:
     few = changed(run, select="last", shots=1, held_out="fear", context_kind="unified")
     left = untrained_clips(few, clips)
     assert len(left) == 6  # of happiness and sadness each 4 training clips, one of which trained
@@ -127,18 +125,18 @@ def test_clips_that_shots_left_serve_too_but_not_those_of_a_class_held_out(
 
 
 @pytest.mark.parametrize("select", ["last", "test-best"])
-def test_a_run_that_learned_from_all_of_them_is_refused(run: Run, clips: PackedClips, select: str) -> None:
+def test_a_run_without_unused_clips_is_refused(run: Run, clips: PackedClips, select: str) -> None:
     with pytest.raises(InputError, match=r"has no clips to fit(.|\n)*--select val"):
         untrained_clips(changed(run, select=select), clips)
 
 
-def test_clips_that_are_no_longer_the_runs_are_refused(run: Run, tmp_path: Path) -> None:
+def test_changed_clips_are_refused(run: Run, tmp_path: Path) -> None:
     other = tiny.pack(tmp_path / "packed", per_class=9)
     with pytest.raises(InputError, match="no longer has the clips"):
         untrained_clips(run, other)
 
 
-def test_a_kept_temperature_changes_probabilities_and_nothing_else(
+def test_a_stored_temperature_changes_only_probabilities(
     run: Run, clips: PackedClips, tmp_path: Path
 ) -> None:
     video = encode(tmp_path / "video.mkv", frames=6)
@@ -171,7 +169,7 @@ def test_a_damaged_file_is_refused(run: Run, tmp_path: Path, content: str) -> No
         read_calibration(Run(tmp_path, run.config, run.texts))
 
 
-def test_said_is_measured_at_the_temperature() -> None:
+def test_reliability_is_measured_at_the_temperature() -> None:
     predictions = Predictions(["a", "b"], np.array([0, 1]), np.array([[2.0, 0.0], [2.0, 0.0]], np.float32))
     measured = said(predictions, temperature=2.0)
     share = math.e / (1 + math.e)
@@ -181,7 +179,7 @@ def test_said_is_measured_at_the_temperature() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])
-def test_the_plot_is_the_same_file_for_the_same_figures(tmp_path: Path, suffix: str) -> None:
+def test_the_plot_is_reproducible(tmp_path: Path, suffix: str) -> None:
     bins = reliability([0, 1, 1], [[1.0, 0.0], [0.2, 0.0], [0.0, 3.0]])
     first, second = tmp_path / f"one.{suffix}", tmp_path / f"two.{suffix}"
     for path in (first, second):

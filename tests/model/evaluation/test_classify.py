@@ -1,4 +1,4 @@
-"""A video in, probabilities out, on real footage and on videos the test encodes."""
+"""Prediction of videos, on real footage and on videos encoded by the tests."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def encode(path: Path, frames: int, rate: int = 10) -> Path:
     return path
 
 
-def test_a_video_of_the_tests_own(run: Run, tmp_path: Path) -> None:
+def test_an_encoded_video_is_classified(run: Run, tmp_path: Path) -> None:
     video = encode(tmp_path / "video.mkv", frames=20)
     (prediction,) = predict(run, [video], device="cpu")
     # 20 frames, 4 taken: t = 5, int(2.5 + 5 i); at 10 frames a second
@@ -63,7 +63,7 @@ def with_settings(run: Run, **changed: Any) -> Run:
 
 @pytest.mark.usefixtures("bf16_processor")
 @pytest.mark.parametrize("changed", [{}, {"test_segments": 2, "test_crops": 3}, {"precision": "bf16"}])
-def test_a_video_and_packed_frames_of_it_get_one_answer(
+def test_a_video_and_its_packed_frames_have_equal_predictions(
     run: Run, tmp_path: Path, changed: dict[str, Any]
 ) -> None:
     from PIL import Image
@@ -100,7 +100,7 @@ def test_real_footage(run: Run, test_data: Path) -> None:
     assert prediction.as_dict()["expression"] in tiny.CLASSES
 
 
-def test_a_bad_file_is_named(run: Run, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named(run: Run, tmp_path: Path) -> None:
     good = encode(tmp_path / "good.mkv", frames=30)
     whole = good.read_bytes()
     wrong = {

@@ -1,4 +1,4 @@
-"""What a model answers about clips, and on which clips it is asked."""
+"""Evaluation of runs: predictions, views, selection of clips, and matching of classes."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def pixels_by_hand(clips: PackedClips, index: int, frames: int) -> torch.Tensor:
     return (pixels - mean.view(3, 1, 1)) / std.view(3, 1, 1)
 
 
-def test_the_run_answers_as_it_did_when_it_was_trained(run: Run, clips: PackedClips) -> None:
+def test_evaluation_reproduces_the_recorded_predictions(run: Run, clips: PackedClips) -> None:
     again = evaluate_run(run, clips, clips.test_indices(1), device="cpu")
     kept = run.predictions("last")
     assert again.clip_ids == kept.clip_ids
@@ -72,7 +72,7 @@ def test_the_run_answers_as_it_did_when_it_was_trained(run: Run, clips: PackedCl
     np.testing.assert_array_equal(again.logits, kept.logits)
 
 
-def test_logits_are_the_whole_models(run: Run, clips: PackedClips) -> None:
+def test_logits_are_those_of_the_full_model(run: Run, clips: PackedClips) -> None:
     # The same weights in a DferClip with CLIP's own text tower, on pixels worked out here.
     model = DferClip(load_clip(tiny.NAME, "random"), run.texts.texts, run.settings).eval()
     model.load_state_dict(load_trained(run, CPU).model.state_dict(), strict=False)
@@ -82,7 +82,7 @@ def test_logits_are_the_whole_models(run: Run, clips: PackedClips) -> None:
     np.testing.assert_allclose(run.predictions("last").logits[0], expected.numpy(), atol=1e-3)
 
 
-def test_the_order_and_batches_change_nothing(run: Run, clips: PackedClips) -> None:
+def test_order_and_batch_size_have_no_effect(run: Run, clips: PackedClips) -> None:
     model, indices = load_trained(run, CPU), np.array([7, 2, 11, 0, 5])
     one = predict_logits(model, clips, indices, run.settings.model_copy(update={"batch_size": 2}), CPU)
     other = predict_logits(model, clips, indices[::-1].copy(), run.settings, CPU)
@@ -100,7 +100,7 @@ def test_a_run_needs_no_clip_weights(run: Run, clips: PackedClips, tmp_path: Pat
     np.testing.assert_array_equal(answers.logits, run.predictions("last").logits)
 
 
-def test_spoiled_weights_are_said(run: Run, clips: PackedClips) -> None:
+def test_damaged_weights_are_an_error(run: Run, clips: PackedClips) -> None:
     model = load_trained(run, CPU)
     model.class_weights.fill_(float("nan"))
     with pytest.raises(WorkError, match=r"clip happiness-0 are not finite"):
@@ -139,7 +139,7 @@ def test_five_crops_are_corners_and_middle() -> None:
 
 
 @pytest.mark.usefixtures("bf16_processor")
-def test_bf16_is_asked_in_bf16(run: Run, clips: PackedClips) -> None:
+def test_a_bf16_run_is_evaluated_in_bf16(run: Run, clips: PackedClips) -> None:
     model, index = load_trained(run, CPU), clips.test_indices(1)
     bf16 = predict_logits(model, clips, index, run.settings.model_copy(update={"precision": "bf16"}), CPU)
     dataset = ClipDataset(clips, index, frames=4, image_size=32)
@@ -163,7 +163,7 @@ def test_a_bf16_run_is_evaluated_in_float32_on_a_processor_without_bfloat16(
 # Which clips
 
 
-def test_the_own_test_fold_unless_all_are_wanted(run: Run, clips: PackedClips) -> None:
+def test_the_default_clips_are_those_of_the_test_fold(run: Run, clips: PackedClips) -> None:
     own = judged_clips(run, clips)
     assert own.indices.tolist() == clips.test_indices(1).tolist()
     assert (own.which, own.notes) == ("the 6 clips of test fold 1 of tiny", ())
@@ -203,7 +203,7 @@ def test_classes_are_matched_in_both_forms_of_unicode(run: Run, tmp_path: Path) 
     assert matched_labels(other, clips, np.arange(2)).tolist() == [1, 1]
 
 
-def test_a_class_the_run_does_not_know(run: Run, tmp_path: Path) -> None:
+def test_an_unknown_class_is_an_error(run: Run, tmp_path: Path) -> None:
     clips = tiny.pack(tmp_path / "other", classes=("fear", "boredom"), folds=0, per_class=2)
     with pytest.raises(
         InputError, match=r"clips of boredom, which .*\nIts classes are happiness, sadness, fear"
@@ -213,7 +213,7 @@ def test_a_class_the_run_does_not_know(run: Run, tmp_path: Path) -> None:
     assert matched_labels(run, clips, only_fear).tolist() == [2, 2]  # a name without clips does no harm
 
 
-def test_a_broken_frame_is_a_sentence_also_from_a_worker(run: Run, tmp_path: Path) -> None:
+def test_a_broken_frame_in_a_worker_is_an_error(run: Run, tmp_path: Path) -> None:
     rows = [row | {"frames": [b"broken"]} for row in tiny.rows(folds=0)]
     clips = write_packed(rows, tiny.CLASSES, tmp_path / "broken", {})
     settings = run.settings.model_copy(update={"workers": 1})
@@ -226,7 +226,7 @@ def test_a_broken_frame_is_a_sentence_also_from_a_worker(run: Run, tmp_path: Pat
 # Zero-shot, against open_clip itself
 
 
-def test_frame_features_are_open_clips(clips: PackedClips) -> None:
+def test_frame_features_are_those_of_open_clip(clips: PackedClips) -> None:
     clip = load_clip(tiny.register(), "random")
     features = frame_features(clip, clips, np.array([3, 0]), tiny.settings(), device="cpu")
     assert features.shape == (2, 4, 48)

@@ -1,4 +1,4 @@
-"""Explanations against cosines and attention worked out apart, on a run with a trained image tower."""
+"""Explanations against cosines and attention computed separately, on a run with a trained image tower."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def word_features() -> Tensor:
         return F.normalize(clip.model.encode_text(clip.tokenizer(texts)), dim=-1)
 
 
-def test_it_rises_above_the_frames_of_the_training_folds(run: Run, clips: PackedClips) -> None:
+def test_evidence_is_relative_to_the_training_folds(run: Run, clips: PackedClips) -> None:
     index = int(clips.test_indices(1)[0])
     explained = Explainer(run, DESCRIPTORS, clips, device="cpu")(frames_of(clips, index), SECONDS)
     others = torch.cat([unit_features(run, frames_of(clips, int(at))) for at in clips.train_indices(1)])
@@ -86,7 +86,7 @@ def test_it_rises_above_the_frames_of_the_training_folds(run: Run, clips: Packed
     assert list(explained.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-5)
 
 
-def test_of_many_training_clips_some_are_taken_evenly(
+def test_many_training_clips_are_sampled_evenly(
     run: Run, clips: PackedClips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dfer_model.evaluation.explanation.REFERENCE_CLIPS", 3)
@@ -100,7 +100,7 @@ def test_of_many_training_clips_some_are_taken_evenly(
     assert explained.evidence.rise == pytest.approx(expected.numpy(), abs=2e-5)
 
 
-def test_the_reference_is_kept_and_serves_without_the_clips(run: Run, clips: PackedClips) -> None:
+def test_the_reference_is_stored_and_used_without_the_clips(run: Run, clips: PackedClips) -> None:
     frames = frames_of(clips, 0)
     first = Explainer(run, DESCRIPTORS, clips, device="cpu")(frames, SECONDS)
     again = Explainer(run, DESCRIPTORS, None, device="cpu")(frames, SECONDS)
@@ -111,7 +111,7 @@ def test_the_reference_is_kept_and_serves_without_the_clips(run: Run, clips: Pac
         Explainer(run, DESCRIPTORS, None, device="cpu")
 
 
-def test_without_any_reference_each_descriptor_is_above_its_own_mean(run: Run, clips: PackedClips) -> None:
+def test_without_a_reference_evidence_is_relative_to_the_mean(run: Run, clips: PackedClips) -> None:
     explained = Explainer(run, DESCRIPTORS, None, device="cpu")(frames_of(clips, 0), SECONDS)
     assert explained.evidence.rise.sum(axis=1) == pytest.approx(0, abs=1e-5)
     assert explained.reference == "the frames of this video on average"
@@ -147,9 +147,7 @@ def test_another_number_of_frames_is_refused(run: Run, clips: PackedClips) -> No
         explainer(frames_of(clips, 0)[:3], SECONDS[:3])
 
 
-def test_of_several_samples_the_frames_come_in_time_and_the_answer_is_that_of_all(
-    run: Run, clips: PackedClips
-) -> None:
+def test_frames_of_several_samples_are_in_order_of_time(run: Run, clips: PackedClips) -> None:
     samples = frames_of(clips, 0), frames_of(clips, 5)
     first, second = (Explainer(run, DESCRIPTORS, clips, device="cpu")(each, SECONDS) for each in samples)
     several = Run(
@@ -170,7 +168,7 @@ def test_of_several_samples_the_frames_come_in_time_and_the_answer_is_that_of_al
     assert both.probabilities["happiness"] == pytest.approx(expected[0], abs=1e-5)  # the mean of logits
 
 
-def test_a_text_tower_that_cannot_be_had_is_said(run: Run, tmp_path: Path) -> None:
+def test_an_unavailable_text_tower_is_an_error(run: Run, tmp_path: Path) -> None:
     def with_settings(**changed: object) -> Run:
         return Run(run.folder, run.config | {"settings": run.config["settings"] | changed}, run.texts)
 
@@ -196,7 +194,7 @@ def test_a_run_without_a_temporal_model_has_no_attention(clips: PackedClips, tmp
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 @pytest.mark.parametrize("known", [True, False])
-def test_the_picture_shows_the_most_probable_classes(tmp_path: Path, suffix: str, known: bool) -> None:
+def test_the_figure_shows_the_most_probable_classes(tmp_path: Path, suffix: str, known: bool) -> None:
     names = [f"class {number} $x" for number in range(14)]
     explained = Explanation(
         probabilities={name: (number + 1) / 105 for number, name in enumerate(names)},

@@ -1,4 +1,4 @@
-"""A run's folder that another person made: every field of its files is checked before a model is built."""
+"""Run folders from other people: every field is checked before a model is built."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def opened(folder: Path) -> Any:
     return load_trained(Run.open(folder), CPU)
 
 
-def test_the_run_as_it_was_made_answers(run: Path) -> None:
+def test_an_unchanged_run_is_accepted(run: Path) -> None:
     frames = torch.zeros(2, 4, 3, 32, 32, dtype=torch.uint8)
     assert opened(run)(frames).shape == (2, 3)
 
@@ -78,9 +78,7 @@ def set_in(config: dict[str, Any], key: str, value: object) -> None:
         ("settings.clip", "no-such-clip", "no CLIP 'no-such-clip'"),
     ],
 )
-def test_a_field_of_the_config_that_is_not_right_is_named(
-    run: Path, key: str, value: object, says: str
-) -> None:
+def test_an_invalid_field_of_the_config_is_named(run: Path, key: str, value: object, says: str) -> None:
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     set_in(config, key, value)
     (run / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
@@ -134,18 +132,14 @@ def pointer(folder: Path) -> None:
         (pointer, "model.safetensors is a Git LFS pointer"),
     ],
 )
-def test_a_file_of_the_run_that_is_not_right_is_named(
-    run: Path, change: Callable[[Path], object], says: str
-) -> None:
+def test_an_invalid_file_of_the_run_is_named(run: Path, change: Callable[[Path], object], says: str) -> None:
     change(run)
     with pytest.raises(InputError) as error:
         opened(run)
     assert says in str(error.value)
 
 
-def test_a_huge_clip_is_not_built_before_its_size_is_compared(
-    run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_size_of_a_clip_is_checked_before_it_is_built(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # 10^12 numbers in each of two layers: to build it would end in an error about memory.
     vision = {"image_size": 32, "layers": 2, "width": 2**19, "patch_size": 8, "head_width": 2**15}
     huge = {**tiny.CONFIG, "vision_cfg": vision}

@@ -1,4 +1,4 @@
-"""A retexted model is the one that DferClip makes of the new texts, with the trained tensors put in."""
+"""A run with other texts equals a DferClip built with these texts and the trained tensors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run_of(clips: PackedClips, runs: Path, **changed: Any) -> Run:
     return train_run(tiny.spec(clips, **(quick | changed)), clips, runs, device="cpu")
 
 
-def test_it_answers_as_a_model_built_of_the_new_texts(clips: PackedClips, tmp_path: Path) -> None:
+def test_a_retargeted_model_equals_one_built_with_the_new_texts(clips: PackedClips, tmp_path: Path) -> None:
     run = run_of(clips, tmp_path)
     model = retexted(run, NEW, CPU)
     built = DferClip(load_clip(tiny.NAME, "random"), NEW.texts, run.settings)
@@ -63,14 +63,14 @@ def test_it_answers_as_a_model_built_of_the_new_texts(clips: PackedClips, tmp_pa
     assert model(frames).shape == (2, 4)
 
 
-def test_its_own_texts_give_the_runs_own_answers(clips: PackedClips, tmp_path: Path) -> None:
+def test_the_original_texts_give_the_original_predictions(clips: PackedClips, tmp_path: Path) -> None:
     run = run_of(clips, tmp_path)
     indices = np.arange(4)
     logits = predict_logits(retexted(run, run.texts, CPU), clips, indices, run.settings, CPU)
     assert logits == pytest.approx(evaluate_run(run, clips, indices, device="cpu").logits, abs=1e-3)
 
 
-def test_what_cannot_be_given_other_texts_is_said(clips: PackedClips, tmp_path: Path) -> None:
+def test_models_that_cannot_be_retargeted_are_refused(clips: PackedClips, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="class-specific contexts cannot be used"):
         retexted(run_of(clips, tmp_path, context_kind="class-specific"), NEW, CPU)
     run = run_of(clips, tmp_path)

@@ -58,7 +58,7 @@ def test_spread_and_strays_of_a_class(tiny_clip: Clip) -> None:
     assert (fear.spread, fear.strays) == (None, None)
 
 
-def test_what_is_shared_and_what_is_said_twice(tiny_clip: Clip) -> None:
+def test_shared_and_repeated_descriptors(tiny_clip: Clip) -> None:
     descriptors = (["Narrow eyes", "a smile"], ["narrow eyes", "tears", "Tears"], ["parted lips"])
     scores = text_scores(tiny_clip, class_texts(), descriptors)
     assert [each.shared for each in scores.classes] == pytest.approx([0.5, 1 / 3, 0.0])
@@ -70,7 +70,7 @@ def test_what_is_shared_and_what_is_said_twice(tiny_clip: Clip) -> None:
     assert scores.redundancy == pytest.approx(len(repeated) / 6)
 
 
-def test_the_nearest_control_is_the_one_with_most_alike_texts(tiny_clip: Clip) -> None:
+def test_the_nearest_control_has_the_most_similar_texts(tiny_clip: Clip) -> None:
     same = class_texts(name="control:same")
     other = class_texts((("cat.",), ("harbor.",), ("melon cube.",)), "control:other")
     scores = text_scores(tiny_clip, class_texts(), DESCRIPTORS, [other, same])
@@ -87,20 +87,20 @@ def test_one_text_for_all_has_no_margin(tiny_clip: Clip) -> None:
     assert (scores.spread, scores.overlap, scores.redundancy) == (None, None, 0.0)
 
 
-def test_many_texts_are_read_in_parts(tiny_clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_texts_are_encoded_in_batches(tiny_clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["raised cheeks", "tears", "a frown", "parted lips", "narrow eyes"]
     monkeypatch.setattr("dfer_model.evaluation.text_scores.AT_ONCE", 2)
     assert torch.allclose(text_features(tiny_clip, texts, texts), embedded(tiny_clip, *texts), atol=1e-5)
 
 
-def test_the_demo_clip_knows_what_looks_alike() -> None:
+def test_the_demo_clip_ranks_similar_texts() -> None:
     clip = load_clip("demo")
     descriptors = [["raised eyebrows", "lifted brows"], ["a pulled down mouth"], ["narrow eyes"]]
     (surprise, *_) = text_scores(clip, class_texts(), descriptors).classes
     assert surprise.strays == 0.0
 
 
-def test_wrong_input_is_a_sentence(tiny_clip: Clip) -> None:
+def test_wrong_input_is_an_error(tiny_clip: Clip) -> None:
     with pytest.raises(InputError, match="the description of 'sadness' has 90 tokens"):
         text_scores(tiny_clip, class_texts(), [["a smile"], ["eyes " * 90], ["lips"]])
     with pytest.raises(InputError, match="a single class"):

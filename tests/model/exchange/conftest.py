@@ -1,4 +1,4 @@
-"""Clips, and runs on them by their settings."""
+"""Clips, and a function that trains runs on them with given settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of one epoch or none, and the frames of their test clips as a program elsewhere would take them."""
+"""The test frames of a run as another program would read them, and its recorded logits."""
 
 from __future__ import annotations
 

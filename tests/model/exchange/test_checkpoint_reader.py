@@ -1,4 +1,4 @@
-"""Files of strangers: nothing in them is ever called, and each is read or refused in a sentence."""
+"""Untrusted checkpoint files: no call in them is executed; each is read or refused with an error."""
 
 from __future__ import annotations
 
@@ -67,9 +67,7 @@ def marker(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("case", PICKLED)
-def test_what_a_pickle_would_call_is_not_called(
-    tmp_path: Path, marker: Path, case: str, legacy: bool
-) -> None:
+def test_calls_in_a_pickle_are_not_executed(tmp_path: Path, marker: Path, case: str, legacy: bool) -> None:
     program = f"open('{marker}', 'w').close()"
     content = {"state_dict": {"a.weight": torch.ones(2)}, "recorder": PICKLED[case](program)}
     torch.save(content, tmp_path / "m.pth", _use_new_zipfile_serialization=not legacy)
@@ -81,7 +79,7 @@ def test_what_a_pickle_would_call_is_not_called(
     assert not marker.exists()
 
 
-def test_in_the_place_of_a_tensor_it_is_refused(tmp_path: Path, marker: Path) -> None:
+def test_a_call_in_place_of_a_tensor_is_refused(tmp_path: Path, marker: Path) -> None:
     torch.save({"state_dict": {"a": Calls(eval, f"open('{marker}', 'w').close()")}}, tmp_path / "m.pth")
     with pytest.raises(InputError, match="'a' is not a tensor"):
         read_checkpoint(tmp_path / "m.pth")
@@ -106,7 +104,7 @@ def test_no_opcode_calls(tmp_path: Path, marker: Path, case: str) -> None:
     assert marker.exists()  # the program was a live one
 
 
-def test_the_file_is_read_around_what_it_would_call(tmp_path: Path, marker: Path) -> None:
+def test_tensors_beside_a_call_are_read(tmp_path: Path, marker: Path) -> None:
     program = f"open('{marker}', 'w').close()"
     path = tmp_path / "m.pth"
     torch.save(
@@ -170,7 +168,7 @@ ODD: dict[str, Callable[[], torch.Tensor]] = {
 
 
 @pytest.mark.parametrize("case", ODD)
-def test_a_tensor_that_is_not_wholly_in_the_file_is_refused(tmp_path: Path, case: str) -> None:
+def test_an_incomplete_tensor_is_refused(tmp_path: Path, case: str) -> None:
     torch.save({"state_dict": {"module.a": ODD[case]()}}, tmp_path / "m.pth")
     with pytest.raises(InputError, match=r"'a' has fewer values than its shape|cannot be read as a check"):
         read_checkpoint(tmp_path / "m.pth")
@@ -191,7 +189,7 @@ ALLOWED = {
 
 
 @pytest.mark.parametrize("case", ALLOWED)
-def test_what_torch_allows_makes_no_traceback(tmp_path: Path, case: str) -> None:
+def test_unusual_valid_pickles_are_errors_without_a_traceback(tmp_path: Path, case: str) -> None:
     torch.save({"state_dict": {"a": torch.ones(2)}, "x": ALLOWED[case]()}, tmp_path / "m.pth")
     with contextlib.suppress(InputError):
         assert read_checkpoint(tmp_path / "m.pth").tensors["a"].tolist() == [1, 1]
@@ -203,6 +201,6 @@ def test_a_torchscript_archive_is_refused(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "m.pth")
 
 
-def test_no_file(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.pth does not exist"):
         read_checkpoint(tmp_path / "none.pth")

@@ -1,4 +1,4 @@
-"""A safetensors file is the whole model: it answers as the run did when the run is gone."""
+"""A safetensors export is self-contained: it predicts as the run did, without the run folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ from .runs_to_export import judged_frames, recorded_logits
 Trained = Callable[..., Run]
 
 
-def test_it_answers_without_the_run(trained: Trained, packed: PackedClips, tmp_path: Path) -> None:
+def test_an_exported_model_predicts_without_the_run(
+    trained: Trained, packed: PackedClips, tmp_path: Path
+) -> None:
     run = trained(epochs=1)
     video = encode(tmp_path / "video.avi", frames=6)
     said = predict(run, [video], "cpu")[0]
@@ -40,7 +42,9 @@ def test_it_answers_without_the_run(trained: Trained, packed: PackedClips, tmp_p
         assert model.predict(video).probabilities == said.probabilities
 
 
-def test_it_is_as_sure_as_the_calibrated_run(trained: Trained, packed: PackedClips, tmp_path: Path) -> None:
+def test_the_export_has_the_temperature_of_the_run(
+    trained: Trained, packed: PackedClips, tmp_path: Path
+) -> None:
     plain = trained(epochs=1)
     video = encode(tmp_path / "video.avi", frames=6)
     (unsure,) = predict(plain, [video], "cpu")
@@ -62,7 +66,7 @@ def test_it_is_as_sure_as_the_calibrated_run(trained: Trained, packed: PackedCli
     assert load_pretrained(tmp_path / "older.safetensors", "cpu").temperature == 1.0
 
 
-def test_it_does_not_say_where_files_lie(trained: Trained, packed: PackedClips, tmp_path: Path) -> None:
+def test_the_export_has_no_local_paths(trained: Trained, packed: PackedClips, tmp_path: Path) -> None:
     run = trained(epochs=1)
     run.config["settings"]["weights"] = "/home/somebody/clip weights/ViT.pt"
     export_safetensors(run, tmp_path / "m.safetensors")
@@ -72,7 +76,7 @@ def test_it_does_not_say_where_files_lie(trained: Trained, packed: PackedClips, 
     assert b'"weights": "ViT.pt"'.replace(b'"', b'\\"') in written
 
 
-def test_what_is_no_model_is_a_sentence(trained: Trained, tmp_path: Path) -> None:
+def test_other_files_are_an_error(trained: Trained, tmp_path: Path) -> None:
     run = trained(epochs=1)
     tensors, said = load_file(run.folder / "model.safetensors"), facts(run)
     save_file({"a": torch.ones(1)}, tmp_path / "plain.safetensors")

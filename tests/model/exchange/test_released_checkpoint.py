@@ -1,4 +1,4 @@
-"""Released DFER-CLIP checkpoints as runs: what they compute, what is read off them, what is refused."""
+"""Released DFER-CLIP checkpoints imported as runs: logits, settings, and errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def imported(path: Path, **options: Any) -> Run:
 
 
 def answers(run: Run, frames: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the run answers to two clips, and their pixels in 0..1."""
+    """Logits of the run for two clips, and their pixels in 0..1."""
     pixels = torch.randint(256, (2, frames, 3, 32, 32), generator=torch.manual_seed(1), dtype=torch.uint8)
     with torch.inference_mode():
         return load_trained(run, CPU)(pixels), pixels / 255
@@ -68,7 +68,7 @@ def test_an_import_computes_what_the_original_does(
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-def test_what_else_the_file_holds_is_told_or_left(
+def test_other_content_of_the_file_is_reported_or_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, legacy: bool
 ) -> None:
     state = released.random_state(TEXTS)
@@ -82,13 +82,13 @@ def test_what_else_the_file_holds_is_told_or_left(
     assert "RecorderMeter" not in (run.folder / "README.md").read_text()
 
 
-def test_texts_that_agree_are_those_of_the_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_matching_texts_are_taken_from_the_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = released.save(tmp_path / "m.pth", released.random_state(TEXTS), monkeypatch)
     run = imported(path, texts=texts())
     assert (run.texts, run.result["notes"]) == (texts(), [])
 
 
-def test_texts_that_differ_are_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_differing_texts_are_taken_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = released.random_state(TEXTS)
     path = released.save(tmp_path / "m.pth", state, monkeypatch)
     run = imported(path, texts=texts(given=(TEXTS[0], "dull eyes", TEXTS[2])))
@@ -98,7 +98,7 @@ def test_texts_that_differ_are_the_files(tmp_path: Path, monkeypatch: pytest.Mon
     torch.testing.assert_close(mine, released.logits(state, pixels, TEXTS), atol=1e-3, rtol=0)
 
 
-def test_without_a_table_of_tokens_the_set_says_where_texts_end(
+def test_without_a_token_table_the_set_gives_the_text_lengths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = released.random_state(TEXTS)

@@ -48,7 +48,7 @@ def spec(clips: PackedClips, seed: int) -> RunSpec:
 
 
 def wrong(clips: PackedClips, *seeds: int) -> list[RunSpec]:
-    """Runs that end soon after they begin."""
+    """Runs that fail when they start."""
     return [replace(spec(clips, seed), dataset_fingerprint="of other clips") for seed in seeds]
 
 
@@ -61,7 +61,7 @@ def until(true: Callable[[], bool]) -> None:
 
 @dataclass
 class Watched:
-    """Sees what a grid reports, and kills the first process of the first of its runs."""
+    """Collects the reports of a grid and kills the first process of its first run."""
 
     folder: Path
     said: list[str] = field(default_factory=list)
@@ -78,14 +78,14 @@ class Watched:
             os.kill(self.killed, signal.SIGKILL)
 
     def begun(self, number: int) -> list[dict[str, Any]]:
-        """What each process wrote that began a run of the grid."""
+        """The records of the processes that started a run of the grid."""
         paths = self.folder.glob(f"jobs/*/attempts/{number}.jsonl")
         return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """As many threads as a job has here; with another number, sums end in other bits."""
+    """One thread, as a job has here: with another number, sums differ in their last bits."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -94,7 +94,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def grid(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> Watched:
-    """Three runs on two GPUs: the first is stopped after an epoch and killed, the others are wrong."""
+    """Three runs on two GPUs: the first is stopped after an epoch and killed, the others fail."""
     watched = Watched(tmp_path_factory.mktemp("grid"))
     first = spec(clips, 1)
 
@@ -119,20 +119,20 @@ def grid(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> Watche
     return watched
 
 
-def test_a_killed_run_is_told_of_and_goes_on(grid: Watched) -> None:
+def test_a_killed_run_is_reported_and_resumed(grid: Watched) -> None:
     first, second = grid.begun(0)
     assert first["pid"] == grid.killed != second["pid"]
     (told,) = [each for each in grid.said if "seed 1" in each]
     assert told == "v1@2, fold 1, seed 1: its process died; attempt 2 of 3 resumes after epoch 1"
 
 
-def test_a_run_is_what_it_is_in_one_process(grid: Watched, clips: PackedClips, tmp_path: Path) -> None:
+def test_a_resumed_run_equals_a_run_in_one_process(grid: Watched, clips: PackedClips, tmp_path: Path) -> None:
     mine = Run.open(spec(clips, 1).folder(grid.runs))
     assert set(curves(mine.folder)["loss"]) == {2}  # what the job trained; its first epoch was not followed
     assert same_result(mine, train_run(spec(clips, 1), clips, tmp_path, device="cpu"))
 
 
-def test_what_is_wrong_in_itself_is_not_begun_again_and_stops_no_other(grid: Watched) -> None:
+def test_a_failed_run_is_not_retried_and_stops_no_other(grid: Watched) -> None:
     assert [len(grid.begun(number)) for number in (1, 2)] == [1, 1]
     first, second = grid.error.splitlines()
     assert first.startswith("2 of 3 runs were not trained: v1@2, fold 1, seed 2 (")
@@ -141,21 +141,21 @@ def test_what_is_wrong_in_itself_is_not_begun_again_and_stops_no_other(grid: Wat
     assert len(list(grid.runs.glob("*/result.json"))) == 1
 
 
-def test_gpus_are_dealt_out(grid: Watched) -> None:
+def test_runs_are_distributed_over_gpus(grid: Watched) -> None:
     assert [grid.begun(number)[0]["gpus"] for number in range(3)] == ["8", "9", "8"]
 
 
-def test_more_runs_than_the_gpus_may_take(tmp_path: Path) -> None:
+def test_more_jobs_than_the_gpus_allow_are_refused(tmp_path: Path) -> None:
     assert LocalEngine(tmp_path, gpus=("0", "1"), runs_per_gpu=3).jobs == 6
     assert LocalEngine(tmp_path).jobs == 1
     with pytest.raises(InputError, match=r"3 runs .* 1 on each of 2 GPUs\n.*--runs-per-gpu 2, or --jobs 2"):
         LocalEngine(tmp_path, jobs=3, gpus=("0", "1"))
 
 
-def test_a_gpu_is_free_once_its_run_has_answered(tmp_path: Path) -> None:
+def test_a_gpu_is_free_when_its_run_has_returned(tmp_path: Path) -> None:
     @dataclass(frozen=True)
     class Waiting:
-        """Answers when a file is there; its process stays for a minute more."""
+        """Returns when a file exists; its process ends a minute later."""
 
         path: Path
         gpus: str = ""
@@ -184,7 +184,7 @@ def test_a_gpu_is_free_once_its_run_has_answered(tmp_path: Path) -> None:
 
 
 class Refusing(LocalEngine):
-    """Takes no more than one run at a time, as a cluster may that says so only when it is asked."""
+    """Accepts one run at a time, as a cluster may whose limit is unknown before submission."""
 
     taken: list[Job[Any]]
 
@@ -197,7 +197,7 @@ class Refusing(LocalEngine):
             raise WorkError("no more jobs are taken\nWait")
 
 
-def test_refused_runs_are_submitted_again_and_told_of_once(clips: PackedClips, tmp_path: Path) -> None:
+def test_refused_runs_are_submitted_again_and_reported_once(clips: PackedClips, tmp_path: Path) -> None:
     watched = Watched(tmp_path, killed=1)
     engine = Refusing(tmp_path / "jobs", jobs=3, pause_s=0.1)
     engine.taken = []
@@ -208,7 +208,7 @@ def test_refused_runs_are_submitted_again_and_told_of_once(clips: PackedClips, t
     assert len([each for each in watched.said if each.startswith("no more jobs are taken; ")]) == 1
 
 
-def test_a_refusal_with_nothing_at_work_is_an_error(
+def test_a_refusal_without_running_jobs_is_an_error(
     clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = LocalEngine(tmp_path / "jobs")
@@ -219,7 +219,7 @@ def test_a_refusal_with_nothing_at_work_is_an_error(
 
 @dataclass
 class Stopping(LocalEngine):
-    """Interrupted as soon as it has begun its second process, or when one of them is at work."""
+    """Interrupted after the start of its second process, or when one of them trains."""
 
     by: signal.Signals = signal.SIGINT
     submitting: bool = True
@@ -239,7 +239,7 @@ class Stopping(LocalEngine):
 
 
 def processes_of(folder: Path) -> list[str]:
-    """The command lines of processes that are given a folder or what is in it."""
+    """The command lines of processes with an argument in the folder."""
     lines = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
@@ -247,8 +247,7 @@ def processes_of(folder: Path) -> list[str]:
     return [line for line in lines if str(folder) in line]
 
 
-@pytest.mark.parametrize("submitting", [True, False])
-@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("by", "submitting"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
 def test_an_interrupted_grid_leaves_no_process(
     clips: PackedClips, tmp_path: Path, by: signal.Signals, submitting: bool
 ) -> None:
@@ -267,12 +266,12 @@ def test_an_interrupted_grid_leaves_no_process(
 
 
 def work(clips: PackedClips, folder: Path, *specs: RunSpec) -> Work:
-    """A job of the runs, whose attempts are in the folder."""
+    """A job of the runs, with its attempts in the folder."""
     attempts = tuple(Attempts(folder / f"{number}.jsonl") for number in range(len(specs)))
     return Work(specs, attempts, folder / "runs", "cpu", retries=0)
 
 
-def test_a_run_that_another_takes_first_is_no_attempt(clips: PackedClips, tmp_path: Path) -> None:
+def test_a_run_locked_by_another_process_is_no_attempt(clips: PackedClips, tmp_path: Path) -> None:
     mine = work(clips, tmp_path, spec(clips, 1))
     folder = mine.specs[0].folder(mine.runs)
     folder.mkdir(parents=True)
@@ -291,7 +290,7 @@ def test_a_run_that_another_takes_first_is_no_attempt(clips: PackedClips, tmp_pa
     assert len(mine.attempts[0].begun()) == 1
 
 
-def test_a_job_here_is_no_task_of_the_srun_that_began_the_command(
+def test_a_local_job_ignores_the_variables_of_srun(
     clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLURM_PROCID", "1")
@@ -305,7 +304,7 @@ def test_a_job_here_is_no_task_of_the_srun_that_began_the_command(
 
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file of what sbatch was given and of its environment: of a Slurm that takes everything."""
+    """File with the script and environment of the last sbatch, of a Slurm that accepts every job."""
     commands = tmp_path / "bin"
     commands.mkdir()
     for name in ("sbatch", "srun", "squeue", "scancel"):
@@ -317,7 +316,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "asked"
 
 
-def test_a_job_of_a_cluster_is_not_what_the_commands_own_job_is(
+def test_a_slurm_job_does_not_inherit_variables_of_the_parent_job(
     asked: Path, clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inherited = {"SLURM_NTASKS": "2", "SLURM_MEM_PER_CPU": "100", "SLURM_PROCID": "1"}
@@ -336,7 +335,7 @@ def test_a_job_of_a_cluster_is_not_what_the_commands_own_job_is(
     ("jobs", "runs_per_gpu", "at_once", "beside"),
     [(None, 1, 400, 990), (16, 1, 16, 6), (3, 2, 1, 0), (1, 2, 1, 0), (32, 2, 16, 6)],
 )
-def test_the_runs_of_a_cluster_at_a_time(
+def test_the_number_of_simultaneous_runs_on_a_cluster(
     asked: Path,
     clips: PackedClips,
     tmp_path: Path,
@@ -345,7 +344,7 @@ def test_the_runs_of_a_cluster_at_a_time(
     at_once: int,
     beside: int,
 ) -> None:
-    """400 jobs are one array with a limit; beside the 10 of it that are left there is room for `beside`."""
+    """400 jobs are one array with a limit; while 10 are left, there is room for `beside` more."""
     engine = SlurmEngine(tmp_path, {}, jobs=jobs, runs_per_gpu=runs_per_gpu)
     assert engine.room(0) == 1000
     list(engine.submit([work(clips, tmp_path, spec(clips, 1))] * 400, tmp_path))
@@ -358,10 +357,10 @@ def test_the_runs_of_a_cluster_at_a_time(
     ("written", "means"),
     [(45, 45), ("45", 45), ("8:00:00", 480), ("0:00:30", 1), ("90:00", 90), ("2-12", 3600), ("1-0:5", 1445)],
 )
-def test_times_are_read_as_slurm_reads_them(written: str | int, means: int) -> None:
+def test_times_are_in_the_formats_of_slurm(written: str | int, means: int) -> None:
     assert minutes(written) == means
 
 
-def test_what_is_no_time() -> None:
+def test_an_invalid_time_is_refused() -> None:
     with pytest.raises(InputError, match=r"'a day' is not a valid time\nWrite minutes"):
         minutes("a day")

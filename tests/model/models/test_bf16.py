@@ -39,7 +39,7 @@ def relative(value: Tensor, exact: Tensor) -> float:
 
 @pytest.mark.parametrize("quick", [True, False])
 @pytest.mark.parametrize("read", [None, torch.tensor([3, 0])])
-def test_a_block_in_float64_is_open_clips(
+def test_a_block_in_float64_equals_open_clip(
     vit_config: dict[str, Any], quick: bool, read: Tensor | None
 ) -> None:
     clip = wide_clip(vit_config, quick=quick)

@@ -1,4 +1,4 @@
-"""Co-CoOp: contexts that each clip moves, against DFER-CLIP with those contexts put in by hand."""
+"""CoCoOp: contexts conditioned on the clip, against DFER-CLIP with the same contexts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_with_a_zeroed_meta_net_it_is_coop(tiny_clip: Clip, depth: int) -> None:
 
 @pytest.mark.parametrize("ensemble", ["mean-embedding", "mean-similarity", "max"])
 @pytest.mark.parametrize("kind", ["unified", "class-specific"])
-def test_every_clip_moves_all_contexts_by_its_own_vector(tiny_clip: Clip, kind: str, ensemble: str) -> None:
+def test_every_clip_shifts_all_contexts_by_one_vector(tiny_clip: Clip, kind: str, ensemble: str) -> None:
     model = made(tiny_clip, context_kind=kind, ensemble=ensemble, temporal_depth=0)
     plain = without_meta_net(model, tiny_clip, context_kind=kind, ensemble=ensemble, temporal_depth=0)
     first, _, second = model.meta_net

@@ -1,4 +1,4 @@
-"""DFER-CLIP against open_clip on the same random weights, and which of its parts a training step changes."""
+"""DFER-CLIP against open_clip on the same random weights, and the parts that a training step changes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_logits_are_cosines_over_a_hundredth(tiny_clip: Clip) -> None:
     torch.testing.assert_close(model.logits(video, weights), torch.tensor([[60.0, 80.0, 0.0]]))
 
 
-def test_a_step_changes_the_trained_parts_and_nothing_else(tiny_clip: Clip) -> None:
+def test_a_step_changes_only_the_trained_parts(tiny_clip: Clip) -> None:
     torch.manual_seed(0)
     model = DferClip(tiny_clip, TEXTS, settings())
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -97,7 +97,7 @@ def test_batch_norm_keeps_its_statistics_while_training(tiny_resnet_clip: Clip, 
     torch.testing.assert_close(training, model.eval().frame_features(frames))
 
 
-def test_training_leaves_the_clip_it_came_from_alone(tiny_clip: Clip) -> None:
+def test_training_does_not_change_the_source_clip(tiny_clip: Clip) -> None:
     before = clip_identity(tiny_clip)
     step(DferClip(tiny_clip, TEXTS, settings()), clips_of_frames())
     assert clip_identity(tiny_clip) == before
@@ -144,7 +144,7 @@ def test_logits_stay_float32_under_autocast(tiny_clip: Clip) -> None:
     assert (near - exact).abs().max() < 2.0  # logits span -100..100; bfloat16 has 3 digits
 
 
-def test_a_whole_settings_object_serves(tiny_clip: Clip) -> None:
+def test_a_settings_object_is_accepted(tiny_clip: Clip) -> None:
     assert DferClip(tiny_clip, TEXTS, Settings(frames=4))(clips_of_frames()).shape == (2, 3)
 
 
@@ -155,7 +155,7 @@ def test_a_too_long_description_names_its_class(tiny_clip: Clip) -> None:
 
 
 @pytest.mark.parametrize("name", ["ViT-B-16-quickgelu", "ViT-L-14-quickgelu", "ViT-L-14"])
-def test_other_vits_answer_as_open_clip(name: str) -> None:
+def test_other_vits_equal_open_clip(name: str) -> None:
     config = open_clip.get_model_config(name)
     config["vision_cfg"] |= {"layers": 1, "width": 128, "image_size": 2 * config["vision_cfg"]["patch_size"]}
     config["text_cfg"] |= {"layers": 1, "vocab_size": 49408, "width": 128, "heads": 2}

@@ -47,7 +47,7 @@ def test_with_a_temporal_model_the_head_reads_its_class_token(tiny_clip: Clip) -
         torch.testing.assert_close(model(frames()), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_linear_probe_leaves_the_towers_bytes(tiny_resnet_clip: Clip) -> None:
+def test_a_linear_probe_does_not_change_the_tower(tiny_resnet_clip: Clip) -> None:
     model = LinearHead(tiny_resnet_clip, 3, settings(lr_image=0.0, temporal_depth=0))
     assert {name for name, part in model.trained_parameters().items() if part} == {"head"}
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -67,7 +67,7 @@ def test_fine_tuning_changes_tower_temporal_model_and_head(tiny_clip: Clip) -> N
     assert grouped == {id(each) for each in model.parameters()}
 
 
-def test_no_texts_shape_it(tiny_clip: Clip) -> None:
+def test_texts_have_no_effect(tiny_clip: Clip) -> None:
     model = LinearHead(tiny_clip, 3, settings()).eval()
     assert model.class_weights().numel() == 0
     assert not any(name.startswith("text") for name in model.state_dict())

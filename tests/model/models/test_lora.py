@@ -37,7 +37,7 @@ def model(clip: Clip, settings: Settings) -> DferClip:
     return DferClip(clip, tiny.TEXTS.texts, settings)
 
 
-def test_lora_starts_out_as_the_tower_and_then_is_w_plus_b_a(tiny_clip: Clip) -> None:
+def test_lora_is_initially_the_tower_and_then_w_plus_ba(tiny_clip: Clip) -> None:
     settings = tiny.settings(lora_rank=3)
     plain, adapted = model(tiny_clip, settings), model(tiny_clip, settings)
     adapt(adapted, settings)

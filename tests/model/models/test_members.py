@@ -1,4 +1,4 @@
-"""Members of classes as one answer, by hand on three vectors."""
+"""Logits of several members per class, by hand on three vectors."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def test_three_ways_by_hand(ensemble: str, first: float) -> None:
 
 
 @pytest.mark.parametrize("ensemble", ["mean-embedding", "mean-similarity", "max"])
-def test_a_single_member_answers_alone(ensemble: str) -> None:
+def test_a_single_member_gives_its_own_logits(ensemble: str) -> None:
     members = Members((1, 1, 1), ensemble)
     cosines = members.cosines(VIDEO @ members.weights(WEIGHTS).T)
     torch.testing.assert_close(cosines, VIDEO @ WEIGHTS.T)
 
 
 @pytest.mark.parametrize("ensemble", ["mean-embedding", "mean-similarity", "max"])
-def test_a_model_answers_as_open_clips_encodings_say(tiny_clip: Clip, ensemble: str) -> None:
+def test_logits_of_members_equal_those_from_open_clip(tiny_clip: Clip, ensemble: str) -> None:
     chosen = {"frames": 3, "contexts": 0, "temporal_depth": 0, "ensemble": ensemble}
     model = DferClip(tiny_clip, TEXTS, ModelSettings.model_validate(chosen)).eval()
     frames = torch.randn(2, 3, 3, 32, 32, generator=torch.Generator().manual_seed(3))

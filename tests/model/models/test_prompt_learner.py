@@ -90,7 +90,7 @@ def test_contexts_are_small_normal_vectors(tiny_clip: Clip, kind: str, shape: tu
     assert [name for name, _ in learner.named_parameters()] == ["contexts"]
 
 
-def test_a_class_specific_context_speaks_for_its_class_alone(tiny_clip: Clip) -> None:
+def test_a_class_specific_context_affects_only_its_class(tiny_clip: Clip) -> None:
     tower = TextTower(tiny_clip)
     learner = PromptLearner(tiny_clip, TEXTS, contexts=4)
     before = learner.class_weights(tower)
@@ -109,7 +109,7 @@ def test_members_of_a_class_are_averaged(tiny_clip: Clip) -> None:
     torch.testing.assert_close(weights, torch.stack([mean / mean.norm(), tears]))
 
 
-def test_a_member_that_stands_there_twice_counts_twice(tiny_clip: Clip) -> None:
+def test_a_repeated_member_counts_twice(tiny_clip: Clip) -> None:
     texts = [["a smiling mouth.", "a smiling mouth.", "raised cheeks."]]
     weights = PromptLearner(tiny_clip, texts, contexts=0).class_weights(TextTower(tiny_clip))
     first, second = tiny_clip.model.encode_text(tiny_clip.tokenizer(texts[0][1:]), normalize=True)
@@ -126,9 +126,7 @@ def test_a_member_that_stands_there_twice_counts_twice(tiny_clip: Clip) -> None:
         ({"contexts": 2, "member_contexts": "own"}, 4),
     ],
 )
-def test_same_prompts_are_read_once_and_answer_as_often_as_they_stand(
-    tiny_clip: Clip, options: dict[str, Any], read: int
-) -> None:
+def test_repeated_prompts_are_encoded_once(tiny_clip: Clip, options: dict[str, Any], read: int) -> None:
     texts = [["tears.", "tears."], ["tears."], ["a smiling mouth."]]
     torch.manual_seed(1)
     learner, tower = PromptLearner(tiny_clip, texts, **options), TextTower(tiny_clip)

@@ -1,4 +1,4 @@
-"""Strategies: what each trains, that its runs answer again as they did, and what contradicts itself."""
+"""Strategies: trained parts, reproducible predictions of their runs, and contradicting settings."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_coop_without_contexts_is_zero_shot_clip(name: str, length: int) -> None
         ("dfer-clip", {"learned_temperature": True, "lr_context": 0.1}),
     ],
 )
-def test_a_run_answers_as_when_it_was_trained(
+def test_a_loaded_run_gives_its_recorded_predictions(
     clips: PackedClips, tmp_path: Path, name: str, changed: dict[str, object]
 ) -> None:
     spec = tiny.spec(clips, **{**strategy(name), "epochs": 1, **changed})

@@ -1,4 +1,4 @@
-"""A learned temperature: where it begins, what moves it, and its bounds."""
+"""A learned temperature: initial value, gradient, and bounds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_it_stays_within_clips_bounds(log: float, expected: float, training: boo
     assert temperature().item() == pytest.approx(expected)
 
 
-def test_from_its_bound_it_is_learned_away_again() -> None:
+def test_it_can_leave_its_bound() -> None:
     temperature = LearnedTemperature(0.01)
     optimiser = torch.optim.SGD(temperature.parameters(), lr=1.0)
     for towards in (-1.0, 1.0):  # one step past the bound, one back

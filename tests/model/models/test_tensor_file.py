@@ -94,7 +94,7 @@ BOMBS: dict[str, tuple[Callable[[Path], None], str]] = {
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("case", BOMBS)
-def test_a_small_file_that_takes_much_is_refused(tmp_path: Path, case: str, reader: str) -> None:
+def test_a_small_file_with_large_tensors_is_refused(tmp_path: Path, case: str, reader: str) -> None:
     make, says = BOMBS[case]
     make(tmp_path / "m.pth")
     with pytest.raises(InputError, match=says):
@@ -114,7 +114,7 @@ def test_a_legacy_pickle_of_nested_tuples_is_refused(tmp_path: Path, reader: str
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_what_training_scripts_save_beside_the_weights_is_no_bomb(tmp_path: Path, reader: str) -> None:
+def test_usual_objects_beside_weights_are_accepted(tmp_path: Path, reader: str) -> None:
     shared = torch.ones(500)
     content = {
         "state_dict": {"a": shared, "b": shared, "c": shared.view(20, 25)},
@@ -147,7 +147,7 @@ OTHER_FILES = {
 @pytest.mark.parametrize("name", ["m.pth", "model.safetensors"])
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("case", OTHER_FILES)
-def test_a_file_that_is_no_weights_is_named(tmp_path: Path, case: str, reader: str, name: str) -> None:
+def test_a_file_without_weights_is_named(tmp_path: Path, case: str, reader: str, name: str) -> None:
     content, says = OTHER_FILES[case]
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=f"{name} {says}"):

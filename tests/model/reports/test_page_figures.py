@@ -1,4 +1,4 @@
-"""Figures that lie in a page: their ids, their colours, and names that are data."""
+"""Inline SVG figures of a page: ids, colours, accessible names, escaping."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def texts(svg: str) -> list[str]:
     ]
 
 
-def test_two_figures_of_a_page_share_no_id_and_find_their_own() -> None:
+def test_ids_of_two_figures_of_a_page_are_disjoint() -> None:
     drawn = [intervals(name, "said", "UAR", BARS, 25.0) for name in ("first", "second")]
     ids = [re.findall(r' id="([^"]+)"', svg) for svg in drawn]
     assert ids[0]
@@ -34,21 +34,21 @@ def test_two_figures_of_a_page_share_no_id_and_find_their_own() -> None:
         assert "<style" not in svg  # it would be the style of the whole page
 
 
-def test_names_are_data_and_what_is_read_aloud_is_there() -> None:
+def test_names_are_escaped_and_the_figure_has_an_aria_label() -> None:
     svg = intervals("figure", 'UAR: "one" < two', "UAR", BARS, 25.0)
     assert "<b>$x_1$</b> & 悲しみ" in texts(svg)
     root = ElementTree.fromstring(svg)
     assert (root.get("role"), root.get("aria-label")) == ("img", 'UAR: "one" < two')
 
 
-def test_every_colour_follows_the_page() -> None:
+def test_every_colour_is_a_variable_of_the_page() -> None:
     svg = curves("figure", "loss", ("epoch", "loss"), [Curve("v1", [1, 2], [3, 2], [0.1, 0.1])], {})
     colours = set(re.findall(r"(var\(--\w+, #[0-9a-f]{6}\)|#[0-9a-f]{6}\b)", svg))
     assert colours
     assert all(each.startswith("var(") for each in colours)
 
 
-def test_many_curves_have_axes_of_their_own() -> None:
+def test_many_curves_have_separate_axes() -> None:
     few = [Curve(f"v{number}", [1, 2], [3, 2], [0, 0]) for number in range(TOGETHER)]
     many = [*few, Curve("one more", [1, 2], [3, 1], [0, 0])]
     for drawn, own in ((few, False), (many, True)):
@@ -71,7 +71,7 @@ def contrast(first: str, second: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_and_lines_stand_out_from_what_is_behind_them(scheme: str) -> None:
+def test_text_and_lines_have_enough_contrast(scheme: str) -> None:
     light, dark = (
         dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", part))
         for part in SHEET.read_text(encoding="utf-8").split("@media screen and (prefers-color-scheme: dark)")

@@ -1,4 +1,4 @@
-"""A run's card: all that a reader needs to know what its figures are of, whichever classifier it is."""
+"""The card of a run: clips, settings, texts and figures, for each kind of classifier."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
     return tiny.pack(tmp_path_factory.mktemp("clips") / "packed")
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the runs that tests share."""
+    return tmp_path_factory.mktemp("runs")
+
+
 def trained(clips: PackedClips, runs: Path, notes: tuple[str, ...] = (), **changed: Any) -> Run:
     return train_run(replace(tiny.spec(clips, **changed), notes=notes), clips, runs, device="cpu")
 
@@ -39,9 +45,9 @@ def written(run: Run) -> str:
     return (run.folder / "README.md").read_text()
 
 
-def test_it_says_what_the_run_is_of(clips: PackedClips, tmp_path: Path) -> None:
+def test_the_card_lists_clips_settings_and_texts(clips: PackedClips, runs: Path) -> None:
     note = "v1@2 was chosen with the labels of fold 1 of tiny, so it cannot be tested there"
-    run = trained(clips, tmp_path, notes=(note,), select="val", val_share=0.5, epochs=1)
+    run = trained(clips, runs, notes=(note,), select="val", val_share=0.5, epochs=1)
     said = rows_of(written(run))
     assert said["clips"].startswith(f"tiny, fingerprint `{clips.fingerprint[:16]}`: 3 for training")
     assert "3 of the training folds for validation, 6 for testing" in said["clips"]
@@ -61,10 +67,8 @@ def test_it_says_what_the_run_is_of(clips: PackedClips, tmp_path: Path) -> None:
     assert "a smiling mouth and raised cheeks." in said["happiness"]
 
 
-def test_the_figures_of_all_choices_of_the_epoch_stand_side_by_side(
-    clips: PackedClips, tmp_path: Path
-) -> None:
-    run = trained(clips, tmp_path, select="test-best")
+def test_all_selections_of_the_epoch_are_in_one_table(clips: PackedClips, runs: Path) -> None:
+    run = trained(clips, runs, select="test-best")
     better, last = (measures([0, 1, 1, 2], answers, tiny.CLASSES) for answers in ([0, 1, 1, 0], [0, 1, 0, 0]))
     found = {"test-best": better.as_dict() | {"calibration_error": 12.5}, "last": last.as_dict()}
     text = card(run, run.result | {"measures": found, "epochs": {"test-best": 1, "last": 2}})
@@ -78,24 +82,24 @@ def test_the_figures_of_all_choices_of_the_epoch_stand_side_by_side(
     assert "| last (2) | 50.00 | 50.00 | 38.89 |  | 87.50 |" in text
     assert "changes UAR by +16.67 points and WAR by +25.00 points against the last epoch" in text
     assert "**on the test fold itself**" in rows_of(text)["epoch"]
-    assert "Selecting the epoch" not in written(trained(clips, tmp_path, epochs=1))
+    assert "Selecting the epoch" not in written(trained(clips, runs, epochs=1))
 
 
-def test_few_clips_and_a_class_left_out_are_told(clips: PackedClips, tmp_path: Path) -> None:
+def test_shots_and_a_held_out_class_are_listed(clips: PackedClips, runs: Path) -> None:
     changed = {"shots": 1, "held_out": "fear", "context_kind": "unified", "epochs": 1}
-    said = rows_of(written(trained(clips, tmp_path, **changed)))
+    said = rows_of(written(trained(clips, runs, **changed)))
     assert "2 for training, at most 1 of each class, none of fear, 6 for testing" in said["clips"]
 
 
-def test_what_is_not_trained_says_so(clips: PackedClips, tmp_path: Path) -> None:
-    run = trained(clips, tmp_path, **strategy("zero-shot"))
+def test_an_untrained_classifier_is_marked(clips: PackedClips, runs: Path) -> None:
+    run = trained(clips, runs, **strategy("zero-shot"))
     said = rows_of(written(run))
     assert said["epoch"] == "none: nothing was trained"
     assert said["settings"].startswith("preset default, strategy zero-shot, with clip=")
 
 
-def test_a_linear_head_has_no_texts(clips: PackedClips, tmp_path: Path) -> None:
-    text = written(trained(clips, tmp_path, **strategy("linear-probe"), epochs=1))
+def test_a_linear_head_has_no_texts(clips: PackedClips, runs: Path) -> None:
+    text = written(trained(clips, runs, **strategy("linear-probe"), epochs=1))
     said = rows_of(text)
     assert said["classifier"] == "linear"
     assert "strategy linear-probe" in said["settings"]
@@ -111,8 +115,8 @@ def test_a_linear_head_has_no_texts(clips: PackedClips, tmp_path: Path) -> None:
     assert "# linear on tiny, fold 1, seed 1" in text
 
 
-def test_a_network_has_no_clip(clips: PackedClips, tmp_path: Path) -> None:
-    run = trained(clips, tmp_path, epochs=1)
+def test_a_network_has_no_clip(clips: PackedClips, runs: Path) -> None:
+    run = trained(clips, runs, epochs=1)
     settings = run.settings.model_dump(mode="json") | {"classifier": "c3d"}
     network = replace(run, config=run.config | {"settings": settings})
     text = card(network, run.result)
@@ -123,8 +127,8 @@ def test_a_network_has_no_clip(clips: PackedClips, tmp_path: Path) -> None:
     assert "The network c3d" in text
 
 
-def test_a_class_without_test_clips_is_in_no_mean(clips: PackedClips, tmp_path: Path) -> None:
-    run = trained(clips, tmp_path, epochs=1)
+def test_means_are_over_classes_with_test_clips(clips: PackedClips, runs: Path) -> None:
+    run = trained(clips, runs, epochs=1)
     assert "over the classes that have test clips" not in written(run)
     measured = run.measures("last").as_dict()
     measured["recalls"]["fear"] = None
@@ -143,7 +147,7 @@ def test_a_class_without_test_clips_is_in_no_mean(clips: PackedClips, tmp_path: 
         (preset("demo").model_copy(update={"lr_image": 1e-6}), "", r"preset demo, with lr\_image=1e-06"),
     ],
 )
-def test_settings_are_those_of_a_preset_and_what_deviates(
+def test_settings_are_described_by_preset_and_differences(
     settings: Settings, dataset: str, said: str
 ) -> None:
     assert settings_in_words(settings, dataset) == said

@@ -98,7 +98,7 @@ def test_contradictions_are_the_captions_that_are_not_true() -> None:
     assert wrong.tolist() == [[False, True, False], [True, False, False]]
 
 
-def test_training_people_judges_and_tuners_are_different_people() -> None:
+def test_training_test_and_tuning_people_are_disjoint() -> None:
     trained = {training_face(1, i, 8)[0].tobytes() for i in range(20)}
     assert len(trained) == 20
     first, again = judging.apex_faces(2, 16), judging.apex_faces(2, 16)
@@ -107,7 +107,7 @@ def test_training_people_judges_and_tuners_are_different_people() -> None:
     assert (first.images != tuners.images).any(axis=(1, 2, 3, 4)).all()
 
 
-def test_the_training_text_forward_is_open_clips_own() -> None:
+def test_the_training_text_forward_equals_open_clip() -> None:
     clip = clip_from_config("demo", "random", train.MODEL, seed=3)
     tokens = clip.tokenizer(["a grin", *TEXTS, "low brows"])
     with torch.no_grad():

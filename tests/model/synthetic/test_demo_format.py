@@ -43,7 +43,7 @@ def test_load_clip_demo_reads_the_shipped_folder(
     assert clip_identity(load_clip("demo")) != clip_identity(load_clip("demo", "random"))
 
 
-def test_a_damaged_demo_folder_is_a_sentence(tiny_resnet_clip: Clip, tmp_path: Path) -> None:
+def test_a_damaged_demo_folder_is_an_error(tiny_resnet_clip: Clip, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no demo CLIP in .*config\.json"):
         load_demo_clip(tmp_path)
     save_demo_clip(tiny_resnet_clip, tmp_path, [320])

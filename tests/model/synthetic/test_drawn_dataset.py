@@ -87,7 +87,7 @@ def test_progress_is_reported_for_each_clip(tmp_path: Path) -> None:
     assert {total for _, total, _ in seen} == {15}
 
 
-def test_too_few_clips_and_classes_without_a_drawing_are_said(tmp_path: Path) -> None:
+def test_too_few_clips_and_unknown_classes_are_errors(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="20 clips are too few for 11 classes in 5 folds\nDraw at least 55"):
         draw_dataset(tmp_path / "few", clips=20)
     with pytest.raises(InputError, match="no drawing of joy"):

@@ -1,4 +1,4 @@
-"""Gradient accumulation: a batch computed in parts is trained on as the whole batch, within rounding."""
+"""Gradient accumulation: a batch in parts gives the same training as the whole batch, within rounding."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def assert_same_within_rounding(one: Run, other: Run) -> None:
         (2, {"batch_size": 4, "classifier": "cocoop", "context_kind": "unified"}),
     ],
 )
-def test_parts_train_what_the_whole_batch_does(
+def test_a_batch_in_parts_equals_the_whole_batch(
     clips: PackedClips, tmp_path: Path, accumulate: int, changed: dict[str, Any]
 ) -> None:
     whole = train_run(tiny.spec(clips, **RATES, **changed), clips, tmp_path / "whole", device="cpu")
@@ -64,7 +64,7 @@ def test_parts_train_what_the_whole_batch_does(
     assert_same_within_rounding(parts, whole)
 
 
-def test_no_pass_takes_more_clips_than_a_part(clips: PackedClips, tmp_path: Path) -> None:
+def test_a_forward_pass_has_the_clips_of_one_part(clips: PackedClips, tmp_path: Path) -> None:
     spec = tiny.spec(clips, **RATES, batch_size=7, accumulate=3, mixup=0.4)
     training = Training(spec, clips, tmp_path, torch.device("cpu"))
     taken: list[int] = []
@@ -73,7 +73,7 @@ def test_no_pass_takes_more_clips_than_a_part(clips: PackedClips, tmp_path: Path
     assert taken == [2, 2, 3]  # one step, for two clips are left out
 
 
-def test_a_run_is_resumed_with_more_parts(clips: PackedClips, tmp_path: Path) -> None:
+def test_a_run_can_be_resumed_with_more_parts(clips: PackedClips, tmp_path: Path) -> None:
     rates = RATES | {"epochs": 2}
     whole = train_run(tiny.spec(clips, **rates), clips, tmp_path / "whole", device="cpu")
     runs = tmp_path / "cut"

@@ -35,7 +35,7 @@ def test_the_average_by_hand() -> None:
     assert float(made.get_parameter("weight").detach()) == 0.0
 
 
-def test_weights_come_back_after_an_error() -> None:
+def test_weights_are_restored_after_an_error() -> None:
     made = model()
     average = Average(made, 0.5)
     set_weight(made, 1.0)
@@ -60,7 +60,7 @@ def test_frozen_weights_and_decay_0_are_left_alone() -> None:
         assert float(made.get_parameter("weight").detach()) == 1.0
 
 
-def test_its_state_goes_on_where_it_was() -> None:
+def test_its_state_is_restored() -> None:
     made, other = model(), model()
     average, again = Average(made, 0.999), Average(other, 0.999)
     for weight in (1.0, 2.0):

@@ -1,4 +1,4 @@
-"""Trackers are told what the run's own files hold, and change nothing of it."""
+"""Trackers log what the files of the run contain, and do not change the run."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_tensorboard_reads_back_what_the_run_recorded(clips: PackedClips, tmp_pa
     assert "milestones: '[2]'\n" in settings.read_text()
 
 
-def test_a_training_that_is_followed_has_the_same_id_and_bits(clips: PackedClips, tmp_path: Path) -> None:
+def test_tracking_does_not_change_id_or_result(clips: PackedClips, tmp_path: Path) -> None:
     plain = train_run(tiny.spec(clips, epochs=2), clips, tmp_path / "plain", device="cpu")
     tracking = Tracking(["tensorboard"])
     followed = train_run(
@@ -64,7 +64,7 @@ def test_a_training_that_is_followed_has_the_same_id_and_bits(clips: PackedClips
     assert not (plain.folder / "tensorboard").exists()
 
 
-def test_a_training_that_goes_on_goes_on_there_too(clips: PackedClips, tmp_path: Path) -> None:
+def test_a_resumed_training_continues_its_log(clips: PackedClips, tmp_path: Path) -> None:
     spec = tiny.spec(clips, epochs=3)
 
     def stop(done: int, total: int, note: str = "") -> None:
@@ -80,9 +80,7 @@ def test_a_training_that_goes_on_goes_on_there_too(clips: PackedClips, tmp_path:
     assert len(list((run.folder / "tensorboard").glob("*/hparams.yml"))) == 1
 
 
-def test_a_tracker_that_fails_is_left_out_and_the_training_goes_on(
-    clips: PackedClips, tmp_path: Path
-) -> None:
+def test_a_failing_tracker_is_dropped(clips: PackedClips, tmp_path: Path) -> None:
     spec, told = tiny.spec(clips, epochs=1), list[str]()
     spec.folder(tmp_path).mkdir()
     (spec.folder(tmp_path) / "tensorboard").write_text("a file in the place of its folder")
@@ -99,14 +97,14 @@ def test_a_tracker_that_fails_is_left_out_and_the_training_goes_on(
         (["tensorboard", "none"], "--track none excludes other trackers\n"),
     ],
 )
-def test_an_unknown_tracker_is_a_sentence(given: list[str], says: str) -> None:
+def test_an_unknown_tracker_is_an_error(given: list[str], says: str) -> None:
     with pytest.raises(InputError) as refused:
         chosen_trackers(given)
     assert str(refused.value).startswith(says)
     assert str(refused.value).count("\n") == 1
 
 
-def test_a_tracker_that_is_not_installed_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tracker_is_an_error_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     # clearml is in none of this package's extras.
     with pytest.raises(InputError) as refused:
         chosen_trackers(["clearml"])

@@ -1,4 +1,4 @@
-"""Training: the recipe step by step, what is chosen on what, and going on after any kind of end."""
+"""Training: the recipe step by step, selection of the epoch, finished runs, errors."""
 
 from __future__ import annotations
 
@@ -36,11 +36,17 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
     return tiny.pack(tmp_path_factory.mktemp("clips") / "packed")
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the runs that tests share: each is trained by the first test that asks for it."""
+    return tmp_path_factory.mktemp("runs")
+
+
 # A whole run
 
 
 def test_learning_rates_and_augmentation_change_with_the_epoch(clips: PackedClips, tmp_path: Path) -> None:
-    # Nothing is learned and every step takes all clips, so only other crops can change the loss.
+    # Rates are negligible and every step takes all clips, so only the crops can change the loss.
     still = {"lr_image": 1e-12, "lr_temporal": 1e-12, "lr_context": 1e-12, "milestones": (2,)}
     run = train_run(tiny.spec(clips, epochs=3, batch_size=6, **still), clips, tmp_path, device="cpu")
     rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
@@ -58,25 +64,25 @@ def test_each_epoch_has_its_order(clips: PackedClips, tmp_path: Path) -> None:
     assert len({tuple(order) for order in orders}) == 3
 
 
-def test_an_epoch_that_is_done_again_replaces_its_row_and_later_ones(tmp_path: Path) -> None:
+def test_a_repeated_epoch_replaces_its_row_and_later_ones(tmp_path: Path) -> None:
     for epoch in (1, 2, 3, 2):
         record_epoch(tmp_path, {"epoch": epoch})
     assert (tmp_path / "metrics.jsonl").read_text() == '{"epoch": 1}\n{"epoch": 2}\n'
 
 
-def test_it_learns_the_clips_it_is_given(clips: PackedClips, tmp_path: Path) -> None:
+def test_training_lowers_the_loss_and_generalises(clips: PackedClips, tmp_path: Path) -> None:
     spec = tiny.spec(
-        clips, epochs=30, batch_size=6, lr_image=1e-2, lr_temporal=2e-3, lr_context=1e-2, milestones=(25,)
+        clips, epochs=16, batch_size=6, lr_image=1e-2, lr_temporal=2e-3, lr_context=1e-2, milestones=(13,)
     )
     run = train_run(spec, clips, tmp_path, device="cpu")
     rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
-    assert [row["epoch"] for row in rows] == list(range(1, 31))
+    assert [row["epoch"] for row in rows] == list(range(1, 17))
     assert rows[-1]["loss"] < 0.1 * rows[0]["loss"]
-    assert run.measures("last").uar > 60.0  # chance is 33: colours are easy, also those of clips not seen
+    assert run.measures("last").uar > 60.0  # chance is 33; the colours of test clips are easy, too
 
 
-def test_the_run_folder(clips: PackedClips, tmp_path: Path) -> None:
-    run = train_run(tiny.spec(clips), clips, tmp_path, device="cpu")
+def test_the_run_folder(clips: PackedClips, runs: Path) -> None:
+    run = train_run(tiny.spec(clips), clips, runs, device="cpu")
     assert {path.name for path in run.folder.iterdir() if not path.name.startswith(".")} == {
         "README.md",
         "classes.json",
@@ -99,8 +105,10 @@ def test_the_run_folder(clips: PackedClips, tmp_path: Path) -> None:
         assert said in card
 
 
-def test_frozen_towers_keep_every_bit_and_the_rest_is_trained(clips: PackedClips, tmp_path: Path) -> None:
-    spec = tiny.spec(clips, lr_image=0.0)
+def test_frozen_towers_keep_every_bit_and_the_rest_is_trained(
+    clips: PackedClips, runs: Path, tmp_path: Path
+) -> None:
+    spec = tiny.spec(clips, lr_image=0.0, epochs=1)
     run = train_run(spec, clips, tmp_path, device="cpu")
     kept = load_file(run.folder / "model.safetensors")
     clip = load_clip(tiny.NAME, "random")
@@ -111,38 +119,38 @@ def test_frozen_towers_keep_every_bit_and_the_rest_is_trained(clips: PackedClips
     assert torch.equal(kept["prompt_learner.embeddings"], before["prompt_learner.embeddings"])
     assert not torch.equal(kept["prompt_learner.contexts"], before["prompt_learner.contexts"])
     assert not torch.equal(kept["temporal.class_token"], before["temporal.class_token"])
-    trained = train_run(tiny.spec(clips, lr_image=1e-3), clips, tmp_path, device="cpu")
+    trained = train_run(tiny.spec(clips), clips, runs, device="cpu")
     now = load_file(trained.folder / "model.safetensors")
     assert not torch.equal(now["image_tower.conv1.weight"], kept["image_tower.conv1.weight"])
 
 
-def test_a_finished_run_is_never_trained_again(clips: PackedClips, tmp_path: Path) -> None:
+def test_a_finished_run_is_never_trained_again(clips: PackedClips, runs: Path) -> None:
     spec = tiny.spec(clips)
-    first = train_run(spec, clips, tmp_path, device="cpu")
+    first = train_run(spec, clips, runs, device="cpu")
     before = {path: path.stat().st_mtime_ns for path in first.folder.iterdir()}
     told: list[Any] = []
     renamed = replace(spec, texts=replace(spec.texts, name="v9"))
-    second = train_run(renamed, clips, tmp_path, device="cpu", report=lambda *what: told.append(what))
+    second = train_run(renamed, clips, runs, device="cpu", report=lambda *what: told.append(what))
     assert (second.folder, second.texts.name, told) == (first.folder, "v9", [])
     assert {path: path.stat().st_mtime_ns for path in first.folder.iterdir()} == before
 
 
 @pytest.mark.parametrize("changed", [{"workers": 2}, {}])
-def test_workers_and_repetition_change_nothing(
-    clips: PackedClips, tmp_path: Path, changed: dict[str, Any]
+def test_a_run_is_reproducible_with_any_number_of_workers(
+    clips: PackedClips, runs: Path, tmp_path: Path, changed: dict[str, Any]
 ) -> None:
     base = {"brightness_jitter": 0.5, "rotation": 10.0}
-    one = train_run(tiny.spec(clips, **base), clips, tmp_path / "one", device="cpu")
-    other = train_run(tiny.spec(clips, **base, **changed), clips, tmp_path / "other", device="cpu")
+    one = train_run(tiny.spec(clips, **base), clips, runs, device="cpu")
+    other = train_run(tiny.spec(clips, **base, **changed), clips, tmp_path, device="cpu")
     assert one.id == other.id
     assert same_result(one, other)
 
 
 @pytest.mark.parametrize("select", ["last", "test-best"])
-def test_without_epochs_the_model_answers_as_it_began(
+def test_without_epochs_predictions_are_those_of_the_initial_model(
     clips: PackedClips, tmp_path: Path, select: str
 ) -> None:
-    # Nothing has a learning rate, as in zero-shot, and nothing needs one.
+    # No part has a learning rate, as in zero-shot.
     spec = tiny.spec(
         clips, epochs=0, contexts=0, temporal_depth=0, lr_image=0.0, batch_size=48, select=select
     )
@@ -161,15 +169,15 @@ def test_without_epochs_the_model_answers_as_it_began(
     assert train_run(spec, clips, tmp_path, device="cpu").folder == run.folder
 
 
-def test_seeds_and_folds_differ(clips: PackedClips, tmp_path: Path) -> None:
-    one = train_run(tiny.spec(clips), clips, tmp_path, device="cpu")
+def test_seeds_and_folds_differ(clips: PackedClips, runs: Path, tmp_path: Path) -> None:
+    one = train_run(tiny.spec(clips), clips, runs, device="cpu")
     other = train_run(tiny.spec(clips, seed=2), clips, tmp_path, device="cpu")
     assert not same_result(one, other)
-    fold = train_run(tiny.spec(clips, fold=2), clips, tmp_path, device="cpu")
+    fold = train_run(tiny.spec(clips, fold=2, epochs=1), clips, tmp_path, device="cpu")
     assert not set(fold.predictions("last").clip_ids) & set(one.predictions("last").clip_ids)
 
 
-def test_a_fold_smaller_than_a_batch_trains_and_says_so(clips: PackedClips, tmp_path: Path) -> None:
+def test_a_fold_smaller_than_a_batch_is_noted(clips: PackedClips, tmp_path: Path) -> None:
     run = train_run(tiny.spec(clips, batch_size=48, epochs=1), clips, tmp_path, device="cpu")
     assert "6 training clips, fewer than batch_size=48" in run.result["notes"][0]
     assert "fewer than batch" in (run.folder / "README.md").read_text()
@@ -220,8 +228,8 @@ def test_a_model_is_freed_as_soon_as_its_training_is_over(
 # Which epoch
 
 
-def losing_test_frames(folder: Path) -> PackedClips:
-    """Clips whose test fold 1 cannot be decoded: whoever looks at it fails."""
+def with_broken_test_frames(folder: Path) -> PackedClips:
+    """Clips whose test fold 1 cannot be decoded: reading it fails."""
     rows = [
         row | {"frames": [b"\x89PNG\r\n\x1a\n broken"] * 3} if row["fold"] == 1 else row
         for row in tiny.rows()
@@ -229,10 +237,10 @@ def losing_test_frames(folder: Path) -> PackedClips:
     return write_packed(rows, tiny.CLASSES, folder, {"dataset": "tiny"})
 
 
-def test_last_does_not_look_at_the_test_fold_before_the_end(tmp_path: Path) -> None:
-    clips = losing_test_frames(tmp_path / "packed")
-    for select, epochs_done in (("last", 3), ("test-best", 0)):
-        spec = tiny.spec(clips, epochs=3, select=select)
+def test_last_does_not_read_the_test_fold_before_the_end(tmp_path: Path) -> None:
+    clips = with_broken_test_frames(tmp_path / "packed")
+    for select, epochs_done in (("last", 2), ("test-best", 0)):
+        spec = tiny.spec(clips, epochs=2, select=select)
         with pytest.raises(InputError, match=r"frame 0 of clip happiness-0 "):
             train_run(spec, clips, tmp_path / "runs", device="cpu")
         path = spec.folder(tmp_path / "runs") / "metrics.jsonl"
@@ -243,14 +251,14 @@ def test_last_does_not_look_at_the_test_fold_before_the_end(tmp_path: Path) -> N
 
 
 def test_test_best_keeps_the_epoch_of_highest_war(clips: PackedClips, tmp_path: Path) -> None:
-    changed = {"epochs": 8, "lr_image": 1e-2, "lr_temporal": 2e-3, "lr_context": 1e-2, "batch_size": 6}
-    # These rates make WAR rise and fall: where this was written, epoch 5 is the best, and 6 and 8 equal it.
+    changed = {"epochs": 6, "lr_image": 1e-2, "lr_temporal": 2e-3, "lr_context": 1e-2, "batch_size": 6}
+    # These rates make WAR rise and fall: on the author's machine epoch 5 is the best, and 6 equals it.
     best = train_run(tiny.spec(clips, select="test-best", **changed), clips, tmp_path, device="cpu")
     rows = [json.loads(line) for line in (best.folder / "metrics.jsonl").read_text().splitlines()]
     wars = [row["test"]["war"] for row in rows]
     chosen = wars.index(max(wars)) + 1  # the first of equals
     assert best.selections == ("test-best", "last")
-    assert best.result["epochs"] == {"test-best": chosen, "last": 8}
+    assert best.result["epochs"] == {"test-best": chosen, "last": 6}
     assert best.measures("test-best").war == max(wars)
     assert best.measures("last").war == wars[-1]
     # The weights are those after that epoch: a run of so many epochs ends with the same ones.
@@ -261,17 +269,17 @@ def test_test_best_keeps_the_epoch_of_highest_war(clips: PackedClips, tmp_path: 
     assert np.array_equal(last.predictions("last").logits, best.predictions("last").logits)
 
 
-# What does not fit
+# Wrong input
 
 
-def test_one_process_at_a_time(clips: PackedClips, tmp_path: Path) -> None:
+def test_a_locked_run_is_refused(clips: PackedClips, tmp_path: Path) -> None:
     folder = tiny.spec(clips).folder(tmp_path)
     folder.mkdir()
     with FileLock(folder / ".lock"), pytest.raises(WorkError, match="another process is training"):
         train_run(tiny.spec(clips), clips, tmp_path, device="cpu")
 
 
-def test_a_loss_that_is_not_finite(clips: PackedClips, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_is_an_error(clips: PackedClips, tmp_path: Path) -> None:
     spec = tiny.spec(clips, lr_image=1e30, lr_temporal=1e30, epochs=5)
     with pytest.raises(
         WorkError, match=r"loss is (nan|inf) in epoch \d, step 1 of v1@2.*\n.*lr_image=1e\+30"
@@ -295,7 +303,7 @@ def without_folds() -> Iterator[dict[str, Any]]:
     return tiny.rows(folds=0)
 
 
-def test_clips_that_do_not_fit(clips: PackedClips, tmp_path: Path) -> None:
+def test_clips_that_do_not_fit_the_run_are_refused(clips: PackedClips, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no fold 7"):
         train_run(tiny.spec(clips, fold=7), clips, tmp_path, device="cpu")
     unfolded = write_packed(without_folds(), tiny.CLASSES, tmp_path / "unfolded", {})
@@ -307,10 +315,10 @@ def test_clips_that_do_not_fit(clips: PackedClips, tmp_path: Path) -> None:
     swapped = replace(tiny.spec(clips), texts=replace(tiny.TEXTS, class_names=tiny.CLASSES[::-1]))
     with pytest.raises(InputError, match="not for the classes"):
         train_run(swapped, clips, tmp_path, device="cpu")
-    assert not list(tmp_path.glob("v1*"))  # and nothing is left behind
+    assert not list(tmp_path.glob("v1*"))  # no folder is left
 
 
-def test_no_cuda(clips: PackedClips, tmp_path: Path) -> None:
+def test_a_missing_cuda_device_is_an_error(clips: PackedClips, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     with pytest.raises(InputError, match="--device cpu"):

@@ -1,4 +1,4 @@
-"""What training will need of memory: the estimate against what a real step takes, and what is said."""
+"""The estimate of training memory against a real step, and the messages about it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
 
 
 def saved_bytes(model: torch.nn.Module, frames: torch.Tensor, name: str) -> int:
-    """What a real forward pass keeps for the gradient, the model's own tensors not counted."""
+    """Bytes that a real forward pass keeps for the gradient, without the model's own tensors."""
     own = {value.untyped_storage().data_ptr() for value in [*model.parameters(), *model.buffers()]}
     kept: dict[int, int] = {}
     held = []
@@ -49,22 +49,22 @@ def saved_bytes(model: torch.nn.Module, frames: torch.Tensor, name: str) -> int:
 
 
 @pytest.mark.parametrize("name", ["fp32", "bf16"])
-def test_the_estimate_grows_with_clips_as_what_a_real_pass_keeps(name: str) -> None:
-    settings = tiny.settings(precision=name, frames=16)
+def test_the_estimate_per_clip_is_that_of_a_real_pass(name: str) -> None:
+    settings = tiny.settings(precision=name, frames=8, clip=tiny.register(layers=1))
     model = load_base(settings).build(tiny.TEXTS.texts, tiny.CLASSES)
-    two, four = (saved_bytes(model, torch.rand(clips, 16, 3, 32, 32), name) for clips in (2, 4))
+    two, four = (saved_bytes(model, torch.rand(clips, 8, 3, 32, 32), name) for clips in (2, 4))
     before = {key: value.clone() for key, value in model.state_dict().items()}
     need = training_need(model, settings, 32, 4, CPU, workers=0)
-    frames = 16 * 3 * 32 * 32
+    frames = 8 * 3 * 32 * 32
     # Beside what is kept, gradients of the largest values are alive for a moment.
     assert (four - two) / 2 <= need.per_clip <= 1.5 * (four - two) / 2
     assert need.total >= four + frames
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
-def test_what_lowers_the_estimate() -> None:
+def test_accumulation_and_checkpointing_lower_the_estimate() -> None:
     def need(**changed: Any) -> Need:
-        settings = tiny.settings(**changed, frames=16, optimizer="adamw")
+        settings = tiny.settings(**changed, frames=8, optimizer="adamw")
         model = load_base(settings).build(tiny.TEXTS.texts, tiny.CLASSES)
         return training_need(model, settings, 32, 8, CPU, workers=0)
 
@@ -75,7 +75,7 @@ def test_what_lowers_the_estimate() -> None:
     assert again.per_clip < 0.8 * usual.per_clip
 
 
-def test_the_peak_is_measured_on_a_classifier_with_batchnorm_without_changing_it() -> None:
+def test_measuring_the_peak_does_not_change_batchnorm() -> None:
     settings = tiny.settings(classifier="r3d-18", weights="random", contexts=0, temporal_depth=0)
     model = load_base(settings).build([[""]] * 3, tiny.CLASSES)
     model.train()
@@ -109,7 +109,7 @@ def test_the_default_recipe_fits_a_gpu_of_24_gb_in_bf16_and_not_in_fp32() -> Non
         (None, "for the 48 clips of a pass"),
     ],
 )
-def test_what_is_said_of_it(memory: Memory | None, said: str) -> None:
+def test_the_sentence_about_the_need(memory: Memory | None, said: str) -> None:
     settings = tiny.settings(batch_size=48)
     model = load_base(settings).build(tiny.TEXTS.texts, tiny.CLASSES)
     words = state_need(Need(GIB, GIB // 8, 48), memory, model, settings, CPU)
@@ -120,7 +120,7 @@ def test_what_is_said_of_it(memory: Memory | None, said: str) -> None:
     assert ("precision=bf16" in words) == ("only" in words)
 
 
-def test_a_machine_that_is_too_small_is_refused() -> None:
+def test_too_little_memory_is_an_error() -> None:
     settings = tiny.settings(batch_size=48, gradient_checkpointing=True, precision="bf16")
     model = load_base(settings).build(tiny.TEXTS.texts, tiny.CLASSES)
     with pytest.raises(InputError, match=r"7\.0 GiB.*there are 4\.0 GiB in all\n") as caught:
@@ -129,7 +129,7 @@ def test_a_machine_that_is_too_small_is_refused() -> None:
     assert lower.startswith("To lower it: --set accumulate=3, a smaller --set batch_size")
 
 
-def test_the_need_is_noted_before_the_first_step(clips: PackedClips, tmp_path: Path) -> None:
+def test_the_need_is_reported_before_the_first_step(clips: PackedClips, tmp_path: Path) -> None:
     said: list[str] = []
     spec = tiny.spec(clips, epochs=1)
     train_run(
@@ -152,7 +152,7 @@ def test_what_lowers_the_memory_of_a_processor_without_bfloat16_is_not_bf16() ->
 
 
 @pytest.mark.usefixtures("bf16_processor")
-def test_out_of_memory_is_one_error_that_says_what_is_kept(clips: PackedClips, tmp_path: Path) -> None:
+def test_out_of_memory_is_an_error_with_the_saved_epochs(clips: PackedClips, tmp_path: Path) -> None:
     spec = tiny.spec(clips, epochs=3)
 
     def hungry(_done: float, _epochs: int, note: str) -> None:
@@ -188,7 +188,7 @@ def write(root: Path, **files: str) -> Path:
 MEMINFO = "MemTotal:       16777216 kB\nMemFree: 1 kB\nMemAvailable:    8388608 kB\n"
 
 
-def test_free_memory_is_that_of_the_tightest_control_group(tmp_path: Path) -> None:
+def test_free_memory_is_that_of_the_smallest_control_group(tmp_path: Path) -> None:
     plain = write(tmp_path / "plain", proc__meminfo=MEMINFO)
     assert machine_memory(plain) == (8 * GIB, 16 * GIB)
     second = write(
@@ -218,7 +218,7 @@ def test_free_memory_is_that_of_the_tightest_control_group(tmp_path: Path) -> No
 # Shared memory
 
 
-def test_a_small_dev_shm_is_told_of_before_the_start(tmp_path: Path) -> None:
+def test_a_small_dev_shm_is_reported_before_the_start(tmp_path: Path) -> None:
     free = shutil.disk_usage(tmp_path).free
     assert shared_memory_note(10**6, 0, tmp_path) == ""
     assert shared_memory_note(10**3, 4, tmp_path) == ""
@@ -231,8 +231,8 @@ def test_a_small_dev_shm_is_told_of_before_the_start(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not worker_monitor.SHARED.is_dir(), reason="no /dev/shm")
-def test_shared_memory_that_cannot_be_had_is_one_sentence(clips: PackedClips, tmp_path: Path) -> None:
-    """Files of a worker, those in /dev/shm among them, may not grow beyond a few bytes."""
+def test_exhausted_shared_memory_is_an_error(clips: PackedClips, tmp_path: Path) -> None:
+    """Files of a worker, including those in /dev/shm, cannot grow beyond a few bytes."""
     import resource
 
     from torch.utils.data import get_worker_info
@@ -249,7 +249,7 @@ def test_shared_memory_that_cannot_be_had_is_one_sentence(clips: PackedClips, tm
         train_run(spec, Small.open(clips.path), tmp_path, device="cpu")
 
 
-def test_a_job_without_memory_is_begun_again_only_where_runs_share_a_gpu(
+def test_a_job_out_of_memory_is_retried_only_if_runs_share_a_gpu(
     clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dfer_model.launchers.job import Attempts, Work
@@ -266,7 +266,7 @@ def test_a_job_without_memory_is_begun_again_only_where_runs_share_a_gpu(
         assert work.train(spec, attempts) == (status, "memory ran out on cpu")
 
 
-def test_a_job_that_slurm_ended_for_its_memory_is_not_begun_again(clips: PackedClips, tmp_path: Path) -> None:
+def test_a_job_that_slurm_ended_for_its_memory_is_not_retried(clips: PackedClips, tmp_path: Path) -> None:
     from dfer_model.launchers.dispatch import train_by
 
     submitted: list[int] = []

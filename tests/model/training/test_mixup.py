@@ -1,4 +1,4 @@
-"""Mixed clips: what is in them, what is to be answered, and from where the randomness comes."""
+"""Mixup and cutmix: mixed clips, their targets, and the source of randomness."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def clips(count: int = 3) -> tuple[Tensor, Tensor]:
     return frames, torch.arange(count)
 
 
-def test_with_both_off_it_gives_back_what_it_was_given() -> None:
+def test_without_mixing_the_batch_is_unchanged() -> None:
     frames, labels = clips()
     same, targets = Mixing(0, 0, classes=3, seed=1)(frames, labels, 1, 1)
     assert same is frames

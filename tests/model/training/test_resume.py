@@ -1,4 +1,4 @@
-"""A training that ends before its end, in any way: what is kept, what is said, and the same end after all."""
+"""Interrupted training: what is saved, what is reported, and that the resumed run is bit-equal."""
 
 from __future__ import annotations
 
@@ -31,13 +31,27 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
     return tiny.pack(tmp_path_factory.mktemp("clips") / "packed")
 
 
-@pytest.mark.parametrize("select", ["last", "test-best"])
-@pytest.mark.parametrize("at", ["epoch 1, step 1 ", "epoch 3, step 1 ", "evaluating the test fold"])
-def test_a_broken_off_run_goes_on_to_the_same_end(
-    clips: PackedClips, tmp_path: Path, select: str, at: str
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the runs that are trained without interruption, each once."""
+    return tmp_path_factory.mktemp("uninterrupted")
+
+
+@pytest.mark.parametrize(
+    ("select", "at"),
+    [
+        ("last", "epoch 1, step 1 "),
+        ("last", "epoch 3, step 1 "),
+        ("last", "evaluating the test fold"),
+        ("test-best", "epoch 3, step 1 "),
+        ("test-best", "evaluating the test fold"),
+    ],
+)
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    clips: PackedClips, uninterrupted: Path, tmp_path: Path, select: str, at: str
 ) -> None:
-    spec = tiny.spec(clips, epochs=4, batch_size=3, select=select, milestones=(3,))
-    whole = train_run(spec, clips, tmp_path / "whole", device="cpu")
+    spec = tiny.spec(clips, epochs=3, batch_size=3, select=select, milestones=(2,))
+    whole = train_run(spec, clips, uninterrupted, device="cpu")
     with pytest.raises(Stop):
         train_run(spec, clips, tmp_path / "cut", device="cpu", report=stopping(at, Stop))
     assert not Run.open(spec.folder(tmp_path / "cut")).finished
@@ -45,15 +59,15 @@ def test_a_broken_off_run_goes_on_to_the_same_end(
     assert same_result(train_run(spec, clips, tmp_path / "cut", device="cpu"), whole)
 
 
-def test_the_best_weights_stay_until_a_checkpoint_says_that_others_are_better(
-    clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_best_weights_are_kept_until_a_checkpoint_records_better_ones(
+    clips: PackedClips, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed after the weights of a better epoch were kept, and before the checkpoint that says so."""
-    spec = tiny.spec(clips, epochs=12, select="test-best", **LEARNING)
-    whole = train_run(spec, clips, tmp_path / "whole", device="cpu")
+    """Stopped after the weights of a better epoch are stored, and before the checkpoint that records it."""
+    spec = tiny.spec(clips, epochs=10, select="test-best", **LEARNING)
+    whole = train_run(spec, clips, uninterrupted, device="cpu")
     rows = [json.loads(line) for line in (whole.folder / "metrics.jsonl").read_text().splitlines()]
     wars = [row["test"]["war"] for row in rows]
-    better = next(epoch for epoch in range(2, 13) if wars[epoch - 1] > max(wars[: epoch - 1]))
+    better = next(epoch for epoch in range(2, 11) if wars[epoch - 1] > max(wars[: epoch - 1]))
     state = spec.folder(tmp_path / "cut") / "state"
     kept: dict[Path, bytes] = {}
 
@@ -73,27 +87,27 @@ def test_the_best_weights_stay_until_a_checkpoint_says_that_others_are_better(
 
 
 @pytest.mark.parametrize("select", ["val", "test-best"])
-def test_an_interrupted_evaluation_does_not_cost_the_epoch(
-    clips: PackedClips, tmp_path: Path, select: str
+def test_an_interrupted_evaluation_does_not_lose_the_epoch(
+    clips: PackedClips, uninterrupted: Path, tmp_path: Path, select: str
 ) -> None:
-    """The state is saved before the clips that choose the epoch are evaluated."""
-    spec = tiny.spec(clips, epochs=4, batch_size=3, select=select, val_share=0.5, ema=0.9, **LEARNING)
-    whole = train_run(spec, clips, tmp_path / "whole", device="cpu")
+    """The state is saved before the clips that select the epoch are evaluated."""
+    spec = tiny.spec(clips, epochs=3, batch_size=3, select=select, val_share=0.5, ema=0.9, **LEARNING)
+    whole = train_run(spec, clips, uninterrupted, device="cpu")
     runs = tmp_path / "cut"
-    at = "epoch 3: evaluating the " + ("validation clips" if select == "val" else "test fold")
-    with pytest.raises(Interrupted, match="3 of 4 epochs are saved"):
+    at = "epoch 2: evaluating the " + ("validation clips" if select == "val" else "test fold")
+    with pytest.raises(Interrupted, match="2 of 3 epochs are saved"):
         train_run(spec, clips, runs, device="cpu", report=stopping(at, KeyboardInterrupt))
     rows = (spec.folder(runs) / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(row)["epoch"] for row in rows] == [1, 2]
+    assert [json.loads(row)["epoch"] for row in rows] == [1]
     told: list[str] = []
     again = train_run(spec, clips, runs, device="cpu", report=lambda *what: told.append(what[-1]))
-    assert not any(note.startswith("epoch 3, step") for note in told)
-    assert any(note.startswith("epoch 4, step") for note in told)
+    assert not any(note.startswith("epoch 2, step") for note in told)
+    assert any(note.startswith("epoch 3, step") for note in told)
     assert same_result(again, whole)
     assert again.result["epochs"] == whole.result["epochs"]
 
 
-def test_ctrl_c_says_what_is_kept(clips: PackedClips, tmp_path: Path) -> None:
+def test_ctrl_c_reports_the_saved_epochs(clips: PackedClips, tmp_path: Path) -> None:
     spec = tiny.spec(clips, epochs=3)
     for at, said in (
         ("epoch 1, step 1", "none of 3 epochs was completed"),
@@ -105,14 +119,14 @@ def test_ctrl_c_says_what_is_kept(clips: PackedClips, tmp_path: Path) -> None:
         assert "same command again" in str(caught.value)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size can be set there")
-def test_a_disk_that_takes_no_more_leaves_the_last_checkpoint_whole(
-    clips: PackedClips, tmp_path: Path
+@pytest.mark.skipif(sys.platform == "win32", reason="file sizes cannot be limited there")
+def test_a_full_disk_keeps_the_last_checkpoint(
+    clips: PackedClips, uninterrupted: Path, tmp_path: Path
 ) -> None:
-    """Files may not grow beyond a tenth of a checkpoint from epoch 2 on, as on a disk that is full."""
+    """From epoch 2, files cannot grow beyond a tenth of a checkpoint, as on a full disk."""
     import resource
 
-    spec = tiny.spec(clips, epochs=3)
+    spec = tiny.spec(clips, epochs=3, batch_size=3, milestones=(2,))
     checkpoint = spec.folder(tmp_path) / "state/checkpoint.pt"
     before = b""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -134,14 +148,14 @@ def test_a_disk_that_takes_no_more_leaves_the_last_checkpoint_whole(
     assert checkpoint.read_bytes() == before
     assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]
     again = train_run(spec, clips, tmp_path, device="cpu")
-    assert same_result(again, train_run(spec, clips, tmp_path / "whole", device="cpu"))
+    assert same_result(again, train_run(spec, clips, uninterrupted, device="cpu"))
 
 
 DEADLY = 5
 
 
 class _Deadly(PackedClips):
-    """Packed clips of which one costs the worker that reads it its life."""
+    """Packed clips of which one kills the worker that reads it."""
 
     def encoded_frames(self, index: int, indices: Sequence[int]) -> list[bytes]:
         if index == DEADLY and get_worker_info() is not None:
@@ -149,9 +163,9 @@ class _Deadly(PackedClips):
         return super().encoded_frames(index, indices)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no process can be killed so there")
-@pytest.mark.parametrize("fold", [1, 2])  # the clip is learned from, and judges
-def test_a_killed_worker_ends_a_training_with_the_clips_name(
+@pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be killed by SIGKILL there")
+@pytest.mark.parametrize("fold", [1, 2])  # a training clip and a test clip
+def test_a_killed_worker_is_an_error_that_names_the_clip(
     clips: PackedClips, tmp_path: Path, fold: int
 ) -> None:
     deadly = _Deadly.open(clips.path)
@@ -161,8 +175,8 @@ def test_a_killed_worker_ends_a_training_with_the_clips_name(
     assert train_run(spec, clips, tmp_path, device="cpu").finished
 
 
-def test_what_a_killed_process_left_half_written_goes(clips: PackedClips, tmp_path: Path) -> None:
-    spec = tiny.spec(clips)
+def test_partial_files_of_a_killed_process_are_removed(clips: PackedClips, tmp_path: Path) -> None:
+    spec = tiny.spec(clips, epochs=1)
     state = spec.folder(tmp_path) / "state"
     state.mkdir(parents=True)
     for left in (state / ".checkpoint.pt.123", state.parent / ".model.safetensors.123"):

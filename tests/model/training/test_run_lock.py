@@ -39,7 +39,7 @@ def at_work_elsewhere(spec: RunSpec, runs: Path) -> Iterator[FileLock]:
 
 
 @pytest.mark.parametrize("finishes", [True, False], ids=["it finishes", "it dies"])
-def test_the_others_are_trained_while_one_is_at_work_elsewhere(
+def test_other_runs_are_trained_while_one_is_locked(
     clips: PackedClips, tmp_path: Path, finishes: bool
 ) -> None:
     specs = [tiny.spec(clips, seed=seed, epochs=1) for seed in (1, 2)]
@@ -64,7 +64,7 @@ def test_the_others_are_trained_while_one_is_at_work_elsewhere(
         assert (runs[0].folder / "result.json").stat().st_mtime_ns == written["ns"]
 
 
-def test_a_run_begun_under_another_name_is_not_begun_again(clips: PackedClips, tmp_path: Path) -> None:
+def test_a_run_started_under_another_name_is_reused(clips: PackedClips, tmp_path: Path) -> None:
     spec = tiny.spec(clips, epochs=1)
     renamed = replace(spec, texts=ClassTexts("v9", "cd" * 32, tiny.CLASSES, tiny.TEXTS.texts))
 

@@ -1,4 +1,4 @@
-"""Sources: what there is not, said in a sentence; a stream read from a server of the test's own."""
+"""Cameras and streams: errors, and a stream read from a server of the test."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_stream_is_read_as_it_plays(address: str, tmp_path: Path) -> None:
     assert frames[11].pixels.shape == (40, 48, 3)
 
 
-def test_what_is_not_looked_at_in_time_is_dropped(
+def test_late_frames_of_a_stream_are_dropped(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dfer_model.video.camera.WAITING", 3)
@@ -60,7 +60,7 @@ def test_what_is_not_looked_at_in_time_is_dropped(
     assert [timed.index for timed in frames] == [37, 38, 39]
 
 
-def test_a_stream_that_is_no_video(address: str, tmp_path: Path) -> None:
+def test_a_stream_without_video_is_refused(address: str, tmp_path: Path) -> None:
     (tmp_path / "text.mkv").write_text("nothing to see\n" * 99)
     with pytest.raises(InputError, match=rf"{address}/text.mkv (cannot be opened|gives no frames)"):
         list(open_source(f"http://{address}/text.mkv").footage.frames())
@@ -78,7 +78,7 @@ def test_a_stream_that_is_no_video(address: str, tmp_path: Path) -> None:
         ("absent.mp4", "no video absent.mp4"),
     ],
 )
-def test_no_camera(given: str, said: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_camera_is_an_error(given: str, said: str, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError) as refused:
         open_source(given)
     assert said in str(refused.value)
@@ -86,7 +86,7 @@ def test_no_camera(given: str, said: str, capfd: pytest.CaptureFixture[str]) -> 
     assert capfd.readouterr().err == ""
 
 
-def test_a_camera_that_is_gone_is_told_from_a_stream_that_ends(
+def test_a_lost_camera_is_an_error_and_the_end_of_a_stream_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import cv2

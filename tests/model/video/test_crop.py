@@ -1,4 +1,4 @@
-"""Where a face is cut out, with its surroundings, and turned upright."""
+"""The square of a face: margin, rotation, borders, and size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_the_square_is_around_the_box_with_a_margin() -> None:
     assert turned.angle == pytest.approx(math.pi / 4)
 
 
-def test_an_upright_square_is_the_very_pixels() -> None:
+def test_an_upright_square_has_the_original_pixels() -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
     assert np.array_equal(cut(pixels, Square(30, 25, 20)), pixels[15:35, 20:40])
 

@@ -1,4 +1,4 @@
-"""The detectors on real pictures, where they are given, and what they refuse."""
+"""Detectors on real images, where these are available, and refused model files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_yunet_finds_each_face_with_its_eyes(test_data: Path) -> None:
     assert left_eye[1] < left_mouth[1]
 
 
-def test_a_large_frame_is_looked_at_in_small_and_answered_in_its_own_pixels(test_data: Path) -> None:
+def test_a_large_frame_is_searched_at_low_resolution(test_data: Path) -> None:
     yunet = YuNet(test_data / "models" / "yunet.onnx")
     small = picture(test_data, "single_face.jpg")
     large = np.repeat(np.repeat(small, 4, axis=0), 4, axis=1)
@@ -57,7 +57,7 @@ def test_haar_finds_a_face_in_the_dark(test_data: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["yunet", "haar"])
-def test_no_face_in_lettering(test_data: Path, name: str) -> None:
+def test_letters_are_not_faces(test_data: Path, name: str) -> None:
     detector: Detector = Haar() if name == "haar" else YuNet(test_data / "models" / "yunet.onnx")
     frames = list(decode_timed(test_data / "faces" / "no_face.mp4"))[::8]
     assert [len(detector(timed.pixels)) for timed in frames] == [0] * len(frames)
@@ -74,7 +74,7 @@ def test_auto_is_yunet_where_its_file_is(test_data: Path) -> None:
     assert choose_detector("auto")[0].name == "yunet"
 
 
-def test_what_is_no_model(tmp_path: Path) -> None:
+def test_other_files_are_not_models(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"face model .*absent.onnx does not exist"):
         YuNet(tmp_path / "absent.onnx")
     (tmp_path / "text.onnx").write_bytes(b"no network\n" * 50)

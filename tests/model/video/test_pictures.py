@@ -1,4 +1,4 @@
-"""The timeline and the overlay: what is drawn of what was said, and where."""
+"""The timeline and the overlay of predictions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def colour(pixels: Pixels, wanted: str) -> np.ndarray:
     return np.abs(pixels.astype(int) - rgb).max(axis=2) < 40
 
 
-def test_where_windows_overlap_their_mean_is_said() -> None:
+def test_overlapping_windows_are_averaged() -> None:
     told = moments([said(0, 2, 0.9), said(1, 3, 0.3), said(5, 6, 0.1)])
     assert told.edges.tolist() == [0, 1, 2, 3, 5, 6]
     assert told.probabilities[:3, 0] == pytest.approx([0.9, 0.6, 0.3])
@@ -89,7 +89,7 @@ def test_of_many_classes_the_most_probable_have_a_layer_each(tmp_path: Path) -> 
 
 
 def watched(track: int | None, left: float = 100.0, top: float = 80.0) -> Watched:
-    """Twelve frames at 10 a second, a gap of a second before the last; a word is said of the first half."""
+    """Twelve frames at 10 per second, a one-second gap before the last; the first half has a prediction."""
     times = [0.1 * index for index in range(11)] + [2.0]
     frames = [
         TimedFrame(index, time, np.full((240, 320, 3), 60, np.uint8)) for index, time in enumerate(times)

@@ -1,4 +1,4 @@
-"""A video watched: whole frames answer as before, faces are shown cut out, and no frame is held for long."""
+"""Video prediction: whole frames, face crops, tracks, and bounded memory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 class Bright:
-    """Finds the bright square that the test's own frames show."""
+    """A detector of the bright square in the frames of `Reel`."""
 
     name = "bright"
 
@@ -51,7 +51,7 @@ class Bright:
 
 
 class Reel:
-    """A long video, drawn as it is read, that knows how many of its frames are still held somewhere."""
+    """A video drawn while it is read, which counts how many of its frames are still referenced."""
 
     def __init__(self, count: int, gap: range = range(0)) -> None:
         self.count, self.gap = count, gap
@@ -73,7 +73,9 @@ class Reel:
 
 
 @pytest.mark.parametrize("changed", [{}, {"test_segments": 2, "test_crops": 3}])
-def test_whole_frames_answer_as_the_plain_way(run: Run, tmp_path: Path, changed: dict[str, int]) -> None:
+def test_predictions_of_whole_frames_are_those_of_predict(
+    run: Run, tmp_path: Path, changed: dict[str, int]
+) -> None:
     run = with_settings(run, **changed)
     video = encode(tmp_path / "video.mkv", frames=21)
     (plain,) = predict(run, [video], device="cpu")
@@ -83,7 +85,7 @@ def test_whole_frames_answer_as_the_plain_way(run: Run, tmp_path: Path, changed:
     assert (said.start, said.end, said.track) == (0.0, 2.1, None)
 
 
-def test_what_is_shown_of_a_window_is_the_faces_of_its_frames(tmp_path: Path) -> None:
+def test_a_window_has_the_face_crops_of_its_frames(tmp_path: Path) -> None:
     reel = Reel(100, gap=range(40, 44))
     footage, watching = reel.footage(), Watching(Bright(), spacing=Spacing(2, 1), margin=0.0)
     (path,) = follow(footage, watching).tracks
@@ -94,13 +96,13 @@ def test_what_is_shown_of_a_window_is_the_faces_of_its_frames(tmp_path: Path) ->
     for _, crops in given:
         assert len(crops) == 4
     assert given[0][0].frames == (6, 18, 31, 43)  # of 50: t = 12.5, 6.25 + 12.5 i
-    assert [crop.min() for crop in given[0][1]] == [255, 255, 255, 0]  # the box alone, without margin
+    assert [crop.min() for crop in given[0][1]] == [255, 255, 255, 0]  # the box without margin
     assert given[1][0].frames == (31, 43, 56, 68)  # the same from frame 25 on
-    assert given[1][1][1].max() == 0  # frame 43 was missed: the place is kept, the face is not there
+    assert given[1][1][1].max() == 0  # the detector missed frame 43: the box is interpolated
 
 
 class Beside:
-    """Finds a small face and a large one in every frame."""
+    """A detector that finds a small face and a large one in every frame."""
 
     name = "beside"
 
@@ -108,7 +110,7 @@ class Beside:
         return [Face((0, 0, 8, 8), 1.0), Face((20, 10, 40, 30), 1.0)]
 
 
-def test_windows_of_two_faces_come_as_soon_as_they_are_full() -> None:
+def test_windows_of_two_faces_are_yielded_when_complete() -> None:
     footage, watching = Reel(100).footage(), Watching(Beside(), track="all", spacing=Spacing(2, 1))
     followed = follow(footage, watching)
     assert (followed.frames, followed.seconds, followed.size) == (100, 4.0, (64, 48))
@@ -119,31 +121,31 @@ def test_windows_of_two_faces_come_as_soon_as_they_are_full() -> None:
     ]  # fmt: skip
 
 
-def test_what_is_said_of_two_faces_is_in_the_order_of_the_faces(run: Run) -> None:
+def test_predictions_of_two_faces_are_ordered_by_track(run: Run) -> None:
     watching = Watching(Beside(), track="all", spacing=Spacing(2, 1))
     said = Judge.of(run, "cpu").watch(Reel(75).footage(), watching).predictions
     assert [(each.track, each.start) for each in said] == [(1, 0.0), (1, 1.0), (2, 0.0), (2, 1.0)]
 
 
-def test_a_clip_is_packed_as_its_largest_face() -> None:
+def test_a_packed_clip_has_the_largest_face() -> None:
     frames = list(face_frames(Reel(5).footage(), Watching(Beside(), margin=0.0)))
     assert [(frame.shape, frame.min()) for frame in frames] == [((20, 20, 3), 255)] * 5
 
 
 @pytest.mark.parametrize("detector", [Bright(), None])
-def test_a_long_video_is_not_held(run: Run, detector: Detector | None) -> None:
+def test_a_long_video_is_not_held_in_memory(run: Run, detector: Detector | None) -> None:
     gc.collect()
-    reel = Reel(2000)
+    reel = Reel(600)
     watching = Watching(detector, spacing=Spacing(4, 2))
     watched = Judge.of(run, "cpu").watch(reel.footage(), watching)
-    assert len(watched.predictions) == 39  # 80 s in windows of 4, 2 s apart
-    # Of frames taken whole, those of the windows that are open: 4 of each, and two overlap; else one or two.
+    assert len(watched.predictions) == 11  # 24 s in windows of 4 s, every 2 s
+    # Whole frames: 4 of each open window, and two windows overlap. Faces: one or two frames.
     assert reel.most_held <= (2 if detector else 2 * 4 + 2)
 
 
-def test_the_crops_that_are_saved_are_what_the_model_saw(run: Run, test_data: Path, tmp_path: Path) -> None:
+def test_saved_crops_are_the_input_of_the_model(run: Run, test_data: Path, tmp_path: Path) -> None:
     footage = open_footage(test_data / "faces" / "single_face.mp4")
-    watching = Watching(YuNet(test_data / "models" / "yunet.onnx"))
+    watching = Watching(YuNet(test_data / "models" / "yunet.onnx"), every=9)
     watched = Judge.of(run, "cpu").watch(footage, watching, keep=FaceFolder(tmp_path / "faces"))
     (said,) = watched.predictions
     assert said.frames == (9, 27, 45, 63)  # of 72: t = 18, 9 + 18 i
@@ -155,7 +157,7 @@ def test_the_crops_that_are_saved_are_what_the_model_saw(run: Run, test_data: Pa
     expected = cut(frame.pixels, face_square(path.boxes[27], path.eyes[27], 0.2))
     found = np.asarray(Image.open(files[1]))
     assert found.shape == expected.shape
-    assert np.abs(found.astype(int) - expected).mean() < 3  # JPEG's own loss
+    assert np.abs(found.astype(int) - expected).mean() < 3  # the loss of JPEG
     # The nose of the man is in the middle of a square that holds his head.
     (face,) = YuNet(test_data / "models" / "yunet.onnx")(found)
     assert face.landmarks is not None
@@ -173,8 +175,8 @@ class Moving(Reel):
             yield replace(timed, pixels=np.roll(timed.pixels, timed.index // 5, axis=1))
 
 
-class Asked(Bright):
-    """Knows how often it was asked."""
+class CountingDetector(Bright):
+    """Counts its calls."""
 
     times = 0
 
@@ -184,8 +186,8 @@ class Asked(Bright):
 
 
 @pytest.mark.parametrize("every", [1, 5, 7, 20])
-def test_between_the_frames_that_are_looked_at_a_face_is_on_a_straight_line(every: int) -> None:
-    reel, detector = Moving(83), Asked()
+def test_boxes_between_detections_are_interpolated_linearly(every: int) -> None:
+    reel, detector = Moving(83), CountingDetector()
     followed = follow(reel.footage(), Watching(detector, every=every))
     assert detector.times == math.ceil(83 / every)
     (path,) = followed.tracks
@@ -198,7 +200,7 @@ def test_between_the_frames_that_are_looked_at_a_face_is_on_a_straight_line(ever
     assert np.isfinite(path.scores).tolist() == [index % every == 0 for index in range(83)]
 
 
-def test_a_face_that_is_gone_when_it_is_looked_for_is_gone() -> None:
+def test_a_track_ends_at_its_last_detected_frame() -> None:
     reel = Reel(60, gap=range(22, 60))
     paths = [follow(reel.footage(), Watching(Bright(), every=each)).tracks for each in (1, 4)]
     assert [path.frames.tolist() for (path,) in paths] == [list(range(22))] * 2
@@ -209,7 +211,7 @@ def test_a_face_that_is_gone_when_it_is_looked_for_is_gone() -> None:
 
 
 class Fast(Reel):
-    """Its square moves by two pixels a frame, and turns back every 20 frames."""
+    """Its square moves by two pixels per frame and reverses every 20 frames."""
 
     def frames(self) -> Iterator[TimedFrame]:
         for timed in super().frames():
@@ -218,18 +220,18 @@ class Fast(Reel):
 
 
 @pytest.mark.parametrize("every", [2, 5, 9])
-def test_a_fast_face_is_followed_whatever_frames_are_looked_at(every: int) -> None:
+def test_a_fast_face_is_tracked_at_any_detection_interval(every: int) -> None:
     (plain,) = follow(Fast(100).footage(), Watching(Bright())).tracks
-    detector = Asked()
+    detector = CountingDetector()
     (path,) = follow(Fast(100).footage(), Watching(detector, every=every)).tracks
     assert path.frames.tolist() == plain.frames.tolist() == list(range(100))
-    looked = (100 - 1) // every * every  # after it nobody looks
+    looked = (100 - 1) // every * every  # no detection after it
     assert np.abs(path.boxes[:looked, 0] - plain.boxes[:looked, 0]).max() < 6
     assert detector.times <= 100
 
 
 class People(Reel):
-    """Somebody at one place of one background: who it is, changes at frame 30, and there is a cut at 60."""
+    """A person before a background: another person from frame 30, and a cut at frame 60."""
 
     def frames(self) -> Iterator[TimedFrame]:
         rng = np.random.default_rng(0)
@@ -239,18 +241,18 @@ class People(Reel):
         for timed in super().frames():
             pixels = rooms[timed.index // 60].copy()
             pixels[10:30, 20:40] = people[timed.index // 30 % 3]
-            brightness = 0.8 + 0.2 * (timed.index % 2)  # it flickers
+            brightness = 0.8 + 0.2 * (timed.index % 2)  # flicker
             pixels[..., 1:] = pixels[..., 1:] * brightness
             yield replace(timed, pixels=pixels)
 
 
 @pytest.mark.parametrize("every", [1, 4, 7])
-def test_a_track_ends_where_another_person_is_in_its_place(every: int) -> None:
+def test_a_track_ends_where_another_person_appears(every: int) -> None:
     tracks = follow(People(90).footage(), Watching(Bright(), every=every)).tracks
     assert [(path.frames[0], path.frames[-1]) for path in tracks] == [(0, 29), (30, 59), (60, 89)]
 
 
-def test_a_track_ends_where_the_clock_leaps(run: Run) -> None:
+def test_a_track_ends_at_a_jump_of_the_timestamps(run: Run) -> None:
     def frames() -> Iterator[TimedFrame]:
         for timed in Reel(100).frames():
             yield replace(timed, seconds=timed.seconds + (60 if timed.index >= 50 else 0))
@@ -263,7 +265,7 @@ def test_a_track_ends_where_the_clock_leaps(run: Run) -> None:
         assert [max(each.frames) < 50 for each in said] == [True, False]
 
 
-def test_a_clip_of_two_shots_is_packed_with_the_faces_of_both() -> None:
+def test_a_packed_clip_of_two_shots_has_the_faces_of_both() -> None:
     footage = People(90).footage()
     assert len(follow(footage, Watching(Bright())).tracks) == 3
     crops = list(face_frames(footage, Watching(Bright(), margin=0.0)))
@@ -272,7 +274,7 @@ def test_a_clip_of_two_shots_is_packed_with_the_faces_of_both() -> None:
     assert np.abs(first - second).mean() > 30
 
 
-def test_every_face_or_one_of_a_picture(run: Run, test_data: Path) -> None:
+def test_all_faces_or_one_of_an_image(run: Run, test_data: Path) -> None:
     footage = open_footage(test_data / "faces" / "multi_face.jpg")
     judge, yunet = Judge.of(run, "cpu"), YuNet(test_data / "models" / "yunet.onnx")
     every = judge.watch(footage, Watching(yunet, track="all"))
@@ -288,7 +290,7 @@ def test_every_face_or_one_of_a_picture(run: Run, test_data: Path) -> None:
     assert [each.track for each in largest.predictions] == [int(np.argmax(areas)) + 1]
 
 
-def test_a_picture_that_lies_on_its_side_is_set_upright(tmp_path: Path) -> None:
+def test_exif_orientation_of_an_image_is_applied(tmp_path: Path) -> None:
     lying = Image.new("RGB", (40, 20), "blue")
     lying.paste("red", (0, 0, 20, 20))
     exif = Image.Exif()
@@ -300,15 +302,15 @@ def test_a_picture_that_lies_on_its_side_is_set_upright(tmp_path: Path) -> None:
     assert frame.pixels[30, 10].argmax() == 2
 
 
-def test_videos_of_a_folder_in_natural_order(tmp_path: Path) -> None:
+def test_videos_of_a_folder_are_in_natural_order(tmp_path: Path) -> None:
     for name in ("clip10.mp4", "CLIP2.MP4", "clip1.avi", ".hidden.mp4", "notes.txt"):
         (tmp_path / name).touch()
     (tmp_path / "folder.mp4").mkdir()
     assert [path.name for path in videos_in(tmp_path)] == ["clip1.avi", "CLIP2.MP4", "clip10.mp4"]
 
 
-def test_the_frames_of_a_clip_that_is_packed(test_data: Path) -> None:
-    yunet = Watching(YuNet(test_data / "models" / "yunet.onnx"))
+def test_face_frames_of_a_real_clip(test_data: Path) -> None:
+    yunet = Watching(YuNet(test_data / "models" / "yunet.onnx"), every=12)
     frames = list(face_frames(open_footage(test_data / "faces" / "single_face.mp4"), yunet))
     assert len(frames) == 72
     assert {frame.shape[0] == frame.shape[1] for frame in frames} == {True}
@@ -317,6 +319,6 @@ def test_the_frames_of_a_clip_that_is_packed(test_data: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"track": "tallest"}, {"track": 0}, {"margin": -0.1}, {"margin": 9}])
-def test_options_that_make_no_sense(wrong: dict[str, float]) -> None:
+def test_invalid_options_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError, match=r"--(track|margin)"):
         Watching(None, **wrong)

@@ -1,4 +1,4 @@
-"""Windows that roll: as `predict` answers them, of a file to the last one, and no frame is held for long."""
+"""Rolling windows: the predictions of `predict`, for files and live sources, with bounded memory."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def rolled(judge: Judge, source: Source, watching: Watching) -> list[Rolled]:
 
 @pytest.mark.parametrize(("count", "rate"), [(23, 10), (20, 10), (47, 30), (6, 10), (1, 10)])
 @pytest.mark.parametrize("spacing", [Spacing(1, 0.5), Spacing(1, 0.3), Spacing(0.4, 0.7), Spacing(1)])
-def test_of_a_file_every_window_is_that_of_predict(
+def test_windows_of_a_file_are_those_of_predict(
     judge: Judge, tmp_path: Path, count: int, rate: int, spacing: Spacing
 ) -> None:
     video = encode(tmp_path / "video.mkv", frames=count, rate=rate)
@@ -64,7 +64,7 @@ def lossless(path: Path, frames: list[Pixels]) -> Path:
     return path
 
 
-def test_a_window_of_a_face_is_answered_as_a_video_of_these_seconds(
+def test_a_window_of_a_face_equals_a_video_of_the_same_seconds(
     judge: Judge, test_data: Path, tmp_path: Path
 ) -> None:
     whole = list(decode_video(test_data / "faces" / "single_face.mp4"))
@@ -88,7 +88,7 @@ def test_a_window_of_a_face_is_answered_as_a_video_of_these_seconds(
 
 
 class Counting(Bright):
-    """Counts how often it is asked."""
+    """Counts its calls."""
 
     asked = 0
 
@@ -97,24 +97,24 @@ class Counting(Bright):
         return super().__call__(pixels)
 
 
-def test_a_long_source_is_not_held_and_each_frame_is_looked_at_once(judge: Judge) -> None:
+def test_a_long_source_is_not_held_and_each_frame_is_searched_once(judge: Judge) -> None:
     gc.collect()
-    reel, detector = Reel(1000, gap=range(500, 700)), Counting()
+    reel, detector = Reel(500, gap=range(250, 400)), Counting()
     watching = Watching(detector, spacing=Spacing(4, 2))
     seen, windows = [], []
     for glance in rolling(judge, Source(reel.footage(), live=False), watching):
         seen.append(glance.faces)
         windows += glance.windows
-    assert detector.asked == 1000
-    assert reel.most_held <= 4.4 * 25 + 2  # a window, and the rest that may belong to it
-    assert seen[:1000] == [0 if 500 <= index < 700 else 1 for index in range(1000)]
-    # 40 s in windows of 4, 2 s apart; there is nobody from 20 to 28.
-    assert [(each.start, each.end) for each in windows] == [(2.0 * n, 2.0 * n + 4) for n in range(19)]
+    assert detector.asked == 500
+    assert reel.most_held <= 4.4 * 25 + 2  # a window and the frames that may belong to it
+    assert seen[:500] == [0 if 250 <= index < 400 else 1 for index in range(500)]
+    # 20 s in windows of 4 s, every 2 s; no face from 10 s to 16 s.
+    assert [(each.start, each.end) for each in windows] == [(2.0 * n, 2.0 * n + 4) for n in range(9)]
     nobody = [each.start for each in windows if not each.predictions]
-    assert nobody == [20, 22, 24]
+    assert nobody == [10, 12]
 
 
-def test_faces_are_looked_for_in_every_fifth_frame_of_a_source_too(judge: Judge) -> None:
+def test_faces_of_a_source_are_detected_in_every_fifth_frame(judge: Judge) -> None:
     detector = Counting()
     watching = Watching(detector, spacing=Spacing(1, 0.5), every=5)
     glances = list(rolling(judge, Source(Reel(100, gap=range(11, 30)).footage(), live=False), watching))
@@ -127,7 +127,7 @@ def test_faces_are_looked_for_in_every_fifth_frame_of_a_source_too(judge: Judge)
     ]
 
 
-def test_what_would_take_too_much_memory_is_refused(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_beyond_the_memory_limit_are_refused(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dfer_model.video.rolling.MOST_HELD", 54 * 48 * 64 * 3)
     source = Source(Reel(200).footage(), live=False)
     assert len(rolled(judge, source, Watching(None, spacing=Spacing(1.9)))) == 8
@@ -135,7 +135,7 @@ def test_what_would_take_too_much_memory_is_refused(judge: Judge, monkeypatch: p
         rolled(judge, source, Watching(None, spacing=Spacing(3)))
 
 
-def test_of_a_live_source_the_latest_window_is_answered(judge: Judge) -> None:
+def test_a_live_source_gives_the_latest_window(judge: Judge) -> None:
     times = [*np.arange(0, 1, 0.1), *np.arange(2.4, 3.25, 0.1)]
 
     def frames() -> Iterator[TimedFrame]:
@@ -151,7 +151,7 @@ def test_of_a_live_source_the_latest_window_is_answered(judge: Judge) -> None:
 
 
 @pytest.mark.parametrize("live", [True, False])
-def test_where_the_clock_leaps_a_window_ends_and_the_next_one_begins(judge: Judge, live: bool) -> None:
+def test_windows_end_and_begin_at_a_jump_of_the_timestamps(judge: Judge, live: bool) -> None:
     times = [*np.arange(0, 1.35, 0.1), *np.arange(60.05, 61.2, 0.1)]
 
     def frames() -> Iterator[TimedFrame]:
@@ -166,7 +166,7 @@ def test_where_the_clock_leaps_a_window_ends_and_the_next_one_begins(judge: Judg
     assert spans == expected
 
 
-def test_a_row_is_on_the_disk_before_the_next_one_comes(judge: Judge, tmp_path: Path) -> None:
+def test_a_row_is_written_before_the_next_window(judge: Judge, tmp_path: Path) -> None:
     rows = CsvRows(tmp_path / "new" / "said.csv", judge.class_names)
     counts = []
     for glance in rolling(judge, Source(Reel(75).footage(), live=False), Watching(None, spacing=Spacing(1))):

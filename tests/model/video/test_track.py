@@ -1,4 +1,4 @@
-"""Faces become tracks: who is who, what is missed, what is thrown away, which is the largest."""
+"""Face tracks: identity, missed frames, dropped detections, and the largest face."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_overlap(other: tuple[float, float, float, float], expected: float) -> N
     assert overlap((0, 0, 10, 10), other) == pytest.approx(expected)
 
 
-def test_two_faces_keep_who_they_are_in_whatever_order_they_are_found() -> None:
+def test_track_identity_does_not_depend_on_detection_order() -> None:
     frames = [[face(10 + 2 * i), face(200 - 2 * i, side=60)][:: (-1) ** i] for i in range(20)]
     one, other = tracked(frames)
     assert (len(one.frames), len(other.frames)) == (20, 20)
@@ -49,7 +49,7 @@ def test_a_few_missed_frames_are_filled_in_between() -> None:
     assert path.seconds == pytest.approx(np.arange(20) / 25)
 
 
-def test_a_face_that_was_long_away_is_another_track() -> None:
+def test_a_face_after_a_long_gap_is_another_track() -> None:
     frames = [[face(10)] if i < 10 or i > 30 else [] for i in range(40)]
     one, other = tracked(frames)
     assert one.frames.tolist() == list(range(10))
@@ -57,24 +57,24 @@ def test_a_face_that_was_long_away_is_another_track() -> None:
 
 
 @pytest.mark.parametrize(("away", "tracks"), [(12, 1), (14, 2)])
-def test_in_a_usual_video_a_face_is_waited_for_by_half_a_second(away: int, tracks: int) -> None:
+def test_tracks_survive_gaps_of_half_a_second(away: int, tracks: int) -> None:
     frames = [[face(10)] if i < 10 or i >= 10 + away else [] for i in range(40)]
     assert len(tracked(frames)) == tracks
 
 
 @pytest.mark.parametrize(("away", "tracks"), [(5, 1), (6, 2)])
-def test_in_a_slow_video_a_face_is_waited_for_by_frames(away: int, tracks: int) -> None:
+def test_in_slow_videos_gaps_are_counted_in_frames(away: int, tracks: int) -> None:
     frames = [[face(10)] if i < 10 or i >= 10 + away else [] for i in range(30)]
     assert len(tracked(frames, rate=1)) == tracks
 
 
-def test_what_flares_up_is_no_face_but_a_single_frame_is_enough_of_a_picture() -> None:
+def test_single_detections_are_dropped_except_in_images() -> None:
     (path,) = tracked([[face(10), face(200)] if i in (4, 5) else [face(10)] for i in range(10)])
     assert path.number == 1
     assert len(tracked([[face(10), face(200)]])) == 2
 
 
-def test_smoothing_takes_the_jitter_and_leaves_the_place() -> None:
+def test_smoothing_removes_jitter_and_keeps_the_position() -> None:
     rng = np.random.default_rng(0)
     (path,) = tracked([[face(100 + rng.normal(0, 3))] for _ in range(100)])
     assert path.boxes[:, 0].std() < 1.6

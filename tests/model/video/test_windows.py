@@ -1,4 +1,4 @@
-"""Windows of a track: where they begin and end, and which frames are taken."""
+"""Windows of a track: start, end, and sampled frames."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_whole_of_a_short_track_is_sampled_as_a_test_does() -> None:
     assert window.rows == tuple(row for each in sample_test_segments(50, 4, 2) for row in each)
 
 
-def test_the_box_of_a_window_is_the_usual_one_of_its_frames() -> None:
+def test_the_box_of_a_window_is_the_median_of_its_frames() -> None:
     leaping = path(np.arange(5) / 25)
     leaping.boxes[4] += 1000
     (window,) = windows(leaping, Spacing(), frames=4)
@@ -71,7 +71,7 @@ def test_each_frame_is_in_a_window_of_a_video_of_any_rate() -> None:
     assert all(len(set(window.rows)) > 1 for window in found)
 
 
-def test_a_leap_of_the_clock_makes_no_empty_windows() -> None:
+def test_a_jump_of_the_timestamps_makes_no_empty_windows() -> None:
     seconds = np.concatenate([np.arange(100) / 10, 1e7 + np.arange(100) / 10])
     found = list(windows(path(seconds), Spacing(4, 2)))
     assert len(found) < 20
@@ -79,12 +79,12 @@ def test_a_leap_of_the_clock_makes_no_empty_windows() -> None:
 
 
 @pytest.mark.parametrize("spacing", [(0, None), (float("nan"), None), (1, -1), (1, 0.01)])
-def test_lengths_that_are_none(spacing: tuple[float, float | None]) -> None:
+def test_invalid_lengths_are_refused(spacing: tuple[float, float | None]) -> None:
     with pytest.raises(InputError, match=r"Give 0\.1 seconds or more"):
         Spacing(*spacing)
 
 
-def test_no_window_lies_over_a_leap() -> None:
+def test_no_window_crosses_a_jump_of_the_timestamps() -> None:
     seconds = np.concatenate([np.arange(35) / 10, 30 + np.arange(52) / 10])
     assert spans(seconds, Spacing(4, 2)) == [(0, 3.5), (30, 34), (31.2, 35.2)]
     assert spans(seconds, Spacing(1e9)) == [(0, 35.2)]  # asked for as a whole

@@ -1,4 +1,4 @@
-"""YuNet's file is fetched once from a real server, kept under its hash, and refused with another."""
+"""YuNet's file is downloaded once from a server, stored by hash, and refused with another hash."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def zoo() -> Iterator[str]:
     server.server_close()
 
 
-def test_it_is_fetched_once(zoo: str) -> None:
+def test_the_file_is_downloaded_once(zoo: str) -> None:
     assert fetched_yunet() is None
     path = fetch_yunet(url=f"{zoo}/yunet.onnx", sha256=SHA256)
     assert path.read_bytes() == CONTENT
@@ -48,7 +48,7 @@ def test_it_is_fetched_once(zoo: str) -> None:
     assert Zoo.asked == ["/yunet.onnx"]
 
 
-def test_another_file_is_refused_and_not_kept(zoo: str) -> None:
+def test_a_file_with_another_hash_is_refused(zoo: str) -> None:
     with pytest.raises(WorkError, match=f"its sha256 is {SHA256}\nCopy .*--face-model"):
         fetch_yunet(url=f"{zoo}/yunet.onnx")
     assert fetched_yunet() is None

@@ -1,4 +1,4 @@
-"""Kept frame features: those of the tower, by view, computed once and found again."""
+"""Stored frame features: values by view, computed once and reused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def clip() -> Clip:
 
 
 def silent(done: int, total: int, note: str = "") -> None:
-    """Report to nobody."""
+    """Ignore progress."""
 
 
 def kept(clip: Clip, clips: PackedClips, folder: Path, settings: Settings) -> KeptFeatures:
@@ -66,7 +66,7 @@ def by_hand(clip: Clip, dataset: ClipDataset, position: int) -> Tensor:
         return torch.cat([clip.model.visual(frame[None]) for frame in frames])  # type: ignore[operator]
 
 
-def test_each_clip_in_its_own_view(
+def test_each_clip_has_the_features_of_its_view(
     clip: Clip, clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(features, "BLOCK", 4)  # several blocks a fold, the last one smaller
@@ -84,7 +84,9 @@ def test_each_clip_in_its_own_view(
         torch.testing.assert_close(got, by_hand(clip, dataset, 0), atol=1e-4, rtol=1e-4)
 
 
-def test_nothing_is_computed_twice_and_no_other_fold(clip: Clip, clips: PackedClips, tmp_path: Path) -> None:
+def test_features_are_computed_once_and_only_for_the_fold(
+    clip: Clip, clips: PackedClips, tmp_path: Path
+) -> None:
     told: list[tuple[int, int]] = []
 
     def report(done: int, total: int, note: str = "") -> None:
@@ -119,7 +121,7 @@ def test_damaged_features_are_computed_again(clip: Clip, clips: PackedClips, tmp
     assert path.read_bytes() == content[:-32]
 
 
-def test_a_view_of_training_knows_its_augmentation_and_a_test_its_crops(
+def test_training_views_depend_on_augmentation_and_test_views_on_crops(
     clip: Clip, clips: PackedClips, tmp_path: Path
 ) -> None:
     one, other = np.array([3]), np.array([TEST])
@@ -145,7 +147,7 @@ def test_a_view_of_training_knows_its_augmentation_and_a_test_its_crops(
     [{"normalize": "none"}, {"precision": "bf16"}, {"frames": 3}],
     ids=lambda each: next(iter(each)),
 )
-def test_what_changes_features_is_kept_apart(
+def test_settings_that_change_features_have_separate_files(
     clip: Clip, clips: PackedClips, tmp_path: Path, changed: dict[str, object]
 ) -> None:
     one, test = np.array([3]), np.array([TEST])
@@ -158,7 +160,7 @@ def test_what_changes_features_is_kept_apart(
     assert not torch.equal(found[0][:, :3], found[1][:, :3])
 
 
-def test_more_files_than_may_be_open(
+def test_more_feature_files_than_the_open_file_limit(
     clip: Clip, clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(features, "BLOCK", 1)
@@ -174,7 +176,7 @@ def test_more_files_than_may_be_open(
         torch.testing.assert_close(batches[TEST][index], expected, atol=1e-4, rtol=1e-4)
 
 
-def test_what_a_killed_process_left_is_removed_but_not_what_is_written_now(
+def test_files_of_killed_processes_are_removed_and_of_running_ones_kept(
     clip: Clip, clips: PackedClips, tmp_path: Path
 ) -> None:
     left, written = tmp_path / ".ab.npy.4711", tmp_path / ".cd.npy.4712"

@@ -36,7 +36,7 @@ def test_a_test_fold_is_predicted_by_models_of_all_other_folds(tmp_path: Path) -
     assert len(split.judge) + len(split.learn) == len(clips)
 
 
-def test_sets_are_chosen_by_each_other_fold_in_turn(tmp_path: Path) -> None:
+def test_each_other_fold_is_the_validation_fold_in_turn(tmp_path: Path) -> None:
     clips = pack(tmp_path / "packed", {1: 1, 2: 2, 3: 3})
     first, second = choosing_splits(clips, [1], share=0.1)
     assert ({*clips.folds[first.judge]}, {*clips.folds[first.learn]}) == ({2}, {3})
@@ -44,21 +44,23 @@ def test_sets_are_chosen_by_each_other_fold_in_turn(tmp_path: Path) -> None:
     assert len(first.judge) == len(second.judge) == 6
 
 
-def test_clips_that_are_never_tested_are_learned_from(tmp_path: Path) -> None:
+def test_clips_without_a_test_fold_are_training_clips(tmp_path: Path) -> None:
     clips = pack(tmp_path / "packed", {1: 1, 2: 2, 3: 0})
     (split,) = choosing_splits(clips, [1], share=0.1)
     assert ({*clips.folds[split.judge]}, {*clips.folds[split.learn]}) == ({2}, {0})
 
 
 @pytest.mark.parametrize("others", [{2: 2, 3: 2}, {2: 0, 3: 0}], ids=["one fold", "fold 0"])
-def test_a_share_of_each_class_chooses_where_folds_cannot(others: dict[int, int], tmp_path: Path) -> None:
+def test_without_other_folds_a_share_of_each_class_is_for_validation(
+    others: dict[int, int], tmp_path: Path
+) -> None:
     clips = pack(tmp_path / "packed", {1: 1, **others})
     (split,) = choosing_splits(clips, [1], share=0.25)
     assert np.bincount(clips.labels[split.judge]).tolist() == [1, 1, 1]
     assert sorted([*split.judge, *split.learn]) == np.flatnonzero(clips.folds != 1).tolist()
 
 
-def test_what_cannot_choose_is_said(tmp_path: Path) -> None:
+def test_splits_without_validation_clips_are_refused(tmp_path: Path) -> None:
     clips = pack(tmp_path / "packed", {1: 1, 2: 2, 3: 2}, per_class=3)
     with pytest.raises(InputError, match=r"every fold of .* is a test fold.*\n.*--folds 1"):
         choosing_splits(clips, [1, 2], share=0.5)
@@ -66,7 +68,7 @@ def test_what_cannot_choose_is_said(tmp_path: Path) -> None:
         choosing_splits(clips, [1], share=0.1)
 
 
-def test_answers_are_those_of_each_fold_seed_by_seed(tmp_path: Path) -> None:
+def test_predictions_are_joined_by_fold_and_seed(tmp_path: Path) -> None:
     clips = pack(tmp_path / "packed", {1: 1, 2: 2, 3: 2})
     other = replace(tiny.TEXTS, name="other", texts=tuple(reversed(tiny.TEXTS.texts)))
     settings = frozen(tiny.settings(frames=2, select="test-best"))
@@ -92,7 +94,7 @@ def test_answers_are_those_of_each_fold_seed_by_seed(tmp_path: Path) -> None:
     assert told[-1][0] == told[-1][1]
 
 
-def test_what_a_screening_leaves_out_is_said_or_refused(tmp_path: Path) -> None:
+def test_settings_ignored_by_screening_are_noted_or_refused(tmp_path: Path) -> None:
     clips = pack(tmp_path / "packed", {1: 1, 2: 2, 3: 2})
     few = Grid(tiny.settings(shots=1), (tiny.TEXTS,), (1,), (1,))
     with pytest.raises(InputError, match=r"shots=1: screening trains on all clips"):

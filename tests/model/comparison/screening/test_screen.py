@@ -1,4 +1,4 @@
-"""Screening: all sets and seeds together give what each gives alone, and what a training gives."""
+"""Screening: all sets and seeds together equal each alone, and equal a training."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ LONG = replace(
     ),
 )
 SETS = (tiny.TEXTS, SHORT, LONG)
+CLIP = tiny.register(layers=1)
 RECIPES: dict[str, dict[str, Any]] = {
-    "sgd and milestones": {"epochs": 3, "milestones": (2,)},
+    "sgd and milestones": {"epochs": 2, "milestones": (1,)},
     "adamw and cosine": {
         "epochs": 3,
         "optimizer": "adamw",
@@ -76,7 +77,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
     rows = [row for row in tiny.rows(per_class=5) if row["clip_id"] not in ("fear-2", "fear-4")]
     folder = tmp_path_factory.mktemp("clips") / "packed"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dfer_model.data.packed.SHARD_CLIPS", 4)  # so that a stream has shards to mix
+        patch.setattr("dfer_model.data.packed.SHARD_CLIPS", 4)  # a stream needs several shards
         return write_packed(rows, tiny.CLASSES, folder, {"dataset": "tiny"})
 
 
@@ -84,7 +85,7 @@ def screening(clips: PackedClips, texts: tuple[ClassTexts, ...] = SETS, **change
     seeds = changed.pop("seeds", (0, 3))
     views = changed.pop("views", 4)
     learn, judge = clips.train_indices(1), clips.test_indices(1)
-    return Screening(tiny.settings(**changed), texts, seeds, learn, judge, views)
+    return Screening(tiny.settings(**{"clip": CLIP} | changed), texts, seeds, learn, judge, views)
 
 
 @pytest.mark.parametrize(
@@ -92,11 +93,11 @@ def screening(clips: PackedClips, texts: tuple[ClassTexts, ...] = SETS, **change
     [*list(RECIPES.values())[:2], {"epochs": 2, "sampling": "streamed"}],
     ids=[*[*RECIPES][:2], "streamed"],
 )
-def test_it_is_the_training_of_each_set_with_a_frozen_image_tower(
+def test_screening_equals_training_with_a_frozen_image_tower(
     clips: PackedClips, tmp_path: Path, recipe: dict[str, Any]
 ) -> None:
     # With a view for each epoch, seed 0 of a screening sees what a training with seed 0 draws.
-    changed = recipe | {"batch_size": 3}
+    changed = recipe | {"batch_size": 3, "clip": CLIP}
     asked = screening(clips, views=changed["epochs"], **changed)
     found = screen(asked, clips, tmp_path / "kept", device="cpu")
     assert set(found) == {(texts.name, seed) for texts in SETS for seed in (0, 3)}
@@ -111,9 +112,11 @@ def test_it_is_the_training_of_each_set_with_a_frozen_image_tower(
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_together_is_as_one_by_one(clips: PackedClips, tmp_path: Path, recipe: str) -> None:
+def test_sets_screened_together_equal_sets_screened_alone(
+    clips: PackedClips, tmp_path: Path, recipe: str
+) -> None:
     together = screen(screening(clips, **RECIPES[recipe]), clips, tmp_path / "kept", device="cpu")
-    # The features of the first are found; its answers are not, or nothing would be compared.
+    # Keep the stored features and delete the stored predictions, so that they are computed again.
     shutil.rmtree(tmp_path / "kept" / "screened")
     for texts, seed in ((SHORT, 3), (LONG, 0), (tiny.TEXTS, 3)):
         one = screening(clips, (texts,), seeds=(seed,), **RECIPES[recipe])
@@ -121,15 +124,19 @@ def test_together_is_as_one_by_one(clips: PackedClips, tmp_path: Path, recipe: s
         np.testing.assert_allclose(together[texts.name, seed].logits / 100, alone.logits / 100, atol=1e-5)
 
 
-def test_without_epochs_a_set_answers_as_it_begins(clips: PackedClips, tmp_path: Path) -> None:
+def test_without_epochs_predictions_are_those_of_the_initial_model(
+    clips: PackedClips, tmp_path: Path
+) -> None:
     asked = screening(clips, (tiny.TEXTS,), seeds=(1,), epochs=0)
-    run = train_run(tiny.spec(clips, epochs=0, lr_image=0.0), clips, tmp_path / "runs", device="cpu")
+    run = train_run(
+        tiny.spec(clips, epochs=0, lr_image=0.0, clip=CLIP), clips, tmp_path / "runs", device="cpu"
+    )
     got = screen(asked, clips, tmp_path / "kept", device="cpu")["v1@2", 1]
     np.testing.assert_allclose(got.logits, run.predictions("last").logits, atol=1e-3)
     assert len(list((tmp_path / "kept").glob("*.npy"))) == 1  # no training view
 
 
-def test_what_is_finished_is_found_whatever_else_is_asked(clips: PackedClips, tmp_path: Path) -> None:
+def test_finished_results_are_reused_in_other_requests(clips: PackedClips, tmp_path: Path) -> None:
     told: list[str] = []
 
     def report(done: int, total: int, note: str = "") -> None:
@@ -151,12 +158,14 @@ def test_what_is_finished_is_found_whatever_else_is_asked(clips: PackedClips, tm
     assert told
 
 
-def test_equal_weights_of_another_clip_are_not_the_same_question(clips: PackedClips, tmp_path: Path) -> None:
+def test_equal_weights_of_another_architecture_are_computed_again(clips: PackedClips, tmp_path: Path) -> None:
     named, name = tmp_path / "named", f"{tiny.NAME}-with-gelu"
     named.mkdir()
     (named / f"{name}.json").write_text(json.dumps(tiny.CONFIG | {"quick_gelu": False}))
     open_clip.add_model_config(named)
-    quick, gelu = (screening(clips, (SHORT,), seeds=(0,), **clip) for clip in ({}, {"clip": name}))
+    quick, gelu = (
+        screening(clips, (SHORT,), seeds=(0,), **clip) for clip in ({"clip": tiny.register()}, {"clip": name})
+    )
     weights = (load_clip(each.settings.clip, "random").model.state_dict() for each in (quick, gelu))
     assert all(torch.equal(*pair) for pair in zip(*(each.values() for each in weights), strict=True))
     first = screen(quick, clips, tmp_path / "kept", device="cpu")["short", 0]
@@ -167,7 +176,7 @@ def test_equal_weights_of_another_clip_are_not_the_same_question(clips: PackedCl
 
 
 @pytest.mark.parametrize("part", ["features", "screener"])
-def test_what_an_earlier_program_kept_is_not_taken(
+def test_results_of_an_earlier_format_are_computed_again(
     clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     asked = screening(clips, (SHORT,), seeds=(0,), epochs=0)
@@ -181,7 +190,7 @@ def test_what_an_earlier_program_kept_is_not_taken(
     assert kept() == (2 if part == "features" else 1, 2)
 
 
-def test_groups_that_end_are_kept(
+def test_finished_groups_are_stored(
     clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = screening(clips)
@@ -204,7 +213,7 @@ def test_groups_that_end_are_kept(
         np.testing.assert_allclose(gone_on[key].logits / 100, answers.logits / 100, atol=1e-5)
 
 
-def test_groups_hold_as_many_models_as_there_is_memory_for() -> None:
+def test_the_size_of_groups_is_limited_by_memory() -> None:
     settings = tiny.settings()
     clip = load_clip(settings.clip, "random")
     pairs = [(texts, seed) for texts in SETS for seed in (1, 2, 3)]
@@ -228,7 +237,7 @@ def test_bf16_is_near_fp32(clips: PackedClips, tmp_path: Path) -> None:
         assert 0 < np.abs(bf16[key].logits - answers.logits).max() < 3  # in units of 0.01 of a cosine
 
 
-def test_torch_s_random_state_changes_nothing(clips: PackedClips, tmp_path: Path) -> None:
+def test_the_random_state_of_torch_has_no_effect(clips: PackedClips, tmp_path: Path) -> None:
     asked = screening(clips, (SHORT,), seeds=(2,))
     first = screen(asked, clips, tmp_path / "one", device="cpu")
     torch.rand(5)
@@ -236,7 +245,7 @@ def test_torch_s_random_state_changes_nothing(clips: PackedClips, tmp_path: Path
     assert np.array_equal(first["short", 2].logits, second["short", 2].logits)
 
 
-def test_what_does_not_fit(clips: PackedClips, tmp_path: Path) -> None:
+def test_settings_that_cannot_be_screened_are_refused(clips: PackedClips, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="classifier=cocoop cannot be trained so\n"):
         screening(clips, classifier="cocoop")
     with pytest.raises(InputError, match="held_out=fear"):
@@ -258,7 +267,7 @@ def test_a_loss_that_is_not_finite_names_set_step_and_clips(
     ) as of:
         screen(screening(clips, (tiny.TEXTS,), **changed), clips, tmp_path / "kept", device="cpu")
     assert not (tmp_path / "kept" / "screened").exists()
-    spec = tiny.spec(clips, seed=0, lr_image=0.0, **changed)
+    spec = tiny.spec(clips, seed=0, lr_image=0.0, clip=CLIP, **changed)
     with pytest.raises(WorkError) as trained:
         train_run(spec, clips, tmp_path / "runs", device="cpu")
     step = r"in epoch (\d), step (\d) of .*, on the clips (.*)"

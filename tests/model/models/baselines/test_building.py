@@ -1,4 +1,4 @@
-"""From settings to a network: which one, its published size, its weights from a file, and what is refused."""
+"""Video networks from settings: architecture, published size, weights from a file, and errors."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_every_network_is_a_strategy_of_its_name() -> None:
         ("resnet18-vit", ResNet18_Weights.IMAGENET1K_V1, 1000),
     ],
 )
-def test_torchvisions_own_size_pixels_and_frames(name: str, original: object, classes: int) -> None:
+def test_size_and_preprocessing_are_those_of_torchvision(name: str, original: object, classes: int) -> None:
     form = FORMS[name]
     with torch.device("meta"):
         counted = sum(value.numel() for value in form.image().parameters())
@@ -66,11 +66,11 @@ def test_torchvisions_own_size_pixels_and_frames(name: str, original: object, cl
 
 
 @pytest.mark.parametrize("name", [name for name in FORMS if name != "c3d"])
-def test_a_network_answers_with_a_logit_for_each_class(name: str) -> None:
-    chosen = settings(name, frames=4)
+def test_a_network_has_one_logit_per_class(name: str) -> None:
+    chosen = settings(name, frames=2)
     model = build(chosen).eval()
     with torch.inference_mode():
-        logits = model(torch.randn(2, 4, 3, 64, 64))
+        logits = model(torch.randn(2, 2, 3, 32, 32))
     assert logits.shape == (2, 3)
     assert logits.isfinite().all()
     assert model.class_weights().numel() == 0
@@ -102,9 +102,11 @@ def test_random_weights_come_from_the_seed_of_the_run() -> None:
 
 
 @pytest.mark.parametrize("form", ["state dict", "wrapped", "safetensors"])
-def test_torchvisions_file_is_read_without_its_head(form: str, tmp_path: Path) -> None:
+def test_a_torchvision_file_is_read_without_its_head(form: str, tmp_path: Path) -> None:
     torch.manual_seed(3)
-    original = resnet18(num_classes=3)  # as many classes as here: in which order, no file tells
+    original = resnet18(
+        num_classes=3
+    )  # the number of classes of this dataset; a file does not tell their order
     tensors = original.state_dict()
     path = tmp_path / ("resnet.safetensors" if form == "safetensors" else "resnet.pth")
     if form == "safetensors":
@@ -117,7 +119,7 @@ def test_torchvisions_file_is_read_without_its_head(form: str, tmp_path: Path) -
     model = base.build(TEXTS, CLASSES)
     assert isinstance(model, VideoNetwork)
     original.fc = torch.nn.Identity()
-    image = torch.randn(1, 3, 64, 64)
+    image = torch.randn(1, 3, 32, 32)
     with torch.inference_mode():
         expected = original.eval()(image)
         assert torch.equal(model.eval().image(image[:, None])[:, 0], expected)
@@ -127,7 +129,7 @@ def test_torchvisions_file_is_read_without_its_head(form: str, tmp_path: Path) -
     assert base.sha256 == network_base(settings("resnet18-lstm", weights=other)).sha256
 
 
-def test_a_file_of_this_network_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_file_of_this_network_is_read_unchanged(tmp_path: Path) -> None:
     torch.manual_seed(3)
     made = build(settings("resnet18-vit"))
     save_file({**made.state_dict(), "class_weights": torch.empty(0)}, tmp_path / "model.safetensors")
@@ -138,7 +140,7 @@ def test_a_file_of_this_network_comes_back_as_it_was(tmp_path: Path) -> None:
     assert not torch.equal(made.head.weight, again.head.weight)
 
 
-def test_a_port_of_i3d_is_read_by_its_names(tmp_path: Path) -> None:
+def test_parameter_names_of_ported_i3d_files_are_read(tmp_path: Path) -> None:
     made = build(settings("i3d")).image.network.state_dict()
     head = {"logits.conv3d.weight": torch.zeros(400, 1024, 1, 1, 1), "logits.conv3d.bias": torch.zeros(400)}
     torch.save({**made, **head}, tmp_path / "rgb_imagenet.pt")
@@ -154,7 +156,7 @@ def refusal(chosen: Settings) -> str:
     return message
 
 
-def test_a_file_that_does_not_fit_says_where(tmp_path: Path) -> None:
+def test_a_file_that_does_not_fit_names_the_parameter(tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
     tensors = resnet18().state_dict()
     chosen = settings("resnet18-lstm", weights=path)
@@ -168,7 +170,7 @@ def test_a_file_that_does_not_fit_says_where(tmp_path: Path) -> None:
     assert str(path) in refusal(chosen)
 
 
-def test_unknown_weights_name_those_that_exist() -> None:
+def test_unknown_weights_list_the_known_ones() -> None:
     message = refusal(settings("r3d-18", weights="KINETICS400"))
     assert "no weights 'KINETICS400' of r3d-18; did you mean KINETICS400_V1?" in message
     assert "There are: random, KINETICS400_V1, DEFAULT, or name a file" in message
@@ -176,7 +178,9 @@ def test_unknown_weights_name_those_that_exist() -> None:
     assert refusal(settings("i3d", weights="gone/file.pt")) == "no weight file gone/file.pt"
 
 
-def test_torchvisions_names_find_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weight_names_of_torchvision_find_cached_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(3)
     original = resnet18()
     cached = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
@@ -188,9 +192,7 @@ def test_torchvisions_names_find_its_files(tmp_path: Path, monkeypatch: pytest.M
         assert torch.equal(network.get_parameter("conv1.weight"), original.conv1.weight)
 
 
-def test_weights_that_cannot_be_had_say_which_file_to_bring(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_downloads_name_the_file_to_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: object, **__: object) -> None:
         raise URLError("no route to host")
 
@@ -201,7 +203,7 @@ def test_weights_that_cannot_be_had_say_which_file_to_bring(
     assert "Bring r3d_18-b3b3357e.pth from a machine with a network" in message
 
 
-def test_what_belongs_to_clip_is_refused_where_it_would_be_missed() -> None:
+def test_settings_of_clip_are_refused_for_networks() -> None:
     assert "lora_rank=4: r3d-18 is not a CLIP" in refusal(settings("r3d-18", lora_rank=4))
     assert "gradient_checkpointing=True" in refusal(settings("c3d", gradient_checkpointing=True))
     assert "resnet18-lstm needs a temporal model over" in refusal(settings("resnet18-lstm", temporal_depth=0))

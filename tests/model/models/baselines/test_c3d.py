@@ -32,7 +32,7 @@ def test_four_frames_by_hand() -> None:
             (["conv1"], (1, 2, 2)),
             (["conv2"], (2, 2, 2)),
             (["conv3a", "conv3b"], (2, 2, 2)),
-            (["conv4a", "conv4b"], (1, 2, 2)),  # one step is left, and stays
+            (["conv4a", "conv4b"], (1, 2, 2)),  # one step is left
             (["conv5a", "conv5b"], (1, 2, 2)),
         ):
             for name in names:

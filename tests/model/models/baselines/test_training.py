@@ -1,4 +1,4 @@
-"""A network from its first step to what it says of a video: trained, cut off and taken up, judged, asked."""
+"""A video network: trained, resumed, evaluated, and used to predict a video."""
 
 from __future__ import annotations
 
@@ -23,7 +23,14 @@ from dfer_model.training.loop import train_run
 from ... import tiny
 from ...evaluation.test_classify import encode
 
-NETWORK = {"classifier": "i3d", "weights": "random", "lr_image": 1e-2, "temporal_depth": 0, "epochs": 2}
+NETWORK = {
+    "classifier": "i3d",
+    "weights": "random",
+    "lr_image": 1e-2,
+    "temporal_depth": 0,
+    "epochs": 2,
+    "batch_size": 3,
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,35 +50,33 @@ def run(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> Run:
         return train_run(tiny.spec(clips, **NETWORK), clips, tmp_path_factory.mktemp("runs"), device="cpu")
 
 
-def test_every_part_learns_at_its_rate(run: Run) -> None:
+def test_every_part_is_trained_at_its_rate(run: Run) -> None:
     rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["lr"] for row in rows] == [{"image": 1e-2, "head": 1e-2}] * 2
     weights = load_file(run.folder / "model.safetensors")
     statistics = weights["image.network.Conv3d_1a_7x7.bn.running_mean"]
-    assert statistics.abs().min() > 0  # they began at 0
-    assert weights["image.network.Conv3d_1a_7x7.bn.num_batches_tracked"] == 2  # a batch an epoch
+    assert statistics.abs().min() > 0  # initially 0
+    assert weights["image.network.Conv3d_1a_7x7.bn.num_batches_tracked"] == 4  # two batches an epoch
     assert run.config["clip"]["image_size"] == 32
     assert run.config["clip"]["mean"] == [0.5, 0.5, 0.5]
 
 
-def test_the_finished_run_answers_as_it_was_judged(run: Run, clips: PackedClips) -> None:
-    judged = run.predictions("last")
+def test_evaluating_the_run_gives_the_recorded_predictions(run: Run, clips: PackedClips) -> None:
+    recorded = run.predictions("last")
     indices = clips.test_indices(run.fold)
     again = evaluate_run(run, clips, indices, device="cpu")
-    assert again.clip_ids == judged.clip_ids
-    assert np.array_equal(again.logits, judged.logits)
+    assert again.clip_ids == recorded.clip_ids
+    assert np.array_equal(again.logits, recorded.logits)
 
 
-def test_it_says_something_of_a_video(run: Run, tmp_path: Path) -> None:
+def test_it_predicts_a_video(run: Run, tmp_path: Path) -> None:
     video = encode(tmp_path / "clip.mp4", 6)
     cpu = torch.device("cpu")
     prediction = predict_video(load_trained(run, cpu), run.class_names, video, run.settings, cpu)
     assert sum(prediction.probabilities.values()) == pytest.approx(1)
 
 
-def test_a_training_that_was_cut_off_ends_as_a_whole_one(
-    run: Run, clips: PackedClips, tmp_path: Path
-) -> None:
+def test_a_resumed_training_equals_an_uninterrupted_one(run: Run, clips: PackedClips, tmp_path: Path) -> None:
     def stop(done: int, total: int, note: str = "") -> None:
         if done == 1:
             raise KeyboardInterrupt
