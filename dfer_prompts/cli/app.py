@@ -6,6 +6,8 @@ import os
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, TextIO
@@ -143,10 +145,16 @@ def main() -> None:
         _run()
 
 
+@cache
+def _commands() -> Callable[[], None]:
+    """All commands. Built once: it takes a tenth of a second, and a process may call `main` many times."""
+    return typer.main.get_command(app)  # app() would build them in each call and install its own excepthook
+
+
 def _run() -> None:
     try:
         sys.excepthook = _say_traceback
-        typer.main.get_command(app)()  # app() would install its own excepthook
+        _commands()()
     except ERRORS as error:
         status = getattr(error, "exit_status", 1)
         if not _may_say():
