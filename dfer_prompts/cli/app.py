@@ -146,15 +146,15 @@ def main() -> None:
 
 
 @cache
-def _commands() -> Callable[[], None]:
-    """All commands. Built once: it takes a tenth of a second, and a process may call `main` many times."""
+def command_tree() -> Callable[[], None]:
+    """All commands, built once per process, which may call `main` many times."""
     return typer.main.get_command(app)  # app() would build them in each call and install its own excepthook
 
 
 def _run() -> None:
     try:
         sys.excepthook = _say_traceback
-        _commands()()
+        command_tree()()
     except ERRORS as error:
         status = getattr(error, "exit_status", 1)
         if not _may_say():

@@ -41,7 +41,7 @@ def compare(packed: PackedClips, monkeypatch: pytest.MonkeyPatch, *words: str, s
 def test_json_is_what_is_kept_and_a_second_call_trains_nothing(
     packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ("v1@2", "v1@4", "--controls", "--folds", "1", "--seeds", "1,2", "--json")
+    words = ("v1@2", "v1@4", "--controls", "--folds", "1", "--seeds", "1", "--json")
     compare(packed, monkeypatch, *words)
     result = json.loads(capsys.readouterr().out)
     assert [each["name"] for each in result["sets"]] == [
@@ -51,7 +51,7 @@ def test_json_is_what_is_kept_and_a_second_call_trains_nothing(
         "control:swapped",
         "control:scrambled",
     ]
-    assert len(result["runs"]) == 10
+    assert len(result["runs"]) == 5
     assert json.loads((Path(result["folder"]) / "comparison.json").read_text()) == result
     losses = {run: json.loads((Path("runs") / run / "metrics.jsonl").read_text()) for run in result["runs"]}
     for run, row in losses.items():  # TensorBoard follows each where it is installed, under its id

@@ -156,7 +156,7 @@ def test_answer_is_read_as_a_careful_person_would(case: dict[str, Any]) -> None:
     assert parse_answer(str(case["answer"]), case.get("class")) == case["descriptors"]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(ANY_TEXT)
 def test_any_text_gives_clean_descriptors(text: str) -> None:
     found = parse_answer(text, "anger")
@@ -169,7 +169,7 @@ def test_any_text_gives_clean_descriptors(text: str) -> None:
     assert parse_answer(text, "anger") == found
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(ANY_TEXT)
 def test_descriptors_in_a_list_are_read_as_they_are(text: str) -> None:
     found = parse_answer(text)

@@ -75,8 +75,8 @@ def test_each_request_is_sent_once_with_every_sampling_parameter(endpoint: FakeE
     responses, lost = asked(endpoint, requests)
     assert lost == []
     assert set(responses) == {request.key for request in requests}
-    assert sorted(body["seed"] for body in endpoint.asked) == [20, 21, 22, 23]
-    for body in endpoint.asked:
+    assert sorted(body["seed"] for body in endpoint.requests) == [20, 21, 22, 23]
+    for body in endpoint.requests:
         assert body == {
             "model": "tiny",
             "messages": [{"role": "user", "content": f"features of fear {body['seed'] - 20}?"}],
@@ -89,7 +89,7 @@ def test_each_request_is_sent_once_with_every_sampling_parameter(endpoint: FakeE
 
 def test_a_reasoning_effort_is_sent_when_set(endpoint: FakeEndpoint) -> None:
     asked(endpoint, requests_to(endpoint, 1, reasoning_effort="low"))
-    assert endpoint.asked[0]["reasoning_effort"] == "low"
+    assert endpoint.requests[0]["reasoning_effort"] == "low"
 
 
 def test_openai_itself_is_asked_with_its_new_name_for_the_token_limit() -> None:
@@ -100,8 +100,8 @@ def test_openai_itself_is_asked_with_its_new_name_for_the_token_limit() -> None:
 def test_no_more_than_the_allowed_number_of_requests_is_under_way(endpoint: FakeEndpoint) -> None:
     endpoint.latency = 0.05
     asked(endpoint, requests_to(endpoint, 12), concurrency=3)
-    assert endpoint.most_at_once == 3
-    assert len(endpoint.asked) == 12
+    assert endpoint.max_concurrent == 3
+    assert len(endpoint.requests) == 12
 
 
 def test_the_key_goes_to_the_endpoint_and_without_one_none_is_asked_for(endpoint: FakeEndpoint) -> None:
@@ -137,7 +137,7 @@ def test_429_with_retry_after_and_500_three_times_end_in_answers(endpoint: FakeE
     responses, lost = asked(endpoint, requests)
     assert lost == []
     assert all(isinstance(read_answer(responses[request.key]), Answer) for request in requests)
-    assert len(endpoint.asked) == (1 + 1) + (3 + 1) + 1
+    assert len(endpoint.requests) == (1 + 1) + (3 + 1) + 1
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -157,7 +157,7 @@ def test_a_server_that_fails_every_request_is_not_asked_them_all(endpoint: FakeE
     endpoint.script = lambda body, earlier: Reply({"error": {"message": "slow down"}}, status=429)
     responses, lost = asked(endpoint, requests_to(endpoint, 60), retries=0, concurrency=2)
     assert responses == {}
-    assert 10 <= len(lost) == len(endpoint.asked) <= 11
+    assert 10 <= len(lost) == len(endpoint.requests) <= 11
 
 
 def test_one_answer_among_many_failures_keeps_the_asking_going(endpoint: FakeEndpoint) -> None:
@@ -183,7 +183,7 @@ def test_a_refused_key_ends_the_asking_and_is_not_repeated(endpoint: FakeEndpoin
     endpoint.api_key = "another"
     responses, lost = asked(endpoint, requests_to(endpoint, 9), api_key=KEY, concurrency=1)
     assert responses == {}
-    assert len(endpoint.asked) == 1
+    assert len(endpoint.requests) == 1
     assert lost[0].reason == f"{endpoint.base_url} rejects the key in OPENAI_API_KEY"
 
 
@@ -248,7 +248,7 @@ def test_an_answer_that_does_not_end_in_time_is_lost_and_the_others_are_not(endp
     responses, lost = asked(endpoint, requests_to(endpoint, 3), timeout=0.3, concurrency=1)
     assert len(responses) == 2
     assert [each.reason for each in lost] == [f"{endpoint.base_url} did not answer in time"]
-    assert len(endpoint.asked) == 3  # not asked again
+    assert len(endpoint.requests) == 3  # not asked again
 
 
 def test_an_answer_that_is_too_large_is_a_failure_and_not_read_to_its_end(endpoint: FakeEndpoint) -> None:

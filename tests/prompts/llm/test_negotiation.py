@@ -25,7 +25,7 @@ def requests_for_json(server: FakeEndpoint, count: int = 3, **sampling: Any) -> 
 
 def forms(server: FakeEndpoint) -> list[str]:
     """The forms in which the server was asked, in their order."""
-    return [body.get("response_format", {}).get("type", "text") for body in server.asked]
+    return [body.get("response_format", {}).get("type", "text") for body in server.requests]
 
 
 def refusing(*types: str, status: int = 400, message: str = "unknown field response_format") -> Any:
@@ -44,7 +44,7 @@ def test_a_server_that_honours_the_schema_is_sent_it_whole(endpoint: FakeEndpoin
     endpoint.script = refusing()
     watcher, lost = watched(endpoint, requests_for_json(endpoint))
     assert lost == []
-    assert [body["response_format"] for body in endpoint.asked] == [JSON_SCHEMA] * 3
+    assert [body["response_format"] for body in endpoint.requests] == [JSON_SCHEMA] * 3
     assert JSON_SCHEMA["json_schema"]["strict"] is True
     assert watcher.forms == ["json_schema"] * 3
     assert watcher.notes == []
@@ -74,7 +74,7 @@ def test_what_a_server_refuses_is_asked_for_in_the_next_form_and_once_only(
 def test_the_object_form_carries_the_schema(endpoint: FakeEndpoint) -> None:
     endpoint.script = refusing("json_schema")
     watched(endpoint, requests_for_json(endpoint, 1))
-    assert endpoint.asked[-1]["response_format"] == JSON_OBJECT
+    assert endpoint.requests[-1]["response_format"] == JSON_OBJECT
 
 
 def test_a_server_that_ignores_the_schema_is_read_as_text_and_said_so_once(endpoint: FakeEndpoint) -> None:
@@ -90,7 +90,7 @@ def test_a_server_that_ignores_the_schema_is_read_as_text_and_said_so_once(endpo
 
 def test_another_reason_for_a_400_is_told_as_it_first_was(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: Reply(
-        {"error": {"message": f"the prompt is wrong, try {len(endpoint.asked)}"}}, status=400
+        {"error": {"message": f"the prompt is wrong, try {len(endpoint.requests)}"}}, status=400
     )
     _, lost = watched(endpoint, requests_for_json(endpoint, 1))
     assert forms(endpoint) == ["json_schema", "json_object", "text"]
@@ -177,6 +177,6 @@ def test_the_new_name_of_the_token_limit_is_used_from_the_refusal_on(endpoint: F
     ]
     _, lost = watched(endpoint, requests, concurrency=1)
     assert lost == []
-    assert ["max_tokens" in body for body in endpoint.asked] == [True, False, False, False, False]
-    assert all(body["max_completion_tokens"] == 2048 for body in endpoint.asked[1:])
-    assert all("n" not in body for body in endpoint.asked)
+    assert ["max_tokens" in body for body in endpoint.requests] == [True, False, False, False, False]
+    assert all(body["max_completion_tokens"] == 2048 for body in endpoint.requests[1:])
+    assert all("n" not in body for body in endpoint.requests)
