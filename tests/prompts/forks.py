@@ -17,6 +17,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,13 +28,14 @@ from typing import Any
 READY = "ready\n"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Forked:
     """One run of the command line, in its own process."""
 
     forks: Forks
     pid: int
     output: Path
+    ended: bool = False
 
     def kill(self) -> None:
         """Send SIGKILL. The process keeps its id until `wait`, so no other process can be hit."""
@@ -41,8 +43,14 @@ class Forked:
 
     def wait(self) -> int:
         """The exit status, or the signal as a negative number."""
-        status: int = self.forks.order(wait=self.pid)
-        return status
+        self.ended = True
+        return self.forks.order(wait=self.pid)
+
+    def end(self) -> None:
+        """Kill the process unless it was waited for."""
+        if not self.ended:
+            self.kill()
+            self.wait()
 
     def text(self) -> str:
         """What it has written on standard output and standard error."""
@@ -69,6 +77,7 @@ class Forks:
         """
         self._count += 1
         output = folder.with_name(f"{folder.name}.output{self.pid}-{self._count}")
+        output.touch()
         pid = self.order(
             folder=str(folder),
             arguments=arguments,
@@ -117,6 +126,7 @@ def _child(
     if file_limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
     os.environ |= environment
+    tempfile.tempdir = None  # the environment may name another folder than that of the parent
     os.chdir(folder)
     sys.argv = ["dfer-prompts", *arguments]
     try:

@@ -21,20 +21,20 @@ import dfer_prompts
 from dfer_prompts import Workspace
 
 from ..model import tiny
+from ..prompts.forks import Forks
 from .server import Server, serving
 from .test_serve import ask, call, events, upload
 
-pytest.importorskip("gradio")
 SMALL = ["frames=4", "contexts=2", "epochs=1", "batch_size=4", "lr_image=0", "milestones=[1]", "workers=0"]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, processes: Forks) -> Iterator[Server]:
     """Asks for no password, takes uploads of 1 MiB, and has one run."""
     folder = tmp_path_factory.mktemp("served")
     clips = tiny.pack(folder / "packed")
     dfer_prompts.train("v1@2", dataset=clips, clip="demo", overrides=SMALL, workspace=Workspace(folder))
-    with serving(folder, "--max-upload", "1") as started:
+    with serving(folder, "--max-upload", "1", processes=processes) as started:
         yield started
 
 
@@ -196,12 +196,12 @@ def test_work_ends_when_the_browser_that_asked_leaves(server: Server, tmp_path: 
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def guarded(tmp_path_factory: pytest.TempPathFactory, processes: Forks) -> Iterator[Server]:
     """Asks for a password."""
     folder = tmp_path_factory.mktemp("guarded")
     (folder / "accounts").write_text("ada:an open sesame\n")
     (folder / "workspace").mkdir()
-    with serving(folder / "workspace", "--auth", str(folder / "accounts")) as started:
+    with serving(folder / "workspace", "--auth", str(folder / "accounts"), processes=processes) as started:
         yield started
 
 

@@ -19,15 +19,14 @@ from dfer_prompts.versions.edit import as_text
 from dfer_prompts.web.server import Address
 
 from ..cli.test_train import Terminal
+from ..prompts.forks import Forks
 from .server import Server, fill, serving
-
-pytest.importorskip("gradio")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, processes: Forks) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("served") / "workspace"
-    with serving(fill(folder), "--max-upload", "1") as started:
+    with serving(fill(folder), "--max-upload", "1", processes=processes) as started:
         yield started
 
 
