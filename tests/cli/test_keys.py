@@ -105,8 +105,9 @@ def test_whatever_a_server_does_with_the_key_it_is_nowhere(
     Path("prompts").mkdir()
     matter = "name: asks-for-json\npurpose: x\nresponse_format: json_schema"
     Path("prompts/asks-for-json.md").write_text(f"---\n{matter}\n---\n{{{{ expression }}}}?")
+    Path("two.yaml").write_text("name: two\nclasses:\n  - {name: fear}\n  - {name: anger}\n")
     endpoint.script = lambda body, earlier: reply
-    arguments = ["--classes", "dfew", "--samples", "1", "--top-k", "2", "--template", template]
+    arguments = ["--classes", "two.yaml", "--samples", "1", "--top-k", "2", "--template", template]
     assert run(monkeypatch, "generate", *arguments, "--concurrency", "1") in (status, None)
     out, err = capsys.readouterr()
     assert ("Traceback" in err) == bool(status)

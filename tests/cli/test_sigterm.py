@@ -89,7 +89,7 @@ if __name__ == "__main__":
 def test_a_training_whose_processes_are_all_terminated_goes_on(
     packed: PackedClips, isolated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = words("train", packed, "--descriptions", "v1@2", "--set", "workers=2")
+    command = words("train", packed, "--descriptions", "v1@2", "--set", "workers=1")
     environment = os.environ | {
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "OMP_NUM_THREADS": str(torch.get_num_threads()),
