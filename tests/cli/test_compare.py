@@ -1,4 +1,4 @@
-"""`compare` from the command line: what it prints, keeps, finds again and refuses."""
+"""`compare` on the command line: output, stored files, reuse of runs, and errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def compare(packed: PackedClips, monkeypatch: pytest.MonkeyPatch, *words: str, s
     assert (ended.value.code or 0) == status
 
 
-def test_json_is_what_is_kept_and_a_second_call_trains_nothing(
+def test_json_equals_the_stored_record_and_finished_runs_are_reused(
     packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("v1@2", "v1@4", "--controls", "--folds", "1", "--seeds", "1", "--json")
@@ -62,7 +62,7 @@ def test_json_is_what_is_kept_and_a_second_call_trains_nothing(
     assert json.loads(capsys.readouterr().out) == result
 
 
-def test_controls_are_of_the_largest_set(
+def test_controls_are_made_from_the_largest_set(
     packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compare(packed, monkeypatch, "v1@1", "v1@3", "--controls", "--measure", "zero-shot", "--json")
@@ -74,7 +74,7 @@ def test_controls_are_of_the_largest_set(
     assert all(own != other for own, other in zip(texts["v1@3"], texts["control:swapped"], strict=True))
 
 
-def test_controls_are_chosen_by_name_and_stored_ones_count(
+def test_controls_by_name_and_stored_control_sets(
     packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     control = control_set("scrambled", load("v1@2"), seed=7)
@@ -96,7 +96,7 @@ def test_controls_are_chosen_by_name_and_stored_ones_count(
     assert figures["control:shared-random"]["zero_shot_uar"]["mean"] == pytest.approx(100 / 3)
 
 
-def test_a_set_is_not_judged_on_what_it_has_seen(
+def test_a_set_is_not_tested_on_folds_in_its_provenance(
     packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     of = load("v1")
@@ -109,7 +109,7 @@ def test_a_set_is_not_judged_on_what_it_has_seen(
     compare(packed, monkeypatch, "v1@2", "chosen@2", "--folds", "1", "--measure", "zero-shot")
 
 
-def test_a_person_reads_tables_verdicts_and_caveats(
+def test_printed_tables_verdicts_and_caveats(
     packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compare(packed, monkeypatch, "v1@2", "v1@4", "--folds", "1", "--seeds", "1", "--track", "none")
@@ -132,7 +132,7 @@ def test_a_person_reads_tables_verdicts_and_caveats(
     assert {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/result.json")} == trained
 
 
-def test_measures_have_their_figures_their_pictures_and_their_cost(
+def test_few_shot_figures_curves_and_number_of_trainings(
     packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["v1@2", "v1@4", "--measure", "few-shot", "--shots", "0,1", "--folds", "1", "--seeds", "1"]
@@ -160,7 +160,7 @@ def test_measures_have_their_figures_their_pictures_and_their_cost(
     assert "few-shot: UAR by training clips of each class; 0 is untrained" in out
 
 
-def test_nothing_is_trained_for_zero_shot(
+def test_zero_shot_trains_nothing(
     packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compare(packed, monkeypatch, "v1@2", "v1@4", "--measure", "zero-shot", "--json")
@@ -169,7 +169,7 @@ def test_nothing_is_trained_for_zero_shot(
     assert not Path("runs").exists()
 
 
-def test_transfer_is_to_other_classes_and_the_last_epoch_stands_beside_another(
+def test_transfer_to_other_classes_and_last_epoch_beside_the_selected(
     packed: PackedClips,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -204,7 +204,7 @@ def test_transfer_is_to_other_classes_and_the_last_epoch_stands_beside_another(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["v1@2"], "one set alone cannot be compared"),
         (["v1@2", "v1@4", "--measure", "few-shots"], "did you mean few-shot"),
@@ -229,19 +229,19 @@ def test_transfer_is_to_other_classes_and_the_last_epoch_stands_beside_another(
         (["v1@2", "v1@4", "--screen", "--track", "tensorboard"], "has no runs to log"),
     ],
 )
-def test_wrong_input_is_a_sentence(
+def test_wrong_input_is_one_error(
     words: list[str],
-    said: str,
+    message: str,
     packed: PackedClips,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     compare(packed, monkeypatch, *words, status=2)
     out, err = capsys.readouterr()
-    assert (said in err, out) == (True, "")
+    assert (message in err, out) == (True, "")
 
 
-def test_transfer_is_not_to_the_clips_of_the_training(
+def test_transfer_to_the_training_clips_is_refused(
     packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("v1@2", "v1@4", "--measure", "transfer", "--transfer-to", str(packed.path))
@@ -257,12 +257,12 @@ def test_lists_of_numbers(text: str, expected: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a", "1-", "3-1", "1,1", "1;2", "-1", "0", "1-999999999"])
-def test_what_is_no_list_of_numbers(text: str) -> None:
+def test_invalid_lists_of_numbers(text: str) -> None:
     with pytest.raises(InputError, match="--seeds"):
         numbers(text, "--seeds")
 
 
-def test_numbers_that_begin_too_low_are_told_so() -> None:
+def test_numbers_below_the_minimum_are_refused() -> None:
     with pytest.raises(InputError, match="--seeds '0-2' has a number below 1"):
         numbers("0-2", "--seeds")
     assert numbers("0-2", "--shots", least=0) == (0, 1, 2)

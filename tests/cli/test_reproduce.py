@@ -47,7 +47,7 @@ def quick(packed: PackedClips) -> list[str]:
     return words
 
 
-def test_json_is_what_is_kept_and_a_second_call_trains_nothing(
+def test_json_equals_the_stored_record_and_finished_runs_are_reused(
     packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["table2", "TABLE5", *ROWS, *quick(packed), "--folds", "1", "--seeds", "1,2", "--json"]
@@ -82,7 +82,7 @@ def test_json_is_what_is_kept_and_a_second_call_trains_nothing(
     assert json.loads(capsys.readouterr().out) == result
 
 
-def test_a_person_reads_the_table_the_protocol_and_where_the_figures_are_from(
+def test_printed_table_protocol_and_sources(
     packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
@@ -128,7 +128,7 @@ def test_without_a_table_the_rows_are_listed_with_published_figures(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["table9"], "There are: table1, table2, table3, table4, table5, tableA, tableB"),
         (["table2", "--rows", "line probe"], "did you mean linear probe"),
@@ -139,13 +139,13 @@ def test_without_a_table_the_rows_are_listed_with_published_figures(
         (["table1", "--track", "tensorbord"], "did you mean tensorboard"),
     ],
 )
-def test_wrong_input_is_a_sentence(
+def test_wrong_input_is_one_error(
     words: list[str],
-    said: str,
+    message: str,
     packed: PackedClips,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     reproduce(monkeypatch, *words, *quick(packed), status=2)
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not Path("runs").exists()
