@@ -28,8 +28,8 @@ from dfer_model.synthetic.demo_clip.benchmark import (
 from dfer_model.synthetic.drawn_faces import CLASS_NAMES
 from dfer_prompts.classes import load_class_set
 from dfer_prompts.description_set import DescriptionSet
-from dfer_prompts.generation.sources.controls import control_set
-from dfer_prompts.generation.sources.facs import facs_set
+from dfer_prompts.generation.controls import control_set
+from dfer_prompts.generation.facs import facs_set
 from dfer_prompts.versions.store import load
 
 CONTROL_SEEDS = range(10)

@@ -25,7 +25,7 @@ from dfer_model.synthetic.drawn_faces import draw_dataset
 from dfer_prompts import DescriptionStore, Workspace, compare, facs_set, load_class_set
 from dfer_prompts.cli.options import numbers
 from dfer_prompts.cli.output import progress
-from dfer_prompts.generation.sources.controls import CONTROLS
+from dfer_prompts.generation.controls import CONTROLS
 
 FOLD = 1
 SHOTS = (0, 1, 2, 4)

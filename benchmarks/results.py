@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from dfer_model.cores import cores
+from dfer_model.launch import cores
 
 FOLDER = Path(__file__).parent / "results"
 

@@ -22,7 +22,7 @@ from results import record
 
 from dfer_model.comparison.grid import Grid
 from dfer_model.comparison.results import Answers
-from dfer_model.comparison.screening.grids import frozen, judging_splits, screened_answers
+from dfer_model.comparison.screening.screener import frozen, judging_splits, screened_answers
 from dfer_model.comparison.seed_variance import pair_variance
 from dfer_model.comparison.statistics import paired_difference
 from dfer_model.config import preset, with_overrides

@@ -26,8 +26,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from .digests import check_tensors, write_tensors
 from .errors import InputError, WorkError
-from .file_kinds import refuse_other_kinds
-from .io import replacing
+from .io import refuse_other_kinds, replacing
 from .models.classifier import Classifier
 
 CLASS_WEIGHTS = "class_weights"

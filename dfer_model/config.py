@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from .cores import cores
 from .errors import InputError, unknown
+from .launch import cores
 from .registry import STRATEGIES as STRATEGIES
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from .errors import InputError
 
 ABANDONED_S = 3600.0  # no writer takes an hour over one file, or over one version
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
@@ -99,3 +104,94 @@ def _is_abandoned(path: Path) -> bool:
         return time.time() - path.lstat().st_mtime > ABANDONED_S
     except FileNotFoundError:  # its writer has just renamed it
         return False
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises ValueError, with the file's name, for invalid JSON; OSError."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(f"{path.name} is not valid JSON: nested too deeply") from error
+    except ValueError as error:  # not JSON, not UTF-8, or a number with thousands of digits
+        raise ValueError(f"{path.name} is not valid JSON: {' '.join(str(error).split())}") from error
+
+
+def parse_json(text: str, where: str) -> Any:
+    """The value of a JSON text. Raises InputError, whose message begins with `where`, for invalid JSON.
+
+    As `strict_json`.
+    """
+    try:
+        return strict_json(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where} is not a JSON object: {error}") from error
+    except RecursionError as error:
+        raise InputError(f"{where} is not a JSON object: nested too deeply") from error
+    except ValueError as error:
+        raise InputError(f"{where} is not a JSON object: {error}") from error
+
+
+def strict_json(text: str) -> Any:
+    """The value of a JSON text. Raises ValueError (json.JSONDecodeError for syntax) and RecursionError.
+
+    Duplicate keys of an object are rejected, because one value would hide the other; so are NaN and Infinity,
+    which are not valid JSON.
+    """
+    return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
+        raise ValueError(f"duplicate key {twice!r}")
+    return made
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+_HEAD = 512  # bytes
+
+
+def refuse_other_kinds(path: Path) -> None:
+    """Raises InputError where the file is empty, a Git LFS pointer, a web page or other text.
+
+    A file that cannot be opened is left to the reader, whose message knows what it is needed for.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            head = stream.read(_HEAD)
+    except OSError:
+        return
+    kind = _kind(head, size)
+    if kind is not None:
+        raise InputError(f"{path} {kind}")
+
+
+def _kind(head: bytes, size: int) -> str | None:
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        return (
+            f"is a Git LFS pointer of {size} bytes, not the file itself\n"
+            "Fetch the file: run `git lfs pull` in its repository, or download it"
+        )
+    if start.startswith((b"<!doctype html", b"<html", b"<head")):
+        return (
+            f"is a web page (HTML, {size} bytes), not weights\n"
+            "Download the file itself; the page may say why you got it (a login, a licence)"
+        )
+    if start.startswith((b"<?xml", b"<error")):
+        return f"is XML ({size} bytes), not weights: perhaps the error of a server\nDownload the file again"
+    if not size:
+        return "is damaged: it is empty\nFetch the file again"
+    if start.startswith((b"{", b"[")) and _is_text(head):
+        return f"is JSON text ({size} bytes), not weights: perhaps an index or the error of a server"
+    return None
+
+
+def _is_text(head: bytes) -> bool:
+    return all(byte >= 32 or byte in b"\t\r\n" for byte in head)

@@ -64,3 +64,8 @@ def first_to_say() -> bool:
         return store.add(f"dfer-prompts/said/{attempt}", 1) == 1
     except (KeyError, ValueError, RuntimeError):
         return launch.rank == 0
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

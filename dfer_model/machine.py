@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
-from .cores import cores
+from .launch import cores
 
 PACKAGE = "dfer-prompts"
 OLDEST_PYTHON = (3, 11)

@@ -23,8 +23,7 @@ import numpy.typing as npt
 from .config import BEFORE, Settings
 from .digests import file_sha256, json_sha256, read_table, write_table
 from .errors import InputError, did_you_mean
-from .io import write_atomically
-from .json_files import read_json
+from .io import read_json, write_atomically
 from .metrics import Measures, logit_measures
 from .run_config import check_config, checked_texts
 from .yaml_loader import YAML_ERRORS, load_yaml, yaml_problem

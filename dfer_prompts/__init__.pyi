@@ -27,14 +27,14 @@ from .description_set import join as join
 from .errors import InputError as InputError
 from .errors import Interrupted as Interrupted
 from .errors import WorkError as WorkError
+from .generation.controls import control_set as control_set
 from .generation.dry_run import dry_run as dry_run
+from .generation.facs import facs_set as facs_set
+from .generation.facs import sentence_set as sentence_set
 from .generation.generate import generate as generate
 from .generation.generate import generate_all as generate_all
 from .generation.rank import rank as rank
 from .generation.rank import rank_classes as rank_classes
-from .generation.sources.controls import control_set as control_set
-from .generation.sources.facs import facs_set as facs_set
-from .generation.sources.sentences import sentence_set as sentence_set
 from .generation.stored_responses import stored_answers as stored_answers
 from .lint import Finding as Finding
 from .lint import check as check

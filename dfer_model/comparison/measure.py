@@ -17,7 +17,7 @@ from dfer_model.data.packed import PackedClips
 from dfer_model.devices import choose_device
 from dfer_model.errors import InputError
 from dfer_model.evaluation.evaluate import predict_logits
-from dfer_model.evaluation.retarget import retexted
+from dfer_model.evaluation.trained_model import retexted
 from dfer_model.progress import Report
 from dfer_model.runs import ClassTexts, Predictions, Run, read_predictions, write_predictions
 

@@ -21,7 +21,7 @@ from dfer_model.config import Settings
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.splits import training_clips
 from dfer_model.errors import InputError
-from dfer_model.evaluation.retarget import READ_TEXTS, require_retextable
+from dfer_model.evaluation.trained_model import READ_TEXTS, require_retextable
 from dfer_model.progress import Progress
 from dfer_model.runs import ClassTexts, Run
 

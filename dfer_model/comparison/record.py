@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from dfer_model.config import Settings
 from dfer_model.errors import InputError
-from dfer_model.io import write_atomically
-from dfer_model.json_files import read_json
+from dfer_model.io import read_json, write_atomically
 from dfer_model.runs import ClassTexts
 
 from .results import Comparison, Figure

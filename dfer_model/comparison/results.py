@@ -17,11 +17,26 @@ from numpy.typing import NDArray
 
 from dfer_model.runs import ClassTexts, Predictions, Run
 
-from .families import Family, adjusted
-from .more_seeds import more_seeds
 from .seed_variance import pair_variance
-from .statistics import Difference, McNemar, mcnemar, paired_difference, uar_weights, war_weights
-from .verdict import NOT_SHOWN, Against, family_caveats, interval_caveats, seeds_caveats, sentences
+from .statistics import (
+    Difference,
+    Family,
+    McNemar,
+    adjusted,
+    mcnemar,
+    paired_difference,
+    uar_weights,
+    war_weights,
+)
+from .verdict import (
+    NOT_SHOWN,
+    Against,
+    family_caveats,
+    interval_caveats,
+    more_seeds,
+    seeds_caveats,
+    sentences,
+)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as types
 
-from dfer_model.json_files import read_json
+from dfer_model.io import read_json
 
 Integers = npt.NDArray[np.int64]
 

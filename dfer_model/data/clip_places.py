@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dfer_model.data.animation import is_video_name
 from dfer_model.data.annotations import Labelled, whole_number
 from dfer_model.data.class_names import composed
+from dfer_model.data.images import is_video_name
 from dfer_model.data.label_files import inner_folders, visible
 from dfer_model.data.official_folders import Official
 from dfer_model.errors import InputError

@@ -22,8 +22,7 @@ from dfer_model.data.annotations import (
 )
 from dfer_model.data.class_names import SEVEN, canonical_name
 from dfer_model.data.clip_places import locate
-from dfer_model.data.folds import assign_folds
-from dfer_model.data.given_lists import FoldLists, fold_lists, notes_on, without_test_lists_again
+from dfer_model.data.folds import FoldLists, assign_folds, fold_lists, notes_on, without_test_lists_again
 from dfer_model.data.label_files import find_files, given_files, visible
 from dfer_model.data.official_folders import OFFICIAL, OWN_LABELS, Official
 from dfer_model.errors import InputError, unknown

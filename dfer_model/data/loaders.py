@@ -22,7 +22,7 @@ from torch.utils.data import (
 
 from dfer_model.data.dataset import ClipDataset
 from dfer_model.data.resampling import one_behind_another
-from dfer_model.data.stream_sampler import Streamed
+from dfer_model.data.streaming import Streamed
 from dfer_model.distributed import ALONE, Processes
 from dfer_model.errors import InputError
 

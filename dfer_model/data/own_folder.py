@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dfer_model.data.animation import is_video_name
 from dfer_model.data.annotations import read_rows, whole_number
 from dfer_model.data.class_names import COMPOUND, canonical_name, composed
 from dfer_model.data.folds import deal_folds
+from dfer_model.data.images import is_video_name
 from dfer_model.data.layouts import (
     FOLDER,
     FRAME_SUFFIXES,

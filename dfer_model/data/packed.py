@@ -24,7 +24,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dfer_model.cores import cores
 from dfer_model.data.clip_checks import (
     check_report,
     check_table,
@@ -34,13 +33,13 @@ from dfer_model.data.clip_checks import (
     read_class_names,
     read_shard_names,
 )
-from dfer_model.data.given_lists import FoldLists, as_report, from_report
+from dfer_model.data.folds import FoldLists, as_report, from_report
 from dfer_model.data.index import INDEX_NAME, Index, read_index, write_index_file
 from dfer_model.data.shards import write_shard
 from dfer_model.digests import file_sha256
 from dfer_model.errors import InputError, listed
-from dfer_model.io import named_as
-from dfer_model.json_files import read_json
+from dfer_model.io import named_as, read_json
+from dfer_model.launch import cores
 
 if TYPE_CHECKING:
     import datasets

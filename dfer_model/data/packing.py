@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from filelock import FileLock, Timeout
 
-from dfer_model.cores import cores
-from dfer_model.data.given_lists import as_report
+from dfer_model.data.folds import as_report
 from dfer_model.data.layouts import FOLDER, Layout, check_name, read_official
 from dfer_model.data.own_folder import read_folder
 from dfer_model.data.packed import PackedClips, assemble
 from dfer_model.data.shards import Shard, finished_outcome, pack_shard, start_process
 from dfer_model.errors import InputError, Interrupted, WorkError
 from dfer_model.io import named_as
+from dfer_model.launch import cores
 from dfer_model.progress import Report, silent
 
 if TYPE_CHECKING:

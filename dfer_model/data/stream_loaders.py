@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
 
 from dfer_model.data.dataset import ClipDataset
-from dfer_model.data.stream_sampler import InOrder, Lane, Streamed
-from dfer_model.data.streaming import StreamedClips
+from dfer_model.data.streaming import InOrder, Lane, Streamed, StreamedClips
 from dfer_model.distributed import ALONE, Processes
 from dfer_model.errors import DferError, InputError
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import yaml
@@ -22,6 +22,8 @@ from dfer_model.models.clip import Clip, clip_identity, load_clip
 from dfer_model.models.clip_weights import fit, in_open_clip_names
 from dfer_model.models.dfer_clip import DferClip
 from dfer_model.models.prompt_learner import Position, PromptLearner
+from dfer_model.models.state_names import unwrapped
+from dfer_model.models.tensor_file import check_sizes, in_float32, is_safetensors, read_tensor_file
 from dfer_model.training.run_writer import versions, write_json
 
 from ..checkpoints import save_weights
@@ -30,8 +32,36 @@ from ..errors import InputError
 from ..io import write_atomically
 from ..reports.run_card import imported_card
 from ..runs import FORMAT_VERSION, NOT_DEFINING, ClassTexts, Run
-from .checkpoint_reader import read_checkpoint
 from .checkpoint_texts import Parts, parts_of, texts_in
+
+
+class Checkpoint(NamedTuple):
+    """The tensors of a file, floating ones in float32, and the epoch it states, if any."""
+
+    tensors: dict[str, Tensor]
+    epoch: int | None
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The state dict in `path`, at the top level or under `state_dict` or another usual key.
+
+    Raises InputError, with the path, if it cannot be read, would execute code, or has no state dict.
+    """
+    if not path.is_file():
+        raise InputError(f"checkpoint {path} does not exist")
+    if is_safetensors(path):
+        raise InputError(
+            f"{path} cannot be read as a checkpoint: it is a safetensors file, not one of torch.save"
+        )
+    content = read_tensor_file(path, torchscript=False)
+    state = unwrapped(content, path)
+    for key, value in state.items():
+        if type(value) not in (Tensor, torch.nn.Parameter):
+            raise InputError(f"{path} has no state dict: {key[:80]!r} is not a tensor")
+    check_sizes(state, path)
+    epoch = content.get("epoch") if isinstance(content, Mapping) else None
+    return Checkpoint(in_float32(state), epoch if type(epoch) is int else None)
+
 
 SELECTION = "imported"
 CLIP = "ViT-B-32-quickgelu"

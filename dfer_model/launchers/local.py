@@ -15,7 +15,7 @@ from typing import Any
 from submitit.core.core import Job
 from submitit.local.local import LocalExecutor
 
-from dfer_model.cores import cores
+from dfer_model.launch import cores
 
 from ..errors import InputError, WorkError
 from .job import Work

@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dfer_model.errors import InputError
-from dfer_model.file_kinds import refuse_other_kinds
+from dfer_model.io import refuse_other_kinds
 from dfer_model.models import hub_cache
 
 from .state_names import from_transformers, is_transformers, kind_of, unwrapped

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from dfer_model.errors import InputError
-from dfer_model.file_kinds import refuse_other_kinds
+from dfer_model.io import refuse_other_kinds
 
 EXPANDED = 4  # limit of the tensors' total size as a multiple of the file's; tensors may share storage
 _LEGACY_PICKLES = 5  # before torch 1.6: magic number, version, system, the object, keys of its storages

@@ -29,9 +29,14 @@ from dfer_model.runs import Run, RunSpec
 
 from .loggers import Tracking
 from .memory_need import announce
-from .messages import loss_not_finite, stopping_with_message
-from .run_lock import claimed
-from .run_writer import begin_run, record_epoch, recorded_epochs
+from .run_writer import (
+    begin_run,
+    claimed,
+    loss_not_finite,
+    record_epoch,
+    recorded_epochs,
+    stopping_with_message,
+)
 from .selection import evaluate_epoch, finish, remove_weights_except
 from .setup import Training
 from .step import batch_parts

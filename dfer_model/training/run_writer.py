@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -12,13 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from dfer_model.data.packed import PackedClips
+from dfer_model.data.prefetch import Loss
+from dfer_model.devices import device_name
+from dfer_model.errors import BusyError, Interrupted, OutOfMemory, WorkError
 from dfer_model.io import write_atomically
+from dfer_model.memory import ran_out
 from dfer_model.models.classifier import Base
 from dfer_model.reports.run_card import card
 from dfer_model.reports.run_figures import confusion_figure
 from dfer_model.runs import FORMAT_VERSION, Predictions, Run, RunSpec, write_predictions
+
+from .memory_need import lower_memory
+from .setup import Training
+from .step import not_finite
 
 VERSIONED = ("dfer-prompts", "torch", "torchvision", "open_clip_torch", "accelerate")
 
@@ -117,3 +128,113 @@ def versions() -> dict[str, str]:
 def write_json(path: Path, value: Any) -> None:
     """Write the value to `path` as indented JSON."""
     write_atomically(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+@contextmanager
+def stopping_with_message(training: Training) -> Iterator[None]:
+    """Turn Ctrl-C, lack of memory and a full disk into errors that say what is saved; end the tracking."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(interrupted(training)) from error
+    except (RuntimeError, MemoryError, OSError) as error:
+        if ran_out(error) or isinstance(error, OutOfMemory):
+            raise OutOfMemory(out_of_memory(training)) from error
+        if not isinstance(error, OSError):
+            raise
+        # Ctrl-C during a write can raise an OSError in turn.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise Interrupted(interrupted(training)) from error
+        raise WorkError(not_written(training, error)) from error
+    finally:
+        training.tracking.end()
+
+
+def interrupted(training: Training) -> str:
+    """The message for Ctrl-C."""
+    return f"Stopped; {_saved(training)}\nGive the same command again to go on"
+
+
+def out_of_memory(training: Training) -> str:
+    """The message when memory ran out."""
+    ways = lower_memory(training.model, training.settings)
+    return (
+        f"memory ran out on {device_name(training.device)}; {_saved(training)}\n"
+        f"Give the same command again with {ways or 'a smaller model'}"
+    )
+
+
+def not_written(training: Training, error: OSError) -> str:
+    """The message for a file that cannot be written, such as on a full disk."""
+    where = f" ({Path(error.filename).name})" if error.filename else ""
+    return (
+        f"{error.strerror or error}{where}; {_saved(training)}\n"
+        "Make the folder writable or free disk space, then give the same command again to go on"
+    )
+
+
+def loss_not_finite(training: Training, loss: Loss, epoch: int) -> str:
+    """The message for a loss that is not finite."""
+    return not_finite(
+        f"the loss is {loss.value}",
+        f"epoch {epoch}, step {loss.step} of {training.folder.name}",
+        [training.clips.clip_ids[index] for index in loss.clips],
+        {f"lr_{name}": rate for name, rate in training.learning_rates().items()},
+        training.settings.precision,
+    )
+
+
+def _saved(training: Training) -> str:
+    epoch, epochs = training.progress.epoch, training.settings.epochs
+    if not epoch:
+        return f"none of {epochs} epochs was completed, so nothing is saved in {training.folder}"
+    return f"{epoch} of {epochs} epochs are saved in {training.folder}"
+
+
+GRACE_S = 1.0  # longer than `taken` holds the lock
+
+
+@contextmanager
+def claimed(spec: RunSpec, runs: Path, folder: Path) -> Iterator[None]:
+    """Lock the run's `folder` under `runs`, and remove temporary files of a killed process.
+
+    Raises BusyError if another process trains the run, there or in a folder of another name.
+    """
+    _begin(spec, runs, folder)
+    try:
+        with FileLock(folder / ".lock", timeout=GRACE_S):
+            for left in [*folder.glob(".*.[0-9]*"), *folder.glob("state/.*.[0-9]*")]:
+                left.unlink(missing_ok=True)
+            yield
+    except Timeout as error:
+        raise BusyError(_busy(folder)) from error
+
+
+def _begin(spec: RunSpec, runs: Path, folder: Path) -> None:
+    """Create the folder, unless another process has just created one for the same run with another name.
+
+    If two processes see each other, both raise BusyError, so that never both train the run.
+    """
+    if folder.is_dir():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    others = [each for each in spec.folders(runs) if each != folder]
+    if others:
+        with suppress(OSError):  # a third process has started in it
+            folder.rmdir()
+        raise BusyError(_busy(others[0]))
+
+
+def _busy(folder: Path) -> str:
+    return f"another process is training {folder}\nWait for it, then give the same command again"
+
+
+def taken(folder: Path) -> bool:
+    """Whether a process is training the run in `folder`."""
+    if not (folder / ".lock").is_file():
+        return False
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return False
+    except Timeout:
+        return True

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dfer_model.distributed import needs_whole_batch
 from dfer_model.errors import InputError
 
-from .mixup import Mixing
+from .ema import Mixing
 
 CLIPS_NAMED = 10
 

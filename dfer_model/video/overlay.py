@@ -22,8 +22,8 @@ from dfer_model.io import replacing
 from dfer_model.progress import Report, silent
 from dfer_model.reports.fonts import bold_file
 
+from .footage import Sound
 from .predict_video import Watched
-from .sound import Sound
 from .windows import Moments, by_track, class_colours, moments
 
 TICKS = 1000  # per second; keeps the times of variable frame rates

@@ -18,8 +18,7 @@ from dfer_model.progress import Report, silent
 
 from .crop import MARGIN, cut, face_square
 from .detect import YUNET_SIDE, Detector, Face, reduced
-from .footage import Footage
-from .shots import REMEMBERED, Changes, Thumbnail, face_thumbnail, thumbnail
+from .footage import REMEMBERED, Changes, Footage, Thumbnail, face_thumbnail, thumbnail
 from .track import FacePath, Track, Tracker, is_leap, largest_at_a_time, largest_first
 from .windows import Spacing, Window
 

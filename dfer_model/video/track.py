@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import linear_sum_assignment
 
 from .detect import Box, Face
-from .shots import Changes, Thumbnail
+from .footage import Changes, Thumbnail
 
 Values = npt.NDArray[np.float64]
 

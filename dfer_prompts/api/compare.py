@@ -14,7 +14,7 @@ from dfer_model.progress import Progress, silence
 
 from ..description_set import DescriptionSet
 from ..errors import InputError, Interrupted, system_errors
-from ..generation.sources.controls import control_set
+from ..generation.controls import control_set
 from ..provenance import require_unseen
 from ..workspace import Workspace
 from .compare_runs import compare_runs, names_run
@@ -147,7 +147,7 @@ class _Question:
     def about(self, sets: Sequence[DescriptionSet]) -> _Study:
         """The study of these sets. Raises InputError for sets that cannot be compared."""
         from dfer_model.comparison.grid import Grid
-        from dfer_model.comparison.screening.grids import frozen
+        from dfer_model.comparison.screening.screener import frozen
 
         candidates, control_sets = _described(sets, self.controls)
         described = [*candidates, *control_sets]

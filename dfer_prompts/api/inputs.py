@@ -221,7 +221,7 @@ def training_notes(
     Empty if the preset augments all datasets alike and the folds have no lists.
     """
     from dfer_model.config import augmentation_reason, augmentation_words
-    from dfer_model.data.given_lists import notes_on
+    from dfer_model.data.folds import notes_on
 
     name = preset or workspace.defaults.preset or "default"
     own = workspace.defaults.presets.get(name)

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from ..classes import load_class_set
 from ..errors import InputError, system_errors, unknown
 from ..llm.redaction import redact_environment
-from ..versions.hub import HubFile, Pushed, check_repo
-from ..versions.hub_errors import asking
+from ..versions.hub import HubFile, Pushed, asking, check_repo
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
 from .evaluate import finished_run
@@ -185,8 +184,7 @@ def _written(run: Run, repo: str, folder: Path) -> list[Path]:
 
     from dfer_model.evaluation.calibration import FILE as CALIBRATION
     from dfer_model.evaluation.calibration import read_calibration
-    from dfer_model.exchange.hub_card import hub_card
-    from dfer_model.exchange.model_file import export_safetensors, portable
+    from dfer_model.exchange.model_file import export_safetensors, hub_card, portable
     from dfer_model.runs import Run
 
     card, config = folder / CARD, folder / CONFIG

@@ -15,7 +15,7 @@ from dfer_model.progress import Progress, silence
 from ..clip_tokens import count_tokens, room
 from ..description_set import DescriptionSet
 from ..errors import InputError, system_errors
-from ..generation.sources.controls import CONTROLS, class_words, control_set
+from ..generation.controls import CONTROLS, class_words, control_set
 from ..provenance import require_unseen
 from ..workspace import Workspace
 from .inputs import (

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dfer_model.comparison.grid import Grid
     from dfer_model.comparison.record import Screening
     from dfer_model.comparison.results import Answers, Measured
-    from dfer_model.comparison.screening.grids import Split
+    from dfer_model.comparison.screening.screener import Split
     from dfer_model.data.packed import PackedClips
 
 
@@ -81,7 +81,7 @@ def choose(
     Raises InputError if there are no such clips, and Interrupted on Ctrl-C.
     """
     from dfer_model.comparison.record import ScreenedSet, Screening
-    from dfer_model.comparison.screening.grids import choosing_splits, frozen
+    from dfer_model.comparison.screening.screener import choosing_splits, frozen
 
     splits = choosing_splits(clips, grid.folds, grid.settings.val_share)
     grid = replace(grid, settings=frozen(grid.settings), texts=grid.texts[: len(candidates)])
@@ -117,17 +117,17 @@ def screened(grid: Grid, clips: PackedClips, context: RunContext) -> list[Measur
     """
     from dfer_model.comparison import measure as measuring
     from dfer_model.comparison.grid import check_grid
-    from dfer_model.comparison.screening import grids
+    from dfer_model.comparison.screening import screener
     from dfer_model.comparison.zero_shot import zero_shot_answers
     from dfer_model.models.clip import load_clip
 
     clip = load_clip(grid.settings.clip, grid.settings.weights)
     check_grid(grid, clip, clips)
-    splits = grids.judging_splits(clips, grid.folds)
+    splits = screener.judging_splits(clips, grid.folds)
     answers = _answers(grid, splits, clips, context)
     with _stoppable(features_folder(context.workspace)) as kept, context.progress("zero-shot") as report:
         untrained = zero_shot_answers(grid, clip, clips, kept, report, context.device)
-    return [measuring.zero_shot(untrained), grids.screened(answers, grid.settings)]
+    return [measuring.zero_shot(untrained), screener.screened(answers, grid.settings)]
 
 
 def _answers(grid: Grid, splits: Sequence[Split], clips: PackedClips, context: RunContext) -> Answers:
@@ -135,7 +135,7 @@ def _answers(grid: Grid, splits: Sequence[Split], clips: PackedClips, context: R
 
     Raises Interrupted on Ctrl-C.
     """
-    from dfer_model.comparison.screening.grids import screened_answers
+    from dfer_model.comparison.screening.screener import screened_answers
 
     sets, seeds = len(grid.texts), len(grid.seeds)
     context.note(

@@ -123,7 +123,7 @@ def _from_endpoint(outer: Workspace, workspace: Workspace, store: DescriptionSto
 
 def _from_facs(store: DescriptionStore) -> DescriptionSet:
     from ..classes import load_class_set
-    from ..generation.sources.facs import facs_set
+    from ..generation.facs import facs_set
 
     message("The second version comes from FACS, a table of action units, which needs no model.")
     return store.save(facs_set(load_class_set("mafw")), "v2")
@@ -198,7 +198,7 @@ def show_evidence(
     """
     import numpy as np
 
-    from dfer_model.data.sampling import sample_test
+    from dfer_model.data.dataset import sample_test
     from dfer_model.evaluation.evaluate import frame_features
     from dfer_model.evaluation.explanation import descriptor_evidence
     from dfer_model.models.clip import load_clip

@@ -12,8 +12,7 @@ from dfer_model.registry import EnsembleRule
 
 from .completion import runs, versions
 from .options import DatasetOption, DeviceOption, TrackOption, TrainingOptions, grouped
-from .output import JsonOption, message, print_json, print_line, print_table, progress
-from .pace import clock
+from .output import JsonOption, clock, message, print_json, print_line, print_table, progress
 
 if TYPE_CHECKING:
     from dfer_model.metrics import Measures

@@ -22,11 +22,10 @@ from ..llm.usage import Budget, Report
 from ..templates import Template
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
+from .controls import CONTROLS, control_set
+from .facs import facs_set, sentence_set
 from .plan import Asking, Classes, Plan, chosen_class_set, plans_for
 from .run import Outcome, ask_and_rank
-from .sources.controls import CONTROLS, control_set
-from .sources.facs import facs_set
-from .sources.sentences import sentence_set
 
 SOURCES = ("llm", "facs", "sentence:an expression of {class}", *(f"control:{name}" for name in CONTROLS))
 

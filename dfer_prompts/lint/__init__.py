@@ -8,10 +8,8 @@ from __future__ import annotations
 from ..classes import ClassSet, match_class_name
 from ..description_set import DescriptionSet
 from ..errors import InputError
-from .findings import Finding, Subject
-from .grammar import GRAMMAR
-from .set_checks import SETS
-from .word_checks import WORDS
+from .set_checks import SETS, Finding, Subject
+from .word_checks import GRAMMAR, WORDS
 
 __all__ = ["Finding", "check"]
 

@@ -11,9 +11,17 @@ from dataclasses import dataclass
 import openai
 
 from .endpoint import TIMEOUT_S, Endpoint, served_models, unknown_model
-from .failures import access_refused, body_of, connection_error, is_nobody_there, shortened, status_error
 from .negotiation import Dialogue, Reply
-from .refusals import ABOUT_THE_QUESTION, words_of
+from .refusals import (
+    ABOUT_THE_QUESTION,
+    access_refused,
+    body_of,
+    connection_error,
+    is_nobody_there,
+    shortened,
+    status_error,
+    words_of,
+)
 from .response_cache import Request
 from .usage import Budget, Estimate
 

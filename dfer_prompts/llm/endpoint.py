@@ -22,12 +22,11 @@ import openai
 
 from ..errors import InputError, WorkError
 from ..workspace import FILE, Workspace
+from .answers import assembled
 from .confirmations import is_confirmed
-from .failures import access_refused, connection_error
-from .network import connection_options, is_loopback, proxy_for
+from .network import BoundedClient, KeyOnRequest, connection_options, is_loopback, proxy_for
 from .redaction import redact
-from .streams import assembled
-from .transport import BoundedClient, KeyOnRequest
+from .refusals import access_refused, connection_error
 
 OPENAI_URL = "https://api.openai.com/v1"
 

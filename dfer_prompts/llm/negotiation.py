@@ -15,11 +15,10 @@ import openai
 
 from .answers import FILTERED, TOO_LARGE, Answer, read_answer
 from .endpoint import Endpoint
-from .failures import body_of, server_words, shortened
-from .refusals import code_of, refused_parameters, words_of
+from .network import AnswerTooLarge
+from .refusals import body_of, code_of, refused_parameters, server_words, shortened, words_of
 from .response_cache import Request
 from .sampling import FORMS, Form, parameters
-from .transport import AnswerTooLarge
 
 OPTIONAL = ("temperature", "top_p", "seed")  # parameters that a request may be sent without
 OLD_LIMIT, NEW_LIMIT = "max_tokens", "max_completion_tokens"

@@ -18,8 +18,8 @@ from itertools import groupby
 
 from . import emotions, phrases, words
 from .cleaning import answer_in, without_markup
-from .data import items
 from .lines import Line, inside, lines_of
+from .tables import items
 
 _PREAMBLE = re.compile(
     r"^.{0,200}?\b(?:here (?:are|is)|here's|includ(?:e|es|ing)|following|features?|cues|signs|such as)\b"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from . import action_units as facs
 from . import emotions, words
+from . import words as facs
 from .words import is_foreign, is_state, names_face, region, without_conjunction
 
 LONGEST = 120  # characters; CLIP reads 77 tokens per description, so longer descriptors are prose
@@ -249,7 +249,7 @@ def _is_feature_label(label: str, value: str) -> bool:
 
 def _says_nothing_seen(label: str, value: str, class_name: str | None) -> bool:
     """Whether the label announces a code, muscle or other class, or the value is only a class name."""
-    if facs.is_remark(label) or (_CLASS_LABEL.fullmatch(label) and emotions.is_emotion(value)):
+    if facs.is_action_unit_remark(label) or (_CLASS_LABEL.fullmatch(label) and emotions.is_emotion(value)):
         return True
     return not words.names_part(label) and emotions.is_about_another(label, class_name)
 

@@ -11,8 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dfer_model.io import write_flushed
-from dfer_model.json_files import parse_json
+from dfer_model.io import parse_json, write_flushed
 
 from ..description_set import FORMAT_VERSION, Count, DescriptionSet, Descriptor, Manifest
 from ..errors import InputError

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import datetime
+from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -57,3 +63,106 @@ class BoundedConnection(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def log(line: str) -> None:
+    """Write a line with the time."""
+    sys.stderr.write(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {line}\n")
+    sys.stderr.flush()
+
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+PATIENCE_S = 30.0  # maximum wait for the next chunk of a body
+
+
+class Refusal(Exception):
+    """A rejected request: HTTP status, message, and when to retry if that helps."""
+
+    def __init__(self, status: int, says: str, *, retry_after_s: float = 0.0) -> None:
+        super().__init__(says)
+        self.status, self.retry_after_s = status, retry_after_s
+
+
+class Body:
+    """`receive` of a request; a client that sends nothing for `PATIENCE_S` counts as disconnected.
+
+    `broke_off`: whether the client disconnected before the request was complete.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self._is_whole = receive, False
+        self.broke_off = False
+
+    async def receive(self) -> Message:
+        """The next chunk of the body; after the last one, wait for the client to disconnect."""
+        if self._is_whole:
+            return await self._receive()
+        try:
+            message = await asyncio.wait_for(self._receive(), PATIENCE_S)
+        except TimeoutError:
+            message = {"type": "http.disconnect"}
+        self._is_whole = not message.get("more_body", False)
+        self.broke_off = message["type"] == "http.disconnect"
+        return message
+
+    async def read(self) -> bytes:
+        """The complete body. Raises Refusal if the client disconnects before the end or is too slow."""
+        parts = []
+        while not self._is_whole:
+            parts.append((await self.receive()).get("body", b""))
+        if self.broke_off:
+            raise Refusal(408, "the request is incomplete")
+        return b"".join(parts)
+
+    def again(self, whole: bytes) -> Receive:
+        """A `receive` that returns this body and then waits for the client to disconnect."""
+        messages: list[Message] = [{"type": "http.request", "body": whole, "more_body": False}]
+
+        async def receive() -> Message:
+            return messages.pop() if messages else await self.receive()
+
+        return receive
+
+
+async def read_form(body: Body) -> Receive:
+    """The complete body of a form."""
+    return body.again(await body.read())
+
+
+async def read_json(scope: Scope, body: Body) -> Receive:
+    """The body parsed as JSON in UTF-8 and serialised again, so that Gradio reads exactly what was checked.
+
+    Raises Refusal for anything else (including UTF-16 and a byte order mark), and if it contains a URL that
+    Gradio would fetch.
+    """
+    try:
+        told = json.loads((await body.read()).decode("utf-8"))
+        written = json.dumps(told).encode()
+    except (ValueError, RecursionError):
+        raise Refusal(400, "the body is not JSON in UTF-8") from None
+    if _names_an_address(told):
+        raise Refusal(403, "this server does not fetch files from other servers")
+    kept = [each for each in scope["headers"] if each[0] not in (b"content-length", b"content-type")]
+    own = [(b"content-length", str(len(written)).encode()), (b"content-type", b"application/json")]
+    scope["headers"] = [*kept, *own]
+    return body.again(written)
+
+
+def _names_an_address(told: Any) -> bool:
+    """Whether the value refers to a file on another server."""
+    waiting = [told]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            path = each.get("path")
+            if isinstance(path, str) and re.match(r"\s*[a-z][a-z0-9+.-]+:", path, re.IGNORECASE):
+                return True
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
+    return False

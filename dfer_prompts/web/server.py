@@ -32,10 +32,8 @@ from gradio.routes import App
 
 from ..errors import InputError, Interrupted
 from ..workspace import Workspace
-from .bodies import Application
-from .connections import BoundedConnection
+from .connections import Application, BoundedConnection, log
 from .guard import LOOPBACK, Guard
-from .log import log
 from .page import STYLE, build, theme
 
 NEXT_PORTS = 20  # ports tried after one that is taken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dfer_prompts.cli import output
-from dfer_prompts.cli.pace import Pace
+from dfer_prompts.cli.output import Pace
 
 
 def told(*reports: tuple[float, float, float]) -> Pace:

@@ -17,8 +17,8 @@ import torch
 
 from dfer_model.data.packed import PackedClips
 from dfer_model.runs import Run
+from dfer_prompts.cli import app as stopping
 from dfer_prompts.cli import main
-from dfer_prompts.cli import sigterm as stopping
 
 from ..model import tiny
 from ..model.data.images import write_clip

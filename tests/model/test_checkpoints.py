@@ -12,7 +12,7 @@ from dfer_model.checkpoints import Best, Progress, load_state, load_weights, sav
 from dfer_model.errors import InputError, WorkError
 from dfer_model.models.clip import Clip
 from dfer_model.models.dfer_clip import DferClip
-from dfer_model.training.optim import make_optimizer
+from dfer_model.training.setup import make_optimizer
 
 from . import tiny
 

@@ -26,8 +26,8 @@ from dfer_model.distributed import ALONE, Processes, ending_together
 from dfer_model.errors import InputError, WorkError
 from dfer_model.launch import Launch, launched, several_were_wanted
 from dfer_model.runs import Run
+from dfer_model.training.ema import Mixing
 from dfer_model.training.loop import train_run
-from dfer_model.training.mixup import Mixing
 
 from . import tiny, trained_together
 from .resuming import Stop, stopping

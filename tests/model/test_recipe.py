@@ -14,8 +14,8 @@ from torch import Tensor
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.evaluation.evaluate import evaluate_run
 from dfer_model.runs import Run
+from dfer_model.training.ema import Mixing
 from dfer_model.training.loop import train_epoch, train_run
-from dfer_model.training.mixup import Mixing
 from dfer_model.training.setup import Training
 
 from . import tiny

@@ -19,8 +19,7 @@ from dfer_model.data.index import INDEX_NAME
 from dfer_model.data.loaders import Shuffled
 from dfer_model.data.packed import PackedClips, write_index
 from dfer_model.data.stream_loaders import batches_of
-from dfer_model.data.stream_sampler import Streamed
-from dfer_model.data.streaming import StreamedClips
+from dfer_model.data.streaming import Streamed, StreamedClips
 from dfer_model.distributed import Processes
 from dfer_model.errors import InputError, WorkError
 from dfer_model.evaluation.evaluate import evaluate_run

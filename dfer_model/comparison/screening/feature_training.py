@@ -19,11 +19,11 @@ from dfer_model.devices import precision
 from dfer_model.models.clip import Clip
 from dfer_model.progress import Report
 from dfer_model.training.ema import Average
-from dfer_model.training.optim import make_optimizer
+from dfer_model.training.setup import make_optimizer
 from dfer_model.training.step import not_finite
 
 from ...config import Settings
-from ...data.stream_sampler import Streamed
+from ...data.streaming import Streamed
 from ...errors import WorkError
 from ...runs import ClassTexts
 from .features import Indices, KeptFeatures

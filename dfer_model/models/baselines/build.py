@@ -28,7 +28,7 @@ from dfer_model.models.classifier import Base, Texts
 from dfer_model.models.clip_weights import read_weights
 from dfer_model.models.temporal import TemporalModel
 
-from . import c3d, i3d, p3d
+from . import networks
 from .video_network import EachFrame, LastState, VideoNetwork, Volumes
 
 Three = tuple[float, float, float]
@@ -72,9 +72,11 @@ FORMS: Mapping[str, Form] = {
         lambda: EachFrame(_headless(resnet18())),
         512, 224, *IMAGENET, published=ResNet18_Weights, temporal="transformer",
     ),
-    "c3d": Form(lambda: Volumes(c3d.C3D()), c3d.WIDTH, 112, *CENTRED, head="fc8."),
-    "p3d": Form(lambda: Volumes(p3d.P3D()), p3d.WIDTH, 160, *IMAGENET, dropout=0.5),
-    "i3d": Form(lambda: Volumes(i3d.I3D()), i3d.WIDTH, 224, *CENTRED, head="logits.", dropout=0.5),
+    "c3d": Form(lambda: Volumes(networks.C3D()), networks.C3D_WIDTH, 112, *CENTRED, head="fc8."),
+    "p3d": Form(lambda: Volumes(networks.P3D()), networks.P3D_WIDTH, 160, *IMAGENET, dropout=0.5),
+    "i3d": Form(
+        lambda: Volumes(networks.I3D()), networks.I3D_WIDTH, 224, *CENTRED, head="logits.", dropout=0.5
+    ),
 }  # fmt: skip
 """The networks by their name in the setting `classifier`. Sizes, means and standard deviations are those of
 torchvision's weights, or of the inputs in the P3D and I3D papers; for C3D, whose files subtract a mean

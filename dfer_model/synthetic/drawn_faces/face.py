@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageDraw
 
-from . import eyes, head, mouth
+from . import eyes, head
 from .people import Identity, View
 from .sketch import Sketch, ellipse, mix
 from .units import UNITS
@@ -25,8 +25,8 @@ def sketch_face(who: Identity, units: Mapping[str, float], view: View) -> Sketch
     head.draw_marks(sketch, who)
     head.draw_cheeks(sketch, who, units, blow=units["sigh"])
     head.draw_nose(sketch, who, units)
-    mouth.draw_mouth(sketch, who, units, view.side)
-    mouth.draw_chin(sketch, who, units)
+    eyes.draw_mouth(sketch, who, units, view.side)
+    eyes.draw_chin(sketch, who, units)
     eyes.draw_eyes(sketch, who, units, view.side, view.blink)
     eyes.draw_tears(sketch, who, units["tears"])
     head.draw_hair(sketch, who)

@@ -11,7 +11,7 @@ from dfer_model.io import write_atomically
 
 from ...errors import InputError, system_errors, unknown
 from ...workspace import Workspace
-from .blocks import Content
+from .render import Content
 from .stored import AGAIN, RECORD, find
 
 Format = Literal["html", "markdown", "latex", "csv"]

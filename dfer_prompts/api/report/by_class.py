@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .blocks import Block, Cell, Folded, Section, Table, paragraph
 from .by_fold import FIGURES, percents
+from .render import Block, Cell, Folded, Section, Table, paragraph
 from .stored import Stored
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .blocks import Block, Cell, Section, Table
-from .render import WIDEST
+from .render import WIDEST, Block, Cell, Section, Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import listed
-from .blocks import Cell, Content, Folded, Section, Table, cells, paragraph, points
 from .by_class import answered, confusion_section, recall_section
 from .by_fold import fold_rows, fold_section
 from .curves import learning
 from .figures_and_differences import difference_table, differences, figure_table, figures
-from .render import for_paper
+from .render import Cell, Content, Folded, Section, Table, cells, for_paper, paragraph, points
 from .repeat import repeat
 from .set_texts import between, diagnostics, word_for_word
 from .stored import Stored

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from .blocks import Block, Picture, Section, paragraph
+from .render import Block, Picture, Section, paragraph
 from .stored import Stored, learned
 
 ON_THE_WAY = {"val": "WAR on validation clips", "test": "WAR on the test fold"}

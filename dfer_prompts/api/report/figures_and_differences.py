@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .blocks import Block, Cell, Folded, Picture, Section, Table, cells, paragraph
+from .render import Block, Cell, Folded, Picture, Section, Table, cells, paragraph
 from .stored import Stored
 
 if TYPE_CHECKING:

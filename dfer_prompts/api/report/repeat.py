@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from .blocks import Block, Code, Section, paragraph
+from .render import Block, Code, Section, paragraph
 from .stored import Stored
 
 if TYPE_CHECKING:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .blocks import Block, Code, Content, Section, Table, cells, paragraph, points
 from .by_class import Answered, ByMeasure, confusion_table, recall_table
 from .by_fold import fold_rows, fold_section
 from .curves import run_learning
-from .render import for_paper
+from .render import Block, Code, Content, Section, Table, cells, for_paper, paragraph, points
 from .repeat import settings_words
 from .set_texts import diagnostics, word_for_word
 from .stored import run_texts

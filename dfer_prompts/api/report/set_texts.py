@@ -12,7 +12,7 @@ from ...clip_tokens import count_tokens, room
 from ...description_set import DescriptionSet, Descriptor, Manifest
 from ...errors import InputError
 from ...versions.diff import ClassDifference, any_change, diff
-from .blocks import Block, Cell, Folded, Section, Table, cells, paragraph
+from .render import Block, Cell, Folded, Section, Table, cells, paragraph
 
 Texts = Mapping[str, Mapping[str, Any]]  # by set: its `class_names`, and their `texts`
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dfer_model.json_files import read_json
+from dfer_model.io import read_json
 
 from ...errors import InputError, listed
 from ...workspace import Workspace

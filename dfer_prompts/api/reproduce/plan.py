@@ -11,7 +11,7 @@ from ... import ensembles
 from ...classes import class_set_of
 from ...description_set import DescriptionSet
 from ...errors import InputError
-from ...generation.sources.sentences import sentence_set
+from ...generation.facs import sentence_set
 from ...provenance import require_unseen
 from ...workspace import Workspace
 from ..inputs import Choices, class_texts, no_texts, settings_for
@@ -152,7 +152,7 @@ def _begin(specs: Sequence[RunSpec], clips: PackedClips) -> None:
     """Build what the trainings of a row start with. Raises InputError as they would."""
     from dfer_model.data.splits import training_clips
     from dfer_model.models.strategies import load_base
-    from dfer_model.training.optim import make_optimizer
+    from dfer_model.training.setup import make_optimizer
 
     for spec in specs:
         training_clips(clips, spec.settings, spec.fold, spec.seed)

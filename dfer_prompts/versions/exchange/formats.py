@@ -12,11 +12,10 @@ from dfer_model.io import write_atomically
 from ...classes import ClassSet, canonical_class_name, class_set_of
 from ...description_set import DescriptionSet, Manifest
 from ...errors import InputError, system_errors, unknown
-from . import mappings, tables
+from . import sentence_lists, tables
 from . import sentence_lists as sentences
-from .file_content import LARGEST, Content, Members
+from .file_content import LARGEST, Content, Members, unmarked
 from .losses import losses
-from .marks import unmarked
 
 _PARQUET = b"PAR1"
 
@@ -38,9 +37,12 @@ def _named(read: Callable[[bytes, str], Content]) -> Callable[[bytes, str, Seque
 
 _LISTS = ("members", "support", "wordings")
 FORMATS = {
-    "dclip": Format(_named(mappings.read_dclip), mappings.write_dclip, (".json",), _LISTS),
+    "dclip": Format(_named(sentence_lists.read_dclip), sentence_lists.write_dclip, (".json",), _LISTS),
     "cupl": Format(
-        _named(mappings.read_cupl), mappings.write_cupl, (".json",), ("descriptors", "support", "wordings")
+        _named(sentence_lists.read_cupl),
+        sentence_lists.write_cupl,
+        (".json",),
+        ("descriptors", "support", "wordings"),
     ),
     "text": Format(
         sentences.read_text,
@@ -168,7 +170,7 @@ def _format_of(path: Path, data: bytes, given: str | None) -> tuple[str, list[st
         return "parquet", []
     if path.suffix.casefold() != ".json":
         return _by_suffix(path), []
-    if mappings.looks_like_sentences(data, str(path)):
+    if sentence_lists.looks_like_sentences(data, str(path)):
         return "cupl", [
             "read as cupl because its texts end like sentences; --format dclip reads them as descriptors"
         ]

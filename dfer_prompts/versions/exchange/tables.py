@@ -14,7 +14,7 @@ from ...description_set import MOST, Count, DescriptionSet, Descriptor
 from ...errors import InputError
 from ...yaml_files import first_problem, parse_yaml
 from .file_content import LARGEST, Content, Members, decoded, one_line, ranked
-from .mappings import class_lists, ordered
+from .sentence_lists import class_lists, ordered
 
 COLUMNS = ("class_name", "label", "member", "rank", "descriptor", "support", "samples", "wordings")
 _DERIVED = ("normal_form",)  # columns that are computed from the descriptor

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from dfer_model.comparison.families import adjusted
-from dfer_model.comparison.more_seeds import more_seeds
 from dfer_model.comparison.seed_variance import pair_variance
-from dfer_model.comparison.statistics import Difference, Noise, paired_difference
+from dfer_model.comparison.statistics import Difference, Noise, adjusted, paired_difference
+from dfer_model.comparison.verdict import more_seeds
 
 # Four sets, three seeds. Without the means of sets and seeds: (1, -1, 0), (-1, 1, 0), (1, 0, -1), (-1, 0, 1).
 SEEDS = np.array([0.0, 5.0, -2.0])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dfer_model.comparison.screening.grids import choosing_splits
+from dfer_model.comparison.screening.screener import choosing_splits
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.packing import prepare
 from dfer_model.data.splits import training_clips

@@ -7,7 +7,7 @@ from itertools import groupby
 import numpy as np
 import pytest
 
-from dfer_model.data.stream_sampler import LANES, InOrder, Streamed
+from dfer_model.data.streaming import LANES, InOrder, Streamed
 
 SHARDS = np.repeat(np.arange(30), 10)  # 300 clips
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from dfer_model.data.packed import PackedClips
 from dfer_model.errors import InputError
 from dfer_model.evaluation.evaluate import evaluate_run, predict_logits
-from dfer_model.evaluation.retarget import retexted
+from dfer_model.evaluation.trained_model import retexted
 from dfer_model.models.clip import load_clip
 from dfer_model.models.dfer_clip import DferClip
 from dfer_model.runs import ClassTexts, Run

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from dfer_model.errors import InputError
-from dfer_model.exchange.checkpoint_reader import read_checkpoint
+from dfer_model.exchange.released_checkpoint import read_checkpoint
 
 
 class Calls:

@@ -15,7 +15,7 @@ from dfer_model.models.clip import Clip, clip_from_config
 from dfer_model.models.dfer_clip import DferClip
 from dfer_model.models.lora import add_lora
 from dfer_model.models.prompt_learner import TextTower
-from dfer_model.training.optim import make_optimizer
+from dfer_model.training.setup import make_optimizer
 
 from .. import tiny
 

@@ -20,7 +20,7 @@ from dfer_model.models.dfer_clip import DferClip
 from dfer_model.models.lora import adapt
 from dfer_model.models.strategies import load_base
 from dfer_model.training.loop import train_run
-from dfer_model.training.optim import make_optimizer
+from dfer_model.training.setup import make_optimizer
 
 from .. import tiny
 

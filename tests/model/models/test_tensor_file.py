@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from dfer_model.errors import InputError
-from dfer_model.exchange.checkpoint_reader import read_checkpoint
+from dfer_model.exchange.released_checkpoint import read_checkpoint
 from dfer_model.models.clip_weights import read_weights
 
 STATE = {"state_dict": {"a": torch.ones(2000)}}

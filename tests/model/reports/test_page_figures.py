@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 import dfer_prompts
-from dfer_model.reports.inline_svg import COLOURS
-from dfer_model.reports.page_figures import TOGETHER, Bar, Curve, curves, intervals
+from dfer_model.reports.page_figures import COLOURS, TOGETHER, Bar, Curve, curves, intervals
 
 SHEET = Path(dfer_prompts.__file__).parent / "api" / "report" / "templates" / "page.css"
 BARS = [Bar("<b>$x_1$</b> & 悲しみ\x1b", 40.0, 30.0, 50.0), Bar("control", 20.0, None, None, False, True)]

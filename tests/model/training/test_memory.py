@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from dfer_model.data import shared_memory
+from dfer_model.data import worker_monitor
 from dfer_model.data.packed import PackedClips
-from dfer_model.data.shared_memory import shared_memory_note
+from dfer_model.data.worker_monitor import shared_memory_note
 from dfer_model.devices import precision
 from dfer_model.errors import InputError, OutOfMemory, WorkError
 from dfer_model.memory import Memory, machine_memory
@@ -213,7 +213,7 @@ def test_a_small_dev_shm_is_told_of_before_the_start(tmp_path: Path) -> None:
     assert "--set workers=3 fits" in some
 
 
-@pytest.mark.skipif(not shared_memory.SHARED.is_dir(), reason="no /dev/shm")
+@pytest.mark.skipif(not worker_monitor.SHARED.is_dir(), reason="no /dev/shm")
 def test_shared_memory_that_cannot_be_had_is_one_sentence(clips: PackedClips, tmp_path: Path) -> None:
     """Files of a worker, those in /dev/shm among them, may not grow beyond a few bytes."""
     import resource

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dfer_model.training.mixup import Mixing, draw_box
+from dfer_model.training.ema import Mixing, draw_box
 
 
 def clips(count: int = 3) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from dfer_model.errors import InputError
 from dfer_model.models.clip import Clip
 from dfer_model.models.dfer_clip import DferClip
-from dfer_model.training.optim import make_optimizer
+from dfer_model.training.setup import make_optimizer
 
 from .. import tiny
 

@@ -11,8 +11,8 @@ from open_clip.tokenizer import SimpleTokenizer
 
 from dfer_prompts import DescriptionSet, InputError, control_set, load, load_class_set
 from dfer_prompts.description_set import Seen
-from dfer_prompts.generation.sources.controls import CONTROLS
-from dfer_prompts.generation.sources.facs import facs_table
+from dfer_prompts.generation.controls import CONTROLS
+from dfer_prompts.generation.facs import facs_table
 
 from ..drafts import draft
 
@@ -144,7 +144,7 @@ def test_the_words_of_a_class_set_of_ones_own(tmp_path: object, name: str, said:
 
 def test_random_words_say_nothing_of_faces() -> None:
     listed = (
-        files("dfer_prompts.generation.sources").joinpath("words.txt").read_text().split("\n", 1)[1].split()
+        files("dfer_prompts.generation").joinpath("words.txt").read_text().split("\n", 1)[1].split()
     )
     assert len(set(listed)) == len(listed) > 700
     assert [word for word in listed if len(CLIP.encode(word)) != 1] == []

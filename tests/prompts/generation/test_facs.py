@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dfer_prompts import InputError, facs_set, load_class_set
-from dfer_prompts.generation.sources.facs import facs_table
+from dfer_prompts.generation.facs import facs_table
 
 EMFACS = {  # Friesen & Ekman 1983; contempt is R12A + R14A
     "happiness": {6, 12}, "sadness": {1, 4, 15}, "surprise": {1, 2, 5, 26}, "fear": {1, 2, 4, 5, 7, 20, 26},

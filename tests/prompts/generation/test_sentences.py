@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dfer_prompts import InputError, load_class_set
-from dfer_prompts.generation.sources.sentences import sentence_set
+from dfer_prompts.generation.facs import sentence_set
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from dfer_model.comparison.grid import Grid
 from dfer_model.comparison.screening import Screening, screen
-from dfer_model.comparison.screening.grids import (
+from dfer_model.comparison.screening.screener import (
     choosing_splits,
     frozen,
     judging_splits,

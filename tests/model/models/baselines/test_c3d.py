@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 
-from dfer_model.models.baselines.c3d import C3D
+from dfer_model.models.baselines.networks import C3D
 
 
 def test_parameters_by_layer_arithmetic() -> None:

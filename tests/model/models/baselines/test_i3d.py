@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from dfer_model.models.baselines.i3d import I3D, Mixed, Pool, pad_same
+from dfer_model.models.baselines.networks import I3D, Mixed, Pool, pad_same
 
 
 def convolution(inside: int, outside: int, size: int) -> int:

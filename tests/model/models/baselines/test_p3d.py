@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
-from dfer_model.models.baselines.p3d import P3D, Unit
+from dfer_model.models.baselines.networks import P3D, Unit
 
 
 def test_a_resnet_50_with_thirteen_more_convolutions() -> None:

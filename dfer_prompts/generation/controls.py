@@ -25,10 +25,10 @@ from functools import cache
 from pathlib import Path
 from statistics import fmean
 
-from ...classes import default_words
-from ...clip_tokens import count_tokens
-from ...description_set import DescriptionSet, Descriptor, Manifest, lineage
-from ...errors import InputError, unknown
+from ..classes import default_words
+from ..clip_tokens import count_tokens
+from ..description_set import DescriptionSet, Descriptor, Manifest, lineage
+from ..errors import InputError, unknown
 
 Members = Mapping[str, tuple[tuple[Descriptor, ...], ...]]
 Rewrite = Callable[[str, str], str]  # (class name, a descriptor's text) -> another text

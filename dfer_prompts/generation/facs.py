@@ -13,11 +13,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from ...classes import ClassSet, ExpressionClass, compound_parts
-from ...description_set import DescriptionSet, Descriptor, Manifest
-from ...errors import InputError
-from ...normalize import normal_form
-from ...yaml_files import load_yaml
+from ..classes import ClassSet, ExpressionClass, compound_parts
+from ..description_set import DescriptionSet, Descriptor, Manifest
+from ..errors import InputError
+from ..normalize import normal_form
+from ..yaml_files import load_yaml
 
 MOST = 8  # default descriptors per class: with 8 context vectors they fit CLIP's 77 tokens
 
@@ -90,3 +90,33 @@ def _descriptors(entries: list[Entry]) -> tuple[Descriptor, ...]:
         if look is not None:
             texts.setdefault(normal_form(look.visible), look.visible)
     return tuple(Descriptor(text, rank) for rank, text in enumerate(texts.values(), start=1))
+
+
+PLACE = "{class}"
+
+
+def sentence_set(class_set: ClassSet, pattern: str) -> DescriptionSet:
+    """An unsaved set with one descriptor per class: `pattern` with the class's words in place of "{class}".
+
+    "an expression of {class}" becomes "an expression of happiness" for the class happiness. Raises InputError
+    for a pattern that is not a single line, has no "{class}" or has other braces.
+
+    >>> from dfer_prompts import load_class_set
+    >>> sentence_set(load_class_set("dfew"), "a photo of {class}").description("anger")
+    'a photo of anger.'
+    """
+    sentence = pattern.strip().removesuffix(".")
+    rest = sentence.replace(PLACE, "")
+    if PLACE not in sentence:
+        raise InputError(f"the sentence {pattern!r} has no {PLACE}: every class would get the same text")
+    if "{" in rest or "}" in rest or not sentence.isprintable():
+        raise InputError(f"the sentence {pattern!r} must be on one line, with only {PLACE} in braces")
+    members = {
+        each.name: ((Descriptor(sentence.replace(PLACE, each.words), 1),),) for each in class_set.classes
+    }
+    manifest = Manifest(
+        class_set=class_set.as_manifest(),
+        source="sentence",
+        derivation={"command": "generate", "sentence": sentence},
+    )
+    return DescriptionSet("", class_set.names, members, manifest)

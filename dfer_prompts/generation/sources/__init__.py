@@ -1,1 +1,0 @@
-"""Sources of descriptors without a language model: FACS, sentences, controls."""
