@@ -18,23 +18,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.prompts.campaign import (
+from tests.prompts.endpoint import FakeEndpoint, serve
+from tests.prompts.faults import CLASSES, COMMAND, FAULTS, Ended, Fault, error_lines, problems, unused_url
+from tests.prompts.forks import Forks, forks
+from tests.prompts.process_faults import (
     CONCURRENCY,
-    Refused,
+    NAMESPACE,
+    WriteFailure,
     full_disk,
-    kill_often,
+    kill_repeatedly,
     race,
     read_only,
     too_large_a_file,
     why_no_disks,
 )
-from tests.prompts.endpoint import FakeEndpoint, serve
-from tests.prompts.faults import CLASSES, COMMAND, FAULTS, Ended, Fault, error_lines, nobody, problems
-from tests.prompts.forks import Forks, forks
 
 SEED = 1
 WRITERS = 8
-ENDINGS = {"read": "read normally", "retried": "retried, then answered", "told": ""}
+ENDINGS = {"read": "read normally", "retried": "retried, then answered", "error": ""}
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def server_fault(fault: Fault, processes: Forks) -> Row:
         says = told(error_lines(ends[0].err), server.base_url) or ENDINGS[fault.ending]
         kept = (
             f"{CLASSES - 1} of {CLASSES}; then 1 requested"
-            if fault.ending == "told"
+            if fault.ending == "error"
             else f"{CLASSES} of {CLASSES}"
         )
         return Row(fault.name, says, kept, wrong)
@@ -87,37 +88,38 @@ def server_fault(fault: Fault, processes: Forks) -> Row:
 def refused_connection(processes: Forks) -> Row:
     """No server listens at the address."""
     with fresh() as (_, folder):
-        url = nobody()
+        url = unused_url()
         process = processes.start(folder, *COMMAND, "--base-url", url, "--model", "tiny")
         status, lines = process.wait(), error_lines(process.text())
         wrong = [] if status == 1 and 1 <= len(lines) <= 2 else [process.text()]
         return Row("connection refused", told(lines, url), f"0 of {CLASSES}", wrong)
 
 
-def disk(name: str, refuse: Callable[[FakeEndpoint, Path], Refused]) -> Row:
+def disk(name: str, refuse: Callable[[FakeEndpoint, Path], WriteFailure]) -> Row:
     """Writing fails, then works again; only missing responses are requested."""
     with fresh() as (server, folder):
         ended = refuse(server, folder)
         expected = (1, 0, CLASSES - ended.stored, [], [])
-        found = (ended.status, ended.status_again, ended.asked_again, ended.left, ended.halves)
-        wrong = [] if found == expected and 1 <= len(ended.said) <= 2 else [str(ended)]
-        kept = f"{ended.stored} of {ended.asked} requested; then {ended.asked_again} requested"
-        return Row(name, told(ended.said, str(folder)), kept, wrong)
+        found = (ended.status, ended.status_again, ended.requested_again, ended.left, ended.incomplete)
+        wrong = [] if found == expected and 1 <= len(ended.errors) <= 2 else [str(ended)]
+        kept = f"{ended.stored} of {ended.requested} requested; then {ended.requested_again} requested"
+        return Row(name, told(ended.errors, str(folder)), kept, wrong)
 
 
-def disks(processes: Forks) -> list[Row]:
-    """All disk faults that this machine can simulate."""
+def disks(processes: Forks, why: str | None) -> list[Row]:
+    """All disk faults that this machine can simulate; `why` says why it cannot mount file systems."""
     rows = [
         disk("files limited to 4 KiB", lambda server, folder: too_large_a_file(server, processes, folder))
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        why = why_no_disks(Path(folder))
     if why:
         return [*rows, Row("full disk, read-only folder", f"not tried: {why}", "", [])]
     return [
         *rows,
-        disk("disk full after three answers", lambda server, folder: full_disk(server, folder, 3)),
-        disk("disk full before the version", lambda server, folder: full_disk(server, folder, CLASSES + 2)),
+        disk("disk full after three answers", lambda server, folder: full_disk(server, processes, folder, 3)),
+        disk(
+            "disk full before the version",
+            lambda server, folder: full_disk(server, processes, folder, CLASSES + 2),
+        ),
         disk("read-only folder", lambda server, folder: read_only(server, processes, folder)),
     ]
 
@@ -125,17 +127,17 @@ def disks(processes: Forks) -> list[Row]:
 def kills(processes: Forks, count: int) -> Row:
     """SIGKILL at random moments."""
     with fresh() as (server, folder):
-        seen = kill_often(server, processes, folder, count, SEED)
-    wrong = [*map(str, seen.arrived_and_asked_again), *seen.halves, *seen.said]
-    if seen.most_per_kill > CONCURRENCY or seen.asked != seen.requests + seen.asked_again:
+        seen = kill_repeatedly(server, processes, folder, count, SEED)
+    wrong = [*map(str, seen.stored_and_repeated), *seen.incomplete, *seen.errors]
+    if seen.most_per_kill > CONCURRENCY or seen.requested != seen.expected + seen.repeated:
         wrong.append(str(seen))
     says = (
-        f"{seen.versions} versions written; {seen.asked_again} of {seen.requests} requests repeated, all in "
+        f"{seen.versions} versions written; {seen.repeated} of {seen.expected} requests repeated, all in "
         f"progress at a kill (at most {seen.most_per_kill} of {CONCURRENCY} at once)"
     )
     kept = (
-        f"{len(seen.arrived_and_asked_again)} stored responses requested again; "
-        f"{len(seen.halves)} incomplete versions"
+        f"{len(seen.stored_and_repeated)} stored responses requested again; "
+        f"{len(seen.incomplete)} incomplete versions"
     )
     return Row(f"kill -9, {seen.kills} times", says, kept, wrong)
 
@@ -144,10 +146,10 @@ def writers(processes: Forks) -> Row:
     """Eight processes save one version at the same time."""
     with fresh() as (server, folder):
         ended = race(server, processes, folder, WRITERS)
-    wrong = [*ended.others, *ended.halves]
-    if (ended.won, ended.told) != (1, WRITERS - 1):
+    wrong = [*ended.others, *ended.incomplete]
+    if (ended.won, ended.refused) != (1, WRITERS - 1):
         wrong.append(str(ended))
-    says = f"{ended.told} report that the name is taken (exit status 2)"
+    says = f"{ended.refused} report that the name is taken (exit status 2)"
     return Row(f"{WRITERS} writers of one version", says, f"{ended.won} complete version", wrong)
 
 
@@ -164,9 +166,11 @@ def main() -> int:
     arguments = parser.parse_args()
     os.environ |= {"NO_PROXY": "127.0.0.1", "COLUMNS": "200"}
     os.environ.pop("OPENAI_API_KEY", None)
-    with forks() as processes:
+    with tempfile.TemporaryDirectory() as folder:
+        why = why_no_disks(Path(folder))
+    with forks(*(() if why else NAMESPACE)) as processes:
         rows = [server_fault(each, processes) for each in FAULTS]
-        rows += [refused_connection(processes), *disks(processes)]
+        rows += [refused_connection(processes), *disks(processes, why)]
         rows += [kills(processes, arguments.kills), writers(processes)]
     if arguments.markdown:
         print("| fault | outcome or message | responses stored |\n| --- | --- | --- |")

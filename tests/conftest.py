@@ -1,4 +1,4 @@
-"""What every test shares: the real test data where there is some, and a workspace of its own."""
+"""Shared by all tests: the folder of real test data, and an empty workspace for each test."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ import signal
 from pathlib import Path
 
 import pytest
+import typer.testing
+
+from dfer_prompts.cli.app import command_tree
+
+# typer's CliRunner would build all commands in each call, which takes a tenth of a second.
+typer.testing._get_command = lambda app: command_tree()
 
 # A shell that runs the tests in the background has Ctrl-C ignored, and so would every process they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -24,7 +30,7 @@ def test_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder, no key and no endpoint: nothing of the user's leaks into a test."""
+    """An empty current folder, and no key, endpoint, cache or proxy of the user."""
     folder = tmp_path_factory.mktemp("workspace")
     monkeypatch.chdir(folder)
     names = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_CUSTOM_HEADERS")

@@ -9,8 +9,9 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Annotated, TextIO
@@ -205,10 +206,16 @@ def main() -> None:
         _run()
 
 
+@cache
+def command_tree() -> Callable[[], None]:
+    """All commands, built once per process, which may call `main` many times."""
+    return typer.main.get_command(app)  # app() would build them in each call and install its own excepthook
+
+
 def _run() -> None:
     try:
         sys.excepthook = _say_traceback
-        typer.main.get_command(app)()  # app() would install its own excepthook
+        command_tree()()
     except ERRORS as error:
         status = getattr(error, "exit_status", 1)
         if not _may_say():

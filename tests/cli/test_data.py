@@ -157,11 +157,11 @@ def test_the_dataset_of_frame_lists_is_named(own: Path, command: Any) -> None:
 
 
 def test_draw(command: Any) -> None:
-    words = ("data", "draw", "--out", "drawn", "--clips", 110, "--seed", 2, "--size", 32, "--json")
+    words = ("data", "draw", "--out", "drawn", "--clips", 55, "--seed", 2, "--size", 16, "--json")
     status, out, _ = command(*words)
     assert status == 0
     told = json.loads(out)
-    assert told["clips"] == 110
+    assert told["clips"] == 55
     assert told["folds"] == [1, 2, 3, 4, 5]
     assert len(told["classes"]) == 11
     status, _, err = command(*words)

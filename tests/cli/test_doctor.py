@@ -71,7 +71,7 @@ def test_a_server_that_answers_is_named_with_its_models_and_without_the_key(
         asked(endpoint, monkeypatch)
         out, _ = run("doctor")
         assert endpoint.authorizations == [f"Bearer {KEY}"]
-        assert endpoint.asked == []  # nothing is paid for
+        assert endpoint.requests == []  # nothing is paid for
     assert f"{endpoint.base_url} answers with a key; it has large:70b, small:1b" in out
     assert KEY not in out
 

@@ -106,8 +106,8 @@ def error_of(err: str) -> str:
 
 def test_generate_for_mafw_alone_does_the_right_thing(endpoint: FakeEndpoint) -> None:
     out, err = run(endpoint, "--classes", "mafw")
-    assert len(endpoint.asked) == 55
-    assert {body["model"] for body in endpoint.asked} == {"tiny"}
+    assert len(endpoint.requests) == 55
+    assert {body["model"] for body in endpoint.requests} == {"tiny"}
     assert len(rows("v2")) == 11 * 6
     assert "disappointment" in out
     assert "Requested 55, found stored 0, failed 0, retried 0; 2200 + 1100 tokens" in err
@@ -140,13 +140,13 @@ def test_killed_in_the_middle_it_asks_again_for_nothing_that_had_arrived(
     assert 20 <= len(kept) < 55
     assert not Path("descriptions").exists()
 
-    endpoint.asked.clear()
+    endpoint.requests.clear()
     endpoint.latency = 0.0
     _, err = run(endpoint, "--classes", "mafw")
-    asked_again = {(body["messages"][0]["content"], body["seed"]) for body in endpoint.asked}
+    asked_again = {(body["messages"][0]["content"], body["seed"]) for body in endpoint.requests}
     had_arrived = {(each["messages"][0]["content"], each["sampling"]["seed"]) for each in kept}
     assert asked_again & had_arrived == set()
-    assert len(endpoint.asked) == 55 - len(kept)
+    assert len(endpoint.requests) == 55 - len(kept)
     assert f"Requested {55 - len(kept)}, found stored {len(kept)}" in err
 
     disturbed = Path("descriptions/v2/descriptors.jsonl").read_bytes()
@@ -194,9 +194,9 @@ def test_a_short_class_is_an_error_and_allow_short_goes_on_without_asking(endpoi
     _, err = run(endpoint, *arguments, status=1)
     assert "fewer than 6 descriptors: happiness has 2, sadness has 2" in error_of(err)
     assert not Path("descriptions").exists()
-    endpoint.asked.clear()
+    endpoint.requests.clear()
     run(endpoint, *arguments, "--allow-short")
-    assert endpoint.asked == []
+    assert endpoint.requests == []
     assert len(rows("v2")) == 14
 
 
@@ -256,7 +256,7 @@ def test_a_dry_run_shows_the_prompts_and_asks_nothing(endpoint: FakeEndpoint) ->
     out, err = run(endpoint, *arguments, "--dry-run")
     assert "What are useful visual features for the facial expression of happiness?" in out
     assert "14 requests (7 classes x 2); already answered: 0" in err
-    assert endpoint.asked == []
+    assert endpoint.requests == []
     run(endpoint, *arguments, "--samples", "1")
     told = json.loads(run(endpoint, *arguments, "--dry-run", "--json")[0])
     assert (told["requests"], told["answered"]) == (14, 7)
@@ -299,7 +299,7 @@ def test_several_templates_make_a_version_each_or_one_ensemble(endpoint: FakeEnd
     ]
     assert "--ensemble" in refused(*both, "--version", "x", "--base-url", endpoint.base_url)
     run(endpoint, *both, "--ensemble", "--version", "both")
-    assert len(endpoint.asked) == 14
+    assert len(endpoint.requests) == 14
     assert {row["member"] for row in rows("both")} == {0, 1}
     assert [each["template"] for each in manifest("both")["derivation"]["members"]] == ["paper", "own"]
 
@@ -314,7 +314,7 @@ def test_a_budget_stops_with_a_sentence_and_the_same_command_goes_on(endpoint: F
     assert "Until then: 5 requested, 0 stored, 0 failed, 0 retried, 200 + 100 tokens" in err
     assert not Path("descriptions").exists()
     run(endpoint, *arguments)
-    assert len(endpoint.asked) == 14
+    assert len(endpoint.requests) == 14
 
 
 def test_while_all_requests_are_tried_again_it_says_so(endpoint: FakeEndpoint) -> None:
@@ -356,7 +356,7 @@ def test_a_dry_run_says_once_what_is_wrong_in_dfer_yaml() -> None:
 )
 def test_wrong_input_is_a_sentence(endpoint: FakeEndpoint, arguments: tuple[str, ...], says: str) -> None:
     assert says in refused("--base-url", endpoint.base_url, *arguments)
-    assert endpoint.asked == []
+    assert endpoint.requests == []
 
 
 def test_facs_and_controls_need_no_endpoint() -> None:

@@ -1,4 +1,4 @@
-"""What every command says of itself: an example that can be typed as it stands, and names for the Tab key."""
+"""The help of every command: its example parses; shell completion offers names."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from dfer_prompts import generate
-from dfer_prompts.cli.app import app
+from dfer_prompts.cli import main
+from dfer_prompts.cli.app import command_tree
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Each command that does something, with the words that lead to it."""
+    """Each command that is not a group, with its path."""
     below = getattr(command, "commands", None)
     if below is None:
         yield path, command
@@ -27,10 +27,10 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
         yield from commands(each, (*path, name))
 
 
-COMMANDS = list(commands(typer.main.get_command(app)))
+COMMANDS = list(commands(command_tree()))
 
 
-def test_there_are_the_commands() -> None:
+def test_all_commands_are_registered() -> None:
     paths = {path for path, _ in COMMANDS}
     assert {("demo",), ("doctor",), ("train",), ("descriptions", "diff"), ("data", "prepare")} <= paths
     assert len(paths) >= 35
@@ -48,22 +48,46 @@ def test_the_example_of_every_command_parses(path: tuple[str, ...], command: Any
     assert context.command is command
 
 
-def completed(shell: str, *words: str, **environment: str) -> list[str]:
-    """What the shell's own protocol is answered for a command line whose last word is being typed."""
-    told = {
+def completion_request(shell: str, *words: str) -> dict[str, str]:
+    """The environment by which a shell requests completions of the last word."""
+    return {
         "_DFER_PROMPTS_COMPLETE": f"complete_{shell}",
         "COMP_WORDS": " ".join(["dfer-prompts", *words]),
         "COMP_CWORD": str(len(words)),
         "_TYPER_COMPLETE_ARGS": " ".join(["dfer-prompts", *words]),
     }
+
+
+Complete = Callable[..., list[str]]
+
+
+@pytest.fixture
+def complete(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Complete:
+    """Completions of the last word, requested in-process."""
+
+    def run(shell: str, *words: str) -> list[str]:
+        monkeypatch.setattr(sys, "argv", ["dfer-prompts"])
+        # Otherwise the name of the program would be that of pytest.
+        monkeypatch.setattr(sys.modules["__main__"], "__package__", None, raising=False)
+        for name, value in completion_request(shell, *words).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit):
+            main()
+        out, err = capsys.readouterr()
+        assert err == ""
+        return out.split()
+
+    return run
+
+
+def test_completion_imports_no_large_library(filled: Path) -> None:
     code = "import sys; sys.argv[:] = ['dfer-prompts']; from dfer_prompts.cli import main; main()"
     command = [sys.executable, "-X", "importtime", "-c", code]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, **told, **environment}
-    )
+    environment = {**os.environ, **completion_request("bash", "train", "--descriptions", "")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert set(done.stdout.split()) == {"v1", "v2"}
     modules = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
     assert modules.isdisjoint({"torch", "datasets", "openai", "pandas", "sklearn", "open_clip"})
-    return done.stdout.split()
 
 
 @pytest.fixture
@@ -93,27 +117,34 @@ def filled(isolated: Path) -> Path:
         (("train", "--select", "te"), {"test-best"}),
     ],
 )
-def test_the_tab_key_offers_names(filled: Path, words: tuple[str, ...], offered: set[str]) -> None:
-    assert set(completed("bash", *words)) == offered
+def test_completions(filled: Path, complete: Complete, words: tuple[str, ...], offered: set[str]) -> None:
+    assert set(complete("bash", *words)) == offered
 
 
-def test_zsh_is_answered_too_and_another_workspace_is_looked_into(filled: Path, tmp_path: Path) -> None:
-    assert "v2-fold1-seed1-0a1b2c3d" in " ".join(completed("zsh", "predict", "v2"))
-    assert completed("bash", "--workspace", str(tmp_path), "predict", "v2") == []
+def test_completions_for_zsh_and_of_another_workspace(
+    filled: Path, complete: Complete, tmp_path: Path
+) -> None:
+    assert "v2-fold1-seed1-0a1b2c3d" in " ".join(complete("zsh", "predict", "v2"))
+    assert complete("bash", "--workspace", str(tmp_path), "predict", "v2") == []
 
 
-def test_where_the_workspace_is_broken_nothing_is_offered_and_nothing_said(isolated: Path) -> None:
+def test_an_invalid_workspace_gives_no_completions(isolated: Path, complete: Complete) -> None:
     (isolated / "dfer.yaml").write_text("modle: x\n")
-    assert completed("bash", "train", "--dataset", "") == []
+    assert complete("bash", "train", "--dataset", "") == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_completion_script_of_a_shell_asks_this_program(shell: str) -> None:
-    code = "import sys; sys.argv[:] = ['dfer-prompts', '--show-completion', sys.argv[1]]; "
-    code += "from dfer_prompts.cli import main; main()"
-    environment = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", code, shell], capture_output=True, text=True, check=True, env=environment
-    )
-    assert "_DFER_PROMPTS_COMPLETE" in done.stdout
-    assert "dfer-prompts" in done.stdout
+def test_the_completion_script_of_a_shell_calls_this_program(
+    shell: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    monkeypatch.setattr(sys, "argv", ["dfer-prompts", "--show-completion", shell])
+    monkeypatch.setattr(sys.modules["__main__"], "__package__", None, raising=False)
+    command_tree.cache_clear()  # typer reads the environment when it builds the commands
+    with pytest.raises(SystemExit) as ended:
+        main()
+    command_tree.cache_clear()
+    assert not ended.value.code
+    out = capsys.readouterr().out
+    assert "_DFER_PROMPTS_COMPLETE" in out
+    assert "dfer-prompts" in out

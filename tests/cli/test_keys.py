@@ -1,4 +1,4 @@
-"""An API key appears in nothing that is written, whatever a server makes of it."""
+"""API keys are redacted in all output and files, in whatever encoding a server echoes them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ UNICODE_JSON = json.dumps(completion("- a frown\n- narrow eyes\n- KEY")).replace
     ],
 )
 @pytest.mark.parametrize("template", ["paper", "asks-for-json"])
-def test_whatever_a_server_does_with_the_key_it_is_nowhere(
+def test_an_echoed_key_is_written_nowhere(
     endpoint: FakeEndpoint,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -105,8 +105,9 @@ def test_whatever_a_server_does_with_the_key_it_is_nowhere(
     Path("prompts").mkdir()
     matter = "name: asks-for-json\npurpose: x\nresponse_format: json_schema"
     Path("prompts/asks-for-json.md").write_text(f"---\n{matter}\n---\n{{{{ expression }}}}?")
+    Path("two.yaml").write_text("name: two\nclasses:\n  - {name: fear}\n  - {name: anger}\n")
     endpoint.script = lambda body, earlier: reply
-    arguments = ["--classes", "dfew", "--samples", "1", "--top-k", "2", "--template", template]
+    arguments = ["--classes", "two.yaml", "--samples", "1", "--top-k", "2", "--template", template]
     assert run(monkeypatch, "generate", *arguments, "--concurrency", "1") in (status, None)
     out, err = capsys.readouterr()
     assert ("Traceback" in err) == bool(status)
@@ -120,7 +121,7 @@ def test_whatever_a_server_does_with_the_key_it_is_nowhere(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_server_that_sends_elsewhere_does_not_send_the_key_along(
+def test_redirects_do_not_carry_the_key(
     endpoint: FakeEndpoint,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -138,7 +139,7 @@ def test_a_server_that_sends_elsewhere_does_not_send_the_key_along(
     assert_nowhere({"standard output": out, "standard error": err, **written()})
 
 
-def test_a_model_list_that_holds_the_key_is_not_shown(
+def test_a_model_list_with_the_key_is_redacted(
     endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     endpoint.models = [ECHO, KEY]
@@ -158,7 +159,7 @@ def test_a_key_in_the_base_url_is_refused(
     assert_nowhere({"standard output": out, "standard error": err})
 
 
-def test_an_error_nobody_foresaw_says_no_key(
+def test_an_unexpected_traceback_is_redacted(
     endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(monkeypatch, "--version")

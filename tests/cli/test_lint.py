@@ -1,4 +1,4 @@
-"""`dfer-prompts descriptions check` as a person, a program and a CI see it."""
+"""`dfer-prompts descriptions check`: table, JSON and exit status."""
 
 from __future__ import annotations
 
@@ -57,20 +57,20 @@ def test_the_findings_as_a_table() -> None:
     assert "(member 0)" in shown
 
 
-def test_a_view_is_checked_as_what_it_is() -> None:
+def test_a_top_k_view_is_checked_as_such() -> None:
     result = CliRunner().invoke(app, ["descriptions", "check", "v2@1"], catch_exceptions=False)
     assert result.stdout == ""
     assert result.stderr == "v2@1: 0 errors, 0 warnings, 0 notes\n"
 
 
-def test_strict_makes_warnings_and_errors_an_exit_status_and_notes_none() -> None:
+def test_strict_fails_on_warnings_and_errors_but_not_on_notes() -> None:
     invoke("v2", "--strict", status=1)
     assert json.loads(invoke("same", "--strict", "--json", status=1))["counts"]["error"] == 1
     invoke("same")
     invoke("v1", "--strict")
 
 
-def test_classes_and_contexts_are_ones_choice() -> None:
+def test_classes_and_contexts_can_be_chosen() -> None:
     found = json.loads(invoke("v2", "--classes", "dfew", "--contexts", "72", "--json"))
     by_rule = {rule: [each["class_name"] for each in found["findings"] if each["rule"] == rule]
                for rule in ("missing-class", "too-long")}  # fmt: skip

@@ -92,12 +92,12 @@ def test_a_loopback_server_of_dfer_yaml_gets_the_key_only_when_it_asks(
 ) -> None:
     write_defaults(endpoint.base_url)
     _, err = run(*GENERATE)
-    assert len(endpoint.asked) == 7
+    assert len(endpoint.requests) == 7
     assert secrets_at(endpoint) == []
     assert "requests a key" not in err
     endpoint.api_key = KEY
     _, err = run(*GENERATE, "--seed", "9")
-    assert len(endpoint.asked) >= 14
+    assert len(endpoint.requests) >= 14
     assert set(secrets_at(endpoint)) == {f"Bearer {KEY}"}  # and no other header of the environment
     says = f"{endpoint.base_url}, which {isolated / 'dfer.yaml'} names, requests a key"
     assert err.count(says) == 1
@@ -115,7 +115,7 @@ def test_an_address_that_the_user_gives_gets_the_key(
     if variable:
         monkeypatch.setenv("OPENAI_BASE_URL", url)
     run(*GENERATE, *(() if variable else ("--base-url", url)))
-    assert len(endpoint.asked) == 7
+    assert len(endpoint.requests) == 7
 
 
 def on_a_terminal(answer: bytes) -> tuple[int, bytes]:
@@ -150,16 +150,16 @@ def test_a_confirmation_holds_for_one_address_in_one_workspace(
     status, shown = on_a_terminal(b"y\n")
     assert status == 0, shown
     assert f"{isolated / 'dfer.yaml'} names the endpoint {url}".encode() in shown
-    assert len(endpoint.asked) == 7
+    assert len(endpoint.requests) == 7
     run(*GENERATE, "--seed", "9")  # elsewhere than on a terminal
-    assert len(endpoint.asked) == 14
+    assert len(endpoint.requests) == 14
     assert isolated not in confirmations_file().parents
 
     write_defaults(f"{url}/other")
     run(*GENERATE, status=2)
     write_defaults(url, tmp_path)
     run("--workspace", tmp_path, *GENERATE, status=2)
-    assert len(endpoint.asked) == 14
+    assert len(endpoint.requests) == 14
 
 
 @pytest.mark.parametrize("content", ["", "[", "{}", "null", "[1, [], {}]", '"x"', "[" * 100_000, "\xff"])

@@ -1,4 +1,4 @@
-"""SIGTERM, as Slurm sends it to every process of a job: what is kept is said, the same command goes on."""
+"""SIGTERM, as Slurm sends it to every process of a job: saved work is reported and resumed."""
 
 from __future__ import annotations
 
@@ -86,10 +86,10 @@ if __name__ == "__main__":
 """
 
 
-def test_a_training_whose_processes_are_all_terminated_goes_on(
+def test_training_resumes_after_sigterm_to_all_processes(
     packed: PackedClips, isolated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = words("train", packed, "--descriptions", "v1@2", "--set", "workers=2")
+    command = words("train", packed, "--descriptions", "v1@2", "--set", "workers=1")
     environment = os.environ | {
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "OMP_NUM_THREADS": str(torch.get_num_threads()),
@@ -120,7 +120,7 @@ def terminate() -> None:
     time.sleep(0.05)
 
 
-def test_an_interrupt_that_a_library_lets_fall_can_be_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_swallowed_interrupt_can_be_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
     @stopping.ending_on_sigterm()
     def work() -> None:
         with suppress(KeyboardInterrupt):
@@ -137,7 +137,7 @@ def test_an_interrupt_that_a_library_lets_fall_can_be_sent_again(monkeypatch: py
     assert ended.value.code == 143
 
 
-def test_a_second_time_cuts_off_nothing_that_is_being_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_sigterm_does_not_interrupt_saving(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = []
 
     @stopping.ending_on_sigterm()
@@ -154,7 +154,7 @@ def test_a_second_time_cuts_off_nothing_that_is_being_kept(monkeypatch: pytest.M
     assert kept == ["all of it"]
 
 
-def test_a_comparison_says_what_is_kept(
+def test_a_stopped_comparison_reports_finished_runs(
     packed: PackedClips,
     isolated: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -168,7 +168,7 @@ def test_a_comparison_says_what_is_kept(
     assert len(list(isolated.glob("runs/*/result.json"))) == 1
 
 
-def test_packing_says_what_is_kept_and_goes_on(
+def test_stopped_packing_is_resumed(
     isolated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("dfer_model.data.packing.SHARD_CLIPS", 2)
@@ -185,7 +185,7 @@ def test_packing_says_what_is_kept_and_goes_on(
     assert len(PackedClips.open(isolated / "clips")) == 200
 
 
-def test_a_command_that_keeps_nothing_ends_with_that_status_too(
+def test_a_command_without_partial_results_exits_with_143(
     monkeypatch: pytest.MonkeyPatch, isolated: Path
 ) -> None:
     drawn = isolated / ".drawn"

@@ -1,4 +1,4 @@
-"""`train`, `evaluate` and `predict` from the command line: what they print, leave behind and refuse."""
+"""`train`, `evaluate` and `predict` on the command line: output, files and errors."""
 
 from __future__ import annotations
 
@@ -104,9 +104,7 @@ def test_train_prints_measures_and_names_its_files(
     assert texts["texts"]["happiness"] == ["a smiling mouth and raised cheeks."]
 
 
-def test_tensorboard_follows_where_it_is_installed_unless_told_not_to(
-    run: Terminal, packed: PackedClips, isolated: Path
-) -> None:
+def test_tensorboard_logs_unless_disabled(run: Terminal, packed: PackedClips, isolated: Path) -> None:
     run(*train_words(packed), "--epochs", "1", "--track", "none")
     assert not list(isolated.glob("runs/*/tensorboard"))
     shutil.rmtree(isolated / "runs")
@@ -115,9 +113,7 @@ def test_tensorboard_follows_where_it_is_installed_unless_told_not_to(
     assert list(isolated.glob("runs/*/tensorboard/events.out.tfevents.*"))
 
 
-def test_train_again_finds_the_run_and_prints_the_same(
-    run: Terminal, packed: PackedClips, workspace: Path
-) -> None:
+def test_a_finished_run_is_reused(run: Terminal, packed: PackedClips, workspace: Path) -> None:
     before = (only_run(workspace) / "model.safetensors").stat().st_mtime_ns
     out, _ = run(*train_words(packed), "--json")
     said = json.loads(out)
@@ -126,7 +122,7 @@ def test_train_again_finds_the_run_and_prints_the_same(
     assert (only_run(workspace) / "model.safetensors").stat().st_mtime_ns == before
 
 
-def test_class_names_of_ones_own_by_a_class_set(run: Terminal, isolated: Path) -> None:
+def test_own_class_names_by_a_class_set(run: Terminal, isolated: Path) -> None:
     clips = tiny.pack(isolated / "packed", classes=("joy", "gloom"))
     Path("own.yaml").write_text(
         "name: own\nclasses:\n"
@@ -162,7 +158,7 @@ def test_class_names_of_ones_own_by_a_class_set(run: Terminal, isolated: Path) -
         ),
     ],
 )
-def test_train_refuses_in_a_sentence(
+def test_errors_of_train(
     run: Terminal, packed: PackedClips, isolated: Path, changed: list[str], said: str
 ) -> None:
     _, err = run(*train_words(packed), *changed, status=2)
@@ -184,7 +180,7 @@ def test_train_without_a_dataset_asks_for_one(run: Terminal, packed: PackedClips
 # evaluate
 
 
-def test_evaluate_on_the_own_test_fold_is_what_training_said(run: Terminal, workspace: Path) -> None:
+def test_evaluate_on_the_test_fold_equals_the_training_result(run: Terminal, workspace: Path) -> None:
     out, err = run("evaluate", "v1@2", "--device", "cpu", "--json")
     said, result = json.loads(out), json.loads((only_run(workspace) / "result.json").read_text())
     assert {key: said[key] for key in result["measures"]["last"]} == result["measures"]["last"]
@@ -192,7 +188,7 @@ def test_evaluate_on_the_own_test_fold_is_what_training_said(run: Terminal, work
     assert "Note" not in err
 
 
-def test_evaluate_shows_the_last_epoch_beside_one_that_was_chosen(run: Terminal, packed: PackedClips) -> None:
+def test_evaluate_shows_the_last_epoch_beside_the_selected(run: Terminal, packed: PackedClips) -> None:
     trained = json.loads(run(*train_words(packed), "--select", "test-best", "--json")[0])
     out, _ = run("evaluate", trained["run"], "--device", "cpu")
     assert "the best epoch on the test fold (optimistically biased)" in " ".join(out.split())
@@ -204,7 +200,7 @@ def test_evaluate_shows_the_last_epoch_beside_one_that_was_chosen(run: Terminal,
     assert everywhere["beside"] == {}  # only the chosen epoch's weights are kept
 
 
-def test_a_set_that_has_seen_the_judging_fold_says_so_in_result_and_card(
+def test_provenance_with_the_test_fold_is_noted_in_result_and_card(
     run: Terminal, packed: PackedClips, isolated: Path
 ) -> None:
     of = load("v1@2")
@@ -237,7 +233,7 @@ def test_evaluate_all_warns_and_writes_the_table(run: Terminal, workspace: Path)
             np.testing.assert_allclose(logits, kept[clip_id], atol=1e-4)
 
 
-def test_evaluate_refuses_in_a_sentence(run: Terminal, workspace: Path) -> None:
+def test_errors_of_evaluate(run: Terminal, workspace: Path) -> None:
     tiny.pack(workspace / "other", classes=("fear", "boredom"), folds=0)
     for words, said in (
         (["v9"], "no run 'v9'"),
@@ -252,7 +248,7 @@ def test_evaluate_refuses_in_a_sentence(run: Terminal, workspace: Path) -> None:
     assert not list(workspace.glob("p.*"))
 
 
-def test_evaluate_an_unfinished_run_or_one_whose_clips_are_gone(
+def test_evaluate_an_unfinished_run_or_missing_clips(
     run: Terminal, workspace: Path, packed: PackedClips
 ) -> None:
     config = only_run(workspace) / "config.yaml"
@@ -268,7 +264,7 @@ def test_evaluate_an_unfinished_run_or_one_whose_clips_are_gone(
 # predict
 
 
-def test_predict_prints_probabilities_and_says_that_frames_are_whole(run: Terminal, workspace: Path) -> None:
+def test_predict_prints_probabilities_and_notes_whole_frames(run: Terminal, workspace: Path) -> None:
     encode(workspace / "video.mkv", frames=20)
     out, err = run("predict", "v1", "video.mkv", "--faces", "none", "--device", "cpu")
     assert "video.mkv" in out
@@ -282,7 +278,7 @@ def test_predict_prints_probabilities_and_says_that_frames_are_whole(run: Termin
     assert sum(said["videos"][0]["probabilities"].values()) == pytest.approx(1)
 
 
-def test_predict_prints_the_good_ones_and_ends_with_2(run: Terminal, workspace: Path) -> None:
+def test_predict_prints_readable_videos_and_exits_with_2(run: Terminal, workspace: Path) -> None:
     encode(workspace / "video.mkv", frames=20)
     Path("text.mp4").write_text("this is no video\n" * 99)
     out, err = run(
@@ -305,12 +301,12 @@ def test_predict_prints_the_good_ones_and_ends_with_2(run: Terminal, workspace: 
     assert "missing.mp4" in err
 
 
-def test_names_from_outside_are_never_printed_raw(run: Terminal, workspace: Path) -> None:
+def test_file_names_are_printed_without_escape_sequences(run: Terminal, workspace: Path) -> None:
     _, err = run("predict", "v1", "\x1b[31mred.mp4", "--device", "cpu", status=2)
     assert "\x1b" not in err
 
 
-def test_a_run_says_which_augmentation_it_uses_and_why(run: Terminal, isolated: Path) -> None:
+def test_a_run_notes_its_augmentation(run: Terminal, isolated: Path) -> None:
     clips = tiny.pack(isolated / "packed", name="dfew", per_class=2)
     out, err = run(*train_words(clips), "--preset", "paper", "--epochs", "1", "--json")
     note = (
@@ -324,7 +320,7 @@ def test_a_run_says_which_augmentation_it_uses_and_why(run: Terminal, isolated: 
     assert f"| note | {note} |" in card
 
 
-def test_a_fold_with_lists_of_its_own_says_which_clips_it_leaves_out(run: Terminal, isolated: Path) -> None:
+def test_left_out_clips_of_a_fold_are_reported(run: Terminal, isolated: Path) -> None:
     clips = tiny.pack(isolated / "packed")
     lists = {"1": {"left_out": ["fear-1"], "validation": ["happiness-1", "sadness-1"]}}
     report = Path(clips.path) / "prepare.json"

@@ -49,25 +49,25 @@ class Reply:
 
 @dataclass
 class FakeEndpoint:
-    """What the server was told to do, and what it saw."""
+    """Behaviour of the server, and the requests it received."""
 
     base_url: str = ""
     models: list[str] = field(default_factory=lambda: ["tiny"])
-    api_key: str | None = None  # None: anybody may ask
+    api_key: str | None = None  # None: no key is required
     latency: float = 0.0
     script: Callable[[dict[str, Any], int], Reply | None] = lambda body, earlier: None
     models_reply: Reply | None = None
-    asked: list[dict[str, Any]] = field(default_factory=list)  # the bodies of all completions asked for
-    answered: list[dict[str, Any]] = field(default_factory=list)  # those that were answered in full
+    requests: list[dict[str, Any]] = field(default_factory=list)  # bodies of all requested completions
+    answered: list[dict[str, Any]] = field(default_factory=list)  # those answered completely
     authorizations: list[str | None] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)  # of every request, names in lower case
     paths: list[str] = field(default_factory=list)
-    at_once: int = 0
-    most_at_once: int = 0
+    concurrent: int = 0
+    max_concurrent: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def prompts(self) -> list[str]:
-        return [body["messages"][0]["content"] for body in self.asked]
+        return [body["messages"][0]["content"] for body in self.requests]
 
 
 def completion(text: str | None, *, finish: str = "stop", **message: Any) -> dict[str, Any]:
@@ -104,9 +104,9 @@ def head(*fields: str, kind: str = "application/json") -> bytes:
 
 
 def raw(body: bytes, *fields: str, kind: str = "application/json") -> Reply:
-    """These bytes as the body, whatever they are; its length is told unless a field says otherwise."""
-    told = fields or (f"content-length: {len(body)}",)
-    return Reply(write=lambda connection: connection.sendall(head(*told, kind=kind) + body))
+    """These bytes as the body, with their length unless a header field is given."""
+    sent = fields or (f"content-length: {len(body)}",)
+    return Reply(write=lambda connection: connection.sendall(head(*sent, kind=kind) + body))
 
 
 def chunked(body: bytes, size: int = 7) -> Reply:
@@ -134,7 +134,7 @@ def cut(body: bytes) -> Reply:
 
 
 def endless(start: bytes = b"", rest: bytes = b" " * 65536, pause: float = 0.0) -> Reply:
-    """A body that goes on until the asker hangs up."""
+    """A body that goes on until the client closes the connection."""
 
     def write(connection: socket.socket) -> None:
         connection.sendall(head() + start)
@@ -146,7 +146,7 @@ def endless(start: bytes = b"", rest: bytes = b" " * 65536, pause: float = 0.0) 
 
 
 def stalled(body: bytes) -> Reply:
-    """Half of the body, then nothing more, on a connection that stays open until the asker hangs up."""
+    """Half of the body, then nothing more, until the client closes the connection."""
 
     def write(connection: socket.socket) -> None:
         connection.sendall(head(f"content-length: {len(body)}") + body[: len(body) // 2])
@@ -209,18 +209,18 @@ class _Handler(BaseHTTPRequestHandler):
         self._note()
         length = int(self.headers["content-length"])
         text = self.rfile.read(length)
-        if len(text) < length:  # the asker was killed before it had asked
+        if len(text) < length:  # the client was killed while sending
             return
         body = json.loads(text)
         with self.endpoint.lock:
-            earlier = self.endpoint.asked.count(body)
-            self.endpoint.asked.append(body)
-            self.endpoint.at_once += 1
-            self.endpoint.most_at_once = max(self.endpoint.most_at_once, self.endpoint.at_once)
+            earlier = self.endpoint.requests.count(body)
+            self.endpoint.requests.append(body)
+            self.endpoint.concurrent += 1
+            self.endpoint.max_concurrent = max(self.endpoint.max_concurrent, self.endpoint.concurrent)
         reply = self._refused() or self.endpoint.script(body, earlier) or ordinary(body)
         time.sleep(self.endpoint.latency + reply.delay)
         with self.endpoint.lock:
-            self.endpoint.at_once -= 1
+            self.endpoint.concurrent -= 1
         if self._send(reply) and reply.status == 200:
             with self.endpoint.lock:
                 self.endpoint.answered.append(body)
@@ -252,7 +252,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("content-length", str(len(text.encode())))
             self.end_headers()
             self.wfile.write(text.encode())
-        except OSError:  # the asker was killed
+        except OSError:  # the client was killed
             return False
         return True
 

@@ -1,7 +1,7 @@
-"""What goes wrong between `generate` and a server, as a table: the fault, how it ends, what a person is told.
+"""A table of server faults during `generate`: the fault, the expected ending, the message.
 
-The faults meet the questions about one class of seven. `tests/prompts/llm/test_faults.py` runs the table
-inside its process, `benchmarks/faults.py` with the program itself.
+The faults affect the requests of one class of seven. `tests/prompts/llm/test_faults.py` runs the table
+in-process, `benchmarks/faults.py` with the program itself.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ NASTY = (
 )
 NASTY_WORDS = "\x1b[2J\x9b31m\x00<b>no\u202e</b>\x07"
 
-# What becomes of it: an answer that is read; a version after a retry; an error, and the answer asked again.
-Ending = Literal["read", "retried", "told"]
+# The answer is read; a version is written after a retry; an error, and the same command requests it again.
+Ending = Literal["read", "retried", "error"]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A way to fail, and how it must end.
+    """A fault and its expected ending.
 
-    `says` is a pattern for what stands on standard error, `timeout` the limit in seconds that it needs.
+    `says` is a pattern for standard error, `timeout` the request timeout in seconds.
     """
 
     name: str
@@ -51,13 +51,13 @@ class Fault:
     timeout: float | None = None
 
     def script(self, body: dict[str, Any], earlier: int) -> Reply | None:
-        """The server's part: only the first attempt fails where a retry is to succeed."""
-        meets = "of fear?" in body["messages"][0]["content"] and (self.ending != "retried" or earlier == 0)
-        return self.reply if meets else None
+        """The server's reply; only the first attempt fails if a retry is to succeed."""
+        affected = "of fear?" in body["messages"][0]["content"] and (self.ending != "retried" or earlier == 0)
+        return self.reply if affected else None
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """What is given to `dfer-prompts`."""
+        """Arguments of `dfer-prompts`."""
         return COMMAND if self.timeout is None else (*COMMAND, "--timeout", str(self.timeout))
 
 
@@ -68,12 +68,12 @@ def answers(status: int, **headers: str) -> Reply:
 
 
 def edited(**changes: Any) -> Reply:
-    """An answer that differs from a good one at its top."""
+    """A good answer with top-level keys changed, or removed by `...`."""
     body = {**completion(LIST), **changes}
     return Reply({key: value for key, value in body.items() if value is not ...})
 
 
-HUGE = 20 * 2**20
+HUGE = 8 * 2**20
 FAULTS = (
     Fault("429 with Retry-After, once", answers(429, retry_after="0.02"), "retried"),
     Fault("429 without Retry-After, once", answers(429), "retried"),
@@ -81,31 +81,33 @@ FAULTS = (
     Fault("503, once", answers(503), "retried"),
     Fault("reset in mid-body, once", reset(GOOD), "retried"),
     Fault("body cut off, once", cut(GOOD), "retried"),
-    Fault("429 for ever", answers(429, **QUICK), "told", "answers 429: try later"),
-    Fault("500 for ever", answers(500, **QUICK), "told", "answers 500: try later"),
-    Fault("503 for ever", answers(503, **QUICK), "told", "answers 503: try later"),
-    Fault("reset in mid-body for ever", reset(GOOD), "told", "reset by peer"),
-    Fault("body cut off for ever", cut(GOOD), "told", "closed the connection"),
-    Fault("stalled body", stalled(GOOD), "told", "did not answer in time", timeout=0.3),
+    Fault("429 for ever", answers(429, **QUICK), "error", "answers 429: try later"),
+    Fault("500 for ever", answers(500, **QUICK), "error", "answers 500: try later"),
+    Fault("503 for ever", answers(503, **QUICK), "error", "answers 503: try later"),
+    Fault("reset in mid-body for ever", reset(GOOD), "error", "reset by peer"),
+    Fault("body cut off for ever", cut(GOOD), "error", "closed the connection"),
+    Fault("stalled body", stalled(GOOD), "error", "did not answer in time", timeout=0.3),
     Fault(
-        "a byte at a time without end", endless(b'{"id": "', b"x", 0.02), "told", "in time| s", timeout=0.3
+        "a byte at a time without end", endless(b'{"id": "', b"x", 0.02), "error", "in time| s", timeout=0.3
     ),
-    Fault("much without end", endless(b'{"id": "'), "told", "more than 32 MiB"),
-    Fault("20 MiB", Reply(completion(f"{LIST}\n" * (HUGE // len(LIST)))), "read"),
-    Fault("invalid JSON", raw(GOOD[:-20]), "told", "malformed \\(not JSON\\)"),
-    Fault("NUL bytes for a body", raw(b"\0" * 64), "told", "malformed \\(not JSON\\)"),
-    Fault("nested 100,000 deep", raw(b"[" * 100_000), "told", "malformed \\(not JSON\\)"),
-    Fault("an HTML page", Reply("<html>It works!</html>"), "told", "malformed \\(an HTML page"),
-    Fault("nothing at all", raw(b""), "told", "malformed \\(empty body\\)"),
-    Fault("no choices", edited(choices=...), "told", "no choices"),
-    Fault("choices: null", edited(choices=None), "told", "no choices"),
-    Fault("empty content", Reply(completion("")), "told", "empty \\(no text\\)"),
-    Fault("content: null", Reply(completion(None)), "told", "empty \\(no text\\)"),
-    Fault("a refusal with escape sequences", Reply(completion(None, refusal=NASTY_WORDS)), "told", "refused"),
+    Fault("much without end", endless(b'{"id": "'), "error", "more than 32 MiB"),
+    Fault("8 MiB", Reply(completion(f"{LIST}\n" * (HUGE // len(LIST)))), "read"),
+    Fault("invalid JSON", raw(GOOD[:-20]), "error", "malformed \\(not JSON\\)"),
+    Fault("NUL bytes for a body", raw(b"\0" * 64), "error", "malformed \\(not JSON\\)"),
+    Fault("nested 100,000 deep", raw(b"[" * 100_000), "error", "malformed \\(not JSON\\)"),
+    Fault("an HTML page", Reply("<html>It works!</html>"), "error", "malformed \\(an HTML page"),
+    Fault("nothing at all", raw(b""), "error", "malformed \\(empty body\\)"),
+    Fault("no choices", edited(choices=...), "error", "no choices"),
+    Fault("choices: null", edited(choices=None), "error", "no choices"),
+    Fault("empty content", Reply(completion("")), "error", "empty \\(no text\\)"),
+    Fault("content: null", Reply(completion(None)), "error", "empty \\(no text\\)"),
+    Fault(
+        "a refusal with escape sequences", Reply(completion(None, refusal=NASTY_WORDS)), "error", "refused"
+    ),
     Fault(
         "an error with escape sequences",
         Reply({"error": {"message": NASTY_WORDS}}, 500, QUICK),
-        "told",
+        "error",
         "answers 500: .*<b>no",
     ),
     Fault("slow bytes", slow(GOOD), "read"),
@@ -130,34 +132,34 @@ Run = Callable[..., Ended]  # runs `dfer-prompts ARGUMENTS` in the current folde
 
 
 def problems(fault: Fault, server: FakeEndpoint, run: Run, folder: Path) -> list[str]:
-    """What is not as it must be when the fault meets a run, and then, repaired, the same command again."""
+    """Problems of a run with the fault, and of the same command after the fault is repaired."""
     server.script = fault.script
     command = (*fault.arguments, "--base-url", server.base_url, "--model", "tiny")
     first = run(*command)
-    wrong = _told_wrong(fault, first) + unsafe_files(folder)
-    if fault.ending == "told":
-        kept = len(list((folder / ".dfer/responses").glob("*.json")))
+    wrong = _exit_problems(fault, first) + unsafe_files(folder)
+    if fault.ending == "error":
+        stored = len(list((folder / ".dfer/responses").glob("*.json")))
         if any((folder / "descriptions").glob("*")):
             wrong.append("a version was left")
-        if kept < CLASSES - 1:
-            wrong.append(f"only {kept} of {CLASSES - 1} answers are stored")
-        server.asked.clear()
+        if stored < CLASSES - 1:
+            wrong.append(f"only {stored} of {CLASSES - 1} answers are stored")
+        server.requests.clear()
         server.script = lambda body, earlier: None
         again = run(*command)
-        wrong += _told_wrong(Fault("repaired", Reply(), "read"), again)
-        if len(server.asked) != 1:
-            wrong.append(f"asked {len(server.asked)} again, not 1")
+        wrong += _exit_problems(Fault("repaired", Reply(), "read"), again)
+        if len(server.requests) != 1:
+            wrong.append(f"{len(server.requests)} requests repeated, not 1")
     else:
         attempts = CLASSES + (fault.ending == "retried")
-        if len(server.asked) != attempts:
-            wrong.append(f"asked {len(server.asked)} times, not {attempts}")
-        wrong += _told_wrong(fault, run("descriptions", "show", "mine"))
-    return wrong + unsafe_files(folder) + half_versions(folder) + _wrong_version(folder)
+        if len(server.requests) != attempts:
+            wrong.append(f"{len(server.requests)} requests, not {attempts}")
+        wrong += _exit_problems(fault, run("descriptions", "show", "mine"))
+    return wrong + unsafe_files(folder) + incomplete_versions(folder) + _wrong_version(folder)
 
 
-def _told_wrong(fault: Fault, ended: Ended) -> list[str]:
+def _exit_problems(fault: Fault, ended: Ended) -> list[str]:
     wrong = []
-    expected = 1 if fault.ending == "told" else 0
+    expected = 1 if fault.ending == "error" else 0
     if ended.status != expected:
         wrong.append(f"exit status {ended.status}, not {expected}: {ended.err[-300:]!r}")
     if "Traceback" in ended.err:
@@ -175,13 +177,13 @@ def error_lines(err: str) -> list[str]:
 
 
 def unsafe(text: str) -> list[str]:
-    """The control and direction characters in a text, but for ends of lines."""
+    """Control and direction characters in a text, except line ends."""
     characters = set(text) - {"\n"}
     return sorted(char for char in characters if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp"))
 
 
 def unsafe_files(folder: Path) -> list[str]:
-    """Control characters that stand raw in a file, and HTML that stands raw in a page."""
+    """Unescaped control characters in files, and unescaped HTML in Markdown files."""
     wrong = []
     for path in (each for each in folder.rglob("*") if each.is_file()):
         text = path.read_text(encoding="utf-8")
@@ -191,8 +193,8 @@ def unsafe_files(folder: Path) -> list[str]:
     return wrong
 
 
-def half_versions(folder: Path) -> list[str]:
-    """What `verify` says of the versions there are."""
+def incomplete_versions(folder: Path) -> list[str]:
+    """Problems that `verify` finds in the versions."""
     store = DescriptionStore(Workspace(folder))
     return [problem for name in store.list() for problem in store.verify(name)]
 
@@ -206,8 +208,8 @@ def _wrong_version(folder: Path) -> list[str]:
     return [f"{name} was left" for name in extra] + ([] if sizes == {3} else [f"descriptors: {sizes}"])
 
 
-def nobody() -> str:
-    """A base URL at which nothing answers."""
+def unused_url() -> str:
+    """A base URL at which no server listens."""
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}/v1"

@@ -1,11 +1,11 @@
-"""`dfer-prompts` in processes that can be killed, many at once, forked from one that has imported everything.
+"""`dfer-prompts` in processes that can be killed, forked from one process that has imported everything.
 
     with forks() as processes:
         process = processes.start(folder, "generate", "--classes", "dfew")
         process.kill()
         process.wait()
 
-Run as a program, this is that process: it takes its orders as JSON lines on standard input.
+Run as a program, this file is that process. It reads orders as JSON lines from standard input.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,30 +28,37 @@ from typing import Any
 READY = "ready\n"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Forked:
-    """One run of the command line, in a process of its own."""
+    """One run of the command line, in its own process."""
 
     forks: Forks
     pid: int
-    said: Path
+    output: Path
+    ended: bool = False
 
     def kill(self) -> None:
-        """SIGKILL. A process that has ended keeps its number until it is waited for: nothing else is hit."""
+        """Send SIGKILL. The process keeps its id until `wait`, so no other process can be hit."""
         os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
         """The exit status, or the signal as a negative number."""
-        status: int = self.forks.order(wait=self.pid)
-        return status
+        self.ended = True
+        return self.forks.order(wait=self.pid)
+
+    def end(self) -> None:
+        """Kill the process unless it was waited for."""
+        if not self.ended:
+            self.kill()
+            self.wait()
 
     def text(self) -> str:
         """What it has written on standard output and standard error."""
-        return self.said.read_text(encoding="utf-8")
+        return self.output.read_text(encoding="utf-8")
 
 
 class Forks:
-    """The process from which the others come."""
+    """The process from which the others are forked."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -63,20 +71,25 @@ class Forks:
     def start(
         self, folder: Path, *arguments: str, file_limit: int | None = None, **environment: str
     ) -> Forked:
-        """Run `dfer-prompts ARGUMENTS` in a folder, writing what it says beside the folder.
+        """Run `dfer-prompts ARGUMENTS` in a folder; its output goes to a file beside the folder.
 
-        `file_limit` is the size in bytes past which it can write no file; `environment` is added to its own.
+        `file_limit` is the largest file in bytes that it can write; `environment` adds variables.
         """
         self._count += 1
-        said = folder.with_name(f"{folder.name}.said{self.pid}-{self._count}")
+        output = folder.with_name(f"{folder.name}.output{self.pid}-{self._count}")
+        output.touch()
         pid = self.order(
             folder=str(folder),
             arguments=arguments,
-            said=str(said),
+            output=str(output),
             file_limit=file_limit,
             environment=environment,
         )
-        return Forked(self, pid, said)
+        return Forked(self, pid, output)
+
+    def run(self, *command: str) -> int:
+        """Run another program, and return its exit status."""
+        return self.order(run=command)
 
     def order(self, **order: Any) -> int:
         """Send an order, and return the number that answers it."""
@@ -89,9 +102,9 @@ class Forks:
 
 @contextmanager
 def forks(*before: str, modules: Sequence[str] = ()) -> Iterator[Forks]:
-    """The process, run by the command `before` if one is given, until the block ends.
+    """Start the process, with the command `before` in front of it, and stop it when the block ends.
 
-    It imports the `modules` once for all.
+    It imports the `modules` once for all runs.
     """
     command = [*before, sys.executable, __file__, *modules]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -103,16 +116,17 @@ def forks(*before: str, modules: Sequence[str] = ()) -> Iterator[Forks]:
 
 
 def _child(
-    folder: str, arguments: Sequence[str], said: str, file_limit: int | None, environment: dict[str, str]
+    folder: str, arguments: Sequence[str], output: str, file_limit: int | None, environment: dict[str, str]
 ) -> None:
     from dfer_prompts.cli import main
 
-    handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for stream in (1, 2):
         os.dup2(handle, stream)
     if file_limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
     os.environ |= environment
+    tempfile.tempdir = None  # the environment may name another folder than that of the parent
     os.chdir(folder)
     sys.argv = ["dfer-prompts", *arguments]
     try:
@@ -132,21 +146,25 @@ def _serve_orders() -> None:
 
     import dfer_prompts.cli.llm_progress
     import dfer_prompts.generation.generate  # noqa: F401
+    from dfer_prompts.cli.app import command_tree
 
     for module in sys.argv[1:]:
         importlib.import_module(module)
+    command_tree()
     print(READY, end="", flush=True)  # noqa: T201
     for line in sys.stdin:
         order = json.loads(line)
         if "wait" in order:
             _, status = os.waitpid(order["wait"], 0)
             answer = os.waitstatus_to_exitcode(status)
+        elif "run" in order:
+            answer = subprocess.run(order["run"], stdout=sys.stderr, check=False).returncode
         else:
             answer = os.fork()
             if not answer:
                 try:
                     _child(**order)
-                finally:  # a traceback is said, and the child takes no orders
+                finally:  # print the traceback, and do not read orders in the child
                     traceback.print_exc()
                     sys.stderr.flush()
                     os._exit(70)

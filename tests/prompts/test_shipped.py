@@ -68,7 +68,7 @@ def test_datasets_opens_exactly_the_rows(tmp_path: Path, monkeypatch: pytest.Mon
     assert ended.stdout.strip() == f"['train'] 44 {columns} a smiling mouth a sighing face"
 
 
-def test_every_public_name_is_there_and_importing_them_loads_no_torch() -> None:
+def test_public_names_exist_and_import_no_torch() -> None:
     program = (
         "import sys, dfer_prompts; early = set(sys.modules);"
         "values = [getattr(dfer_prompts, name) for name in dfer_prompts.__all__];"

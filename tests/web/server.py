@@ -1,4 +1,4 @@
-"""A server of its own process for a test, which tells whom it called, and the workspace that it shows."""
+"""A server in a process of its own that logs outgoing connections, and its workspace."""
 
 from __future__ import annotations
 
@@ -6,32 +6,31 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dfer_prompts import DescriptionStore, Workspace, edited
 
+from ..prompts.forks import Forked, Forks, forks
 from ..stored_comparisons import store
 
-# Text that would do something wherever it is taken for markup, a template or a link; of one class each.
+# Text that is harmful if it is taken for markup, a template or a link; one per class.
 HOSTILE = (
     "<script>window.stolen = 1</script> lips",
     "<img src=x onerror='window.stolen = 2'> eyes",
     "[a frown](http://elsewhere.example/) ![x](http://elsewhere.example/x.png) **bold**",
     "${window.stolen = 3} {{constructor.constructor('window.stolen = 4')()}} brows",
 )
-# Python reads it when it starts: every address that is looked up or called is a line in a file.
-WATCHED = """
+# Python imports it at start: it writes a line per looked-up or connected address into the file CALLED.
+SITECUSTOMIZE = """
 import os, sys
 def note(event, args):
-    if event in ("socket.connect", "socket.getaddrinfo"):
+    if event in ("socket.connect", "socket.getaddrinfo") and "CALLED" in os.environ:
         with open(os.environ["CALLED"], "a") as file:
             print(event, args[1] if event == "socket.connect" else args[0], file=file)
 sys.addaudithook(note)
@@ -40,10 +39,10 @@ sys.addaudithook(note)
 
 @dataclass(frozen=True)
 class Server:
-    """`url` ends in a slash; `files` is the folder that has its temporary folder in it."""
+    """A running server. `url` ends in a slash; `files` holds its temporary folder."""
 
     url: str
-    process: subprocess.Popen[str]
+    process: Forked
     workspace: Path
     files: Path
     called_file: Path
@@ -53,20 +52,19 @@ class Server:
         return int(self.url.rsplit(":", 1)[1].strip("/"))
 
     def called(self) -> set[str]:
-        """What was looked up or called that is not this computer."""
+        """Addresses of other computers that were looked up or connected."""
         lines = self.called_file.read_text().splitlines() if self.called_file.exists() else []
         here = ("'127.0.0.1'", "'::1'", " 127.0.0.1", " localhost", " ::1", " None", "socket.connect /")
         return {line for line in lines if not any(each in line for each in here)}
 
     def stop(self) -> tuple[int, str]:
-        """Ctrl-C: the exit status, and what was said on standard error."""
-        self.process.send_signal(signal.SIGINT)
-        _, said = self.process.communicate(timeout=60)
-        return self.process.returncode, said
+        """Send Ctrl-C; returns the exit status and the output."""
+        os.kill(self.process.pid, signal.SIGINT)
+        return self.process.wait(), self.process.text()
 
 
 def fill(folder: Path) -> Path:
-    """A workspace with a version of hostile text, a stored comparison, and secrets beside them."""
+    """A workspace with a version of hostile text, a stored comparison and a secret file."""
     folder.mkdir(parents=True, exist_ok=True)
     versions = DescriptionStore(Workspace(folder))
     v1 = versions.load("v1").top(2)
@@ -85,40 +83,42 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(workspace: Path, *options: str, **environment: str) -> Iterator[Server]:
-    """`dfer-prompts serve` on a free port of loopback, until the block ends."""
+def server_processes() -> Iterator[Forks]:
+    """A process that has imported the page and torch, and starts servers until the block ends."""
     with tempfile.TemporaryDirectory() as folder:
-        here = Path(folder)
-        (here / "watch").mkdir()
-        (here / "watch" / "sitecustomize.py").write_text(WATCHED)
+        (Path(folder) / "sitecustomize.py").write_text(SITECUSTOMIZE)
+        path = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
+        modules = ["dfer_prompts.web.server", "dfer_prompts.api.video_view", "dfer_model.video.timeline"]
+        with forks("env", f"PYTHONPATH={path}", modules=modules) as started:
+            yield started
+
+
+@contextmanager
+def serving(workspace: Path, *options: str, processes: Forks | None = None) -> Iterator[Server]:
+    """`dfer-prompts serve` on a free port of loopback, until the block ends."""
+    with ExitStack() as stack:
+        here = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if processes is None:
+            processes = stack.enter_context(server_processes())
         (here / "files").mkdir()
-        path = os.pathsep.join([str(here / "watch"), *filter(None, [os.environ.get("PYTHONPATH")])])
-        told = {"PYTHONPATH": path, "CALLED": str(here / "called"), "TMPDIR": str(here / "files")}
         port = free_port()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dfer_prompts", "serve", "--port", str(port), *options],
-            cwd=workspace,
-            env={**os.environ, **told, **environment},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        environment = {"CALLED": str(here / "called"), "TMPDIR": str(here / "files")}
+        process = processes.start(workspace, "serve", "--port", str(port), *options, **environment)
         try:
             server = Server(f"http://127.0.0.1:{port}/", process, workspace, here / "files", here / "called")
             _wait(server)
             yield server
         finally:
-            if process.poll() is None:
-                process.kill()
-                process.communicate()
+            process.end()
 
 
 def _wait(server: Server) -> None:
     for _ in range(600):
-        if server.process.poll() is not None:
-            raise AssertionError(server.process.stderr.read() if server.process.stderr else "")
         try:
             with urllib.request.urlopen(server.url, timeout=30):
                 return
         except OSError:
+            if "Error" in server.process.text():
+                break
             time.sleep(0.1)
-    raise AssertionError("the server did not answer")
+    raise AssertionError(f"the server did not answer\n{server.process.text()}")

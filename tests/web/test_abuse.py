@@ -1,4 +1,4 @@
-"""What a client that means harm, or breaks off, can do to the page: passwords, connections, disk and work."""
+"""Hostile and disconnecting clients: passwords, connections, disk use and work."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ import dfer_prompts
 from dfer_prompts import Workspace
 
 from ..model import tiny
+from ..prompts.forks import Forks
 from .server import Server, serving
 from .test_serve import ask, call, events, upload
 
-pytest.importorskip("gradio")
 SMALL = ["frames=4", "contexts=2", "epochs=1", "batch_size=4", "lr_image=0", "milestones=[1]", "workers=0"]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, processes: Forks) -> Iterator[Server]:
     """Asks for no password, takes uploads of 1 MiB, and has one run."""
     folder = tmp_path_factory.mktemp("served")
     clips = tiny.pack(folder / "packed")
     dfer_prompts.train("v1@2", dataset=clips, clip="demo", overrides=SMALL, workspace=Workspace(folder))
-    with serving(folder, "--max-upload", "1") as started:
+    with serving(folder, "--max-upload", "1", processes=processes) as started:
         yield started
 
 
@@ -59,9 +59,7 @@ def join(server: Server, body: bytes) -> int:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-7"])
-def test_an_address_is_not_fetched_in_whatever_encoding_it_is_asked_for(
-    server: Server, encoding: str
-) -> None:
+def test_a_url_is_not_fetched_in_any_json_encoding(server: Server, encoding: str) -> None:
     remote = {"path": "http://127.0.0.1:1/x.mp4", "meta": {"_type": "gradio.FileData"}}
     asked = json.dumps({"data": [remote], "fn_index": 0, "session_hash": "x"})
     assert join(server, asked.encode()) == 403
@@ -70,11 +68,11 @@ def test_an_address_is_not_fetched_in_whatever_encoding_it_is_asked_for(
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"data=1", b'{"data": ["' + b"\xff" + b'"]}', b"[" * 200_000])
-def test_a_request_that_is_no_json_is_refused(server: Server, body: bytes) -> None:
+def test_a_request_that_is_not_json_is_refused(server: Server, body: bytes) -> None:
     assert join(server, body) == 400
 
 
-def test_a_key_that_comes_twice_is_read_once(server: Server) -> None:
+def test_a_duplicate_json_key_is_read_once(server: Server) -> None:
     twice = b'{"data": [], "fn_index": 0, "session_hash": "x", "session_hash": "y"}'
     assert join(server, twice) == 200
     assert ask(server, "/gradio_api/cancel", "POST", b"{}", content_type="application/json")[0] == 422
@@ -82,12 +80,12 @@ def test_a_key_that_comes_twice_is_read_once(server: Server) -> None:
 
 @pytest.mark.parametrize("header", ["host", "origin"])
 @pytest.mark.parametrize("value", ["[", "]", "[::1", "http://["])
-def test_a_header_that_is_no_address_is_refused(server: Server, header: str, value: str) -> None:
+def test_an_invalid_host_or_origin_is_refused(server: Server, header: str, value: str) -> None:
     assert ask(server, "/", **{header: value})[0] in (400, 403, 421)
     assert ask(server, "/", host="[")[0] == 400
 
 
-def test_two_who_upload_the_same_file_have_one_each(server: Server) -> None:
+def test_equal_uploads_are_stored_separately(server: Server) -> None:
     stored = [Path(json.loads(upload(server, b"no video")[1])[0]) for _ in range(2)]
     assert stored[0] != stored[1]
     answer = call(server, opened(server), "Predict", *watching(server, str(stored[0])))
@@ -99,7 +97,7 @@ def test_two_who_upload_the_same_file_have_one_each(server: Server) -> None:
     stored[1].parent.rmdir()
 
 
-def test_all_uploads_together_are_bounded(server: Server) -> None:
+def test_the_total_size_of_uploads_is_limited(server: Server) -> None:
     kept: list[str] = []
     for _ in range(7):
         status, body = upload(server, b"a" * 2**20)
@@ -112,7 +110,7 @@ def test_all_uploads_together_are_bounded(server: Server) -> None:
     assert upload(server, b"a" * 2**20)[0] == 200
 
 
-def test_an_upload_that_breaks_off_leaves_nothing(server: Server) -> None:
+def test_an_aborted_upload_is_deleted(server: Server) -> None:
     (files,) = server.files.glob("dfer-prompts-*")
     before = set(files.rglob("*"))
     head = b"POST /gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 500000\r\n"
@@ -125,7 +123,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(server: Server) -> None:
     assert set(files.rglob("*")) == before
 
 
-def test_half_open_connections_keep_nobody_out(server: Server) -> None:
+def test_half_open_connections_do_not_block_others(server: Server) -> None:
     opened = []
     for _ in range(400):
         connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
@@ -177,7 +175,7 @@ def long_video(path: Path, frames: int = 40_000) -> Path:
     return path
 
 
-def test_work_ends_when_the_browser_that_asked_leaves(server: Server, tmp_path: Path) -> None:
+def test_work_stops_when_the_client_disconnects(server: Server, tmp_path: Path) -> None:
     content = long_video(tmp_path / "long.mkv").read_bytes()
     (stored,) = json.loads(upload(server, content, "long.mkv")[1])
     (event,) = (number for number, kind, words in events(server) if (kind, words) == ("click", "Predict"))
@@ -196,12 +194,12 @@ def test_work_ends_when_the_browser_that_asked_leaves(server: Server, tmp_path: 
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def guarded(tmp_path_factory: pytest.TempPathFactory, processes: Forks) -> Iterator[Server]:
     """Asks for a password."""
     folder = tmp_path_factory.mktemp("guarded")
     (folder / "accounts").write_text("ada:an open sesame\n")
     (folder / "workspace").mkdir()
-    with serving(folder / "workspace", "--auth", str(folder / "accounts")) as started:
+    with serving(folder / "workspace", "--auth", str(folder / "accounts"), processes=processes) as started:
         yield started
 
 
@@ -212,7 +210,7 @@ def login(server: Server, password: str) -> tuple[int, dict[str, str]]:
     return status, headers
 
 
-def test_the_login_page_says_nothing_of_what_is_behind_it(guarded: Server, server: Server) -> None:
+def test_the_login_page_discloses_nothing(guarded: Server, server: Server) -> None:
     status, _, body = ask(guarded, "/")
     assert status == 200
     assert b'"auth_required"' in body
@@ -222,7 +220,7 @@ def test_the_login_page_says_nothing_of_what_is_behind_it(guarded: Server, serve
     assert b"named_endpoints" in inside  # or the page itself could call nothing
 
 
-def test_wrong_passwords_are_logged_and_after_ten_of_them_none_is_tried(guarded: Server) -> None:
+def test_wrong_passwords_are_logged_and_blocked_after_ten(guarded: Server) -> None:
     assert login(guarded, "an open sesame")[0] == 200
     given: list[int] = []
     threads = [
@@ -249,7 +247,7 @@ def test_wrong_passwords_are_logged_and_after_ten_of_them_none_is_tried(guarded:
     assert "Traceback" not in said
 
 
-def test_abuse_does_not_fill_the_log(server: Server) -> None:
+def test_the_log_stays_short(server: Server) -> None:
     code, said = server.stop()
     assert code == 130
     assert len(said) < 2000, said

@@ -1,4 +1,4 @@
-"""`serve` over plain HTTP: what can be read and asked, by whom, and how it begins and ends."""
+"""`serve` over plain HTTP: routes, access, escaping, start and stop."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from dfer_prompts.versions.edit import as_text
 from dfer_prompts.web.server import Address
 
 from ..cli.test_train import Terminal
+from ..prompts.forks import Forks
 from .server import Server, fill, serving
-
-pytest.importorskip("gradio")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, processes: Forks) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("served") / "workspace"
-    with serving(fill(folder), "--max-upload", "1") as started:
+    with serving(fill(folder), "--max-upload", "1", processes=processes) as started:
         yield started
 
 
@@ -78,7 +77,7 @@ def call(server: Server, session: str, event: int | str, *data: Any) -> list[Any
     return last["output"]["data"] if last["success"] else None
 
 
-def test_a_page_is_served_that_the_browser_lets_load_nothing_from_elsewhere(server: Server) -> None:
+def test_content_security_policy_allows_only_this_origin(server: Server) -> None:
     status, headers, body = ask(server, "/")
     assert status == 200
     policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
@@ -107,7 +106,7 @@ WAYS = [
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("path", OUTSIDE)
-def test_no_file_of_the_computer_is_read_through_it(server: Server, way: str, path: str) -> None:
+def test_files_outside_the_upload_folder_are_not_served(server: Server, way: str, path: str) -> None:
     (files,) = server.files.glob("dfer-prompts-*")
     named = path.format(workspace=server.workspace)
     assert Path(named).is_file()
@@ -133,7 +132,7 @@ def test_no_file_of_the_computer_is_read_through_it(server: Server, way: str, pa
         "/pwa_icon",
     ],
 )
-def test_what_gradio_offers_and_the_page_does_not_use_is_not_there(server: Server, path: str) -> None:
+def test_unused_gradio_routes_are_closed(server: Server, path: str) -> None:
     assert ask(server, path)[0] in (403, 404)
 
 
@@ -147,7 +146,7 @@ def upload(server: Server, content: bytes, name: str = "clip.mp4") -> tuple[int,
     return status, body
 
 
-def test_what_is_uploaded_can_be_read_back_and_no_more_than_the_bound_is_taken(server: Server) -> None:
+def test_uploads_can_be_read_back_and_are_limited_in_size(server: Server) -> None:
     status, body = upload(server, b"a" * 2**19, "../../../climbs.mp4")
     (stored,) = json.loads(body)
     assert status == 200
@@ -172,11 +171,11 @@ def test_what_is_uploaded_can_be_read_back_and_no_more_than_the_bound_is_taken(s
         ({"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}, 200),  # a link that is followed
     ],
 )
-def test_another_site_can_neither_ask_nor_read(server: Server, headers: dict[str, str], status: int) -> None:
+def test_requests_of_other_sites_are_refused(server: Server, headers: dict[str, str], status: int) -> None:
     assert ask(server, "/", **headers)[0] == status
 
 
-def test_another_port_of_this_computer_is_another_site(server: Server) -> None:
+def test_another_port_is_another_origin(server: Server) -> None:
     own, other = f"http://127.0.0.1:{server.port}", "http://127.0.0.1:1"
     body = json.dumps({"data": [], "fn_index": 0, "session_hash": "x"}).encode()
     kind = {"content_type": "application/json"}
@@ -193,7 +192,7 @@ def watching(path: str) -> list[Any]:
     return ["0-fold1-seed1", file(path), "automatic", "the largest face", 0, 0, False]
 
 
-def test_a_list_of_other_files_is_not_followed_and_no_upload_stays(server: Server, session: str) -> None:
+def test_playlists_are_refused_and_uploads_deleted(server: Server, session: str) -> None:
     (stored,) = json.loads(upload(server, b"#EXTM3U\n#EXTINF:1,\n/etc/x.ts\n", "list.m3u8")[1])
     answer = call(server, session, "Predict", *watching(stored))
     assert answer
@@ -202,14 +201,14 @@ def test_a_list_of_other_files_is_not_followed_and_no_upload_stays(server: Serve
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "http://127.0.0.1:1/video.mp4", "FTP://elsewhere.example/x"])
-def test_a_file_that_was_not_uploaded_is_not_watched(server: Server, session: str, path: str) -> None:
+def test_a_path_that_was_not_uploaded_is_refused(server: Server, session: str, path: str) -> None:
     assert call(server, session, "Predict", *watching(path)) is None
     found = call(server, session, "Show difference", file(path), "v1")  # where no file belongs at all
     assert found is None
     assert not [each for each in server.files.rglob("*") if each.name in ("passwd", "video.mp4")]
 
 
-def test_a_file_elsewhere_is_neither_watched_nor_deleted(tmp_path: Path) -> None:
+def test_a_file_outside_the_upload_folder_is_refused_and_kept(tmp_path: Path) -> None:
     from dfer_prompts.web.predict_tab import answering
 
     files, mine = tmp_path / "files", tmp_path / "mine.mp4"
@@ -225,7 +224,7 @@ def test_a_file_elsewhere_is_neither_watched_nor_deleted(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["../../etc", "..", "/etc", "runs/../../x", "v1/../../descriptions"])
-def test_a_name_that_climbs_out_of_the_workspace_is_none(server: Server, session: str, name: str) -> None:
+def test_names_that_are_paths_are_refused(server: Server, session: str, name: str) -> None:
     for button, data in (
         ("Show difference", (name, "v1")),
         ("Show report", (name,)),
@@ -237,7 +236,7 @@ def test_a_name_that_climbs_out_of_the_workspace_is_none(server: Server, session
     assert sorted(each.name for each in (server.workspace / "descriptions").iterdir()) == ["hostile"]
 
 
-def test_text_of_others_is_escaped_wherever_it_is_shown(server: Server, session: str) -> None:
+def test_foreign_text_is_escaped(server: Server, session: str) -> None:
     hostile = as_text(load("hostile", Workspace(server.workspace)))
     changed = hostile.replace("- fear eyes", "- fear <u onclick=x>")
     for button, data in (
@@ -253,7 +252,7 @@ def test_text_of_others_is_escaped_wherever_it_is_shown(server: Server, session:
         assert re.search(r"&lt;(script|img|u)", answer[0])
 
 
-def test_a_report_lies_in_a_frame_in_which_nothing_runs(server: Server, session: str) -> None:
+def test_a_report_is_in_a_sandboxed_frame(server: Server, session: str) -> None:
     answer = call(server, session, "Show report", "0123456789ab")
     assert answer
     page, *downloads = answer
@@ -269,7 +268,7 @@ def test_a_report_lies_in_a_frame_in_which_nothing_runs(server: Server, session:
     assert not list((server.workspace / "comparisons").rglob("report.*"))
 
 
-def test_the_server_calls_nobody(server: Server, session: str) -> None:
+def test_the_server_connects_to_no_other_computer(server: Server, session: str) -> None:
     assert call(server, session, "Show difference", "v1", "hostile")
     assert server.called() == set()
 
@@ -285,9 +284,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     return say
 
 
-def test_a_port_that_is_taken_is_a_sentence_with_one_that_is_free(
-    server: Server, serve: Callable[..., str]
-) -> None:
+def test_a_taken_port_is_an_error_that_names_a_free_one(server: Server, serve: Callable[..., str]) -> None:
     first, second = serve("--port", server.port).splitlines()
     assert first == f"Error: port {server.port} of 127.0.0.1 is taken"
     free = int(second.removeprefix("The next free port: dfer-prompts serve --port "))
@@ -305,7 +302,7 @@ def test_a_port_that_is_taken_is_a_sentence_with_one_that_is_free(
         (("--auth", "latin"), "--auth latin is not text in UTF-8"),
     ],
 )
-def test_what_cannot_be_is_said_in_two_lines(
+def test_invalid_accounts_are_errors_of_two_lines(
     serve: Callable[..., str], options: tuple[str, ...], says: str
 ) -> None:
     Path("empty").write_text("\n")
@@ -317,7 +314,7 @@ def test_what_cannot_be_is_said_in_two_lines(
     assert "sesame" not in said
 
 
-def test_another_address_than_this_computer_is_warned_of(
+def test_a_public_address_is_warned_about(
     server: Server, serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = ("--host", "0.0.0.0", "--port", server.port)  # which is taken
@@ -332,7 +329,7 @@ def test_another_address_than_this_computer_is_warned_of(
 
 
 @pytest.mark.parametrize(("mode", "warns"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True)])
-def test_passwords_that_others_can_read_are_warned_of(
+def test_a_readable_password_file_is_warned_about(
     server: Server, serve: Callable[..., str], mode: int, warns: bool
 ) -> None:
     Path("accounts").write_text("ada:sesame\n")
@@ -355,12 +352,12 @@ def test_passwords_that_others_can_read_are_warned_of(
         ("localhost.example", False, "http://localhost.example:80/"),
     ],
 )
-def test_which_addresses_are_this_computer_alone(host: str, is_here_alone: bool, url: str) -> None:
+def test_loopback_addresses(host: str, is_here_alone: bool, url: str) -> None:
     address = Address(host, 80)
     assert (address.is_here_alone, address.url) == (is_here_alone, url)
 
 
-def test_without_gradio_one_sentence_says_what_to_install(
+def test_missing_gradio_is_an_error_that_names_the_package(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)

@@ -53,9 +53,9 @@ def test_stored_answers_are_parsed_again_into_a_new_version_without_a_request(
     workspace: Workspace, endpoint: FakeEndpoint
 ) -> None:
     generate("dfew", samples=2)
-    endpoint.asked.clear()
+    endpoint.requests.clear()
     again = generate("dfew", samples=2, top_k=3, rank="order")
-    assert endpoint.asked == []
+    assert endpoint.requests == []
     assert (again.descriptions.name, again.asked, again.found) == ("v3", 0, 14)
     assert again.descriptions.manifest.sampling["rank"] == "order"
     assert {len(member) for (member,) in again.descriptions.members.values()} == {3}
@@ -76,7 +76,7 @@ def test_every_model_is_asked_with_every_template(workspace: Workspace, endpoint
     names = [(each.descriptions.name, each.descriptions.manifest.template) for each in made]
     assert names == [("v2", "paper"), ("v3", "paper"), ("v4", "own"), ("v5", "own")]
     assert [each.descriptions.manifest.model for each in made] == ["tiny", "large"] * 2
-    assert len(endpoint.asked) == 28
+    assert len(endpoint.requests) == 28
 
 
 def test_an_ensemble_has_a_member_for_each(workspace: Workspace, endpoint: FakeEndpoint) -> None:
@@ -125,7 +125,7 @@ def test_one_budget_holds_for_all(workspace: Workspace, endpoint: FakeEndpoint) 
     write_template(workspace, "own", "How does {{ expression }} look?")
     with pytest.raises(WorkError, match=r"after 10 requests(.|\n)*already written: v2"):
         generate_all("dfew", template=["paper", "own"], samples=1, max_requests=10)
-    assert len(endpoint.asked) == 10
+    assert len(endpoint.requests) == 10
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_what_is_wrong_is_told_before_anything_is_asked(
     with pytest.raises(InputError) as error:
         generate_all("dfew", **options)
     assert says in str(error.value)
-    assert endpoint.asked == []
+    assert endpoint.requests == []
 
 
 def test_a_sentence_is_a_set_of_its_own(workspace: Workspace, endpoint: FakeEndpoint) -> None:
@@ -186,7 +186,7 @@ def test_readings_tell_how_a_structured_template_was_answered(
     assert [row["reading"] for row in made.responses] == ["json_object", "text"] * 7
     stored = json.loads(next(workspace.responses.glob("*.json")).read_text())
     assert stored["request"]["response_format"]["type"] == "json_schema"  # what was asked for shapes the key
-    endpoint.asked.clear()
+    endpoint.requests.clear()
     assert generate("dfew", template="own", samples=2, top_k=2).asked == 0
 
 
@@ -209,7 +209,7 @@ def test_a_dry_run_counts_requests_tokens_and_dollars(workspace: Workspace, endp
     assert first.most_completion_tokens == 1400
     assert first.most_cost == pytest.approx((136 * 0.5 + 1400 * 2.0) / 1e6)
     assert (first.likely_completion_tokens, first.likely_cost) == (None, None)
-    assert endpoint.asked == []
+    assert endpoint.requests == []
 
     generate("dfew", template="own", samples=1, max_tokens=100)
     second = expected(workspace, template="own", max_tokens=100)

@@ -109,7 +109,7 @@ def test_a_rerun_asks_nothing_and_a_larger_one_only_the_rest(
     assert again.prompt_tokens is None
     more = run(endpoint, workspace, samples=3)
     assert (more.asked, more.found) == (7, 14)
-    assert len(endpoint.asked) == 21
+    assert len(endpoint.requests) == 21
 
 
 def test_another_endpoint_shares_no_answers(endpoint: FakeEndpoint, workspace: Workspace) -> None:

@@ -17,7 +17,7 @@ from dfer_prompts.llm.endpoint import Endpoint
 from dfer_prompts.llm.negotiation import Reply as Arrived
 from dfer_prompts.llm.response_cache import Request
 
-from ..asking import asked, requests_to, watched
+from ..client_requests import request_all, request_all_observed, requests_to
 from ..endpoint import FakeEndpoint, Reply, completion, cut, endless, raw, serve
 
 LIST = "- raised eyebrows\n- parted lips"
@@ -72,11 +72,11 @@ def test_reading_a_response(response: Any, expected: Answer | str) -> None:
 
 def test_each_request_is_sent_once_with_every_sampling_parameter(endpoint: FakeEndpoint) -> None:
     requests = requests_to(endpoint, 4, temperature=0.3, top_p=0.8, max_tokens=99, seed=20)
-    responses, lost = asked(endpoint, requests)
+    responses, lost = request_all(endpoint, requests)
     assert lost == []
     assert set(responses) == {request.key for request in requests}
-    assert sorted(body["seed"] for body in endpoint.asked) == [20, 21, 22, 23]
-    for body in endpoint.asked:
+    assert sorted(body["seed"] for body in endpoint.requests) == [20, 21, 22, 23]
+    for body in endpoint.requests:
         assert body == {
             "model": "tiny",
             "messages": [{"role": "user", "content": f"features of fear {body['seed'] - 20}?"}],
@@ -88,8 +88,8 @@ def test_each_request_is_sent_once_with_every_sampling_parameter(endpoint: FakeE
 
 
 def test_a_reasoning_effort_is_sent_when_set(endpoint: FakeEndpoint) -> None:
-    asked(endpoint, requests_to(endpoint, 1, reasoning_effort="low"))
-    assert endpoint.asked[0]["reasoning_effort"] == "low"
+    request_all(endpoint, requests_to(endpoint, 1, reasoning_effort="low"))
+    assert endpoint.requests[0]["reasoning_effort"] == "low"
 
 
 def test_openai_itself_is_asked_with_its_new_name_for_the_token_limit() -> None:
@@ -99,14 +99,14 @@ def test_openai_itself_is_asked_with_its_new_name_for_the_token_limit() -> None:
 
 def test_no_more_than_the_allowed_number_of_requests_is_under_way(endpoint: FakeEndpoint) -> None:
     endpoint.latency = 0.05
-    asked(endpoint, requests_to(endpoint, 12), concurrency=3)
-    assert endpoint.most_at_once == 3
-    assert len(endpoint.asked) == 12
+    request_all(endpoint, requests_to(endpoint, 12), concurrency=3)
+    assert endpoint.max_concurrent == 3
+    assert len(endpoint.requests) == 12
 
 
 def test_the_key_goes_to_the_endpoint_and_without_one_none_is_asked_for(endpoint: FakeEndpoint) -> None:
     endpoint.api_key = KEY
-    responses, lost = asked(endpoint, requests_to(endpoint, 2), api_key=KEY)
+    responses, lost = request_all(endpoint, requests_to(endpoint, 2), api_key=KEY)
     assert len(responses) == 2
     assert lost == []
     assert set(endpoint.authorizations) == {f"Bearer {KEY}"}
@@ -117,7 +117,7 @@ def test_a_redirect_to_another_host_does_not_take_the_key_along(endpoint: FakeEn
         endpoint.script = lambda body, earlier: Reply(
             status=307, headers={"location": f"{stranger.base_url}/chat/completions"}
         )
-        asked(endpoint, requests_to(endpoint, 1), api_key=KEY)
+        request_all(endpoint, requests_to(endpoint, 1), api_key=KEY)
         assert not any(KEY in (value or "") for value in stranger.authorizations)
 
 
@@ -134,10 +134,10 @@ def test_429_with_retry_after_and_500_three_times_end_in_answers(endpoint: FakeE
 
     endpoint.script = script
     requests = requests_to(endpoint, 3)
-    responses, lost = asked(endpoint, requests)
+    responses, lost = request_all(endpoint, requests)
     assert lost == []
     assert all(isinstance(read_answer(responses[request.key]), Answer) for request in requests)
-    assert len(endpoint.asked) == (1 + 1) + (3 + 1) + 1
+    assert len(endpoint.requests) == (1 + 1) + (3 + 1) + 1
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -147,7 +147,7 @@ def test_one_request_that_always_fails_does_not_lose_the_others(endpoint: FakeEn
         return Reply({"error": {"message": "no\nluck"}}, status=status) if hopeless else None
 
     endpoint.script = script
-    responses, lost = asked(endpoint, requests_to(endpoint, 5), retries=2, concurrency=1)
+    responses, lost = request_all(endpoint, requests_to(endpoint, 5), retries=2, concurrency=1)
     assert len(responses) == 4
     assert [each.request.sample for each in lost] == [0]
     assert lost[0].reason == f"{endpoint.base_url} answers {status}: no luck"
@@ -155,23 +155,23 @@ def test_one_request_that_always_fails_does_not_lose_the_others(endpoint: FakeEn
 
 def test_a_server_that_fails_every_request_is_not_asked_them_all(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: Reply({"error": {"message": "slow down"}}, status=429)
-    responses, lost = asked(endpoint, requests_to(endpoint, 60), retries=0, concurrency=2)
+    responses, lost = request_all(endpoint, requests_to(endpoint, 60), retries=0, concurrency=2)
     assert responses == {}
-    assert 10 <= len(lost) == len(endpoint.asked) <= 11
+    assert 10 <= len(lost) == len(endpoint.requests) <= 11
 
 
 def test_one_answer_among_many_failures_keeps_the_asking_going(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: (
         None if body["seed"] == 5 else Reply({"error": {"message": "slow down"}}, status=429)
     )
-    responses, lost = asked(endpoint, requests_to(endpoint, 40), retries=0, concurrency=2)
+    responses, lost = request_all(endpoint, requests_to(endpoint, 40), retries=0, concurrency=2)
     assert (len(responses), len(lost)) == (1, 39)
 
 
 def test_a_page_instead_of_an_answer_is_kept_as_it_came(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: Reply("<html>It works!</html>")
     requests = requests_to(endpoint, 1)
-    responses, lost = asked(endpoint, requests)
+    responses, lost = request_all(endpoint, requests)
     assert lost == []
     assert responses[requests[0].key] == "<html>It works!</html>"
     assert read_answer(responses[requests[0].key]) == Failure(
@@ -181,15 +181,15 @@ def test_a_page_instead_of_an_answer_is_kept_as_it_came(endpoint: FakeEndpoint) 
 
 def test_a_refused_key_ends_the_asking_and_is_not_repeated(endpoint: FakeEndpoint) -> None:
     endpoint.api_key = "another"
-    responses, lost = asked(endpoint, requests_to(endpoint, 9), api_key=KEY, concurrency=1)
+    responses, lost = request_all(endpoint, requests_to(endpoint, 9), api_key=KEY, concurrency=1)
     assert responses == {}
-    assert len(endpoint.asked) == 1
+    assert len(endpoint.requests) == 1
     assert lost[0].reason == f"{endpoint.base_url} rejects the key in OPENAI_API_KEY"
 
 
 def test_a_server_that_wants_a_key_says_where_it_is_set(endpoint: FakeEndpoint) -> None:
     endpoint.api_key = "another"
-    _, lost = asked(endpoint, requests_to(endpoint, 1))
+    _, lost = request_all(endpoint, requests_to(endpoint, 1))
     assert lost[0].reason == f"{endpoint.base_url} requires a key: set OPENAI_API_KEY"
 
 
@@ -199,7 +199,7 @@ def test_a_key_that_a_server_echoes_is_not_kept(endpoint: FakeEndpoint) -> None:
         if body["messages"][0]["content"].endswith("0?")
         else Reply(completion(f"- raised eyebrows\n- {KEY}"))
     )
-    responses, lost = asked(endpoint, requests_to(endpoint, 2), api_key=KEY, retries=0)
+    responses, lost = request_all(endpoint, requests_to(endpoint, 2), api_key=KEY, retries=0)
     assert "bad luck with [key]" in lost[0].reason
     assert KEY not in str(responses)
     assert KEY not in repr(Endpoint(endpoint.base_url, "tiny", KEY))
@@ -219,7 +219,7 @@ def test_a_model_the_server_does_not_know_is_answered_with_those_it_has(
     endpoint.models = ["large", "tiny2"]
     endpoint.script = lambda body, earlier: refusal
     with pytest.raises(InputError) as error:
-        asked(endpoint, requests_to(endpoint, 1))
+        request_all(endpoint, requests_to(endpoint, 1))
     assert str(error.value) == (
         f"{endpoint.base_url} does not know the model 'tiny'\nAvailable: tiny2, large"
     )
@@ -230,7 +230,7 @@ def test_a_refused_parameter_is_told_in_the_servers_words(endpoint: FakeEndpoint
         {"error": {"message": "Unsupported parameter: 'temperature'", "code": "unsupported_parameter"}},
         status=400,
     )
-    _, lost = asked(endpoint, requests_to(endpoint, 1))
+    _, lost = request_all(endpoint, requests_to(endpoint, 1))
     assert lost[0].reason == f"{endpoint.base_url} answers 400: Unsupported parameter: 'temperature'"
 
 
@@ -238,23 +238,23 @@ def test_every_attempt_beyond_the_first_is_told(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: (
         Reply({"error": {"message": "boom"}}, status=500) if earlier < body["seed"] else None
     )
-    watcher, lost = watched(endpoint, requests_to(endpoint, 3))
+    watcher, lost = request_all_observed(endpoint, requests_to(endpoint, 3))
     assert lost == []
     assert sorted(watcher.retries) == [0, 1, 1, 2, 2, 2]  # seeds 1, 2 and 3
 
 
 def test_an_answer_that_does_not_end_in_time_is_lost_and_the_others_are_not(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: endless(rest=b" ", pause=0.02) if body["seed"] == 1 else None
-    responses, lost = asked(endpoint, requests_to(endpoint, 3), timeout=0.3, concurrency=1)
+    responses, lost = request_all(endpoint, requests_to(endpoint, 3), timeout=0.3, concurrency=1)
     assert len(responses) == 2
     assert [each.reason for each in lost] == [f"{endpoint.base_url} did not answer in time"]
-    assert len(endpoint.asked) == 3  # not asked again
+    assert len(endpoint.requests) == 3  # not asked again
 
 
 def test_an_answer_that_is_too_large_is_a_failure_and_not_read_to_its_end(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: endless() if body["seed"] == 1 else None
     requests = requests_to(endpoint, 2)
-    responses, lost = asked(endpoint, requests)
+    responses, lost = request_all(endpoint, requests)
     assert lost == []
     assert read_answer(responses[requests[0].key]) == Failure("too large", "more than 32 MiB")
     assert isinstance(read_answer(responses[requests[1].key]), Answer)
@@ -267,7 +267,7 @@ def test_a_connection_that_breaks_off_is_tried_again_and_said_of_that_request_al
     endpoint.script = lambda body, earlier: (
         cut(whole) if body["seed"] == 1 or (body["seed"] == 2 and earlier == 0) else None
     )
-    responses, lost = asked(endpoint, requests_to(endpoint, 3), retries=1, concurrency=1)
+    responses, lost = request_all(endpoint, requests_to(endpoint, 3), retries=1, concurrency=1)
     assert len(responses) == 2
     (one,) = lost
     assert one.reason.startswith(f"{endpoint.base_url} closed the connection")
@@ -279,7 +279,7 @@ def test_a_compressed_answer_is_read(endpoint: FakeEndpoint) -> None:
     fields = (f"content-length: {len(body)}", "content-encoding: gzip")
     endpoint.script = lambda _, earlier: raw(body, *fields)
     requests = requests_to(endpoint, 1)
-    responses, lost = asked(endpoint, requests)
+    responses, lost = request_all(endpoint, requests)
     assert lost == []
     assert responses[requests[0].key] == completion(LIST)
 
@@ -289,7 +289,7 @@ def test_nobody_there_is_told_at_once(endpoint: FakeEndpoint) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     endpoint.base_url = f"http://127.0.0.1:{port}/v1"
-    responses, lost = asked(endpoint, requests_to(endpoint, 9))
+    responses, lost = request_all(endpoint, requests_to(endpoint, 9))
     assert responses == {}
     assert len(lost) == 1
     assert lost[0].reason == f"no server at http://127.0.0.1:{port}/v1 (Connection refused)"
@@ -307,5 +307,5 @@ def test_what_storing_raises_comes_out_as_it_is(endpoint: FakeEndpoint) -> None:
 def test_half_an_emoji_in_an_answer_is_still_text(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: Reply(completion("- raised eyebrows \ud83d"))
     requests = requests_to(endpoint, 1)
-    responses, _ = asked(endpoint, requests)
+    responses, _ = request_all(endpoint, requests)
     assert responses[requests[0].key] == completion("- raised eyebrows ?")

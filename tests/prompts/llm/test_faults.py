@@ -1,4 +1,4 @@
-"""Whatever a server, a disk or a kill does: a sentence, whole versions, and nothing paid for twice."""
+"""Server faults, disk errors and kills: one error message, complete versions, no repeated requests."""
 
 from __future__ import annotations
 
@@ -10,46 +10,47 @@ import pytest
 
 from dfer_prompts.cli import main
 
-from ..campaign import (
+from ..endpoint import FakeEndpoint
+from ..faults import COMMAND, FAULTS, Ended, Fault, error_lines, problems, unused_url
+from ..forks import Forks, forks
+from ..process_faults import (
     CONCURRENCY,
-    Refused,
+    NAMESPACE,
+    WriteFailure,
     full_disk,
-    kill_often,
+    kill_repeatedly,
     race,
     read_only,
     too_large_a_file,
     why_no_disks,
 )
-from ..endpoint import FakeEndpoint
-from ..faults import COMMAND, FAULTS, Ended, Fault, error_lines, nobody, problems
-from ..forks import Forks, forks
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    """`dfer-prompts` inside this process, down to its exit status."""
-    # The SDK's waits between two attempts are not what is tested.
+    """Run `dfer-prompts` in-process."""
+    # Shorten the SDK's waits between attempts.
     monkeypatch.setattr("openai._base_client.MAX_RETRY_DELAY", 0.02)
 
     def command(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["dfer-prompts", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
-        said = capsys.readouterr()
-        return Ended(int(ended.value.code or 0), said.out, said.err)
+        out, err = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), out, err)
 
     return command
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_a_fault_of_the_server_ends_as_it_must(
+def test_a_server_fault_has_the_expected_ending(
     fault: Fault, endpoint: FakeEndpoint, run: Callable[..., Ended], isolated: Path
 ) -> None:
     assert problems(fault, endpoint, run, isolated) == []
 
 
-def test_a_refused_connection_is_told_at_once(run: Callable[..., Ended], isolated: Path) -> None:
-    url = nobody()
+def test_a_refused_connection_is_one_error(run: Callable[..., Ended], isolated: Path) -> None:
+    url = unused_url()
     ended = run(*COMMAND, "--base-url", url, "--model", "tiny")
     assert ended.status == 1
     assert error_lines(ended.err) == [
@@ -60,75 +61,82 @@ def test_a_refused_connection_is_told_at_once(run: Callable[..., Ended], isolate
 
 
 @pytest.fixture(scope="module")
-def processes() -> Iterator[Forks]:
-    with forks() as started:
+def no_disks(tmp_path_factory: pytest.TempPathFactory) -> str | None:
+    """Why no file system can be mounted here; None if it can."""
+    return why_no_disks(tmp_path_factory.mktemp("disk"))
+
+
+@pytest.fixture(scope="module")
+def processes(no_disks: str | None) -> Iterator[Forks]:
+    with forks(*(() if no_disks else NAMESPACE)) as started:
         yield started
 
 
-def test_killed_at_random_moments_it_asks_again_only_what_was_under_way(
+def test_after_kills_only_unfinished_requests_are_repeated(
     endpoint: FakeEndpoint, processes: Forks, isolated: Path
 ) -> None:
-    seen = kill_often(endpoint, processes, isolated, kills=4, seed=1)
-    assert seen.kills == 4
-    assert seen.arrived_and_asked_again == seen.halves == seen.said == []
-    assert seen.asked == seen.requests + seen.asked_again
-    assert seen.most_per_kill <= CONCURRENCY
+    counts = kill_repeatedly(endpoint, processes, isolated, kills=3, seed=1)
+    assert counts.kills == 3
+    assert counts.stored_and_repeated == counts.incomplete == counts.errors == []
+    assert counts.requested == counts.expected + counts.repeated
+    assert counts.most_per_kill <= CONCURRENCY
 
 
-def test_of_eight_writers_of_one_name_one_wins_and_seven_are_told(
+def test_one_of_four_concurrent_writers_of_a_version_succeeds(
     endpoint: FakeEndpoint, processes: Forks, isolated: Path
 ) -> None:
-    ended = race(endpoint, processes, isolated)
-    assert (ended.won, ended.told) == (1, 7), ended.others
-    assert ended.halves == []
+    ended = race(endpoint, processes, isolated, writers=4)
+    assert (ended.won, ended.refused) == (1, 3), ended.others
+    assert ended.incomplete == []
 
 
 @pytest.fixture
-def own_disks(tmp_path: Path) -> None:
-    if why := why_no_disks(tmp_path):
-        pytest.skip(f"no file system of one's own can be mounted here: {why}")
+def disks(no_disks: str | None) -> None:
+    if no_disks:
+        pytest.skip(f"no file system can be mounted here: {no_disks}")
 
 
-def check_refused(ended: Refused, says: str, *, stored: int, asked: int) -> None:
-    """An error of a line or two, nothing half, and then only what is missing is asked."""
-    assert (ended.status, ended.status_again) == (1, 0), ended.said
-    assert says in ended.said[0]
-    assert len(ended.said) <= 2
-    assert (ended.stored, ended.asked) == (stored, asked)
-    assert ended.asked_again == 7 - stored
-    assert ended.left == ended.halves == []
+def check_failure(ended: WriteFailure, message: str, *, stored: int, requested: int) -> None:
+    """One or two lines of error, no incomplete version, and a second run requests only what is missing."""
+    assert (ended.status, ended.status_again) == (1, 0), ended.errors
+    assert message in ended.errors[0]
+    assert len(ended.errors) <= 2
+    assert (ended.stored, ended.requested) == (stored, requested)
+    assert ended.requested_again == 7 - stored
+    assert ended.left == ended.incomplete == []
 
 
-def test_a_disk_that_is_full_of_answers_keeps_those(
-    own_disks: None, endpoint: FakeEndpoint, isolated: Path
+def test_answers_stored_before_the_disk_was_full_are_reused(
+    disks: None, endpoint: FakeEndpoint, processes: Forks, isolated: Path
 ) -> None:
-    ended = full_disk(endpoint, isolated, pages=3)
-    check_refused(ended, "Error: No space left on device: ", stored=3, asked=4)
-    assert ended.said[1].startswith("3 of 7 answers are stored")
+    ended = full_disk(endpoint, processes, isolated, pages=3)
+    check_failure(ended, "Error: No space left on device: ", stored=3, requested=4)
+    assert ended.errors[1].startswith("3 of 7 answers are stored")
 
 
-def test_a_disk_that_is_too_full_for_the_version_keeps_the_answers(
-    own_disks: None, endpoint: FakeEndpoint, isolated: Path
+def test_answers_are_kept_if_the_version_does_not_fit_on_the_disk(
+    disks: None, endpoint: FakeEndpoint, processes: Forks, isolated: Path
 ) -> None:
-    check_refused(full_disk(endpoint, isolated, pages=9), "No space left on device: ", stored=7, asked=7)
+    ended = full_disk(endpoint, processes, isolated, pages=9)
+    check_failure(ended, "No space left on device: ", stored=7, requested=7)
 
 
-def test_a_limit_on_files_is_told_like_a_full_disk(
+def test_a_file_size_limit_is_reported_like_a_full_disk(
     endpoint: FakeEndpoint, processes: Forks, isolated: Path
 ) -> None:
     ended = too_large_a_file(endpoint, processes, isolated)
-    check_refused(ended, "Error: File too large: ", stored=7, asked=7)
+    check_failure(ended, "Error: File too large: ", stored=7, requested=7)
 
 
-def test_in_a_read_only_folder_nothing_is_asked(
-    own_disks: None, endpoint: FakeEndpoint, processes: Forks, isolated: Path
+def test_nothing_is_requested_in_a_read_only_folder(
+    disks: None, endpoint: FakeEndpoint, processes: Forks, isolated: Path
 ) -> None:
     ended = read_only(endpoint, processes, isolated)
-    check_refused(ended, "Error: Read-only file system: ", stored=0, asked=0)
+    check_failure(ended, "Error: Read-only file system: ", stored=0, requested=0)
 
 
 @pytest.mark.parametrize("place", [".dfer", ".dfer/responses", "descriptions"])
-def test_where_a_file_stands_in_place_of_a_folder_nothing_is_asked(
+def test_nothing_is_requested_if_a_folder_is_a_file(
     endpoint: FakeEndpoint, run: Callable[..., Ended], isolated: Path, place: str
 ) -> None:
     (isolated / place).parent.mkdir(exist_ok=True)
@@ -137,4 +145,4 @@ def test_where_a_file_stands_in_place_of_a_folder_nothing_is_asked(
     assert ended.status == 1
     assert "Not a directory" in error_lines(ended.err)[0]
     assert len(error_lines(ended.err)) <= 2
-    assert endpoint.asked == []
+    assert endpoint.requests == []

@@ -11,7 +11,7 @@ from dfer_prompts.llm.answers import Answer, read_answer
 from dfer_prompts.llm.response_cache import Request
 from dfer_prompts.llm.sampling import JSON_SCHEMA, SCHEMA, Sampling
 
-from ..asking import requests_to, watched
+from ..client_requests import request_all_observed, requests_to
 from ..endpoint import FakeEndpoint, Reply, completion
 
 LISTED = json.dumps({"descriptors": ["raised eyebrows", "parted lips"]})
@@ -25,7 +25,7 @@ def requests_for_json(server: FakeEndpoint, count: int = 3, **sampling: Any) -> 
 
 def forms(server: FakeEndpoint) -> list[str]:
     """The forms in which the server was asked, in their order."""
-    return [body.get("response_format", {}).get("type", "text") for body in server.asked]
+    return [body.get("response_format", {}).get("type", "text") for body in server.requests]
 
 
 def refusing(*types: str, status: int = 400, message: str = "unknown field response_format") -> Any:
@@ -42,9 +42,9 @@ def refusing(*types: str, status: int = 400, message: str = "unknown field respo
 
 def test_a_server_that_honours_the_schema_is_sent_it_whole(endpoint: FakeEndpoint) -> None:
     endpoint.script = refusing()
-    watcher, lost = watched(endpoint, requests_for_json(endpoint))
+    watcher, lost = request_all_observed(endpoint, requests_for_json(endpoint))
     assert lost == []
-    assert [body["response_format"] for body in endpoint.asked] == [JSON_SCHEMA] * 3
+    assert [body["response_format"] for body in endpoint.requests] == [JSON_SCHEMA] * 3
     assert JSON_SCHEMA["json_schema"]["strict"] is True
     assert watcher.forms == ["json_schema"] * 3
     assert watcher.notes == []
@@ -61,7 +61,7 @@ def test_what_a_server_refuses_is_asked_for_in_the_next_form_and_once_only(
     endpoint: FakeEndpoint, refused: tuple[str, ...], taken: str, status: int
 ) -> None:
     endpoint.script = refusing(*refused, status=status)
-    watcher, lost = watched(endpoint, requests_for_json(endpoint, 6), concurrency=6)
+    watcher, lost = request_all_observed(endpoint, requests_for_json(endpoint, 6), concurrency=6)
     assert lost == []
     attempts = 2 if status == 500 else 1  # the SDK tries a 500 again, here once only
     assert forms(endpoint) == [each for form in refused for each in [form] * attempts] + [taken] * 6
@@ -73,13 +73,13 @@ def test_what_a_server_refuses_is_asked_for_in_the_next_form_and_once_only(
 
 def test_the_object_form_carries_the_schema(endpoint: FakeEndpoint) -> None:
     endpoint.script = refusing("json_schema")
-    watched(endpoint, requests_for_json(endpoint, 1))
-    assert endpoint.asked[-1]["response_format"] == JSON_OBJECT
+    request_all_observed(endpoint, requests_for_json(endpoint, 1))
+    assert endpoint.requests[-1]["response_format"] == JSON_OBJECT
 
 
 def test_a_server_that_ignores_the_schema_is_read_as_text_and_said_so_once(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: Reply(completion(PROSE))
-    watcher, lost = watched(endpoint, requests_for_json(endpoint, 4))
+    watcher, lost = request_all_observed(endpoint, requests_for_json(endpoint, 4))
     assert lost == []
     assert watcher.forms == ["json_schema"] * 4
     (note,) = watcher.notes
@@ -90,9 +90,9 @@ def test_a_server_that_ignores_the_schema_is_read_as_text_and_said_so_once(endpo
 
 def test_another_reason_for_a_400_is_told_as_it_first_was(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: Reply(
-        {"error": {"message": f"the prompt is wrong, try {len(endpoint.asked)}"}}, status=400
+        {"error": {"message": f"the prompt is wrong, try {len(endpoint.requests)}"}}, status=400
     )
-    _, lost = watched(endpoint, requests_for_json(endpoint, 1))
+    _, lost = request_all_observed(endpoint, requests_for_json(endpoint, 1))
     assert forms(endpoint) == ["json_schema", "json_object", "text"]
     assert lost[0].reason == f"{endpoint.base_url} answers 400: the prompt is wrong, try 1"
 
@@ -103,7 +103,7 @@ def test_a_reason_that_was_the_format_gives_way_to_the_one_behind_it(endpoint: F
         return Reply({"error": {"message": says}}, status=400)
 
     endpoint.script = script
-    _, lost = watched(endpoint, requests_for_json(endpoint, 1))
+    _, lost = request_all_observed(endpoint, requests_for_json(endpoint, 1))
     assert lost[0].reason.endswith("the prompt is too long")
 
 
@@ -112,14 +112,14 @@ def test_an_error_that_comes_with_status_200_counts_as_a_refusal(endpoint: FakeE
         return Reply({"error": {"message": "?"}} if "response_format" in body else completion(PROSE))
 
     endpoint.script = script
-    watcher, _ = watched(endpoint, requests_for_json(endpoint, 2))
+    watcher, _ = request_all_observed(endpoint, requests_for_json(endpoint, 2))
     assert watcher.forms == ["text"] * 2
 
 
 @pytest.mark.parametrize("code", ["content_filter", "content_policy_violation"])
 def test_a_filtered_question_is_an_answer_in_any_form(endpoint: FakeEndpoint, code: str) -> None:
     endpoint.script = lambda body, earlier: Reply({"error": {"message": "no", "code": code}}, status=400)
-    watcher, lost = watched(endpoint, requests_for_json(endpoint, 1))
+    watcher, lost = request_all_observed(endpoint, requests_for_json(endpoint, 1))
     assert lost == []
     assert forms(endpoint) == ["json_schema"]
     (body,) = watcher.responses.values()
@@ -130,7 +130,7 @@ def test_a_busy_server_is_not_taken_for_one_that_refuses(endpoint: FakeEndpoint)
     endpoint.script = lambda body, earlier: (
         Reply({"error": {"message": "slow down"}}, status=429) if earlier < 4 else Reply(completion(LISTED))
     )
-    watcher, lost = watched(endpoint, requests_for_json(endpoint, 1))
+    watcher, lost = request_all_observed(endpoint, requests_for_json(endpoint, 1))
     assert lost == []
     assert watcher.forms == ["json_schema"]
     assert watcher.notes == []
@@ -138,7 +138,7 @@ def test_a_busy_server_is_not_taken_for_one_that_refuses(endpoint: FakeEndpoint)
 
 def test_a_refused_key_is_not_tried_in_other_forms(endpoint: FakeEndpoint) -> None:
     endpoint.api_key = "another"
-    _, lost = watched(endpoint, requests_for_json(endpoint, 3), concurrency=1)
+    _, lost = request_all_observed(endpoint, requests_for_json(endpoint, 3), concurrency=1)
     assert forms(endpoint) == ["json_schema"]
     assert "requires a key" in lost[0].reason
 
@@ -175,8 +175,8 @@ def test_the_new_name_of_the_token_limit_is_used_from_the_refusal_on(endpoint: F
         )
         for i in range(4)
     ]
-    _, lost = watched(endpoint, requests, concurrency=1)
+    _, lost = request_all_observed(endpoint, requests, concurrency=1)
     assert lost == []
-    assert ["max_tokens" in body for body in endpoint.asked] == [True, False, False, False, False]
-    assert all(body["max_completion_tokens"] == 2048 for body in endpoint.asked[1:])
-    assert all("n" not in body for body in endpoint.asked)
+    assert ["max_tokens" in body for body in endpoint.requests] == [True, False, False, False, False]
+    assert all(body["max_completion_tokens"] == 2048 for body in endpoint.requests[1:])
+    assert all("n" not in body for body in endpoint.requests)

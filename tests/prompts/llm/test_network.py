@@ -14,7 +14,7 @@ from dfer_prompts.llm.endpoint import listed_models, normal_url, resolve_server
 from dfer_prompts.versions.hub import pull
 from dfer_prompts.workspace import Workspace
 
-from ..asking import asked, requests_to, watched
+from ..client_requests import request_all, request_all_observed, requests_to
 from ..endpoint import FakeEndpoint, Reply
 
 LIST = "- raised eyebrows\n- parted lips"
@@ -58,7 +58,7 @@ def test_a_loopback_server_is_asked_past_any_proxy(
     endpoint: FakeEndpoint, proxied: pytest.MonkeyPatch, variable: str, proxy: str
 ) -> None:
     proxied.setenv(variable, proxy)
-    responses, lost = asked(endpoint, requests_to(endpoint, 1))
+    responses, lost = request_all(endpoint, requests_to(endpoint, 1))
     assert (len(responses), lost) == (1, [])
 
 
@@ -124,7 +124,7 @@ def test_a_page_that_may_come_from_a_proxy_is_said_to_once(
     proxied.setenv("HTTP_PROXY", proxy)
     endpoint.script = lambda body, earlier: Reply("<title>Please log in</title>")
     endpoint.base_url = "http://server.invalid/v1"
-    watcher, lost = watched(endpoint, requests_to(endpoint, 3), concurrency=1)
+    watcher, lost = request_all_observed(endpoint, requests_to(endpoint, 3), concurrency=1)
     assert lost == []
     assert watcher.notes == [
         f"http://server.invalid/v1 returned an HTML page, through the proxy HTTP_PROXY={proxy}"

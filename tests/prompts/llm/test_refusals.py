@@ -15,7 +15,7 @@ from dfer_prompts.llm.endpoint import listed_models, resolve_server
 from dfer_prompts.llm.refusals import refused_parameters, words_of
 from dfer_prompts.workspace import Workspace
 
-from ..asking import asked, requests_to, watched
+from ..client_requests import request_all, request_all_observed, requests_to
 from ..endpoint import FakeEndpoint, Reply
 
 LIST = "- raised eyebrows\n- parted lips"
@@ -69,7 +69,7 @@ def test_a_refusal_of_any_form_is_shown_in_the_servers_words(
     endpoint: FakeEndpoint, body: Any, words: str
 ) -> None:
     endpoint.script = lambda request, earlier: Reply(body, status=409)
-    _, lost = asked(endpoint, requests_to(endpoint, 1), retries=0)
+    _, lost = request_all(endpoint, requests_to(endpoint, 1), retries=0)
     assert lost[0].reason == f"{endpoint.base_url} answers 409" + (f": {words}" if words else "")
 
 
@@ -116,16 +116,16 @@ def test_a_refused_parameter_is_left_out_from_then_on(
     endpoint: FakeEndpoint, status: int, body: Any, names: list[str], form: Any
 ) -> None:
     endpoint.script = refusing(status, *names, body=body)
-    watcher, lost = watched(endpoint, requests_to(endpoint, 3, form), concurrency=1, retries=0)
+    watcher, lost = request_all_observed(endpoint, requests_to(endpoint, 3, form), concurrency=1, retries=0)
     assert lost == []
-    taken = [each for each in endpoint.asked if not {*names} & each.keys()]
+    taken = [each for each in endpoint.requests if not {*names} & each.keys()]
     assert len(taken) == 3
     assert all({"temperature", "top_p", "seed"} - {*names} <= each.keys() for each in taken)
     assert [body["choices"][0]["finish_reason"] for body in watcher.responses.values()] == ["stop"] * 3
     notes = [note for note in watcher.notes if "requests are sent without it" in note]
     assert [note.split()[2] for note in notes] == names
     assert words_of(body).partition(";")[0] in notes[0]
-    assert len(endpoint.asked) <= 3 + 2 * len(names)
+    assert len(endpoint.requests) <= 3 + 2 * len(names)
 
 
 @pytest.mark.parametrize(
@@ -140,9 +140,9 @@ def test_of_temperature_and_top_p_one_is_left(
     endpoint.script = lambda body, earlier: (
         Reply(openai_error(says), status=400) if both <= body.keys() else None
     )
-    _, lost = asked(endpoint, requests_to(endpoint, 2, **sampling), concurrency=1)
+    _, lost = request_all(endpoint, requests_to(endpoint, 2, **sampling), concurrency=1)
     assert lost == []
-    assert [both & body.keys() for body in endpoint.asked[1:]] == [{left}] * 2
+    assert [both & body.keys() for body in endpoint.requests[1:]] == [{left}] * 2
 
 
 def test_a_parameter_without_which_a_request_fails_too_is_not_given_up(endpoint: FakeEndpoint) -> None:
@@ -152,7 +152,7 @@ def test_a_parameter_without_which_a_request_fails_too_is_not_given_up(endpoint:
         return Reply(openai_error("the prompt is too long"), status=400) if body["top_p"] == 1 else None
 
     endpoint.script = script
-    watcher, lost = watched(endpoint, requests_to(endpoint, 1))
+    watcher, lost = request_all_observed(endpoint, requests_to(endpoint, 1))
     assert lost[0].reason == f"{endpoint.base_url} answers 400: the prompt is too long"
     assert watcher.notes == []
 
@@ -160,9 +160,9 @@ def test_a_parameter_without_which_a_request_fails_too_is_not_given_up(endpoint:
 def test_a_refusal_that_names_another_parameter_is_told(endpoint: FakeEndpoint) -> None:
     says = "max_tokens is too large for this temperature"
     endpoint.script = lambda body, earlier: Reply(openai_error(says, param="max_tokens"), status=400)
-    _, lost = asked(endpoint, requests_to(endpoint, 1))
+    _, lost = request_all(endpoint, requests_to(endpoint, 1))
     assert lost[0].reason == f"{endpoint.base_url} answers 400: {says}"
-    assert len(endpoint.asked) == 1
+    assert len(endpoint.requests) == 1
 
 
 def test_what_was_not_sent_stands_in_the_manifest_also_when_the_answers_were_stored(
@@ -219,9 +219,9 @@ def test_only_a_key_that_is_wrong_is_called_wrong(
     endpoint: FakeEndpoint, status: int, body: Any, key: str | None, says: str
 ) -> None:
     endpoint.script = lambda request, earlier: Reply(body, status=status)
-    _, lost = asked(endpoint, requests_to(endpoint, 3), api_key=key, concurrency=1)
+    _, lost = request_all(endpoint, requests_to(endpoint, 3), api_key=key, concurrency=1)
     assert [each.reason for each in lost] == [f"{endpoint.base_url} {says}"]
-    assert len(endpoint.asked) == 1  # the others would be refused like it
+    assert len(endpoint.requests) == 1  # the others would be refused like it
 
 
 def test_a_question_that_is_moderated_does_not_stop_the_others(endpoint: FakeEndpoint) -> None:
@@ -229,7 +229,7 @@ def test_a_question_that_is_moderated_does_not_stop_the_others(endpoint: FakeEnd
     endpoint.script = lambda body, earlier: (
         Reply(openai_error(says, code=403), status=403) if body["seed"] == 1 else None
     )
-    responses, lost = asked(endpoint, requests_to(endpoint, 3), api_key=KEY, concurrency=1)
+    responses, lost = request_all(endpoint, requests_to(endpoint, 3), api_key=KEY, concurrency=1)
     assert [each.reason for each in lost] == [f"{endpoint.base_url} answers 403: {says}"]
     assert len(responses) == 2
 

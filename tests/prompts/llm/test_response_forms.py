@@ -9,7 +9,7 @@ import pytest
 
 from dfer_prompts.llm.answers import Answer, Failure, read_answer, usage_of
 
-from ..asking import asked, requests_to
+from ..client_requests import request_all, requests_to
 from ..endpoint import FakeEndpoint, completion, raw
 
 LIST = "- raised eyebrows\n- parted lips"
@@ -102,7 +102,7 @@ def test_a_stream_that_nobody_asked_for_is_read(
 ) -> None:
     endpoint.script = lambda body, earlier: raw(stream, kind="text/event-stream")
     requests = requests_to(endpoint, 1)
-    responses, lost = asked(endpoint, requests, retries=0)
+    responses, lost = request_all(endpoint, requests, retries=0)
     assert lost == []
     assert read_answer(responses[requests[0].key]) == expected
 
@@ -112,7 +112,7 @@ def test_the_tokens_that_a_stream_counts_are_counted(endpoint: FakeEndpoint) -> 
         delta(LIST, "stop"), {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}
     )
     endpoint.script = lambda body, earlier: raw(stream)
-    responses, _ = asked(endpoint, requests_to(endpoint, 1))
+    responses, _ = request_all(endpoint, requests_to(endpoint, 1))
     (body,) = responses.values()
     assert (usage_of(body, "prompt_tokens"), usage_of(body, "completion_tokens")) == (3, 4)
 
@@ -120,5 +120,5 @@ def test_the_tokens_that_a_stream_counts_are_counted(endpoint: FakeEndpoint) -> 
 def test_a_key_in_pieces_of_a_stream_is_not_kept(endpoint: FakeEndpoint) -> None:
     stream = events(delta(f"- a frown\n- {KEY[:9]}"), delta(f"{KEY[9:]}\n- wide eyes", "stop"))
     endpoint.script = lambda body, earlier: raw(stream)
-    responses, _ = asked(endpoint, requests_to(endpoint, 1), api_key=KEY)
+    responses, _ = request_all(endpoint, requests_to(endpoint, 1), api_key=KEY)
     assert "- a frown\\n- [key]\\n- wide eyes" in json.dumps(responses)

@@ -79,29 +79,29 @@ def test_requests_stop_at_their_number_and_what_came_is_kept(endpoint: FakeEndpo
         "stopped after 10 requests: --max-requests is reached\n"
         "10 of 21 answers are stored; run the same command again to request the rest"
     )
-    assert len(endpoint.asked) == 10
+    assert len(endpoint.requests) == 10
     ask_for_fear(endpoint, isolated, Budget(requests=11))
-    assert len(endpoint.asked) == 21
+    assert len(endpoint.requests) == 21
 
 
 def test_tokens_stop_before_they_are_spent(endpoint: FakeEndpoint, isolated: Path) -> None:
     # A prompt is 35 to 37 tokens by the estimate and 40 by this server, which answers in 20.
     with pytest.raises(WorkError, match=r"of the 600 tokens of --budget-tokens: another .* may take 1"):
         ask_for_fear(endpoint, isolated, Budget(tokens=600), max_tokens=100)
-    assert 60 * len(endpoint.asked) <= 600
-    assert len(endpoint.asked) == 8  # another might take 100 for its answer, and 480 are spent
+    assert 60 * len(endpoint.requests) <= 600
+    assert len(endpoint.requests) == 8  # another might take 100 for its answer, and 480 are spent
 
 
 def test_requests_wait_for_what_others_leave_of_the_budget(endpoint: FakeEndpoint, isolated: Path) -> None:
     # Four under way set 548 tokens aside; the last of 21 is sent with 1200 spent and 137 set aside.
     ask_for_fear(endpoint, isolated, Budget(tokens=1340), max_tokens=100)
-    assert len(endpoint.asked) == 21
+    assert len(endpoint.requests) == 21
 
 
 def test_a_budget_too_small_for_any_request_asks_nothing(endpoint: FakeEndpoint, isolated: Path) -> None:
     with pytest.raises(WorkError, match=r"--budget-tokens 100 is less than the 2[0-9]{3} that one"):
         ask_for_fear(endpoint, isolated, Budget(tokens=100))
-    assert endpoint.asked == []
+    assert endpoint.requests == []
 
 
 def test_answers_whose_length_nobody_told_count_by_their_text(endpoint: FakeEndpoint, isolated: Path) -> None:
@@ -109,4 +109,4 @@ def test_answers_whose_length_nobody_told_count_by_their_text(endpoint: FakeEndp
     endpoint.script = lambda body, earlier: Reply(reply)
     with pytest.raises(WorkError, match="--budget-tokens"):
         ask_for_fear(endpoint, isolated, Budget(tokens=500), max_tokens=100)
-    assert len(endpoint.asked) == 3  # 3 x (36 + 90) are spent, and a fourth does not fit
+    assert len(endpoint.requests) == 3  # 3 x (36 + 90) are spent, and a fourth does not fit

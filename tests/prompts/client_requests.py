@@ -1,4 +1,4 @@
-"""Asking a server of the tests' own, and what came of it."""
+"""Requests to the fake endpoint, and their results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .endpoint import FakeEndpoint
 def requests_to(
     server: FakeEndpoint, count: int = 3, response_format: ResponseFormat = "text", **sampling: Any
 ) -> list[Request]:
-    """Questions about fear, one for each sample."""
+    """Requests for features of fear, one per sample."""
     return [
         Request(
             "fear",
@@ -33,7 +33,7 @@ def requests_to(
 
 
 class Collected(Watcher):
-    """What arrived, by key, and all else that was told."""
+    """Collects responses by key, response formats, retries and notes."""
 
     def __init__(self) -> None:
         self.responses: dict[str, Any] = {}
@@ -52,13 +52,17 @@ class Collected(Watcher):
         self.notes.append(sentence)
 
 
-def watched(server: FakeEndpoint, requests: list[Request], **options: Any) -> tuple[Collected, list[Lost]]:
+def request_all_observed(
+    server: FakeEndpoint, requests: list[Request], **options: Any
+) -> tuple[Collected, list[Lost]]:
     watcher = Collected()
     endpoint = Endpoint(server.base_url, "tiny", options.pop("api_key", None))
     return watcher, asyncio.run(ask(endpoint, requests, watcher, **options)).lost
 
 
-def asked(server: FakeEndpoint, requests: list[Request], **options: Any) -> tuple[dict[str, Any], list[Lost]]:
-    """Ask, and return the responses by key and what was lost."""
-    watcher, lost = watched(server, requests, **options)
+def request_all(
+    server: FakeEndpoint, requests: list[Request], **options: Any
+) -> tuple[dict[str, Any], list[Lost]]:
+    """Send the requests; returns responses by key, and the failed requests."""
+    watcher, lost = request_all_observed(server, requests, **options)
     return watcher.responses, lost
