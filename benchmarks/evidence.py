@@ -89,7 +89,7 @@ UNITS = tuple(dict.fromkeys(NAMED.values()))
 
 
 @dataclass(frozen=True)
-class Watched:
+class PredictedVideo:
     """One explained clip, each of its frames once, with its ground truth."""
 
     units: np.ndarray  # (frames, units of `UNITS`), amounts 0..1
@@ -104,7 +104,7 @@ def trained(clips: PackedClips, lr_image: float, runs: Path, **changed: Any) -> 
     return train_run(RunSpec(settings, texts, clips.path, clips.fingerprint, FOLD, SEED), clips, runs)
 
 
-def watched(run: Run, clips: PackedClips) -> list[Watched]:
+def predicted_video(run: Run, clips: PackedClips) -> list[PredictedVideo]:
     """The clips of the test fold as `explain` reads them."""
     names, frames = run.class_names, run.settings.frames
     listed = dict(zip(names, descriptor_texts(load("v1"), names), strict=True))
@@ -120,7 +120,7 @@ def watched(run: Run, clips: PackedClips) -> list[Watched]:
         _, once = np.unique(taken, return_index=True)  # a short clip repeats its last frame
         units = clip_track(plan[clips.clip_ids[index]], FACES).units[taken]
         found.append(
-            Watched(
+            PredictedVideo(
                 units=units[once][:, [UNIT_INDEX[name] for name in UNITS]],
                 rise=told.evidence.rise[[texts.index(text) for text in NAMED]].T[once],
                 attention=np.array(told.attention)[once],
@@ -129,7 +129,7 @@ def watched(run: Run, clips: PackedClips) -> list[Watched]:
     return found
 
 
-def over_all_frames(clips: list[Watched]) -> dict[str, dict[str, float]]:
+def over_all_frames(clips: list[PredictedVideo]) -> dict[str, dict[str, float]]:
     """For each unit, the area of its own descriptors and of the others, both averaged over descriptors."""
     units, rise = (np.concatenate([getattr(each, name) for each in clips]) for name in ("units", "rise"))
     found = {}
@@ -147,7 +147,7 @@ def over_all_frames(clips: list[Watched]) -> dict[str, dict[str, float]]:
     return found
 
 
-def within_clips(clips: list[Watched]) -> dict[str, dict[str, float]]:
+def within_clips(clips: list[PredictedVideo]) -> dict[str, dict[str, float]]:
     """For each unit, the areas within clips in which it is active, averaged over those clips."""
     owners = np.array([UNITS.index(name) for name in NAMED.values()])
     found: dict[str, list[list[float]]] = {}
@@ -178,7 +178,7 @@ def within_clips(clips: list[Watched]) -> dict[str, dict[str, float]]:
     }
 
 
-def agreement(clips: list[Watched]) -> float:
+def agreement(clips: list[PredictedVideo]) -> float:
     """Mean Spearman correlation over a clip's frames of attention and the rise of active units."""
     owners = np.array([UNITS.index(name) for name in NAMED.values()])
     each = []
@@ -226,7 +226,7 @@ def main() -> int:
         clips = draw_dataset(Path(folder) / "clips", clips=110 if small else 550, seed=FACES)
         for tower, lr_image in TOWERS.items():
             run = trained(clips, lr_image, Path(folder) / "runs", milestones=(6,), **changed)
-            found = watched(run, clips)
+            found = predicted_video(run, clips)
             everywhere, within = over_all_frames(found), within_clips(found)
             show(tower, everywhere, within)
             figures[tower] = {

@@ -22,8 +22,8 @@ from results import record
 from dfer_model.runs import Run
 from dfer_model.video.detect import choose_detector
 from dfer_model.video.footage import Footage, open_footage
-from dfer_model.video.passes import Followed, Watching, follow
-from dfer_model.video.predict_video import Judge
+from dfer_model.video.passes import FaceOptions, Followed, follow
+from dfer_model.video.predict_video import RunPredictor
 from dfer_model.video.track import overlap
 from dfer_model.video.windows import Spacing
 
@@ -38,20 +38,20 @@ def boxes(followed: Followed) -> dict[int, tuple[float, ...]]:
     return dict(zip(path.frames.tolist(), map(tuple, path.boxes.tolist()), strict=True))
 
 
-def seconds(footage: Footage, watchings: dict[int, Watching]) -> dict[int, float]:
+def seconds(footage: Footage, watchings: dict[int, FaceOptions]) -> dict[int, float]:
     """The median time of the pass for each step."""
     times: dict[int, list[float]] = {step: [] for step in watchings}
     for _ in range(ROUNDS):
-        for step, watching in watchings.items():
+        for step, face_options in watchings.items():
             began = time.perf_counter()
-            follow(footage, watching)
+            follow(footage, face_options)
             times[step].append(time.perf_counter() - began)
     return {step: statistics.median(each) for step, each in times.items()}
 
 
-def answers(judge: Judge, footage: Footage, watching: Watching) -> np.ndarray:
+def answers(judge: RunPredictor, footage: Footage, face_options: FaceOptions) -> np.ndarray:
     """Probabilities (windows, classes) in percent."""
-    said = judge.watch(footage, watching).predictions
+    said = judge.watch(footage, face_options).predictions
     return 100 * np.array([list(each.probabilities.values()) for each in said])
 
 
@@ -65,10 +65,10 @@ def main() -> int:
     detector, note = choose_detector("auto", given.face_model)
     print(note or f"detector: {detector.name}")
     footage = open_footage(given.video)
-    watchings = {step: Watching(detector, spacing=Spacing(1), every=step) for step in STEPS}
+    watchings = {step: FaceOptions(detector, spacing=Spacing(1), every=step) for step in STEPS}
     times = seconds(footage, watchings)
-    found = {step: boxes(follow(footage, watching)) for step, watching in watchings.items()}
-    judge = Judge.of(Run.open(given.run)) if given.run else None
+    found = {step: boxes(follow(footage, face_options)) for step, face_options in watchings.items()}
+    judge = RunPredictor.of(Run.open(given.run)) if given.run else None
     said = {step: answers(judge, footage, each) for step, each in watchings.items()} if judge else {}
     plain, rows = found[1], {}
     for step in STEPS[1:]:

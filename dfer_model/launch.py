@@ -36,7 +36,7 @@ def launched() -> Launch:
     return Launch(rank, count, said.get("LOCAL_RANK", rank), said.get("LOCAL_WORLD_SIZE", count))
 
 
-def several_were_wanted() -> bool:
+def several_processes_requested() -> bool:
     """Whether `accelerate launch` was told a number of processes and started one, as it does with --cpu.
 
     It then sets where they should have met, and no rank.

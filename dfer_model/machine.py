@@ -122,14 +122,14 @@ def unfit(name: str, required: Requires = requires, extra: str = "") -> Iterator
     for wanted in map(Requirement, required(name) or ()):
         if not _applies(wanted, extra):
             continue
-        spoken = f"{wanted.name}{wanted.specifier}"
+        requirement = f"{wanted.name}{wanted.specifier}"
         try:
             there = version(wanted.name)
         except PackageNotFoundError:
-            yield f"{spoken} but none is installed"
+            yield f"{requirement} but none is installed"
             continue
         if not wanted.specifier.contains(there, prereleases=True):
-            yield f"{spoken} but {there} is installed"
+            yield f"{requirement} but {there} is installed"
 
 
 def _applies(wanted: Requirement, extra: str) -> bool:

@@ -18,7 +18,7 @@ from .devices import device_name
 
 GIB = 2**30
 # Messages of torch's RuntimeErrors that have no type of their own.
-SAID = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+OUT_OF_MEMORY_MESSAGES = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 class Memory(NamedTuple):
@@ -107,12 +107,14 @@ def ran_out(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     if isinstance(error, RuntimeError):
-        return isinstance(error, torch.OutOfMemoryError) or any(said in str(error) for said in SAID)
+        return isinstance(error, torch.OutOfMemoryError) or any(
+            said in str(error) for said in OUT_OF_MEMORY_MESSAGES
+        )
     return isinstance(error, MemoryError)
 
 
 @contextmanager
-def telling_of_memory(device: torch.device, work: str, advice: str) -> Iterator[None]:
+def out_of_memory_error(device: torch.device, work: str, advice: str) -> Iterator[None]:
     """Turn out-of-memory errors into OutOfMemory: "memory ran out on DEVICE: WORK" and `advice`."""
     try:
         yield

@@ -191,7 +191,7 @@ class _ClassSetFile(BaseModel):
     classes: list[_ClassEntry]
 
     @model_validator(mode="after")
-    def _told_apart(self) -> _ClassSetFile:
+    def _distinct_names(self) -> _ClassSetFile:
         if len(self.classes) < 2:
             raise ValueError(f"classes: at least two are required, not {len(self.classes)}")
         owner: dict[str, str] = {}

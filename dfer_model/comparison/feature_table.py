@@ -28,12 +28,12 @@ from dfer_model.errors import InputError
 from dfer_model.evaluation.evaluate import FrameTower
 from dfer_model.evaluation.text_scores import class_features
 from dfer_model.io import replacing
-from dfer_model.memory import telling_of_memory
+from dfer_model.memory import out_of_memory_error
 from dfer_model.models.clip import Clip, clip_identity
 from dfer_model.progress import Report
 from dfer_model.runs import ClassTexts
 from dfer_model.video.footage import Footage
-from dfer_model.video.passes import Watching, follow, shown
+from dfer_model.video.passes import FaceOptions, follow, shown
 from dfer_model.video.predict_video import as_frames, missing_faces, planned_windows
 from dfer_model.video.windows import Window
 
@@ -147,30 +147,32 @@ def _of_clip(clips: PackedClips, index: int, features: Tensor, level: Level) -> 
 class VideoFeatures:
     """Computes the rows of videos: faces, tracks and windows are those of a prediction."""
 
-    def __init__(self, clip: Clip, settings: Settings, watching: Watching, device: torch.device) -> None:
-        self.settings, self.watching, self.device = settings, watching, device
+    def __init__(
+        self, clip: Clip, settings: Settings, face_options: FaceOptions, device: torch.device
+    ) -> None:
+        self.settings, self.face_options, self.device = settings, face_options, device
         self.image_size = clip.image_size
         self.tower = FrameTower(clip, settings).to(device).eval()
 
     def rows(self, footage: Footage, level: Level, report: Report) -> tuple[list[Row], list[str]]:
         """The rows of a video, by track and time, and notes. Raises InputError if it is damaged."""
-        followed = follow(footage, self.watching, report)
+        followed = follow(footage, self.face_options, report)
         if followed.problem:
             raise InputError(followed.problem)
-        paths = followed.chosen(self.watching.track)
-        planned = planned_windows(paths, self.watching, self.settings.frames)
+        paths = followed.chosen(self.face_options.track)
+        planned = planned_windows(paths, self.face_options, self.settings.frames)
         found = []
-        for window, crops in shown(footage, paths, planned, self.watching, report):
+        for window, crops in shown(footage, paths, planned, self.face_options, report):
             square = resize(as_frames(crops), self.image_size)
             found.append((window, self._features(square, str(footage.name))))
         found.sort(key=lambda each: (each[0].track, each[0].start))
         rows = {"clip": self._clips, "track": self._tracks, "frame": self._frames}[level](found)
-        notes = [*footage.notes, *missing_faces(footage, followed, self.watching)]
+        notes = [*footage.notes, *missing_faces(footage, followed, self.face_options)]
         return [{"kind": level, "clip_id": str(footage.name), **row} for row in rows], notes
 
     def _features(self, frames: Tensor, what: str) -> Tensor:
         """uint8 (T, 3, S, S) -> (T, width), on the CPU."""
-        short = telling_of_memory(self.device, f"the frames of {what} did not fit", "Give --device cpu")
+        short = out_of_memory_error(self.device, f"the frames of {what} did not fit", "Give --device cpu")
         with short, torch.inference_mode(), inference_precision(self.settings.precision, self.device):
             features: Tensor = self.tower(frames[None].to(self.device))[0].float().cpu()
         return features
@@ -205,7 +207,7 @@ class VideoFeatures:
         return rows
 
     def _of(self, window: Window) -> Row:
-        return {"track": window.track if self.watching.detector else None}
+        return {"track": window.track if self.face_options.detector else None}
 
 
 def rows_of_texts(clip: Clip, texts: ClassTexts) -> list[Row]:

@@ -105,7 +105,7 @@ def ensembled_answers(videos: Tensor, prompts: Sequence[Tensor], ensembling: str
 
 
 @dataclass(frozen=True)
-class Judged:
+class MeanFigures:
     """UAR and WAR in percent, averaged over the folds, with their intervals."""
 
     uar: Interval
@@ -114,7 +114,7 @@ class Judged:
 
 def prompt_figures(
     clip: Clip, videos: Videos, prompts: Sequence[Sequence[str]], class_names: Sequence[str]
-) -> dict[str, Judged]:
+) -> dict[str, MeanFigures]:
     """UAR and WAR of `clip` on `videos` with each class's prompts, for each way of ensembling them.
 
     If every class has one prompt, there is one entry, "one prompt". Raises InputError that names the class of
@@ -123,15 +123,15 @@ def prompt_figures(
     features = class_features(clip, prompts, class_names)
     single = all(len(own) == 1 for own in prompts)
     return {
-        "one prompt" if single else way: _judged(ensembled_answers(videos.features, features, way), videos)
+        "one prompt" if single else way: _averaged(ensembled_answers(videos.features, features, way), videos)
         for way in (ENSEMBLINGS[:1] if single else ENSEMBLINGS)
     }
 
 
-def _judged(answers: npt.NDArray[np.int64], videos: Videos) -> Judged:
+def _averaged(answers: npt.NDArray[np.int64], videos: Videos) -> MeanFigures:
     labels, folds = videos.labels, videos.folds
     right = answers == labels
-    return Judged(
+    return MeanFigures(
         *(
             figure_interval(right, each, labels, folds)
             for each in (uar_weights(labels, folds), war_weights(folds))

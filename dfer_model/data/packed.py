@@ -94,7 +94,7 @@ class PackedClips:
                 f"{path} holds no packed clips\n"
                 "Make them: dfer-prompts data prepare NAME --root DIR --out DIR (or data draw --out DIR)"
             )
-        with _telling_of_damage(path):
+        with _damage_as_input_error(path):
             class_names, table = read_class_names(path), _read_table(path)
             missing = missing_columns(table)
             if class_names and not missing:
@@ -113,7 +113,7 @@ class PackedClips:
     @cached_property
     def _frames(self) -> pa.ChunkedArray:
         """A list of encoded frames per clip, memory-mapped; each process opens it anew."""
-        with _telling_of_damage(self.path):
+        with _damage_as_input_error(self.path):
             return _read_table(Path(self.path))["frames"]
 
     def __len__(self) -> int:
@@ -255,7 +255,7 @@ class PackedClips:
 
 
 @contextmanager
-def _telling_of_damage(path: Path | str) -> Iterator[None]:
+def _damage_as_input_error(path: Path | str) -> Iterator[None]:
     """Turn errors about the files of packed clips into InputError."""
     try:
         yield

@@ -188,7 +188,7 @@ def _alone_in(request: Request) -> Iterator[None]:
 
 
 @contextmanager
-def _telling_what_is_kept(request: Request) -> Iterator[None]:
+def _interrupted_with_progress(request: Request) -> Iterator[None]:
     """Turn Ctrl-C and a full disk into errors with a message."""
     kept = f"what is packed so far is kept in {request.partial}"
     try:
@@ -203,7 +203,7 @@ def _telling_what_is_kept(request: Request) -> Iterator[None]:
 
 def _packed(request: Request, jobs: int, progress: Report) -> PackedClips:
     shards = request.shards()
-    with _telling_what_is_kept(request):
+    with _interrupted_with_progress(request):
         outcomes = _pack_all(request, shards, jobs, progress)
         skipped = [problem for outcome in outcomes for problem in outcome["problems"]]
         if skipped and not request.skip_broken:

@@ -74,7 +74,7 @@ def likelihood_loss(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
 
 
 @dataclass(frozen=True)
-class Said:
+class CalibrationFigures:
     """How well the probabilities are calibrated on some clips."""
 
     clips: int
@@ -82,10 +82,10 @@ class Said:
     likelihood_loss: float  # nats
 
 
-def said(predictions: Predictions, temperature: float = 1.0) -> Said:
+def calibration_figures(predictions: Predictions, temperature: float = 1.0) -> CalibrationFigures:
     """The calibration of the predictions with the logits divided by `temperature`."""
     logits = np.asarray(predictions.logits, dtype=np.float64) / temperature
-    return Said(
+    return CalibrationFigures(
         len(predictions.labels),
         calibration_error(predictions.labels, logits),
         likelihood_loss(predictions.labels, logits),

@@ -15,7 +15,7 @@ from dfer_model.data.augmentation import crop_views
 from dfer_model.data.video import read_sampled_frames
 from dfer_model.devices import choose_device, inference_precision
 from dfer_model.errors import WorkError
-from dfer_model.memory import telling_of_memory
+from dfer_model.memory import out_of_memory_error
 from dfer_model.runs import Run
 
 from .trained_model import TrainedModel, load_trained
@@ -100,7 +100,7 @@ def class_probabilities(
     `what`, if the probabilities are not finite.
     """
     views = crop_views(samples, model.image_size, settings.test_crops)  # (views, T, 3, S, S)
-    short = telling_of_memory(device, f"the frames of {what} did not fit", "Give --device cpu")
+    short = out_of_memory_error(device, f"the frames of {what} did not fit", "Give --device cpu")
     with short, torch.inference_mode(), inference_precision(settings.precision, device):
         logits = [model(view[None].to(device))[0].float() for view in views]
         probabilities: list[float] = model.probabilities(torch.stack(logits).mean(dim=0)).tolist()

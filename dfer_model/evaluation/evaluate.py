@@ -20,7 +20,7 @@ from dfer_model.data.stream_loaders import batches_of
 from dfer_model.devices import choose_device, inference_precision
 from dfer_model.errors import InputError, WorkError
 from dfer_model.launch import workers_of
-from dfer_model.memory import telling_of_memory
+from dfer_model.memory import out_of_memory_error
 from dfer_model.models.bf16 import ImageTower
 from dfer_model.models.clip import Clip
 from dfer_model.models.dfer_clip import TEMPERATURE
@@ -96,7 +96,7 @@ def over_clips(
     gathered: list[Tensor] = []
     read: list[int] = []
     module.eval()
-    short = telling_of_memory(device, f"a batch of {batch_size} clips did not fit", SMALLER)
+    short = out_of_memory_error(device, f"a batch of {batch_size} clips did not fit", SMALLER)
     with short, torch.inference_mode(), inference_precision(settings.precision, device):
         batches = batches_of(
             dataset, batch_size, workers=workers_of(settings.workers), pin=device.type == "cuda"
@@ -116,7 +116,7 @@ def _in_order_of(wanted: list[int], read: list[int], outputs: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Judged:
+class MeanFigures:
     """The clips of an evaluation, and notes on them."""
 
     indices: Indices
@@ -124,7 +124,7 @@ class Judged:
     notes: tuple[str, ...] = ()
 
 
-def judged_clips(run: Run, clips: PackedClips, *, every: bool = False) -> Judged:
+def judged_clips(run: Run, clips: PackedClips, *, every: bool = False) -> MeanFigures:
     """The clips to test `run` on: its test fold, or all clips with `every` or if there are no folds.
 
     On another dataset with folds, the fold with the run's fold number.
@@ -141,7 +141,7 @@ def judged_clips(run: Run, clips: PackedClips, *, every: bool = False) -> Judged
     else:
         indices = clips.test_indices(run.fold)
         which = f"the {len(indices)} clips of test fold {run.fold} of {clips.name}"
-    return Judged(indices, which, tuple(notes))
+    return MeanFigures(indices, which, tuple(notes))
 
 
 def matched_labels(run: Run, clips: PackedClips, indices: Indices) -> Indices:

@@ -28,9 +28,9 @@ from .launcher import unbroken
 FOREVER_MIN = 60 * 24 * 365
 STOPPING_S = 60.0  # a step on a slow CPU may take this long
 # Errors that mean that no process can be started; others, such as a full disk, are raised.
-NOT_BEGUN = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOENT}
+START_ERRORS = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOENT}
 LISTING_S = 20.0  # timeout of nvidia-smi, which may load the driver first
-ASKING_S = 1.0  # a process that is just starting may miss the first signal
+STOP_RETRY_S = 1.0  # a process that is just starting may miss the first signal
 
 
 @dataclass
@@ -49,7 +49,7 @@ class LocalEngine:
     device: str = "auto"
     poll_s: float = 0.2
     pause_s: float = 30.0
-    _dealt: list[tuple[Job[Any], str]] = field(init=False, default_factory=list)  # jobs and their GPU
+    _assigned: list[tuple[Job[Any], str]] = field(init=False, default_factory=list)  # jobs and their GPU
 
     def __post_init__(self) -> None:
         most = len(self.gpus) * self.runs_per_gpu
@@ -83,12 +83,12 @@ class LocalEngine:
                     )
                 )
             except OSError as error:
-                if error.errno not in NOT_BEGUN:
+                if error.errno not in START_ERRORS:
                     raise
                 raise WorkError(
                     f"no process can be started: {error}\nEnd other work on this machine, or lower --jobs"
                 ) from error
-            self._dealt.append((job, gpu))
+            self._assigned.append((job, gpu))
             yield job
 
     def over(self, jobs: Sequence[Job[Any]]) -> Mapping[str, str]:
@@ -106,16 +106,18 @@ class LocalEngine:
 
     def _wait_for(self, jobs: Sequence[Job[Any]]) -> None:
         """Wait until all have ended, but at most until the next signal."""
-        until = time.monotonic() + ASKING_S
+        until = time.monotonic() + STOP_RETRY_S
         while time.monotonic() < until and not all(job.done() for job in jobs):
             time.sleep(self.poll_s)
 
     def _next_gpu(self) -> str:
         """The GPU with the fewest runs, "" without GPUs; a run with an outcome counts as ended."""
-        self._dealt = [
-            (job, gpu) for job, gpu in self._dealt if not job.done() and not job.paths.result_pickle.exists()
+        self._assigned = [
+            (job, gpu)
+            for job, gpu in self._assigned
+            if not job.done() and not job.paths.result_pickle.exists()
         ]
-        used = Counter(gpu for _, gpu in self._dealt)
+        used = Counter(gpu for _, gpu in self._assigned)
         return min(self.gpus, key=used.__getitem__, default="")
 
     def _threads(self) -> int:

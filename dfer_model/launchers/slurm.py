@@ -57,7 +57,7 @@ class SlurmEngine:
     poll_s: float = 1.0
     ask_s: float = 15.0
     pause_s: float = 30.0
-    _asked: float = field(default=0.0, init=False)
+    _polled_at: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         minutes(self.options.get("time", MINUTES))
@@ -83,7 +83,7 @@ class SlurmEngine:
 
     def submit(self, works: Sequence[Work], folder: Path) -> Iterator[Job[Any]]:
         """Submit them as one array. Raises WorkError with the message of sbatch."""
-        self._asked = time.monotonic()
+        self._polled_at = time.monotonic()
         executor = SlurmExecutor(folder, max_num_timeout=self.retries)
         executor.update_parameters(**self._parameters())
         threads = int(self.options["cpus-per-task"]) if "cpus-per-task" in self.options else None
@@ -103,9 +103,9 @@ class SlurmEngine:
 
     def over(self, jobs: Sequence[Job[Any]]) -> Mapping[str, str]:
         """The jobs that left the queue, or have an end state; none if it was queried just now."""
-        if not jobs or time.monotonic() - self._asked < self.ask_s:
+        if not jobs or time.monotonic() - self._polled_at < self.ask_s:
             return {}
-        self._asked = time.monotonic()
+        self._polled_at = time.monotonic()
         states = queued_states()
         if states is None:
             return {}

@@ -136,7 +136,7 @@ def check_picture(path: Path) -> None:
         raise InputError(f"{path}: a figure's name must end in {' or '.join(PICTURES)}")
 
 
-RIGHT, SAID, CLIPS = "#2f6f8f", "#d9822b", "#9fb8c4"
+RIGHT, PREDICTED, CLIPS = "#2f6f8f", "#d9822b", "#9fb8c4"
 EDGES = np.linspace(0, 1, CALIBRATION_BINS + 1)
 
 
@@ -169,7 +169,7 @@ def _shares(axes: Axes, measured: Reliability) -> None:
     at, right, said = EDGES[:-1][held], measured.right[held], measured.said[held]
     width = 1 / CALIBRATION_BINS
     axes.bar(at, right, width=width, align="edge", color=RIGHT, edgecolor="white", label="accuracy")
-    axes.hlines(said, at, at + width, color=SAID, linewidth=3, label="mean predicted probability")
+    axes.hlines(said, at, at + width, color=PREDICTED, linewidth=3, label="mean predicted probability")
     axes.plot([0, 1], [0, 1], color="#555555", linewidth=0.8, linestyle=":")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)

@@ -24,7 +24,7 @@ from dfer_model.data.prefetch import LateLosses, Loss, prefetched
 from dfer_model.devices import precision, require_precision
 from dfer_model.distributed import ending_together, join
 from dfer_model.errors import InputError, WorkError
-from dfer_model.memory import telling_of_memory
+from dfer_model.memory import out_of_memory_error
 from dfer_model.progress import Note, Report, silent
 from dfer_model.runs import Run, RunSpec
 
@@ -87,7 +87,7 @@ def train_run(
             # A resumed run does not start at 0: a jump would distort the estimate of the remaining time.
             done = len(recorded_epochs(folder))
             tell(done, spec.settings.epochs, f"loading {_initial_model(spec.settings)}")
-            with telling_of_memory(where, "the model does not fit", "Take a smaller CLIP, or --device cpu"):
+            with out_of_memory_error(where, "the model does not fit", "Take a smaller CLIP, or --device cpu"):
                 training = Training(spec, clips, folder, where, processes, cores=cores)
             if processes.first and tracking is not None:
                 training.tracking = tracking

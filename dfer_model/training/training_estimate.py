@@ -24,7 +24,7 @@ from dfer_model.data.packed import PackedClips
 from dfer_model.devices import choose_device, device_name, require_precision
 from dfer_model.errors import InputError, Interrupted
 from dfer_model.launch import launched
-from dfer_model.memory import device_memory, telling_of_memory
+from dfer_model.memory import device_memory, out_of_memory_error
 from dfer_model.progress import Note, Report, silent
 from dfer_model.runs import RunSpec
 
@@ -126,7 +126,7 @@ def estimate_training(
     where, folder = choose_device(device, tf32=spec.settings.tf32), spec.folder(runs)
     require_precision(spec.settings.precision, where)
     report(0, MEASURED_STEPS + 1, "loading the model")
-    with telling_of_memory(where, "the model does not fit", "Take a smaller CLIP, or --device cpu"):
+    with out_of_memory_error(where, "the model does not fit", "Take a smaller CLIP, or --device cpu"):
         training = Training(spec, clips, folder, where)
     settings, learning = spec.settings, training.learning
     announce(training, note)
@@ -255,7 +255,10 @@ def _measured_steps(training: Training, report: Report) -> tuple[float, ...]:
     training.batches = _FirstBatches(whole, count)  # type: ignore[assignment]
     advice = f"Give {lower_memory(training.model, training.settings, training.device) or 'a smaller model'}"
     try:
-        with telling_of_memory(training.device, "a step does not fit", advice), _step_ends(training) as ends:
+        with (
+            out_of_memory_error(training.device, "a step does not fit", advice),
+            _step_ends(training) as ends,
+        ):
             train_epoch(training, 1, lambda *_: report(len(ends), count, f"step {len(ends)} of {count}"))
     except KeyboardInterrupt as error:
         raise Interrupted("Stopped; a dry run writes nothing") from error

@@ -16,7 +16,7 @@ from dfer_model.errors import InputError
 from .crop import MARGIN
 from .detect import Detector, Haar, YuNet, choose_detector
 from .footage import open_footage
-from .passes import Watching, face_frames
+from .passes import FaceOptions, face_frames
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Cropping:
     ) -> tuple[Cropping, str | None]:
         """The cropping of `--faces`, and a note or None. Raises InputError as `choose_detector` does."""
         detector, note = choose_detector(faces, model)
-        Watching(detector, margin=margin)  # checks the margin
+        FaceOptions(detector, margin=margin)  # checks the margin
         return cls(detector.model if isinstance(detector, YuNet) else None, margin), note
 
     @property
@@ -50,7 +50,7 @@ class Cropping:
         """
         if not clip.exists():
             raise InputError(f"{clip} does not exist")
-        return face_frames(open_footage(clip), Watching(_detector(self.model), margin=self.margin))
+        return face_frames(open_footage(clip), FaceOptions(_detector(self.model), margin=self.margin))
 
 
 @lru_cache(maxsize=1)

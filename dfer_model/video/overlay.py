@@ -23,7 +23,7 @@ from dfer_model.progress import Report, silent
 from dfer_model.reports.fonts import bold_file
 
 from .footage import Sound
-from .predict_video import Watched
+from .predict_video import PredictedVideo
 from .windows import Moments, by_track, class_colours, moments
 
 TICKS = 1000  # per second; keeps the times of variable frame rates
@@ -31,7 +31,7 @@ TEXT_SHARE = 1 / 24  # of the frame's shorter side
 LEAST_TEXT = 11  # pixels
 
 
-def write_overlay(path: Path, watched: Watched, report: Report = silent) -> None:
+def write_overlay(path: Path, predicted_video: PredictedVideo, report: Report = silent) -> None:
     """Write the video with its predictions and sound as MP4, with the timestamps of the video.
 
     Outside the windows of a track its box is drawn without a label. Raises InputError if the name does not
@@ -39,27 +39,27 @@ def write_overlay(path: Path, watched: Watched, report: Report = silent) -> None
     """
     if path.suffix.casefold() != ".mp4":
         raise InputError(f"--overlay {path}: the name must end in .mp4")
-    drawing = _Drawing(watched)
-    width, height = (max(2, side // 2 * 2) for side in watched.followed.size)
+    drawing = _Drawing(predicted_video)
+    width, height = (max(2, side // 2 * 2) for side in predicted_video.followed.size)
     with replacing(path) as temporary, av.open(local_address(temporary), mode="w", format="mp4") as container:
-        stream = _stream(container, watched.footage.rate, width, height)
-        sound = Sound(watched.footage.file, container, watched.footage.origin)
+        stream = _stream(container, predicted_video.footage.rate, width, height)
+        sound = Sound(predicted_video.footage.file, container, predicted_video.footage.origin)
         last = -1
-        for timed in watched.footage.frames():
+        for timed in predicted_video.footage.frames():
             frame = av.VideoFrame.from_ndarray(
                 np.ascontiguousarray(drawing(timed.pixels, timed.index, timed.seconds)[:height, :width]),
                 format="rgb24",
             )
-            seconds = timed.seconds + watched.footage.origin - sound.start
+            seconds = timed.seconds + predicted_video.footage.origin - sound.start
             last = frame.pts = max(last + 1, round(seconds * TICKS))
             frame.time_base = stream.codec_context.time_base
             container.mux(stream.encode(frame))
             sound.write_until(seconds)
-            report(timed.index + 1, watched.followed.frames, "drawing")
-            if timed.index + 1 == watched.followed.frames:
+            report(timed.index + 1, predicted_video.followed.frames, "drawing")
+            if timed.index + 1 == predicted_video.followed.frames:
                 break
         container.mux(stream.encode())
-        sound.finish(None if watched.problem else math.inf)
+        sound.finish(None if predicted_video.problem else math.inf)
 
 
 def _stream(container: OutputContainer, rate: float, width: int, height: int) -> VideoStream:
@@ -78,16 +78,16 @@ def _stream(container: OutputContainer, rate: float, width: int, height: int) ->
 class _Drawing:
     """Draws the predictions on frames."""
 
-    def __init__(self, watched: Watched) -> None:
-        tracks = by_track(watched.predictions)
+    def __init__(self, predicted_video: PredictedVideo) -> None:
+        tracks = by_track(predicted_video.predictions)
         self._moments = {track: moments(each) for track, each in tracks.items()}
         self._rows = {
             path.number: ({int(frame): row for row, frame in enumerate(path.frames)}, path.boxes)
-            for path in watched.paths
+            for path in predicted_video.paths
         }
-        self._names = _class_names(watched.predictions)
+        self._names = _class_names(predicted_video.predictions)
         self._colours = class_colours(self._names)
-        self._frame = watched.followed.size
+        self._frame = predicted_video.followed.size
         self._size = max(LEAST_TEXT, round(min(self._frame) * TEXT_SHARE))
         font = bold_file(self._names)
         self._fonts = {

@@ -26,7 +26,7 @@ DETECTING, CROPPING = "detecting faces", "cropping faces"
 
 
 @dataclass(frozen=True)
-class Watching:
+class FaceOptions:
     """The options of face analysis.
 
     `detector` None uses whole frames, as track 1. `track` is "largest" (the largest face at a time), "all",
@@ -76,7 +76,7 @@ class Followed:
 
 def follow(
     footage: Footage,
-    watching: Watching,
+    face_options: FaceOptions,
     report: Report = silent,
     known: dict[int, list[Face]] | None = None,
 ) -> Followed:
@@ -85,8 +85,8 @@ def follow(
     `known` are the faces of frames that were analysed before, by index; new ones are added to it. Raises
     InputError if no frame can be read; a later error becomes `problem`.
     """
-    detector = watching.detector
-    following = _Following(watching, detector, footage.rate, known) if detector else None
+    detector = face_options.detector
+    following = _Following(face_options, detector, footage.rate, known) if detector else None
     whole = Track(1)
     count, first, seconds, size, problem = 0, 0.0, 0.0, (0, 0), None
     try:
@@ -123,9 +123,9 @@ class _Following:
     """Detects faces frame by frame and joins them to tracks."""
 
     def __init__(
-        self, watching: Watching, detector: Detector, rate: float, known: dict[int, list[Face]] | None
+        self, face_options: FaceOptions, detector: Detector, rate: float, known: dict[int, list[Face]] | None
     ) -> None:
-        self._watching, self._detector = watching, detector
+        self._face_options, self._detector = face_options, detector
         self._known = known
         self._tracker, self._shots = Tracker(), Changes()
         self._between: list[_Small] = []  # frames since the last analysed one
@@ -139,7 +139,7 @@ class _Following:
             self._look_between()
             self._tracker.end_shot()
             self._update(_Small(timed.index, timed.seconds, timed.pixels, 1.0))
-        elif self._watching.looks_at(timed.index):
+        elif self._face_options.looks_at(timed.index):
             self._look(_Small(timed.index, timed.seconds, timed.pixels, 1.0))
         else:
             self._between.append(_Small(timed.index, timed.seconds, *reduced(timed.pixels, YUNET_SIDE)))
@@ -191,7 +191,7 @@ def shown(
     footage: Footage,
     paths: Iterable[FacePath],
     windows: Sequence[Window],
-    watching: Watching,
+    face_options: FaceOptions,
     report: Report = silent,
 ) -> Iterator[tuple[Window, list[Pixels]]]:
     """The second pass: each window with its frames' crops, uint8 RGB (S, S, 3), as soon as it is complete.
@@ -207,7 +207,7 @@ def shown(
     held: dict[tuple[int, int], Pixels] = {}
     for timed in footage.frames() if waiting else ():
         for number, row in rows_at.pop(timed.index, ()):
-            held[number, row] = _crop(timed.pixels, path_of[number], row, watching)
+            held[number, row] = _crop(timed.pixels, path_of[number], row, face_options)
         while waiting and max(waiting[0].frames) <= timed.index:
             window = waiting.popleft()
             yield window, [held[window.track, row] for row in window.rows]
@@ -217,10 +217,10 @@ def shown(
             return
 
 
-def _crop(pixels: Pixels, path: FacePath, row: int, watching: Watching) -> Pixels:
-    if watching.detector is None:
+def _crop(pixels: Pixels, path: FacePath, row: int, face_options: FaceOptions) -> Pixels:
+    if face_options.detector is None:
         return pixels
-    return cut(pixels, face_square(path.boxes[row], path.eyes[row], watching.margin))
+    return cut(pixels, face_square(path.boxes[row], path.eyes[row], face_options.margin))
 
 
 def _release(held: dict[tuple[int, int], Pixels], uses: Counter[tuple[int, int]], window: Window) -> None:
@@ -230,13 +230,13 @@ def _release(held: dict[tuple[int, int], Pixels], uses: Counter[tuple[int, int]]
             del held[window.track, row]
 
 
-def face_frames(footage: Footage, watching: Watching, report: Report = silent) -> Iterator[Pixels]:
+def face_frames(footage: Footage, face_options: FaceOptions, report: Report = silent) -> Iterator[Pixels]:
     """The crops of the largest face at a time, of each frame with a face, in order.
 
     These are the tracks of `Watching.track` "largest"; if a frame has two of them, the larger one is used.
     Raises NoFace if no face is found, and InputError if the footage is damaged.
     """
-    followed = follow(footage, watching, report)
+    followed = follow(footage, face_options, report)
     if followed.problem:
         raise InputError(followed.problem)
     if not followed.tracks:
@@ -248,4 +248,4 @@ def face_frames(footage: Footage, watching: Watching, report: Report = silent) -
     }
     for timed in footage.frames():
         if timed.index in place_of:
-            yield _crop(timed.pixels, *place_of[timed.index], watching)
+            yield _crop(timed.pixels, *place_of[timed.index], face_options)

@@ -19,7 +19,7 @@ from dfer_model.runs import Run
 
 from .detect import Face
 from .footage import Footage
-from .passes import Followed, Watching, follow, shown
+from .passes import FaceOptions, Followed, follow, shown
 from .track import FacePath
 from .windows import WHOLE, Spacing, Window, windows
 
@@ -36,7 +36,7 @@ def as_frames(crops: Sequence[Pixels]) -> list[Tensor]:
 
 
 @dataclass(frozen=True)
-class Watched:
+class PredictedVideo:
     """The result for one video: a prediction for each window of each selected track, by track and time."""
 
     footage: Footage
@@ -66,7 +66,7 @@ class Watched:
 
 
 @dataclass(frozen=True)
-class Judge:
+class RunPredictor:
     """A model on its device, with its class names and training settings."""
 
     model: TrainedModel
@@ -75,7 +75,7 @@ class Judge:
     device: torch.device
 
     @classmethod
-    def of(cls, run: Run, device: str | None = None) -> Judge:
+    def of(cls, run: Run, device: str | None = None) -> RunPredictor:
         """The model of a finished run. Raises InputError if the run is not finished or damaged."""
         where = choose_device(device, tf32=run.settings.tf32)
         return cls(load_trained(run, where), tuple(run.class_names), run.settings, where)
@@ -88,15 +88,15 @@ class Judge:
         found = class_probabilities(self.model, samples, self.settings, self.device, what)
         return dict(zip(self.class_names, found, strict=True))
 
-    def watch(
+    def predict(
         self,
         footage: Footage,
-        watching: Watching,
+        face_options: FaceOptions,
         *,
         keep: Keep = keep_nothing,
         report: Report = silent,
         known: dict[int, list[Face]] | None = None,
-    ) -> Watched:
+    ) -> PredictedVideo:
         """The predictions for each window of the selected tracks of a video.
 
         `keep` receives the prediction and the crops of every window as soon as it is complete; `known` is
@@ -104,18 +104,18 @@ class Judge:
 
         Raises InputError if no frame of the video can be read.
         """
-        followed = follow(footage, watching, report, known)
-        paths = tuple(followed.chosen(watching.track))
+        followed = follow(footage, face_options, report, known)
+        paths = tuple(followed.chosen(face_options.track))
         settings = self.settings
-        planned = planned_windows(paths, watching, settings.frames, settings.test_segments)
+        planned = planned_windows(paths, face_options, settings.frames, settings.test_segments)
         predictions = []
-        for window, crops in shown(footage, paths, planned, watching, report):
-            predicted = self._prediction(footage, window, crops, watching.detector is not None)
+        for window, crops in shown(footage, paths, planned, face_options, report):
+            predicted = self._prediction(footage, window, crops, face_options.detector is not None)
             keep(footage, predicted, crops)
             predictions.append(predicted)
         ordered = sorted(predictions, key=lambda each: (each.track or 0, each.start or 0.0))
-        notes = (*footage.notes, *missing_faces(footage, followed, watching))
-        return Watched(footage, followed, paths, tuple(ordered), notes)
+        notes = (*footage.notes, *missing_faces(footage, followed, face_options))
+        return PredictedVideo(footage, followed, paths, tuple(ordered), notes)
 
     def _prediction(
         self, footage: Footage, window: Window, crops: Sequence[Pixels], has_face: bool
@@ -133,20 +133,20 @@ class Judge:
 
 
 def planned_windows(
-    paths: Sequence[FacePath], watching: Watching, frames: int, segments: int = 1
+    paths: Sequence[FacePath], face_options: FaceOptions, frames: int, segments: int = 1
 ) -> list[Window]:
     """The windows of the tracks; without detector and spacing, one window for the whole video."""
-    spacing = watching.spacing
-    if watching.detector is None and spacing == Spacing():
+    spacing = face_options.spacing
+    if face_options.detector is None and spacing == Spacing():
         spacing = WHOLE
     return [window for path in paths for window in windows(path, spacing, frames, segments)]
 
 
-def missing_faces(footage: Footage, followed: Followed, watching: Watching) -> list[str]:
+def missing_faces(footage: Footage, followed: Followed, face_options: FaceOptions) -> list[str]:
     """Notes if there is nothing to predict."""
     if not followed.tracks:
         return [f"no face was found in {footage.name} ({followed.frames} frames)"]
-    if not followed.chosen(watching.track):
+    if not followed.chosen(face_options.track):
         numbers = ", ".join(str(path.number) for path in followed.tracks)
-        return [f"{footage.name} has no track {watching.track}; it has {numbers}"]
+        return [f"{footage.name} has no track {face_options.track}; it has {numbers}"]
     return []

@@ -19,8 +19,8 @@ from dfer_model.evaluation.classify import Prediction
 
 from .camera import Source
 from .detect import Face
-from .passes import Watching
-from .predict_video import Judge, Keep, keep_nothing
+from .passes import FaceOptions
+from .predict_video import Keep, RunPredictor, keep_nothing
 from .track import is_leap
 from .windows import LEAST_REST, ROUNDING, WHOLE
 
@@ -49,7 +49,7 @@ class Glance:
 
 
 def rolling(
-    judge: Judge, source: Source, watching: Watching, *, keep: Keep = keep_nothing
+    predictor: RunPredictor, source: Source, face_options: FaceOptions, *, keep: Keep = keep_nothing
 ) -> Iterator[Glance]:
     """Predictions for the last `window` seconds, every `stride` seconds (by default 4 and 2).
 
@@ -58,9 +58,9 @@ def rolling(
     window is. Raises InputError for a track's number, which a single window does not have, WorkError if the
     frames of a window need more than 2 GiB, and as reading the source does.
     """
-    if isinstance(watching.track, int):
+    if isinstance(face_options.track, int):
         raise InputError("--track: track numbers need the whole video\nFor a camera give largest or all")
-    roll = _Roll(judge, source, watching, keep)
+    roll = _Roll(predictor, source, face_options, keep)
     predicted = slice(-1, None) if source.live else slice(None)
     faces: int | None = None
     for timed in source.footage.frames():
@@ -74,9 +74,16 @@ def rolling(
 class _Roll:
     """The frames of the last window, with their faces."""
 
-    def __init__(self, judge: Judge, source: Source, watching: Watching, keep: Keep) -> None:
-        self.judge, self.footage, self.watching, self.keep = judge, source.footage, watching, keep
-        self.window, self.stride = watching.spacing.lengths(math.inf)
+    def __init__(
+        self, predictor: RunPredictor, source: Source, face_options: FaceOptions, keep: Keep
+    ) -> None:
+        self.predictor, self.footage, self.face_options, self.keep = (
+            predictor,
+            source.footage,
+            face_options,
+            keep,
+        )
+        self.window, self.stride = face_options.spacing.lengths(math.inf)
         # A window of a file is predicted when it is known that no short rest belongs to it.
         waits = not source.live and self.stride <= self.window
         self.rest = LEAST_REST * self.window if waits else 0.0
@@ -122,8 +129,8 @@ class _Roll:
             self._held.clear()
             self._known.clear()
             self._begin()
-        detector = self.watching.detector
-        if detector and self.watching.looks_at(timed.index):
+        detector = self.face_options.detector
+        if detector and self.face_options.looks_at(timed.index):
             self._known[timed.index] = detector(timed.pixels)
             self._faces = len(self._known[timed.index])
         self._first = timed.seconds if self._first is None else self._first
@@ -161,8 +168,10 @@ class _Roll:
         self._predicted_to = stop
         held = self._frames(start, stop)
         footage = replace(self.footage, frames=lambda: iter(held), expected=len(held), notes=())
-        watching = replace(self.watching, spacing=WHOLE)
-        predictions = self.judge.watch(footage, watching, keep=self.keep, known=self._known).predictions
+        face_options = replace(self.face_options, spacing=WHOLE)
+        predictions = self.predictor.predict(
+            footage, face_options, keep=self.keep, known=self._known
+        ).predictions
         start, stop = round(start, 3), round(stop, 3)
         return Rolled(start, stop, tuple(replace(each, start=start, end=stop) for each in predictions))
 

@@ -19,7 +19,7 @@ from .inputs import open_dataset
 
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
-    from dfer_model.evaluation.calibration import Calibration, Said
+    from dfer_model.evaluation.calibration import Calibration, CalibrationFigures
     from dfer_model.runs import Predictions, Run
 
 FEW = 100  # clips
@@ -35,8 +35,8 @@ class Comparison:
     """Probabilities before and after calibration, on the same clips."""
 
     clips_are: str
-    before: Said
-    after: Said
+    before: CalibrationFigures
+    after: CalibrationFigures
 
 
 @dataclass(frozen=True)
@@ -161,9 +161,9 @@ def _notes(run: Run, clips: PackedClips, count: int, own: bool) -> tuple[str, ..
 
 
 def _compared(which: str, predictions: Predictions, temperature: float) -> Comparison:
-    from dfer_model.evaluation.calibration import said
+    from dfer_model.evaluation.calibration import calibration_figures
 
-    return Comparison(which, said(predictions), said(predictions, temperature))
+    return Comparison(which, calibration_figures(predictions), calibration_figures(predictions, temperature))
 
 
 def _draw(run: Run, predictions: Predictions, compared: Comparison, temperature: float) -> None:

@@ -30,7 +30,7 @@ from .inputs import (
     training_notes,
 )
 from .launchers import EngineName, RunContext, engine_for
-from .protocols import Asked, asked, measured, planned
+from .protocols import MeasureRequest, measure_request, measured, planned
 from .screen import choose, require_choice, require_screening, screened
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from dfer_model.runs import Run
 
 USUAL_CONTROLS = ("class-name", "swapped", "scrambled")
-SCREENING = Asked(("zero-shot", "screened"), (), None)
+SCREENING = MeasureRequest(("zero-shot", "screened"), (), None)
 
 
 @system_errors()
@@ -159,7 +159,9 @@ class _Question:
             settings, wish = frozen(self.settings), SCREENING
         else:
             settings = self.settings
-            wish = asked(self.measures, self.shots, self.transfer_to, self.clips, described, self.workspace)
+            wish = measure_request(
+                self.measures, self.shots, self.transfer_to, self.clips, described, self.workspace
+            )
         grid = Grid(settings, texts, self.folds, self.seeds)
         return _Study(self.clips, grid, wish, candidates, control_sets)
 
@@ -189,7 +191,7 @@ class _Study:
 
     clips: PackedClips
     grid: Grid
-    wish: Asked
+    wish: MeasureRequest
     candidates: Sequence[DescriptionSet]
     controls: Sequence[DescriptionSet]
 

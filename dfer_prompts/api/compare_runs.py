@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dfer_model.comparison.record import ComparedModel, ComparisonRecord, ComparisonRequest
     from dfer_model.comparison.results import Answers, Comparison
     from dfer_model.data.packed import PackedClips
-    from dfer_model.evaluation.evaluate import Judged
+    from dfer_model.evaluation.evaluate import MeanFigures
     from dfer_model.evaluation.run_ensembles import RunEnsemble
     from dfer_model.metrics import Measures
     from dfer_model.runs import Run
@@ -147,7 +147,9 @@ def _clips(runs: Sequence[Model], dataset: PackedClips | Path | str | None, plac
 Evaluated = Mapping[str, tuple["Measures", Any]]  # by run: its measures, and which predictions are correct
 
 
-def _evaluated(runs: Sequence[Model], clips: PackedClips, judged: Judged, context: RunContext) -> Evaluated:
+def _evaluated(
+    runs: Sequence[Model], clips: PackedClips, judged: MeanFigures, context: RunContext
+) -> Evaluated:
     from dfer_model.evaluation.evaluate import evaluate_run
     from dfer_model.evaluation.run_ensembles import combined, members_of
 
@@ -196,7 +198,7 @@ def _trained(
 
 
 def _answers(
-    order: Sequence[str], found: Evaluated, trained: Sequence[Run], clips: PackedClips, judged: Judged
+    order: Sequence[str], found: Evaluated, trained: Sequence[Run], clips: PackedClips, judged: MeanFigures
 ) -> Answers:
     """All models' predictions, one row per seed of the sets; those of a run are the same in each row."""
     import numpy as np
@@ -296,7 +298,7 @@ def _request(
 def _kept(
     place: Workspace,
     clips: PackedClips,
-    judged: Judged,
+    judged: MeanFigures,
     comparison: Comparison,
     models: Mapping[str, ComparedModel],
     trained: Sequence[str],

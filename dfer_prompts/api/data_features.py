@@ -14,7 +14,7 @@ from ..errors import InputError, listed, system_errors, unknown
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
 from .inputs import Choices, class_texts, features_folder, is_url, open_dataset, settings_for
-from .predict import HowToWatch, given_videos, how_to_watch, left_out_notes
+from .predict import VideoKeywords, face_options_of, given_videos, left_out_notes
 
 if TYPE_CHECKING:
     from dfer_model.comparison.feature_table import FeatureFile, VideoFeatures
@@ -56,7 +56,7 @@ def data_features(
     device: str = "auto",
     progress: Progress = silence,
     note: Callable[[str], None] = lambda _: None,
-    **how: Unpack[HowToWatch],
+    **how: Unpack[VideoKeywords],
 ) -> FeatureTable:
     """Write the image tower's features of packed clips or a video to `out`, a .parquet file.
 
@@ -64,7 +64,7 @@ def data_features(
     `level` "frame" writes a row per sampled frame; "clip" per clip, or per window of a video, the mean of its
     frames; "track" per face track of a video. With `descriptions`, a row per class text is added, of unit
     norm. `preset`, `clip`, `weights` and `overrides` choose CLIP and sampling, as in `train`. `how` are the
-    keywords of `HowToWatch` for videos. Features of packed clips are read from the cache that screening uses.
+    keywords of `VideoKeywords` for videos. Packed clips use the feature cache of screening.
     Raises InputError for inputs that do not fit each other, and for a video that is damaged or shows no face.
     """
     from dfer_model.comparison.feature_table import (
@@ -83,9 +83,9 @@ def data_features(
     clips = _clips(source, place)
     texts = _texts(descriptions, clips, place)
     settings = _settings(place, clips.name if clips else "", choices)
-    watching = None
+    face_options = None
     if clips is None:
-        watching, said = how_to_watch(place, **how)
+        face_options, said = face_options_of(place, **how)
         if said:
             note(said)
     loaded = load_clip(settings.clip, settings.weights)
@@ -102,10 +102,12 @@ def data_features(
                 cache = features_folder(place)
                 for rows in rows_of_dataset(loaded, clips, settings, cache, level, device, report):
                     file.add(rows)
-        elif watching is not None:
+        elif face_options is not None:
             frames_are = "given" if how.get("faces") == "given" else "faces"
             videos = _videos(Path(str(source)), frames_are, note)
-            of_videos = VideoFeatures(loaded, settings, watching, choose_device(device, tf32=settings.tf32))
+            of_videos = VideoFeatures(
+                loaded, settings, face_options, choose_device(device, tf32=settings.tf32)
+            )
             _add_videos(file, of_videos, videos, level, progress, note)
         file.add(of_texts)
     return FeatureTable(out, file.counts, loaded.embed_dim, loaded.name, facts["weights"])

@@ -16,7 +16,7 @@ from .inputs import check_named_url, is_url, open_dataset, open_packed, seen_not
 if TYPE_CHECKING:
     from dfer_model.comparison.group_figures import Grouped
     from dfer_model.data.packed import PackedClips
-    from dfer_model.evaluation.evaluate import Judged
+    from dfer_model.evaluation.evaluate import MeanFigures
     from dfer_model.evaluation.run_ensembles import RunEnsemble
     from dfer_model.metrics import Measures
     from dfer_model.registry import EnsembleRule
@@ -178,7 +178,7 @@ def _own_clips(runs: Sequence[Run]) -> PackedClips:
     return own_clips(runs[0])
 
 
-def common_clips(runs: Sequence[Run], clips: PackedClips, *, every: bool = False) -> Judged:
+def common_clips(runs: Sequence[Run], clips: PackedClips, *, every: bool = False) -> MeanFigures:
     """The test clips of the first run, with the notes of all. Raises InputError if other runs' differ."""
     from dfer_model.evaluation.evaluate import judged_clips
 
@@ -207,12 +207,14 @@ def _beside(run: Run, clips: PackedClips, every: bool) -> dict[str, Measures]:
 
 
 def _calibrated(run: Run, predictions: Predictions) -> Calibrated | None:
-    from dfer_model.evaluation.calibration import read_calibration, said
+    from dfer_model.evaluation.calibration import calibration_figures, read_calibration
 
     known = read_calibration(run)
     if known is None:
         return None
-    return Calibrated(known.temperature, said(predictions, known.temperature).calibration_error)
+    return Calibrated(
+        known.temperature, calibration_figures(predictions, known.temperature).calibration_error
+    )
 
 
 def own_clips(run: Run) -> PackedClips:

@@ -16,7 +16,7 @@ from ..workspace import Workspace
 from .evaluate import own_clips
 from .inputs import Choices, descriptor_texts
 from .model_source import ModelFacts, Source, find_source
-from .predict import Audience, HowToWatch, Refused, audience, watch_each
+from .predict import Refused, VideoKeywords, VideoPredictor, predict_each, video_predictor
 
 if TYPE_CHECKING:
     from dfer_model.data.images import Pixels
@@ -73,7 +73,7 @@ def explain(
     workspace: Workspace | None = None,
     device: str = "auto",
     progress: Progress = silence,
-    **how: Unpack[HowToWatch],
+    **how: Unpack[VideoKeywords],
 ) -> ExplainedVideo:
     """The similarity of a face in a video to each descriptor over time, beside the prediction.
 
@@ -97,17 +97,17 @@ def explain(
     choices: Choices = {"preset": preset, "clip": clip, "overrides": overrides}
     if source.described is not None:
         choices["weights"], weights = weights, None
-    listening = audience(source, workspace=place, device=device, choices=choices, **how)
-    described = _described(source, listening.pretrained.run, descriptions, place)
-    explainer = _explainer(described, listening, weights, device)
-    chosen = _window(listening, Path(video), at, progress)
-    told = [each for each in (listening.note, listening.facts.note, listening.warning) if each]
+    predictor = video_predictor(source, workspace=place, device=device, choices=choices, **how)
+    described = _described(source, predictor.pretrained.run, descriptions, place)
+    explainer = _explainer(described, predictor, weights, device)
+    chosen = _window(predictor, Path(video), at, progress)
+    told = [each for each in (predictor.note, predictor.facts.note, predictor.warning) if each]
     chosen = replace(chosen, notes=(*told, *chosen.notes))
-    return _explained(described, explainer, listening, chosen, plot)
+    return _explained(described, explainer, predictor, chosen, plot)
 
 
 def explain_window(
-    listening: Audience,
+    predictor: VideoPredictor,
     chosen: ChosenWindow,
     *,
     plot: Path | None = None,
@@ -119,37 +119,39 @@ def explain_window(
     Raises InputError for missing descriptors, and for a text tower that cannot be loaded.
     """
     place = workspace or Workspace.find()
-    described = _described(listening.source, listening.pretrained.run, None, place)
-    explainer = _explainer(described, listening, None, device)
-    return _explained(described, explainer, listening, chosen, plot)
+    described = _described(predictor.source, predictor.pretrained.run, None, place)
+    explainer = _explainer(described, predictor, None, device)
+    return _explained(described, explainer, predictor, chosen, plot)
 
 
-def _explainer(described: DescriptionSet, listening: Audience, weights: str | None, device: str) -> Explainer:
+def _explainer(
+    described: DescriptionSet, predictor: VideoPredictor, weights: str | None, device: str
+) -> Explainer:
     from dfer_model.evaluation.explanation import Explainer
 
-    run = listening.pretrained.run
+    run = predictor.pretrained.run
     listed = dict(zip(run.class_names, descriptor_texts(described, run.class_names), strict=True))
-    return Explainer(run, listed, _clips(run), weights=weights, model=listening.judge.model, device=device)
+    return Explainer(run, listed, _clips(run), weights=weights, model=predictor.judge.model, device=device)
 
 
 def _explained(
     described: DescriptionSet,
     explainer: Explainer,
-    listening: Audience,
+    predictor: VideoPredictor,
     chosen: ChosenWindow,
     plot: Path | None,
 ) -> ExplainedVideo:
     from dfer_model.reports.explanation_figure import explanation_figure
     from dfer_model.video.predict_video import as_frames
 
-    frames, facts = as_frames(chosen.crops), listening.facts
+    frames, facts = as_frames(chosen.crops), predictor.facts
     explained = explainer(frames, chosen.prediction.seconds)
     if plot is not None:
         title = f"{called(chosen.prediction)} ({facts.name}, descriptors of {described.name})"
         explanation_figure(plot, explained, [frames[each] for each in explained.order], title)
     notes = (*chosen.notes, *_notes(explainer.run, explainer))
     video = chosen.prediction.video
-    return ExplainedVideo(listening.run, video, described.name, chosen.prediction, explained, notes, facts)
+    return ExplainedVideo(predictor.run, video, described.name, chosen.prediction, explained, notes, facts)
 
 
 def called(prediction: Prediction) -> str:
@@ -192,15 +194,15 @@ class ChosenWindow:
     notes: tuple[str, ...]
 
 
-def _window(listening: Audience, video: Path, at: float | None, progress: Progress) -> ChosenWindow:
+def _window(predictor: VideoPredictor, video: Path, at: float | None, progress: Progress) -> ChosenWindow:
     """The window of a video to explain. Raises InputError if there is none."""
     choice = WindowChoice(at)
-    (watched,) = watch_each(listening, [video], keep=choice, progress=progress)
-    if isinstance(watched, Refused):
-        raise InputError(watched.reason)
-    said, notes = watched.predictions, list(watched.notes)
+    (predicted_video,) = predict_each(predictor, [video], keep=choice, progress=progress)
+    if isinstance(predicted_video, Refused):
+        raise InputError(predicted_video.reason)
+    said, notes = predicted_video.predictions, list(predicted_video.notes)
     if not said:
-        way_out = "" if watched.followed.tracks else "\nUse whole frames: --faces none"
+        way_out = "" if predicted_video.followed.tracks else "\nUse whole frames: --faces none"
         raise InputError(f"{notes[-1]}{way_out}")
     if choice.kept is None:
         first, last = min(each.start or 0.0 for each in said), max(each.end or 0.0 for each in said)
@@ -208,8 +210,8 @@ def _window(listening: Audience, video: Path, at: float | None, progress: Progre
             f"no prediction window covers t = {at:g} s in {video}\n"
             f"Its windows cover {first:.1f} to {last:.1f} s"
         )
-    if watched.problem:
-        notes.append(f"{watched.problem.splitlines()[0]}; the frames before it are explained")
+    if predicted_video.problem:
+        notes.append(f"{predicted_video.problem.splitlines()[0]}; the frames before it are explained")
     if at is None and len(said) > 1:
         notes.append(
             f"the most confident of {len(said)} windows is explained; choose another with --at SECONDS"

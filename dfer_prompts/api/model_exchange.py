@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from ..classes import load_class_set
 from ..errors import InputError, system_errors, unknown
 from ..llm.redaction import redact_environment
-from ..versions.hub import HubFile, Pushed, asking, check_repo
+from ..versions.hub import HubFile, Pushed, check_repo, hub_requests
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
 from .evaluate import finished_run
@@ -139,7 +139,7 @@ def push_model(
     with tempfile.TemporaryDirectory(prefix="dfer-prompts-") as temporary:
         paths = _written(found, repo, Path(temporary))
         stopped = "Check on the hub whether the commit arrived; the command can be repeated"
-        with asking(repo, stopped, "model") as api:
+        with hub_requests(repo, stopped, "model") as api:
             from huggingface_hub import CommitOperationAdd
 
             url = str(api.create_repo(repo, private=private or None, exist_ok=True))
@@ -228,7 +228,7 @@ def _listed(paths: Sequence[Path]) -> list[HubFile]:
 def _downloaded(repo: str, revision: str | None) -> Path:
     """The model's file in the cache, downloaded after its size was checked."""
     check_repo(repo, "model")
-    with asking(repo, "Nothing was loaded", "model") as api:
+    with hub_requests(repo, "Nothing was loaded", "model") as api:
         commit = str(api.model_info(repo, revision=revision).sha)
         found = api.get_paths_info(repo, [WEIGHTS], revision=commit)
         size = getattr(found[0], "size", None) if found else None

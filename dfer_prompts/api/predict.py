@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from dfer_model.evaluation.classify import Prediction
     from dfer_model.exchange.model_file import PretrainedModel
     from dfer_model.runs import Run
-    from dfer_model.video.passes import Watching
-    from dfer_model.video.predict_video import Judge, Watched
+    from dfer_model.video.passes import FaceOptions
+    from dfer_model.video.predict_video import PredictedVideo, RunPredictor
 
 LONG_FRAMES = 900  # shorter videos show no progress
 DRAWN_ONLY = "the model was trained on drawn faces: its predictions for real footage are meaningless"
@@ -41,13 +41,13 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Audience:
+class VideoPredictor:
     """A model, its video options, and messages about them."""
 
     source: Source
     pretrained: PretrainedModel
-    judge: Judge
-    watching: Watching
+    judge: RunPredictor
+    face_options: FaceOptions
     frames_are: str  # faces, whole or given
     note: str | None = None
     warning: str | None = None  # a caveat on its predictions
@@ -81,7 +81,7 @@ class Audience:
         )
 
 
-class HowToWatch(TypedDict, total=False):
+class VideoKeywords(TypedDict, total=False):
     """The video options, named as on the command line.
 
     `faces` is the detector: "auto" (YuNet if its file is given or was downloaded before, else Haar), "yunet"
@@ -100,36 +100,36 @@ class HowToWatch(TypedDict, total=False):
     every: int
 
 
-def audience(
+def video_predictor(
     model: Source | Run | PretrainedModel | DescriptionSet | Path | str,
     *,
     workspace: Workspace | None = None,
     device: str = "auto",
     choices: Choices | None = None,
-    **how: Unpack[HowToWatch],
-) -> Audience:
+    **how: Unpack[VideoKeywords],
+) -> VideoPredictor:
     """The model of a run, a description set or a file (see `find_source`), ready to process videos.
 
     `choices` choose the CLIP of a description set. Raises InputError as `find_source` and `Source.load`, and
     for invalid options.
     """
     from dfer_model.evaluation.calibration import read_calibration
-    from dfer_model.video.predict_video import Judge
+    from dfer_model.video.predict_video import RunPredictor
 
     place = workspace or Workspace.find()
     source = model if isinstance(model, Source) else find_source(model, place)
-    watching, note = how_to_watch(place, **how)
+    face_options, note = face_options_of(place, **how)
     frames_are = {"none": "whole", "given": "given"}.get(how.get("faces", "auto"), "faces")
     loaded = source.load(place, device, choices)
-    judge = Judge(loaded.model, tuple(loaded.class_names), loaded.settings, loaded.device)
+    judge = RunPredictor(loaded.model, tuple(loaded.class_names), loaded.settings, loaded.device)
     drawn = loaded.trained_on == "drawn" or ModelFacts.of(source, loaded.run).drawn
     calibrated = read_calibration(source.run) if source.run else None
-    return Audience(
-        source, loaded, judge, watching, frames_are, note, DRAWN_ONLY if drawn else None, calibrated
+    return VideoPredictor(
+        source, loaded, judge, face_options, frames_are, note, DRAWN_ONLY if drawn else None, calibrated
     )
 
 
-def how_to_watch(
+def face_options_of(
     workspace: Workspace,
     *,
     faces: str = "auto",
@@ -139,8 +139,8 @@ def how_to_watch(
     stride: float | None = None,
     margin: float | None = None,
     every: int = 1,
-) -> tuple[Watching, str | None]:
-    """The settings for video processing from the options of `HowToWatch`, and a message about them.
+) -> tuple[FaceOptions, str | None]:
+    """The settings for video processing from the options of `VideoKeywords`, and a message about them.
 
     Raises InputError for invalid options.
     """
@@ -149,25 +149,25 @@ def how_to_watch(
     from dfer_model.evaluation.classify import WHOLE_FRAMES
     from dfer_model.video.crop import MARGIN
     from dfer_model.video.detect import choose_detector
-    from dfer_model.video.passes import Watching
+    from dfer_model.video.passes import FaceOptions
     from dfer_model.video.windows import Spacing
 
     spacing = Spacing(window, stride)
     detector, note = None, WHOLE_FRAMES if faces == "none" else None
     if faces not in ("none", "given"):
         detector, note = choose_detector(faces, face_model or workspace.face_model)
-    return Watching(detector, track, spacing, MARGIN if margin is None else margin, every), note
+    return FaceOptions(detector, track, spacing, MARGIN if margin is None else margin, every), note
 
 
-def watch_each(
-    audience: Audience,
+def predict_each(
+    video_predictor: VideoPredictor,
     videos: Sequence[Path],
     *,
     names: dict[Path, Path] | None = None,
     keep: Callable[..., None] | None = None,
     progress: Progress = silence,
     long_frames: int = LONG_FRAMES,
-) -> Iterator[Watched | Refused]:
+) -> Iterator[PredictedVideo | Refused]:
     """The predictions for each video; one that cannot be read does not stop the others.
 
     `names` are the names to show for files; `keep` receives every window's prediction and its crops;
@@ -179,18 +179,18 @@ def watch_each(
     for video in videos:
         name = (names or {}).get(video, video)
         try:
-            if video.is_dir() and audience.frames_are != "given":
+            if video.is_dir() and video_predictor.frames_are != "given":
                 raise InputError(f"{video} is a folder, not a video")
             footage = open_footage(video, name)
             shown = progress if footage.expected >= long_frames else silence
             with shown(str(name)) as report:
-                watched = audience.judge.watch(
-                    footage, audience.watching, keep=keep or keep_nothing, report=report
+                predicted_video = video_predictor.judge.predict(
+                    footage, video_predictor.face_options, keep=keep or keep_nothing, report=report
                 )
         except InputError as error:
             yield Refused(name, str(error).replace(str(video), str(name)))
         else:
-            yield watched
+            yield predicted_video
 
 
 def given_videos(places: Sequence[Path], frames_are: str = "faces") -> list[Path]:
@@ -231,7 +231,7 @@ def predict(
     overrides: Sequence[str] = (),
     workspace: Workspace | None = None,
     device: str = "auto",
-    **how: Unpack[HowToWatch],
+    **how: Unpack[VideoKeywords],
 ) -> list[Prediction]:
     """Predictions of a run, a description set or a model file for the faces in videos.
 
@@ -243,14 +243,14 @@ def predict(
 
     A prediction has a probability for each class; there is one per window of each track, in order, and none
     for a video without a face. With `faces` "none", whole frames are used and a video is one window; `how`
-    are the keywords of `HowToWatch`. Raises InputError for a name of nothing, an unfinished run, invalid
+    are the keywords of `VideoKeywords`. Raises InputError for a name of nothing, an unfinished run, invalid
     options, and the first video that cannot be read completely.
     """
     choices: Choices = {"preset": preset, "clip": clip, "weights": weights, "overrides": overrides}
-    listening = audience(run, workspace=workspace, device=device, choices=choices, **how)
+    predictor = video_predictor(run, workspace=workspace, device=device, choices=choices, **how)
     each_video = [videos] if isinstance(videos, Path | str) else videos
     said: list[Prediction] = []
-    for answer in watch_each(listening, [Path(video) for video in each_video]):
+    for answer in predict_each(predictor, [Path(video) for video in each_video]):
         problem = answer.reason if isinstance(answer, Refused) else answer.problem
         if problem is not None or isinstance(answer, Refused):
             raise InputError(problem)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
+class MeasureRequest:
     """A checked request: the measures in table order, the numbers of shots, the target of transfer."""
 
     measures: tuple[str, ...]
@@ -42,14 +42,14 @@ class Asked:
         return found
 
 
-def asked(
+def measure_request(
     measure: str | Iterable[str],
     shots: Iterable[int] | None,
     transfer_to: PackedClips | Path | str | None,
     clips: PackedClips,
     sets: Sequence[DescriptionSet],
     workspace: Workspace,
-) -> Asked:
+) -> MeasureRequest:
     """The checked request. Raises InputError for unknown measures and options that do not fit them."""
     from dfer_model.comparison.protocols import MEASURES, PROTOCOLS, SHOTS
 
@@ -75,7 +75,7 @@ def asked(
         raise InputError(
             f"shots {', '.join(map(str, numbers))}: at least one number must be above 0, such as 1,2,4"
         )
-    return Asked(
+    return MeasureRequest(
         tuple(each for each in MEASURES if each in wanted),
         numbers,
         _target(open_dataset(workspace, transfer_to), clips, sets) if transfer_to is not None else None,
@@ -96,7 +96,7 @@ def _target(target: PackedClips, clips: PackedClips, sets: Sequence[DescriptionS
     return Target(target, tuple(class_texts(each, target.class_names) for each in sets), new)
 
 
-def planned(asked: Asked, grid: Grid, clips: PackedClips) -> tuple[Clip, list[Training]]:
+def planned(measure_request: MeasureRequest, grid: Grid, clips: PackedClips) -> tuple[Clip, list[Training]]:
     """The CLIP of the grid, and what each measure trains.
 
     Raises InputError for clips, texts or settings that would stop a measure later.
@@ -106,13 +106,13 @@ def planned(asked: Asked, grid: Grid, clips: PackedClips) -> tuple[Clip, list[Tr
 
     clip = load_clip(grid.settings.clip, grid.settings.weights)
     check_grid(grid, clip, clips)
-    if asked.target:
-        check_texts(asked.target.texts, clip, grid.settings.contexts)
-    return clip, asked.trainings(grid, clips)
+    if measure_request.target:
+        check_texts(measure_request.target.texts, clip, grid.settings.contexts)
+    return clip, measure_request.trainings(grid, clips)
 
 
 def measured(
-    asked: Asked, grid: Grid, clips: PackedClips, context: RunContext
+    measure_request: MeasureRequest, grid: Grid, clips: PackedClips, context: RunContext
 ) -> tuple[list[Run], list[Measured]]:
     """The trained runs, measure by measure, and what each measure found.
 
@@ -121,7 +121,7 @@ def measured(
     from dfer_model.comparison.grid import train_all
     from dfer_model.comparison.protocols import PROTOCOLS, Inputs
 
-    clip, trainings = planned(asked, grid, clips)
+    clip, trainings = planned(measure_request, grid, clips)
     specs = {each.measure: each.specs(clips) for each in trainings}
     workspace, progress, device = context.workspace, context.progress, context.device
     for each in trainings:
@@ -130,7 +130,7 @@ def measured(
         if mine:
             context.note(f"{each}{f', {finished} of them finished' if finished else ''}")
     untrained: Answers | None = None
-    if any(PROTOCOLS[measure].needs_zero_shot(asked.shots) for measure in asked.measures):
+    if any(PROTOCOLS[measure].needs_zero_shot(measure_request.shots) for measure in measure_request.measures):
         from dfer_model.comparison.zero_shot import zero_shot_answers
 
         with progress("zero-shot") as report:
@@ -151,7 +151,13 @@ def measured(
             )
     trained = iter(runs)
     inputs = Inputs(
-        clips, asked.shots, untrained, asked.target, workspace.root / ".dfer" / "transfers", device, progress
+        clips,
+        measure_request.shots,
+        untrained,
+        measure_request.target,
+        workspace.root / ".dfer" / "transfers",
+        device,
+        progress,
     )
     found = [
         PROTOCOLS[each.measure].measured(each, [next(trained) for _ in specs[each.measure]], inputs)

@@ -88,7 +88,7 @@ def choose(
     answers = _answers(grid, splits, clips, context)
     figures = {each.name: answers.figure(each.name, answers.uar) for each in grid.texts}
     ranked = sorted(figures.items(), key=lambda item: -item[1].mean)
-    folds = [int(fold) for each in splits for fold in set(clips.folds[each.judge])]
+    folds = [int(fold) for each in splits for fold in set(clips.folds[each.test_positions])]
     seen = [seen_note(each, clips.name, clips.fingerprint, folds) for each in candidates]
     return Screening(
         clips_judged=_judged(splits),
@@ -102,7 +102,7 @@ def choose(
 
 
 def _judged(splits: Sequence[Split]) -> str:
-    clips = sum(len(each.judge) for each in splits)
+    clips = sum(len(each.test_positions) for each in splits)
     folds = ", ".join(str(each.fold) for each in splits if each.fold)
     if not folds:
         return f"{clips} clips outside the test folds, a share of each class"

@@ -57,11 +57,11 @@ def train(
             return _without_clips(descriptions, settings, classes, (fold, seed), place, device, note)
     spec, clips = _spec(descriptions, dataset, classes, fold, seed, place, note, choices, device)
 
-    from dfer_model.launch import several_were_wanted
+    from dfer_model.launch import several_processes_requested
     from dfer_model.training.loggers import Tracking, chosen_trackers
     from dfer_model.training.loop import train_run
 
-    if several_were_wanted():
+    if several_processes_requested():
         note(
             "accelerate launch started one process instead of several, as it does on a CPU; "
             "torchrun --nproc_per_node N starts N"

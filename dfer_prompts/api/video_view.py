@@ -17,7 +17,7 @@ from ..versions.store import DescriptionStore
 from ..workspace import Workspace
 from .explain import ChosenWindow, ExplainedVideo, WindowChoice, explain_window
 from .model_source import SETS
-from .predict import Audience, Refused, audience, how_to_watch, watch_each
+from .predict import Refused, VideoPredictor, face_options_of, predict_each, video_predictor
 from .run_index import finished_run_named, finished_runs
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Audiences:
 
     def __init__(self, workspace: Workspace, device: str = "auto") -> None:
         self._workspace, self._device = workspace, device
-        self._kept: OrderedDict[str, Audience] = OrderedDict()
+        self._kept: OrderedDict[str, VideoPredictor] = OrderedDict()
         self._lock = Lock()
 
     def show(
@@ -89,15 +89,17 @@ class Audiences:
         """
 
         kept = self._audience(run)
-        watching, note = how_to_watch(self._workspace, faces=faces, track=track, window=window, stride=stride)
+        face_options, note = face_options_of(
+            self._workspace, faces=faces, track=track, window=window, stride=stride
+        )
         middles, surest = _Middles(), WindowChoice(None)
 
         def keep(footage: Footage, prediction: Prediction, crops: Sequence[Pixels]) -> None:
             middles(footage, prediction, crops)
             surest(footage, prediction, crops)
 
-        (answer,) = watch_each(
-            replace(kept, watching=watching),
+        (answer,) = predict_each(
+            replace(kept, face_options=face_options),
             [video],
             names={video: Path(name)} if name else None,
             keep=keep,
@@ -129,12 +131,12 @@ class Audiences:
         kept = self._audience(shown.run)
         return explain_window(kept, shown.surest, plot=plot, workspace=self._workspace, device=self._device)
 
-    def _audience(self, run: str) -> Audience:
+    def _audience(self, run: str) -> VideoPredictor:
         """The model of a choice of `model_choices`, loaded if necessary; never of a path."""
         name = self._known(run)
         with self._lock:
             if name not in self._kept:
-                self._kept[name] = audience(
+                self._kept[name] = video_predictor(
                     name, faces="none", workspace=self._workspace, device=self._device
                 )
             self._kept.move_to_end(name)

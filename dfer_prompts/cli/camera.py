@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from dfer_model.evaluation.classify import Prediction
     from dfer_model.video.rolling import Glance, Rolled
 
-    from ..api.predict import Audience
-    from .predict import Wanted
+    from ..api.predict import VideoPredictor
+    from .predict import PredictArguments
 
     Show = Callable[[Glance], None]
     Save = Callable[[Rolled], None]
@@ -56,7 +56,7 @@ class _SoFar:
         return f"Stopped after {self.seconds:.1f} s and {self.windows} windows{kept}"
 
 
-def watch_camera(watching: Audience, camera: str, wanted: Wanted) -> None:
+def predict_camera(predictor: VideoPredictor, camera: str, arguments: PredictArguments) -> None:
     """Show and save the prediction of each window, until the source ends or the user stops it."""
     from dfer_model.video.camera import open_source
     from dfer_model.video.export_predictions import FaceFolder
@@ -66,36 +66,36 @@ def watch_camera(watching: Audience, camera: str, wanted: Wanted) -> None:
     source = open_source(camera)
     for note in source.footage.notes:
         message(f"Note: {note}")
-    keep = FaceFolder(wanted.save_faces) if wanted.save_faces else keep_nothing
-    so_far = _SoFar(tuple(each for each in (wanted.csv, wanted.parquet, wanted.save_faces) if each))
+    keep = FaceFolder(arguments.save_faces) if arguments.save_faces else keep_nothing
+    so_far = _SoFar(tuple(each for each in (arguments.csv, arguments.parquet, arguments.save_faces) if each))
     with (
-        _saving(wanted, watching.judge.class_names) as save,
-        _showing(source.footage.name, wanted.as_json) as show,
+        _saving(arguments, predictor.judge.class_names) as save,
+        _showing(source.footage.name, arguments.as_json) as show,
     ):
         try:
-            for glance in rolling(watching.judge, source, watching.watching, keep=keep):
+            for glance in rolling(predictor.judge, source, predictor.face_options, keep=keep):
                 for window in glance.windows:
                     save(window)
                 so_far.note(glance)
                 show(glance)
         except KeyboardInterrupt:
             raise Interrupted(str(so_far)) from None
-    if wanted.require_face and not so_far.answers:
+    if arguments.require_face and not so_far.answers:
         raise typer.Exit(WorkError.exit_status)
 
 
 @contextmanager
-def _saving(wanted: Wanted, class_names: tuple[str, ...]) -> Iterator[Save]:
+def _saving(arguments: PredictArguments, class_names: tuple[str, ...]) -> Iterator[Save]:
     """Write CSV rows as they arrive, and a Parquet file at the end, also after an error."""
     from dfer_model.video.export_predictions import CsvRows, write_parquet
 
-    rows = CsvRows(wanted.csv, class_names) if wanted.csv else None
+    rows = CsvRows(arguments.csv, class_names) if arguments.csv else None
     said: list[Prediction] = []
 
     def save(window: Rolled) -> None:
         if rows:
             rows.add(window.predictions)
-        if wanted.parquet:
+        if arguments.parquet:
             said.extend(window.predictions)
 
     try:
@@ -103,8 +103,8 @@ def _saving(wanted: Wanted, class_names: tuple[str, ...]) -> Iterator[Save]:
     finally:
         if rows:
             rows.close()
-        if wanted.parquet:
-            write_parquet(wanted.parquet, said, class_names)
+        if arguments.parquet:
+            write_parquet(arguments.parquet, said, class_names)
 
 
 @contextmanager

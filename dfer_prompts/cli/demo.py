@@ -98,20 +98,20 @@ def second_version(outer: Workspace, workspace: Workspace, store: DescriptionSto
 
 def _from_endpoint(outer: Workspace, workspace: Workspace, store: DescriptionStore) -> DescriptionSet | None:
     from ..classes import load_class_set
-    from ..generation.plan import Asking, plan_for
+    from ..generation.plan import RequestOptions, plan_for
     from ..generation.run import ask_and_rank
     from ..llm.endpoint import resolve_endpoint
     from ..llm.response_cache import ResponseStore
     from ..templates import load_template
-    from .llm_progress import confirmed_url, watching
+    from .llm_progress import confirmed_url, request_progress
 
     try:
         endpoint = resolve_endpoint(outer, confirmed_url(outer, None))
         message(f"Querying the configured {endpoint.model} at {endpoint.base_url}.")
-        plan = plan_for(load_class_set("mafw"), load_template("paper", outer), endpoint, Asking())
-        with watching() as watched:
+        plan = plan_for(load_class_set("mafw"), load_template("paper", outer), endpoint, RequestOptions())
+        with request_progress() as shown:
             outcome = ask_and_rank(
-                plan, ResponseStore(workspace.responses), report=watched.report, note=watched.note
+                plan, ResponseStore(workspace.responses), report=shown.report, note=shown.note
             )
     except Interrupted:
         raise

@@ -98,7 +98,7 @@ def register(app: typer.Typer) -> None:
 
 
 @dataclass(frozen=True)
-class AskingOptions:
+class GenerateOptions:
     """How a language model is queried: the fields of `generation.plan.Asking`."""
 
     base_url: BaseUrlOption = None
@@ -126,7 +126,7 @@ def generate(
     source: SourceOption = "llm",
     of: OfOption = None,
     model: ModelOption = None,
-    asking: AskingOptions,
+    options: GenerateOptions,
     version: VersionOption = None,
     ensemble: EnsembleOption = False,
     dry_run: DryRunOption = False,
@@ -150,34 +150,34 @@ def generate(
     templates, models = template or ["paper"], model or []
     _check_source(source, of, asks_a_model=bool(template or model or ensemble))
     if dry_run:
-        _dry_run(workspace, source, classes, templates, models, asking, as_json)
+        _dry_run(workspace, source, classes, templates, models, options, as_json)
         return
     if source == "llm":
-        made = _asked(workspace, classes, templates, models, ensemble, version, asking)
+        made = _generated(workspace, classes, templates, models, ensemble, version, options)
     else:
         from ..generation.generate import generate as make
 
         made = [
-            make(classes, source=source, of=of or "v1", version=version, workspace=workspace, **vars(asking))
+            make(classes, source=source, of=of or "v1", version=version, workspace=workspace, **vars(options))
         ]
     _print(made, workspace, as_json)
 
 
-def _asked(
+def _generated(
     workspace: Workspace,
     classes: str | None,
     templates: list[str],
     models: list[str],
     ensemble: bool,
     version: str | None,
-    asking: AskingOptions,
+    options: GenerateOptions,
 ) -> list[Outcome]:
     """Query the language models, with progress on standard error."""
     from ..generation.generate import generate_all
-    from .llm_progress import confirmed_url, watching
+    from .llm_progress import confirmed_url, request_progress
 
-    asking = replace(asking, base_url=confirmed_url(workspace, asking.base_url))
-    with watching() as watched:
+    options = replace(options, base_url=confirmed_url(workspace, options.base_url))
+    with request_progress() as shown:
         return generate_all(
             classes,
             template=templates,
@@ -185,9 +185,9 @@ def _asked(
             ensemble=ensemble,
             version=version,
             workspace=workspace,
-            report=watched.report,
-            note=watched.note,
-            **vars(asking),
+            report=shown.report,
+            note=shown.note,
+            **vars(options),
         )
 
 
@@ -228,7 +228,7 @@ def _dry_run(
     classes: str | None,
     templates: list[str],
     models: list[str],
-    asking: AskingOptions,
+    options: GenerateOptions,
     as_json: bool,
 ) -> None:
     from dataclasses import asdict
@@ -238,7 +238,7 @@ def _dry_run(
     if source != "llm":
         raise InputError(f"--dry-run requires --source llm; {source} sends no requests")
     runs = dry_run(
-        classes, template=[*templates], model=[*models], workspace=workspace, note=message, **vars(asking)
+        classes, template=[*templates], model=[*models], workspace=workspace, note=message, **vars(options)
     )
     if as_json:
         shown = [{**asdict(each), "to_ask": each.to_ask} for each in runs]

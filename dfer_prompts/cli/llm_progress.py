@@ -26,7 +26,7 @@ SHOWN_FAILURES = 5
 
 
 @dataclass(frozen=True)
-class Watching:
+class RequestProgress:
     """Where progress and notes go while a language model is queried."""
 
     report: Report
@@ -63,7 +63,7 @@ def confirmed_url(workspace: Workspace, base_url: str | None) -> str | None:
 
 
 @contextmanager
-def watching() -> Iterator[Watching]:
+def request_progress() -> Iterator[RequestProgress]:
     """A live table on a terminal; otherwise a line per tenth of the work. On standard error.
 
     If the work ends in an error, a line reports the requests made until then.
@@ -74,10 +74,10 @@ def watching() -> Iterator[Watching]:
     console = Console(stderr=True, highlight=False)
     try:
         if console.is_terminal:
-            with _live(console, seen) as watched:
-                yield watched
+            with _live(console, seen) as shown:
+                yield shown
         else:
-            yield Watching(_plain_lines(seen))
+            yield RequestProgress(_plain_lines(seen))
     except BaseException:
         if seen and (total := seen[0].total).answered + total.retried:
             message(f"Until then: {_counts(total)}")
@@ -85,7 +85,7 @@ def watching() -> Iterator[Watching]:
 
 
 @contextmanager
-def _live(console: Console, seen: list[Progress]) -> Iterator[Watching]:
+def _live(console: Console, seen: list[Progress]) -> Iterator[RequestProgress]:
     from rich.live import Live
 
     def report(progress: Progress) -> None:
@@ -104,7 +104,7 @@ def _live(console: Console, seen: list[Progress]) -> Iterator[Watching]:
 
     with Live(get_renderable=shown, console=console, transient=True, refresh_per_second=5) as live:
         # Printed through the display's own console, a note appears above the table and not in it.
-        yield Watching(report, lambda sentence: live.console.print(clean(sentence), markup=False))
+        yield RequestProgress(report, lambda sentence: live.console.print(clean(sentence), markup=False))
 
 
 def _table(progress: Progress, height: int) -> Table:

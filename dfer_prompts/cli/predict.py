@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..errors import InputError
-from .camera import watch_camera
+from .camera import predict_camera
 from .completion import models
 from .options import ClipOptions, DeviceOption, FaceModelOption, MarginOption, grouped
 from .output import JsonOption, message
-from .videos import watch_videos
+from .videos import predict_videos
 
 ModelArgument = Annotated[
     str,
@@ -102,7 +102,7 @@ class VideoOptions:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PredictArguments:
     """What is written and printed."""
 
     save_faces: SaveFacesOption = None
@@ -124,7 +124,7 @@ def predict(
     model: ClipOptions,
     how: VideoOptions,
     device: DeviceOption = "auto",
-    wanted: Wanted,
+    arguments: PredictArguments,
 ) -> None:
     """Predict the expressions of the faces in a video over time, with the probability of each class.
 
@@ -133,23 +133,23 @@ def predict(
 
     Example: dfer-prompts predict v2-fold1 interview.mp4 --track all --window 4 --csv interview.csv
     """
-    from ..api.predict import audience
+    from ..api.predict import video_predictor
 
-    _check_outputs(wanted)
-    _check_source(videos, camera, wanted.plot or wanted.overlay)
+    _check_outputs(arguments)
+    _check_source(videos, camera, arguments.plot or arguments.overlay)
     choices = model.choices()
-    watching = audience(run, workspace=context.obj, device=device, choices=choices, **how.keywords())  # type: ignore[arg-type]
-    for note in (watching.source.note, watching.facts.note, watching.note):
+    predictor = video_predictor(run, workspace=context.obj, device=device, choices=choices, **how.keywords())  # type: ignore[arg-type]
+    for note in (predictor.source.note, predictor.facts.note, predictor.note):
         if note:
             message(note)
-    if watching.warning:
-        message(f"Note: {watching.warning}")
-    if watching.calibration_note:
-        message(watching.calibration_note)
+    if predictor.warning:
+        message(f"Note: {predictor.warning}")
+    if predictor.calibration_note:
+        message(predictor.calibration_note)
     if camera is None:
-        watch_videos(watching, videos or [], wanted)
+        predict_videos(predictor, videos or [], arguments)
     else:
-        watch_camera(watching, camera, wanted)
+        predict_camera(predictor, camera, arguments)
 
 
 OUTPUTS = {
@@ -167,10 +167,10 @@ def _check_source(videos: list[Path] | None, camera: str | None, drawn: Path | N
         raise InputError(f"{drawn} needs a whole video, not a camera\nUse --csv or --json")
 
 
-def _check_outputs(wanted: Wanted) -> None:
+def _check_outputs(arguments: PredictArguments) -> None:
     """Raise InputError, before hours of work, for a file that cannot be written."""
     for option, endings in OUTPUTS.items():
-        path: Path | None = getattr(wanted, option.removeprefix("--"))
+        path: Path | None = getattr(arguments, option.removeprefix("--"))
         if path is None:
             continue
         if path.suffix.casefold() not in endings:

@@ -52,7 +52,7 @@ def serve(
 
     accounts = _accounts(auth)
     address = Address(host, port)
-    if not address.is_here_alone:
+    if not address.is_loopback:
         _warn(address, guarded=bool(accounts))
 
     def ready(at: Address) -> None:

@@ -17,43 +17,43 @@ from .output import message, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from dfer_model.evaluation.classify import Prediction
-    from dfer_model.video.predict_video import Watched
+    from dfer_model.video.predict_video import PredictedVideo
 
-    from ..api.predict import Audience, Refused
-    from .predict import Wanted
+    from ..api.predict import Refused, VideoPredictor
+    from .predict import PredictArguments
 
 STANDARD_INPUT = Path("-")
 
 
-def watch_videos(watching: Audience, videos: Sequence[Path], wanted: Wanted) -> None:
+def predict_videos(predictor: VideoPredictor, videos: Sequence[Path], arguments: PredictArguments) -> None:
     """Print the predictions for each video, and write the files requested."""
     from dfer_model.video.export_predictions import FaceFolder, write_csv, write_parquet
 
-    from ..api.predict import given_videos, left_out_notes, watch_each
+    from ..api.predict import given_videos, left_out_notes, predict_each
 
-    answers: list[Watched | Refused] = []
+    answers: list[PredictedVideo | Refused] = []
     with _spooled(videos) as (places, names):
-        found = given_videos(places, watching.frames_are)
-        for note in left_out_notes(places, watching.frames_are):
+        found = given_videos(places, predictor.frames_are)
+        for note in left_out_notes(places, predictor.frames_are):
             message(f"Note: {note}")
-        if wanted.overlay and len(found) != 1:
+        if arguments.overlay and len(found) != 1:
             raise InputError(f"--overlay takes one video, not {len(found)}\nGive one at a time")
-        keep = FaceFolder(wanted.save_faces) if wanted.save_faces else None
-        for answer in watch_each(watching, found, names=names, keep=keep, progress=progress):
-            _tell(answer, wanted.as_json)
+        keep = FaceFolder(arguments.save_faces) if arguments.save_faces else None
+        for answer in predict_each(predictor, found, names=names, keep=keep, progress=progress):
+            _tell(answer, arguments.as_json)
             answers.append(answer)
-            if wanted.overlay:
-                _write_overlay(wanted.overlay, answer)
+            if arguments.overlay:
+                _write_overlay(arguments.overlay, answer)
     said = [each for answer in answers for each in getattr(answer, "predictions", ())]
-    if wanted.csv:
-        write_csv(wanted.csv, said, watching.judge.class_names)
-    if wanted.parquet:
-        write_parquet(wanted.parquet, said, watching.judge.class_names)
-    if wanted.plot:
-        _draw_timeline(wanted.plot, said, watching)
-    if wanted.as_json:
-        print_json(_as_json(watching, answers))
-    _end(answers, wanted.require_face)
+    if arguments.csv:
+        write_csv(arguments.csv, said, predictor.judge.class_names)
+    if arguments.parquet:
+        write_parquet(arguments.parquet, said, predictor.judge.class_names)
+    if arguments.plot:
+        _draw_timeline(arguments.plot, said, predictor)
+    if arguments.as_json:
+        print_json(_as_json(predictor, answers))
+    _end(answers, arguments.require_face)
 
 
 @contextmanager
@@ -69,11 +69,11 @@ def _spooled(videos: Sequence[Path]) -> Iterator[tuple[list[Path], dict[Path, Pa
         yield [file if each == STANDARD_INPUT else each for each in videos], {file: STANDARD_INPUT}
 
 
-def _tell(answer: Watched | Refused, as_json: bool) -> None:
+def _tell(answer: PredictedVideo | Refused, as_json: bool) -> None:
     """Print the notes of one video on standard error, and its predictions unless JSON is printed later."""
-    from dfer_model.video.predict_video import Watched
+    from dfer_model.video.predict_video import PredictedVideo
 
-    if not isinstance(answer, Watched):
+    if not isinstance(answer, PredictedVideo):
         message(f"Error: {answer.reason}")
         return
     for note in answer.notes:
@@ -84,7 +84,7 @@ def _tell(answer: Watched | Refused, as_json: bool) -> None:
         _show(answer)
 
 
-def _show(answer: Watched) -> None:
+def _show(answer: PredictedVideo) -> None:
     """Print one window as its classes, several as a table of times."""
     if len(answer.predictions) == 1:
         _show_prediction(answer.predictions[0])
@@ -115,48 +115,50 @@ def _show_prediction(prediction: Prediction) -> None:
     message(f"Frames used: {', '.join(map(str, prediction.frames))}")
 
 
-def _write_overlay(path: Path, answer: Watched | Refused) -> None:
+def _write_overlay(path: Path, answer: PredictedVideo | Refused) -> None:
     from dfer_model.progress import silence
     from dfer_model.video.overlay import write_overlay
-    from dfer_model.video.predict_video import Watched
+    from dfer_model.video.predict_video import PredictedVideo
 
     from ..api.predict import LONG_FRAMES
 
-    if isinstance(answer, Watched):
+    if isinstance(answer, PredictedVideo):
         shown = progress if answer.followed.frames >= LONG_FRAMES else silence
         with shown(str(path)) as report:
             write_overlay(path, answer, report)
 
 
-def _draw_timeline(path: Path, said: Sequence[Prediction], watching: Audience) -> None:
+def _draw_timeline(path: Path, said: Sequence[Prediction], predictor: VideoPredictor) -> None:
     from dfer_model.video.timeline import draw_timeline
 
     if not said:
         message(f"Note: {path} is not written: there are no predictions to draw")
         return
     tracks = len({(each.video, each.track) for each in said})
-    drawn = draw_timeline(path, said, watching.judge.class_names)
+    drawn = draw_timeline(path, said, predictor.judge.class_names)
     if drawn < tracks:
         message(f"Note: {path} shows the {drawn} longest of {tracks} tracks")
 
 
-def _as_json(watching: Audience, answers: Sequence[Watched | Refused]) -> dict[str, Any]:
-    detector = watching.watching.detector
+def _as_json(predictor: VideoPredictor, answers: Sequence[PredictedVideo | Refused]) -> dict[str, Any]:
+    detector = predictor.face_options.detector
     return {
-        "run": watching.run,
-        "model": watching.facts.as_dict(),
-        "frames_are": watching.frames_are,
+        "run": predictor.run,
+        "model": predictor.facts.as_dict(),
+        "frames_are": predictor.frames_are,
         "detector": detector.name if detector else None,
-        "temperature": watching.temperature,
+        "temperature": predictor.temperature,
         "videos": [answer.as_dict() for answer in answers],
     }
 
 
-def _end(answers: Sequence[Watched | Refused], require_face: bool) -> None:
+def _end(answers: Sequence[PredictedVideo | Refused], require_face: bool) -> None:
     """Exit with status 2 if a video could not be read, 1 if a required face was missing."""
-    from dfer_model.video.predict_video import Watched
+    from dfer_model.video.predict_video import PredictedVideo
 
-    if any(not isinstance(answer, Watched) or answer.problem for answer in answers):
+    if any(not isinstance(answer, PredictedVideo) or answer.problem for answer in answers):
         raise typer.Exit(InputError.exit_status)
-    if require_face and any(not answer.predictions for answer in answers if isinstance(answer, Watched)):
+    if require_face and any(
+        not answer.predictions for answer in answers if isinstance(answer, PredictedVideo)
+    ):
         raise typer.Exit(WorkError.exit_status)

@@ -100,7 +100,7 @@ def scrambled(of: DescriptionSet, draw: random.Random) -> Members:
     for _ in range(DRAWS):
         for pool in pools.values():
             draw.shuffle(pool)
-        dealt = _dealt(of, {tokens: iter(pool) for tokens, pool in pools.items()})
+        dealt = _assigned(of, {tokens: iter(pool) for tokens, pool in pools.items()})
         if any(_texts(dealt[name]) != _texts(of.members[name]) for name in of.class_names):
             return dealt
     raise InputError("control:scrambled is not possible: no two words have the same number of tokens")
@@ -157,7 +157,7 @@ def _rewritten(of: DescriptionSet, rewrite: Rewrite) -> Members:
     }
 
 
-def _dealt(of: DescriptionSet, words: Mapping[int, Iterator[str]]) -> Members:
+def _assigned(of: DescriptionSet, words: Mapping[int, Iterator[str]]) -> Members:
     """Each word replaced by the next of `words` with the same number of tokens."""
     return _rewritten(of, lambda _, text: " ".join(next(words[count_tokens(word)]) for word in text.split()))
 

@@ -12,7 +12,7 @@ from ..llm.response_cache import ResponseStore
 from ..llm.usage import Estimate
 from ..templates import Template
 from ..workspace import Price, Workspace
-from .plan import Asking, Classes, Plan, chosen_class_set, plan_for, templates_for
+from .plan import Classes, Plan, RequestOptions, chosen_class_set, plan_for, templates_for
 from .run import answered
 
 
@@ -59,7 +59,7 @@ def dry_run(
     `dfer.yaml` names does not receive the key. Raises InputError for any other invalid input.
     """
     place = workspace or Workspace.find()
-    options = Asking.checked(asking)
+    options = RequestOptions.checked(asking)
     prices = place.defaults.prices  # raises for an invalid dfer.yaml, which must not become a note
     class_set = chosen_class_set(classes)
     templates = templates_for(template if isinstance(template, list) else [template], place)
@@ -73,7 +73,7 @@ def dry_run(
     ]
 
 
-def _endpoint(workspace: Workspace, asking: Asking, model: str | None, note: Note | None) -> Endpoint:
+def _endpoint(workspace: Workspace, asking: RequestOptions, model: str | None, note: Note | None) -> Endpoint:
     try:
         return resolve_endpoint(workspace, asking.base_url, model, probing=True)
     except DferError as error:

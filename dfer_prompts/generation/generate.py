@@ -24,7 +24,7 @@ from ..versions.store import DescriptionStore
 from ..workspace import Workspace
 from .controls import CONTROLS, control_set
 from .facs import facs_set, sentence_set
-from .plan import Asking, Classes, Plan, chosen_class_set, plans_for
+from .plan import Classes, Plan, RequestOptions, chosen_class_set, plans_for
 from .run import Outcome, ask_and_rank
 
 SOURCES = ("llm", "facs", "sentence:an expression of {class}", *(f"control:{name}" for name in CONTROLS))
@@ -72,7 +72,7 @@ def generate(
             note=note,
             **asking,
         )[0]
-    options = Asking.checked(asking)
+    options = RequestOptions.checked(asking)
     store = DescriptionStore(workspace or Workspace.find())
     if version is not None:
         store.check_name(version)
@@ -99,7 +99,7 @@ def generate_all(
     the templates and, for each, of the models; `max_requests` and `budget_tokens` apply to the total.
     """
     place = workspace or Workspace.find()
-    options = Asking.checked(asking)
+    options = RequestOptions.checked(asking)
     store = DescriptionStore(place)
     if version is not None:
         store.check_name(version)  # before any request is sent and paid for
@@ -127,16 +127,16 @@ def generate_all(
     saved: list[Outcome] = []
     for plan in plans:
         try:
-            made_one = _priced(ask(plan), plan, place)
+            generated_one = _priced(ask(plan), plan, place)
         except DferError as error:
             error.args = (f"{error}{_so_far(plans, saved)}",)
             raise
-        saved.append(_saved(made_one, version, store, place))
+        saved.append(_saved(generated_one, version, store, place))
     return saved
 
 
 def _unasked(
-    source: str, classes: Classes | None, of: str, asking: Asking, store: DescriptionStore
+    source: str, classes: Classes | None, of: str, asking: RequestOptions, store: DescriptionStore
 ) -> DescriptionSet:
     """An unsaved set from a source without a language model."""
     kind, _, what = source.partition(":")

@@ -25,7 +25,7 @@ DEFAULT_TOP_K = 6
 Classes = str | Path | ClassSet
 
 
-class Asking(BaseModel):
+class RequestOptions(BaseModel):
     """Options of the requests and of the ranking of answers; documented in `generate`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,7 +46,7 @@ class Asking(BaseModel):
     budget_tokens: int | None = Field(default=None, ge=1)
 
     @classmethod
-    def checked(cls, options: Mapping[str, Any]) -> Asking:
+    def checked(cls, options: Mapping[str, Any]) -> RequestOptions:
         """Validate options given in Python. Raises InputError that names the invalid one."""
         try:
             return cls.model_validate(dict(options))
@@ -96,7 +96,7 @@ def plans_for(
     classes: Classes | None,
     template: Sequence[str | Template],
     model: Sequence[str],
-    asking: Asking,
+    asking: RequestOptions,
     workspace: Workspace,
 ) -> list[Plan]:
     """A plan for every template with every model, duplicates removed.
@@ -113,7 +113,7 @@ def plans_for(
     return [plan_for(class_set, each, endpoint, asking) for each in templates for endpoint in endpoints]
 
 
-def plan_for(class_set: ClassSet, template: Template, endpoint: Endpoint, asking: Asking) -> Plan:
+def plan_for(class_set: ClassSet, template: Template, endpoint: Endpoint, asking: RequestOptions) -> Plan:
     """The plan of one template with one model. Raises InputError as `plans_for` does."""
     drawn = asking.model_dump(include={"temperature", "top_p", "max_tokens", "reasoning_effort", "seed"})
     plan = Plan(

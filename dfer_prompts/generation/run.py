@@ -77,14 +77,14 @@ def ask_and_rank(
         require_writable(responses.folder)
     if missing and note:
         note(f"Requesting {len(missing)} answers: {plan.title} at {plan.endpoint.base_url}")
-    keeper = _Keeper(plan, responses, records, report, note)
+    writer = _ResponseWriter(plan, responses, records, report, note)
     estimate = Estimate.of(
         (each, records[each.key].record["response"]) for each in plan.requests if each.key in records
     )
     work = ask(
         plan.endpoint,
         missing,
-        keeper,
+        writer,
         concurrency=concurrency,
         timeout=timeout,
         budget=budget,
@@ -99,7 +99,7 @@ def ask_and_rank(
         asked=len(missing),
         found=found,
         failed=len(draft.manifest.failures),
-        retried=keeper.progress.total.retried,
+        retried=writer.progress.total.retried,
         prompt_tokens=prompt,
         completion_tokens=completion,
     )
@@ -134,7 +134,7 @@ def read_record(record: Mapping[str, Any], class_name: str | None = None) -> Ans
     return read_answer(record["response"], record.get("form", "text"), class_name or record.get("class_name"))
 
 
-class _Keeper(Watcher):
+class _ResponseWriter(Watcher):
     """Stores each response as it arrives and reports progress."""
 
     def __init__(

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import openai
 
 from .endpoint import TIMEOUT_S, Endpoint, served_models, unknown_model
-from .negotiation import Dialogue, Reply
+from .negotiation import Negotiation, Reply
 from .refusals import (
     ABOUT_THE_QUESTION,
     access_refused,
     body_of,
     connection_error,
-    is_nobody_there,
+    is_unreachable,
     shortened,
     status_error,
     words_of,
@@ -97,23 +97,25 @@ async def ask(
             watcher.retried(request)
 
     async with endpoint.client(retries, timeout=timeout, retried=retried, note=watcher.note) as client:
-        dialogue = Dialogue(client, endpoint, retries, watcher.note)
-        asking = _Asking(endpoint, requests, watcher, dialogue, budget or Budget(), estimate or Estimate())
-        asking.hopeless = max(HOPELESS, 2 * concurrency)
-        await asking.run(client, min(concurrency, len(requests)))
-        if any(each.may_be_model for each in asking.lost):
+        negotiation = Negotiation(client, endpoint, retries, watcher.note)
+        queue = _RequestQueue(
+            endpoint, requests, watcher, negotiation, budget or Budget(), estimate or Estimate()
+        )
+        queue.hopeless = max(HOPELESS, 2 * concurrency)
+        await queue.run(client, min(concurrency, len(requests)))
+        if any(each.may_be_model for each in queue.lost):
             await _check_model(client, endpoint)
-    return Asked(asking.lost, asking.stopped)
+    return Asked(queue.lost, queue.stopped)
 
 
 @dataclass
-class _Asking:
+class _RequestQueue:
     """The state of one call of `ask`."""
 
     endpoint: Endpoint
     requests: Sequence[Request]
     watcher: Watcher
-    dialogue: Dialogue
+    negotiation: Negotiation
     budget: Budget
     estimate: Estimate
     hopeless: int = HOPELESS
@@ -141,7 +143,7 @@ class _Asking:
             _UNDER_WAY.set(request)
             reserved, spent = self.estimate.most(request), 0
             try:
-                outcome = await self.dialogue.ask(request)
+                outcome = await self.negotiation.ask(request)
                 if isinstance(outcome, Reply):
                     self.answered = True
                     spent = self.estimate.spent(request, outcome.body)
@@ -178,7 +180,7 @@ class _Asking:
         try:
             await served_models(client)
         except openai.APIConnectionError as error:
-            if is_nobody_there(error) and not self.answered and not self.lost:
+            if is_unreachable(error) and not self.answered and not self.lost:
                 self._lose(_why_lost(self.endpoint, self.requests[0], error))
                 for worker in workers:
                     worker.cancel()
@@ -188,7 +190,7 @@ class _Asking:
 
 def _why_lost(endpoint: Endpoint, request: Request, error: openai.APIError) -> Lost:
     if isinstance(error, openai.APIConnectionError):
-        return Lost(request, connection_error(endpoint, error), final=is_nobody_there(error))
+        return Lost(request, connection_error(endpoint, error), final=is_unreachable(error))
     if not isinstance(error, openai.APIStatusError):
         return Lost(request, shortened(endpoint.redact(error.message)))
     status = error.status_code

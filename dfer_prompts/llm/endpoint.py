@@ -41,7 +41,7 @@ THREE_WAYS = (
 )
 _OR_A_MODEL = "or name the model with --model"
 LISTED_MODELS = 12
-KEPT_OF_GARBAGE = 4000  # stored characters of a body that is not JSON
+STORED_CHARACTERS = 4000  # stored characters of a body that is not JSON
 TIMEOUT_S = 300.0  # a small local model on a CPU may need minutes for a long answer
 LISTING_TIMEOUT_S = 15.0
 
@@ -132,7 +132,7 @@ class Endpoint:
             whole = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
             return self.redact(json.loads(whole))
         except (ValueError, RecursionError):
-            return str(self.redact(text))[:KEPT_OF_GARBAGE]
+            return str(self.redact(text))[:STORED_CHARACTERS]
 
 
 def resolve_endpoint(

@@ -39,7 +39,7 @@ class Reply:
     not_sent: tuple[str, ...] = ()
 
 
-class Dialogue:
+class Negotiation:
     """The requests of one call to one server, and what the server is known to support."""
 
     def __init__(

@@ -171,12 +171,12 @@ def connection_error(endpoint: Endpoint, error: openai.APIConnectionError) -> st
         return f"{url} did not answer in time{via}"
     if (tls := next((each for each in _below(error) if isinstance(each, ssl.SSLError)), None)) is not None:
         return f"no TLS connection to {url} ({_tls_words(tls)}){via}"
-    if not is_nobody_there(error):
+    if not is_unreachable(error):
         return f"{url} closed the connection ({_system_words(error)}){via}"
     return f"no server at {url} ({_system_words(error)}){via}"
 
 
-def is_nobody_there(error: openai.APIConnectionError) -> bool:
+def is_unreachable(error: openai.APIConnectionError) -> bool:
     """Whether no connection was made (refused, no such host, no route), rather than one closed early."""
     if isinstance(error, openai.APITimeoutError):
         return False

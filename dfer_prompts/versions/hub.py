@@ -38,7 +38,7 @@ _OF_A_WIRE = (ConnectionError, TimeoutError)
 
 
 @contextmanager
-def asking(what: str, when_stopped: str, kind: str = "dataset") -> Iterator[HfApi]:
+def hub_requests(what: str, when_stopped: str, kind: str = "dataset") -> Iterator[HfApi]:
     """The hub's client; its errors inside the block become one message about `what`, without the token.
 
     `kind` is dataset or model. The hub is that of HF_ENDPOINT, else the public one: no file of a workspace
@@ -179,7 +179,7 @@ def push(name: str, repo: str, workspace: Workspace | None = None, *, private: b
     """
     check_repo(repo)
     contents = _contents(DescriptionStore(workspace or Workspace.find()), name)
-    with asking(
+    with hub_requests(
         repo, "Check on the hub whether the commit arrived; the same command can be run again"
     ) as api:
         from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
@@ -224,13 +224,13 @@ def pull(source: str, version: str | None = None, workspace: Workspace | None = 
         store.check_name(version)
     with tempfile.TemporaryDirectory(prefix="dfer-prompts-") as temporary:
         folder = Path(temporary)
-        with asking(source, "Nothing was saved") as api:
+        with hub_requests(source, "Nothing was saved") as api:
             commit = str(api.dataset_info(repo, revision=revision or None).sha)
             _download(api, repo, commit, folder, (MANIFEST,))
         try:
             manifest = _checked_manifest(folder)
             wanted = [file for file in (ROWS, RESPONSES) if file in manifest.files]
-            with asking(source, "Nothing was saved") as api:
+            with hub_requests(source, "Nothing was saved") as api:
                 _download(api, repo, commit, folder, wanted)
             draft = _draft(folder, manifest, {"command": "pull", "repo": repo, "revision": commit})
             responses = _responses(folder / RESPONSES) if RESPONSES in wanted else []

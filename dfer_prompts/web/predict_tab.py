@@ -91,7 +91,7 @@ def answering(workspace: Workspace, files: Path) -> Callable[..., Iterator[tuple
             lines = ["Upload or record a video first."] if run else NO_RUN
             yield fragment("said", lines=lines), "", gr.skip()
             return
-        path, watching = Path(video).resolve(), _reported(bar)
+        path, face_options = Path(video).resolve(), _reported(bar)
         if not path.is_relative_to(files.resolve()):
             yield problem(InputError(f"{path.name} was not uploaded\nUpload it on the page")), "", None
             return
@@ -104,7 +104,7 @@ def answering(workspace: Workspace, files: Path) -> Callable[..., Iterator[tuple
         try:
             yield fragment("said", lines=[f"Analysing {path.name}."]), "", gr.skip()
             _require_no_list(path)
-            shown = audiences.show(run, path, name=path.name, progress=watching, **how)
+            shown = audiences.show(run, path, name=path.name, progress=face_options, **how)
             answer = answer_shown(shown)
             evidence = evidence and bool(shown.predictions)
             waiting = fragment("said", lines=["Computing the supporting descriptors."]) if evidence else ""

@@ -54,7 +54,7 @@ class Address:
     port: int
 
     @property
-    def is_here_alone(self) -> bool:
+    def is_loopback(self) -> bool:
         """Whether only this computer can reach it."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
@@ -82,7 +82,7 @@ def serve(
     called once the page can be opened. Raises InputError if the port is taken.
     """
     with _listening(address) as listener, _set_apart() as files:
-        hosts = LOOPBACK | {address.host} if address.is_here_alone else None
+        hosts = LOOPBACK | {address.host} if address.is_loopback else None
         app, close = application(workspace, files, accounts, most_mb, hosts=hosts)
         server = StoppingServer(app, close)
         ready(address)

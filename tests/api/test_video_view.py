@@ -137,9 +137,9 @@ def test_no_more_models_are_kept_than_there_is_room_for(
     workspace: Workspace, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[str] = []
-    audience = showing.audience
+    video_predictor = showing.video_predictor
     monkeypatch.setattr(
-        showing, "audience", lambda name, **how: (loaded.append(name), audience(name, **how))[1]
+        showing, "audience", lambda name, **how: (loaded.append(name), video_predictor(name, **how))[1]
     )
     first, second, third = (each.id for each in finished_runs(workspace))
     audiences = Audiences(workspace, "cpu")

@@ -16,7 +16,7 @@ from dfer_model.evaluation.calibration import Calibration, write_calibration
 from dfer_model.training.loop import train_run
 from dfer_model.video.detect import YuNet
 from dfer_model.video.footage import open_footage
-from dfer_model.video.passes import Watching, face_frames
+from dfer_model.video.passes import FaceOptions, face_frames
 from dfer_prompts import load
 
 from ..model import tiny
@@ -125,7 +125,7 @@ def test_a_video_without_a_face_and_faces_that_are_given(run: Terminal, face: Pa
     _, err = run("explain", "v1", face, "--track", "6", *BY, status=2)
     assert "has no track 6; it has 1" in err
     Path("clip").mkdir()
-    yunet = Watching(YuNet(test_data / "models" / "yunet.onnx"))
+    yunet = FaceOptions(YuNet(test_data / "models" / "yunet.onnx"))
     for number, crop in enumerate(face_frames(open_footage(face), yunet)):
         Path("clip", f"{number}.jpg").write_bytes(encode_jpeg(crop))
     found, given = (

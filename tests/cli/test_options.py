@@ -15,11 +15,11 @@ from dfer_model.config import PRESETS, Settings
 from dfer_model.registry import MEASURES, PRESET_NAMES, STRATEGIES
 from dfer_model.video.crop import MARGIN
 from dfer_prompts.api.inputs import SAME_NAME, Choices
-from dfer_prompts.api.predict import FACES, HowToWatch, how_to_watch
+from dfer_prompts.api.predict import FACES, VideoKeywords, face_options_of
 from dfer_prompts.api.reproduce.paper_tables import paper
 from dfer_prompts.cli import generate, options, predict
 from dfer_prompts.cli.app import app
-from dfer_prompts.generation.plan import Asking
+from dfer_prompts.generation.plan import RequestOptions
 from dfer_prompts.versions.exchange import import_file
 
 
@@ -100,10 +100,12 @@ def keywords(function: Callable[..., Any]) -> dict[str, object]:
         elif name == "choices":
             found |= {**dict.fromkeys(Choices.__annotations__), "overrides": ()}
         elif name == "how":
-            declared = inspect.signature(how_to_watch).parameters
-            found |= {key: declared[key].default for key in HowToWatch.__annotations__} | {"margin": MARGIN}
+            declared = inspect.signature(face_options_of).parameters
+            found |= {key: declared[key].default for key in VideoKeywords.__annotations__} | {
+                "margin": MARGIN
+            }
         else:
-            found |= {key: field.default for key, field in Asking.model_fields.items()}
+            found |= {key: field.default for key, field in RequestOptions.model_fields.items()}
     return found
 
 
@@ -153,8 +155,8 @@ def test_every_parameter_of_a_command_has_help(command: str) -> None:
     ("group", "names"),
     [
         (options.TrainingOptions, set(Choices.__annotations__)),
-        (predict.VideoOptions, set(HowToWatch.__annotations__)),
-        (generate.AskingOptions, set(Asking.model_fields)),
+        (predict.VideoOptions, set(VideoKeywords.__annotations__)),
+        (generate.GenerateOptions, set(RequestOptions.model_fields)),
     ],
 )
 def test_a_group_of_options_has_the_keywords_of_python(group: type, names: set[str]) -> None:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from dfer_prompts.classes import load_class_set
 from dfer_prompts.cli.app import app
 from dfer_prompts.errors import InputError
-from dfer_prompts.generation.plan import Asking, plan_for
+from dfer_prompts.generation.plan import RequestOptions, plan_for
 from dfer_prompts.generation.run import ask_and_rank
 from dfer_prompts.llm.endpoint import Endpoint
 from dfer_prompts.llm.response_cache import ResponseStore
@@ -39,7 +39,7 @@ def base_url(isolated: Path) -> str:
             load_class_set("dfew"),
             load_template("paper", workspace),
             Endpoint(server.base_url, "tiny"),
-            Asking(samples=2, top_k=1),
+            RequestOptions(samples=2, top_k=1),
         )
         ask_and_rank(plan, ResponseStore(workspace.responses))
         return server.base_url

@@ -24,7 +24,7 @@ from dfer_model.data.loaders import Batches, Shuffled
 from dfer_model.data.packed import PackedClips
 from dfer_model.distributed import ALONE, Processes, ending_together
 from dfer_model.errors import InputError, WorkError
-from dfer_model.launch import Launch, launched, several_were_wanted
+from dfer_model.launch import Launch, launched, several_processes_requested
 from dfer_model.runs import Run
 from dfer_model.training.ema import Mixing
 from dfer_model.training.loop import train_run
@@ -229,7 +229,7 @@ def test_a_grid_is_refused_under_torchrun(
 
 def test_accelerate_with_one_of_several_processes_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")  # as with --num_processes 1
-    assert not several_were_wanted()
+    assert not several_processes_requested()
     probe = "from dfer_model.launch import several_were_wanted as wanted; print(wanted())"
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--no_python"]
     command = [*launcher, "--num_processes", "2", sys.executable, "-c", probe]

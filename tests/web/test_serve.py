@@ -352,9 +352,9 @@ def test_a_readable_password_file_is_warned_about(
         ("localhost.example", False, "http://localhost.example:80/"),
     ],
 )
-def test_loopback_addresses(host: str, is_here_alone: bool, url: str) -> None:
+def test_loopback_addresses(host: str, is_loopback: bool, url: str) -> None:
     address = Address(host, 80)
-    assert (address.is_here_alone, address.url) == (is_here_alone, url)
+    assert (address.is_loopback, address.url) == (is_loopback, url)
 
 
 def test_missing_gradio_is_an_error_that_names_the_package(

@@ -140,30 +140,30 @@ class Together:
             self.settings.precision,
         )
 
-    def answers(self, judge: Indices) -> Logits:
-        """The logits (models, clips, classes) for the clips at `judge`, as `predict_logits` gives them.
+    def answers(self, test_positions: Indices) -> Logits:
+        """The logits (models, clips, classes) at `test_positions`, as `predict_logits` gives them.
 
         Raises WorkError for logits that are not finite.
         """
         with self.average.in_place():
-            logits = self._answers(judge)
+            logits = self._answers(test_positions)
         bad = np.argwhere(~np.isfinite(logits))
         if len(bad):
             texts, seed = self.pairs[bad[0][0]]
             raise WorkError(
                 f"the logits of {texts.name}, seed {seed}, for clip "
-                f"{self.features.clips.clip_ids[judge[bad[0][1]]]} are not finite\n"
+                f"{self.features.clips.clip_ids[test_positions[bad[0][1]]]} are not finite\n"
                 "Screen again with lower learning rates or --set precision=fp32"
             )
         return logits
 
-    def _answers(self, judge: Indices) -> Logits:
+    def _answers(self, test_positions: Indices) -> Logits:
         settings, gathered = self.settings, []
         views = settings.test_segments * settings.test_crops
         self.model.eval()
         with torch.inference_mode(), precision(settings.precision, self.device):
             weights = self.model.class_weights()
-            for stored in self.features.batches(judge, max(1, settings.batch_size // views)):
+            for stored in self.features.batches(test_positions, max(1, settings.batch_size // views)):
                 clips = len(stored)
                 features = stored.to(self.device).view(clips * views, *stored.shape[-2:])
                 logits = self.model(features.expand(len(self.pairs), -1, -1, -1), weights)

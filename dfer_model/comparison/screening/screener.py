@@ -18,7 +18,7 @@ from dfer_model.comparison.measure import ANY_TEXTS
 from dfer_model.comparison.results import Answers, Measured, gathered_answers
 from dfer_model.data.splits import split_by_class
 from dfer_model.devices import choose_device, require_precision
-from dfer_model.memory import telling_of_memory
+from dfer_model.memory import out_of_memory_error
 from dfer_model.models.clip import Clip, load_clip
 from dfer_model.progress import Report, silent
 
@@ -57,7 +57,7 @@ class Screening:
     texts: tuple[ClassTexts, ...]
     seeds: tuple[int, ...]
     learn: Indices  # positions of the training clips
-    judge: Indices  # positions of the test clips
+    test_positions: Indices  # positions of the test clips
     views: int = VIEWS  # per clip, used by the epochs in turn
 
     def __post_init__(self) -> None:
@@ -97,8 +97,8 @@ def screen(
     missing = [pair for pair, path in paths.items() if not tensors_are_whole(path)]
     if missing:
         _train(missing, paths, screening, clip, clips, cache_dir, report, device)
-    ids = [clips.clip_ids[index] for index in screening.judge]
-    labels = clips.labels[screening.judge]
+    ids = [clips.clip_ids[index] for index in screening.test_positions]
+    labels = clips.labels[screening.test_positions]
     return {
         (texts.name, seed): Predictions(ids, labels, load_file(path)["logits"])
         for (texts, seed), path in paths.items()
@@ -125,7 +125,7 @@ def _train(
         report(clips_done, clips_total, note)
 
     features = KeptFeatures(clip, clips, settings, cache_dir, device)
-    features.make(screening.judge, range(TEST, TEST + 1), reading)
+    features.make(screening.test_positions, range(TEST, TEST + 1), reading)
     if settings.epochs:
         features.make(screening.learn, range(1, screening.views + 1), reading)
     done = 0
@@ -144,9 +144,9 @@ def _train(
             choose_device(device, tf32=settings.tf32),
         )
         short = "Screen fewer sets or seeds at once, or give --device cpu"
-        with telling_of_memory(together.device, f"{len(group)} models at once did not fit", short):
+        with out_of_memory_error(together.device, f"{len(group)} models at once did not fit", short):
             together.train(training)
-        for pair, logits in zip(group, together.answers(screening.judge), strict=True):
+        for pair, logits in zip(group, together.answers(screening.test_positions), strict=True):
             write_tensors(paths[pair], save({"logits": np.ascontiguousarray(logits)}))
         done += len(group)
     report(total, total, "")
@@ -169,7 +169,7 @@ def _path(
         texts.texts,
         seed,
         screening.learn.tolist(),
-        screening.judge.tolist(),
+        screening.test_positions.tolist(),
         screening.views,
     ]
     digest = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
@@ -187,7 +187,7 @@ class Split:
 
     fold: int
     learn: Indices
-    judge: Indices
+    test_positions: Indices
 
 
 def judging_splits(clips: PackedClips, folds: Sequence[int]) -> tuple[Split, ...]:
@@ -218,14 +218,14 @@ def choosing_splits(clips: PackedClips, judging: Sequence[int], share: float) ->
     if splits and all(len(each.learn) for each in splits):
         return splits
     try:
-        learn, judge = split_by_class(left, clips.labels[left], share, seed=0)
+        learn, test_positions = split_by_class(left, clips.labels[left], share, seed=0)
     except ValueError:
         raise InputError(
             f"a share of {share:g} of the {len(left)} clips outside the test folds leaves a class without "
             "training clips or without clips to choose sets on\n"
             "Change it with --set val_share=..., or screen without --then"
         ) from None
-    return (Split(0, learn, judge),)
+    return (Split(0, learn, test_positions),)
 
 
 def screened_answers(
@@ -255,7 +255,7 @@ def screened_answers(
             where = f"fold {fold}: {note}" if fold else note
             report(number * total + done, len(splits) * total, where)
 
-        screening = Screening(grid.settings, grid.texts, grid.seeds, split.learn, split.judge)
+        screening = Screening(grid.settings, grid.texts, grid.seeds, split.learn, split.test_positions)
         found = screen(screening, clips, cache_dir, report=within, device=device)
         by_key |= {(name, split.fold, seed): predictions for (name, seed), predictions in found.items()}
     report(len(splits), len(splits), "")

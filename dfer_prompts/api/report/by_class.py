@@ -25,7 +25,7 @@ AGAIN = "repeat the compare command below to store them"
 
 
 @dataclass(frozen=True)
-class Answered:
+class ClassCounts:
     """Predictions by class: `counts` is (seeds, true classes, predicted classes).
 
     `folds` are the counts of each test fold, of the same shape; empty if they are not stored by fold.
@@ -47,17 +47,17 @@ class Answered:
         return found
 
 
-ByMeasure = Mapping[str, Mapping[str, Answered]]  # by measure, then by set
+ByMeasure = Mapping[str, Mapping[str, ClassCounts]]  # by measure, then by set
 
 
-def answered(of: Stored) -> ByMeasure:
+def class_counts(of: Stored) -> ByMeasure:
     """The predictions under each measure, as far as they are stored."""
-    found: dict[str, dict[str, Answered]] = {}
+    found: dict[str, dict[str, ClassCounts]] = {}
     for measure, told in of.confusions.items():
         classes = tuple(told["class_names"])
         folds = told.get("folds", {})  # not in files of earlier versions
         found[measure] = {
-            name: Answered(classes, np.asarray(it), _numbered(folds.get(name, {})))
+            name: ClassCounts(classes, np.asarray(it), _numbered(folds.get(name, {})))
             for name, it in told["sets"].items()
         }
     for measure in of.comparison.measures:
@@ -74,12 +74,12 @@ def _numbered(folds: Mapping[str, Any]) -> dict[int, NDArray[np.int64]]:
     return {int(fold): np.asarray(counts, dtype=np.int64) for fold, counts in folds.items()}
 
 
-def _of_model(model: ComparedModel) -> Answered:
+def _of_model(model: ComparedModel) -> ClassCounts:
     counts = np.asarray(model.confusion, dtype=np.int64)[None]
-    return Answered(tuple(model.recalls), counts, {model.fold: counts})
+    return ClassCounts(tuple(model.recalls), counts, {model.fold: counts})
 
 
-def _of_runs(of: Stored, measure: str) -> dict[str, Answered]:
+def _of_runs(of: Stored, measure: str) -> dict[str, ClassCounts]:
     """The predictions of the runs of a measure, for each fold and together; empty if a run is missing.
 
     For a run with a held-out class, only the clips of that class count.
@@ -101,12 +101,12 @@ def _of_runs(of: Stored, measure: str) -> dict[str, Answered]:
     found = {}
     for name in names:
         by_fold = {fold: np.stack([sums[name, fold, seed] for seed in sorted(seeds)]) for fold in folds}
-        found[name] = Answered(tuple(of.class_names), np.sum(list(by_fold.values()), axis=0), by_fold)
+        found[name] = ClassCounts(tuple(of.class_names), np.sum(list(by_fold.values()), axis=0), by_fold)
     return found
 
 
 def recall_table(
-    measure: str, by_set: Mapping[str, Answered], order: Iterable[str], over: str = ALL_FOLDS
+    measure: str, by_set: Mapping[str, ClassCounts], order: Iterable[str], over: str = ALL_FOLDS
 ) -> Table:
     """The recalls of a measure `over` some clips: a row for each set in `order`.
 
@@ -129,7 +129,7 @@ def _recall_rows(
     return Table(f"recalls-{measure}", title, ("set", *columns), rows, heat=True)
 
 
-def _figure_cells(of: Answered) -> list[Cell]:
+def _figure_cells(of: ClassCounts) -> list[Cell]:
     """UAR and WAR of all clips together, with their standard deviation over seeds."""
     by_seed = percents(of.counts)[:, : len(FIGURES)]
     spreads = by_seed.std(axis=0, ddof=1).tolist() if len(by_seed) > 1 else [None] * len(FIGURES)
@@ -195,7 +195,7 @@ def confusion_section(of: Stored, found: ByMeasure) -> Section:
     return Section("confusion", "Confusion matrices", (paragraph(note), *blocks))
 
 
-def confusion_table(key: str, title: str, of: Answered) -> Table:
+def confusion_table(key: str, title: str, of: ClassCounts) -> Table:
     """The predictions for each true class in percent of its clips; zero is empty, no clips is –."""
     counts = of.counts.sum(axis=0)
     rows = tuple(

@@ -13,7 +13,7 @@ from .render import WIDEST, Block, Cell, Section, Table
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .by_class import Answered, ByMeasure
+    from .by_class import ByMeasure, ClassCounts
 
 MEAN, POOLED = "mean", "pooled"
 FIGURES = ("UAR", "WAR")
@@ -49,7 +49,7 @@ class FoldFigures:
         return found
 
 
-def fold_figures(measure: str, by_set: Mapping[str, Answered], order: Iterable[str]) -> list[FoldFigures]:
+def fold_figures(measure: str, by_set: Mapping[str, ClassCounts], order: Iterable[str]) -> list[FoldFigures]:
     """The figures of each set in `order`, fold by fold, then the mean and pooled.
 
     A set with one fold has no mean and no pooled row. A set whose folds are not stored has a pooled row only.
@@ -62,7 +62,7 @@ def fold_figures(measure: str, by_set: Mapping[str, Answered], order: Iterable[s
     ]
 
 
-def _values(of: Answered) -> Iterator[tuple[str, NDArray[np.float64]]]:
+def _values(of: ClassCounts) -> Iterator[tuple[str, NDArray[np.float64]]]:
     each = {fold: percents(counts) for fold, counts in sorted(of.folds.items())}
     yield from ((str(fold), values) for fold, values in each.items())
     if len(each) > 1:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import listed
-from .by_class import answered, confusion_section, recall_section
+from .by_class import class_counts, confusion_section, recall_section
 from .by_fold import fold_rows, fold_section
 from .by_group import comparison_groups, with_groups
 from .curves import learning
@@ -32,7 +32,7 @@ EPOCHS = {
 def comparison_content(folder: Path, groups: Groups | None = None) -> Content:
     """The report of a stored comparison, with results by group if these are given."""
     of = Stored.open(folder)
-    found = answered(of)
+    found = class_counts(of)
     recalls = recall_section(of, found)
     by_fold = found, of.comparison.measures, [each.name for each in of.comparison.rows]
     top2 = top2_rows(of)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..reproduce.paper_tables import paper
 from ..reproduce.results import sources
-from .by_class import Answered, ByMeasure, confusion_table, recall_table
+from .by_class import ByMeasure, ClassCounts, confusion_table, recall_table
 from .by_fold import fold_section
 from .render import Block, Code, Content, Folded, Section, Table, cells, for_paper, paragraph, points
 from .reproduction_rows import csv_rows, plain_rows
@@ -23,7 +23,7 @@ from .stored_reproduction import Reproduction, StoredRow
 def reproduction_content(folder: Path, runs: Path) -> Content:
     """The report of the reproduction in `folder`; `runs` is the folder of the workspace's runs."""
     of = Reproduction.open(folder, runs)
-    found, tables = _answered(of), list(of.stored.titles)
+    found, tables = _class_counts(of), list(of.stored.titles)
     names = list(dict.fromkeys(each.name for each in of.stored.rows))
     folds = _of_rows(fold_section(found, tables, names))
     recalls = _of_rows(_recalls(of, found, names))
@@ -57,16 +57,16 @@ def _facts(of: Reproduction) -> dict[str, str]:
     }
 
 
-def _answered(of: Reproduction) -> ByMeasure:
+def _class_counts(of: Reproduction) -> ByMeasure:
     """The predictions of each row by table and name; of a row without its runs, the stored sum."""
-    found: dict[str, dict[str, Answered]] = {table: {} for table in of.stored.titles}
+    found: dict[str, dict[str, ClassCounts]] = {table: {} for table in of.stored.titles}
     for row in of.stored.rows:
         if runs := of.runs_of(row):
             every = np.sum(list(runs.counts.values()), axis=0)
-            found[row.table][row.name] = Answered(of.stored.class_names, every, runs.counts)
+            found[row.table][row.name] = ClassCounts(of.stored.class_names, every, runs.counts)
         elif row.confusion is not None:
             every = np.asarray(row.confusion, dtype=np.int64)[None]
-            found[row.table][row.name] = Answered(of.stored.class_names, every)
+            found[row.table][row.name] = ClassCounts(of.stored.class_names, every)
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .by_class import Answered
+from .by_class import ClassCounts
 from .by_fold import FIGURES, MEAN, FoldFigures, fold_figures
 from .reproduction_tables import status
 from .stored_reproduction import Reproduction, StoredFigures, StoredRow
@@ -55,8 +55,8 @@ def _by_fold(of: Reproduction, row: StoredRow) -> list[FoldFigures]:
     runs = of.runs_of(row)
     if runs is None:
         return []
-    answered = Answered(of.stored.class_names, np.sum(list(runs.counts.values()), axis=0), runs.counts)
-    found = fold_figures(row.table, {row.name: answered}, [row.name])
+    class_counts = ClassCounts(of.stored.class_names, np.sum(list(runs.counts.values()), axis=0), runs.counts)
+    found = fold_figures(row.table, {row.name: class_counts}, [row.name])
     if len(runs.counts) > 1:
         return found
     return [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .by_class import Answered, ByMeasure, confusion_table, recall_table
+from .by_class import ByMeasure, ClassCounts, confusion_table, recall_table
 from .by_fold import fold_rows, fold_section
 from .by_group import run_groups, with_groups
 from .curves import run_learning
@@ -100,10 +100,10 @@ def _notes(run: Run) -> list[str]:
     return [f"Epoch: {choice}.", *said]
 
 
-def _answered(run: Run) -> dict[str, Answered]:
+def _answered(run: Run) -> dict[str, ClassCounts]:
     measures: dict[str, Any] = run.result["measures"]
     counts = {name: np.asarray(each["confusion"], dtype=np.int64)[None] for name, each in measures.items()}
-    return {name: Answered(run.class_names, each, {run.fold: each}) for name, each in counts.items()}
+    return {name: ClassCounts(run.class_names, each, {run.fold: each}) for name, each in counts.items()}
 
 
 def _by_fold(run: Run) -> tuple[ByMeasure, list[str], list[str]]:

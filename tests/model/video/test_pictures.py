@@ -17,8 +17,8 @@ from dfer_model.evaluation.classify import Prediction
 from dfer_model.video.detect import Face
 from dfer_model.video.footage import Footage, open_footage
 from dfer_model.video.overlay import write_overlay
-from dfer_model.video.passes import Followed, Watching, follow
-from dfer_model.video.predict_video import Watched
+from dfer_model.video.passes import FaceOptions, Followed, follow
+from dfer_model.video.predict_video import PredictedVideo
 from dfer_model.video.timeline import draw_timeline
 from dfer_model.video.track import Track
 from dfer_model.video.windows import COLOURS, moments
@@ -88,7 +88,7 @@ def test_of_many_classes_the_most_probable_have_a_layer_each(tmp_path: Path) -> 
     assert (pixels == 0xEC).all(axis=2)[:, 100:300].any(axis=0).all()
 
 
-def watched(track: int | None, left: float = 100.0, top: float = 80.0) -> Watched:
+def predicted_video(track: int | None, left: float = 100.0, top: float = 80.0) -> PredictedVideo:
     """Twelve frames at 10 per second, a one-second gap before the last; the first half has a prediction."""
     times = [0.1 * index for index in range(11)] + [2.0]
     frames = [
@@ -100,14 +100,14 @@ def watched(track: int | None, left: float = 100.0, top: float = 80.0) -> Watche
     path = face.path()
     footage = Footage(Path("clip.mp4"), Path("clip.mp4"), lambda: iter(frames), 10, 12)
     followed = Followed((path,), 12, 2.1, (320, 240))
-    return Watched(footage, followed, (path,), (said(0, 0.5, 0.8, track),), ())
+    return PredictedVideo(footage, followed, (path,), (said(0, 0.5, 0.8, track),), ())
 
 
 @pytest.mark.parametrize("track", [1, None])
 def test_an_overlay_shows_box_word_and_bar_at_the_times_of_the_video(
     tmp_path: Path, track: int | None
 ) -> None:
-    write_overlay(tmp_path / "o.mp4", watched(track))
+    write_overlay(tmp_path / "o.mp4", predicted_video(track))
     with av.open(str(tmp_path / "o.mp4")) as container:
         frames = list(container.decode(video=0))
     assert [frame.time for frame in frames] == pytest.approx([0.1 * i for i in range(11)] + [2.0], abs=0.01)
@@ -131,7 +131,7 @@ def test_word_and_bar_of_a_face_at_the_edge_stay_in_the_frame(
 ) -> None:
     shown = []
     for place in ((100.0, 80.0), (left, top)):
-        write_overlay(tmp_path / "o.mp4", watched(1, *place))
+        write_overlay(tmp_path / "o.mp4", predicted_video(1, *place))
         with av.open(str(tmp_path / "o.mp4")) as container:
             shown.append(next(container.decode(video=0)).to_ndarray(format="rgb24"))
     inside, edge = (_plate(pixels) for pixels in shown)
@@ -151,7 +151,7 @@ def _plate(pixels: Pixels) -> np.ndarray:
 
 def test_an_overlay_is_an_mp4(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"the name must end in \.mp4"):
-        write_overlay(tmp_path / "o.avi", watched(1))
+        write_overlay(tmp_path / "o.avi", predicted_video(1))
 
 
 def test_the_tracks_of_a_video_share_their_time_axis(tmp_path: Path) -> None:
@@ -207,8 +207,8 @@ def test_an_overlay_keeps_the_sound_in_its_place(
     tmp_path: Path, name: str, start: float, codec: str, first: float
 ) -> None:
     footage = open_footage(film(tmp_path / name, start, codec, silent=not codec))
-    followed = follow(footage, Watching(None))
-    write_overlay(tmp_path / "12:30.mp4", Watched(footage, followed, followed.tracks, (), ()))
+    followed = follow(footage, FaceOptions(None))
+    write_overlay(tmp_path / "12:30.mp4", PredictedVideo(footage, followed, followed.tracks, (), ()))
     with av.open(f"file:{tmp_path / '12:30.mp4'}") as container:
         times = [frame.time for frame in container.decode(video=0)]
     assert times == pytest.approx([first + 0.1 * index for index in range(10)], abs=0.03)

@@ -23,8 +23,8 @@ from dfer_model.video.crop import cut, face_square
 from dfer_model.video.detect import Detector, Face, YuNet
 from dfer_model.video.export_predictions import FaceFolder
 from dfer_model.video.footage import Footage, open_footage, videos_in
-from dfer_model.video.passes import Watching, face_frames, follow, shown
-from dfer_model.video.predict_video import Judge
+from dfer_model.video.passes import FaceOptions, face_frames, follow, shown
+from dfer_model.video.predict_video import RunPredictor
 from dfer_model.video.windows import Spacing, windows
 
 from .. import tiny
@@ -79,7 +79,7 @@ def test_predictions_of_whole_frames_are_those_of_predict(
     run = with_settings(run, **changed)
     video = encode(tmp_path / "video.mkv", frames=21)
     (plain,) = predict(run, [video], device="cpu")
-    (said,) = Judge.of(run, "cpu").watch(open_footage(video), Watching(None)).predictions
+    (said,) = RunPredictor.of(run, "cpu").predict(open_footage(video), FaceOptions(None)).predictions
     assert said.probabilities == plain.probabilities
     assert (said.frames, said.seconds) == (plain.frames, plain.seconds)
     assert (said.start, said.end, said.track) == (0.0, 2.1, None)
@@ -87,11 +87,11 @@ def test_predictions_of_whole_frames_are_those_of_predict(
 
 def test_a_window_has_the_face_crops_of_its_frames(tmp_path: Path) -> None:
     reel = Reel(100, gap=range(40, 44))
-    footage, watching = reel.footage(), Watching(Bright(), spacing=Spacing(2, 1), margin=0.0)
-    (path,) = follow(footage, watching).tracks
-    planned = list(windows(path, watching.spacing, 4))
+    footage, face_options = reel.footage(), FaceOptions(Bright(), spacing=Spacing(2, 1), margin=0.0)
+    (path,) = follow(footage, face_options).tracks
+    planned = list(windows(path, face_options.spacing, 4))
     assert len(planned) == 3
-    given = list(shown(footage, [path], planned, watching))
+    given = list(shown(footage, [path], planned, face_options))
     assert [window for window, _ in given] == planned
     for _, crops in given:
         assert len(crops) == 4
@@ -111,24 +111,24 @@ class Beside:
 
 
 def test_windows_of_two_faces_are_yielded_when_complete() -> None:
-    footage, watching = Reel(100).footage(), Watching(Beside(), track="all", spacing=Spacing(2, 1))
-    followed = follow(footage, watching)
+    footage, face_options = Reel(100).footage(), FaceOptions(Beside(), track="all", spacing=Spacing(2, 1))
+    followed = follow(footage, face_options)
     assert (followed.frames, followed.seconds, followed.size) == (100, 4.0, (64, 48))
-    planned = [window for path in followed.tracks for window in windows(path, watching.spacing, 4)]
-    given = [window for window, _ in shown(footage, followed.tracks, planned, watching)]
+    planned = [window for path in followed.tracks for window in windows(path, face_options.spacing, 4)]
+    given = [window for window, _ in shown(footage, followed.tracks, planned, face_options)]
     assert [(window.track, window.start) for window in given] == [
         (1, 0.0), (2, 0.0), (1, 1.0), (2, 1.0), (1, 2.0), (2, 2.0),
     ]  # fmt: skip
 
 
 def test_predictions_of_two_faces_are_ordered_by_track(run: Run) -> None:
-    watching = Watching(Beside(), track="all", spacing=Spacing(2, 1))
-    said = Judge.of(run, "cpu").watch(Reel(75).footage(), watching).predictions
+    face_options = FaceOptions(Beside(), track="all", spacing=Spacing(2, 1))
+    said = RunPredictor.of(run, "cpu").predict(Reel(75).footage(), face_options).predictions
     assert [(each.track, each.start) for each in said] == [(1, 0.0), (1, 1.0), (2, 0.0), (2, 1.0)]
 
 
 def test_a_packed_clip_has_the_largest_face() -> None:
-    frames = list(face_frames(Reel(5).footage(), Watching(Beside(), margin=0.0)))
+    frames = list(face_frames(Reel(5).footage(), FaceOptions(Beside(), margin=0.0)))
     assert [(frame.shape, frame.min()) for frame in frames] == [((20, 20, 3), 255)] * 5
 
 
@@ -136,23 +136,25 @@ def test_a_packed_clip_has_the_largest_face() -> None:
 def test_a_long_video_is_not_held_in_memory(run: Run, detector: Detector | None) -> None:
     gc.collect()
     reel = Reel(600)
-    watching = Watching(detector, spacing=Spacing(4, 2))
-    watched = Judge.of(run, "cpu").watch(reel.footage(), watching)
-    assert len(watched.predictions) == 11  # 24 s in windows of 4 s, every 2 s
+    face_options = FaceOptions(detector, spacing=Spacing(4, 2))
+    predicted_video = RunPredictor.of(run, "cpu").predict(reel.footage(), face_options)
+    assert len(predicted_video.predictions) == 11  # 24 s in windows of 4 s, every 2 s
     # Whole frames: 4 of each open window, and two windows overlap. Faces: one or two frames.
     assert reel.most_held <= (2 if detector else 2 * 4 + 2)
 
 
 def test_saved_crops_are_the_input_of_the_model(run: Run, test_data: Path, tmp_path: Path) -> None:
     footage = open_footage(test_data / "faces" / "single_face.mp4")
-    watching = Watching(YuNet(test_data / "models" / "yunet.onnx"), every=9)
-    watched = Judge.of(run, "cpu").watch(footage, watching, keep=FaceFolder(tmp_path / "faces"))
-    (said,) = watched.predictions
+    face_options = FaceOptions(YuNet(test_data / "models" / "yunet.onnx"), every=9)
+    predicted_video = RunPredictor.of(run, "cpu").predict(
+        footage, face_options, keep=FaceFolder(tmp_path / "faces")
+    )
+    (said,) = predicted_video.predictions
     assert said.frames == (9, 27, 45, 63)  # of 72: t = 18, 9 + 18 i
     assert (said.start, said.end, said.track) == (0.0, 2.4, 1)
     files = sorted((tmp_path / "faces" / "single_face.mp4" / "track-1").iterdir())
     assert [int(path.stem) for path in files] == list(said.frames)
-    (path,) = watched.paths
+    (path,) = predicted_video.paths
     frame = next(timed for timed in footage.frames() if timed.index == 27)
     expected = cut(frame.pixels, face_square(path.boxes[27], path.eyes[27], 0.2))
     found = np.asarray(Image.open(files[1]))
@@ -188,7 +190,7 @@ class CountingDetector(Bright):
 @pytest.mark.parametrize("every", [1, 5, 7, 20])
 def test_boxes_between_detections_are_interpolated_linearly(every: int) -> None:
     reel, detector = Moving(83), CountingDetector()
-    followed = follow(reel.footage(), Watching(detector, every=every))
+    followed = follow(reel.footage(), FaceOptions(detector, every=every))
     assert detector.times == math.ceil(83 / every)
     (path,) = followed.tracks
     assert path.frames.tolist() == list(range(83))
@@ -202,11 +204,11 @@ def test_boxes_between_detections_are_interpolated_linearly(every: int) -> None:
 
 def test_a_track_ends_at_its_last_detected_frame() -> None:
     reel = Reel(60, gap=range(22, 60))
-    paths = [follow(reel.footage(), Watching(Bright(), every=each)).tracks for each in (1, 4)]
+    paths = [follow(reel.footage(), FaceOptions(Bright(), every=each)).tracks for each in (1, 4)]
     assert [path.frames.tolist() for (path,) in paths] == [list(range(22))] * 2
     short = Reel(60, gap=range(22, 38))
     for every in (1, 4, 10):  # missed for longer than half a second
-        tracks = follow(short.footage(), Watching(Bright(), every=every)).tracks
+        tracks = follow(short.footage(), FaceOptions(Bright(), every=every)).tracks
         assert [(path.frames[0], path.frames[-1]) for path in tracks] == [(0, 21), (38, 59)]
 
 
@@ -221,9 +223,9 @@ class Fast(Reel):
 
 @pytest.mark.parametrize("every", [2, 5, 9])
 def test_a_fast_face_is_tracked_at_any_detection_interval(every: int) -> None:
-    (plain,) = follow(Fast(100).footage(), Watching(Bright())).tracks
+    (plain,) = follow(Fast(100).footage(), FaceOptions(Bright())).tracks
     detector = CountingDetector()
-    (path,) = follow(Fast(100).footage(), Watching(detector, every=every)).tracks
+    (path,) = follow(Fast(100).footage(), FaceOptions(detector, every=every)).tracks
     assert path.frames.tolist() == plain.frames.tolist() == list(range(100))
     looked = (100 - 1) // every * every  # no detection after it
     assert np.abs(path.boxes[:looked, 0] - plain.boxes[:looked, 0]).max() < 6
@@ -248,7 +250,7 @@ class People(Reel):
 
 @pytest.mark.parametrize("every", [1, 4, 7])
 def test_a_track_ends_where_another_person_appears(every: int) -> None:
-    tracks = follow(People(90).footage(), Watching(Bright(), every=every)).tracks
+    tracks = follow(People(90).footage(), FaceOptions(Bright(), every=every)).tracks
     assert [(path.frames[0], path.frames[-1]) for path in tracks] == [(0, 29), (30, 59), (60, 89)]
 
 
@@ -258,17 +260,17 @@ def test_a_track_ends_at_a_jump_of_the_timestamps(run: Run) -> None:
             yield replace(timed, seconds=timed.seconds + (60 if timed.index >= 50 else 0))
 
     footage = replace(Reel(100).footage(), frames=frames)
-    judge = Judge.of(run, "cpu")
-    for watching in (Watching(Bright(), spacing=Spacing(4)), Watching(None, spacing=Spacing(4))):
-        said = judge.watch(footage, watching).predictions
+    predictor = RunPredictor.of(run, "cpu")
+    for face_options in (FaceOptions(Bright(), spacing=Spacing(4)), FaceOptions(None, spacing=Spacing(4))):
+        said = predictor.predict(footage, face_options).predictions
         assert [(each.start, each.end) for each in said] == [(0, 2), (62, 64)]
         assert [max(each.frames) < 50 for each in said] == [True, False]
 
 
 def test_a_packed_clip_of_two_shots_has_the_faces_of_both() -> None:
     footage = People(90).footage()
-    assert len(follow(footage, Watching(Bright())).tracks) == 3
-    crops = list(face_frames(footage, Watching(Bright(), margin=0.0)))
+    assert len(follow(footage, FaceOptions(Bright())).tracks) == 3
+    crops = list(face_frames(footage, FaceOptions(Bright(), margin=0.0)))
     assert len(crops) == 90
     first, second = crops[10][..., 1:].astype(int), crops[40][..., 1:].astype(int)
     assert np.abs(first - second).mean() > 30
@@ -276,16 +278,16 @@ def test_a_packed_clip_of_two_shots_has_the_faces_of_both() -> None:
 
 def test_all_faces_or_one_of_an_image(run: Run, test_data: Path) -> None:
     footage = open_footage(test_data / "faces" / "multi_face.jpg")
-    judge, yunet = Judge.of(run, "cpu"), YuNet(test_data / "models" / "yunet.onnx")
-    every = judge.watch(footage, Watching(yunet, track="all"))
+    predictor, yunet = RunPredictor.of(run, "cpu"), YuNet(test_data / "models" / "yunet.onnx")
+    every = predictor.predict(footage, FaceOptions(yunet, track="all"))
     assert [each.track for each in every.predictions] == [1, 2, 3, 4, 5]
     assert "is an image, not a video" in every.notes[0]
-    (third,) = judge.watch(footage, Watching(yunet, track=3)).predictions
+    (third,) = predictor.predict(footage, FaceOptions(yunet, track=3)).predictions
     assert third.probabilities == every.predictions[2].probabilities
-    none = judge.watch(footage, Watching(yunet, track=6))
+    none = predictor.predict(footage, FaceOptions(yunet, track=6))
     assert none.predictions == ()
     assert none.notes[1].endswith("has no track 6; it has 1, 2, 3, 4, 5")
-    largest = judge.watch(footage, Watching(yunet))
+    largest = predictor.predict(footage, FaceOptions(yunet))
     areas = [path.size for path in every.followed.tracks]
     assert [each.track for each in largest.predictions] == [int(np.argmax(areas)) + 1]
 
@@ -310,7 +312,7 @@ def test_videos_of_a_folder_are_in_natural_order(tmp_path: Path) -> None:
 
 
 def test_face_frames_of_a_real_clip(test_data: Path) -> None:
-    yunet = Watching(YuNet(test_data / "models" / "yunet.onnx"), every=12)
+    yunet = FaceOptions(YuNet(test_data / "models" / "yunet.onnx"), every=12)
     frames = list(face_frames(open_footage(test_data / "faces" / "single_face.mp4"), yunet))
     assert len(frames) == 72
     assert {frame.shape[0] == frame.shape[1] for frame in frames} == {True}
@@ -321,4 +323,4 @@ def test_face_frames_of_a_real_clip(test_data: Path) -> None:
 @pytest.mark.parametrize("wrong", [{"track": "tallest"}, {"track": 0}, {"margin": -0.1}, {"margin": 9}])
 def test_invalid_options_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError, match=r"--(track|margin)"):
-        Watching(None, **wrong)
+        FaceOptions(None, **wrong)

@@ -19,8 +19,8 @@ from dfer_model.video.camera import Source, open_source
 from dfer_model.video.detect import Face, YuNet
 from dfer_model.video.export_predictions import CsvRows
 from dfer_model.video.footage import Footage, open_footage
-from dfer_model.video.passes import Watching
-from dfer_model.video.predict_video import Judge
+from dfer_model.video.passes import FaceOptions
+from dfer_model.video.predict_video import RunPredictor
 from dfer_model.video.rolling import Rolled, rolling
 from dfer_model.video.windows import Spacing
 
@@ -30,25 +30,25 @@ from .test_predict_video import Bright, Reel
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
+def predictor(tmp_path_factory: pytest.TempPathFactory) -> RunPredictor:
     folder = tmp_path_factory.mktemp("run")
     clips = tiny.pack(folder / "packed")
-    return Judge.of(train_run(tiny.spec(clips, epochs=1), clips, folder / "runs", device="cpu"), "cpu")
+    return RunPredictor.of(train_run(tiny.spec(clips, epochs=1), clips, folder / "runs", device="cpu"), "cpu")
 
 
-def rolled(judge: Judge, source: Source, watching: Watching) -> list[Rolled]:
-    return [window for glance in rolling(judge, source, watching) for window in glance.windows]
+def rolled(predictor: RunPredictor, source: Source, face_options: FaceOptions) -> list[Rolled]:
+    return [window for glance in rolling(predictor, source, face_options) for window in glance.windows]
 
 
 @pytest.mark.parametrize(("count", "rate"), [(23, 10), (20, 10), (47, 30), (6, 10), (1, 10)])
 @pytest.mark.parametrize("spacing", [Spacing(1, 0.5), Spacing(1, 0.3), Spacing(0.4, 0.7), Spacing(1)])
 def test_windows_of_a_file_are_those_of_predict(
-    judge: Judge, tmp_path: Path, count: int, rate: int, spacing: Spacing
+    predictor: RunPredictor, tmp_path: Path, count: int, rate: int, spacing: Spacing
 ) -> None:
     video = encode(tmp_path / "video.mkv", frames=count, rate=rate)
-    watching = Watching(None, spacing=spacing)
-    expected = judge.watch(open_footage(video), watching).predictions
-    windows = rolled(judge, open_source(str(video)), watching)
+    face_options = FaceOptions(None, spacing=spacing)
+    expected = predictor.predict(open_footage(video), face_options).predictions
+    windows = rolled(predictor, open_source(str(video)), face_options)
     assert [(each.start, each.end) for each in windows] == [(each.start, each.end) for each in expected]
     assert tuple(said for each in windows for said in each.predictions) == expected
 
@@ -65,23 +65,25 @@ def lossless(path: Path, frames: list[Pixels]) -> Path:
 
 
 def test_a_window_of_a_face_equals_a_video_of_the_same_seconds(
-    judge: Judge, test_data: Path, tmp_path: Path
+    predictor: RunPredictor, test_data: Path, tmp_path: Path
 ) -> None:
     whole = list(decode_video(test_data / "faces" / "single_face.mp4"))
     frames = [np.ascontiguousarray(frame[::2, ::2]) for frame in whole[::3]]
     source = open_source(str(lossless(tmp_path / "whole.mkv", frames)))
-    watching = Watching(YuNet(test_data / "models" / "yunet.onnx"), spacing=Spacing(1, 0.5))
-    windows = rolled(judge, source, watching)
-    alone = replace(watching, spacing=Spacing())
+    face_options = FaceOptions(YuNet(test_data / "models" / "yunet.onnx"), spacing=Spacing(1, 0.5))
+    windows = rolled(predictor, source, face_options)
+    alone = replace(face_options, spacing=Spacing())
     for window, first in zip(windows, (0, 5, 10, 14), strict=True):
         cut_out = open_footage(lossless(tmp_path / "cut.mkv", frames[first : first + 10]))
-        (expected,) = judge.watch(cut_out, alone).predictions
+        (expected,) = predictor.predict(cut_out, alone).predictions
         (said,) = window.predictions
         assert said.probabilities == expected.probabilities
         assert said.frames == tuple(first + frame for frame in expected.frames)
         assert (said.start, said.end) == pytest.approx((first / 10, first / 10 + 1))
     # Over the whole, boxes are smoothed across the ends of a window too.
-    for each, expected in zip(windows, judge.watch(source.footage, watching).predictions, strict=True):
+    for each, expected in zip(
+        windows, predictor.predict(source.footage, face_options).predictions, strict=True
+    ):
         (said,) = each.predictions
         assert (said.frames, said.track) == (expected.frames, expected.track)
         assert said.box == pytest.approx(expected.box, abs=1)
@@ -97,12 +99,12 @@ class Counting(Bright):
         return super().__call__(pixels)
 
 
-def test_a_long_source_is_not_held_and_each_frame_is_searched_once(judge: Judge) -> None:
+def test_a_long_source_is_not_held_and_each_frame_is_searched_once(predictor: RunPredictor) -> None:
     gc.collect()
     reel, detector = Reel(500, gap=range(250, 400)), Counting()
-    watching = Watching(detector, spacing=Spacing(4, 2))
+    face_options = FaceOptions(detector, spacing=Spacing(4, 2))
     seen, windows = [], []
-    for glance in rolling(judge, Source(reel.footage(), live=False), watching):
+    for glance in rolling(predictor, Source(reel.footage(), live=False), face_options):
         seen.append(glance.faces)
         windows += glance.windows
     assert detector.asked == 500
@@ -114,10 +116,12 @@ def test_a_long_source_is_not_held_and_each_frame_is_searched_once(judge: Judge)
     assert nobody == [10, 12]
 
 
-def test_faces_of_a_source_are_detected_in_every_fifth_frame(judge: Judge) -> None:
+def test_faces_of_a_source_are_detected_in_every_fifth_frame(predictor: RunPredictor) -> None:
     detector = Counting()
-    watching = Watching(detector, spacing=Spacing(1, 0.5), every=5)
-    glances = list(rolling(judge, Source(Reel(100, gap=range(11, 30)).footage(), live=False), watching))
+    face_options = FaceOptions(detector, spacing=Spacing(1, 0.5), every=5)
+    glances = list(
+        rolling(predictor, Source(Reel(100, gap=range(11, 30)).footage(), live=False), face_options)
+    )
     # Every fifth of 100 frames; and those between two looks where the face comes or goes, once.
     assert detector.asked == 20 + 4 * 4
     assert [glance.faces for glance in glances[:100]] == [1] * 15 + [0] * 15 + [1] * 70
@@ -127,15 +131,17 @@ def test_faces_of_a_source_are_detected_in_every_fifth_frame(judge: Judge) -> No
     ]
 
 
-def test_windows_beyond_the_memory_limit_are_refused(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_beyond_the_memory_limit_are_refused(
+    predictor: RunPredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("dfer_model.video.rolling.MOST_HELD", 54 * 48 * 64 * 3)
     source = Source(Reel(200).footage(), live=False)
-    assert len(rolled(judge, source, Watching(None, spacing=Spacing(1.9)))) == 8
+    assert len(rolled(predictor, source, FaceOptions(None, spacing=Spacing(1.9)))) == 8
     with pytest.raises(WorkError, match=r"the frames of 3 seconds of reel(.|\n)*shorter --window"):
-        rolled(judge, source, Watching(None, spacing=Spacing(3)))
+        rolled(predictor, source, FaceOptions(None, spacing=Spacing(3)))
 
 
-def test_a_live_source_gives_the_latest_window(judge: Judge) -> None:
+def test_a_live_source_gives_the_latest_window(predictor: RunPredictor) -> None:
     times = [*np.arange(0, 1, 0.1), *np.arange(2.4, 3.25, 0.1)]
 
     def frames() -> Iterator[TimedFrame]:
@@ -143,15 +149,15 @@ def test_a_live_source_gives_the_latest_window(judge: Judge) -> None:
             yield TimedFrame(index, float(seconds), np.full((32, 32, 3), 9 * index, np.uint8))
 
     footage = Footage(Path("lens"), Path("lens"), frames, 10, 0)
-    watching = Watching(None, spacing=Spacing(1, 0.25))
-    every = [each.start for each in rolled(judge, Source(footage, live=False), watching)]
-    latest = [each.start for each in rolled(judge, Source(footage, live=True), watching)]
+    face_options = FaceOptions(None, spacing=Spacing(1, 0.25))
+    every = [each.start for each in rolled(predictor, Source(footage, live=False), face_options)]
+    latest = [each.start for each in rolled(predictor, Source(footage, live=True), face_options)]
     assert every == [0, 0.25, 0.5, 0.75, 2.25]
     assert latest == [0.75, 2.25]
 
 
 @pytest.mark.parametrize("live", [True, False])
-def test_windows_end_and_begin_at_a_jump_of_the_timestamps(judge: Judge, live: bool) -> None:
+def test_windows_end_and_begin_at_a_jump_of_the_timestamps(predictor: RunPredictor, live: bool) -> None:
     times = [*np.arange(0, 1.35, 0.1), *np.arange(60.05, 61.2, 0.1)]
 
     def frames() -> Iterator[TimedFrame]:
@@ -159,17 +165,19 @@ def test_windows_end_and_begin_at_a_jump_of_the_timestamps(judge: Judge, live: b
             yield TimedFrame(index, float(seconds), np.full((32, 32, 3), 9 * index, np.uint8))
 
     footage = Footage(Path("lens"), Path("lens"), frames, 10, 0)
-    watching = Watching(None, spacing=Spacing(1, 1))
-    spans = [(each.start, each.end) for each in rolled(judge, Source(footage, live=live), watching)]
-    expected = [(each.start, each.end) for each in judge.watch(footage, watching).predictions]
+    face_options = FaceOptions(None, spacing=Spacing(1, 1))
+    spans = [(each.start, each.end) for each in rolled(predictor, Source(footage, live=live), face_options)]
+    expected = [(each.start, each.end) for each in predictor.predict(footage, face_options).predictions]
     assert expected == [(0, 1), (0.4, 1.4), (60.05, 61.05), (60.25, 61.25)]
     assert spans == expected
 
 
-def test_a_row_is_written_before_the_next_window(judge: Judge, tmp_path: Path) -> None:
-    rows = CsvRows(tmp_path / "new" / "said.csv", judge.class_names)
+def test_a_row_is_written_before_the_next_window(predictor: RunPredictor, tmp_path: Path) -> None:
+    rows = CsvRows(tmp_path / "new" / "said.csv", predictor.class_names)
     counts = []
-    for glance in rolling(judge, Source(Reel(75).footage(), live=False), Watching(None, spacing=Spacing(1))):
+    for glance in rolling(
+        predictor, Source(Reel(75).footage(), live=False), FaceOptions(None, spacing=Spacing(1))
+    ):
         for window in glance.windows:
             rows.add(window.predictions)
             counts.append((tmp_path / "new" / "said.csv").read_text().count("\n"))
@@ -177,6 +185,6 @@ def test_a_row_is_written_before_the_next_window(judge: Judge, tmp_path: Path) -
     assert counts == [2, 3, 4, 5, 6]  # 3 s in windows of 1, half a second apart, below a header
 
 
-def test_one_track_by_number_is_refused(judge: Judge) -> None:
+def test_one_track_by_number_is_refused(predictor: RunPredictor) -> None:
     with pytest.raises(InputError, match="largest or all"):
-        rolled(judge, Source(Reel(3).footage(), live=False), Watching(Bright(), track=2))
+        rolled(predictor, Source(Reel(3).footage(), live=False), FaceOptions(Bright(), track=2))

@@ -16,7 +16,7 @@ import pytest
 
 from dfer_prompts.classes import ClassSet, load_class_set
 from dfer_prompts.errors import InputError, Interrupted, WorkError
-from dfer_prompts.generation.plan import Asking, plan_for, prompts, sampling_for
+from dfer_prompts.generation.plan import RequestOptions, plan_for, prompts, sampling_for
 from dfer_prompts.generation.run import Outcome, ask_and_rank
 from dfer_prompts.llm.endpoint import Endpoint
 from dfer_prompts.llm.response_cache import ResponseStore
@@ -43,7 +43,7 @@ def run(
     server: FakeEndpoint, workspace: Workspace, class_set: ClassSet = DFEW, report: Any = None, **asking: Any
 ) -> Outcome:
     endpoint = Endpoint(server.base_url, "tiny")
-    plan = plan_for(class_set, load_template("paper", workspace), endpoint, Asking(**asking))
+    plan = plan_for(class_set, load_template("paper", workspace), endpoint, RequestOptions(**asking))
     return ask_and_rank(plan, ResponseStore(workspace.responses), report=report)
 
 

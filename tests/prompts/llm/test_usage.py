@@ -9,7 +9,7 @@ import pytest
 
 from dfer_prompts.classes import load_class_set
 from dfer_prompts.errors import WorkError
-from dfer_prompts.generation.plan import Asking, plan_for
+from dfer_prompts.generation.plan import RequestOptions, plan_for
 from dfer_prompts.generation.run import ask_and_rank
 from dfer_prompts.llm.endpoint import Endpoint
 from dfer_prompts.llm.response_cache import Request, ResponseStore
@@ -67,7 +67,7 @@ def ask_for_fear(endpoint: FakeEndpoint, folder: Path, budget: Budget, **asking:
         load_class_set("dfew"),
         load_template("paper", workspace),
         Endpoint(endpoint.base_url, "tiny"),
-        Asking(samples=3, **asking),
+        RequestOptions(samples=3, **asking),
     )
     ask_and_rank(plan, ResponseStore(workspace.responses), concurrency=4, budget=budget)
 

@@ -32,22 +32,22 @@ def pack(path: Path, folds: dict[int, int], per_class: int = 6) -> PackedClips:
 def test_a_test_fold_is_predicted_by_models_of_all_other_folds(tmp_path: Path) -> None:
     clips = pack(tmp_path / "packed", {1: 1, 2: 2, 3: 0})
     (split,) = judging_splits(clips, [2])
-    assert (split.fold, {*clips.folds[split.judge]}, {*clips.folds[split.learn]}) == (2, {2}, {0, 1})
-    assert len(split.judge) + len(split.learn) == len(clips)
+    assert (split.fold, {*clips.folds[split.test_positions]}, {*clips.folds[split.learn]}) == (2, {2}, {0, 1})
+    assert len(split.test_positions) + len(split.learn) == len(clips)
 
 
 def test_each_other_fold_is_the_validation_fold_in_turn(tmp_path: Path) -> None:
     clips = pack(tmp_path / "packed", {1: 1, 2: 2, 3: 3})
     first, second = choosing_splits(clips, [1], share=0.1)
-    assert ({*clips.folds[first.judge]}, {*clips.folds[first.learn]}) == ({2}, {3})
-    assert ({*clips.folds[second.judge]}, {*clips.folds[second.learn]}) == ({3}, {2})
-    assert len(first.judge) == len(second.judge) == 6
+    assert ({*clips.folds[first.test_positions]}, {*clips.folds[first.learn]}) == ({2}, {3})
+    assert ({*clips.folds[second.test_positions]}, {*clips.folds[second.learn]}) == ({3}, {2})
+    assert len(first.test_positions) == len(second.test_positions) == 6
 
 
 def test_clips_without_a_test_fold_are_training_clips(tmp_path: Path) -> None:
     clips = pack(tmp_path / "packed", {1: 1, 2: 2, 3: 0})
     (split,) = choosing_splits(clips, [1], share=0.1)
-    assert ({*clips.folds[split.judge]}, {*clips.folds[split.learn]}) == ({2}, {0})
+    assert ({*clips.folds[split.test_positions]}, {*clips.folds[split.learn]}) == ({2}, {0})
 
 
 @pytest.mark.parametrize("others", [{2: 2, 3: 2}, {2: 0, 3: 0}], ids=["one fold", "fold 0"])
@@ -56,8 +56,8 @@ def test_without_other_folds_a_share_of_each_class_is_for_validation(
 ) -> None:
     clips = pack(tmp_path / "packed", {1: 1, **others})
     (split,) = choosing_splits(clips, [1], share=0.25)
-    assert np.bincount(clips.labels[split.judge]).tolist() == [1, 1, 1]
-    assert sorted([*split.judge, *split.learn]) == np.flatnonzero(clips.folds != 1).tolist()
+    assert np.bincount(clips.labels[split.test_positions]).tolist() == [1, 1, 1]
+    assert sorted([*split.test_positions, *split.learn]) == np.flatnonzero(clips.folds != 1).tolist()
 
 
 def test_splits_without_validation_clips_are_refused(tmp_path: Path) -> None:

@@ -84,8 +84,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
 def screening(clips: PackedClips, texts: tuple[ClassTexts, ...] = SETS, **changed: Any) -> Screening:
     seeds = changed.pop("seeds", (0, 3))
     views = changed.pop("views", 4)
-    learn, judge = clips.train_indices(1), clips.test_indices(1)
-    return Screening(tiny.settings(**{"clip": CLIP} | changed), texts, seeds, learn, judge, views)
+    learn, test_positions = clips.train_indices(1), clips.test_indices(1)
+    return Screening(tiny.settings(**{"clip": CLIP} | changed), texts, seeds, learn, test_positions, views)
 
 
 @pytest.mark.parametrize(
