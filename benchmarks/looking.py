@@ -38,20 +38,20 @@ def boxes(followed: Followed) -> dict[int, tuple[float, ...]]:
     return dict(zip(path.frames.tolist(), map(tuple, path.boxes.tolist()), strict=True))
 
 
-def seconds(footage: Footage, watchings: dict[int, FaceOptions]) -> dict[int, float]:
+def seconds(footage: Footage, steps: dict[int, FaceOptions]) -> dict[int, float]:
     """The median time of the pass for each step."""
-    times: dict[int, list[float]] = {step: [] for step in watchings}
+    times: dict[int, list[float]] = {step: [] for step in steps}
     for _ in range(ROUNDS):
-        for step, face_options in watchings.items():
+        for step, face_options in steps.items():
             began = time.perf_counter()
             follow(footage, face_options)
             times[step].append(time.perf_counter() - began)
     return {step: statistics.median(each) for step, each in times.items()}
 
 
-def answers(judge: RunPredictor, footage: Footage, face_options: FaceOptions) -> np.ndarray:
+def answers(predictor: RunPredictor, footage: Footage, face_options: FaceOptions) -> np.ndarray:
     """Probabilities (windows, classes) in percent."""
-    said = judge.watch(footage, face_options).predictions
+    said = predictor.predict(footage, face_options).predictions
     return 100 * np.array([list(each.probabilities.values()) for each in said])
 
 
@@ -65,11 +65,11 @@ def main() -> int:
     detector, note = choose_detector("auto", given.face_model)
     print(note or f"detector: {detector.name}")
     footage = open_footage(given.video)
-    watchings = {step: FaceOptions(detector, spacing=Spacing(1), every=step) for step in STEPS}
-    times = seconds(footage, watchings)
-    found = {step: boxes(follow(footage, face_options)) for step, face_options in watchings.items()}
-    judge = RunPredictor.of(Run.open(given.run)) if given.run else None
-    said = {step: answers(judge, footage, each) for step, each in watchings.items()} if judge else {}
+    steps = {step: FaceOptions(detector, spacing=Spacing(1), every=step) for step in STEPS}
+    times = seconds(footage, steps)
+    found = {step: boxes(follow(footage, face_options)) for step, face_options in steps.items()}
+    predictor = RunPredictor.of(Run.open(given.run)) if given.run else None
+    said = {step: answers(predictor, footage, each) for step, each in steps.items()} if predictor else {}
     plain, rows = found[1], {}
     for step in STEPS[1:]:
         shared = plain.keys() & found[step].keys()

@@ -71,8 +71,8 @@ def listed(names: Sequence[str]) -> str:
 
 def system_words(error: OSError) -> str:
     """What the operating system says went wrong, and with which file."""
-    said = error.strerror or str(error)
-    return f"{said}: {error.filename}" if error.filename else said
+    text = error.strerror or str(error)
+    return f"{text}: {error.filename}" if error.filename else text
 
 
 _OF_INPUT = {

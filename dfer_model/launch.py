@@ -29,11 +29,11 @@ class Launch:
 def launched() -> Launch:
     """What torchrun, or who speaks its language (`accelerate launch`, RANK and WORLD_SIZE), says of it."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-    said = {name: int(value) for name in names if (value := os.environ.get(name, "")).isdecimal()}
-    if "RANK" not in said or said.get("WORLD_SIZE", 1) < 2:
+    values = {name: int(value) for name in names if (value := os.environ.get(name, "")).isdecimal()}
+    if "RANK" not in values or values.get("WORLD_SIZE", 1) < 2:
         return Launch()
-    rank, count = said["RANK"], said["WORLD_SIZE"]
-    return Launch(rank, count, said.get("LOCAL_RANK", rank), said.get("LOCAL_WORLD_SIZE", count))
+    rank, count = values["RANK"], values["WORLD_SIZE"]
+    return Launch(rank, count, values.get("LOCAL_RANK", rank), values.get("LOCAL_WORLD_SIZE", count))
 
 
 def several_processes_requested() -> bool:

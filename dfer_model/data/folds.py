@@ -168,11 +168,11 @@ def as_report(lists: Mapping[int, FoldLists]) -> dict[str, Any]:
     """The part of prepare.json with the lists; empty if there are none."""
     if not lists:
         return {}
-    told = {
+    fields = {
         str(fold): {"left_out": list(each.left_out), "validation": list(each.validation)}
         for fold, each in lists.items()
     }
-    return {REPORT_KEY: told}
+    return {REPORT_KEY: fields}
 
 
 def from_report(report: Mapping[str, Any], where: object) -> dict[int, FoldLists]:

@@ -98,11 +98,11 @@ def _left_out(root: Path) -> list[str]:
         if clip.is_dir()
         for path in other_files(clip, lambda path: path.is_dir() or path.suffix.casefold() in FRAME_SUFFIXES)
     ]
-    told = (
+    refused = (
         (beside, "that are neither a clip's video nor its folder"),
         (inside, "in clip folders that are no frames"),
     )
-    return [f"left out {len(paths)} files {why}: {in_words(paths, root)}" for paths, why in told if paths]
+    return [f"left out {len(paths)} files {why}: {in_words(paths, root)}" for paths, why in refused if paths]
 
 
 def _is_media(path: Path) -> bool:

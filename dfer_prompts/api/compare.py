@@ -308,14 +308,14 @@ def _confusions(
     The classes are the `usual` ones, or a measure's own in `others`; a matrix for each seed. `folds` are the
     matrices of each test fold; empty for clips without folds.
     """
-    told = {}
+    fields = {}
     for each in found:
         if each.name in ("zero-shot", "screened", "transfer"):
             classes, (answers,) = others.get(each.name, usual), each.parts
             matrices = {name: answers.confusion(name, len(classes)).tolist() for name in answers.said}
             by_fold = {name: _by_fold(answers, name, len(classes)) for name in answers.said}
-            told[each.name] = {"class_names": list(classes), "sets": matrices, "folds": by_fold}
-    return told
+            fields[each.name] = {"class_names": list(classes), "sets": matrices, "folds": by_fold}
+    return fields
 
 
 def _by_fold(answers: Answers, name: str, classes: int) -> dict[int, Any]:

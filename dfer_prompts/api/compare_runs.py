@@ -245,21 +245,21 @@ def _caveats(run: Run, clips: PackedClips, place: Workspace) -> list[str]:
     """The caveats of a run's figures on these clips."""
     from dfer_model.evaluation.evaluate import judged_clips
 
-    said = [*judged_clips(run, clips).notes, *seen_notes(run, clips, [run.fold], place)]
+    messages = [*judged_clips(run, clips).notes, *seen_notes(run, clips, [run.fold], place)]
     own = clips.fingerprint == run.config["dataset"]["fingerprint"]
     if run.selected not in run.selections:
-        said.append(f"{run.id} was imported: its epoch may have been selected on these clips.")
+        messages.append(f"{run.id} was imported: its epoch may have been selected on these clips.")
     elif own and run.selected != "last":
         last = run.measures("last")
         flattered = " on the test fold (optimistically biased)" if run.selected == "test-best" else ""
-        said.append(
+        messages.append(
             f"{run.id}: the epoch was selected by {run.selected}{flattered}; the last one has a UAR of "
             f"{last.uar:.1f} and a WAR of {last.war:.1f}."
         )
     strange = [name for name in run.class_names if name not in clips.class_names]
     if strange:
-        said.append(f"{run.id} may predict classes that these clips do not have: {', '.join(strange)}.")
-    return said
+        messages.append(f"{run.id} may predict classes that these clips do not have: {', '.join(strange)}.")
+    return messages
 
 
 def _about(model: Model, measured: Measures) -> ComparedModel:

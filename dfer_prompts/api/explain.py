@@ -101,8 +101,8 @@ def explain(
     described = _described(source, predictor.pretrained.run, descriptions, place)
     explainer = _explainer(described, predictor, weights, device)
     chosen = _window(predictor, Path(video), at, progress)
-    told = [each for each in (predictor.note, predictor.facts.note, predictor.warning) if each]
-    chosen = replace(chosen, notes=(*told, *chosen.notes))
+    messages = [each for each in (predictor.note, predictor.facts.note, predictor.warning) if each]
+    chosen = replace(chosen, notes=(*messages, *chosen.notes))
     return _explained(described, explainer, predictor, chosen, plot)
 
 
@@ -131,7 +131,9 @@ def _explainer(
 
     run = predictor.pretrained.run
     listed = dict(zip(run.class_names, descriptor_texts(described, run.class_names), strict=True))
-    return Explainer(run, listed, _clips(run), weights=weights, model=predictor.judge.model, device=device)
+    return Explainer(
+        run, listed, _clips(run), weights=weights, model=predictor.run_predictor.model, device=device
+    )
 
 
 def _explained(

@@ -46,7 +46,7 @@ class VideoPredictor:
 
     source: Source
     pretrained: PretrainedModel
-    judge: RunPredictor
+    run_predictor: RunPredictor
     face_options: FaceOptions
     frames_are: str  # faces, whole or given
     note: str | None = None
@@ -121,11 +121,18 @@ def video_predictor(
     face_options, note = face_options_of(place, **how)
     frames_are = {"none": "whole", "given": "given"}.get(how.get("faces", "auto"), "faces")
     loaded = source.load(place, device, choices)
-    judge = RunPredictor(loaded.model, tuple(loaded.class_names), loaded.settings, loaded.device)
+    run_predictor = RunPredictor(loaded.model, tuple(loaded.class_names), loaded.settings, loaded.device)
     drawn = loaded.trained_on == "drawn" or ModelFacts.of(source, loaded.run).drawn
     calibrated = read_calibration(source.run) if source.run else None
     return VideoPredictor(
-        source, loaded, judge, face_options, frames_are, note, DRAWN_ONLY if drawn else None, calibrated
+        source,
+        loaded,
+        run_predictor,
+        face_options,
+        frames_are,
+        note,
+        DRAWN_ONLY if drawn else None,
+        calibrated,
     )
 
 
@@ -184,7 +191,7 @@ def predict_each(
             footage = open_footage(video, name)
             shown = progress if footage.expected >= long_frames else silence
             with shown(str(name)) as report:
-                predicted_video = video_predictor.judge.predict(
+                predicted_video = video_predictor.run_predictor.predict(
                     footage, video_predictor.face_options, keep=keep or keep_nothing, report=report
                 )
         except InputError as error:

@@ -65,7 +65,7 @@ class Scores:
 
     def as_dict(self) -> dict[str, Any]:
         """What `descriptions score --json` prints."""
-        told: dict[str, Any] = {
+        values: dict[str, Any] = {
             "note": DIAGNOSTICS,
             "clip": self.clip,
             "weights": self.weights,
@@ -87,8 +87,8 @@ class Scores:
             ],
         }
         if self.zero_shot is None:
-            return told
-        return {**told, "zero_shot": {"note": READING, "rows": self.zero_shot}}
+            return values
+        return {**values, "zero_shot": {"note": READING, "rows": self.zero_shot}}
 
 
 @system_errors()

@@ -57,8 +57,12 @@ class ShownVideo:
     @property
     def means(self) -> list[tuple[str, float]]:
         """The mean probability of each class over the windows, in descending order; empty without a face."""
-        said = [each.probabilities for each in self.predictions]
-        means = {name: sum(each[name] for each in said) / len(said) for name in self.class_names if said}
+        probabilities = [each.probabilities for each in self.predictions]
+        means = {
+            name: sum(each[name] for each in probabilities) / len(probabilities)
+            for name in self.class_names
+            if probabilities
+        }
         return sorted(means.items(), key=lambda item: -item[1])
 
 
@@ -112,10 +116,10 @@ class Audiences:
         notes = (*answer.notes, *[each for each in of_model if each])
         return ShownVideo(
             run,
-            kept.judge.class_names,
+            kept.run_predictor.class_names,
             answer.predictions,
             tuple(Moment(each, middles.face(each)) for each in _spread(answer.predictions)),
-            _timeline(answer.predictions, kept.judge.class_names),
+            _timeline(answer.predictions, kept.run_predictor.class_names),
             notes,
             answer.problem,
             ChosenWindow(*surest.kept, _surest_of(len(answer.predictions))) if surest.kept else None,

@@ -222,20 +222,20 @@ def _cropping(workspace: Workspace, options: FaceOptions) -> Cropping | None:
 def _show(clips: PackedClips, as_json: bool, verified: int | None = None) -> None:
     from dfer_model.data.summary import info
 
-    told = info(clips) | ({} if verified is None else {"verified_files": verified})
+    values = info(clips) | ({} if verified is None else {"verified_files": verified})
     if as_json:
-        print_json(told)
+        print_json(values)
         return
-    folds = [str(fold) for fold in told["folds"]]
+    folds = [str(fold) for fold in values["folds"]]
     rows: list[tuple[object, ...]] = [
         (each["class_name"], *(each["folds"][fold] for fold in folds), each["clips"])
-        for each in told["classes"]
+        for each in values["classes"]
     ]
-    totals = [sum(each["folds"][fold] for each in told["classes"]) for fold in folds]
-    rows.append(("all", *totals, told["clips"]))
+    totals = [sum(each["folds"][fold] for each in values["classes"]) for fold in folds]
+    rows.append(("all", *totals, values["clips"]))
     columns = ["class", *(f"fold {fold}" if fold != "0" else "never tested" for fold in folds), "clips"]
-    print_table(f"Clips of {told['dataset']}", columns, rows)
-    for line in _remarks(told):
+    print_table(f"Clips of {values['dataset']}", columns, rows)
+    for line in _remarks(values):
         typer.echo(clean(line))
 
 

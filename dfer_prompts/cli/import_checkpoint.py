@@ -59,8 +59,8 @@ def import_checkpoint(
     }
     texts = {name: members[0] for name, members in zip(run.class_names, run.texts.texts, strict=True)}
     if as_json:
-        said = {"run": str(run.folder), "id": run.id, "descriptions": run.texts.name, **read_off}
-        print_json({**said, "fold": run.fold, "texts": texts, "notes": result["notes"]})
+        values = {"run": str(run.folder), "id": run.id, "descriptions": run.texts.name, **read_off}
+        print_json({**values, "fold": run.fold, "texts": texts, "notes": result["notes"]})
         return
     print_table(f"{run.id}: settings", ["setting", "value"], list(read_off.items()))
     print_table(f"{run.id}: texts", ["class", "text"], list(texts.items()))

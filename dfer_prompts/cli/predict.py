@@ -97,7 +97,7 @@ class VideoOptions:
     every: EveryOption = 1
 
     def keywords(self) -> dict[str, Any]:
-        """The keywords of `api.predict.HowToWatch`."""
+        """The keywords of `api.predict.VideoKeywords`."""
         return {**vars(self), "track": int(self.track) if self.track.isdecimal() else self.track}
 
 

@@ -138,8 +138,10 @@ def check(
         print_json({"class_set": class_set.name, **counts, "templates": rows})
     elif any(findings.values()):
         _print_findings(findings)
-    told = ", ".join(f"{level}: {count}" for level, count in counts.items())
-    message(f"templates: {len(findings)}, classes of {class_set.name}: {len(class_set.classes)}, {told}")
+    description = ", ".join(f"{level}: {count}" for level, count in counts.items())
+    message(
+        f"templates: {len(findings)}, classes of {class_set.name}: {len(class_set.classes)}, {description}"
+    )
     if counts["errors"] or (strict and counts["warnings"]):
         raise typer.Exit(1)
 

@@ -109,8 +109,8 @@ def _row(answer: StoredAnswer) -> dict[str, object]:
 
 
 def _tokens(answer: StoredAnswer) -> str:
-    told = (answer.prompt_tokens, answer.completion_tokens)
-    return " + ".join("?" if count is None else str(count) for count in told)
+    counts = (answer.prompt_tokens, answer.completion_tokens)
+    return " + ".join("?" if count is None else str(count) for count in counts)
 
 
 def _beginning(prompt: str) -> str:

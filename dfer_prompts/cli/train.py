@@ -89,10 +89,10 @@ def train(
     from ..api.train import train as train_one
     from ..api.train import train_dry_run
 
-    told: list[str] = []
+    messages: list[str] = []
 
     def note(text: str) -> None:
-        told.append(text)
+        messages.append(text)
         message(f"Note: {text}")
 
     definition: Any = {"dataset": dataset, "classes": classes, "fold": fold, "seed": seed}
@@ -102,7 +102,7 @@ def train(
         _show_estimate(train_dry_run(descriptions, **definition, **place), as_json)
         return
     run = train_one(descriptions, **definition, **place, track=track)
-    _show_run(run, as_json, told=told)
+    _show_run(run, as_json, shown=messages)
 
 
 def _show_estimate(estimate: TrainingEstimate, as_json: bool) -> None:
@@ -165,10 +165,10 @@ def _estimate_lines(estimate: TrainingEstimate) -> Iterator[str]:
         yield f"Until the training ends: {', '.join(files)}"
 
 
-def _show_run(run: Run, as_json: bool, told: Sequence[str]) -> None:
+def _show_run(run: Run, as_json: bool, shown: Sequence[str]) -> None:
     result = run.result
     for note in result["notes"]:
-        if note not in told:
+        if note not in shown:
             message(f"Note: {note}")
     if as_json:
         named = run.texts.name if run.settings.uses_texts else None

@@ -44,13 +44,13 @@ def predict_videos(predictor: VideoPredictor, videos: Sequence[Path], arguments:
             answers.append(answer)
             if arguments.overlay:
                 _write_overlay(arguments.overlay, answer)
-    said = [each for answer in answers for each in getattr(answer, "predictions", ())]
+    messages = [each for answer in answers for each in getattr(answer, "predictions", ())]
     if arguments.csv:
-        write_csv(arguments.csv, said, predictor.judge.class_names)
+        write_csv(arguments.csv, messages, predictor.run_predictor.class_names)
     if arguments.parquet:
-        write_parquet(arguments.parquet, said, predictor.judge.class_names)
+        write_parquet(arguments.parquet, messages, predictor.run_predictor.class_names)
     if arguments.plot:
-        _draw_timeline(arguments.plot, said, predictor)
+        _draw_timeline(arguments.plot, messages, predictor)
     if arguments.as_json:
         print_json(_as_json(predictor, answers))
     _end(answers, arguments.require_face)
@@ -135,7 +135,7 @@ def _draw_timeline(path: Path, said: Sequence[Prediction], predictor: VideoPredi
         message(f"Note: {path} is not written: there are no predictions to draw")
         return
     tracks = len({(each.video, each.track) for each in said})
-    drawn = draw_timeline(path, said, predictor.judge.class_names)
+    drawn = draw_timeline(path, said, predictor.run_predictor.class_names)
     if drawn < tracks:
         message(f"Note: {path} shows the {drawn} longest of {tracks} tracks")
 

@@ -216,8 +216,8 @@ def _joined(made: Sequence[Outcome]) -> Outcome:
         for failure in each.failures
     ]
     readings = sum((Counter(each.readings) for each in manifests), Counter())
-    told = {"source": "llm", "derivation": derivation, "failures": failures, "readings": dict(readings)}
-    manifest = joined.manifest.model_copy(update=told)
+    values = {"source": "llm", "derivation": derivation, "failures": failures, "readings": dict(readings)}
+    manifest = joined.manifest.model_copy(update=values)
     return Outcome(
         descriptions=replace(joined, manifest=manifest),
         responses=[row for each in made for row in each.responses],

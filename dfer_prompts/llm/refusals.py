@@ -76,13 +76,13 @@ def _words(body: Any, depth: int) -> str:
     if not isinstance(body, dict):
         return ""
     inner = next((words for key in _WORDS if (words := _words(body.get(key), depth + 1))), "")
-    said = [
+    messages = [
         _words(body.get("error"), depth + 1),
         _place(body.get("loc")),
         inner,
         _words(_raw(body), depth + 1),
     ]
-    return ": ".join(dict.fromkeys(filter(None, said)))
+    return ": ".join(dict.fromkeys(filter(None, messages)))
 
 
 def code_of(body: Any) -> str:

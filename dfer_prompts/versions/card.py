@@ -122,12 +122,12 @@ def _asked_members(manifest: Manifest) -> list[Mapping[str, Any]]:
 
 def _derivation(manifest: Manifest) -> list[tuple[str, str]]:
     asked = _asked_members(manifest)
-    told = [
+    messages = [
         (f"member {number}", "; ".join(f"{key} {_shortened(each[key])}" for key in _TOLD if each.get(key)))
         for number, each in enumerate(asked)
     ]
     rest = {key: value for key, value in manifest.derivation.items() if not asked or key != "members"}
-    return [*((key, _shortened(value)) for key, value in rest.items()), *told]
+    return [*((key, _shortened(value)) for key, value in rest.items()), *messages]
 
 
 def _template_texts(manifest: Manifest) -> list[tuple[str, Any]]:

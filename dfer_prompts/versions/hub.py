@@ -99,8 +99,8 @@ def _on_the_way(error: Exception, endpoint: str) -> str:
         return "HF_HUB_OFFLINE is set, so the hub is not used"
     proxy = proxy_for(endpoint)
     via = f", through the proxy {proxy}" if proxy else ""
-    said = f"{endpoint} cannot be reached, or closed the connection: {_one_line(error)}{via}"
-    return f"{said}\nTry again; HF_ENDPOINT sets another hub"
+    message = f"{endpoint} cannot be reached, or closed the connection: {_one_line(error)}{via}"
+    return f"{message}\nTry again; HF_ENDPOINT sets another hub"
 
 
 def _reasons(what: str, endpoint: str, kind: str) -> dict[int, str]:

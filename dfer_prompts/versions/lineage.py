@@ -116,11 +116,11 @@ def how_made(manifest: Manifest) -> str:
     """The derivation in one line: "edit: added 1; message ...", "llm: m with the template paper"."""
     if manifest.derivation:
         rest = {key: value for key, value in manifest.derivation.items() if key != "command"}
-        told = "; ".join(
+        message = "; ".join(
             f"{key} {_shortened(value)}" for key, value in rest.items() if value not in (None, [], {})
         )
         command = str(manifest.derivation.get("command", manifest.source))
-        return f"{command}: {told}" if told else command
+        return f"{command}: {message}" if message else command
     with_template = f" with the template {manifest.template}" if manifest.template else ""
     return f"{manifest.source}: {manifest.model}{with_template}" if manifest.model else manifest.source
 

@@ -67,7 +67,7 @@ RENAMED = {
 # What only a command has: what it prints and writes, and what another Python function does.
 OF_COMMANDS = {
     ("predict", "camera"),
-    *(("predict", each.name) for each in fields(predict.Wanted)),
+    *(("predict", each.name) for each in fields(predict.PredictArguments)),
     ("generate", "ensemble"),  # generate_all
     ("generate", "dry_run"),  # dry_run
     ("train", "dry_run"),  # train_dry_run

@@ -79,7 +79,7 @@ def screen(
     report: Report = silent,
     device: str | None = None,
 ) -> dict[tuple[str, int], Predictions]:
-    """The predictions for the clips at `screening.judge`, in order, by (set name, seed).
+    """The predictions for the clips at `screening.test_positions`, in order, by (set name, seed).
 
     `cache_dir` holds features and predictions for reuse; it can be deleted at any time. `report` receives
     (epochs done, epochs, note), over all models. Raises InputError for clips and texts that do not fit,

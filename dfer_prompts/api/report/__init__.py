@@ -162,5 +162,5 @@ def _damage_as_input_error(folder: Path) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, IndexError, AttributeError) as error:
-        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise InputError(f"the files in {folder} are damaged ({said})\n{AGAIN}") from error
+        message = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise InputError(f"the files in {folder} are damaged ({message})\n{AGAIN}") from error

@@ -128,13 +128,13 @@ def verdict(of: Stored) -> Section:
 
 def headlines(of: Stored) -> list[str]:
     """A sentence on the controls and one on the first set for each measure."""
-    said = []
+    messages = []
     for measure in of.comparison.measures:
         if of.comparison.controls:
-            said.append(f"{measure}: {_against_controls(of, measure)}")
+            messages.append(f"{measure}: {_against_controls(of, measure)}")
         if len(of.comparison.candidates) > 1:
-            said.append(f"{measure}: {_against_first(of, measure)}")
-    return said
+            messages.append(f"{measure}: {_against_first(of, measure)}")
+    return messages
 
 
 def _against_controls(of: Stored, measure: str) -> str:

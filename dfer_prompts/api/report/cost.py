@@ -204,11 +204,11 @@ def _notes(costs: Sequence[MethodCost]) -> Iterator[str]:
 
 def _clips(known: Sequence[Cost]) -> str:
     """What a clip is: "A clip is 16 frames of 224 x 224 pixels." """
-    said = []
+    messages = []
     for each in known:
         views = f"{each.views} views of " if each.views > 1 else ""
-        said.append(f"{views}{each.frames} frames of {each.image_size} x {each.image_size} pixels")
-    return f"A clip is {' or '.join(dict.fromkeys(said))}."
+        messages.append(f"{views}{each.frames} frames of {each.image_size} x {each.image_size} pixels")
+    return f"A clip is {' or '.join(dict.fromkeys(messages))}."
 
 
 def _problems(costs: Sequence[MethodCost]) -> Iterator[str]:

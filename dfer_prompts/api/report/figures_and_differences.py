@@ -165,10 +165,10 @@ def _difference_pictures(measure: str, pairs: Sequence[Pair]) -> list[Picture]:
             for pair in pairs
             if pair.second == other
         ]  # fmt: skip
-        told = "; ".join(
+        message = "; ".join(
             f"{row.name} {row.value:+z.1f} ({row.low:+z.1f} to {row.high:+z.1f})" for row in rows
         )
-        label = f"Difference in UAR from {other}, {measure}: {told}"
+        label = f"Difference in UAR from {other}, {measure}: {message}"
         draw = partial(
             intervals, f"differences-{measure}-{number}", label, "difference in UAR, points", rows, 0.0, True
         )

@@ -96,26 +96,26 @@ def _headlines(of: Reproduction, table: str) -> list[str]:
     """Which rows were run, and how many published figures are within our intervals."""
     rows = of.stored.of(table)
     run = [each for each in rows if each.ours]
-    said = [f"{table}: {len(run)} of {len(rows)} chosen rows were run."]
+    messages = [f"{table}: {len(run)} of {len(rows)} chosen rows were run."]
     chosen = {each.number for each in rows}
     if table in paper().tables:
         others = [row.name for number, row in paper().tables[table].numbered() if number not in chosen]
-        said += [f"{table}, not chosen: {'; '.join(others)}."] if others else []
+        messages += [f"{table}, not chosen: {'; '.join(others)}."] if others else []
     within = [
         runs.intervals[0].low <= row.published.uar <= runs.intervals[0].high
         for row in run
         if row.published and (runs := of.runs_of(row))
     ]
     if within:
-        said.append(
+        messages.append(
             f"{table}: the published UAR is within our 95% interval in {sum(within)} of {len(within)} rows."
         )
-    return said
+    return messages
 
 
 def _rows(of: Reproduction, table: str) -> Section:
-    said = [*sources(of.stored.of(table)), *of.stored.assumed.get(table, ())]
-    blocks: list[Block] = [page_table(of, table), *([points(said)] if said else [])]
+    messages = [*sources(of.stored.of(table)), *of.stored.assumed.get(table, ())]
+    blocks: list[Block] = [page_table(of, table), *([points(messages)] if messages else [])]
     return Section(f"rows-of-{table}", f"{table}: {of.stored.titles[table]}", tuple(blocks))
 
 

@@ -92,12 +92,12 @@ def _figures(run: Run, top2: Mapping[str, float | None]) -> Table:
 def _notes(run: Run) -> list[str]:
     from dfer_model.reports.run_card import CHOICE
 
-    said = [ONE, *run.result.get("notes", [])]
+    messages = [ONE, *run.result.get("notes", [])]
     if not run.selections:
         made = "was imported" if "imported" in run.config else "was made without a dataset"
-        return [*said, f"The run {made} and has no figures; run dfer-prompts evaluate."]
+        return [*messages, f"The run {made} and has no figures; run dfer-prompts evaluate."]
     choice = CHOICE[run.selected].replace("*", "")
-    return [f"Epoch: {choice}.", *said]
+    return [f"Epoch: {choice}.", *messages]
 
 
 def _answered(run: Run) -> dict[str, ClassCounts]:

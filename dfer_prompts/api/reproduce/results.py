@@ -173,20 +173,20 @@ def caveats(
     paper: Paper, dataset: str, have: Sequence[int], folds: Sequence[int], seeds: Sequence[int]
 ) -> list[str]:
     """Sentences if there are fewer folds or seeds than in the paper, or no published figures."""
-    said = []
+    messages = []
     known = paper.protocol.folds.get(dataset.casefold())
     if known is None:
-        said.append(f"There are no published figures for {dataset}: the paper has {_names(paper)}.")
+        messages.append(f"There are no published figures for {dataset}: the paper has {_names(paper)}.")
     needed, whose = (known, "the paper's") if known is not None else (len(have), "its")
     if len(folds) < needed:
-        said.append(
+        messages.append(
             f"{len(folds)} of {whose} {needed} folds: the mean is not comparable with that over all folds."
         )
     if len(seeds) < paper.protocol.seeds:
-        said.append(
+        messages.append(
             f"{len(seeds)} of the paper's {paper.protocol.seeds} seeds: the mean has a larger seed variance."
         )
-    return said
+    return messages
 
 
 def _names(paper: Paper) -> str:

@@ -11,8 +11,8 @@ from .tables import formulas
 
 def losses(descriptions: DescriptionSet, lacks: Sequence[str]) -> list[str]:
     """The messages about the content of this set that a format without these features loses."""
-    said = [LOSSES[name](descriptions) for name in (*lacks, *_ALWAYS)]
-    return [sentence for sentence in said if sentence]
+    messages = [LOSSES[name](descriptions) for name in (*lacks, *_ALWAYS)]
+    return [sentence for sentence in messages if sentence]
 
 
 def _members(descriptions: DescriptionSet) -> str | None:

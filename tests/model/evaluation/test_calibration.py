@@ -15,10 +15,10 @@ from dfer_model.data.splits import training_clips
 from dfer_model.errors import InputError
 from dfer_model.evaluation.calibration import (
     Calibration,
+    calibration_figures,
     fit_temperature,
     likelihood_loss,
     read_calibration,
-    said,
     untrained_clips,
     write_calibration,
 )
@@ -171,7 +171,7 @@ def test_a_damaged_file_is_refused(run: Run, tmp_path: Path, content: str) -> No
 
 def test_reliability_is_measured_at_the_temperature() -> None:
     predictions = Predictions(["a", "b"], np.array([0, 1]), np.array([[2.0, 0.0], [2.0, 0.0]], np.float32))
-    measured = said(predictions, temperature=2.0)
+    measured = calibration_figures(predictions, temperature=2.0)
     share = math.e / (1 + math.e)
     assert measured.clips == 2
     assert measured.calibration_error == pytest.approx(100 * (share - 0.5))
