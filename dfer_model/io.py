@@ -1,4 +1,12 @@
-"""Atomic writing of files: after a crash a file is the old one or the new one, never a part of one."""
+"""Atomic writing of files: after a crash a file is the old one or the new one, never a part of one.
+
+Reading JSON that others may have written or damaged: files, and strictly parsed texts.
+
+Naming a file that is not what its name says: a Git LFS pointer, a web page. Imports no torch.
+
+A repository cloned without Git LFS, or a download link opened without being logged in, leaves such a file
+where the weights should be. A reader of weights says so instead of "invalid header".
+"""
 
 from __future__ import annotations
 

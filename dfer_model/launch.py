@@ -1,4 +1,7 @@
-"""How this process was started: alone, or by torchrun as one of several. Imports no torch by itself."""
+"""How this process was started: alone, or by torchrun as one of several. Imports no torch by itself.
+
+The number of processor cores; apart from `devices`, which loads torch.
+"""
 
 from __future__ import annotations
 

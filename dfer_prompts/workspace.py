@@ -1,6 +1,14 @@
 """The workspace: the folder in which a command runs, and its subfolders.
 
 Shipped templates and versions are beside the package in a checkout and inside it in a wheel.
+
+The settings in a workspace's `dfer.yaml`.
+
+pydantic-settings is not used for the precedence of command line, environment and file. It reads every field
+from the environment, addresses and datasets too, and merges the dictionaries of several sources. Here few
+values come from the environment, each where it is needed: the workspace (`workspace.py`), and the endpoint
+(`llm/endpoint.py`), where the source of an address decides whether it receives the key. Messages for unknown
+keys and wrong types name the file and the key.
 """
 
 from __future__ import annotations

@@ -9,6 +9,13 @@ bootstrap (B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, c
 is the spread of the difference over seeds (seed_variance.py). It is not resampled: drawing S seeds with
 replacement underestimates the variance by (S - 1) / S and ignores Student's t. docs/statistics.md describes
 how both are combined; benchmarks/verdicts.py simulates it with known ground truth.
+
+Correction of p-values for several pairs of a measure, in two families.
+
+Controls: that a set differs from every control is one claim, the intersection-union test of its pairs. Its
+p-value is the largest of the pairs', each at the nominal level (R. Berger, Technometrics 24, 1982). With
+several sets the claims are corrected by Holm's method. Sets: the pairs of two sets, corrected by Holm's
+method separately.
 """
 
 from __future__ import annotations
@@ -50,7 +57,7 @@ class Difference:
     high: float
     per_fold: dict[int, float]
     p: float  # two-sided; at least 2 / (RESAMPLES + 1)
-    p_holm: float  # p corrected in the family of the pair (families.py); p itself for a single pair
+    p_holm: float  # p corrected in the family of the pair (`p_values_by_family`); p itself for a single pair
     noise: Noise | None = None  # None in files of version 0.1.0
 
     @property

@@ -1,4 +1,7 @@
-"""The sentences of a comparison: verdicts, and caveats on what its intervals do not include."""
+"""The sentences of a comparison: verdicts, and caveats on what its intervals do not include.
+
+How many more seeds would show a difference that a comparison could not show.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Packed clips as a torch Dataset: sampling, decoding and augmentation run in workers."""
+"""Packed clips as a torch Dataset: sampling, decoding and augmentation run in workers.
+
+Sampling the frames of a clip, TSN-style as in DFER-CLIP's code.
+"""
 
 from __future__ import annotations
 

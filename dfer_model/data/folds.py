@@ -1,4 +1,9 @@
-"""The fold of each clip: from the lists of a dataset, or dealt at random. A clip in two lists is a leak."""
+"""The fold of each clip: from the lists of a dataset, or dealt at random. A clip in two lists is a leak.
+
+Differences of a dataset's lists from the rule "a fold trains on every clip that it does not test".
+
+Only the difference is stored, so clips whose lists follow the rule are packed like clips without lists.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Decoding, checking and encoding of one frame; without torch, so that packing processes start fast."""
+"""Decoding, checking and encoding of one frame; without torch, so that packing processes start fast.
+
+Frames of animated WebP files, through Pillow, because not every FFmpeg decodes them.
+"""
 
 from __future__ import annotations
 

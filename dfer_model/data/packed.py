@@ -1,7 +1,7 @@
 """Packed clips on disk: a HuggingFace dataset with encoded frames.
 
 The fold rule: the test clips of fold f are those with `fold == f`; its training clips are all others, except
-those that the dataset's own lists exclude from fold f's training (`given_lists.py`). Fold 0 is never tested
+those that the dataset's own lists exclude from fold f's training (`folds.py`). Fold 0 is never tested
 (FERV39k's training split, a dataset without folds).
 """
 

@@ -1,7 +1,15 @@
 """Packed clips on the Hugging Face Hub or in an object store, read by streaming.
 
 Nothing is copied to the disk. The index describes the clips; frames are read shard by shard, through
-`datasets` streaming, in the order of `stream_sampler.py`.
+`datasets` streaming, in the order of `StreamSampler`.
+
+The order of streamed clips, which depends on (seed, epoch) only.
+
+A stream is read sequentially, so clips cannot be in arbitrary order. Instead the shards, concatenated in
+random order, are cut into pieces of equal length, called lanes. Within a lane, each window of `WINDOW`
+consecutive clips is shuffled, and every batch takes the next clips of every lane, so it mixes clips from as
+many places as there are lanes. Lanes are distributed over processes and workers, whose number does not affect
+the order.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Monitoring worker processes: the last clip of each, for the message when one is killed."""
+"""Monitoring worker processes: the last clip of each, for the message when one is killed.
+
+Shared memory in /dev/shm, through which workers pass batches; containers limit it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""A trained model for inference: fixed class weights, uint8 frames as input."""
+"""A trained model for inference: fixed class weights, uint8 frames as input.
+
+A trained model for other classes: the same image tower, temporal model and contexts, other texts.
+
+CLIP's text tower encodes a description without training on its class. A run trained on seven classes can
+therefore predict eleven, if all classes share their contexts.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 The metadata describe the model, so that it can be used without the run's folder or this package.
 `load_pretrained` loads a model from such a file or from a run's folder.
+
+The model card on HuggingFace's hub: the run's card with the hub's header and usage section.
 """
 
 from __future__ import annotations

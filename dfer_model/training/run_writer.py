@@ -1,4 +1,12 @@
-"""Writing a run's folder: its definition first, a row per epoch, the results last."""
+"""Writing a run's folder: its definition first, a row per epoch, the results last.
+
+Messages of a training that stops early, and the errors that carry them.
+
+A lock on a run's folder: one process trains it at a time.
+
+It is a file lock on `.lock`, which the system releases when a process ends or is killed. Between machines it
+works if their shared file system supports locks.
+"""
 
 from __future__ import annotations
 

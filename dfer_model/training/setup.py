@@ -1,4 +1,7 @@
-"""Everything that one training needs, built once: model, optimizer, and batches of the training clips."""
+"""Everything that one training needs, built once: model, optimizer, and batches of the training clips.
+
+Optimizer and learning rate schedule, with a learning rate for each part of a model.
+"""
 
 from __future__ import annotations
 

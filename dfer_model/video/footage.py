@@ -1,4 +1,11 @@
-"""Sources of frames that can be read repeatedly: a video file, an image, or a folder of images."""
+"""Sources of frames that can be read repeatedly: a video file, an image, or a folder of images.
+
+Copying the audio of a video into its overlay.
+
+Detection of cuts between shots, and of boxes that show different faces.
+
+Images are compared by the correlation of thumbnails, which does not depend on brightness.
+"""
 
 from __future__ import annotations
 

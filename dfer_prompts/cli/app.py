@@ -1,4 +1,7 @@
-"""`dfer-prompts`: the root command, its options, and how errors are printed."""
+"""`dfer-prompts`: the root command, its options, and how errors are printed.
+
+SIGTERM, which Slurm and others send before they end a job, handled like Ctrl-C.
+"""
 
 from __future__ import annotations
 

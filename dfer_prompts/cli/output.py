@@ -1,4 +1,7 @@
-"""Printing: tables or the same content as JSON on standard output, everything else on standard error."""
+"""Printing: tables or the same content as JSON on standard output, everything else on standard error.
+
+Elapsed time of long work, and the time remaining estimated from its recent speed.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,10 @@
 
 The table states the evidence for the action units of each class. It is weak for anxiety, and only an analogy
 for helplessness and disappointment.
+
+Baselines without a description: one sentence that names the class.
+
+The paper's Table 3 compares the descriptors with the class name alone and "a photo of [class]".
 """
 
 from __future__ import annotations

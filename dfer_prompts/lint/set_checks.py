@@ -1,4 +1,7 @@
-"""Checks of whole sets: missing, short or identical classes, and descriptions too long for CLIP."""
+"""Checks of whole sets: missing, short or identical classes, and descriptions too long for CLIP.
+
+The input and the result of a check.
+"""
 
 from __future__ import annotations
 

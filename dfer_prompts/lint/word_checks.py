@@ -1,4 +1,7 @@
-"""Vocabulary checks of descriptors: class names, features invisible in a video, codes, other scripts."""
+"""Vocabulary checks of descriptors: class names, features invisible in a video, codes, other scripts.
+
+Grammar checks of descriptors, which are joined into one sentence.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Read one stored response: a usable answer, or the reason why there is none."""
+"""Read one stored response: a usable answer, or the reason why there is none.
+
+Answers sent as server-sent events although no stream was requested.
+"""
 
 from __future__ import annotations
 

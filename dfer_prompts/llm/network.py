@@ -2,6 +2,8 @@
 
 The HTTP library builds every proxy of the environment, needed or not, and its errors do not name the
 variable. Therefore the proxy for an address is chosen here, and errors name the variable.
+
+The SDK's HTTP client with limits on the total time and size of a response.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 OpenAI sends `{"error": {"message", "param", "code"}}`, FastAPI `{"detail": [{"loc", "msg"}]}`, Mistral the
 same inside `message`, Gemini a list of OpenAI's form, a router the message of the server behind it as text in
 `metadata.raw`, and a proxy an HTML page.
+
+One-line messages for servers that cannot be reached or reject a request.
 """
 
 from __future__ import annotations

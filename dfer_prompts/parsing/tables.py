@@ -1,4 +1,7 @@
-"""Read tables: which columns and rows contain features of the class of the prompt."""
+"""Read tables: which columns and rows contain features of the class of the prompt.
+
+Read the items of JSON or nearly valid JSON anywhere in an answer.
+"""
 
 from __future__ import annotations
 

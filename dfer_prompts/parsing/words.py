@@ -1,4 +1,7 @@
-"""Vocabulary of faces: parts, signs and states in English, and parts in other languages."""
+"""Vocabulary of faces: parts, signs and states in English, and parts in other languages.
+
+Names of FACS action units and muscles, which do not describe an appearance.
+"""
 
 from __future__ import annotations
 

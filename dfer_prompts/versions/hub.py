@@ -2,6 +2,8 @@
 
 The address is `HF_ENDPOINT`, else the public hub; the token is the one that huggingface_hub finds
 (`HF_TOKEN`, or `hf auth login`). Downloads are untrusted: limited in size, checked, saved under a new name.
+
+Errors of the HuggingFace hub as one-sentence messages.
 """
 
 from __future__ import annotations

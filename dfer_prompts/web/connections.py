@@ -1,4 +1,9 @@
-"""HTTP connections with a limit on their number and on the time of a request's headers."""
+"""HTTP connections with a limit on their number and on the time of a request's headers.
+
+The server's log on standard error.
+
+Request bodies: received within a time limit, and JSON parsed once before Gradio.
+"""
 
 from __future__ import annotations
 

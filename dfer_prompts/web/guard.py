@@ -2,6 +2,8 @@
 
 Gradio has many more routes than the page uses (it fetches URLs, records the browser, links to files); routes
 that are not listed here return 404. The browser may not load anything from other servers.
+
+Login throttling: failed logins are delayed and logged, and blocked for a while after too many.
 """
 
 from __future__ import annotations

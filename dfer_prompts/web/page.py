@@ -1,4 +1,7 @@
-"""The page: its tabs and its theme."""
+"""The page: its tabs and its theme.
+
+The tab *Comparisons*: comparisons and finished runs of the workspace, and their reports.
+"""
 
 from __future__ import annotations
 

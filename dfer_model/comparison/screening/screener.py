@@ -1,4 +1,7 @@
-"""Screening description sets: the request, and the predictions, which are stored and reused."""
+"""Screening description sets: the request, and the predictions, which are stored and reused.
+
+Screening a grid: on its test folds for a comparison, or on the other clips to choose sets to compare.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,23 @@
 Eight convolutions of 3x3x3, five max pools and two fully connected layers of 4096; no normalisation. Layer
 names and pooling of odd sizes (rounded up) are those of the released network. The paper uses 16 frames of
 112x112, which are pooled to one time step; with more frames, each remaining step has its own feature.
+
+I3D: "Quo Vadis, Action Recognition?" (Carreira and Zisserman 2017, arXiv 1705.07750), the RGB stream.
+
+Inception-v1 (arXiv 1409.4842) with every filter and pool inflated to three dimensions and a BatchNorm after
+each convolution. Padding is TensorFlow's SAME, with an odd remainder at the end. Layers have the names of the
+PyTorch port (pytorch-i3d), so that its Kinetics weights (`rgb_imagenet.pt`) can be loaded.
+
+P3D: "Learning Spatio-Temporal Representation with Pseudo-3D Residual Networks" (Qiu et al. 2017).
+
+arXiv 1711.10305. A bottleneck ResNet whose 3x3 convolution is replaced by a spatial one S of 1x3x3 and a
+temporal one T of 3x1x1, combined in three ways that alternate from unit to unit:
+
+    A: T(S(x)), in series    B: S(x) + T(x), in parallel    C: S(x) + T(S(x)), in series with a shortcut
+
+As in the released network, a max pool halves time after the stem and after each of the first three stages,
+and the last stage is spatial. This is P3D-63, a ResNet-50 (3, 4, 6 and 3 units) with 13 more
+convolutions; the paper's best is P3D-199, the same on a ResNet-152 (3, 8, 36, 3).
 """
 
 from __future__ import annotations

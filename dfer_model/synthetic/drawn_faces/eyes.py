@@ -1,4 +1,7 @@
-"""Brows, lids, gaze, pupils, tears and glasses of a drawn face."""
+"""Brows, lids, gaze, pupils, tears and glasses of a drawn face.
+
+The mouth and the chin of a drawn face.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Rendering of a report as HTML, Markdown, LaTeX and CSV; all text is escaped.
 
 LaTeX tables are split to fit a page.
+
+The content of a report before rendering: sections of paragraphs, tables and figures.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The content of an imported file: texts checked to be one printable line."""
+"""The content of an imported file: texts checked to be one printable line.
+
+List markers in imported texts: removed, or rejected if they contradict the position of the text.
+"""
 
 from __future__ import annotations
 

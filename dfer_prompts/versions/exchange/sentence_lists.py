@@ -1,4 +1,10 @@
-"""Plain text with one sentence per line in class order, as in DFER-CLIP's released code."""
+"""Plain text with one sentence per line in class order, as in DFER-CLIP's released code.
+
+JSON files {class: [text, ...]}: those of DCLIP contain descriptors, those of CuPL sentences.
+
+DCLIP: Menon and Vondrick, Visual Classification via Description from Large Language Models, ICLR 2023.
+CuPL: Pratt et al., What Does a Platypus Look Like?, ICCV 2023.
+"""
 
 from __future__ import annotations
 
