@@ -228,7 +228,7 @@ def shared_memory_findings(folder: Path = Path("/dev/shm")) -> Iterator[Finding]
     Empty on a system without it.
     """
     from .config import Settings
-    from .data.worker_monitor import ADVICE, shared_memory_note
+    from .data.shared_memory import ADVICE, shared_memory_note
     from .errors import InputError
     from .launch import workers_of
 

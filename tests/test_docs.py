@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dfer_prompts.workspace import read_defaults
+from dfer_prompts.defaults import read_defaults
 
 from .official_layouts import write_dfew, write_dfew_lists, write_mafw
 from .prompts.forks import Forks, forks

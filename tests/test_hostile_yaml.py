@@ -10,8 +10,8 @@ import pytest
 import dfer_prompts
 from dfer_model.runs import Run
 from dfer_prompts.classes import load_class_set
+from dfer_prompts.defaults import read_defaults
 from dfer_prompts.templates import read_template
-from dfer_prompts.workspace import read_defaults
 
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
 

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from dfer_model.config import Settings
-from dfer_model.data.worker_monitor import shared_memory_note
+from dfer_model.data.shared_memory import shared_memory_note
 from dfer_model.devices import device_name, multiplies_bfloat16, precision
 from dfer_model.distributed import needs_whole_batch
 from dfer_model.errors import InputError

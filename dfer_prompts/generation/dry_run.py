@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from dfer_model.progress import Note
 
+from ..defaults import Price
 from ..errors import DferError, system_errors
 from ..llm.endpoint import Endpoint, resolve_endpoint
 from ..llm.response_cache import ResponseStore
 from ..llm.usage import Estimate
 from ..templates import Template
-from ..workspace import Price, Workspace
+from ..workspace import Workspace
 from .plan import Classes, Plan, RequestOptions, chosen_class_set, plan_for, templates_for
 from .run import answered
 

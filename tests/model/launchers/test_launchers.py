@@ -53,7 +53,7 @@ def wrong(clips: PackedClips, *seeds: int) -> list[RunSpec]:
 
 
 def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while not true():
         assert time.monotonic() < end
         time.sleep(0.02)

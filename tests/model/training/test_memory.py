@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from dfer_model.config import Settings
-from dfer_model.data import worker_monitor
+from dfer_model.data import shared_memory
 from dfer_model.data.packed import PackedClips
-from dfer_model.data.worker_monitor import shared_memory_note
+from dfer_model.data.shared_memory import shared_memory_note
 from dfer_model.devices import precision
 from dfer_model.errors import InputError, OutOfMemory, WorkError
 from dfer_model.memory import Memory, machine_memory
@@ -230,7 +230,7 @@ def test_a_small_dev_shm_is_reported_before_the_start(tmp_path: Path) -> None:
     assert "--set workers=3 fits" in some
 
 
-@pytest.mark.skipif(not worker_monitor.SHARED.is_dir(), reason="no /dev/shm")
+@pytest.mark.skipif(not shared_memory.SHARED.is_dir(), reason="no /dev/shm")
 def test_exhausted_shared_memory_is_an_error(clips: PackedClips, tmp_path: Path) -> None:
     """Files of a worker, including those in /dev/shm, cannot grow beyond a few bytes."""
     import resource

@@ -147,6 +147,7 @@ def test_training_views_depend_on_augmentation_and_test_views_on_crops(
     [{"normalize": "none"}, {"precision": "bf16"}, {"frames": 3}],
     ids=lambda each: next(iter(each)),
 )
+@pytest.mark.usefixtures("bf16_processor")
 def test_settings_that_change_features_have_separate_files(
     clip: Clip, clips: PackedClips, tmp_path: Path, changed: dict[str, object]
 ) -> None:
