@@ -16,10 +16,12 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from dfer_model.comparison.screening.stacked import StackedPrompts
 from dfer_model.config import ModelSettings
 from dfer_model.errors import InputError
+from dfer_model.evaluation.cost import flops_of
 from dfer_model.models.clip import Clip, clip_from_config, load_clip
 from dfer_model.models.dfer_clip import DferClip
 from dfer_model.models.prompt_learner import PromptLearner, TextTower
@@ -189,17 +191,35 @@ def test_the_room_is_that_of_the_model(family: Family, clip: Clip) -> None:
     )
 
 
-def test_an_image_tower_of_timm_with_attention_pooling_gives_one_vector(tmp_path: Path) -> None:
-    config = shrunk(Family("ViT-B-16-SigLIP", 64, siglip_tokenizer), tmp_path)
+def pooling_by_attention(folder: Path) -> Clip:
+    """A SigLIP whose image tower is a small one of timm, pooled by attention."""
+    config = shrunk(Family("ViT-B-16-SigLIP", 64, siglip_tokenizer), folder)
     config["vision_cfg"] = {
         "image_size": 160, "timm_model_name": "test_vit3", "timm_pool": "map", "timm_proj": "linear",
     }  # fmt: skip
-    clip = clip_from_config("small", "random", config)
-    model = DferClip(clip, OWN, ModelSettings(contexts=2, temporal_depth=1, frames=2))
+    return clip_from_config("small", "random", config)
+
+
+def test_an_image_tower_of_timm_with_attention_pooling_gives_one_vector(tmp_path: Path) -> None:
+    model = DferClip(
+        pooling_by_attention(tmp_path), OWN, ModelSettings(contexts=2, temporal_depth=1, frames=2)
+    )
     model(torch.randn(1, 2, 3, 160, 160)).logsumexp(dim=-1).sum().backward()
     contexts = model.prompt_learner.contexts
     assert contexts.grad is not None
     assert float(contexts.grad.abs().sum()) > 0
+
+
+def test_flops_of_attention_pooling_are_counted(tmp_path: Path) -> None:
+    model = DferClip(
+        pooling_by_attention(tmp_path), OWN, ModelSettings(contexts=0, temporal_depth=0, frames=2)
+    )
+    trained = [value.requires_grad for value in model.parameters()]
+    weights = model.class_weights().detach()
+    with FlopCounterMode(display=False) as counter:
+        model.eval()(torch.randn(1, 2, 3, 160, 160), weights)
+    assert flops_of(model, 2, 160) == counter.get_total_flops() > 0
+    assert [value.requires_grad for value in model.parameters()] == trained
 
 
 @pytest.mark.parametrize("setting", ["add_eos_token", "add_bos_token"])
