@@ -1,7 +1,7 @@
-"""Parameters, text positions and cost of open_clip's models: `python benchmarks/clip_models.py [NAME ...] [--all]`.
+"""Size and cost of open_clip's models: `python benchmarks/clip_models.py [NAME ...] [--all]`.
 
-Prints the Markdown table of docs/own-clip.md (about a minute; --all: every model of open_clip, ten). Models are
-built at full size on torch's meta device, which allocates no weights, so no file is downloaded and nothing is
+Prints the Markdown table of docs/own-clip.md, about a minute (--all: every model, ten). Models are built
+at full size on torch's meta device, which allocates no weights, so no file is downloaded and nothing is
 computed. FLOPs are those of a clip of 16 frames through image tower and temporal model; the text tower runs
 once per training step or once per model, not per clip. A model that cannot be used has its reason instead.
 """
@@ -19,8 +19,9 @@ from dfer_model.models.clip import Clip, clip_from_config, reads_padding
 from dfer_model.models.heads import LinearHead
 
 FAMILIES = (
-    "ViT-B-32-quickgelu", "ViT-B-16", "ViT-L-14", "ViT-H-14-worldwide", "EVA02-B-16", "EVA02-L-14", "PE-Core-B-16",
-    "PE-Core-L-14-336", "MobileCLIP-S1", "MobileCLIP2-S0", "MobileCLIP2-S4", "coca_ViT-B-32", "ViT-L-14-CLIPA",
+    "ViT-B-32-quickgelu", "ViT-B-16", "ViT-L-14", "ViT-H-14-worldwide", "EVA02-B-16", "EVA02-L-14",
+    "PE-Core-B-16", "PE-Core-L-14-336", "MobileCLIP-S1", "MobileCLIP2-S0", "MobileCLIP2-S4", "coca_ViT-B-32",
+    "ViT-L-14-CLIPA",
     "ViT-B-16-SigLIP", "ViT-SO400M-14-SigLIP", "ViT-B-16-SigLIP2", "ViT-SO400M-16-SigLIP2-384", "ViTamin-B",
     "xlm-roberta-base-ViT-B-32",
 )  # fmt: skip

@@ -88,7 +88,7 @@ def _count(model: Classifier, frames: int, image_size: int) -> int:
 def _frozen(model: nn.Module) -> Iterator[None]:
     """With no parameter that requires a gradient.
 
-    The counter fails without a graph if a module's input is such a parameter, as a query of attention pooling.
+    The counter fails without a graph if a module's input is such a parameter, as in attention pooling.
     """
     trained = [value for value in model.parameters() if value.requires_grad]
     for value in trained:

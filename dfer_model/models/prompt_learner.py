@@ -48,7 +48,7 @@ class TextTower(nn.Module):
     The values of `prompts` after the end of a prompt are never used. The towers of CLIP, MetaCLIP, EVA-02 and
     PE-Core are causal and have their output at EOS, so they compute no padding. The others compute all
     positions, with the padding token's embedding after the end, as they were trained: SigLIP, SigLIP2 and
-    CLIPA are not causal and have their output at the last position, small MobileCLIPs are not causal and have
+    CLIPA are not causal and have their output at the last position, most MobileCLIPs are not causal and have
     it at EOS, and CoCa has it at a class token after the last position.
     """
 
