@@ -76,12 +76,28 @@ def _count(model: Classifier, frames: int, image_size: int) -> int:
     counter = FlopCounterMode(display=False)
     model.eval()
     try:
-        with _visible_operations(model), torch.inference_mode(), counter:
+        with _visible_operations(model), _frozen(model), torch.inference_mode(), counter:
             # Not model(...), because Accelerate's forward may compute in bfloat16.
             type(model).forward(model, pixels, class_weights)
     finally:
         model.train(training)
     return int(counter.get_total_flops())
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """With no parameter that requires a gradient.
+
+    The counter fails without a graph if a module's input is such a parameter, as in attention pooling.
+    """
+    trained = [value for value in model.parameters() if value.requires_grad]
+    for value in trained:
+        value.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for value in trained:
+            value.requires_grad_(True)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +21,7 @@ from dfer_model.errors import InputError, WorkError
 from dfer_model.launch import workers_of
 from dfer_model.memory import out_of_memory_error
 from dfer_model.models.bf16 import ImageTower
-from dfer_model.models.clip import Clip
+from dfer_model.models.clip import Clip, image_tower
 from dfer_model.models.dfer_clip import TEMPERATURE
 from dfer_model.models.prompt_learner import Ensemble, Members, PromptLearner, TextTower
 from dfer_model.progress import Report, silent
@@ -184,7 +183,7 @@ class FrameTower(nn.Module):
 
     def __init__(self, clip: Clip, settings: Settings) -> None:
         super().__init__()
-        self.tower: nn.Module = deepcopy(clip.model.get_submodule("visual"))
+        self.tower = image_tower(clip)
         self.image_features = ImageTower(self.tower)
         self.scale = pixel_scale(settings.normalize, clip.mean, clip.std)
 

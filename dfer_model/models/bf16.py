@@ -30,7 +30,7 @@ _QUICK = 1.702
 
 def in_bfloat16(device: torch.device) -> bool:
     """Whether the model runs under the setting `precision=bf16` and is not being exported."""
-    asked = torch.is_autocast_enabled(device.type)
+    asked = device.type != "meta" and torch.is_autocast_enabled(device.type)
     return (
         asked
         and torch.get_autocast_dtype(device.type) is torch.bfloat16

@@ -1,7 +1,8 @@
 """CLIP's two towers (arXiv 2103.00020) from open_clip: by name, with weights from a tag, a file or a seed.
 
-Supported is every open_clip CLIP whose text tower is causal and whose output is at the end-of-text token;
-learnable prompts (CoOp, arXiv 2109.01134) require this. The small `demo` CLIP is part of the package.
+Supported is every model of open_clip whose text tower is open_clip's own, because learnable prompts (CoOp,
+arXiv 2109.01134) need access to token embeddings: CLIP, MetaCLIP, EVA-02, PE-Core, MobileCLIP, CoCa (arXiv
+2205.01917), SigLIP (arXiv 2303.15343) and SigLIP2. The small `demo` CLIP is part of the package.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from dfer_model.errors import InputError, did_you_mean
 from dfer_model.io import replacing, write_atomically
 
 from .clip_weights import WeightFile, download, fit, in_open_clip_names, read_weights
+from .hub_tokenizer import HubTokenizer, Marks
 
 DEMO_FOLDER = Path(__file__).parents[1] / "synthetic" / "demo_clip"
 _TOKEN_TABLE = "token_embedding"  # noqa: S105 - the name of a tensor
@@ -38,15 +40,15 @@ class Clip:
 
     name: str  # open_clip's name, or `demo`
     weights: str  # the source of the weights, as given to load_clip
-    model: nn.Module = field(repr=False)  # open_clip's CLIP or CustomTextCLIP
+    model: nn.Module = field(repr=False)  # open_clip's CLIP, CustomTextCLIP or CoCa
     config: Mapping[str, Any] = field(
         repr=False
     )  # open_clip's model configuration: embed_dim, vision_cfg, text_cfg, quick_gelu
-    tokenizer: SimpleTokenizer = field(repr=False)
+    tokenizer: Any = field(repr=False)  # open_clip's SimpleTokenizer, or a HubTokenizer
     image_size: int  # pixels, both sides
     mean: tuple[float, float, float]  # of pixels in 0..1, per channel
     std: tuple[float, float, float]
-    context_length: int  # positions of the text tower, start and end of text included
+    context_length: int  # positions of the text tower, start and end of text included, without a class token
     embed_dim: int  # output width of both towers
     text_width: int  # width of token embeddings and contexts
 
@@ -73,12 +75,23 @@ def load_clip(name: str = "ViT-B-32-quickgelu", weights: str | None = None, *, s
     if tag and bool(tag.get("quick_gelu")) != bool(config.get("quick_gelu")):
         raise _wrong_gelu(name, f"the weights {weights!r}", bool(tag.get("quick_gelu")))
     path = download(name, weights, tag) if tag else Path(weights)
-    clip = clip_from_config(name, weights, config, mean=tag.get("mean"), std=tag.get("std"))
+    pixels = tag or _common_pixels(name)
+    clip = clip_from_config(name, weights, config, mean=pixels.get("mean"), std=pixels.get("std"))
     file = read_weights(path)
     if file.quick_gelu is not None and file.quick_gelu != bool(config.get("quick_gelu")):
         raise _wrong_gelu(name, str(path), file.quick_gelu)
     fit(clip.model, in_open_clip_names(clip.model, file.tensors), str(path), name)
     return clip
+
+
+def _common_pixels(name: str) -> Mapping[str, Any]:
+    """The mean and std that all pretrained tags of `name` share, for a file; empty if they differ."""
+    records = [get_pretrained_cfg(name, tag) for tag in list_pretrained_tags_by_model(name)]
+    pixels = {(tuple(record.get("mean") or ()), tuple(record.get("std") or ())) for record in records}
+    if len(pixels) != 1:
+        return {}
+    ((mean, std),) = pixels
+    return {"mean": mean, "std": std}
 
 
 def clip_from_config(
@@ -99,13 +112,13 @@ def clip_from_config(
         torch.default_generator.manual_seed(seed)
         model = _built(config).float().eval()
     size = model.visual.image_size
-    context_length = int(model.context_length)
+    context_length = int(text_part(model).context_length)
     return Clip(
         name=name,
         weights=weights,
         model=model,
         config=config,
-        tokenizer=_tokenizer(context_length),
+        tokenizer=_tokenizer(name, config["text_cfg"], context_length),
         image_size=int(size[0] if isinstance(size, (tuple, list)) else size),
         mean=_three(mean or OPENAI_DATASET_MEAN),
         std=_three(std or OPENAI_DATASET_STD),
@@ -115,8 +128,14 @@ def clip_from_config(
     )
 
 
+def _tokenizer(name: str, text: Mapping[str, Any], context_length: int) -> SimpleTokenizer | HubTokenizer:
+    if text.get("hf_tokenizer_name"):
+        return HubTokenizer(name, text, context_length)
+    return _clip_tokenizer(context_length)
+
+
 @cache
-def _tokenizer(context_length: int) -> SimpleTokenizer:
+def _clip_tokenizer(context_length: int) -> SimpleTokenizer:
     """CLIP's tokenizer, shared by all models of this process because reading its vocabulary is slow."""
     return SimpleTokenizer(context_length=context_length)
 
@@ -146,12 +165,37 @@ def _built(config: Mapping[str, Any]) -> Any:
     custom_text = arguments.pop("custom_text", False)
     if "timm_model_name" in arguments["vision_cfg"]:
         arguments["vision_cfg"]["timm_model_pretrained"] = False  # or timm would download them
+    if "multimodal_cfg" in arguments:
+        return open_clip.CoCa(**arguments)
     return (open_clip.CustomTextCLIP if custom_text else open_clip.CLIP)(**arguments)
 
 
 def text_part(model: nn.Module) -> Any:
     """The module with the text tower: open_clip stores it in the model itself or in `.text` (custom_text)."""
     return getattr(model, "text", model)
+
+
+def image_tower(clip: Clip) -> nn.Module:
+    """A copy of the image tower: images (batch, 3, H, W) -> features (batch, embed width)."""
+    tower: nn.Module = deepcopy(clip.model.get_submodule("visual"))
+    if getattr(tower, "output_tokens", False):  # CoCa's returns the features of patches too
+        setattr(tower, "output_tokens", False)  # noqa: B010 - a plain attribute that torch's types do not know
+    return tower
+
+
+def reads_padding(clip: Clip) -> bool:
+    """Whether the text tower's output depends on the padding after a text or is at a class token after it."""
+    part = text_part(clip.model)
+    pooled_last = clip.config["text_cfg"].get("pool_type") == "last"
+    return pooled_last or part.attn_mask is None or getattr(part, "cls_emb", None) is not None
+
+
+def marks(clip: Clip) -> Marks:
+    """The token ids before and after a text, and those of padding."""
+    tokenizer = clip.tokenizer
+    if isinstance(tokenizer, HubTokenizer):
+        return tokenizer.marks
+    return Marks((tokenizer.sot_token_id,), (tokenizer.eot_token_id,), 0)
 
 
 def clip_identity(clip: Clip) -> str:
@@ -170,10 +214,12 @@ def token_ids(clip: Clip, text: str, *, owner: str, contexts: int = 0) -> list[i
     and end do not fit the text tower.
     """
     ids: list[int] = clip.tokenizer.encode(text)
-    room = clip.context_length - 2 - contexts
+    start, end, _ = marks(clip)
+    room = clip.context_length - len(start) - len(end) - contexts
     if len(ids) > room:
+        around = ", ".join(word for word, own in (("start", start), ("end", end)) if own)
         raise InputError(
-            f"the description of {owner} has {len(ids)} tokens; with start, end and {contexts} contexts "
+            f"the description of {owner} has {len(ids)} tokens; with {around} and {contexts} contexts "
             f"{clip.name} has room for {max(room, 0)} of {clip.context_length}\n"
             "Use fewer or shorter descriptors, or fewer contexts"
         )
@@ -268,21 +314,24 @@ def _wrong_gelu(name: str, what: str, quick: bool) -> InputError:
 
 
 def _refuse_other_text_towers(name: str, config: Mapping[str, Any]) -> None:
-    """Learnable prompts need token embeddings, a causal mask and the output at the end-of-text token."""
+    """Learnable prompts need a text tower that takes token embeddings and gives one vector."""
     text: Mapping[str, Any] = config["text_cfg"]
-    tokenizer = text.get("hf_tokenizer_name")
+    pool = text.get("pool_type", "argmax")
     reasons = {
-        "is a HuggingFace model, not CLIP's own": text.get("hf_model_name"),
-        f"has the tokenizer {tokenizer}, not CLIP's own": tokenizer,
-        "has its output at a class token after the text": text.get("embed_cls") or "multimodal_cfg" in config,
-        "is not causal and attends to padding": text.get("no_causal_mask"),
-        f"pools its output by {text.get('pool_type')!r}": text.get("pool_type", "argmax") != "argmax",
+        "takes token ids only (a HuggingFace model), so contexts cannot be inserted": text.get(
+            "hf_model_name"
+        ),
+        "gives a vector per token": pool == "none",
+        "has its output at the largest token id, which marks the end in CLIP's own vocabulary only": (
+            pool == "argmax" and text.get("hf_tokenizer_name")
+        ),
+        f"pools its output by {pool!r}": pool not in ("argmax", "eos", "last", "none"),
     }
     for reason, holds in reasons.items():
         if holds:
             raise InputError(
                 f"{name} cannot be used: its text tower {reason}\n"
-                "Use a causal one with its output at the end of the text, such as ViT-B-32-quickgelu"
+                "Use one with open_clip's own text tower, such as ViT-B-32-quickgelu or ViT-B-16-SigLIP2"
             )
 
 

@@ -7,13 +7,11 @@ only its tensors are read (`tensor_file`). Tensor names may be those of OpenAI, 
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import huggingface_hub
 import torch
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 from open_clip.convert import convert_state_dict
@@ -122,8 +120,9 @@ def in_open_clip_names(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[
     named: dict[str, Tensor] = convert_state_dict(model, dict(tensors))
     if "positional_embedding" in named and not hasattr(model, "positional_embedding"):
         named = convert_to_custom_text_state_dict(named)  # older files of models with a separate text tower
-    if "logit_scale" in named:  # some releases store the scalar as a vector
-        named["logit_scale"] = named["logit_scale"].reshape(model.state_dict()["logit_scale"].shape)
+    for scalar in ("logit_scale", "logit_bias"):  # some releases store them as vectors
+        if scalar in named and getattr(model, scalar, None) is not None:
+            named[scalar] = named[scalar].reshape(getattr(model, scalar).shape)
     return named
 
 
@@ -138,7 +137,7 @@ def download(name: str, tag: str, record: Mapping[str, Any]) -> Path:
         if path := cached(record):
             return path
         if repository:
-            _reach(repository, candidates[0])
+            hub_cache.reach(repository, candidates[0])
         return Path(download_pretrained(dict(record)))
     except Exception as error:  # noqa: BLE001 - the hub's client lets through the errors of whichever HTTP library
         reason = str(error).partition("\n")[0][:160] or type(error).__name__
@@ -153,12 +152,3 @@ def download(name: str, tag: str, record: Mapping[str, Any]) -> Path:
 def cached(record: Mapping[str, Any]) -> Path | None:
     """The cached file of a pretrained tag, by open_clip's entry `record`. Sends no request."""
     return hub_cache.cached(record, _USUAL_NAMES)
-
-
-def _reach(repository: str, file_name: str) -> None:
-    """Send one request to the hub. Raises if there is no response; an HTTP error is a response."""
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
-        raise ConnectionError("HF_HUB_OFFLINE is set")
-    url = huggingface_hub.hf_hub_url(repository, file_name)
-    with contextlib.suppress(huggingface_hub.errors.HfHubHTTPError):
-        huggingface_hub.get_hf_file_metadata(url, timeout=10)

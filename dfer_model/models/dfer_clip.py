@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Self
 
 import torch
@@ -26,7 +25,7 @@ from dfer_model.config import ModelSettings
 from dfer_model.models.bf16 import ImageTower
 
 from .classifier import Classifier
-from .clip import Clip
+from .clip import Clip, image_tower
 from .prompt_learner import Members, PromptLearner, TextTower
 from .temporal import TemporalModel
 
@@ -43,7 +42,7 @@ class VideoClassifier(Classifier):
         super().__init__()
         self.embed_dim = clip.embed_dim
         self.trains_image = settings.lr_image > 0
-        self.image_tower: nn.Module = deepcopy(clip.model.get_submodule("visual"))
+        self.image_tower = image_tower(clip)
         self.image_tower.requires_grad_(self.trains_image)
         self.image_features = ImageTower(self.image_tower)
         self.temporal: TemporalModel | None = None

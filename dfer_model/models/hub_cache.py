@@ -1,7 +1,8 @@
-"""Which file of a pretrained CLIP is in the HuggingFace hub's local cache, without open_clip or torch."""
+"""Files of pretrained CLIPs on the HuggingFace hub and in its local cache, without open_clip or torch."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,3 +27,12 @@ def cached(record: Mapping[str, Any], usual_names: Sequence[str]) -> Path | None
         if isinstance(path, str):
             return Path(path)
     return None
+
+
+def reach(repository: str, file_name: str) -> None:
+    """Send one request to the hub. Raises if there is no response; an HTTP error is a response."""
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        raise ConnectionError("HF_HUB_OFFLINE is set")
+    url = huggingface_hub.hf_hub_url(repository, file_name)
+    with contextlib.suppress(huggingface_hub.errors.HfHubHTTPError):
+        huggingface_hub.get_hf_file_metadata(url, timeout=10)

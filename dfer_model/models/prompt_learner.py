@@ -5,7 +5,8 @@ DFER-CLIP (arXiv 2308.13382), after CoOp (arXiv 2109.01134): with position `end`
     P_c = [SOS] [V_c]_1 [V_c]_2 ... [V_c]_M [tokens of the description of c] [EOS]
 
 where the M vectors V are learned and everything else is frozen. The class weight is the text tower's output
-at EOS. `Members` combines several descriptions of a class.
+at EOS (`TextTower` lists the towers that have it elsewhere). `Members` combines several descriptions of a
+class.
 """
 
 from __future__ import annotations
@@ -22,26 +23,36 @@ from torch import Tensor, nn
 from dfer_model.errors import InputError
 from dfer_model.models.bf16 import Blocks, in_bfloat16, text_features
 
-from .clip import Clip, text_part, token_ids
+from .clip import Clip, marks, reads_padding, text_part, token_ids
 
 Position = Literal["end", "middle", "front"]
 CONTEXT = -1  # marks the position of a context vector in a layout
 
 
-def layout(ids: Sequence[int], contexts: int, position: Position, *, start: int, end: int) -> list[int]:
+def layout(
+    ids: Sequence[int], contexts: int, position: Position, *, start: Sequence[int], end: Sequence[int]
+) -> list[int]:
     """The tokens of the prompt in order, with CONTEXT for each context vector.
 
     `position` is the place of the description `ids`: at the end (contexts before it), in the middle (half of
-    them before it, rounded down) or at the front (all of them after it).
+    them before it, rounded down) or at the front (all of them after it). `start` and `end` are the tokens
+    around both; SigLIP has no start.
     """
     before = {"end": contexts, "middle": contexts // 2, "front": 0}[position]
-    return [start, *[CONTEXT] * before, *ids, *[CONTEXT] * (contexts - before), end]
+    return [*start, *[CONTEXT] * before, *ids, *[CONTEXT] * (contexts - before), *end]
 
 
 class TextTower(nn.Module):
-    """CLIP's frozen text tower after the token embeddings; gradients pass through it to the contexts."""
+    """The frozen text tower after the token embeddings; gradients pass through it to the contexts.
 
-    attn_mask: Tensor
+    The values of `prompts` after the end of a prompt are never used. The towers of CLIP, MetaCLIP, EVA-02 and
+    PE-Core are causal and have their output at EOS, so they compute no padding. The others compute all
+    positions, with the padding token's embedding after the end, as they were trained: SigLIP, SigLIP2 and
+    CLIPA are not causal and have their output at the last position, most MobileCLIPs are not causal and have
+    it at EOS, and CoCa has it at a class token after the last position.
+    """
+
+    attn_mask: Tensor | None  # (positions, positions) of a causal tower
 
     def __init__(self, clip: Clip):
         super().__init__()
@@ -50,23 +61,74 @@ class TextTower(nn.Module):
         self.positional_embedding: nn.Parameter = deepcopy(source.positional_embedding)
         self.ln_final: nn.Module = deepcopy(source.ln_final)
         self.text_projection: Any = deepcopy(source.text_projection)
-        self.register_buffer("attn_mask", source.attn_mask.clone(), persistent=False)
+        mask = source.attn_mask
+        self.register_buffer("attn_mask", None if mask is None else mask.clone(), persistent=False)
+        self.padding = Padding(clip) if reads_padding(clip) else None
         self.requires_grad_(False)
         self.blocks = Blocks(self.transformer)
 
     def forward(self, prompts: Tensor, ends: Tensor) -> Tensor:
-        """(prompts, length, text width) and the index of EOS in each (prompts,) -> (prompts, embed width)."""
-        if in_bfloat16(prompts.device) and self.blocks.fit():
+        """(prompts, length, text width) and the last index of each (prompts,) -> (prompts, embed width)."""
+        mask = self.attn_mask
+        if self.padding is not None:
+            prompts, mask, ends = self.padding(prompts, ends, mask)
+        elif in_bfloat16(prompts.device) and self.blocks.fit():
             return text_features(self, self.blocks, prompts, ends)
         length = prompts.shape[1]
         x: Tensor = prompts + self.positional_embedding[:length]
-        x = self.transformer(x, attn_mask=self.attn_mask[:length, :length])
+        x = self.transformer(x, attn_mask=None if mask is None else mask[..., :length, :length])
         x = self.ln_final(x[torch.arange(x.shape[0], device=x.device), ends])  # (prompts, text width)
         if isinstance(self.text_projection, nn.Linear):
             x = self.text_projection(x)
         elif self.text_projection is not None:
             x = x @ self.text_projection
         return x
+
+
+class Padding(nn.Module):
+    """Prompts over all positions of a text tower that attends to padding or has a class token after it."""
+
+    vector: Tensor  # (text width,), the padding token's embedding
+
+    def __init__(self, clip: Clip) -> None:
+        super().__init__()
+        source = text_part(clip.model)
+        table: Tensor = source.token_embedding.weight
+        self.positions = clip.context_length
+        self.register_buffer("vector", table[marks(clip).padding].detach().clone(), persistent=False)
+        self.class_token: nn.Parameter | None = deepcopy(getattr(source, "cls_emb", None))
+        self.correct_mask = bool(getattr(source, "correct_cls_mask", False))
+        text = clip.config["text_cfg"]
+        self.heads = int(text.get("heads", 8))  # open_clip's default
+        self.at_last = text.get("pool_type") == "last" or self.class_token is not None
+
+    def forward(
+        self, prompts: Tensor, ends: Tensor, causal: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Padded prompts (prompts, positions, text width), their attention mask, and where to read each."""
+        x = F.pad(prompts, (0, 0, 0, self.positions - prompts.shape[1]))
+        after = torch.arange(self.positions, device=x.device) > ends[:, None]  # (prompts, positions)
+        x = torch.where(after[..., None], self.vector, x)
+        mask = causal
+        if self.class_token is not None:
+            mask = self._mask(x, causal)
+            x = torch.cat([x, self.class_token.expand(x.shape[0], 1, -1)], dim=1)
+        return x, mask, torch.full_like(ends, x.shape[1] - 1) if self.at_last else ends
+
+    def _mask(self, x: Tensor, causal: Tensor | None) -> Tensor:
+        """CoCa's mask (prompts * heads, positions + 1, positions + 1), by open_clip's rule.
+
+        Padding is not attended to. In its released weights the mask is one position late: the first position
+        is always attended to, and the class token's own only if the text has no padding.
+        """
+        text = (x != self.vector).any(dim=-1)  # a token that is also used for padding counts as padding
+        always = text.new_ones(len(text), 1)
+        keys = torch.cat([text, always] if self.correct_mask else [always, text], dim=1)
+        mask = x.new_zeros(keys.shape).masked_fill(~keys, float("-inf"))[
+            :, None
+        ]  # (prompts, 1, positions + 1)
+        mask = mask.expand(-1, keys.shape[1], -1) if causal is None else mask + causal
+        return mask.repeat_interleave(self.heads, dim=0)
 
 
 class PromptLearner(nn.Module):
@@ -80,7 +142,7 @@ class PromptLearner(nn.Module):
 
     embeddings: Tensor  # (prompts, length, text width); contexts replace the entries at their positions
     context_at: Tensor  # (prompts, M, text width), the position of each context
-    ends: Tensor  # (prompts,), the position of EOS
+    ends: Tensor  # (prompts,), the last position of each, that of EOS
     owner: Tensor  # (prompts,), index of the contexts of a prompt
     first: Tensor  # (distinct prompts,), index of the first of each
     same_as: Tensor  # (prompts,), index of its distinct prompt
@@ -100,7 +162,7 @@ class PromptLearner(nn.Module):
         prompts, classes = _layouts(clip, class_texts, contexts, position, class_names)
         self.members = tuple(len(texts) for texts in class_texts)  # prompts are ordered by class
         ends = torch.tensor([len(prompt) - 1 for prompt in prompts])
-        # The causal mask hides what follows EOS, so positions after the longest prompt are not computed.
+        # The text tower ignores what follows the end of a prompt, so nothing after the longest is stored.
         tokens = torch.zeros(len(prompts), int(ends.max()) + 1, dtype=torch.int64)
         is_context = torch.zeros_like(tokens, dtype=torch.bool)
         for row, prompt in enumerate(prompts):
@@ -178,7 +240,7 @@ def _layouts(
     class_names: Sequence[str] | None,
 ) -> tuple[list[list[int]], list[int]]:
     """The layout of each prompt and the index of its class, ordered by class and member."""
-    start, end = clip.tokenizer.sot_token_id, clip.tokenizer.eot_token_id
+    start, end, _ = marks(clip)
     if class_names is not None and len(class_names) != len(class_texts):
         raise InputError(f"{len(class_names)} class names and the texts of {len(class_texts)} classes")
     prompts, classes = [], []

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from dfer_model.models.clip import Clip, text_part
+from dfer_model.models.clip import Clip, reads_padding, text_part
 from dfer_model.models.dfer_clip import TEMPERATURE, LearnedTemperature
 from dfer_model.models.prompt_learner import Members, PromptLearner, TextTower
 from dfer_model.models.temporal import HEAD_WIDTH, HEADS, MLP_WIDTH, TemporalModel
@@ -207,8 +207,11 @@ def model_bytes(clip: Clip, texts: ClassTexts, settings: Settings) -> int:
     (itself, its gradient, and two of the optimiser or the moving average).
     """
     tower = text_part(clip.model).transformer
+    whole = clip.context_length if reads_padding(clip) else 0
     positions = sum(
-        len(clip.tokenizer.encode(text)) + settings.contexts + 2 for own in texts.texts for text in own
+        whole or len(clip.tokenizer.encode(text)) + settings.contexts + 2
+        for own in texts.texts
+        for text in own
     )
     width, inner = clip.embed_dim, HEADS * HEAD_WIDTH
     text = positions * tower.layers * 20 * clip.text_width

@@ -45,9 +45,8 @@ def test_a_tag_with_the_other_activation_is_refused(
         ("ViT-B-32-quickgelu", "/nowhere/x.pt", "no weight file /nowhere/x.pt"),
         ("ViT-B-32-quickgelu", "x.pt", "no weight file x.pt"),
         ("demo", "openai", "the demo CLIP has the weights shipped or random, not 'openai'"),
-        ("xlm-roberta-base-ViT-B-32", "random", "its text tower is a HuggingFace model"),
-        ("ViT-B-16-SigLIP", "random", "has the tokenizer timm/ViT-B-16-SigLIP, not CLIP's own"),
-        ("coca_ViT-B-32", "random", "has its output at a class token after the text"),
+        ("xlm-roberta-base-ViT-B-32", "random", "its text tower takes token ids only (a HuggingFace model)"),
+        ("ViT-B-16-SigLIP", "openai", "There are: random, webli, or name a file"),
     ],
 )
 def test_a_wrong_name_is_an_error(name: str, weights: str, sentence: str) -> None:
@@ -56,12 +55,20 @@ def test_a_wrong_name_is_an_error(name: str, weights: str, sentence: str) -> Non
     assert sentence in str(caught.value)
 
 
-@pytest.mark.parametrize("text", [{"no_causal_mask": True}, {"pool_type": "last"}, {"embed_cls": True}])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ({"pool_type": "none"}, "gives a vector per token"),
+        ({"pool_type": "first"}, "pools its output by 'first'"),
+        ({"hf_tokenizer_name": "someone/tiny"}, "has its output at the largest token id"),
+        ({"hf_model_name": "roberta-base"}, "takes token ids only"),
+    ],
+)
 def test_a_text_tower_that_takes_no_prompts_is_refused(
-    vit_config: dict[str, Any], text: dict[str, Any]
+    vit_config: dict[str, Any], text: dict[str, Any], reason: str
 ) -> None:
     vit_config["text_cfg"].update(text)
-    with pytest.raises(InputError, match="tiny cannot be used: its text tower"):
+    with pytest.raises(InputError, match=f"tiny cannot be used: its text tower {reason}"):
         clip_from_config("tiny", "random", vit_config)
 
 

@@ -32,7 +32,7 @@ TEXTS = [
     ],
 )
 def test_layout(position: Position, contexts: int, expected: list[int]) -> None:
-    assert layout([7, 8, 9], contexts, position, start=SOS, end=EOS) == expected
+    assert layout([7, 8, 9], contexts, position, start=[SOS], end=[EOS]) == expected
 
 
 def by_hand(clip: Clip, text: str, contexts: torch.Tensor, position: Position) -> torch.Tensor:
