@@ -35,6 +35,7 @@ Classifiers = Literal[
     "dfer-clip", "cocoop", "linear",
     "r3d-18", "r2plus1d-18", "resnet18-lstm", "resnet18-vit", "c3d", "p3d", "i3d",
 ]  # fmt: skip
+Losses = Literal["cross-entropy", "class-weighted", "focal", "ldam", "logit-adjusted"]
 
 
 class ModelSettings(BaseModel):
@@ -138,6 +139,24 @@ class Settings(ModelSettings):
         lt=1,
         description="share of the target spread evenly over all classes",
     )
+    loss: Losses = Field(
+        default="cross-entropy",
+        description="loss; all but cross-entropy and focal use the number of training clips per class",
+    )
+    focal_gamma: float = Field(
+        default=2.0, ge=0, description="exponent gamma of the focal loss; 0: cross-entropy"
+    )
+    ldam_margin: float = Field(
+        default=0.5,
+        ge=0,
+        description="margin of the smallest class in ldam; a larger one has less",
+    )
+    ldam_scale: float = Field(
+        default=30.0, ge=0, description="factor of ldam's margins when they are subtracted from logits"
+    )
+    logit_tau: float = Field(
+        default=1.0, ge=0, description="factor tau of the log class frequencies in logit-adjusted"
+    )
     mixup: float = Field(default=0.0, ge=0, description="alpha of mixup over whole clips; 0: off")
     cutmix: float = Field(default=0.0, ge=0, description="alpha of cutmix over whole clips; 0: off")
     sampling: Literal["uniform", "class-balanced", "streamed"] = Field(
@@ -208,6 +227,11 @@ BEFORE: Mapping[str, Any] = {
     "val_share": 0.1,
     "rotation_interpolation": "bilinear",
     "tf32": True,
+    "loss": "cross-entropy",
+    "focal_gamma": 2.0,
+    "ldam_margin": 0.5,
+    "ldam_scale": 30.0,
+    "logit_tau": 1.0,
 }
 """The behaviour before a setting existed. At this value the setting is not part of a run's definition, so
 runs trained before it are still reused."""

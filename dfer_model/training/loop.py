@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 
 from dfer_model.checkpoints import Progress, load_state, save_state
 from dfer_model.config import Settings
@@ -147,7 +146,7 @@ def train_epoch(training: Training, epoch: int, report: Report) -> float:
                 pixels, targets = part.mixing(training.scale(part.frames), part.labels, epoch, step)
                 with precision(settings.precision, training.device):
                     logits = training.forward(pixels).float()[:, training.learned]  # (clips, learned classes)
-                loss = F.cross_entropy(logits, targets, label_smoothing=settings.label_smoothing)
+                loss = training.loss_function(logits, targets)
                 loss = processes.weighted(loss, len(targets), training.batch_size)
                 training.accelerator.backward(loss)
             parts.append(loss.detach())

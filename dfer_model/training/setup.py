@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
@@ -34,6 +35,7 @@ from dfer_model.runs import RunSpec
 
 from .ema import Average, Mixing
 from .loggers import Tracking
+from .losses import LossFunction
 from .step import require_accumulation, target_positions
 
 
@@ -168,6 +170,8 @@ class Training:
         self.forward = processes.together(self.model)
         self.learned = torch.from_numpy(self.learning.learned).to(self.device)
         self.positions = target_positions(self.learned)
+        counts = np.bincount(self.clips.labels[self.learning.train], minlength=len(self.clips.class_names))
+        self.loss_function = LossFunction(settings, torch.from_numpy(counts).to(self.device)[self.learned])
         ahead = int(processes.count > 1)
         self.mixing = Mixing(settings.mixup, settings.cutmix, len(self.learned), self.spec.seed, ahead)
         require_accumulation(self.model, settings.accumulate)

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 from dfer_model.data.loaders import ClassBalanced, Order, Shuffled
@@ -19,6 +18,7 @@ from dfer_model.devices import precision
 from dfer_model.models.clip import Clip
 from dfer_model.progress import Report
 from dfer_model.training.ema import Average
+from dfer_model.training.losses import LossFunction
 from dfer_model.training.setup import make_optimizer
 from dfer_model.training.step import not_finite
 
@@ -57,6 +57,8 @@ class Together:
         self.seed_of = torch.tensor([self.seeds.index(seed) for _, seed in pairs], device=device)
         self.batch_size = min(settings.batch_size, len(learn))
         if settings.epochs:
+            counts = np.bincount(self.labels[learn], minlength=len(features.clips.class_names))
+            self.loss_function = LossFunction(settings, torch.from_numpy(counts).to(device))
             self.optimizer, self.scheduler = make_optimizer(self.model, settings)
         # After the optimizer, which freezes parameters without a learning rate.
         self.average = Average(self.model, settings.ema)
@@ -82,12 +84,7 @@ class Together:
         """One step on features (seeds, clips, T, width) and labels (seeds, clips): the losses (models,)."""
         with precision(self.settings.precision, self.device):
             logits = self.model(features[self.seed_of])  # (models, clips, classes)
-        each = F.cross_entropy(
-            logits.flatten(0, 1).float(),
-            labels[self.seed_of].flatten(),
-            label_smoothing=self.settings.label_smoothing,
-            reduction="none",
-        )
+        each = self.loss_function.each(logits.flatten(0, 1).float(), labels[self.seed_of].flatten())
         losses = each.view(logits.shape[:2]).mean(dim=1)
         self.optimizer.zero_grad()
         losses.sum().backward()  # type: ignore[no-untyped-call]

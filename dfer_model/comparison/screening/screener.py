@@ -45,7 +45,9 @@ WITHOUT_EFFECT = {
 }  # fmt: skip
 # Settings added after screenings were first stored. They are left out at their earlier behaviour, so that
 # stored screenings are reused.
-ADDED = ("rotation_interpolation", "tf32")
+ADDED = (
+    "rotation_interpolation", "tf32", "loss", "focal_gamma", "ldam_margin", "ldam_scale", "logit_tau",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

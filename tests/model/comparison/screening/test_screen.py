@@ -39,7 +39,7 @@ LONG = replace(
 SETS = (tiny.TEXTS, SHORT, LONG)
 CLIP = tiny.register(layers=1)
 RECIPES: dict[str, dict[str, Any]] = {
-    "sgd and milestones": {"epochs": 2, "milestones": (1,)},
+    "sgd and milestones": {"epochs": 2, "milestones": (1,), "loss": "ldam"},
     "adamw and cosine": {
         "epochs": 3,
         "optimizer": "adamw",
