@@ -64,7 +64,8 @@ def test_a_version_of_the_demo_model_says_what_it_is_and_is_asked_once(
         assert any(part in each for each in made["classes"][name]), (name, made["classes"][name])
     out, _ = run(None, "--classes", "mafw", "--model", "demo", "--version", "v3", "--json")
     again = json.loads(out)
-    assert (again["asked"], again["found"]) == (0, 55)
+    assert made["failed"] <= 3
+    assert (again["asked"], again["found"]) == (made["failed"], 55 - made["failed"])  # failures are repeated
     assert again["classes"] == made["classes"]
 
 
