@@ -86,5 +86,6 @@ def test_wheel_holds_what_the_demo_needs(installed_wheel: Path) -> None:
     (wheel,) = installed_wheel.parent.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "dfer_prompts/shipped/descriptions/v1/descriptors.jsonl" in names
-    assert "dfer_model/synthetic/demo_clip/model.safetensors" in names
+    for model in ("demo_clip", "demo_lm"):
+        assert f"dfer_model/synthetic/{model}/model.safetensors" in names
     assert [name for name in names if name.startswith(("tests/", "benchmarks/"))] == []

@@ -47,22 +47,22 @@ def demo(context: typer.Context, out: OutOption = Path("demo")) -> None:
 
     chapter(1, "The descriptions of the paper: the shipped version v1")
     show_descriptions(store.load("v1"))
-    chapter(2, "A second version")
-    second = second_version(outer, workspace, store)
+    chapter(2, "Other versions: answers of a language model, and FACS")
+    others = other_versions(outer, workspace, store)
     chapter(3, "Clips: drawn faces whose expressions are composed of action units")
     clips = drawn_clips(folder)
     chapter(4, "Is one description set better than another? Zero-shot and trained")
-    result = compared(workspace, clips, ["v1@2", "v1@4", f"{second.name}@4"])
+    result = compared(workspace, clips, ["v1@4", *(f"{name}@4" for name in others)])
     chapter(5, "Predict the expression in a video, and explain it")
     # Runs are ordered by fold, then by set.
     position = [each.name for each in result.texts].index("v1@4")
     predicted(workspace, clips, store.load("v1@4"), result.runs[position])
     chapter(6, "Files of the demo, and what to do next")
-    message(LEFT.format(folder=folder, second=second.name, comparison=result.folder.name))
+    message(LEFT.format(folder=folder, comparison=result.folder.name))
 
 
 LEFT = """{folder}/
-  descriptions/{second}/    the second description set: a dataset, its card, its manifest
+  descriptions/       the new description sets: each a dataset with its card and manifest
   clips/              the drawn faces, packed; faces.png shows some of them
   runs/               a folder per training: weights, predictions, model card, confusion matrix
   comparisons/{comparison}/comparison.json   the tables above
@@ -85,29 +85,46 @@ def show_descriptions(descriptions: DescriptionSet) -> None:
     print_table(f"{descriptions.name} ({descriptions.manifest.source})", ["class", "description"], rows)
 
 
-def second_version(outer: Workspace, workspace: Workspace, store: DescriptionStore) -> DescriptionSet:
-    """A version from the user's endpoint if one is configured, else from FACS; made once, then reused."""
-    if (workspace.descriptions / "v2").is_dir():
-        message("v2 exists from an earlier demo.")
-        descriptions = store.load("v2")
-    else:
-        descriptions = _from_endpoint(outer, workspace, store) or _from_facs(store)
-    show_descriptions(descriptions)
-    return descriptions
+def other_versions(outer: Workspace, workspace: Workspace, store: DescriptionStore) -> list[str]:
+    """The names of a version from a language model, unless its server fails, and one from FACS.
+
+    The user's server is used if one is configured, else the demo language model. Versions of an earlier demo
+    are reused.
+    """
+    made = []
+    for name in ("v2", "facs"):
+        descriptions: DescriptionSet | None
+        if (workspace.descriptions / name).is_dir():
+            message(f"{name} exists from an earlier demo.")
+            descriptions = store.load(name)
+        elif name == "facs":
+            descriptions = _from_facs(store)
+        else:
+            descriptions = _from_language_model(outer, workspace, store)
+        if descriptions is not None:
+            show_descriptions(descriptions)
+            made.append(name)
+    return made
 
 
-def _from_endpoint(outer: Workspace, workspace: Workspace, store: DescriptionStore) -> DescriptionSet | None:
+def _from_language_model(
+    outer: Workspace, workspace: Workspace, store: DescriptionStore
+) -> DescriptionSet | None:
     from ..classes import load_class_set
     from ..generation.plan import RequestOptions, plan_for
     from ..generation.run import ask_and_rank
-    from ..llm.endpoint import resolve_endpoint
+    from ..llm.endpoint import DEMO_MODEL, is_configured, resolve_endpoint
     from ..llm.response_cache import ResponseStore
     from ..templates import load_template
     from .llm_progress import confirmed_url, request_progress
 
     try:
-        endpoint = resolve_endpoint(outer, confirmed_url(outer, None))
-        message(f"Querying the configured {endpoint.model} at {endpoint.base_url}.")
+        if is_configured(outer):
+            endpoint = resolve_endpoint(outer, confirmed_url(outer, None))
+            message(f"Querying the configured {endpoint.model} at {endpoint.base_url}.")
+        else:
+            endpoint = resolve_endpoint(outer, model=DEMO_MODEL)
+            message("No language model is configured: querying the demo language model on this machine.")
         plan = plan_for(load_class_set("mafw"), load_template("paper", outer), endpoint, RequestOptions())
         with request_progress() as shown:
             outcome = ask_and_rank(
@@ -125,8 +142,8 @@ def _from_facs(store: DescriptionStore) -> DescriptionSet:
     from ..classes import load_class_set
     from ..generation.facs import facs_set
 
-    message("The second version comes from FACS, a table of action units, which needs no model.")
-    return store.save(facs_set(load_class_set("mafw")), "v2")
+    message("A set from FACS, a table of action units, needs no language model.")
+    return store.save(facs_set(load_class_set("mafw")), "facs")
 
 
 def drawn_clips(folder: Path) -> PackedClips:
@@ -147,7 +164,7 @@ def drawn_clips(folder: Path) -> PackedClips:
 
 
 def compared(workspace: Workspace, clips: PackedClips, refs: list[str]) -> ComparisonRecord:
-    """`dfer-prompts compare v1@2 v1@4 v2@4 --controls` on two folds, with one seed."""
+    """`dfer-prompts compare v1@4 v2@4 facs@4 --controls` on two folds, with one seed."""
     from ..api.compare import compare
     from .compare import show
 

@@ -34,7 +34,9 @@ RankOption = Annotated[
 ModelOption = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="NAME", help="The language model; repeat it for several.", show_default="the only one served"
+        metavar="NAME",
+        help="The language model; repeat it for several. demo is a small one for trying the tool.",
+        show_default="the only one served",
     ),
 ]
 BaseUrlOption = Annotated[
@@ -174,9 +176,11 @@ def _generated(
 ) -> list[Outcome]:
     """Query the language models, with progress on standard error."""
     from ..generation.generate import generate_all
+    from ..llm.endpoint import DEMO_MODEL
     from .llm_progress import confirmed_url, request_progress
 
-    options = replace(options, base_url=confirmed_url(workspace, options.base_url))
+    if set(models) != {DEMO_MODEL}:
+        options = replace(options, base_url=confirmed_url(workspace, options.base_url))
     with request_progress() as shown:
         return generate_all(
             classes,

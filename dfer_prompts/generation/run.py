@@ -20,7 +20,7 @@ from ..description_set import DescriptionSet, Descriptor, Manifest
 from ..errors import Interrupted, WorkError, system_words
 from ..llm.answers import Answer, Failure, read_answer
 from ..llm.client import Asked, Lost, Reply, Watcher, ask
-from ..llm.endpoint import TIMEOUT_S, run_blocking
+from ..llm.endpoint import DEMO_NOTE, TIMEOUT_S, run_blocking
 from ..llm.response_cache import Request, ResponseStore
 from ..llm.usage import Budget, Estimate, Progress, Report, Tally, told
 from .plan import Plan
@@ -75,6 +75,8 @@ def ask_and_rank(
     missing.sort(key=lambda request: request.sample)  # sample 0 of every class before sample 1 of any class
     if missing:
         require_writable(responses.folder)
+    if plan.endpoint.is_demo and note:
+        note(f"{plan.endpoint.model}: {DEMO_NOTE}")
     if missing and note:
         note(f"Requesting {len(missing)} answers: {plan.title} at {plan.endpoint.base_url}")
     writer = _ResponseWriter(plan, responses, records, report, note)
@@ -220,7 +222,7 @@ def _draft(plan: Plan, records: Mapping[str, Stored]) -> DescriptionSet:
         template=plan.template.name,
         template_sha256=plan.template.sha256,
         template_text=plan.template.text,
-        model=plan.endpoint.model,
+        model=plan.endpoint.model_title,
         base_url=plan.endpoint.base_url,
         sampling=_sampling(plan, [records[request.key] for request in plan.requests]),
         readings=dict(sorted(readings.items())),

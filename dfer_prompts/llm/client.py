@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import openai
 
+from .demo_server import reachable
 from .endpoint import TIMEOUT_S, Endpoint, served_models, unknown_model
 from .negotiation import Negotiation, Reply
 from .refusals import (
@@ -96,15 +97,16 @@ async def ask(
         if (request := _UNDER_WAY.get()) is not None:
             watcher.retried(request)
 
-    async with endpoint.client(retries, timeout=timeout, retried=retried, note=watcher.note) as client:
-        negotiation = Negotiation(client, endpoint, retries, watcher.note)
-        queue = _RequestQueue(
-            endpoint, requests, watcher, negotiation, budget or Budget(), estimate or Estimate()
-        )
-        queue.hopeless = max(HOPELESS, 2 * concurrency)
-        await queue.run(client, min(concurrency, len(requests)))
-        if any(each.may_be_model for each in queue.lost):
-            await _check_model(client, endpoint)
+    with reachable(endpoint) as reached:
+        async with reached.client(retries, timeout=timeout, retried=retried, note=watcher.note) as client:
+            negotiation = Negotiation(client, endpoint, retries, watcher.note)
+            queue = _RequestQueue(
+                endpoint, requests, watcher, negotiation, budget or Budget(), estimate or Estimate()
+            )
+            queue.hopeless = max(HOPELESS, 2 * concurrency)
+            await queue.run(client, min(concurrency, len(requests)))
+            if any(each.may_be_model for each in queue.lost):
+                await _check_model(client, endpoint)
     return Asked(queue.lost, queue.stopped)
 
 

@@ -40,6 +40,11 @@ THREE_WAYS = (
     "and give `--base-url http://localhost:11434/v1`, or use a source without a model: `--source facs`"
 )
 _OR_A_MODEL = "or name the model with --model"
+# The demo language model. Its server has another port at each start, so this name stands for its address in
+# manifests and in the keys of stored answers. The number is raised when the weights change.
+DEMO_MODEL = "demo"
+DEMO_URL = "demo://localhost/v1"
+DEMO_NOTE = "demo language model, trained on generated text; for trying the tool"
 LISTED_MODELS = 12
 STORED_CHARACTERS = 4000  # stored characters of a body that is not JSON
 TIMEOUT_S = 300.0  # a small local model on a CPU may need minutes for a long answer
@@ -59,7 +64,7 @@ class Endpoint:
 
     `named_by` is the `dfer.yaml` if it is the only source of the address: then the key is sent only after the
     server requests one (401), and nothing else of the environment. `withheld` means that a key exists but is
-    never sent.
+    never sent. `address` is where the client connects if that is not `base_url`.
     """
 
     base_url: str
@@ -67,11 +72,22 @@ class Endpoint:
     api_key: str | None = field(default=None, repr=False)
     named_by: Path | None = field(default=None, compare=False)
     withheld: bool = field(default=False, compare=False)
+    address: str | None = field(default=None, compare=False)
 
     @property
     def is_openai(self) -> bool:
         """Whether this is OpenAI's own server."""
         return self.base_url == OPENAI_URL
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether this is the demo language model."""
+        return self.base_url == DEMO_URL
+
+    @property
+    def model_title(self) -> str:
+        """The model as recorded in a manifest; the demo model with a note on what it is."""
+        return f"{self.model} ({DEMO_NOTE})" if self.is_demo else self.model
 
     @property
     def sampling_defaults(self) -> dict[str, Any]:
@@ -102,9 +118,10 @@ class Endpoint:
         if self.named_by:
             says = f"{self.base_url}, which {self.named_by} names, requests a key: sending OPENAI_API_KEY"
             guard = KeyOnRequest(self.api_key, lambda: note(says))
-        options = connection_options(self.base_url)
+        url = self.address or self.base_url
+        options = connection_options(url)
         return openai.AsyncOpenAI(
-            base_url=self.base_url,
+            base_url=url,
             api_key=(None if guard else self.api_key) or "no-key",
             max_retries=retries,
             timeout=patience,
@@ -140,10 +157,13 @@ def resolve_endpoint(
 ) -> Endpoint:
     """The endpoint: as given, else from the environment, `dfer.yaml`, or OpenAI if there is a key.
 
-    If a base URL but no model is known, the server's only model is used. `probing` is as in `resolve_server`.
+    If a base URL but no model is known, the server's only model is used. The model "demo" without `base_url`
+    is the demo language model, whatever is configured. `probing` is as in `resolve_server`.
     Raises InputError if there is neither key nor server, if the user has to confirm the address, or if the
     server lists several models or none; WorkError if the server does not answer.
     """
+    if model == DEMO_MODEL and not base_url:
+        return Endpoint(DEMO_URL, DEMO_MODEL)
     server = resolve_server(workspace, base_url, probing=probing)
     url = server.base_url
     chosen = model or workspace.defaults.model or (DEFAULT_MODEL if url == OPENAI_URL else "")
@@ -182,6 +202,11 @@ def resolve_server(workspace: Workspace, base_url: str | None = None, *, probing
     if not is_confirmed(workspace.root, url):
         raise unconfirmed(file, url)
     return Endpoint(url, "", key)
+
+
+def is_configured(workspace: Workspace) -> bool:
+    """Whether the environment or `dfer.yaml` names a server, or there is a key for OpenAI."""
+    return bool(_given_url(None) or _key_from_environment() or workspace.defaults.base_url)
 
 
 def url_to_confirm(workspace: Workspace, base_url: str | None = None) -> str | None:
@@ -277,12 +302,13 @@ async def served_models(
 
 
 def check_models(endpoints: Sequence[Endpoint]) -> None:
-    """Check that the server lists the models of all these endpoints, if it lists any.
+    """Check that the server lists the models of all these endpoints but the demo model, if it lists any.
 
     Raises InputError for the first unknown model, WorkError if the server does not answer.
     """
-    served = listed_models(endpoints[0])
-    for each in endpoints if served else ():
+    elsewhere = [each for each in endpoints if not each.is_demo]
+    served = listed_models(elsewhere[0]) if elsewhere else []
+    for each in elsewhere if served else ():
         if each.model not in served:
             raise unknown_model(each, served)
 
