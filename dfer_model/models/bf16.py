@@ -9,7 +9,6 @@ the token that is used. Other kinds of towers run under autocast.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -57,23 +56,24 @@ class Form(NamedTuple):
     quick: bool  # QuickGELU instead of GELU
 
 
-def block(x: Tensor, weights: BlockWeights, form: Form, mask: Tensor | None, read: Tensor | None) -> Tensor:
+def block(
+    x: Tensor, weights: BlockWeights, form: Form, mask: Tensor | None, read: Tensor | int | None
+) -> Tensor:
     """A pre-norm block: (batch, tokens, width) -> the same shape, or with `read` (batch, 1, width).
 
-    `read` (batch,) is the position of the one token per row to compute; `mask` (tokens, tokens) is added to
-    the attention scores.
+    `read` is the position of the one token per row to compute, (batch,) or the same for all rows; `mask`
+    (tokens, tokens) is added to the attention scores.
     """
     width = x.shape[-1]
     h = F.layer_norm(x, (width,), *weights.norm_1, form.epsilon)
     if read is None:
         q, k, v = _heads(F.linear(h, *weights.qkv), 3, form)  # (batch, heads, tokens, width / heads) each
     else:
-        rows = torch.arange(x.shape[0], device=x.device)
         matrix, bias = weights.qkv
-        (q,) = _heads(F.linear(h[rows, read][:, None], matrix[:width], bias[:width]), 1, form)
+        (q,) = _heads(F.linear(_token(h, read), matrix[:width], bias[:width])[:, None], 1, form)
         k, v = _heads(F.linear(h, matrix[width:], bias[width:]), 2, form)
-        x = x[rows, read][:, None]
-        mask = None if mask is None else mask[read][:, None, None]  # (batch, 1, 1, tokens)
+        x = _token(x, read)[:, None]
+        mask = None if mask is None else mask[read].view(-1, 1, 1, mask.shape[-1])  # of each row, or of all
     attended = _attention(q, k, v, mask).transpose(1, 2).flatten(2)
     x = x + F.linear(attended, *weights.out)
     h = F.linear(F.layer_norm(x, (width,), *weights.norm_2, form.epsilon), *weights.up)
@@ -82,9 +82,19 @@ def block(x: Tensor, weights: BlockWeights, form: Form, mask: Tensor | None, rea
     return torch.add(x, F.linear(F.silu(h), *weights.down), alpha=1 / _QUICK)
 
 
+def _token(x: Tensor, read: Tensor | int) -> Tensor:
+    """(batch, tokens, width) -> (batch, width); a slice if the position is the same for all rows."""
+    return x[:, read] if isinstance(read, int) else x[torch.arange(x.shape[0], device=x.device), read]
+
+
 def _heads(joined: Tensor, parts: int, form: Form) -> tuple[Tensor, ...]:
+    """(batch, tokens, parts * width) -> `parts` views (batch, heads, tokens, width / heads).
+
+    The backward pass of `unbind` on this dimension writes all gradients directly in the layout of `joined`.
+    """
     batch, tokens, _ = joined.shape
-    return tuple(joined.view(batch, tokens, parts, form.heads, -1).permute(2, 0, 3, 1, 4))
+    parted = joined.view(batch, tokens, parts, form.heads, -1).unbind(2)
+    return tuple(part.transpose(1, 2) for part in parted)
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
@@ -109,8 +119,8 @@ class Blocks:
         """Whether all blocks are open_clip's standard ones, without additions."""
         return all(map(_usual, getattr(self.transformer, "resblocks", [None])))
 
-    def __call__(self, x: Tensor, read: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(batch, tokens, width) in bfloat16 -> (batch, width), the token at `read` (batch,) of each row."""
+    def __call__(self, x: Tensor, read: Tensor | int, mask: Tensor | None = None) -> Tensor:
+        """(batch, tokens, width) in bfloat16 -> (batch, width), the token at `read` of each row (`block`)."""
         first = self.transformer.resblocks[0]
         form = Form(first.attn.num_heads, first.ln_1.eps, isinstance(first.mlp.gelu, QuickGELU))
         *others, last = self.weights()
@@ -159,23 +169,51 @@ def rounded(weight: Tensor) -> Tensor:
     return weight.to(torch.bfloat16)
 
 
-def block_weights(of_block: Any, rounded: Callable[[Tensor], Tensor] = rounded) -> BlockWeights:
+def block_weights(of_block: Any, dtype: torch.dtype = torch.bfloat16) -> BlockWeights:
     """The weights of an open_clip block in the form that `block` takes."""
     attention, mlp = of_block.attn, of_block.mlp
-    factor = _QUICK if isinstance(mlp.gelu, QuickGELU) else 1.0
+    weights = [
+        *(of_block.ln_1.weight, of_block.ln_1.bias),
+        *(attention.in_proj_weight, attention.in_proj_bias),
+        *(attention.out_proj.weight, attention.out_proj.bias),
+        *(of_block.ln_2.weight, of_block.ln_2.bias),
+        *(mlp.c_fc.weight, mlp.c_fc.bias),
+        *(mlp.c_proj.weight, mlp.c_proj.bias),
+    ]
+    if isinstance(mlp.gelu, QuickGELU):
+        vectors = torch._foreach_mul([weights[place] for place in _FOLDED], _QUICK)
+        for place, vector in zip(_FOLDED, vectors, strict=True):
+            weights[place] = vector
+    if dtype != attention.in_proj_weight.dtype:
+        weights = _Rounded.apply(dtype, *weights)
+    return BlockWeights(*zip(weights[::2], weights[1::2], strict=True))
 
-    def both(module: Any, factors: tuple[float, float] = (1.0, 1.0)) -> tuple[Tensor, Tensor]:
-        weight, bias = factors
-        return rounded(module.weight if weight == 1 else module.weight * weight), rounded(module.bias * bias)
 
-    return BlockWeights(
-        norm_1=both(of_block.ln_1),
-        qkv=(rounded(attention.in_proj_weight), rounded(attention.in_proj_bias)),
-        out=both(attention.out_proj),
-        norm_2=both(of_block.ln_2, (factor, factor)),
-        up=both(mlp.c_fc, (1, factor)),
-        down=both(mlp.c_proj, (1, factor)),
-    )
+_FOLDED = (6, 7, 9, 11)  # in `block_weights`: the second norm, and the biases of the two layers of the MLP
+
+
+class _Rounded(torch.autograd.Function):
+    """Tensors in another number format: `.to` of each, in one kernel for all instead of one for each."""
+
+    @staticmethod
+    def forward(ctx: Any, dtype: torch.dtype, *weights: Tensor) -> tuple[Tensor, ...]:
+        ctx.formats = [weight.dtype for weight in weights]
+        made = [torch.empty_like(weight, dtype=dtype) for weight in weights]
+        torch._foreach_copy_(made, weights)
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(
+            *(each for each, trained in zip(made, ctx.needs_input_grad[1:], strict=True) if not trained)
+        )
+        return tuple(made)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        given = [each for each in gradients if each is not None]
+        formats = [dtype for dtype, each in zip(ctx.formats, gradients, strict=True) if each is not None]
+        made = [torch.empty_like(each, dtype=dtype) for each, dtype in zip(given, formats, strict=True)]
+        torch._foreach_copy_(made, given)
+        whole = iter(made)
+        return None, *(None if each is None else next(whole) for each in gradients)
 
 
 class ImageTower:
@@ -210,8 +248,7 @@ class ImageTower:
             token = rounded(tower.class_embedding).expand(x.shape[0], 1, -1)
             x = torch.cat([token, x], dim=1) + rounded(tower.positional_embedding)
             x = _normed(tower.ln_pre, x)
-            class_token = torch.zeros(x.shape[0], dtype=torch.int64, device=x.device)
-            x = _normed(tower.ln_post, self.blocks(x, class_token))
+            x = _normed(tower.ln_post, self.blocks(x, 0))  # the class token
             return x if tower.proj is None else x @ rounded(tower.proj)
 
     def _patches(self, images: Tensor) -> Tensor:
