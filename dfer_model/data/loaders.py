@@ -38,9 +38,11 @@ class PixelScale:
 
     def __call__(self, frames: Tensor) -> Tensor:
         """Uint8 frames (..., 3, H, W) as normalised floats of the same shape, on the same device."""
-        pixels = frames.float() / 255
+        pixels = frames / 255
+        if self.mean == (0.0, 0.0, 0.0) and self.std == (1.0, 1.0, 1.0):
+            return pixels
         mean, std = (_channels(values, pixels.device) for values in (self.mean, self.std))
-        return (pixels - mean) / std
+        return pixels.sub_(mean).div_(std)
 
 
 def _channels(values: tuple[float, float, float], device: torch.device) -> Tensor:

@@ -1,10 +1,12 @@
-"""CLIP's transformers in bfloat16: open_clip's blocks as under torch.autocast, but faster.
+"""CLIP's transformers in bfloat16 (open_clip's blocks as under torch.autocast, but faster), or in float32.
 
 Autocast rounds all weights, trained or frozen, in every call, may take a slow path for frozen weights on a
 CPU, and computes all tokens of the last block although only one is used. Here trained weights stay float32
 and are rounded once per change. Norms, sums and activations are rounded as under autocast. Attention runs in
 float32 on a CPU, where torch's bfloat16 backward pass is several times slower. The last block computes only
 the token that is used. Other kinds of towers run under autocast.
+
+With `fast_fp32` the same blocks run in float32 instead of open_clip's own; results are equal up to rounding.
 """
 
 from __future__ import annotations
@@ -27,18 +29,20 @@ from torch.utils.checkpoint import checkpoint
 _QUICK = 1.702
 
 
-def in_bfloat16(device: torch.device) -> bool:
-    """Whether the model runs under the setting `precision=bf16` and is not being exported."""
-    asked = torch.is_autocast_enabled(device.type)
-    return (
-        asked
-        and torch.get_autocast_dtype(device.type) is torch.bfloat16
-        and not torch.compiler.is_exporting()
-    )
+def block_format(device: torch.device, fast_fp32: bool) -> torch.dtype | None:
+    """The number format in which towers run by `block`; None if they run by open_clip's code.
+
+    bfloat16 under the setting `precision=bf16`, float32 with `fast_fp32`; None while the model is exported.
+    """
+    if torch.compiler.is_exporting():
+        return None
+    if torch.is_autocast_enabled(device.type):
+        return torch.bfloat16 if torch.get_autocast_dtype(device.type) is torch.bfloat16 else None
+    return torch.float32 if fast_fp32 else None
 
 
 class BlockWeights(NamedTuple):
-    """The weights of a block in bfloat16; the factor of QuickGELU is folded into the layers around it."""
+    """The weights of a block for `block`; the factor of QuickGELU is folded into the layers around it."""
 
     norm_1: tuple[Tensor, Tensor]
     qkv: tuple[Tensor, Tensor]
@@ -107,23 +111,29 @@ def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 class Blocks:
     """The blocks of an open_clip transformer. Not a module: the transformer still owns the weights.
 
-    bfloat16 copies of frozen weights are cached until the weights change.
+    Copies of frozen weights are cached until the weights change. `fast_fp32` as in `block_format`.
     """
 
-    def __init__(self, transformer: nn.Module) -> None:
+    def __init__(self, transformer: nn.Module, *, fast_fp32: bool = False) -> None:
         self.transformer: Any = transformer
+        self.fast_fp32 = fast_fp32
         self._rounded: list[BlockWeights] = []
-        self._rounded_from: list[tuple[Any, ...]] = []
+        self._rounded_from: list[Any] = []
 
     def fit(self) -> bool:
         """Whether all blocks are open_clip's standard ones, without additions."""
         return all(map(_usual, getattr(self.transformer, "resblocks", [None])))
 
+    def format(self, device: torch.device) -> torch.dtype | None:
+        """As `block_format`; None also for blocks that do not fit."""
+        dtype = block_format(device, self.fast_fp32)
+        return dtype if dtype is not None and self.fit() else None
+
     def __call__(self, x: Tensor, read: Tensor | int, mask: Tensor | None = None) -> Tensor:
-        """(batch, tokens, width) in bfloat16 -> (batch, width), the token at `read` of each row (`block`)."""
+        """(batch, tokens, width) -> (batch, width) in the same format, the token at `read` (`block`)."""
         first = self.transformer.resblocks[0]
         form = Form(first.attn.num_heads, first.ln_1.eps, isinstance(first.mlp.gelu, QuickGELU))
-        *others, last = self.weights()
+        *others, last = self.weights(x.dtype)
         for weights in others:
             x = self._one(x, weights, form, mask, None)
         return self._one(x, last, form, mask, read)[:, 0]
@@ -134,17 +144,17 @@ class Blocks:
             return again
         return block(*given)
 
-    def weights(self) -> list[BlockWeights]:
+    def weights(self, dtype: torch.dtype = torch.bfloat16) -> list[BlockWeights]:
         """The current weights of every block, with a graph to the float32 weights if these are trained."""
         parameters = list(self.transformer.parameters())
         if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in parameters):
-            return [block_weights(each) for each in self.transformer.resblocks]
+            return [block_weights(each, dtype) for each in self.transformer.resblocks]
         # An in-place change increments the version; a move to another device changes the address.
-        now = [(each.device, each.data_ptr(), each._version) for each in parameters]
+        now = [dtype, *((each.device, each.data_ptr(), each._version) for each in parameters)]
         if now != self._rounded_from:
             # Not inference tensors: the copies of a text tower are used in later graphs too.
             with torch.inference_mode(False), torch.no_grad():
-                self._rounded = [block_weights(each) for each in self.transformer.resblocks]
+                self._rounded = [block_weights(each, dtype) for each in self.transformer.resblocks]
             self._rounded_from = now
         return self._rounded
 
@@ -162,11 +172,6 @@ def _usual(of_block: Any) -> bool:
         and type(of_block.ln_1) in (LayerNorm, LayerNormFp32)
         and isinstance(of_block.ls_1, nn.Identity)
     )
-
-
-def rounded(weight: Tensor) -> Tensor:
-    """The tensor in bfloat16."""
-    return weight.to(torch.bfloat16)
 
 
 def block_weights(of_block: Any, dtype: torch.dtype = torch.bfloat16) -> BlockWeights:
@@ -217,14 +222,14 @@ class _Rounded(torch.autograd.Function):
 
 
 class ImageTower:
-    """An image tower; runs in bfloat16 if that is set and the tower is a supported transformer.
+    """An image tower; runs by `block` if a setting asks for it and the tower is a supported transformer.
 
-    Not a module: the tower still owns the weights.
+    Not a module: the tower still owns the weights. `fast_fp32` as in `block_format`.
     """
 
-    def __init__(self, tower: nn.Module) -> None:
+    def __init__(self, tower: nn.Module, *, fast_fp32: bool = False) -> None:
         self.tower: Any = tower
-        self.blocks = Blocks(getattr(tower, "transformer", tower))
+        self.blocks = Blocks(getattr(tower, "transformer", tower), fast_fp32=fast_fp32)
 
     def fit(self) -> bool:
         """Whether the tower is open_clip's transformer and its output is the class token."""
@@ -239,17 +244,17 @@ class ImageTower:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Normalised images (batch, 3, H, W) -> features (batch, width)."""
-        tower = self.tower
-        if not (in_bfloat16(images.device) and self.fit()):
+        tower, dtype = self.tower, self.blocks.format(images.device)
+        if dtype is None or not self.fit():
             features: Tensor = tower(images)
             return features
         with torch.autocast(images.device.type, enabled=False):
-            x = self._patches(rounded(images))  # (batch, patches, tower width)
-            token = rounded(tower.class_embedding).expand(x.shape[0], 1, -1)
-            x = torch.cat([token, x], dim=1) + rounded(tower.positional_embedding)
+            x = self._patches(images.to(dtype))  # (batch, patches, tower width)
+            token = tower.class_embedding.to(dtype).expand(x.shape[0], 1, -1)
+            x = torch.cat([token, x], dim=1) + tower.positional_embedding.to(dtype)
             x = _normed(tower.ln_pre, x)
             x = _normed(tower.ln_post, self.blocks(x, 0))  # the class token
-            return x if tower.proj is None else x @ rounded(tower.proj)
+            return x if tower.proj is None else x @ tower.proj.to(dtype)
 
     def _patches(self, images: Tensor) -> Tensor:
         """The first convolution (stride equal to kernel size) as a matrix product over patches."""
@@ -258,24 +263,24 @@ class ImageTower:
         tall, wide = kernel.shape[2:]
         patches = images.reshape(batch, colours, height // tall, tall, width // wide, wide)
         flat = patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)  # (batch, patches, 3 * size * size)
-        return F.linear(flat, rounded(kernel).flatten(1))
+        return F.linear(flat, kernel.to(images.dtype).flatten(1))
 
 
 def _normed(norm: nn.Module, x: Tensor) -> Tensor:
     if isinstance(norm, nn.Identity):
         return x
     made: Any = norm
-    return F.layer_norm(x, x.shape[-1:], rounded(made.weight), rounded(made.bias), made.eps)
+    return F.layer_norm(x, x.shape[-1:], made.weight.to(x.dtype), made.bias.to(x.dtype), made.eps)
 
 
-def text_features(tower: Any, blocks: Blocks, prompts: Tensor, ends: Tensor) -> Tensor:
-    """`TextTower.forward` of `tower` in bfloat16; `blocks` are the tower's."""
+def text_features(tower: Any, blocks: Blocks, prompts: Tensor, ends: Tensor, dtype: torch.dtype) -> Tensor:
+    """`TextTower.forward` of `tower` in the format `dtype`; `blocks` are the tower's."""
     length = prompts.shape[1]
     with torch.autocast(prompts.device.type, enabled=False):
-        x = rounded(prompts + tower.positional_embedding[:length])
-        x = _normed(tower.ln_final, blocks(x, ends, rounded(tower.attn_mask[:length, :length])))
+        x = (prompts + tower.positional_embedding[:length]).to(dtype)
+        x = _normed(tower.ln_final, blocks(x, ends, tower.attn_mask[:length, :length].to(dtype)))
         projection = tower.text_projection
         if isinstance(projection, nn.Linear):
-            bias = None if projection.bias is None else rounded(projection.bias)
-            return F.linear(x, rounded(projection.weight), bias)
-        return x if projection is None else x @ rounded(projection)
+            bias = None if projection.bias is None else projection.bias.to(dtype)
+            return F.linear(x, projection.weight.to(dtype), bias)
+        return x if projection is None else x @ projection.to(dtype)

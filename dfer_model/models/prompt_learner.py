@@ -20,7 +20,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
 from dfer_model.errors import InputError
-from dfer_model.models.bf16 import Blocks, in_bfloat16, text_features
+from dfer_model.models.bf16 import Blocks, text_features
 
 from .clip import Clip, text_part, token_ids
 
@@ -43,7 +43,7 @@ class TextTower(nn.Module):
 
     attn_mask: Tensor
 
-    def __init__(self, clip: Clip):
+    def __init__(self, clip: Clip, *, fast_fp32: bool = False):
         super().__init__()
         source = text_part(clip.model)
         self.transformer: nn.Module = deepcopy(source.transformer)
@@ -52,12 +52,13 @@ class TextTower(nn.Module):
         self.text_projection: Any = deepcopy(source.text_projection)
         self.register_buffer("attn_mask", source.attn_mask.clone(), persistent=False)
         self.requires_grad_(False)
-        self.blocks = Blocks(self.transformer)
+        self.blocks = Blocks(self.transformer, fast_fp32=fast_fp32)
 
     def forward(self, prompts: Tensor, ends: Tensor) -> Tensor:
         """(prompts, length, text width) and the index of EOS in each (prompts,) -> (prompts, embed width)."""
-        if in_bfloat16(prompts.device) and self.blocks.fit():
-            return text_features(self, self.blocks, prompts, ends)
+        dtype = self.blocks.format(prompts.device)
+        if dtype is not None:
+            return text_features(self, self.blocks, prompts, ends, dtype)
         length = prompts.shape[1]
         x: Tensor = prompts + self.positional_embedding[:length]
         x = self.transformer(x, attn_mask=self.attn_mask[:length, :length])

@@ -48,8 +48,8 @@ def make_optimizer(model: Trainable, settings: Settings) -> tuple[Optimizer, Lam
     (arXiv 1711.05101, with torch's betas) has decoupled weight decay. Both decay everything that is trained,
     including biases, norms and contexts, as in the released code of DFER-CLIP.
 
-    On a GPU and under bfloat16 the step is fused, which may change the last bits. Raises InputError if
-    nothing is left to train, or if the warm-up covers all epochs.
+    On a GPU, under bfloat16 and with `fast_fp32` the step is fused, which may change the last bits.
+    Raises InputError if nothing is left to train, or if the warm-up covers all epochs.
     """
     groups: list[dict[str, Any]] = []
     for name, parameters in model.trained_parameters().items():
@@ -71,7 +71,7 @@ def make_optimizer(model: Trainable, settings: Settings) -> tuple[Optimizer, Lam
             f"warmup_epochs={settings.warmup_epochs} leaves no epoch of {settings.epochs} at the full rates\n"
             "Give fewer with --set warmup_epochs=..., or more epochs"
         )
-    fused = settings.precision == "bf16" or groups[0]["params"][0].is_cuda
+    fused = settings.precision == "bf16" or settings.fast_fp32 or groups[0]["params"][0].is_cuda
     options: dict[str, Any] = {"weight_decay": settings.weight_decay, "fused": fused or None}
     optimizer: Optimizer
     if settings.optimizer == "adamw":

@@ -1,4 +1,4 @@
-"""Towers in bfloat16 against the same towers as open_clip computes them."""
+"""Towers in bfloat16 and, by the same blocks, in float32, against open_clip's computation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from dfer_model.models.bf16 import Form, ImageTower, block, block_weights
 from dfer_model.models.clip import Clip, clip_from_config
@@ -141,6 +142,49 @@ def test_gradients_are_as_near_as_under_autocast(vit_config: dict[str, Any]) -> 
         assert fast.dtype == torch.float32
         assert relative(fast, value.grad) < 1.5 * relative(slow, value.grad) + 0.01, name
         assert torch.equal(fast, again.get_parameter(name).grad), name
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_an_image_tower_by_blocks_in_float32_equals_open_clip(
+    vit_config: dict[str, Any], quick: bool
+) -> None:
+    towers: list[Any] = [deepcopy(wide_clip(vit_config, quick=quick).model.visual) for _ in range(3)]
+    towers[2].transformer.grad_checkpointing = True
+    made = [towers[0](IMAGES), *(ImageTower(tower, fast_fp32=True)(IMAGES) for tower in towers[1:])]
+    for features in made:
+        assert features.dtype == torch.float32
+        features.square().sum().backward()
+    torch.testing.assert_close(made[1], made[0], rtol=1e-4, atol=1e-5)
+    assert torch.equal(made[1], made[2])
+    for name, value in towers[0].named_parameters():
+        own, again = (tower.get_parameter(name).grad for tower in towers[1:])
+        assert relative(own, value.grad) < 1e-5, name
+        assert torch.equal(own, again), name
+
+
+def test_a_text_tower_by_blocks_in_float32_equals_open_clip(vit_config: dict[str, Any]) -> None:
+    clip = wide_clip(vit_config)
+    prompts = torch.randn(3, 9, 64, requires_grad=True)
+    found = []
+    for fast in (False, True):
+        features = TextTower(clip, fast_fp32=fast)(prompts, torch.tensor([8, 4, 6]))
+        found.append((features.detach(), *torch.autograd.grad(features.square().sum(), prompts)))
+    assert [relative(own, exact) < 1e-5 for exact, own in zip(*found, strict=True)] == [True, True]
+    assert found[1][1][1, 5:].abs().max() == 0
+
+
+def test_fewer_products_in_float32_by_blocks(tiny_clip: Clip) -> None:
+    """Only the last block computes less: of its 17 tokens, one in the query, the output and the MLP."""
+    counts = []
+    for fast in (False, True):
+        model = DferClip(tiny_clip, tiny.TEXTS.texts, tiny.settings(fast_fp32=fast))
+        with torch.no_grad(), FlopCounterMode(display=False) as counted:
+            model.frame_features(torch.randn(1, 1, 3, 32, 32))
+        counts.append(counted.get_total_flops())
+    saved_tokens, width = 16, 64
+    products = 2 * saved_tokens * width * (width + width + 2 * 4 * width)  # query, output, MLP
+    attention = 2 * 2 * saved_tokens * 17 * width  # scores and weighted sum
+    assert counts[0] - counts[1] == products + attention
 
 
 def test_a_text_tower_is_as_near_as_under_autocast(vit_config: dict[str, Any]) -> None:
