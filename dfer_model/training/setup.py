@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from dfer_model.checkpoints import Progress, Stateful
+from dfer_model.checkpoints import Background, Progress, Stateful
 from dfer_model.config import Settings
 from dfer_model.data.augmentation import Augmentation
 from dfer_model.data.dataset import ClipDataset, DecodedClips
@@ -112,7 +112,8 @@ class Training:
     `processes`, `batch_size` is the size of the whole batch, of which each process computes its share.
     `cores` are those that all processes of this run on this machine may use, by default the ones of this
     process. With `resize_on_device`, the default on CUDA, frames are cropped and resized by the batch on
-    `device`, else by the workers.
+    `device`, else by the workers. With `save_in_thread`, the default on CUDA, checkpoints are written by a
+    thread.
     """
 
     def __init__(
@@ -125,14 +126,19 @@ class Training:
         *,
         cores: int | None = None,
         resize_on_device: bool | None = None,
+        save_in_thread: bool | None = None,
     ) -> None:
         self.cores = cores
         # A GPU crops and resizes a batch faster than the processes that decode it, to the same pixels.
         self.resize_on_device = device.type == "cuda" if resize_on_device is None else resize_on_device
+        # On a CPU a copy would take memory, and a thread time, from the training itself.
+        self.save_in_thread = device.type == "cuda" if save_in_thread is None else save_in_thread
+        self.writing = Background()
         self.spec, self.settings, self.processes = spec, spec.settings, processes
         self.clips, self.folder, self.device = clips, folder, device
         self.checkpoint = folder / "state" / "checkpoint.pt"
         self.progress, self.tracking = Progress(), Tracking()
+        self.saved = self.progress  # of the checkpoint on the disk
         self.learning = training_clips(clips, self.settings, spec.fold, spec.seed)
         self.test = clips.test_indices(spec.fold)
         # With drop_last, a fold smaller than a batch would leave no batch.
