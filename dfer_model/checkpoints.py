@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._pytree import tree_map_only
 
 from .digests import check_tensors, write_tensors
 from .errors import InputError, WorkError
@@ -65,16 +67,52 @@ def save_state(path: Path, progress: Progress, model: nn.Module, parts: Mapping[
 
     Raises OSError, for example for a full disk; the previous checkpoint is then unchanged.
     """
+    write_state(path, _state(progress, model, parts))
+
+
+def host_state(progress: Progress, model: nn.Module, parts: Mapping[str, Stateful]) -> dict[str, Any]:
+    """A copy of the state that `save_state` writes, in host memory: later steps do not change it."""
+    copied: dict[str, Any] = tree_map_only(
+        Tensor, lambda value: value.to("cpu", copy=True), _state(progress, model, parts)
+    )
+    return copied
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Replace the checkpoint at `path` by a result of `host_state`. Raises as `save_state`."""
+    with replacing(path) as temporary:
+        _save(state, temporary)
+
+
+def _state(progress: Progress, model: nn.Module, parts: Mapping[str, Stateful]) -> dict[str, Any]:
     best = progress.best
-    state = {
+    return {
         "epoch": progress.epoch,
         "best": best and {"epoch": best.epoch, "war": best.war, "logits": best.logits},
         "row": progress.row and dict(progress.row),
         "model": {name: value.detach() for name, value in trained_state(model).items()},
         "parts": {name: part.state_dict() for name, part in parts.items()},
     }
-    with replacing(path) as temporary:
-        _save(state, temporary)
+
+
+class Background:
+    """One task at a time, in a thread."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._task: Future[None] | None = None
+
+    def start(self, task: Callable[[], None]) -> None:
+        """Run `task` in the thread, after `wait`."""
+        self.wait()
+        self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._task = self._pool.submit(task)
+
+    def wait(self) -> None:
+        """Wait until the last task has ended. Raises its error, once."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.result()
 
 
 def _save(state: Mapping[str, Any], path: Path) -> None:

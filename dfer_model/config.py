@@ -81,6 +81,10 @@ class ModelSettings(BaseModel):
     gradient_checkpointing: bool = Field(
         default=False, description="recompute the image tower's activations in the backward pass: less memory"
     )
+    fast_fp32: bool = Field(
+        default=False,
+        description="in fp32, compute only the used token of the last block; equal up to rounding",
+    )
     lr_image: Rate = Field(default=1e-5, description="learning rate of the image tower; 0 freezes it")
 
     @property

@@ -112,7 +112,7 @@ class Processes:
             # Newer versions of torch rename this option; older ones know only this name.
             warnings.simplefilter("ignore", FutureWarning)
             # Training changes no buffers here (`require_shareable`), so they need not be sent.
-            return DistributedDataParallel(model, broadcast_buffers=False)
+            return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
 
     def weighted(self, mean: Tensor, clips: int, total: int) -> Tensor:
         """The contribution of a mean over `clips` clips to the mean over the `total` clips of a batch.

@@ -3,7 +3,7 @@
 Two runs are the same if everything that affects their result is equal: settings, class texts, clips, fold and
 seed. The *name* of a description set is not part of the definition: `v2@4` and a `v3` with equal texts are
 one run, stored under the name with which it was first trained. Nor are the number of workers, the device and
-`accumulate`, which change time and memory, and the result by no more than rounding.
+the settings of `NOT_DEFINING`, which change time and memory, and the result by no more than rounding.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .run_config import check_config, checked_texts
 from .yaml_loader import YAML_ERRORS, load_yaml, yaml_problem
 
 FORMAT_VERSION = 1
-NOT_DEFINING = {"workers", "accumulate"}
+NOT_DEFINING = {"workers", "accumulate", "fast_fp32"}
 RESULT = "result.json"
 DIGESTS = "sha256"  # the key of result.json with the digests of the run's files
 DESCRIBING = ("config.yaml", "classes.json", "texts.json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,9 +38,11 @@ class PixelScale:
 
     def __call__(self, frames: Tensor) -> Tensor:
         """Uint8 frames (..., 3, H, W) as normalised floats of the same shape, on the same device."""
-        pixels = frames.float() / 255
+        pixels = frames / 255
+        if self.mean == (0.0, 0.0, 0.0) and self.std == (1.0, 1.0, 1.0):
+            return pixels
         mean, std = (_channels(values, pixels.device) for values in (self.mean, self.std))
-        return (pixels - mean) / std
+        return pixels.sub_(mean).div_(std)
 
 
 def _channels(values: tuple[float, float, float], device: torch.device) -> Tensor:
@@ -168,7 +170,8 @@ class Batches:
 
     In the order of `sampler`, without a last smaller batch; without a sampler, all clips in the dataset's
     order. With several `processes` each gets its share of every batch, with `mixed` preceded by the clip
-    before it. `pin` pins their memory for copies to a GPU. For DecodedClips also {"draw", "sizes"}, with
+    before it. `given` are the positions of each batch, instead of all of these. `pin` pins their memory for
+    copies to a GPU. For DecodedClips also {"draw", "sizes"}, with
     frames as by `one_behind_another`. Iterating raises InputError for a clip that cannot be read, LostError
     if the system ended a worker.
     """
@@ -183,12 +186,14 @@ class Batches:
         processes: Processes = ALONE,
         mixed: bool = False,
         pin: bool = False,
+        given: Sequence[Sequence[int]] | None = None,
     ) -> None:
         order: Sampler[Any] = SequentialSampler(dataset) if sampler is None else sampler
         whole = BatchSampler(order, batch_size, drop_last=sampler is not None)
         share = processes.share(batch_size)
         several = sampler is not None and processes.count > 1
-        batches = ShareOfEach(whole, share, ahead=mixed) if several else whole
+        batches: Any = ShareOfEach(whole, share, ahead=mixed) if several else whole
+        batches = batches if given is None else given
         self.readers = Readers(dataset, workers)
         self.loader: DataLoader[Any] = DataLoader(
             _Readable(dataset, self.readers),

@@ -1,4 +1,4 @@
-"""Batch prefetch to a GPU, and losses that are read from it some steps late.
+"""Batch prefetch to a GPU, and losses and outputs that are read from it some steps late.
 
 A GPU works through a queue of kernels. Reading a loss right after its step waits until the queue is empty, so
 the GPU idles while the host prepares the next step. On a CPU nothing is delayed.
@@ -66,14 +66,14 @@ class LateLosses:
 
     def __init__(self, device: torch.device) -> None:
         self.behind = STEPS_BEHIND if device.type == "cuda" else 0
-        self.waiting: deque[tuple[int, _Copy, Tensor]] = deque()
+        self.waiting: deque[tuple[int, HostCopy, Tensor]] = deque()
 
     def push(self, step: int, loss: Tensor, index: Tensor) -> Iterator[Loss]:
         """Add the loss () of a step on the clips `index` (clips,); return the losses that are due.
 
         On CUDA a loss is due when STEPS_BEHIND more steps have been queued, on a CPU at once.
         """
-        self.waiting.append((step, _Copy(loss), index))
+        self.waiting.append((step, HostCopy(loss), index))
         return self._read(self.behind)
 
     def flush(self) -> Iterator[Loss]:
@@ -83,21 +83,21 @@ class LateLosses:
     def _read(self, left: int) -> Iterator[Loss]:
         while len(self.waiting) > left:
             step, loss, index = self.waiting.popleft()
-            yield Loss(step, loss.value(), index.tolist())
+            yield Loss(step, float(loss.value()), index.tolist())
 
 
-class _Copy:
-    """An asynchronous copy of a number () from a GPU to the host; a number on the host is used as it is."""
+class HostCopy:
+    """An asynchronous copy of a tensor from a GPU to the host; a tensor on the host is used as it is."""
 
-    def __init__(self, number: Tensor) -> None:
-        self.host, self.arrived = number, None
-        if number.is_cuda:
-            self.host = torch.empty((), dtype=number.dtype, pin_memory=True)
-            self.host.copy_(number, non_blocking=True)
-            self.arrived = torch.cuda.current_stream(number.device).record_event()
+    def __init__(self, tensor: Tensor) -> None:
+        self.host, self.arrived = tensor, None
+        if tensor.is_cuda:
+            self.host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            self.host.copy_(tensor, non_blocking=True)
+            self.arrived = torch.cuda.current_stream(tensor.device).record_event()
 
-    def value(self) -> float:
-        """The number. Waits for its own step, not for later ones."""
+    def value(self) -> Tensor:
+        """The tensor on the host. Waits for its own computation, not for later ones."""
         if self.arrived is not None:
             self.arrived.synchronize()
-        return float(self.host)
+        return self.host

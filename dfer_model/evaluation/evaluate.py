@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +17,7 @@ from dfer_model.data.class_names import composed
 from dfer_model.data.dataset import ClipDataset
 from dfer_model.data.loaders import pixel_scale
 from dfer_model.data.packed import PackedClips
+from dfer_model.data.prefetch import HostCopy, prefetched
 from dfer_model.data.stream_loaders import batches_of
 from dfer_model.devices import choose_device, inference_precision
 from dfer_model.errors import InputError, WorkError
@@ -31,6 +34,7 @@ from .trained_model import TrainedModel, load_trained
 
 Indices = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
+OUTPUTS_BEHIND = 2  # batches that are queued before outputs are read from a GPU
 SMALLER = "Give --device cpu or, for training, --set batch_size=... or --set accumulate=..."
 
 
@@ -91,20 +95,46 @@ def over_clips(
 
     With several views of a clip, or `accumulate`, a batch has fewer clips, so that it takes no more memory.
     """
-    batch_size = max(1, settings.batch_size // (views * settings.accumulate))
     gathered: list[Tensor] = []
     read: list[int] = []
-    module.eval()
-    short = out_of_memory_error(device, f"a batch of {batch_size} clips did not fit", SMALLER)
-    with short, torch.inference_mode(), inference_precision(settings.precision, device):
-        batches = batches_of(
-            dataset, batch_size, workers=workers_of(settings.workers), pin=device.type == "cuda"
-        )
-        for batch in batches:
-            gathered.append(module(batch["frames"].to(device, non_blocking=True)).float().cpu())
-            read += batch["index"].tolist()
-            report(len(read), len(dataset), "clips")
+    batch_size = clips_at_once(settings, views)
+    batches = batches_of(dataset, batch_size, workers=workers_of(settings.workers), pin=device.type == "cuda")
+    for index, outputs in outputs_of(module, batches, batch_size, settings, device):
+        gathered.append(outputs)
+        read += index
+        report(len(read), len(dataset), "clips")
     return _in_order_of(dataset.indices, read, torch.cat(gathered))
+
+
+def clips_at_once(settings: Settings, views: int) -> int:
+    """The number of clips in a batch of an evaluation, each with `views` views."""
+    return max(1, settings.batch_size // (views * settings.accumulate))
+
+
+def outputs_of(
+    module: nn.Module,
+    batches: Iterable[Mapping[str, Tensor]],
+    batch_size: int,
+    settings: Settings,
+    device: torch.device,
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Of each batch the indices of its clips and the outputs of `module`, in float32 on the CPU.
+
+    On a GPU, outputs are read while later batches are computed, and batches are copied meanwhile. Raises
+    OutOfMemory, which names `batch_size`.
+    """
+    waiting: deque[tuple[list[int], HostCopy]] = deque()
+    behind = OUTPUTS_BEHIND if device.type == "cuda" else 0
+    module.eval()
+    with out_of_memory_error(device, f"a batch of {batch_size} clips did not fit", SMALLER):
+        for batch in prefetched(batches, device):
+            with torch.inference_mode(), inference_precision(settings.precision, device):
+                waiting.append((batch["index"].tolist(), HostCopy(module(batch["frames"]).float())))
+            while len(waiting) > behind:
+                index, outputs = waiting.popleft()
+                yield index, outputs.value()
+        for index, outputs in waiting:
+            yield index, outputs.value()
 
 
 def _in_order_of(wanted: list[int], read: list[int], outputs: Tensor) -> Tensor:
@@ -194,14 +224,13 @@ class FrameTower(nn.Module):
 
 
 def tower_features(
-    clip: Clip, dataset: ClipDataset, settings: Settings, device: torch.device, report: Report = silent
+    tower: FrameTower, dataset: ClipDataset, settings: Settings, device: torch.device, report: Report = silent
 ) -> Tensor:
     """The features of CLIP's image tower for the frames of `dataset`: (clips, T, width), on the CPU.
 
     With several test segments or crops, (clips, segments * crops, T, width).
     """
-    module = FrameTower(clip, settings).to(device)
-    return over_clips(module, dataset, settings, device, report, dataset.segments * dataset.crops)
+    return over_clips(tower, dataset, settings, device, report, dataset.segments * dataset.crops)
 
 
 def frame_features(
@@ -214,9 +243,9 @@ def frame_features(
 ) -> Tensor:
     """CLIP's features of the clips at `indices`: (clips, T, width), unit norm, on the CPU."""
     dataset = ClipDataset(clips, indices, frames=settings.frames, image_size=clip.image_size)
-    return F.normalize(
-        tower_features(clip, dataset, settings, choose_device(device, tf32=settings.tf32), report), dim=-1
-    )
+    where = choose_device(device, tf32=settings.tf32)
+    tower = FrameTower(clip, settings).to(where)
+    return F.normalize(tower_features(tower, dataset, settings, where, report), dim=-1)
 
 
 def zero_shot_logits(

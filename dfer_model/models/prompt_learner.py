@@ -21,7 +21,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
 from dfer_model.errors import InputError
-from dfer_model.models.bf16 import Blocks, in_bfloat16, text_features
+from dfer_model.models.bf16 import Blocks, text_features
 
 from .clip import Clip, marks, reads_padding, text_part, token_ids
 
@@ -54,7 +54,7 @@ class TextTower(nn.Module):
 
     attn_mask: Tensor | None  # (positions, positions) of a causal tower
 
-    def __init__(self, clip: Clip):
+    def __init__(self, clip: Clip, *, fast_fp32: bool = False):
         super().__init__()
         source = text_part(clip.model)
         self.transformer: nn.Module = deepcopy(source.transformer)
@@ -65,15 +65,15 @@ class TextTower(nn.Module):
         self.register_buffer("attn_mask", None if mask is None else mask.clone(), persistent=False)
         self.padding = Padding(clip) if reads_padding(clip) else None
         self.requires_grad_(False)
-        self.blocks = Blocks(self.transformer)
+        self.blocks = Blocks(self.transformer, fast_fp32=fast_fp32)
 
     def forward(self, prompts: Tensor, ends: Tensor) -> Tensor:
         """(prompts, length, text width) and the last index of each (prompts,) -> (prompts, embed width)."""
         mask = self.attn_mask
         if self.padding is not None:
             prompts, mask, ends = self.padding(prompts, ends, mask)
-        elif in_bfloat16(prompts.device) and self.blocks.fit():
-            return text_features(self, self.blocks, prompts, ends)
+        elif (dtype := self.blocks.format(prompts.device)) is not None:
+            return text_features(self, self.blocks, prompts, ends, dtype)
         length = prompts.shape[1]
         x: Tensor = prompts + self.positional_embedding[:length]
         x = self.transformer(x, attn_mask=None if mask is None else mask[..., :length, :length])

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from dfer_model.checkpoints import Progress, load_state, save_state
+from dfer_model.checkpoints import Progress, host_state, load_state, save_state, write_state
 from dfer_model.config import Settings
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.prefetch import LateLosses, Loss, prefetched
@@ -109,7 +110,7 @@ def train(training: Training, report: Report) -> None:
     settings, processes = training.settings, training.processes
     if processes.first:
         begin_run(training.folder, training.spec, training.clips.name, training.base)
-    training.progress = load_state(training.checkpoint, training.model, training.parts)
+    training.progress = training.saved = load_state(training.checkpoint, training.model, training.parts)
     trained, begun = training.progress.epoch, training.progress.row
     processes.require_same((trained, begun is not None), UNSEEN)
     epochs = settings.epochs
@@ -125,6 +126,7 @@ def train(training: Training, report: Report) -> None:
             # An interrupted evaluation must not cost the training of the epoch.
             save_checkpoint(training, Progress(epoch, training.progress.best, row))
         end_epoch(training, row, report)
+    training.writing.wait()
     report(epochs, epochs, "evaluating the test fold")
     with training.average.in_place():
         finish(training, report)
@@ -182,15 +184,32 @@ def end_epoch(training: Training, row: Mapping[str, Any], report: Report) -> Non
     row = {**row, **chosen_by, "seconds": round(row["seconds"] + time.monotonic() - started, 2)}
     if training.processes.first:
         record_epoch(training.folder, row)
-    save_checkpoint(training, Progress(epoch, best))
+    save_checkpoint(training, Progress(epoch, best), lambda: remove_weights_except(training, best))
     if training.processes.first:
-        remove_weights_except(training, best)
         training.tracking.epoch(row)
     report(epoch, training.settings.epochs, f"loss {row['loss']:.3f}")
 
 
-def save_checkpoint(training: Training, progress: Progress) -> None:
-    """Write the checkpoint from which this run can be resumed."""
-    if training.processes.first:
-        save_state(training.checkpoint, progress, training.model, training.parts)
+def save_checkpoint(training: Training, progress: Progress, then: Callable[[], None] = lambda: None) -> None:
+    """Write the checkpoint from which this run can be resumed, and call `then`, in the first process.
+
+    With `training.save_in_thread` the state is copied to host memory, and a thread writes it during the next
+    epoch. Raises OSError if it, or then the previous one, could not be written.
+    """
+    training.writing.wait()
     training.progress = progress
+
+    def write(state: Mapping[str, Any] | None = None) -> None:
+        if state is None:
+            save_state(training.checkpoint, progress, training.model, training.parts)
+        else:
+            write_state(training.checkpoint, state)
+        training.saved = progress
+        then()
+
+    if not training.processes.first:
+        training.saved = progress
+    elif training.save_in_thread:
+        training.writing.start(partial(write, host_state(progress, training.model, training.parts)))
+    else:
+        write()

@@ -159,6 +159,8 @@ def stopping_with_message(training: Training) -> Iterator[None]:
             raise Interrupted(interrupted(training)) from error
         raise WorkError(not_written(training, error)) from error
     finally:
+        with suppress(Exception):  # another error is already reported
+            training.writing.wait()  # the lock of the run is held until its last write ends
         training.tracking.end()
 
 
@@ -197,7 +199,9 @@ def loss_not_finite(training: Training, loss: Loss, epoch: int) -> str:
 
 
 def _saved(training: Training) -> str:
-    epoch, epochs = training.progress.epoch, training.settings.epochs
+    with suppress(Exception):  # a checkpoint that cannot be written is not counted
+        training.writing.wait()
+    epoch, epochs = training.saved.epoch, training.settings.epochs
     if not epoch:
         return f"none of {epochs} epochs was completed, so nothing is saved in {training.folder}"
     return f"{epoch} of {epochs} epochs are saved in {training.folder}"

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from dfer_model.checkpoints import Progress, Stateful
+from dfer_model.checkpoints import Background, Progress, Stateful
 from dfer_model.config import Settings
 from dfer_model.data.augmentation import Augmentation
 from dfer_model.data.dataset import ClipDataset, DecodedClips
@@ -53,8 +53,8 @@ def make_optimizer(model: Trainable, settings: Settings) -> tuple[Optimizer, Lam
     (arXiv 1711.05101, with torch's betas) has decoupled weight decay. Both decay everything that is trained,
     including biases, norms and contexts, as in the released code of DFER-CLIP.
 
-    On a GPU and under bfloat16 the step is fused, which may change the last bits. Raises InputError if
-    nothing is left to train, or if the warm-up covers all epochs.
+    On a GPU, under bfloat16 and with `fast_fp32` the step is fused, which may change the last bits.
+    Raises InputError if nothing is left to train, or if the warm-up covers all epochs.
     """
     groups: list[dict[str, Any]] = []
     for name, parameters in model.trained_parameters().items():
@@ -76,7 +76,7 @@ def make_optimizer(model: Trainable, settings: Settings) -> tuple[Optimizer, Lam
             f"warmup_epochs={settings.warmup_epochs} leaves no epoch of {settings.epochs} at the full rates\n"
             "Give fewer with --set warmup_epochs=..., or more epochs"
         )
-    fused = settings.precision == "bf16" or groups[0]["params"][0].is_cuda
+    fused = settings.precision == "bf16" or settings.fast_fp32 or groups[0]["params"][0].is_cuda
     options: dict[str, Any] = {"weight_decay": settings.weight_decay, "fused": fused or None}
     optimizer: Optimizer
     if settings.optimizer == "adamw":
@@ -117,7 +117,8 @@ class Training:
     `processes`, `batch_size` is the size of the whole batch, of which each process computes its share.
     `cores` are those that all processes of this run on this machine may use, by default the ones of this
     process. With `resize_on_device`, the default on CUDA, frames are cropped and resized by the batch on
-    `device`, else by the workers.
+    `device`, else by the workers. With `save_in_thread`, the default on CUDA, checkpoints are written by a
+    thread.
     """
 
     def __init__(
@@ -130,14 +131,19 @@ class Training:
         *,
         cores: int | None = None,
         resize_on_device: bool | None = None,
+        save_in_thread: bool | None = None,
     ) -> None:
         self.cores = cores
         # A GPU crops and resizes a batch faster than the processes that decode it, to the same pixels.
         self.resize_on_device = device.type == "cuda" if resize_on_device is None else resize_on_device
+        # On a CPU a copy would take memory, and a thread time, from the training itself.
+        self.save_in_thread = device.type == "cuda" if save_in_thread is None else save_in_thread
+        self.writing = Background()
         self.spec, self.settings, self.processes = spec, spec.settings, processes
         self.clips, self.folder, self.device = clips, folder, device
         self.checkpoint = folder / "state" / "checkpoint.pt"
         self.progress, self.tracking = Progress(), Tracking()
+        self.saved = self.progress  # of the checkpoint on the disk
         self.learning = training_clips(clips, self.settings, spec.fold, spec.seed)
         self.test = clips.test_indices(spec.fold)
         # With drop_last, a fold smaller than a batch would leave no batch.

@@ -12,8 +12,9 @@ import io
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,14 +24,17 @@ import torch
 from torch import Tensor
 
 from dfer_model.devices import choose_device
-from dfer_model.evaluation.evaluate import tower_features
+from dfer_model.evaluation.evaluate import FrameTower, clips_at_once, outputs_of, tower_features
+from dfer_model.launch import workers_of
 from dfer_model.models.clip import Clip, clip_identity
 from dfer_model.progress import Report, silent
 
 from ...config import Settings
 from ...data.augmentation import Augmentation
 from ...data.dataset import ClipDataset
+from ...data.loaders import Batches
 from ...data.packed import PackedClips
+from ...data.streaming import StreamedClips
 from ...errors import WorkError
 from ...io import replacing
 
@@ -132,14 +136,15 @@ class KeptFeatures:
             remove_unfinished(self.cache_dir)
         total = sum(len(self.blocks[block]) for _, block in wanted)
         done = 0
-        for view, block in wanted:
+        for view in views:
             name = "in the test view" if view == TEST else f"in view {view} of {views[-1]}"
 
             def within(part: int, _: int, note: str = "", name: str = name, before: int = done) -> None:
                 report(before + part, total, f"{note} {name}")
 
-            self._make(view, block, within)
-            done += len(self.blocks[block])
+            blocks = [block for of, block in wanted if of == view]
+            self._make(view, blocks, within)
+            done += sum(len(self.blocks[block]) for block in blocks)
 
     def batch(self, indices: Indices, views: Indices) -> Tensor:
         """The features (clips, T, width) of the clips at `indices`, each in its own view of `views` (clips,).
@@ -169,7 +174,7 @@ class KeptFeatures:
             path = self._path(view, block)
             found = _whole_block(path)
             if found is None:  # damaged since it was written
-                self._make(view, block, silent)
+                self._make(view, [block], silent)
                 found = _whole_block(path)
             if found is None:
                 raise WorkError(f"{path} is damaged directly after writing\nCheck the disk")
@@ -188,23 +193,65 @@ class KeptFeatures:
         shaping += [] if settings.tf32 else ["without TF32"]
         return self.cache_dir / f"{hashlib.sha256(json.dumps(shaping).encode()).hexdigest()}.npy"
 
-    def _make(self, view: int, block: int, report: Report) -> None:
+    def _make(self, view: int, blocks: Sequence[int], report: Report) -> None:
+        """Compute and write the features of `blocks` in one view.
+
+        Clips on the disk are read by one loader, whose batches end at the ends of blocks, so the features do
+        not depend on which other blocks are missing. A stream has its own order and is read block by block.
+        """
+        if isinstance(self.clips, StreamedClips):
+            done = 0
+            for block in blocks:
+                dataset = self._dataset(view, self.blocks[block])
+                features = tower_features(self._tower, dataset, self.settings, self._device)
+                self._write(self._path(view, block), features)
+                done += len(dataset)
+                report(done, sum(len(self.blocks[each]) for each in blocks), "clips")
+        elif blocks:
+            self._make_together(view, blocks, report)
+
+    def _make_together(self, view: int, blocks: Sequence[int], report: Report) -> None:
+        dataset = self._dataset(view, np.concatenate([self.blocks[block] for block in blocks]))
+        size = clips_at_once(self.settings, dataset.segments * dataset.crops)
+        ends = np.cumsum([len(self.blocks[block]) for block in blocks]).tolist()
+        starts = [0, *ends[:-1]]
+        given = [
+            range(first, min(first + size, end))
+            for start, end in zip(starts, ends, strict=True)
+            for first in range(start, end, size)
+        ]
+        workers, pin = workers_of(self.settings.workers), self._device.type == "cuda"
+        batches = Batches(dataset, size, workers=workers, pin=pin, given=given)
+        done, parts, waiting = 0, [], list(zip(blocks, ends, strict=True))
+        for index, outputs in outputs_of(self._tower, batches, size, self.settings, self._device):
+            parts.append(outputs)
+            done += len(index)
+            report(done, len(dataset), "clips")
+            if done == waiting[0][1]:
+                self._write(self._path(view, waiting.pop(0)[0]), torch.cat(parts))
+                parts = []
+
+    @cached_property
+    def _device(self) -> torch.device:
+        return choose_device(self.device, tf32=self.settings.tf32)
+
+    @cached_property
+    def _tower(self) -> FrameTower:
+        return FrameTower(self.clip, self.settings).to(self._device)
+
+    def _dataset(self, view: int, indices: Indices) -> ClipDataset:
         settings = self.settings
         reading: dict[str, Any] = {"segments": settings.test_segments, "crops": settings.test_crops}
         if view != TEST:
             reading = {"train": Augmentation.of(settings), "seed": 0}
         dataset = ClipDataset(
-            self.clips,
-            self.blocks[block],
-            frames=settings.frames,
-            image_size=self.clip.image_size,
-            **reading,
+            self.clips, indices, frames=settings.frames, image_size=self.clip.image_size, **reading
         )
         dataset.set_epoch(view)
-        features = tower_features(
-            self.clip, dataset, settings, choose_device(self.device, tf32=settings.tf32), report
-        )
-        with replacing(self._path(view, block)) as temporary, temporary.open("wb") as stream:
+        return dataset
+
+    def _write(self, path: Path, features: Tensor) -> None:
+        with replacing(path) as temporary, temporary.open("wb") as stream:
             held = io.BytesIO()
             np.save(held, features.contiguous().numpy())  # clip after clip, as `_row` reads them
             stream.write(held.getbuffer())

@@ -41,7 +41,7 @@ MOST_BYTES = 4 * 2**30  # memory of a step of all models together
 # Settings of fine-tuning, selection or reading, which have no effect on a screening.
 WITHOUT_EFFECT = {
     "workers", "clip", "weights", "lr_image", "lora_rank", "gradient_checkpointing", "lr_head", "mixup",
-    "cutmix", "shots", "select", "val_share", "accumulate",
+    "cutmix", "shots", "select", "val_share", "accumulate", "fast_fp32",
 }  # fmt: skip
 # Settings added after screenings were first stored. They are left out at their earlier behaviour, so that
 # stored screenings are reused.

@@ -14,11 +14,14 @@ import pytest
 import torch
 from torch.utils.data import get_worker_info
 
-from dfer_model.checkpoints import Progress, save_state
+from dfer_model.checkpoints import Progress, load_state, save_state
 from dfer_model.data.packed import PackedClips
 from dfer_model.errors import Interrupted, LostError, WorkError
+from dfer_model.progress import silent
 from dfer_model.runs import Run
-from dfer_model.training.loop import train_run
+from dfer_model.training.loop import train, train_run
+from dfer_model.training.run_writer import stopping_with_message
+from dfer_model.training.setup import Training
 
 from .. import tiny
 from ..resuming import Stop, same_result, stopping
@@ -149,6 +152,44 @@ def test_a_full_disk_keeps_the_last_checkpoint(
     assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]
     again = train_run(spec, clips, tmp_path, device="cpu")
     assert same_result(again, train_run(spec, clips, uninterrupted, device="cpu"))
+
+
+@pytest.mark.parametrize("select", ["last", "test-best"])
+def test_checkpoints_written_by_a_thread_resume_the_same_run(
+    clips: PackedClips, uninterrupted: Path, tmp_path: Path, select: str
+) -> None:
+    """A checkpoint has the weights of its epoch although the next epoch changes them while it is written."""
+    spec = tiny.spec(clips, epochs=3, batch_size=3, select=select, milestones=(2,))
+    whole = train_run(spec, clips, uninterrupted, device="cpu")
+    folder = spec.folder(tmp_path)
+    training = Training(spec, clips, folder, torch.device("cpu"), save_in_thread=True)
+    with pytest.raises(Interrupted, match="2 of 3 epochs are saved"), stopping_with_message(training):
+        train(training, stopping("epoch 3, step 2 ", KeyboardInterrupt))
+    assert load_state(training.checkpoint, training.model, training.parts).epoch == 2
+    again = Training(spec, clips, folder, torch.device("cpu"), save_in_thread=True)
+    train(again, silent)
+    assert same_result(Run.open(folder), whole)
+
+
+def test_a_failed_write_of_a_thread_stops_the_training(clips: PackedClips, tmp_path: Path) -> None:
+    """Epoch 2 cannot be written, because a folder is in the place of the file; epoch 3 reports it."""
+    spec = tiny.spec(clips, epochs=5, batch_size=3)
+    folder = spec.folder(tmp_path)
+    training = Training(spec, clips, folder, torch.device("cpu"), save_in_thread=True)
+    told: list[str] = []
+
+    def report(done: float, _: int, note: str = "") -> None:
+        told.append(note)
+        if note.startswith("epoch 2, step 1"):
+            training.writing.wait()
+            training.checkpoint.rename(tmp_path / "kept")
+            (training.checkpoint / "in the way").mkdir(parents=True)
+
+    said = rf"(?s)checkpoint.pt\); 1 of 5 epochs are saved in {folder}"
+    with pytest.raises(WorkError, match=said), stopping_with_message(training):
+        train(training, report)
+    assert any(note.startswith("epoch 3, step") for note in told)
+    assert not any(note.startswith("epoch 4, step") for note in told)
 
 
 DEADLY = 5

@@ -191,3 +191,32 @@ def test_files_of_killed_processes_are_removed_and_of_running_ones_kept(
     os.utime(block, (yesterday, yesterday))
     found.make(np.array([3]), range(1, 2), silent)
     assert (left.exists(), written.exists(), block.exists()) == (False, True, True)
+
+
+def test_blocks_made_together_equal_blocks_made_alone(
+    clip: Clip, clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Byte for byte, with batches that would not end where blocks end; an interruption keeps whole blocks."""
+    monkeypatch.setattr(features, "BLOCK", 4)  # 9 clips per fold: blocks of 4, 4 and 1
+    settings = tiny.settings(batch_size=3)
+    together, alone, cut = (kept(clip, clips, tmp_path / name, settings) for name in ("all", "one", "cut"))
+    told: list[tuple[int, int]] = []
+    together.make(np.arange(len(clips)), range(2), lambda done, total, _="": told.append((int(done), total)))
+    for index in range(len(clips)):
+        alone.make(np.array([index]), range(2), silent)
+    files = {
+        name: {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("all", "one")
+    }
+    assert len(files["all"]) == 12
+    assert files["all"] == files["one"]
+    steps = [3, 4, 7, 8, 9, 12, 13, 16, 17, 18]
+    assert told == [(done + view, 36) for view in (0, 18) for done in steps]
+
+    def stop(done: int, *_: object) -> None:
+        if done > 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cut.make(np.arange(len(clips)), range(1), stop)
+    assert len(list((tmp_path / "cut").iterdir())) == 1
