@@ -108,6 +108,7 @@ SHIPPED_TEMPLATES = (
     "action-units",
     "temporal",
     "synonyms",
+    "optimize",
 )
 
 
