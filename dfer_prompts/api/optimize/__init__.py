@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -406,10 +407,6 @@ def _derivation(
 
 def _logged(made: Optimized, asker: Asker) -> Optimized:
     """Write the log: the settings, every round, and the result."""
-    first = asker.template.sha256[:12]
-    name = made.descriptions.name if made.descriptions else f"no-gain-{first}-{made.dataset}"
-    path = made.log / f"{name}.jsonl"
-    made = replace(made, log=path)
     settings = {
         "kind": "settings",
         "model": asker.endpoint.model,
@@ -418,6 +415,10 @@ def _logged(made: Optimized, asker: Asker) -> Optimized:
         "sampling": asker.sampling.model_dump(exclude_none=True),
         "first": {name: list(own) for name, own in made.search.start.items()},
     }
+    facts = json.dumps([settings, made.dataset, made.folds])
+    unchanged = f"no-change-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
+    path = made.log / f"{made.descriptions.name if made.descriptions else unchanged}.jsonl"
+    made = replace(made, log=path)
     lines = [settings, *(each.as_dict() for each in made.search.rounds), {"kind": "result", **made.as_dict()}]
     write_atomically(path, "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in lines))
     return made
