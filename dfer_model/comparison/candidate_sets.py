@@ -159,18 +159,22 @@ def each_encoded_once(encode: Encode) -> Encode:
 
 
 def split_clips(videos: Videos, share: float, seed: int) -> tuple[Videos, Videos]:
-    """The clips in two parts: those that choose, and `share` of each class of each fold for confirmation.
+    """The clips in two parts: those that choose, and those that confirm.
 
-    A class of a fold with a single clip has none for confirmation.
+    Of several folds, one drawn by `seed` confirms: other folds may have other people, whereas a random split
+    shares them. Of one fold, `share` of the clips of each class confirm, none of a class with a single clip.
     """
     rng = np.random.default_rng(seed)
+    folds = np.unique(videos.folds)
+    if len(folds) > 1:
+        held = videos.folds == rng.choice(folds)
+        return _part(videos, ~held), _part(videos, held)
     held = np.zeros(len(videos.labels), np.bool_)
-    for fold in np.unique(videos.folds):
-        for label in np.unique(videos.labels):
-            here = np.flatnonzero((videos.folds == fold) & (videos.labels == label))
-            count = min(max(1, round(share * len(here))), len(here) - 1)
-            if count > 0:
-                held[rng.choice(here, count, replace=False)] = True
+    for label in np.unique(videos.labels):
+        here = np.flatnonzero(videos.labels == label)
+        count = min(max(1, round(share * len(here))), len(here) - 1)
+        if count > 0:
+            held[rng.choice(here, count, replace=False)] = True
     return _part(videos, ~held), _part(videos, held)
 
 

@@ -73,7 +73,7 @@ def test_a_version_its_log_and_its_provenance(run: Any, packed: PackedClips, end
     told = optimized(run, packed, "--version", "mine", "--test-fold", "1", "--controls")
     made, first = load("mine"), load("v1@2")
     assert told["accepted"] >= 1
-    assert told["clips"] == {"chose": 36, "confirm": 12, "test": 24}
+    assert told["clips"] == {"chose": 24, "confirm": 24, "test": 24}
     assert (told["asked"], told["found"], len(endpoint.requests)) == (6, 0, 6)
     assert (told["edits"] + told["refused"]) == 18
     assert set(told["controls"]) == set(told["beside_controls"]) == {"random edits", "selection alone"}

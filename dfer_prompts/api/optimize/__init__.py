@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from dfer_model.config import Settings
     from dfer_model.data.packed import PackedClips
 
-CONFIRMING = 0.25  # share of the clips that confirm and never choose
+CONFIRMING = 0.25  # share of the clips of a single fold that confirm and never choose
 FOLDER = "optimizations"  # of the logs, in the workspace
 
 
@@ -160,8 +160,8 @@ def optimize(
 ) -> Optimized:
     """Let a language model edit a description set, keep what raises its zero-shot UAR, and save a version.
 
-    Three quarters of the clips of `folds`, drawn by `seed` within each class and fold, choose; the others
-    confirm the gain of the final set. `compare` and `score` refuse to test the version on `folds`. In each of
+    One of `folds`, drawn by `seed`, confirms the gain of the final set (of a single fold, a quarter of its
+    clips); the other clips choose. `compare` and `score` refuse to test the version on `folds`. In each of
     `rounds` rounds the model gives `proposals` answers to the template `optimize`. Single edits, whole
     answers and combinations of all edits so far are scored; the best set is accepted if a paired bootstrap
     over the choosing clips supports it. `test_fold` is read at the end only. With `controls`, random edits of
@@ -285,9 +285,7 @@ def _judges(
     assert videos is not None
     choosing, confirming = split_clips(videos, CONFIRMING, seed)
     if not len(confirming.labels):
-        raise InputError(
-            "these folds have no class with two clips, so none can confirm a gain\nGive more folds"
-        )
+        raise InputError("the fold has no class with two clips, so none can confirm a gain\nGive more folds")
     return _Judges(
         CandidateSets(choosing, encode),
         CandidateSets(confirming, encode),

@@ -82,15 +82,26 @@ def test_a_set_has_no_gain_on_itself_and_the_gain_is_the_difference_of_uars() ->
     assert there + back == pytest.approx(1, abs=0.05)
 
 
-def test_confirming_clips_are_a_share_of_each_class_of_each_fold_and_choose_nothing() -> None:
-    videos = clips(200, folds=2)
+def test_of_several_folds_one_drawn_by_the_seed_confirms() -> None:
+    videos = clips(200, folds=3)
+    drawn = set()
+    for seed in range(8):
+        choosing, confirming = split_clips(videos, 0.25, seed)
+        (fold,) = set(confirming.folds.tolist())
+        assert set(choosing.folds.tolist()) == {1, 2, 3} - {fold}
+        assert len(choosing.labels) + len(confirming.labels) == 200
+        drawn.add(fold)
+    assert len(drawn) > 1
+
+
+def test_confirming_clips_of_one_fold_are_a_share_of_each_class_and_choose_nothing() -> None:
+    videos = clips(200, folds=1)
     numbered = Videos(torch.arange(200.0)[:, None], videos.labels, videos.folds)
     choosing, confirming = split_clips(numbered, 0.25, seed=1)
     both = torch.cat([choosing.features, confirming.features])[:, 0]
     assert both.sort().values.tolist() == list(range(200))
-    for fold in (1, 2):
-        for label in range(CLASSES):
-            of = [((part.folds == fold) & (part.labels == label)).sum() for part in (choosing, confirming)]
-            assert of[1] == round(0.25 * sum(of))
+    for label in range(CLASSES):
+        of = [(part.labels == label).sum() for part in (choosing, confirming)]
+        assert of[1] == round(0.25 * sum(of))
     other = split_clips(numbered, 0.25, seed=2)[1]
     assert other.features.tolist() != confirming.features.tolist()
