@@ -9,6 +9,7 @@ from .api.model_exchange import export_model as export_model
 from .api.model_exchange import from_pretrained as from_pretrained
 from .api.model_exchange import import_checkpoint as import_checkpoint
 from .api.model_exchange import push_model as push_model
+from .api.optimize import optimize as optimize
 from .api.predict import predict as predict
 from .api.report import report as report
 from .api.reproduce import reproduce as reproduce

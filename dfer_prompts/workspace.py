@@ -109,6 +109,7 @@ SHIPPED_TEMPLATES = (
     "action-units",
     "temporal",
     "synonyms",
+    "optimize",
 )
 
 

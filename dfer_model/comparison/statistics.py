@@ -168,6 +168,16 @@ def figure_interval(
     return Interval(value, low, high)
 
 
+def bootstrap_sums(
+    parts: NDArray[np.float64], labels: NDArray[np.int64], folds: NDArray[np.int64], *, seed: int = 0
+) -> NDArray[np.float64]:
+    """The sum of `parts` (clips,) in each of `RESAMPLES` bootstrap samples of the clips, (resamples,).
+
+    Clips are resampled within each fold and class, as in `paired_difference`.
+    """
+    return float(parts.sum()) + _resample(parts, _strata(labels, folds), np.random.default_rng(seed))
+
+
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
     """McNemar's exact test on correct predictions (seeds, clips) of two sets, all folds pooled.
 

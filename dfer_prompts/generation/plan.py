@@ -16,6 +16,7 @@ from ..llm.endpoint import TIMEOUT_S, Endpoint, check_models, resolve_endpoint
 from ..llm.response_cache import Request
 from ..llm.sampling import Sampling
 from ..templates import Template, load_template
+from ..templates.feedback import OPTIMIZE
 from ..workspace import Workspace
 from ..yaml_files import first_problem
 from .rank import Ranking
@@ -133,6 +134,8 @@ def plan_for(class_set: ClassSet, template: Template, endpoint: Endpoint, asking
 def templates_for(template: Sequence[str | Template], workspace: Workspace) -> list[Template]:
     """The templates without duplicates, loaded if given by name. Raises InputError."""
     loaded = [each if isinstance(each, Template) else load_template(each, workspace) for each in template]
+    if any(each.name == OPTIMIZE for each in loaded):
+        raise InputError(f"the template {OPTIMIZE} asks for edits of a set: use dfer-prompts optimize")
     return list({each.sha256: each for each in loaded}.values())
 
 

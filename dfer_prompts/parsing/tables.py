@@ -163,14 +163,23 @@ def items(text: str, class_name: str | None = None) -> list[str] | None:
     None if there is no JSON; a truncated last value is left out, and so are values under the key of another
     class than `class_name`.
     """
-    found: list[str] | None = None
+    found = values(text)
+    if not found:
+        return None
+    return [each for value in found for each in _data_items(_data_of_class(value, class_name, 0), "", 0)]
+
+
+def values(text: str) -> list[Any]:
+    """All JSON lists and objects in the text, read with the tolerance of `items`; empty if there is none."""
+    found: list[Any] = []
     position, failed = 0, 0
     while failed < _ATTEMPTS and (start := _START.search(text, position)):
         value, end = _read(text, start.start())
         if value is None:
             position, failed = start.end(), failed + 1
             continue
-        found, position = [*(found or []), *_data_items(_data_of_class(value, class_name, 0), "", 0)], end
+        found.append(value)
+        position = end
     return found
 
 

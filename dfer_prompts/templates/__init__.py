@@ -1,8 +1,8 @@
 """Templates: prompts in Jinja2 with YAML front matter, rendered in a sandbox with strict variables.
 
-A template has four variables: `expression` (the words of the class, "anger and disgust"), `class_name`
-("anger_disgust"), `expressions` (the words of all classes, in label order) and `class_set` (its name). Their
-values are plain text and are never rendered as a template.
+A template of `generate` has four variables: `expression` (the words of the class, "anger and disgust"),
+`class_name` ("anger_disgust"), `expressions` (the words of all classes, in label order) and `class_set` (its
+name). The template `optimize` has those of `feedback.py`. Values are never rendered as a template.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ..errors import InputError, system_errors, unknown
 from ..llm.sampling import ResponseFormat, Sampling
 from ..workspace import SHIPPED_TEMPLATES, Workspace, shipped
 from ..yaml_files import first_problem, key_lines, parse_yaml
+from .feedback import OPTIMIZE, Feedback, example
 from .sandbox import Sandbox
 
 SUFFIX = ".md"
@@ -86,29 +87,43 @@ class Template:
     first_line: int  # line of the file on which `text` begins
 
     def messages(self, expression_class: ExpressionClass, class_set: ClassSet) -> list[dict[str, str]]:
-        """The chat messages for one class: a single user message.
+        """The chat messages for one class: a single user message; of `optimize` an example for all classes.
 
         Raises TemplateFault, with file and line, for an undefined variable, a forbidden access, or any other
         error in the template.
         """
+        if self.name == OPTIMIZE:
+            return self.feedback_messages(example(class_set))
+        return self._rendered(
+            expression_class.name,
+            expression=expression_class.words,
+            class_name=expression_class.name,
+            expressions=[each.words for each in class_set.classes],
+            class_set=class_set.name,
+        )
+
+    def feedback_messages(self, feedback: Feedback) -> list[dict[str, str]]:
+        """The chat messages that ask for edits of a set. Raises TemplateFault as `messages` does."""
+        return self._rendered("the description set", **feedback)
+
+    def _rendered(self, what: str, **variables: Any) -> list[dict[str, str]]:
         try:
-            content = Sandbox().prompt(
-                self.text,
-                expression=expression_class.words,
-                class_name=expression_class.name,
-                expressions=[each.words for each in class_set.classes],
-                class_set=class_set.name,
-            )
+            content = Sandbox().prompt(self.text, **variables)
         except RENDER_ERRORS as error:
             raise self._fault(error) from error
         if not content.strip():
-            raise TemplateFault(self.path, f"the template gives an empty prompt for {expression_class.name}")
+            raise TemplateFault(self.path, f"the template gives an empty prompt for {what}")
         return [{"role": "user", "content": content}]
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The names that the template may use."""
+        return tuple(Feedback.__annotations__) if self.name == OPTIMIZE else VARIABLES
 
     def _fault(self, error: Exception) -> TemplateFault:
         line = error.lineno if isinstance(error, TemplateSyntaxError) else _line_in_template(error)
         says = " ".join(str(error).split())[:LONGEST_FAULT] or type(error).__name__
-        hint = f"Available variables: {', '.join(VARIABLES)}" if "undefined" in says else ""
+        hint = f"Available variables: {', '.join(self.variables)}" if "undefined" in says else ""
         return TemplateFault(self.path, says, self.first_line + line - 1, hint)
 
 

@@ -12,7 +12,8 @@ from jinja2 import meta, nodes
 from ..classes import ClassSet
 from ..errors import system_errors
 from ..workspace import Workspace
-from . import VARIABLES, Template, TemplateFault, load_template
+from . import Template, TemplateFault, load_template
+from .feedback import OPTIMIZE
 from .sandbox import Sandbox
 
 CODE = re.compile(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", re.DOTALL)
@@ -47,10 +48,10 @@ def check_template(name: str, workspace: Workspace, class_set: ClassSet) -> list
     prompts, faults = _rendered(template, class_set)
     found = [
         *faults,
-        *_asked_the_same(prompts),
+        *(_asked_the_same(prompts) if template.name != OPTIMIZE else ()),
         *_undefined(template, known={fault.line for fault in faults}),
         *_long(prompts),
-        *_form(template, prompts),
+        *(_form(template, prompts) if template.name != OPTIMIZE else ()),
         *_names(template, class_set),
         *_source(template),
     ]
@@ -85,12 +86,12 @@ def _undefined(template: Template, known: Collection[int | None]) -> Iterator[Te
     """Undefined names in branches that no class of this set takes; `known` lines are already reported."""
     sandbox = Sandbox()
     parsed = sandbox.parse(template.text)
-    strangers = meta.find_undeclared_variables(parsed) - sandbox.globals.keys() - set(VARIABLES)
+    strangers = meta.find_undeclared_variables(parsed) - sandbox.globals.keys() - set(template.variables)
     for name in sorted(strangers):
         first = next(node.lineno for node in parsed.find_all(nodes.Name) if node.name == name)
         line = template.first_line + first - 1
         if line not in known:
-            says = f"{name} is undefined; available are {', '.join(VARIABLES)}"
+            says = f"{name} is undefined; available are {', '.join(template.variables)}"
             yield TemplateFinding("warning", "undefined", says, line)
 
 

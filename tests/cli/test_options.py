@@ -49,6 +49,7 @@ CALLED = {
     "report": dfer_prompts.report,
     "reproduce": dfer_prompts.reproduce,
     "generate": dfer_prompts.generate,
+    "optimize": dfer_prompts.optimize,
     "descriptions score": dfer_prompts.score,
     "descriptions search": dfer_prompts.search,
     "descriptions diff": dfer_prompts.diff,
@@ -61,6 +62,7 @@ CALLED = {
 RENAMED = {
     ("descriptions score", "refs"): "sets",
     ("descriptions search", "ref"): "of",
+    ("optimize", "ref"): "of",
     ("descriptions import", "file"): "path",
     ("descriptions import", "classes"): "class_set",
 }
@@ -124,7 +126,12 @@ def test_a_command_and_its_python_function_have_the_same_keywords_and_defaults(c
         for name, each in COMMANDS[command].items()
         if name != "as_json" and (command, name) not in OF_COMMANDS
     }
-    fewer = {"descriptions score", "descriptions search", "reproduce"}  # commands without training options
+    fewer = {
+        "descriptions score",
+        "descriptions search",
+        "optimize",
+        "reproduce",
+    }  # commands without training options
     left = (
         declared.keys()
         - given.keys()

@@ -1,0 +1,167 @@
+"""`dfer-prompts optimize`: a language model edits a description set, training clips decide what is kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..workspace import Workspace
+from .completion import versions
+from .generate import BaseUrlOption, BudgetOption, ConcurrencyOption, MaxRequestsOption, TimeoutOption
+from .options import ClipOptions, DatasetOption, DeviceOption, grouped, numbers
+from .output import JsonOption, message, print_json, print_line, print_table, progress
+
+if TYPE_CHECKING:
+    from ..api.optimize import Contender, Optimized
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's command to the root command."""
+    app.command(short_help="Let a language model improve a description set.")(optimize)
+
+
+@grouped
+def optimize(
+    context: typer.Context,
+    ref: Annotated[
+        str, typer.Argument(autocompletion=versions, metavar="V", help="The set to begin with, such as v1@4.")
+    ],
+    *,
+    folds: Annotated[
+        str,
+        typer.Option(
+            "--folds",
+            metavar="FOLDS",
+            help="Training folds to choose and confirm on, such as 2-5; 0: clips outside all test folds.",
+        ),
+    ],
+    dataset: DatasetOption = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The language model.", show_default="the only one served"),
+    ] = None,
+    base_url: BaseUrlOption = None,
+    rounds: Annotated[int, typer.Option(min=1, max=1000, help="Rounds of proposals.")] = 8,
+    proposals: Annotated[int, typer.Option(min=1, max=1000, help="Answers of the model per round.")] = 6,
+    controls: Annotated[
+        bool,
+        typer.Option(
+            "--controls", help="Compare with random edits of equal number, and with selection alone."
+        ),
+    ] = False,
+    test_fold: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="FOLD", help="Test the final sets on this fold.", show_default="none"),
+    ] = None,
+    max_requests: MaxRequestsOption = None,
+    budget_tokens: BudgetOption = None,
+    concurrency: ConcurrencyOption = 8,
+    timeout: TimeoutOption = 300.0,
+    settings: ClipOptions,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the answers and of the confirming clips.")] = 1,
+    version: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The new version's name.", show_default="the next")
+    ] = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Improve a description set: a language model proposes edits, training clips decide which are kept.
+
+    In each round the model sees the descriptors with their effects, recalls, confusions and the best sets so
+    far (template optimize). A change is accepted if a paired bootstrap over the choosing clips supports it.
+    The printed gain is that on other clips of --folds, which chose nothing. compare refuses to test the new
+    version on --folds.
+
+    Answers are stored: the same command continues after an interruption. --max-requests and --budget-tokens
+    end the rounds early. The log of every round is optimizations/VERSION.jsonl.
+
+    Example: dfer-prompts optimize v1@4 --dataset packed/mafw --folds 2-5 --test-fold 1 --controls
+    """
+    from ..api import optimize as optimizing
+    from .llm_progress import confirmed_url
+
+    workspace: Workspace = context.obj
+    result = optimizing.optimize(
+        ref,
+        folds=numbers(folds, "--folds", least=0),
+        dataset=dataset,
+        model=model,
+        base_url=confirmed_url(workspace, base_url),
+        rounds=rounds,
+        proposals=proposals,
+        controls=controls,
+        test_fold=test_fold,
+        max_requests=max_requests,
+        budget_tokens=budget_tokens,
+        concurrency=concurrency,
+        timeout=timeout,
+        seed=seed,
+        version=version,
+        workspace=workspace,
+        device=device,
+        note=message,
+        progress=progress,
+        **settings.choices(),
+    )
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        _show(result)
+    if result.folder:
+        message(f"Written to {result.folder}")
+    message(f"Log: {result.log}")
+
+
+def _show(result: Optimized) -> None:
+    print_table(
+        "Rounds, scored on the clips that choose",
+        ["round", "edits", "refused", "sets scored", "UAR (%)", "accepted"],
+        [
+            [
+                each.number,
+                sum(len(one.edits) for one in each.proposed.proposals),
+                sum(len(one.refused) for one in each.proposed.proposals),
+                each.candidates,
+                each.score.uar,
+                "yes" if each.accepted else f"no: {each.why}",
+            ]
+            for each in result.search.rounds
+        ],
+    )
+    for change in result.changes:
+        print_line(change)
+    final = result.descriptions.name if result.descriptions else "no change"
+    contenders = {final: result.result, **result.controls}
+    print_table(
+        f"Gain in UAR on {result.clips[1]} clips of fold {_listed(result.folds)} that chose nothing",
+        ["set", "UAR (%)", "gain", "95% interval"],
+        [_row(name, each, "confirmed") for name, each in contenders.items()],
+    )
+    if result.test_fold is not None:
+        print_table(
+            f"Gain in UAR on the {result.clips[2]} clips of test fold {result.test_fold}",
+            ["set", "UAR (%)", "gain", "95% interval"],
+            [_row(name, each, "tested") for name, each in contenders.items()],
+        )
+    where = "those clips" if result.test_fold is None else "the test fold"
+    for name, each in result.beside_controls.items():
+        print_line(
+            f"{final} - {name} on {where}: {each.value:+.2f} ({each.low:+.2f} to {each.high:+.2f}) points"
+        )
+    gain = result.result.confirmed.gain
+    if gain.low <= 0:
+        print_line("No gain is confirmed: its interval includes zero.")
+    if result.stopped:
+        print_line(f"Rounds ended early: {result.stopped}")
+    print_line(f"Answers requested: {result.requests}; found stored: {result.found}.")
+
+
+def _row(name: str, contender: Contender, which: str) -> list[Any]:
+    judged = getattr(contender, which)
+    gain = judged.gain
+    return [name, judged.uar.value, f"{gain.value:+.2f}", f"{gain.low:+.2f} to {gain.high:+.2f}"]
+
+
+def _listed(folds: tuple[int, ...]) -> str:
+    return ", ".join(map(str, folds))

@@ -1,0 +1,1 @@
+"""Edits of description sets by a language model: read, checked and requested."""

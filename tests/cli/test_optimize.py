@@ -1,0 +1,180 @@
+"""`optimize`: a scripted model on loopback edits a set, and clips of coloured noise decide what is kept."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dfer_model.data.packed import PackedClips, write_packed
+from dfer_prompts import load
+from dfer_prompts.cli import main
+
+from ..model import tiny
+from ..prompts.endpoint import FakeEndpoint, Reply, completion, serve
+
+NEW = (
+    "raised cheeks and bared teeth", "tears", "a tightly pressed mouth", "flared nostrils", "wide open eyes",
+    "a dropped jaw", "lowered eyebrows", "a wrinkled nose", "a tilted head", "narrow eyelids",
+)  # fmt: skip
+
+
+def edits(body: dict[str, Any], earlier: int) -> Reply:
+    """Two additions that depend on the seed, and an edit that is refused."""
+    seed = body["seed"]
+    made = [
+        {"class": name, "action": "add", "new": NEW[(seed + at) % len(NEW)]}
+        for at, name in enumerate(("happiness", "sadness"))
+    ]
+    return Reply(
+        completion(json.dumps({"edits": [*made, {"class": "fear", "action": "add", "new": "fear"}]}))
+    )
+
+
+@pytest.fixture
+def endpoint() -> Iterator[FakeEndpoint]:
+    with serve() as endpoint:
+        endpoint.script = edits
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
+    return tiny.pack(tmp_path_factory.mktemp("clips") / "packed", per_class=24, folds=3)
+
+
+@pytest.fixture
+def run(endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(command: str, *words: str, status: int = 0) -> tuple[str, str]:
+        quick = {"frames": 2, "workers": 0, "weights": "random"}
+        settings = [word for key, value in quick.items() for word in ("--set", f"{key}={value}")]
+        asked = ["--base-url", endpoint.base_url, "--model", "tiny"] if command == "optimize" else []
+        argv = ["dfer-prompts", *command.split(), *words, *asked, "--clip", tiny.register(), *settings]
+        monkeypatch.setattr(sys, "argv", argv)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert (ended.value.code or 0) == status
+        return capsys.readouterr()
+
+    return run
+
+
+def optimized(run: Any, clips: PackedClips, *words: str) -> dict[str, Any]:
+    data = ("v1@2", "--dataset", str(clips.path), "--folds", "2-3", "--rounds", "3", "--proposals", "2")
+    made: dict[str, Any] = json.loads(run("optimize", *data, *words, "--json")[0])
+    return made
+
+
+def test_a_version_its_log_and_its_provenance(run: Any, packed: PackedClips, endpoint: FakeEndpoint) -> None:
+    told = optimized(run, packed, "--version", "mine", "--test-fold", "1", "--controls")
+    made, first = load("mine"), load("v1@2")
+    assert told["accepted"] >= 1
+    assert told["clips"] == {"chose": 24, "confirm": 24, "test": 24}
+    assert (told["asked"], told["found"], len(endpoint.requests)) == (6, 0, 6)
+    assert (told["edits"] + told["refused"]) == 18
+    assert set(told["controls"]) == set(told["beside_controls"]) == {"random edits", "selection alone"}
+    for each in (told, *told["controls"].values()):
+        gain = each["tested"]["gain"]
+        assert gain["low"] <= gain["value"] <= gain["high"]
+    settings, *rounds, result = map(json.loads, Path("optimizations/mine.jsonl").read_text().splitlines())
+    assert settings["first"]["fear"] == [each.text for each in first.members["fear"][0]]
+    assert [each["round"] for each in rounds] == [1, 2, 3]
+    assert all(len(each["prompt_sha256"]) == 64 and len(each["answers"]) == 2 for each in rounds)
+    assert {each["reason"] for row in rounds for each in row["refused"]} >= {"class-name: names its class"}
+    assert result["changes"] == told["changes"]
+    last = [each for each in rounds if each["accepted"]][-1]
+    assert rounds[-1]["uar"] == last["uar"] == told["uar_on_the_clips_that_chose"] > told["uar_of_the_first"]
+    manifest = made.manifest
+    assert manifest.parents == ["v1@2"]
+    assert [(each.dataset, each.folds) for each in manifest.seen] == [("tiny", (2, 3))]
+    assert (manifest.template, manifest.model) == ("optimize", "tiny")
+    assert manifest.derivation["changes"] == told["changes"]
+    rows = Path("descriptions/mine/responses.jsonl").read_text().splitlines()
+    assert len(rows) == 6
+    _, err = run("compare", "mine", "v1@2", "--dataset", str(packed.path), "--folds", "1-2", status=2)
+    assert "mine was chosen with the labels of fold 2 of tiny, so it cannot be tested there" in err
+
+
+def test_the_same_command_requests_nothing_again(
+    run: Any, packed: PackedClips, endpoint: FakeEndpoint
+) -> None:
+    first = optimized(run, packed)
+    again = optimized(run, packed)
+    assert (again["asked"], again["found"], len(endpoint.requests)) == (0, 6, 6)
+    assert again["changes"] == first["changes"]
+    assert again["confirmed"] == first["confirmed"]
+
+
+def test_an_interrupted_search_continues_with_the_stored_answers(
+    run: Any, packed: PackedClips, endpoint: FakeEndpoint
+) -> None:
+    broken = Reply({"error": {"message": "out of memory"}}, status=400)
+    endpoint.script = lambda body, earlier: broken if len(endpoint.requests) > 4 else edits(body, earlier)
+    data = ("v1@2", "--dataset", str(packed.path), "--folds", "2-3", "--rounds", "3", "--proposals", "2")
+    _, err = run("optimize", *data, "--json", status=1)
+    assert "The answers are stored" in err
+    endpoint.script = edits
+    again = optimized(run, packed)
+    assert (again["asked"], again["found"]) == (2, 4)
+
+
+def test_the_budget_ends_the_rounds(run: Any, packed: PackedClips) -> None:
+    told = optimized(run, packed, "--max-requests", "3")
+    assert (told["asked"], told["rounds"]) == (3, 2)
+    assert "--max-requests is reached" in told["stopped"]
+
+
+def test_only_the_named_folds_are_read(run: Any, packed: PackedClips, tmp_path: Path) -> None:
+    # Fold 1 gets other labels, and frames that no decoder reads.
+    poisoned = [
+        {**row, "class_name": "fear", "frames": [b"no image"]} if row["fold"] == 1 else row
+        for row in tiny.rows(per_class=24, folds=3)
+    ]
+    other = write_packed(poisoned, tiny.CLASSES, tmp_path / "poisoned", {"dataset": "tiny"})
+    first, second = (optimized(run, clips) for clips in (packed, other))
+    for key in ("changes", "clips", "uar_on_the_clips_that_chose", "confirmed"):
+        assert first[key] == second[key]
+
+
+def test_a_model_without_edits_gains_nothing_and_makes_no_version(
+    run: Any, packed: PackedClips, endpoint: FakeEndpoint
+) -> None:
+    endpoint.script = lambda body, earlier: Reply(completion("I cannot help with that."))
+    told = optimized(run, packed)
+    assert (told["version"], told["changes"], told["edits"]) == (None, [], 0)
+    gain = told["confirmed"]["gain"]
+    assert (gain["value"], gain["low"], gain["high"]) == (0, 0, 0)
+    assert not Path("descriptions").exists()
+    assert Path(told["log"]).is_file()
+    data = ("v1@2", "--dataset", str(packed.path), "--folds", "2-3", "--rounds", "1", "--proposals", "1")
+    assert "No gain is confirmed: its interval includes zero." in run("optimize", *data)[0]
+
+
+def test_a_template_of_the_workspace_takes_precedence(
+    run: Any, packed: PackedClips, endpoint: FakeEndpoint
+) -> None:
+    Path("prompts").mkdir()
+    text = "{{ classes[0].name }} {{ uar }} {{ confusions | length }} {{ history[0].uar }} JSON"
+    Path("prompts/optimize.md").write_text(f"---\nname: optimize\npurpose: test\n---\n{text}\n")
+    optimized(run, packed, "--max-requests", "1")
+    assert endpoint.prompts()[0].startswith("happiness ")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("v1@2", "--folds", "9"), "has no fold 9"),
+        (("v1@2", "--folds", "2-3", "--test-fold", "3"), "fold 3 is in --folds"),
+        (("v1@2", "--folds", "2", "--version", "../x"), "a version cannot be named"),
+    ],
+)
+def test_wrong_input_is_a_sentence(
+    run: Any, packed: PackedClips, endpoint: FakeEndpoint, words: tuple[str, ...], said: str
+) -> None:
+    _, err = run("optimize", *words, "--dataset", str(packed.path), status=2)
+    assert said in err
+    assert endpoint.requests == []
