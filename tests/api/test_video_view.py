@@ -139,7 +139,7 @@ def test_no_more_models_are_kept_than_there_is_room_for(
     loaded: list[str] = []
     video_predictor = showing.video_predictor
     monkeypatch.setattr(
-        showing, "audience", lambda name, **how: (loaded.append(name), video_predictor(name, **how))[1]
+        showing, "video_predictor", lambda name, **how: (loaded.append(name), video_predictor(name, **how))[1]
     )
     first, second, third = (each.id for each in finished_runs(workspace))
     audiences = Audiences(workspace, "cpu")

@@ -230,7 +230,7 @@ def test_a_grid_is_refused_under_torchrun(
 def test_accelerate_with_one_of_several_processes_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")  # as with --num_processes 1
     assert not several_processes_requested()
-    probe = "from dfer_model.launch import several_were_wanted as wanted; print(wanted())"
+    probe = "from dfer_model.launch import several_processes_requested as wanted; print(wanted())"
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--no_python"]
     command = [*launcher, "--num_processes", "2", sys.executable, "-c", probe]
     environment = os.environ | {"PYTHONPATH": str(Path(tiny.__file__).parents[2])}

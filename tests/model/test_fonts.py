@@ -19,7 +19,7 @@ from dfer_model.reports.run_figures import confusion_figure
 from dfer_model.video.overlay import write_overlay
 from dfer_model.video.timeline import draw_timeline
 
-from .video.test_pictures import watched
+from .video.test_pictures import predicted_video
 
 NAMES = ("喜", "怒")
 
@@ -77,7 +77,7 @@ def test_a_font_that_has_the_characters_is_taken(installed: Path, tmp_path: Path
         draw_timeline(tmp_path / "t.svg", [said(0.75)], NAMES)
         measured = logit_measures(np.array([0, 1]), np.eye(2), NAMES)
         confusion_figure(tmp_path / "c.png", measured, NAMES, "怒 of two")
-        write_overlay(tmp_path / "o.mp4", watched(1))
+        write_overlay(tmp_path / "o.mp4", predicted_video(1))
     assert "Two Squares" in (tmp_path / "t.svg").read_text()
     # The filled square of the first name: a solid dark block beside the strips.
     dark = np.asarray(Image.open(tmp_path / "t.png").convert("L")) < 40

@@ -340,7 +340,7 @@ def test_a_readable_password_file_is_warned_about(
 
 
 @pytest.mark.parametrize(
-    ("host", "is_here_alone", "url"),
+    ("host", "is_loopback", "url"),
     [
         ("127.0.0.1", True, "http://127.0.0.1:80/"),
         ("localhost", True, "http://localhost:80/"),

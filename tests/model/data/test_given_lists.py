@@ -104,7 +104,7 @@ def test_select_val_uses_the_given_validation_list(tmp_path: Path) -> None:
 def test_clips_outside_the_lists_are_not_validation_clips(tmp_path: Path) -> None:
     clips = packed(tmp_path, CLEANED)
     (split,) = choosing_splits(clips, [1], 0.5)
-    assert (ids(clips, split.learn), ids(clips, split.judge)) == ("5 6 7", "3 4")
+    assert (ids(clips, split.learn), ids(clips, split.test_positions)) == ("5 6 7", "3 4")
 
 
 def test_a_validation_list_that_repeats_the_test_list_is_not_used(tmp_path: Path) -> None:

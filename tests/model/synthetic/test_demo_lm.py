@@ -29,9 +29,10 @@ def corpus() -> Corpus:
 
 def test_training_questions_are_those_that_generate_sends(corpus: Corpus) -> None:
     mafw = load_class_set("mafw")
-    assert set(TEMPLATE_SHARES) == set(SHIPPED_TEMPLATES)
+    asked = set(SHIPPED_TEMPLATES) - {"optimize"}  # `generate` refuses this one
+    assert set(TEMPLATE_SHARES) == asked
     words = [each.words for each in mafw.classes]
-    for name in SHIPPED_TEMPLATES:
+    for name in sorted(asked):
         template = load_template(name, Workspace(Path()))
         for each in mafw.classes:
             (message,) = template.messages(each, mafw)
