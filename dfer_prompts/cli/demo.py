@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CLIPS = 220
 # The demo preset was tuned on faces of another seed.
 SEED = 11
-FOLDS = (1, 2)
+FOLDS = (1,)
 
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for the demo's files.")]
 
@@ -164,7 +164,7 @@ def drawn_clips(folder: Path) -> PackedClips:
 
 
 def compared(workspace: Workspace, clips: PackedClips, refs: list[str]) -> ComparisonRecord:
-    """`dfer-prompts compare v1@4 v2@4 facs@4 --controls` on two folds, with one seed."""
+    """`dfer-prompts compare v1@4 v2@4 facs@4 --controls` on one fold, with one seed."""
     from ..api.compare import compare
     from .compare import show
 
