@@ -176,6 +176,7 @@ def _within(report: Report, name: str, done: int, total: int) -> Report:
 
     def within(epoch: float, epochs: int, note: str = "") -> None:
         place = done + (epoch / epochs if epochs else 0)
-        report(place, total, f"{name}: epoch {int(epoch)} of {epochs} {note}".rstrip())
+        completed = f"{name}: {int(epoch)} of {epochs} epochs"
+        report(place, total, f"{completed}; {note}" if note else completed)
 
     return within

@@ -198,6 +198,6 @@ def _epoch_lines() -> Callable[[int, int, str], None]:
         epoch = int(done)
         if epoch != last:
             last = epoch
-            _say(f"epoch {epoch} of {epochs} {note}")
+            _say(f"{epoch} of {epochs} epochs; {note}" if note else f"{epoch} of {epochs} epochs")
 
     return report
