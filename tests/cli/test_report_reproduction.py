@@ -15,6 +15,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import accuracy_score, recall_score
 
+from dfer_model.evaluation.cost_record import Cost, write_cost
 from dfer_prompts import InputError, Workspace, report
 from dfer_prompts.cli import main
 
@@ -82,6 +83,16 @@ def test_csv_has_our_figures_their_published_ones_and_every_fold(isolated: Path)
     )
     assert (not_run["run"], not_run["note"]) == ("no", "skipped: for the test")
     assert (not_run["UAR"], not_run["published UAR"], not_run["published WAR"]) == ("", "39.64", "51.21")
+
+
+def test_the_cost_of_a_row_is_on_its_lines_only(isolated: Path, tmp_path: Path) -> None:
+    folder = stored(isolated)
+    cost = Cost(151_300_000, 90_520_000, 141_160_000_000, 16, 224, 1, texts_included=False)
+    write_cost(isolated / "runs" / "run0", cost)  # of the first fold and seed of DESCRIPTORS
+    elsewhere = Workspace(tmp_path / "other")  # the runs are in the workspace of the reproduction
+    lines = rows_of(report(folder, out="rows.csv", workspace=elsewhere).path)
+    found = {each["row"]: (each["trained parameters"], each["FLOPs per clip"]) for each in lines}
+    assert found == {OURS: ("", ""), NOT_RUN: ("", ""), DESCRIPTORS: ("90520000", "141160000000")}
 
 
 def test_a_negative_difference_is_a_number_in_csv(isolated: Path) -> None:

@@ -194,6 +194,11 @@ def row_runs(row: StoredRow, of: StoredReproduction, places: Sequence[Path]) -> 
     return RowRuns(runs, row.ours.selection)
 
 
+def run_places(folder: Path, runs: Path) -> list[Path]:
+    """Where the runs of the reproduction in `folder` may be: `runs`, or the workspace of `folder`."""
+    return [runs, folder.parent.parent / "runs"]
+
+
 def _run_folder(name: str, places: Sequence[Path]) -> Path | None:
     return next((place / name for place in places if (place / name / RUN).is_file()), None)
 
@@ -208,12 +213,12 @@ class Reproduction:
 
     @classmethod
     def open(cls, folder: Path, runs: Path) -> Reproduction:
-        """The reproduction in `folder`; its runs are in `runs`, or in the workspace of `folder`.
+        """The reproduction in `folder`; its runs are in `run_places`.
 
         Raises InputError if it is missing or damaged.
         """
         stored = StoredReproduction.read(folder)
-        places = [runs, folder.parent.parent / "runs"]
+        places = run_places(folder, runs)
         return cls(
             folder, stored, {(row.table, row.number): row_runs(row, stored, places) for row in stored.rows}
         )
