@@ -91,8 +91,8 @@ def test_the_cost_of_a_row_is_on_its_lines_only(isolated: Path, tmp_path: Path) 
     write_cost(isolated / "runs" / "run0", cost)  # of the first fold and seed of DESCRIPTORS
     elsewhere = Workspace(tmp_path / "other")  # the runs are in the workspace of the reproduction
     lines = rows_of(report(folder, out="rows.csv", workspace=elsewhere).path)
-    found = {each["row"]: (each["trained parameters"], each["FLOPs per clip"]) for each in lines}
-    assert found == {OURS: ("", ""), NOT_RUN: ("", ""), DESCRIPTORS: ("90520000", "141160000000")}
+    found = {(each["row"], each["trained parameters"], each["FLOPs per clip"]) for each in lines}
+    assert found == {(OURS, "", ""), (NOT_RUN, "", ""), (DESCRIPTORS, "90520000", "141160000000")}
 
 
 def test_a_negative_difference_is_a_number_in_csv(isolated: Path) -> None:

@@ -137,10 +137,8 @@ def with_costs(of: Content, costs: Sequence[MethodCost], column: str) -> Content
     table = _table(costs, column)
     blocks: list[Block] = [*([table] if known else []), *([points(list(_notes(costs)))] if costs else [])]
     section = Section("cost", "Cost", tuple(blocks))
-    place = next((n for n, each in enumerate(of.sections) if each.key in BEFORE), len(of.sections))
     return replace(
-        of,
-        sections=(*of.sections[:place], section, *of.sections[place:]),
+        of.with_section(section, BEFORE),
         paper=(*of.paper, *(for_paper((table,)) if known else ())),
         by_fold=_csv(of.by_fold, costs, column),
     )

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from ...errors import InputError
 from ...yaml_files import first_problem
 from ..reproduce.paper_tables import Published
+from ..reproduce.results import Ours
 from .stored import REPRODUCTION, RUN, stored_json
 
 if TYPE_CHECKING:
@@ -23,27 +24,11 @@ if TYPE_CHECKING:
 
 AGAIN = "Repeat its reproduce command: finished runs are reused"
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
 RunId = Annotated[str, Field(pattern=r"^[^/\\]*[^/\\.][^/\\]*$")]  # a name under `runs`, never a path
 
 
 class _Stored(BaseModel):
     model_config = ConfigDict(frozen=True)
-
-
-class StoredSpread(_Stored):
-    """A figure in percent: its mean and its standard deviation over seeds, None for one seed."""
-
-    mean: Number
-    std: Number | None
-
-
-class StoredFigures(_Stored):
-    """The figures of a row for one epoch selection."""
-
-    selection: str
-    uar: StoredSpread
-    war: StoredSpread
 
 
 class StoredTexts(_Stored):
@@ -64,10 +49,10 @@ class StoredRow(_Stored):
     note: str = ""
     runs: tuple[RunId, ...] = ()
     texts: StoredTexts | None = None
-    ours: StoredFigures | None = None
-    last: StoredFigures | None = None
+    ours: Ours | None = None
+    last: Ours | None = None
     published: Published | None = None
-    difference: tuple[Number, Number] | None = None
+    difference: tuple[FiniteFloat, FiniteFloat] | None = None
     confusion: tuple[tuple[Annotated[int, Field(ge=0)], ...], ...] | None = None
     in_paper: bool = True
 
