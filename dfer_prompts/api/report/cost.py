@@ -40,7 +40,7 @@ class MethodCost:
     problem: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """An entry of `cost` in `report --json`."""
+        """An entry of `costs` in `report --json`."""
         return {
             "name": self.name,
             "cost": None if self.cost is None else self.cost.as_dict(),
