@@ -16,7 +16,7 @@ CALIBRATION_BINS = 15
 
 @dataclass(frozen=True)
 class Measures:
-    """What a set of predictions is worth. UAR is the mean of the per-class recalls, WAR is accuracy.
+    """Measures of predictions. UAR is the mean of the per-class recalls, WAR is accuracy.
 
     UAR and macro-F1 are over the classes that occur, those with at least one clip.
     """
@@ -27,11 +27,11 @@ class Measures:
     recalls: dict[str, float | None]  # percent; None for a class without clips, which has no recall
     confusion: npt.NDArray[np.int64]  # (classes, classes): row the true class, column the predicted one
     clips: int
-    calibration_error: float | None = None  # percent; None where answers are known but not how sure they were
+    calibration_error: float | None = None  # percent; None without logits
     top2_accuracy: float | None = None  # percent; None without logits, and with fewer than three classes
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain numbers and lists, for JSON."""
+        """The measures as plain numbers and lists, for JSON."""
         return {
             "uar": self.uar,
             "war": self.war,
@@ -47,10 +47,9 @@ class Measures:
 def measures(labels: npt.ArrayLike, predictions: npt.ArrayLike, class_names: Sequence[str]) -> Measures:
     """Measure predicted labels against true ones; both are positions in `class_names`.
 
-    A class without clips is left out of the UAR: its recall is 0/0, and counting it as 0 would punish a fold
-    for what it does not hold. It is left out of the macro-F1 too, also where it was predicted: that costs
-    the recall of the class the clip is of. Raises InputError when there are no clips, or a label is not a
-    position.
+    A class without clips has no recall and is left out of the UAR, since a recall of 0 would penalise the
+    fold. It is also left out of the macro-F1, even if it was predicted; this lowers the recall of the true
+    class. Raises InputError if there are no clips, or if a label is not a position.
     """
     from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
@@ -104,12 +103,12 @@ def top2_accuracy(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float | None:
 
 
 def calibration_error(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
-    """The expected calibration error in percent: by how much the share of right answers misses what was said.
+    """The expected calibration error in percent: the mean difference between accuracy and confidence.
 
-    What was said is the softmax of the answer, in 15 bins of equal width, each closed above; their gaps are
-    averaged by their clips (C. Guo, G. Pleiss, Y. Sun and K. Weinberger, ICML 2017, arXiv 1706.04599,
-    equations 2, 3 and 5). `labels` (clips,), `logits` (clips, classes). Raises InputError for logits that are
-    not finite.
+    Confidence is the softmax of the predicted class. Both are averaged in 15 bins of equal width, closed
+    above, and the absolute differences of the bins are weighted by their clips (C. Guo, G. Pleiss, Y. Sun and
+    K. Weinberger, ICML 2017, arXiv 1706.04599, equations 2, 3 and 5). `labels` (clips,), `logits` (clips,
+    classes). Raises InputError for logits that are not finite.
     """
     said, right, bins = _said(labels, logits)
     return 100 * float(np.abs(np.bincount(bins, weights=right - said)).sum() / len(said))
@@ -117,15 +116,15 @@ def calibration_error(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
 
 @dataclass(frozen=True)
 class Reliability:
-    """What was said against what was right, in the bins of `calibration_error`: each array is (15,)."""
+    """Confidence and accuracy in the bins of `calibration_error`; each array is (15,)."""
 
     clips: npt.NDArray[np.int64]
-    said: npt.NDArray[np.float64]  # mean softmax of the answers, 0..1; NaN in an empty bin
-    right: npt.NDArray[np.float64]  # share of right answers, 0..1; NaN in an empty bin
+    said: npt.NDArray[np.float64]  # mean softmax of the predicted class, 0..1; NaN in an empty bin
+    right: npt.NDArray[np.float64]  # share of correct predictions, 0..1; NaN in an empty bin
 
 
 def reliability(labels: npt.ArrayLike, logits: npt.ArrayLike) -> Reliability:
-    """The bins whose gaps `calibration_error` averages; raises as it does."""
+    """The bins of `calibration_error`. Raises InputError as it does."""
     said, right, bins = _said(labels, logits)
     clips = np.bincount(bins, minlength=CALIBRATION_BINS)
     with np.errstate(invalid="ignore"):
@@ -138,7 +137,7 @@ def reliability(labels: npt.ArrayLike, logits: npt.ArrayLike) -> Reliability:
 def _said(
     labels: npt.ArrayLike, logits: npt.ArrayLike
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-    """Of each clip: the softmax of its answer, whether that is right, and the bin it falls in."""
+    """For each clip the softmax of the predicted class, whether it is correct, and its bin."""
     from scipy.special import softmax
 
     scores = np.asarray(logits, dtype=np.float64)

@@ -1,7 +1,4 @@
-"""The sentences of a comparison: verdicts, and caveats on what its intervals do not include.
-
-How many more seeds would show a difference that a comparison could not show.
-"""
+"""The sentences of a comparison: verdicts, caveats, and the number of seeds that more power requires."""
 
 from __future__ import annotations
 

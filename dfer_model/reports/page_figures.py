@@ -1,9 +1,7 @@
-"""The figures of a report's page: values with intervals, paired differences, and curves.
+"""The figures of a report's page: values with intervals, paired differences, and curves, as inline SVG.
 
-Figures inside an HTML page: SVG with colours of the page and unique ids.
-
-The page sets the colours as CSS variables, for light and dark backgrounds; the defaults are those of
-`COLOURS`.
+Ids are unique in the page. The page sets the colours as CSS variables, for light and dark backgrounds; the
+defaults are those of `COLOURS`.
 """
 
 from __future__ import annotations

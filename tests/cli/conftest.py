@@ -1,13 +1,16 @@
-"""A tiny run that is trained already, and a terminal in the workspace that holds it."""
+"""A tiny run that is trained already, a terminal in the workspace that holds it, and a command line."""
 
 from __future__ import annotations
 
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dfer_model.training.loop import train_run
+from dfer_prompts.cli import main
 
 from ..model import tiny
 from .test_train import Terminal
@@ -28,3 +31,16 @@ def run(
 ) -> Terminal:
     shutil.copytree(trained / "runs", isolated / "runs")
     return Terminal(monkeypatch, capsys)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Run a command line in the current folder; it ends with `status`."""
+
+    def run(*words: str, status: int = 0) -> None:
+        monkeypatch.setattr(sys, "argv", ["dfer-prompts", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert (ended.value.code or 0) == status
+
+    return run

@@ -15,6 +15,7 @@ from dfer_model.comparison.record import ComparisonRecord
 from dfer_prompts import report
 
 from ..stored_comparisons import store
+from .report_files import csv_rows, table_rows
 
 COUNTS = {  # by set and fold: rows are the true classes glad and sad
     ("one", 1): [[3, 1], [0, 4]],
@@ -38,13 +39,6 @@ def stored(workspace: Path) -> Path:
     return folder
 
 
-def rows(text: str, title: str) -> list[list[str]]:
-    """The rows of a Markdown table, by the beginning of its title."""
-    lines = text[text.index(title) :].splitlines()[2:]
-    lines = lines[: lines.index("")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "---" not in line]
-
-
 def computed(matrices: list[Any]) -> list[str]:
     """UAR, WAR and recalls of confusion matrices together, by scikit-learn."""
     total = np.sum(matrices, axis=0)
@@ -56,7 +50,7 @@ def computed(matrices: list[Any]) -> list[str]:
 
 def test_folds_their_mean_and_pooled_clips(isolated: Path) -> None:
     text = report(stored(isolated), out="report.md").path.read_text(encoding="utf-8")
-    found = rows(text, "**UAR, WAR and recall of each class in percent, trained")
+    found = table_rows(text, "**UAR, WAR and recall of each class in percent, trained")
     assert found[0] == ["set", "fold", "UAR", "WAR", "glad", "sad"]
     one = [COUNTS["one", 1], COUNTS["one", 2]]
     assert found[1] == ["one", "1", *computed(one[:1])]
@@ -69,7 +63,7 @@ def test_folds_their_mean_and_pooled_clips(isolated: Path) -> None:
 
 def test_a_class_without_clips_is_left_out_of_a_fold(isolated: Path) -> None:
     text = report(stored(isolated), out="report.md").path.read_text(encoding="utf-8")
-    found = rows(text, "**UAR, WAR and recall of each class in percent, trained")
+    found = table_rows(text, "**UAR, WAR and recall of each class in percent, trained")
     assert found[6] == ["two", "2", "83.33", "83.33", "–", "83.33"]
     assert found[7] == ["two", "mean", "66.67", "66.67", "100.00", "41.67"]
     assert found[8] == ["two", "pooled", "75.00", "64.29", "100.00", "50.00"]
@@ -78,7 +72,7 @@ def test_a_class_without_clips_is_left_out_of_a_fold(isolated: Path) -> None:
 def test_the_mean_over_folds_is_the_figure_of_the_comparison(isolated: Path) -> None:
     folder = store(isolated, ["one", "two"], folds=(1, 2, 3), seeds=(1, 2, 3), class_names=("glad", "sad"))
     text = report(folder, out="report.md").path.read_text(encoding="utf-8")
-    found = {row[0]: row for row in rows(text, "**UAR, WAR and recall of each") if row[1] == "mean"}
+    found = {row[0]: row for row in table_rows(text, "**UAR, WAR and recall of each") if row[1] == "mean"}
     for each in ComparisonRecord.read(folder).comparison.sets:
         uar, war = each.measures["trained"].uar, each.measures["trained"].war
         shown = [f"{figure.mean:.2f} (±{figure.std:.2f})" for figure in (uar, war)]
@@ -88,8 +82,7 @@ def test_the_mean_over_folds_is_the_figure_of_the_comparison(isolated: Path) -> 
 def test_csv_has_every_fold_and_pooled_figures_of_zero_shot(isolated: Path) -> None:
     made = report(stored(isolated), out="figures.csv")
     assert made.format == "csv"
-    with made.path.open(encoding="utf-8", newline="") as file:
-        found = list(csv.DictReader(file))
+    found = csv_rows(made.path)
     assert list(found[0])[:8] == [
         "measure", "set", "fold", "seeds", "UAR", "WAR", "recall glad", "recall sad",
     ]  # fmt: skip
@@ -116,7 +109,7 @@ def test_zero_shot_has_folds_if_they_are_stored(isolated: Path) -> None:
     told["zero-shot"]["sets"]["one"] = [np.sum(one, axis=0).tolist()]
     told["zero-shot"]["folds"] = {"one": {"1": one[:1], "2": one[1:]}}
     path.write_text(json.dumps(told))
-    found = rows(report(folder, out="report.md").path.read_text(encoding="utf-8"), title)
+    found = table_rows(report(folder, out="report.md").path.read_text(encoding="utf-8"), title)
     assert found[1:] == [
         ["one", "1", *computed(one[:1])],
         ["one", "2", *computed(one[1:])],

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,10 @@ import pytest
 import dfer_prompts
 from dfer_model.data.packed import PackedClips
 from dfer_prompts import InputError, Workspace, report
-from dfer_prompts.cli import main
 
 from ..model import tiny
 from ..stored_comparisons import store
+from .report_files import csv_rows, table_rows
 
 COST = {
     "parameters": 151_300_000,
@@ -31,6 +29,7 @@ COST = {
     "texts_included": False,
 }
 LATENCY = {"median_ms": 12.346, "passes": 50, "device": "NVIDIA H200", "threads": 16, "precision": "bf16"}
+COSTS = "**Trained and all parameters"
 HEADS = ["trained parameters", "parameters", "FLOPs per clip", "latency in ms"]
 
 
@@ -60,28 +59,8 @@ def run(trained: Path, isolated: Path) -> Path:
     return Path(shutil.copytree(original, isolated / "runs" / original.name))
 
 
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Run a command line in the current folder; it ends with `status`."""
-
-    def run(*words: str, status: int = 0) -> None:
-        monkeypatch.setattr(sys, "argv", ["dfer-prompts", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert (ended.value.code or 0) == status
-
-    return run
-
-
 def text(of: Path, name: str = "report.md", **options: Any) -> str:
     return report(of, out=name, device="cpu", **options).path.read_text(encoding="utf-8")
-
-
-def table(markdown: str) -> list[list[str]]:
-    """The rows of the table of costs, header first."""
-    lines = markdown[markdown.index("**Trained and all parameters") :].splitlines()[2:]
-    rows = [line for line in lines[: lines.index("")] if "---" not in line]
-    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
 
 
 def change(path: Path, **keys: Any) -> None:
@@ -95,7 +74,7 @@ def test_a_run_records_its_cost_and_a_report_shows_it(run: Path) -> None:
     cost = json.loads((run / "result.json").read_text())["cost"]
     assert cost["trained_parameters"] < cost["parameters"]
     markdown = text(run)
-    (header, row) = table(markdown)
+    (header, row) = table_rows(markdown, COSTS)
     assert header == ["run", "trained (M)", "parameters (M)", "GFLOPs"]
     assert row == [
         run.name,
@@ -126,7 +105,7 @@ def test_latency_is_measured_on_request_and_kept(
     assert latency["device"]
     assert json.loads((run / "cost.json").read_text()) == said["cost"]
     for made in (Path("a.md").read_text(), text(run, "again.md")):
-        assert table(made)[1][-1] == (
+        assert table_rows(made, COSTS)[1][-1] == (
             f"{latency['median_ms']:.2f}" if latency["median_ms"] >= 1 else f"{latency['median_ms']:.3g}"
         )
         assert f"on {latency['device']}, {latency['threads']} CPU thread" in made
@@ -152,7 +131,7 @@ def test_without_weights_the_latency_is_empty_and_a_sentence_says_why(
     command("report", run.name, "--latency", "--device", "cpu", "--out", "a.md")
     assert "model.safetensors is missing" in capsys.readouterr().err
     markdown = Path("a.md").read_text()
-    assert len(table(markdown)[0]) == 4
+    assert len(table_rows(markdown, COSTS)[0]) == 4
     assert f"- No latency of {run.name}: " in markdown.replace("\\", "")
 
 
@@ -169,7 +148,7 @@ def comparison(workspace: Path, **options: Any) -> Path:
 def test_a_comparison_has_a_row_for_each_set_in_every_format(isolated: Path) -> None:
     folder = comparison(isolated)
     markdown = text(folder)
-    assert table(markdown) == [
+    assert table_rows(markdown, COSTS) == [
         ["set", "trained (M)", "parameters (M)", "GFLOPs", "latency (ms)"],
         ["one", "90.52", "151.30", "141.16", "12.35"],
         ["two", "90.52", "151.30", "141.16", "–"],
@@ -180,8 +159,7 @@ def test_a_comparison_has_a_row_for_each_set_in_every_format(isolated: Path) -> 
     )
     latex = text(folder, "report.tex")
     assert r"one & 90.52 & 151.30 & 141.16 & 12.35 \\" in latex[latex.index(r"\label{tab:cost}") :]
-    with report(folder, out="report.csv").path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(report(folder, out="report.csv").path)
     figures = {(row["measure"], row["set"]): [row[head] for head in HEADS] for row in rows}
     assert list(rows[0])[-4:] == HEADS
     assert figures["trained", "one"] == ["90520000", "151300000", "141160000000", "12.346"]
@@ -208,7 +186,7 @@ def test_sets_whose_runs_are_gone_have_no_figures(isolated: Path) -> None:
     for name in gone:
         shutil.rmtree(isolated / "runs" / name)
     markdown = text(folder)
-    assert table(markdown)[2] == ["two", "–", "–", "–", "–"]
+    assert table_rows(markdown, COSTS)[2] == ["two", "–", "–", "–", "–"]
     assert "Parameters and FLOPs of two are unknown: the runs no longer exist." in markdown
 
 

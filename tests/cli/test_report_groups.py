@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import shutil
@@ -21,7 +20,7 @@ from dfer_prompts import InputError, report
 from ..stored_comparisons import store
 from ..stored_runs import NAMES, store_run, without_top2
 from .conftest import run
-from .test_report_by_fold import rows
+from .report_files import csv_rows, table_rows
 from .test_train import Terminal
 
 __all__ = ["run"]  # a fixture
@@ -51,7 +50,7 @@ def stored(isolated: Path) -> Path:
 
 def by_scene(text: str) -> dict[str, list[str]]:
     """The rows of the table by scene in a Markdown report of one run."""
-    return {row[1]: row[2:] for row in rows(text, "**UAR and WAR by scene")[1:]}
+    return {row[1]: row[2:] for row in table_rows(text, "**UAR and WAR by scene")[1:]}
 
 
 def test_groups_of_a_run(stored: Path) -> None:
@@ -64,7 +63,7 @@ def test_groups_of_a_run(stored: Path) -> None:
     assert [row[3].split(" ")[0] for row in found.values()] == ["75.00", "66.67", "0.00"]
     assert found["War"][2] == "0.00"  # every resample of its clips is the same, so there is no interval
     assert re.fullmatch(r"75\.00 \(\d+\.\d\d to 100\.00\)", found["Action"][2])
-    (worst,) = rows(text, "**Worst-group UAR by scene")[1:]
+    (worst,) = table_rows(text, "**Worst-group UAR by scene")[1:]
     # All clips: recalls of 2 of 3, 1 of 2, and 2 of 4.
     assert worst[0] == "last"
     assert worst[1].startswith("55.56 (")
@@ -112,8 +111,7 @@ def test_report_json_and_every_format_have_the_groups(run: Terminal, stored: Pat
 
 
 def test_csv_has_rows_for_groups_and_the_worst_one(stored: Path) -> None:
-    with report(stored, out="r.csv", groups="scene").path.open(newline="") as file:
-        found = list(csv.DictReader(file))
+    found = csv_rows(report(stored, out="r.csv", groups="scene").path)
     assert [(each["fold"], each["group"], each["clips"]) for each in found] == [
         ("1", "", ""),
         ("pooled", "Action", "4"), ("pooled", "Crime", "3"), ("pooled", "War", "2"),
@@ -122,8 +120,8 @@ def test_csv_has_rows_for_groups_and_the_worst_one(stored: Path) -> None:
     assert [each["UAR"] for each in found] == ["55.56", "75.00", "50.00", "0.00", "50.00"]
     assert [each["recall fear"] for each in found] == ["50.00", "", "100.00", "0.00", "100.00"]
     assert found[0]["top-2 accuracy"] == "77.78"  # 7 of 9
-    with report(stored, out="plain.csv").path.open(newline="") as file:
-        assert next(csv.DictReader(file)).keys() == found[0].keys() - {"group", "clips"}
+    plain = csv_rows(report(stored, out="plain.csv").path)
+    assert plain[0].keys() == found[0].keys() - {"group", "clips"}
 
 
 def test_groups_from_a_column(stored: Path) -> None:
@@ -287,7 +285,9 @@ def test_few_shot_figures_are_means_over_the_numbers_of_shots(isolated: Path) ->
         store_run(isolated / "runs" / name, second[key], seed=key[2])
     made = report(folder, out="r.md", groups="scenes.csv:place")
     assert [(each.measure, each.name) for each in made.groups] == [("few-shot", "v1"), ("few-shot", "v2")]
-    top2 = {row[0]: row[1] for row in rows(made.path.read_text(), "**Top-2 accuracy in percent, few-shot")}
+    top2 = {
+        row[0]: row[1] for row in table_rows(made.path.read_text(), "**Top-2 accuracy in percent, few-shot")
+    }
     for each in made.groups:
         runs = [clips[each.name, 1, seed].values() for clips in (first, second) for seed in (1, 2)]
         uars = [recall_score(*list(zip(*clips, strict=True))[:2], average="macro") for clips in runs]
@@ -310,7 +310,7 @@ def test_top2_accuracy_by_fold(recorded: bool, isolated: Path) -> None:
         for each in (isolated / "runs").iterdir():
             without_top2(each)
     text = report(folder, out="r.md").path.read_text()
-    found = {row[0]: row[1:] for row in rows(text, "**Top-2 accuracy in percent, trained, by fold")}
+    found = {row[0]: row[1:] for row in table_rows(text, "**Top-2 accuracy in percent, trained, by fold")}
     assert found.pop("set") == ["fold 1", "fold 2", "mean", "pooled"]
     assert list(found) == ["v1", "v2"]
     for name, cells in found.items():
@@ -324,8 +324,7 @@ def test_top2_accuracy_by_fold(recorded: bool, isolated: Path) -> None:
         by_fold = 100 * np.array(share)
         values = [*by_fold, by_fold.mean(axis=0), (30 * by_fold[0] + 21 * by_fold[1]) / 51]
         assert cells == [f"{each.mean():.2f} (±{each.std(ddof=1):.2f})" for each in values]
-    with report(folder, out="r.csv").path.open(newline="") as file:
-        shown = [each["top-2 accuracy"] for each in csv.DictReader(file)]
+    shown = [each["top-2 accuracy"] for each in csv_rows(report(folder, out="r.csv").path)]
     assert shown[:2] == ["", ""]  # zero-shot
     assert shown[2:6] == [cell.split(" ")[0] for cell in found["v1"]]
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,24 +13,12 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import accuracy_score, recall_score
 
+from dfer_model.evaluation.cost_record import Cost, write_cost
 from dfer_prompts import InputError, Workspace, report
-from dfer_prompts.cli import main
 
 from ..stored_reproductions import CLASSES, COUNTS, DESCRIPTORS, NOT_RUN, OURS
 from ..stored_reproductions import store_reproduction as stored
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Run a command line in the current folder; it ends with `status`."""
-
-    def run(*words: str, status: int = 0) -> None:
-        monkeypatch.setattr(sys, "argv", ["dfer-prompts", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert (ended.value.code or 0) == status
-
-    return run
+from .report_files import csv_rows
 
 
 def computed(*matrices: list[list[int]]) -> list[float]:
@@ -43,14 +29,9 @@ def computed(*matrices: list[list[int]]) -> list[float]:
     return [recalls.mean(), 100 * accuracy_score(true, predicted), *recalls]
 
 
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_csv_has_our_figures_their_published_ones_and_every_fold(isolated: Path) -> None:
     stored(isolated)
-    found = {(each["row"], each["fold"]): each for each in rows_of(report("abc1", out="rows.csv").path)}
+    found = {(each["row"], each["fold"]): each for each in csv_rows(report("abc1", out="rows.csv").path)}
     assert list(found) == [
         *((OURS, fold) for fold in ("1", "2", "mean", "pooled")),
         (NOT_RUN, "mean"),
@@ -84,13 +65,23 @@ def test_csv_has_our_figures_their_published_ones_and_every_fold(isolated: Path)
     assert (not_run["UAR"], not_run["published UAR"], not_run["published WAR"]) == ("", "39.64", "51.21")
 
 
+def test_the_cost_of_a_row_is_on_its_lines_only(isolated: Path, tmp_path: Path) -> None:
+    folder = stored(isolated)
+    cost = Cost(151_300_000, 90_520_000, 141_160_000_000, 16, 224, 1, texts_included=False)
+    write_cost(isolated / "runs" / "run0", cost)  # of the first fold and seed of DESCRIPTORS
+    elsewhere = Workspace(tmp_path / "other")  # the runs are in the workspace of the reproduction
+    lines = csv_rows(report(folder, out="rows.csv", workspace=elsewhere).path)
+    found = {(each["row"], each["trained parameters"], each["FLOPs per clip"]) for each in lines}
+    assert found == {(OURS, "", ""), (NOT_RUN, "", ""), (DESCRIPTORS, "90520000", "141160000000")}
+
+
 def test_a_negative_difference_is_a_number_in_csv(isolated: Path) -> None:
     folder = stored(isolated)
     path = folder / "reproduction.json"
     told = json.loads(path.read_text())
     told["rows"][2]["difference"] = [-3.456, 0]
     path.write_text(json.dumps(told))
-    line = rows_of(report(folder, out="rows.csv").path)[-2]
+    line = csv_rows(report(folder, out="rows.csv").path)[-2]
     assert (line["difference UAR"], line["difference WAR"]) == ("-3.46", "0.00")
 
 
@@ -181,7 +172,7 @@ def test_without_its_runs_a_row_has_its_stored_figures(isolated: Path) -> None:
     assert f"The runs of table3, {DESCRIPTORS} no longer exist" in text.replace("\\", "")
     assert made.rows[2]["uar"]["mean"] == pytest.approx(70.2083, abs=1e-4)
     assert (made.rows[2]["uar"]["low"], made.rows[2]["by_fold"]) == (None, [])
-    lines = [each for each in rows_of(report(folder, out="a.csv").path) if each["row"] == DESCRIPTORS]
+    lines = [each for each in csv_rows(report(folder, out="a.csv").path) if each["row"] == DESCRIPTORS]
     assert [(each["fold"], each["UAR"], each["UAR low"]) for each in lines] == [("mean", "70.21", "")]
 
 

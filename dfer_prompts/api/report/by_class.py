@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dfer_model.comparison.record import ComparedModel
 
 ALL_FOLDS = "all folds together"
+MATRIX_NOTE = "Rows: true class; columns: predicted class. A row sums to 100%; all folds and seeds together."
 SHADES = 10
 BESIDE = 14  # classes up to which two matrices fit beside each other
 OPEN, OPEN_LARGE = 6, 2  # matrices of a measure that are not collapsed; fewer for many classes
@@ -53,12 +54,12 @@ ByMeasure = Mapping[str, Mapping[str, ClassCounts]]  # by measure, then by set
 def class_counts(of: Stored) -> ByMeasure:
     """The predictions under each measure, as far as they are stored."""
     found: dict[str, dict[str, ClassCounts]] = {}
-    for measure, told in of.confusions.items():
-        classes = tuple(told["class_names"])
-        folds = told.get("folds", {})  # not in files of earlier versions
+    for measure, stored in of.confusions.items():
+        classes = tuple(stored["class_names"])
+        folds = stored.get("folds", {})  # not in files of earlier versions
         found[measure] = {
             name: ClassCounts(classes, np.asarray(it), _numbered(folds.get(name, {})))
-            for name, it in told["sets"].items()
+            for name, it in stored["sets"].items()
         }
     for measure in of.comparison.measures:
         if measure not in found and (by_set := _of_runs(of, measure)):
@@ -87,12 +88,10 @@ def _of_runs(of: Stored, measure: str) -> dict[str, ClassCounts]:
     mine = [each for each in of.trained if each.measure == measure] if measure != "transfer" else []
     sums: dict[tuple[str, int, int], NDArray[np.int64]] = {}
     for each in mine:
-        measures = of.results.get(each.run, {}).get("measures", {})
-        if not measures:
+        _, measured = of.measured(each)
+        if not measured:
             return {}
-        chosen = of.comparison.selection
-        selection = chosen if chosen in measures else next(iter(measures))
-        counts = np.asarray(measures[selection]["confusion"], dtype=np.int64)
+        counts = np.asarray(measured["confusion"], dtype=np.int64)
         if measure == "held-out-class":
             counts = counts * (np.arange(len(counts)) == each.variant)[:, None]
         key = each.name, each.fold, each.seed
@@ -191,8 +190,7 @@ def confusion_section(of: Stored, found: ByMeasure) -> Section:
         blocks += tables[:shown]
         if tables[shown:]:
             blocks.append(Folded(f"{measure}: {len(tables) - shown} more", tuple(tables[shown:])))
-    note = "Rows: true class; columns: predicted class. A row sums to 100%; all folds and seeds together."
-    return Section("confusion", "Confusion matrices", (paragraph(note), *blocks))
+    return Section("confusion", "Confusion matrices", (paragraph(MATRIX_NOTE), *blocks))
 
 
 def confusion_table(key: str, title: str, of: ClassCounts) -> Table:

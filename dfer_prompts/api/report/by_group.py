@@ -23,6 +23,7 @@ NOTE = (
     "together. The worst group is the one with the lowest UAR among those with at least two classes. The "
     "lowest UAR of many small groups is low by chance: read it with its interval and its number of clips."
 )
+BEFORE = ("recalls",)  # the section that the results are placed before
 WORST, POOLED = "worst group", "pooled"
 
 
@@ -104,14 +105,12 @@ class ByGroup:
         return (header, *((*row, "", "") for row in by_fold[1:]), *self.rows(header))
 
 
-def with_groups(of: Content, groups: ByGroup | None, *, after: str = "folds") -> Content:
-    """The report with results by group: a section after the one with the key `after`, tables, CSV rows."""
+def with_groups(of: Content, groups: ByGroup | None) -> Content:
+    """The report with results by group: a section before the recalls, tables for a paper, CSV rows."""
     if groups is None:
         return of
-    place = [each.key for each in of.sections].index(after) + 1
     return replace(
-        of,
-        sections=(*of.sections[:place], groups.section, *of.sections[place:]),
+        of.with_section(groups.section, BEFORE),
         paper=(*of.paper, *for_paper(groups.tables)),
         by_fold=groups.csv(of.by_fold),
         groups=groups,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import listed
+from ..reproduce.results import EPOCHS
 from .by_class import class_counts, confusion_section, recall_section
 from .by_fold import fold_rows, fold_section
 from .by_group import comparison_groups, with_groups
@@ -21,12 +22,6 @@ from .top2 import csv_with_top2, top2_rows, with_top2
 
 if TYPE_CHECKING:
     from dfer_model.evaluation.groups import Groups
-
-EPOCHS = {
-    "last": "the last",
-    "val": "the best on validation clips of the training folds",
-    "test-best": "the best on the test fold (optimistically biased)",
-}
 
 
 def comparison_content(folder: Path, groups: Groups | None = None) -> Content:

@@ -12,7 +12,7 @@ from dfer_model.progress import Progress
 from ...errors import InputError, WorkError, listed
 from .render import Block, Cell, Content, Section, Table, cells, for_paper, points
 from .stored import RECORD, REPRODUCTION, Stored
-from .stored_reproduction import StoredReproduction
+from .stored_reproduction import StoredReproduction, run_places
 
 if TYPE_CHECKING:
     from dfer_model.evaluation.cost_record import Cost, Latency
@@ -40,7 +40,7 @@ class MethodCost:
     problem: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """An entry of `cost` in `report --json`."""
+        """An entry of `costs` in `report --json`."""
         return {
             "name": self.name,
             "cost": None if self.cost is None else self.cost.as_dict(),
@@ -74,7 +74,8 @@ def costed_models(folder: Path, runs: Path) -> Models:
     """
     if (folder / REPRODUCTION).is_file():
         rows = [each for each in StoredReproduction.read(folder).rows if each.runs]
-        return {each.name: _existing(runs / run for run in each.runs) for each in rows}
+        places = run_places(folder, runs)
+        return {each.name: _existing(place / run for run in each.runs for place in places) for each in rows}
     if not (folder / RECORD).is_file():
         return {folder.name: (folder,)}
     of = Stored.open(folder)
@@ -130,18 +131,16 @@ def measure_costs(models: Models, device: str, progress: Progress) -> dict[Path,
 def with_costs(of: Content, costs: Sequence[MethodCost], column: str) -> Content:
     """The report with a section, a table for a paper and CSV columns on the costs.
 
-    `column` is the header of the models: "run", "set" or "row" or "row".
+    `column` is what the costs are of: "run", "set" or "row".
     """
     known = [each.cost for each in costs if each.cost is not None]
     table = _table(costs, column)
     blocks: list[Block] = [*([table] if known else []), *([points(list(_notes(costs)))] if costs else [])]
     section = Section("cost", "Cost", tuple(blocks))
-    place = next((n for n, each in enumerate(of.sections) if each.key in BEFORE), len(of.sections))
     return replace(
-        of,
-        sections=(*of.sections[:place], section, *of.sections[place:]),
+        of.with_section(section, BEFORE),
         paper=(*of.paper, *(for_paper((table,)) if known else ())),
-        by_fold=_csv(of.by_fold, costs),
+        by_fold=_csv(of.by_fold, costs, column),
     )
 
 
@@ -222,21 +221,21 @@ def _problems(costs: Sequence[MethodCost]) -> Iterator[str]:
         yield f"{what.format(listed(names))}: {problem}."
 
 
-def _csv(rows: tuple[tuple[str, ...], ...], costs: Sequence[MethodCost]) -> tuple[tuple[str, ...], ...]:
+def _csv(
+    rows: tuple[tuple[str, ...], ...], costs: Sequence[MethodCost], column: str
+) -> tuple[tuple[str, ...], ...]:
     """The rows of the CSV file with the columns of costs; a run has one cost on all its rows."""
-    found = {each.name: _plain(each.cost) for each in costs}
-    nothing = ("",) * len(CSV_HEADS)
     if not rows:
         return rows
     header, *others = rows
-    alone = found[costs[0].name] if len(costs) == 1 else None
-    return (
-        (*header, *CSV_HEADS),
-        *(
-            (*row, *(nothing if row[0] in UNTRAINED else alone or found.get(row[1], nothing)))
-            for row in others
-        ),
-    )
+    nothing = _plain(None)
+    if column == "run":
+        texts = [_plain(costs[0].cost)] * len(others)
+    else:
+        found = {each.name: _plain(each.cost) for each in costs}
+        name = header.index(column)
+        texts = [nothing if row[0] in UNTRAINED else found.get(row[name], nothing) for row in others]
+    return ((*header, *CSV_HEADS), *((*row, *each) for row, each in zip(others, texts, strict=True)))
 
 
 def _plain(cost: Cost | None) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
     from dfer_model.runs import Run
 
-BEFORE = "learning"  # the section that the figure is placed before
+BEFORE = ("learning",)  # the section that the figure is placed before
 MOST_CLIPS = 2000
 MEANING = "Near points have similar features; distances between groups, and their sizes, have no meaning."
 
@@ -76,5 +75,4 @@ def _clips(run: Run) -> PackedClips:
 def with_features(of: Content, picture: Picture) -> Content:
     """The report with a section for the figure."""
     section = Section("features", "Video features", (picture,))
-    place = next((n for n, each in enumerate(of.sections) if each.key == BEFORE), len(of.sections))
-    return replace(of, sections=(*of.sections[:place], section, *of.sections[place:]))
+    return of.with_section(section, BEFORE)

@@ -1,8 +1,6 @@
-"""Rendering of a report as HTML, Markdown, LaTeX and CSV; all text is escaped.
+"""The content of a report (sections of paragraphs, tables and figures), and its rendering.
 
-LaTeX tables are split to fit a page.
-
-The content of a report before rendering: sections of paragraphs, tables and figures.
+The formats are HTML, Markdown, LaTeX and CSV; all text is escaped. LaTeX tables are split to fit a page.
 """
 
 from __future__ import annotations
@@ -128,6 +126,11 @@ class Content:
     by_fold: tuple[tuple[str, ...], ...]
     groups: ByGroup | None = None
     records: tuple[dict[str, Any], ...] = ()
+
+    def with_section(self, section: Section, before: Sequence[str]) -> Content:
+        """The report with `section` before the first section that has one of these keys, else at its end."""
+        place = next((n for n, each in enumerate(self.sections) if each.key in before), len(self.sections))
+        return replace(self, sections=(*self.sections[:place], section, *self.sections[place:]))
 
 
 def paragraph(text: str) -> Words:

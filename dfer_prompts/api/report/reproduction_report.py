@@ -11,7 +11,7 @@ import numpy as np
 
 from ..reproduce.paper_tables import paper
 from ..reproduce.results import sources
-from .by_class import ByMeasure, ClassCounts, confusion_table, recall_table
+from .by_class import ALL_FOLDS, MATRIX_NOTE, ByMeasure, ClassCounts, confusion_table, recall_table
 from .by_fold import fold_section
 from .render import Block, Code, Content, Folded, Section, Table, cells, for_paper, paragraph, points
 from .reproduction_rows import csv_rows, plain_rows
@@ -121,7 +121,7 @@ def _rows(of: Reproduction, table: str) -> Section:
 
 def _recalls(of: Reproduction, found: ByMeasure, names: Sequence[str]) -> Section:
     folds = of.stored.folds
-    over = "all folds together" if len(folds) > 1 else f"fold {folds[0]}"
+    over = ALL_FOLDS if len(folds) > 1 else f"fold {folds[0]}"
     tables = tuple(recall_table(table, by_row, names, over) for table, by_row in found.items() if by_row)
     return Section("recalls", "Recall of each class", tables)
 
@@ -143,8 +143,7 @@ def _confusions(found: ByMeasure) -> Section:
         for table, by_row in found.items()
         for place, (name, each) in enumerate(by_row.items())
     ]
-    note = "Rows: true class; columns: predicted class. A row sums to 100%; all folds and seeds together."
-    blocks = (paragraph(note), Folded(f"{len(tables)} confusion matrices", tuple(tables)))
+    blocks = (paragraph(MATRIX_NOTE), Folded(f"{len(tables)} confusion matrices", tuple(tables)))
     return Section("confusion", "Confusion matrices", blocks if tables else ())
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from ..reproduce.results import Ours
 from .by_class import ClassCounts
 from .by_fold import FIGURES, MEAN, FoldFigures, fold_figures
 from .reproduction_tables import status
-from .stored_reproduction import Reproduction, StoredFigures, StoredRow
+from .stored_reproduction import Reproduction, StoredRow
 
 FIRST = ("table", "number", "row", "in paper", "run", "note", "fold", "seeds")
 LAST = (
@@ -72,7 +74,7 @@ def _two_decimals(values: Any, length: int = 0) -> list[str]:
     return ["" if np.isnan(each) else f"{each:.2f}" for each in values.tolist()]
 
 
-def _stored_figures(ours: StoredFigures | None, recalls: int) -> list[str]:
+def _stored_figures(ours: Ours | None, recalls: int) -> list[str]:
     """UAR, WAR and no recalls, then their standard deviations, of a row without runs."""
     if ours is None:
         return [""] * 2 * (2 + recalls)
@@ -115,7 +117,7 @@ def _plain(of: Reproduction, row: StoredRow) -> dict[str, Any]:
         "seeds": runs.seeds if runs else [],
         "uar": _plain_figure(of, row, 0),
         "war": _plain_figure(of, row, 1),
-        "last": row.last.model_dump() if row.last else None,
+        "last": asdict(row.last) if row.last else None,
         "published": row.published.model_dump() if row.published else None,
         "difference": difference,
         "by_fold": [_plain_fold(each) for each in _by_fold(of, row)],

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..reproduce.results import Ours
+from .by_fold import FIGURES
 from .render import Cell, Table, cells
-from .stored_reproduction import Reproduction, StoredFigures, StoredRow
+from .stored_reproduction import Reproduction, StoredRow
 
 OURS = "ours, not in the paper"
 NONE = "–"
-FIGURES = ("UAR", "WAR")
 PUBLISHED = ("published UAR", "published WAR", "difference in UAR", "difference in WAR")
 
 
@@ -75,13 +76,9 @@ def _has_spread(rows: Sequence[StoredRow]) -> bool:
     return any(each.ours and each.ours.uar.std is not None for each in rows)
 
 
-def _figures(of: StoredFigures | None) -> list[str]:
+def _figures(of: Ours | None) -> list[str]:
     """UAR and WAR with their standard deviations over seeds."""
-    if of is None:
-        return [NONE, NONE]
-    return [
-        f"{each.mean:.2f}" + ("" if each.std is None else f" ± {each.std:.2f}") for each in (of.uar, of.war)
-    ]
+    return [NONE, NONE] if of is None else [str(of.uar), str(of.war)]
 
 
 def _published(row: StoredRow) -> list[str]:

@@ -93,6 +93,16 @@ class Stored:
             return []
         return [each._replace(run=str(run)) for each, run in zip(found, ids[beside:], strict=True)]
 
+    def measured(self, training: Trained) -> tuple[str, dict[str, Any]]:
+        """The epoch selection of a training and its measures; both empty if its run does not exist.
+
+        It is that of the comparison, or the run's first if the run does not have it.
+        """
+        measures: dict[str, dict[str, Any]] = self.results.get(training.run, {}).get("measures", {})
+        chosen = self.comparison.selection
+        selection = chosen if chosen in measures else next(iter(measures), "")
+        return selection, measures.get(selection, {})
+
     def _trained(self) -> Iterator[Trained]:
         """Every training in the order of the runs, without its id."""
         given = {each.run for each in self.record.models}

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from ...errors import InputError
 from ...yaml_files import first_problem
 from ..reproduce.paper_tables import Published
+from ..reproduce.results import Ours
 from .stored import REPRODUCTION, RUN, stored_json
 
 if TYPE_CHECKING:
@@ -23,27 +24,11 @@ if TYPE_CHECKING:
 
 AGAIN = "Repeat its reproduce command: finished runs are reused"
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
 RunId = Annotated[str, Field(pattern=r"^[^/\\]*[^/\\.][^/\\]*$")]  # a name under `runs`, never a path
 
 
 class _Stored(BaseModel):
     model_config = ConfigDict(frozen=True)
-
-
-class StoredSpread(_Stored):
-    """A figure in percent: its mean and its standard deviation over seeds, None for one seed."""
-
-    mean: Number
-    std: Number | None
-
-
-class StoredFigures(_Stored):
-    """The figures of a row for one epoch selection."""
-
-    selection: str
-    uar: StoredSpread
-    war: StoredSpread
 
 
 class StoredTexts(_Stored):
@@ -64,10 +49,10 @@ class StoredRow(_Stored):
     note: str = ""
     runs: tuple[RunId, ...] = ()
     texts: StoredTexts | None = None
-    ours: StoredFigures | None = None
-    last: StoredFigures | None = None
+    ours: Ours | None = None
+    last: Ours | None = None
     published: Published | None = None
-    difference: tuple[Number, Number] | None = None
+    difference: tuple[FiniteFloat, FiniteFloat] | None = None
     confusion: tuple[tuple[Annotated[int, Field(ge=0)], ...], ...] | None = None
     in_paper: bool = True
 
@@ -194,6 +179,11 @@ def row_runs(row: StoredRow, of: StoredReproduction, places: Sequence[Path]) -> 
     return RowRuns(runs, row.ours.selection)
 
 
+def run_places(folder: Path, runs: Path) -> list[Path]:
+    """Where the runs of the reproduction in `folder` may be: `runs`, or the workspace of `folder`."""
+    return [runs, folder.parent.parent / "runs"]
+
+
 def _run_folder(name: str, places: Sequence[Path]) -> Path | None:
     return next((place / name for place in places if (place / name / RUN).is_file()), None)
 
@@ -208,12 +198,12 @@ class Reproduction:
 
     @classmethod
     def open(cls, folder: Path, runs: Path) -> Reproduction:
-        """The reproduction in `folder`; its runs are in `runs`, or in the workspace of `folder`.
+        """The reproduction in `folder`; its runs are in `run_places`.
 
         Raises InputError if it is missing or damaged.
         """
         stored = StoredReproduction.read(folder)
-        places = [runs, folder.parent.parent / "runs"]
+        places = run_places(folder, runs)
         return cls(
             folder, stored, {(row.table, row.number): row_runs(row, stored, places) for row in stored.rows}
         )

@@ -81,10 +81,7 @@ def _parts(of: Stored, measure: str) -> dict[str, Parts]:
     for each in of.trained:
         if each.measure != measure:
             continue
-        measures = of.results.get(each.run, {}).get("measures", {})
-        chosen = of.comparison.selection
-        selection = chosen if chosen in measures else next(iter(measures), "")
-        measured = measures.get(selection, {})
+        selection, measured = of.measured(each)
         value = run_top2(of.runs / each.run, selection, measured) if measured else None
         seeds = found.setdefault(each.name, {}).setdefault(each.fold, {})
         seeds.setdefault(each.seed, []).append((value, measured.get("clips", 0)))

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pydantic import FiniteFloat
+
 from dfer_model.io import write_atomically
 
 from .paper_tables import Paper, Published, dataset_title
@@ -20,14 +22,19 @@ if TYPE_CHECKING:
     from dfer_model.runs import ClassTexts, Run
 
 NOT_IN_PAPER = "not in the paper"
+EPOCHS = {  # the selected epoch, by selection
+    "last": "the last",
+    "val": "the best on validation clips of the training folds",
+    "test-best": "the best on the test fold (optimistically biased)",
+}
 
 
 @dataclass(frozen=True)
 class Spread:
     """A measure in percent, averaged over folds: mean and standard deviation over seeds."""
 
-    mean: float
-    std: float | None  # None for one seed
+    mean: FiniteFloat
+    std: FiniteFloat | None  # None for one seed
 
     def __str__(self) -> str:
         return f"{self.mean:.2f}" + (f" ± {self.std:.2f}" if self.std is not None else "")
@@ -156,15 +163,10 @@ class Reproduced:
 
 def protocol_line(rows: Sequence[RowResult], folds: Sequence[int], seeds: Sequence[int]) -> str:
     """A line on the figures: folds, seeds and epoch selection."""
-    words = {
-        "last": "the last",
-        "val": "the best on validation clips of the training folds",
-        "test-best": "the best on the test fold (optimistically biased)",
-    }
     chosen = dict.fromkeys(each.ours.selection for each in rows if each.ours)
     # A row without training has no epoch selection.
     trained = [each for each in chosen if each != "last"] or list(chosen)
-    epoch = f"; epoch: {words[trained[0]]}" if trained else ""
+    epoch = f"; epoch: {EPOCHS[trained[0]]}" if trained else ""
     listed = (", ".join(map(str, each)) for each in (folds, seeds))
     return "mean over folds {}; mean ± standard deviation over seeds {}".format(*listed) + f"{epoch}; percent"
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import t
 
 from dfer_model.comparison.seed_variance import pair_variance
 from dfer_model.comparison.statistics import Difference, Noise, adjusted, paired_difference
-from dfer_model.comparison.verdict import more_seeds
+from dfer_model.comparison.verdict import family_caveats, more_seeds, seeds_caveats
 
 # Four sets, three seeds. Without the means of sets and seeds: (1, -1, 0), (-1, 1, 0), (1, 0, -1), (-1, 0, 1).
 SEEDS = np.array([0.0, 5.0, -2.0])
@@ -81,13 +83,16 @@ def seen(value: float, clips: float, seeds: float, degrees: int | None) -> Diffe
     )
 
 
-def test_more_seeds_are_those_of_a_power_of_80_percent() -> None:
-    # 10 points, one seed's standard deviation 12, no clip variance, 14 degrees with 3 seeds.
-    more = more_seeds(seen(10, 0, 144 / 3, 14), 3)
+@pytest.mark.parametrize("corrected", [1, 5])
+def test_more_seeds_are_those_of_a_power_of_80_percent(corrected: int) -> None:
+    # 10 points, one seed's standard deviation 12, no clip variance, 14 degrees with 3 seeds. If Holm's method
+    # multiplies p by 5, the level is 1%.
+    pair = replace(seen(10, 0, 144 / 3, 14), p=0.1, p_holm=0.1 * corrected)
+    more = more_seeds(pair, 3)
     assert more is not None
     for number, suffices in ((3 + more, True), (2 + more, False)):
         degrees = 7 * (number - 1)
-        needed = (t.isf(0.025, degrees) + t.ppf(0.8, degrees)) * 12 / np.sqrt(number)
+        needed = (t.isf(0.025 / corrected, degrees) + t.ppf(0.8, degrees)) * 12 / np.sqrt(number)
         assert (needed <= 10) == suffices
 
 
@@ -105,3 +110,32 @@ def test_a_finished_run_is_no_part_of_the_pooled_seed_variance() -> None:
     alone = pair_variance(together, 0, 2)
     assert (alone.source, alone.degrees) == ("own", 2)
     assert alone.variance == pytest.approx(sets[1].var(ddof=1))
+
+
+def test_caveats_on_more_seeds_name_the_pairs_of_a_measure() -> None:
+    pairs = [
+        ("trained", "b - a", 5), ("trained", "c - a", None), ("trained", "d - a", 5),
+        ("few-shot", "b - a", 2),
+    ]  # fmt: skip
+    resolved = "more seeds would resolve differences, if they stay as seen (80% power): about"
+    assert seeds_caveats(pairs) == [
+        f"trained: {resolved} 5 more for b - a and d - a.",
+        "trained: 100 seeds would not resolve c - a: the differences are too small for this number of test "
+        "clips.",
+        f"few-shot: {resolved} 2 more for b - a.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("claims", "set_pairs", "begins"),
+    [
+        (0, 1, []),
+        (0, 2, ["The 2 pairs of two sets", "An interval is not corrected"]),
+        (1, 0, ['"Better than every control"']),
+        (2, 1, ['"Better than every control"', "An interval is not corrected"]),
+    ],
+)
+def test_caveats_on_corrected_families(claims: int, set_pairs: int, begins: list[str]) -> None:
+    found = family_caveats(claims, set_pairs)
+    assert len(found) == len(begins)
+    assert all(each.startswith(begin) for each, begin in zip(found, begins, strict=True))

@@ -206,6 +206,14 @@ def test_the_seeds_that_would_resolve_a_difference_are_printed() -> None:
     ) in result.caveats
 
 
+def test_with_one_seed_no_number_of_seeds_is_printed() -> None:
+    place = np.arange(80)[None]
+    one = answers(v1=place < 40, v2=place < 41)
+    result = compare(one, one, [], seeds=(1,), selection="last")
+    assert [pair.verdict for pair in result.pairs] == ["indistinguishable"] * 2
+    assert not any("seeds would" in each for each in result.caveats)
+
+
 def test_seed_variance_prevents_a_verdict_from_two_seeds() -> None:
     # v1 gains 10 points with one seed and 60 with the other: 35, with a standard error of 25.
     gained = np.stack([np.arange(80) % 10 < 1, np.arange(80) % 10 < 6])
