@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Unpack
 
 from dfer_model.progress import Note, Progress, silence
 
-from ...description_set import DescriptionSet, Seen
+from ...description_set import DescriptionSet
 from ...errors import InputError, system_errors
 from ...generation.plan import sampling_for
 from ...llm.endpoint import TIMEOUT_S, resolve_endpoint
 from ...llm.response_cache import ResponseStore
 from ...llm.usage import Budget
 from ...optimization.edit_requests import EditRequests
-from ...optimization.edits import State, changes, read_edits
+from ...optimization.edits import State, read_edits
 from ...provenance import require_unseen
 from ...templates import load_template
 from ...templates.feedback import OPTIMIZE
@@ -26,7 +26,7 @@ from .clip_roles import clip_roles
 from .controls import control_sets
 from .result import Optimized
 from .rounds import Proposal, Propose, Proposed, Search
-from .version import first_line, log_path, model_settings, optimized_set, write_log
+from .version import log_path, optimized_set, write_log
 
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
@@ -100,29 +100,13 @@ def optimize(
     ends = control_sets(search, roles, seed) if controls else {}
     saved = None
     if final != start:
-        seen = Seen(dataset=clips.name, fingerprint=clips.fingerprint, folds=tuple(sorted(training_folds)))
-        gain = result.confirmed.gain
-        derivation = {
-            "command": "optimize",
-            "of": given.name,
-            "dataset": clips.name,
-            "folds": list(training_folds),
-            "rounds": rounds,
-            "proposals": proposals,
-            "seed": seed,
-            **model_settings(settings),
-            "uar_of_the_first": search.first.uar,
-            "uar_on_the_clips_that_chose": result.choosing_uar,
-            "confirmed_gain": [round(each, 2) for each in (gain.value, gain.low, gain.high)],
-            "changes": changes(start, final),
-        }
-        draft = optimized_set(given, final, seen, requests, derivation)
+        how = {"rounds": rounds, "proposals": proposals, "seed": seed}
+        draft = optimized_set(given, clips, training_folds, search, result, requests, settings, how)
         saved = store.save(draft, version, requests.rows())
-    log_settings = first_line(requests, start)
     optimized = Optimized(
         descriptions=saved,
         folder=store.path(saved.name) if saved else None,
-        log=log_path(place, saved.name if saved else None, clips, training_folds, log_settings),
+        log=log_path(place, saved, requests, start, clips.name, training_folds),
         dataset=clips.name,
         folds=training_folds,
         test_fold=test_fold,
@@ -135,7 +119,7 @@ def optimize(
         found=requests.found,
         tokens=requests.tokens(),
     )
-    write_log(optimized, log_settings)
+    write_log(optimized, requests)
     return optimized
 
 
