@@ -139,11 +139,14 @@ def _show(result: Optimized) -> None:
             for each in result.search.rounds
         ],
     )
+    answers, without_edits = result.answers
+    if without_edits:
+        print_line(f"{without_edits} of {answers} answers had no readable edit.")
     for change in result.changes:
         print_line(change)
     final = result.descriptions.name if result.descriptions else "no change"
     sets = {final: result.result, **result.controls}
-    folds = ", ".join(map(str, result.folds))
+    folds = ", ".join(map(str, result.confirming_folds))
     _show_gains(
         f"Gain in UAR on {result.clips[1]} clips of fold {folds} that chose nothing",
         {name: each.confirmed for name, each in sets.items()},
@@ -159,7 +162,9 @@ def _show(result: Optimized) -> None:
             f"{final} - {name} on {where}: {each.value:+.2f} ({each.low:+.2f} to {each.high:+.2f}) points"
         )
     gain = result.result.confirmed.gain
-    if gain.low <= 0:
+    if not result.changes:
+        print_line("No change was accepted.")
+    elif gain.low <= 0:
         print_line("No gain is confirmed: its interval includes zero.")
     if result.stopped:
         print_line(f"Rounds ended early: {result.stopped}")

@@ -52,7 +52,7 @@ class EditRequests:
 
     def __post_init__(self) -> None:
         if self.endpoint.is_demo and self.note:
-            self.note(self.endpoint.model_title)
+            self.note(f"{self.endpoint.model_title}\nIt is not trained to answer the template {OPTIMIZE}")
 
     @property
     def sent(self) -> int:

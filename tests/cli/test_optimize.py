@@ -156,12 +156,17 @@ def test_a_model_without_edits_gains_nothing_and_makes_no_version(
     endpoint.script = lambda body, earlier: Reply(completion("I cannot help with that."))
     told = optimized(run, packed)
     assert (told["version"], told["changes"], told["edits"]) == (None, [], 0)
+    assert (told["answers_without_edits"], len(told["confirming_folds"])) == (6, 1)
     gain = told["confirmed"]["gain"]
     assert (gain["value"], gain["low"], gain["high"]) == (0, 0, 0)
     assert not Path("descriptions").exists()
     assert Path(told["log"]).is_file()
     data = ("v1@2", "--dataset", str(packed.path), "--folds", "2-3", "--rounds", "1", "--proposals", "1")
-    assert "No gain is confirmed: its interval includes zero." in run("optimize", *data)[0]
+    shown = run("optimize", *data)[0]
+    assert "1 of 1 answers had no readable edit." in shown
+    assert "No change was accepted." in shown
+    assert "No gain is confirmed" not in shown
+    assert f"clips of fold {told['confirming_folds'][0]} that chose nothing" in shown
 
 
 def test_a_template_of_the_workspace_takes_precedence(

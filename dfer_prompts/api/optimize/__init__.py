@@ -109,6 +109,7 @@ def optimize(
         log=log_path(place, saved, requests, start, clips.name, training_folds),
         dataset=clips.name,
         folds=training_folds,
+        confirming_folds=tuple(sorted(set(roles.confirming.folds.tolist()))),
         test_fold=test_fold,
         clips=roles.sizes(),
         result=result,

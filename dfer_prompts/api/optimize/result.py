@@ -58,6 +58,7 @@ class Optimized:
     log: Path
     dataset: str
     folds: tuple[int, ...]
+    confirming_folds: tuple[int, ...]
     test_fold: int | None
     clips: tuple[int, int, int]
     result: FinalSet
@@ -78,6 +79,12 @@ class Optimized:
         """Why the rounds ended early; None if they did not."""
         return self.search.rounds[-1].proposed.stopped
 
+    @property
+    def answers(self) -> tuple[int, int]:
+        """The number of answers, and how many of them had no edit."""
+        proposed = [each.proposed for each in self.search.rounds]
+        return sum(len(each.proposals) for each in proposed), sum(each.without_edits for each in proposed)
+
     def as_dict(self) -> dict[str, Any]:
         """What `optimize --json` prints."""
         rounds = self.search.rounds
@@ -87,6 +94,7 @@ class Optimized:
             "log": str(self.log),
             "dataset": self.dataset,
             "folds": list(self.folds),
+            "confirming_folds": list(self.confirming_folds),
             "test_fold": self.test_fold,
             "clips": dict(zip(("chose", "confirm", "test"), self.clips, strict=True)),
             "uar_of_the_first": self.search.first.uar,
@@ -95,6 +103,7 @@ class Optimized:
             "accepted": sum(each.accepted for each in rounds),
             "edits": sum(each.proposed.edits for each in rounds),
             "refused": sum(each.proposed.refused for each in rounds),
+            "answers_without_edits": self.answers[1],
             **self.result.as_dict(),
             "controls": {name: each.as_dict() for name, each in self.controls.items()},
             "beside_controls": {name: difference_dict(each) for name, each in self.beside_controls.items()},

@@ -41,6 +41,11 @@ class Proposed:
         return sum(len(each.edits) for each in self.proposals)
 
     @property
+    def without_edits(self) -> int:
+        """The number of answers in which no edit was found, not even a refused one."""
+        return sum(not each.edits and not each.refused for each in self.proposals)
+
+    @property
     def refused(self) -> int:
         """The number of refused edits."""
         return sum(len(each.refused) for each in self.proposals)
