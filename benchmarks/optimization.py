@@ -249,13 +249,13 @@ def speed(clips: int = 9000, classes: int = 11, width: int = 512, sets: int = 20
         rng.integers(2, 6, clips),
     )
     texts = [[f"{label} {number}" for number in range(20)] for label in range(classes)]
-    judge = CandidateSets(videos, lambda new: F.normalize(torch.randn(len(new), width), dim=-1))
-    judge.scores([[own[number] for own in texts] for number in range(20)])
+    scorer = CandidateSets(videos, lambda new: F.normalize(torch.randn(len(new), width), dim=-1))
+    scorer.scores([[own[number] for own in texts] for number in range(20)])
     candidates = [[own[int(rng.integers(20))] for own in texts] for _ in range(sets)]
     rates = []
     for _ in range(5):
         began = time.process_time()
-        judge.scores(candidates)
+        scorer.scores(candidates)
         rates.append(sets / (time.process_time() - began))
     return float(np.median(rates))
 

@@ -53,19 +53,24 @@ def require_unseen(
 def chosen_set(
     of: DescriptionSet, chosen: Mapping[str, Sequence[str]], seen: Seen, derivation: Mapping[str, Any]
 ) -> DescriptionSet:
-    """An unsaved set with these descriptors of `of`, chosen with the labels of `seen`; one member per class.
+    """An unsaved set derived from `of`, chosen with the labels of `seen`; one member per class.
 
-    `chosen` maps class names of the set to texts of their descriptors; other classes are left out. The result
-    also has the `seen` entries of `of`.
+    `chosen` maps class names of the set to texts of descriptors; other classes are left out. A descriptor
+    that the class does not have gets support 0 of the class's samples, as after `edit`. The result also has
+    the `seen` entries of `of`.
     """
-    from .description_set import DescriptionSet, Manifest, lineage
+    from .description_set import DescriptionSet, Descriptor, Manifest, lineage
 
     names = tuple(name for name in of.class_names if name in chosen)
     members = {}
     for name in names:
         known = {each.text: each for member in reversed(of.members[name]) for each in member}
+        samples = max(each.samples for each in known.values())
         members[name] = (
-            tuple(replace(known[text], rank=rank) for rank, text in enumerate(chosen[name], start=1)),
+            tuple(
+                replace(known[text], rank=rank) if text in known else Descriptor(text, rank, 0, samples)
+                for rank, text in enumerate(chosen[name], start=1)
+            ),
         )
     class_set = {**of.manifest.class_set, "class_names": list(names)}
     if words := {name: said for name, said in class_set.pop("words", {}).items() if name in names}:

@@ -10,7 +10,15 @@ import typer
 from ..errors import InputError
 from ..workspace import Workspace
 from .completion import class_sets
-from .options import grouped
+from .options import (
+    BaseUrlOption,
+    BudgetOption,
+    ConcurrencyOption,
+    MaxRequestsOption,
+    TimeoutOption,
+    VersionOption,
+    grouped,
+)
 from .output import JsonOption, clean, message, print_json, print_table
 
 if TYPE_CHECKING:
@@ -39,10 +47,6 @@ ModelOption = Annotated[
         show_default="the only one served",
     ),
 ]
-BaseUrlOption = Annotated[
-    str | None,
-    typer.Option(metavar="URL", help="An OpenAI-compatible server.", show_default="OPENAI_BASE_URL"),
-]
 TemperatureOption = Annotated[
     float | None, typer.Option(help="0 to 2.", show_default="the template's, else 0.7")
 ]
@@ -60,20 +64,11 @@ ReasoningOption = Annotated[
 SeedOption = Annotated[
     int | None, typer.Option(help="Seed of the first sample, or of a control.", show_default="1")
 ]
-ConcurrencyOption = Annotated[int, typer.Option(min=1, max=256, help="Concurrent requests.")]
-TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for one answer.")]
-VersionOption = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The new version's name.", show_default="the next")
-]
 EnsembleOption = Annotated[
     bool, typer.Option("--ensemble", help="Combine several templates or models into one version, as members.")
 ]
 AllowShortOption = Annotated[
     bool, typer.Option("--allow-short", help="Accept classes with fewer than top-k descriptors.")
-]
-MaxRequestsOption = Annotated[int | None, typer.Option(min=1, help="Maximum number of requests.")]
-BudgetOption = Annotated[
-    int | None, typer.Option(min=1, help="Maximum number of tokens of prompts and answers.")
 ]
 ClassesOption = Annotated[
     str | None,
@@ -101,7 +96,7 @@ def register(app: typer.Typer) -> None:
 
 @dataclass(frozen=True)
 class GenerateOptions:
-    """How a language model is queried: the fields of `generation.plan.Asking`."""
+    """How a language model is queried: the fields of `generation.plan.RequestOptions`."""
 
     base_url: BaseUrlOption = None
     samples: SamplesOption = 5
@@ -176,11 +171,9 @@ def _generated(
 ) -> list[Outcome]:
     """Query the language models, with progress on standard error."""
     from ..generation.generate import generate_all
-    from ..llm.endpoint import DEMO_MODEL
     from .llm_progress import confirmed_url, request_progress
 
-    if set(models) != {DEMO_MODEL}:
-        options = replace(options, base_url=confirmed_url(workspace, options.base_url))
+    options = replace(options, base_url=confirmed_url(workspace, options.base_url, models))
     with request_progress() as shown:
         return generate_all(
             classes,
@@ -205,7 +198,7 @@ def _check_source(source: str, of: str | None, *, asks_a_model: bool) -> None:
 
 def _print(made: list[Outcome], workspace: Workspace, as_json: bool) -> None:
     from ..versions.store import DescriptionStore
-    from .llm_progress import summary, told
+    from .llm_progress import outcome_dict, summary
 
     store = DescriptionStore(workspace)
     shown = []
@@ -216,7 +209,7 @@ def _print(made: list[Outcome], workspace: Workspace, as_json: bool) -> None:
             for name in saved.class_names
         }
         folder = str(store.path(saved.name))
-        shown.append({"version": saved.name, "folder": folder, **told(outcome), "classes": texts})
+        shown.append({"version": saved.name, "folder": folder, **outcome_dict(outcome), "classes": texts})
         if not as_json:
             rows = [(name, "; ".join(descriptors)) for name, descriptors in texts.items()]
             print_table(f"{saved.name} ({saved.manifest.source})", ["class", "descriptors"], rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,15 +33,20 @@ class RequestProgress:
     note: Callable[[str], None] = message
 
 
-def confirmed_url(workspace: Workspace, base_url: str | None) -> str | None:
+def confirmed_url(
+    workspace: Workspace, base_url: str | None, models: Sequence[str | None] = ()
+) -> str | None:
     """The base URL as given, or that of `dfer.yaml` once the user has confirmed it on a terminal.
 
-    An address is confirmed once per workspace. Raises InputError if the user declines.
+    An address is confirmed once per workspace, and only if a model other than the demo model is in `models`
+    or none is given. Raises InputError if the user declines.
     """
     from ..llm.confirmations import confirm
-    from ..llm.endpoint import unconfirmed, url_to_confirm
+    from ..llm.endpoint import DEMO_MODEL, unconfirmed, url_to_confirm
     from ..workspace import FILE
 
+    if set(models) == {DEMO_MODEL}:
+        return base_url
     url = url_to_confirm(workspace, base_url)
     if url is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return base_url
@@ -59,7 +64,8 @@ def confirmed_url(workspace: Workspace, base_url: str | None) -> str | None:
         confirm(workspace.root, url)
     except OSError as error:
         message(f"The confirmation cannot be stored and will be requested again: {error}")
-    return url
+        return url
+    return base_url
 
 
 @contextmanager
@@ -157,7 +163,7 @@ def _counts(total: Tally) -> str:
     )
 
 
-def told(outcome: Outcome) -> dict[str, Any]:
+def outcome_dict(outcome: Outcome) -> dict[str, Any]:
     """An outcome as `--json` prints it; empty if no model was queried."""
     manifest = outcome.descriptions.manifest
     if manifest.source != "llm":

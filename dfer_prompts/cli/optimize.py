@@ -2,18 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..workspace import Workspace
 from .completion import versions
-from .generate import BaseUrlOption, BudgetOption, ConcurrencyOption, MaxRequestsOption, TimeoutOption
-from .options import ClipOptions, DatasetOption, DeviceOption, grouped, numbers
+from .options import (
+    BaseUrlOption,
+    BudgetOption,
+    ClipOptions,
+    ConcurrencyOption,
+    DatasetOption,
+    DeviceOption,
+    MaxRequestsOption,
+    TimeoutOption,
+    TrainingFoldsOption,
+    VersionOption,
+    grouped,
+    numbers,
+)
 from .output import JsonOption, message, print_json, print_line, print_table, progress
 
 if TYPE_CHECKING:
-    from ..api.optimize import Contender, Optimized
+    from ..api.optimize.result import Optimized, SetFigures
+
+SetArgument = Annotated[
+    str, typer.Argument(autocompletion=versions, metavar="V", help="The set to begin with, such as v1@4.")
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The language model.", show_default="the only one served"),
+]
+RoundsOption = Annotated[int, typer.Option(min=1, max=1000, help="Rounds of proposals.")]
+ProposalsOption = Annotated[int, typer.Option(min=1, max=1000, help="Answers of the model per round.")]
+ControlsOption = Annotated[
+    bool,
+    typer.Option("--controls", help="Compare with random edits of equal number, and with selection alone."),
+]
+TestFoldOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="FOLD", help="Test the final sets on this fold.", show_default="none"),
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the answers and of the confirming clips.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -24,45 +56,23 @@ def register(app: typer.Typer) -> None:
 @grouped
 def optimize(
     context: typer.Context,
-    ref: Annotated[
-        str, typer.Argument(autocompletion=versions, metavar="V", help="The set to begin with, such as v1@4.")
-    ],
+    ref: SetArgument,
     *,
-    folds: Annotated[
-        str,
-        typer.Option(
-            "--folds",
-            metavar="FOLDS",
-            help="Training folds to choose and confirm on, such as 2-5; 0: clips outside all test folds.",
-        ),
-    ],
+    folds: TrainingFoldsOption,
     dataset: DatasetOption = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="The language model.", show_default="the only one served"),
-    ] = None,
+    model: ModelOption = None,
     base_url: BaseUrlOption = None,
-    rounds: Annotated[int, typer.Option(min=1, max=1000, help="Rounds of proposals.")] = 8,
-    proposals: Annotated[int, typer.Option(min=1, max=1000, help="Answers of the model per round.")] = 6,
-    controls: Annotated[
-        bool,
-        typer.Option(
-            "--controls", help="Compare with random edits of equal number, and with selection alone."
-        ),
-    ] = False,
-    test_fold: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="FOLD", help="Test the final sets on this fold.", show_default="none"),
-    ] = None,
+    rounds: RoundsOption = 8,
+    proposals: ProposalsOption = 6,
+    controls: ControlsOption = False,
+    test_fold: TestFoldOption = None,
     max_requests: MaxRequestsOption = None,
     budget_tokens: BudgetOption = None,
     concurrency: ConcurrencyOption = 8,
     timeout: TimeoutOption = 300.0,
     settings: ClipOptions,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the answers and of the confirming clips.")] = 1,
-    version: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The new version's name.", show_default="the next")
-    ] = None,
+    seed: SeedOption = 1,
+    version: VersionOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -87,7 +97,7 @@ def optimize(
         folds=numbers(folds, "--folds", least=0),
         dataset=dataset,
         model=model,
-        base_url=confirmed_url(workspace, base_url),
+        base_url=confirmed_url(workspace, base_url, [model]),
         rounds=rounds,
         proposals=proposals,
         controls=controls,
@@ -115,13 +125,13 @@ def optimize(
 
 def _show(result: Optimized) -> None:
     print_table(
-        "Rounds, scored on the clips that choose",
+        "Rounds, scored on the choosing clips",
         ["round", "edits", "refused", "sets scored", "UAR (%)", "accepted"],
         [
             [
                 each.number,
-                sum(len(one.edits) for one in each.proposed.proposals),
-                sum(len(one.refused) for one in each.proposed.proposals),
+                each.proposed.edits,
+                each.proposed.refused,
                 each.candidates,
                 each.score.uar,
                 "yes" if each.accepted else f"no: {each.why}",
@@ -129,20 +139,22 @@ def _show(result: Optimized) -> None:
             for each in result.search.rounds
         ],
     )
+    answers, without_edits = result.answers
+    if without_edits:
+        print_line(f"{without_edits} of {answers} answers had no readable edit.")
     for change in result.changes:
         print_line(change)
     final = result.descriptions.name if result.descriptions else "no change"
-    contenders = {final: result.result, **result.controls}
-    print_table(
-        f"Gain in UAR on {result.clips[1]} clips of fold {_listed(result.folds)} that chose nothing",
-        ["set", "UAR (%)", "gain", "95% interval"],
-        [_row(name, each, "confirmed") for name, each in contenders.items()],
+    sets = {final: result.result, **result.controls}
+    folds = ", ".join(map(str, result.confirming_folds))
+    _show_gains(
+        f"Gain in UAR on {result.clips[1]} clips of fold {folds} that chose nothing",
+        {name: each.confirmed for name, each in sets.items()},
     )
     if result.test_fold is not None:
-        print_table(
+        _show_gains(
             f"Gain in UAR on the {result.clips[2]} clips of test fold {result.test_fold}",
-            ["set", "UAR (%)", "gain", "95% interval"],
-            [_row(name, each, "tested") for name, each in contenders.items()],
+            {name: each.tested for name, each in sets.items()},
         )
     where = "those clips" if result.test_fold is None else "the test fold"
     for name, each in result.beside_controls.items():
@@ -150,18 +162,19 @@ def _show(result: Optimized) -> None:
             f"{final} - {name} on {where}: {each.value:+.2f} ({each.low:+.2f} to {each.high:+.2f}) points"
         )
     gain = result.result.confirmed.gain
-    if gain.low <= 0:
+    if not result.changes:
+        print_line("No change was accepted.")
+    elif gain.low <= 0:
         print_line("No gain is confirmed: its interval includes zero.")
     if result.stopped:
         print_line(f"Rounds ended early: {result.stopped}")
     print_line(f"Answers requested: {result.requests}; found stored: {result.found}.")
 
 
-def _row(name: str, contender: Contender, which: str) -> list[Any]:
-    judged = getattr(contender, which)
-    gain = judged.gain
-    return [name, judged.uar.value, f"{gain.value:+.2f}", f"{gain.low:+.2f} to {gain.high:+.2f}"]
-
-
-def _listed(folds: tuple[int, ...]) -> str:
-    return ", ".join(map(str, folds))
+def _show_gains(title: str, figures: Mapping[str, SetFigures | None]) -> None:
+    rows: list[list[Any]] = []
+    for name, each in figures.items():
+        if each is not None:
+            gain = each.gain
+            rows.append([name, each.uar.value, f"{gain.value:+.2f}", f"{gain.low:+.2f} to {gain.high:+.2f}"])
+    print_table(title, ["set", "UAR (%)", "gain", "95% interval"], rows)

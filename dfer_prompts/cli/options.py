@@ -134,6 +134,27 @@ FoldsOption = Annotated[
     str | None,
     typer.Option("--folds", metavar="FOLDS", help="Test folds, such as 1-5 or 1,3.", show_default="all"),
 ]
+BaseUrlOption = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="An OpenAI-compatible server.", show_default="OPENAI_BASE_URL"),
+]
+ConcurrencyOption = Annotated[int, typer.Option(min=1, max=256, help="Concurrent requests.")]
+TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for one answer.")]
+MaxRequestsOption = Annotated[int | None, typer.Option(min=1, help="Maximum number of requests.")]
+BudgetOption = Annotated[
+    int | None, typer.Option(min=1, help="Maximum number of tokens of prompts and answers.")
+]
+VersionOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The new version's name.", show_default="the next")
+]
+TrainingFoldsOption = Annotated[
+    str,
+    typer.Option(
+        "--folds",
+        metavar="FOLDS",
+        help="Training folds to choose descriptors on, such as 2-5; 0: clips outside all test folds.",
+    ),
+]
 SeedsOption = Annotated[str, typer.Option("--seeds", metavar="SEEDS", help="Seeds, such as 1-3.")]
 MeasureOption = Annotated[
     list[str] | None,

@@ -3,9 +3,8 @@
 The table states the evidence for the action units of each class. It is weak for anxiety, and only an analogy
 for helplessness and disappointment.
 
-Baselines without a description: one sentence that names the class.
-
-The paper's Table 3 compares the descriptors with the class name alone and "a photo of [class]".
+`sentence_set` makes baselines without a description: one sentence that names the class. The paper's Table 3
+compares the descriptors with the class name alone and "a photo of [class]".
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from ..errors import InputError
 from ..normalize import normal_form
 from ..yaml_files import load_yaml
 
+PLACE = "{class}"  # of the class's words in a sentence
 MOST = 8  # default descriptors per class: with 8 context vectors they fit CLIP's 77 tokens
 
 
@@ -94,9 +94,6 @@ def _descriptors(entries: list[Entry]) -> tuple[Descriptor, ...]:
         if look is not None:
             texts.setdefault(normal_form(look.visible), look.visible)
     return tuple(Descriptor(text, rank) for rank, text in enumerate(texts.values(), start=1))
-
-
-PLACE = "{class}"
 
 
 def sentence_set(class_set: ClassSet, pattern: str) -> DescriptionSet:

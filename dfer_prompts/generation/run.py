@@ -11,7 +11,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from dfer_model.io import require_writable, sweep
@@ -19,10 +18,10 @@ from dfer_model.io import require_writable, sweep
 from ..description_set import DescriptionSet, Descriptor, Manifest
 from ..errors import Interrupted, WorkError, system_words
 from ..llm.answers import Answer, Failure, read_answer
-from ..llm.client import Asked, Lost, Reply, Watcher, ask
-from ..llm.endpoint import DEMO_NOTE, TIMEOUT_S, run_blocking
+from ..llm.client import Asked, Lost, Reply, Watcher, ask, record_of
+from ..llm.endpoint import TIMEOUT_S, run_blocking
 from ..llm.response_cache import Request, ResponseStore
-from ..llm.usage import Budget, Estimate, Progress, Report, Tally, told
+from ..llm.usage import Budget, Estimate, Progress, Report, Tally, token_totals
 from .plan import Plan
 from .rank import rank_classes
 
@@ -76,7 +75,7 @@ def ask_and_rank(
     if missing:
         require_writable(responses.folder)
     if plan.endpoint.is_demo and note:
-        note(f"{plan.endpoint.model}: {DEMO_NOTE}")
+        note(plan.endpoint.model_title)
     if missing and note:
         note(f"Requesting {len(missing)} answers: {plan.title} at {plan.endpoint.base_url}")
     writer = _ResponseWriter(plan, responses, records, report, note)
@@ -94,7 +93,7 @@ def ask_and_rank(
     )
     _finish(plan, responses, work)
     draft = _draft(plan, records)
-    prompt, completion = told([records[request.key].record["response"] for request in missing])
+    prompt, completion = token_totals([records[request.key].record["response"] for request in missing])
     return Outcome(
         descriptions=draft,
         responses=[_row(request, records[request.key]) for request in plan.requests],
@@ -158,17 +157,7 @@ class _ResponseWriter(Watcher):
 
     async def arrived(self, request: Request, reply: Reply) -> None:
         read = read_answer(reply.body, reply.form, request.class_name)
-        record = {
-            "class_name": request.class_name,
-            "template": self._plan.template.name,
-            "form": reply.form,
-            "reading": read.reading if isinstance(read, Answer) else None,
-            "request": request.identity,
-            "received": datetime.now(UTC).isoformat(timespec="seconds"),
-            "response": reply.body,
-        }
-        if reply.not_sent:
-            record["not_sent"] = list(reply.not_sent)
+        record = record_of(request, self._plan.template.name, reply, read)
         # Flushing a file takes milliseconds; in a thread it does not block the other requests.
         await asyncio.to_thread(self._responses.put, request.key, record)
         self._records[request.key] = Stored(record, read)

@@ -1,6 +1,6 @@
 """Read one stored response: a usable answer, or the reason why there is none.
 
-Answers sent as server-sent events although no stream was requested.
+Some servers send server-sent events although no stream was requested; `assembled` joins them to a response.
 """
 
 from __future__ import annotations
@@ -13,6 +13,17 @@ from typing import Any, Literal
 from ..parsing import parse_answer
 from .refusals import code_of, shortened, words_of
 from .sampling import Form, reading
+
+Reason = Literal["truncated", "refused", "empty", "malformed", "failed", "too large"]
+BROKEN_OFF = ("error", "abort")  # finish reasons of an incomplete answer
+FILTERED = ("content_filter", "content_policy_violation")  # error codes of servers that filter the prompt
+REASONING = ("reasoning_content", "reasoning", "reasoning_details")  # keys of a message that hold it
+TOO_LARGE = "dfer_prompts_too_large"  # error code of a stored response whose body was too large to read
+
+# A text without descriptors that apologises or declines is a refusal, not an empty list.
+DECLINES = re.compile(
+    r"\b(sorry|i apologi[sz]e|can[’']?t|can ?not|won[’']?t|unable|decline)\b", re.IGNORECASE
+)
 
 _EVENTS = re.compile(r"\s*(?:data|event|id|retry)?:")
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
@@ -78,18 +89,6 @@ def _joined(before: Any, more: Any) -> Any:
         return before + more
     lists = [[{"type": "text", "text": each}] if isinstance(each, str) else each for each in (before, more)]
     return [*lists[0], *lists[1]] if all(isinstance(each, list) for each in lists) else before
-
-
-Reason = Literal["truncated", "refused", "empty", "malformed", "failed", "too large"]
-BROKEN_OFF = ("error", "abort")  # finish reasons of an incomplete answer
-FILTERED = ("content_filter", "content_policy_violation")  # error codes of servers that filter the prompt
-REASONING = ("reasoning_content", "reasoning", "reasoning_details")  # keys of a message that hold it
-TOO_LARGE = "dfer_prompts_too_large"  # error code of a stored response whose body was too large to read
-
-# A text without descriptors that apologises or declines is a refusal, not an empty list.
-DECLINES = re.compile(
-    r"\b(sorry|i apologi[sz]e|can[’']?t|can ?not|won[’']?t|unable|decline)\b", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,12 @@ from collections import deque
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 import openai
 
+from .answers import Answer, Failure
 from .demo_server import reachable
 from .endpoint import TIMEOUT_S, Endpoint, served_models, unknown_model
 from .negotiation import Negotiation, Reply
@@ -26,7 +29,7 @@ from .refusals import (
 from .response_cache import Request
 from .usage import Budget, Estimate
 
-__all__ = ["RETRIES", "Asked", "Lost", "Reply", "Watcher", "ask"]
+__all__ = ["RETRIES", "Asked", "Lost", "Reply", "Watcher", "ask", "record_of"]
 
 RETRIES = 5  # by the SDK: on 408, 409, 429, 5xx and lost connections, with Retry-After or exponential backoff
 HOPELESS = 10  # failed requests without a success, each after all retries, before the rest is abandoned
@@ -66,6 +69,20 @@ class Watcher:
 
     def note(self, sentence: str) -> None:
         """A message about the server for the user, sent once."""
+
+
+def record_of(request: Request, template: str, reply: Reply, read: Answer | Failure) -> dict[str, Any]:
+    """The record of a response for `ResponseStore.put`."""
+    record = {
+        "class_name": request.class_name,
+        "template": template,
+        "form": reply.form,
+        "reading": read.reading if isinstance(read, Answer) else None,
+        "request": request.identity,
+        "received": datetime.now(UTC).isoformat(timespec="seconds"),
+        "response": reply.body,
+    }
+    return {**record, "not_sent": list(reply.not_sent)} if reply.not_sent else record
 
 
 async def ask(

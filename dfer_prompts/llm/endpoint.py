@@ -37,7 +37,8 @@ DEFAULT_MODEL_SAMPLING = {"reasoning_effort": "none"}
 
 THREE_WAYS = (
     "no language model: set OPENAI_API_KEY, or start a local server such as Ollama (`ollama serve`)\n"
-    "and give `--base-url http://localhost:11434/v1`, or use a source without a model: `--source facs`"
+    "and give `--base-url http://localhost:11434/v1`; to try the tool, give `--model demo`; "
+    "a set without a language model: `generate --source facs`"
 )
 _OR_A_MODEL = "or name the model with --model"
 # The demo language model. Its server has another port at each start, so this name stands for its address in

@@ -1,9 +1,8 @@
-"""Network settings of the environment: loopback addresses, proxies and certificates.
+"""The connection to a server: proxy and certificates of the environment, and an HTTP client with limits.
 
 The HTTP library builds every proxy of the environment, needed or not, and its errors do not name the
-variable. Therefore the proxy for an address is chosen here, and errors name the variable.
-
-The SDK's HTTP client with limits on the total time and size of a response.
+variable. Therefore the proxy for an address is chosen here, and errors name the variable. The client limits
+the total time and the size of a response, and decides when the key is sent.
 """
 
 from __future__ import annotations
@@ -25,6 +24,18 @@ import openai
 from ..errors import InputError
 
 PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
+MOST_BYTES = 32 * 2**20  # of a response; a list of visual features has a few kilobytes
+
+# Headers set by the SDK itself; others come from the environment (OPENAI_ORG_ID, OPENAI_CUSTOM_HEADERS).
+_OWN_HEADERS = (
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "user-agent",
+)
 
 
 @dataclass(frozen=True)
@@ -125,23 +136,8 @@ def certificates() -> ssl.SSLContext | None:
         raise InputError(f"{variable}={place} cannot be used: {why}\nCorrect or unset {variable}") from error
 
 
-MOST_BYTES = 32 * 2**20  # a list of visual features has a few kilobytes
-
-
 class AnswerTooLarge(openai.OpenAIError):
     """A body of more than `MOST_BYTES`; a retry would not help, so the SDK does not retry it."""
-
-
-# Headers set by the SDK itself; others come from the environment (OPENAI_ORG_ID, OPENAI_CUSTOM_HEADERS).
-_OWN_HEADERS = (
-    "accept",
-    "accept-encoding",
-    "connection",
-    "content-length",
-    "content-type",
-    "host",
-    "user-agent",
-)
 
 
 class KeyOnRequest:

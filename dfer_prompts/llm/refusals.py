@@ -1,10 +1,8 @@
-"""Read the error bodies of servers that reject a request.
+"""Error bodies of servers, and one-line messages for servers that reject a request or cannot be reached.
 
 OpenAI sends `{"error": {"message", "param", "code"}}`, FastAPI `{"detail": [{"loc", "msg"}]}`, Mistral the
 same inside `message`, Gemini a list of OpenAI's form, a router the message of the server behind it as text in
 `metadata.raw`, and a proxy an HTML page.
-
-One-line messages for servers that cannot be reached or reject a request.
 """
 
 from __future__ import annotations
@@ -22,7 +20,6 @@ import openai
 if TYPE_CHECKING:
     from .endpoint import Endpoint
 
-
 MOST_DEPTH = 8
 MOST_ITEMS = 3  # shown of a list of errors
 _WORDS = (
@@ -39,6 +36,7 @@ _WORDS = (
 _HEADINGS = re.compile(r"<(?:title|h1)\b[^<>]*>([^<]*)", re.IGNORECASE)
 _READ_OF_A_PAGE = 4000  # characters
 MOST_CHARACTERS = 2000  # of a message that are read and searched
+SHOWN_OF_A_MESSAGE = 200  # characters of a server's message
 
 _KEY_CODES = ("invalid_api_key", "invalid_authentication", "missing_api_key", "no_api_key")
 _KEY_WORDS = re.compile(
@@ -161,9 +159,6 @@ def _objects(body: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
         inner = body if isinstance(body, list) else []
     for each in inner:
         yield from _objects(each, depth + 1)
-
-
-SHOWN_OF_A_MESSAGE = 200  # characters of a server's message
 
 
 def connection_error(endpoint: Endpoint, error: openai.APIConnectionError) -> str:

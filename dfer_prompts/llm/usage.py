@@ -115,7 +115,7 @@ def prompt_text(request: Request) -> str:
     return "\n".join(message["content"] for message in request.messages)
 
 
-def told(responses: Sequence[Any]) -> tuple[int | None, int | None]:
+def token_totals(responses: Sequence[Any]) -> tuple[int | None, int | None]:
     """The total prompt and completion tokens reported by the server; None if it never reported any."""
     prompt = [each for each in (usage_of(one, "prompt_tokens") for one in responses) if each is not None]
     answer = [each for each in (usage_of(one, "completion_tokens") for one in responses) if each is not None]

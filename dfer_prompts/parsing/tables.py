@@ -1,6 +1,7 @@
-"""Read tables: which columns and rows contain features of the class of the prompt.
+"""Read structured answers: the features in tables, and the items of JSON.
 
-Read the items of JSON or nearly valid JSON anywhere in an answer.
+Of a table, the columns and rows that contain features of the class of the prompt are read. JSON is found
+anywhere in an answer and may be truncated or nearly valid.
 """
 
 from __future__ import annotations

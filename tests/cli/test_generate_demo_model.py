@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import openai
 import pytest
 
 from dfer_prompts.classes import load_class_set
+from dfer_prompts.cli.llm_progress import confirmed_url
+from dfer_prompts.llm.confirmations import is_confirmed
 from dfer_prompts.llm.demo_server import reachable
 from dfer_prompts.llm.endpoint import Endpoint, resolve_endpoint
 from dfer_prompts.parsing import parse_answer
@@ -87,6 +90,27 @@ def test_a_base_url_is_asked_for_its_own_model_demo(tmp_path: Path, monkeypatch:
         assert len(server.requests) == 7
     assert json.loads(out)["model"] == "demo"
     assert SENTENCE not in err
+
+
+class TerminalText(io.StringIO):
+    """A text that is taken for a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_only_other_models_need_the_confirmation_of_an_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(tmp_path)
+    (tmp_path / "dfer.yaml").write_text("base_url: http://far.example/v1\n", encoding="utf-8")
+    monkeypatch.setattr("sys.stdin", TerminalText("y\n"))
+    monkeypatch.setattr("sys.stderr", TerminalText())
+    assert confirmed_url(workspace, None, ["demo", "demo"]) is None
+    assert not is_confirmed(tmp_path, "http://far.example/v1")
+    # With the address in place of None, the model demo would be that server's.
+    assert confirmed_url(workspace, None, ["demo", "tiny"]) is None
+    assert is_confirmed(tmp_path, "http://far.example/v1")
 
 
 def test_the_server_ends_with_the_block() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Iterator
@@ -9,10 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from sklearn.metrics import confusion_matrix
 
+from dfer_model.comparison.zero_shot import video_features
 from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.evaluation.text_scores import text_features
+from dfer_model.models.clip import load_clip
 from dfer_prompts import load
+from dfer_prompts.api.inputs import settings_for
 from dfer_prompts.cli import main
+from dfer_prompts.description_set import join
+from dfer_prompts.workspace import Workspace
 
 from ..model import tiny
 from ..prompts.endpoint import FakeEndpoint, Reply, completion, serve
@@ -52,7 +61,8 @@ def run(endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     def run(command: str, *words: str, status: int = 0) -> tuple[str, str]:
         quick = {"frames": 2, "workers": 0, "weights": "random"}
         settings = [word for key, value in quick.items() for word in ("--set", f"{key}={value}")]
-        asked = ["--base-url", endpoint.base_url, "--model", "tiny"] if command == "optimize" else []
+        scripted = command == "optimize" and "--model" not in words
+        asked = ["--base-url", endpoint.base_url, "--model", "tiny"] if scripted else []
         argv = ["dfer-prompts", *command.split(), *words, *asked, "--clip", tiny.register(), *settings]
         monkeypatch.setattr(sys, "argv", argv)
         with pytest.raises(SystemExit) as ended:
@@ -146,12 +156,17 @@ def test_a_model_without_edits_gains_nothing_and_makes_no_version(
     endpoint.script = lambda body, earlier: Reply(completion("I cannot help with that."))
     told = optimized(run, packed)
     assert (told["version"], told["changes"], told["edits"]) == (None, [], 0)
+    assert (told["answers_without_edits"], len(told["confirming_folds"])) == (6, 1)
     gain = told["confirmed"]["gain"]
     assert (gain["value"], gain["low"], gain["high"]) == (0, 0, 0)
     assert not Path("descriptions").exists()
     assert Path(told["log"]).is_file()
     data = ("v1@2", "--dataset", str(packed.path), "--folds", "2-3", "--rounds", "1", "--proposals", "1")
-    assert "No gain is confirmed: its interval includes zero." in run("optimize", *data)[0]
+    shown = run("optimize", *data)[0]
+    assert "1 of 1 answers had no readable edit." in shown
+    assert "No change was accepted." in shown
+    assert "No gain is confirmed" not in shown
+    assert f"clips of fold {told['confirming_folds'][0]} that chose nothing" in shown
 
 
 def test_a_template_of_the_workspace_takes_precedence(
@@ -162,6 +177,72 @@ def test_a_template_of_the_workspace_takes_precedence(
     Path("prompts/optimize.md").write_text(f"---\nname: optimize\npurpose: test\n---\n{text}\n")
     optimized(run, packed, "--max-requests", "1")
     assert endpoint.prompts()[0].startswith("happiness ")
+
+
+def test_the_prompt_has_recalls_effects_and_confusions_of_the_choosing_clips(
+    run: Any, packed: PackedClips, endpoint: FakeEndpoint
+) -> None:
+    Path("prompts").mkdir()
+    text = (
+        "{% for each in classes %}recall|{{ each.name }}|{{ each.recall }}\n"
+        "{% for one in each.descriptors %}effect|{{ each.name }}|{{ one.text }}|{{ one.effect }}\n"
+        "{% endfor %}{% endfor %}"
+        "{% for each in confusions %}count|{{ each.true }}|{{ each.predicted }}|{{ each.count }}\n"
+        "{% endfor %}"
+        "uar|{{ uar }}"
+    )
+    Path("prompts/optimize.md").write_text(f"---\nname: optimize\npurpose: test\n---\n{text}\n")
+    optimized(run, packed)
+    shown = [line.split("|") for line in endpoint.prompts()[-1].splitlines()]
+    figures = {tuple(line[:-1]): float(line[-1]) for line in shown}
+    own = {name: [line[2] for line in shown if line[:2] == ["effect", name]] for name in tiny.CLASSES}
+    options = {"clip": tiny.register(), "weights": "random", "overrides": ["frames=2", "workers=0"]}
+    settings = settings_for(Workspace(Path()), "tiny", options)
+    clip = load_clip(settings.clip, settings.weights)
+    cache = Path(".dfer/features")
+    videos = {fold: video_features(clip, packed, [fold], settings, cache, lambda *_: None) for fold in (2, 3)}
+
+    @functools.cache
+    def encoded(text: str) -> torch.Tensor:
+        return text_features(clip, [text], [text])[0]
+
+    def counts(fold: int, **changed: list[str]) -> Any:
+        """Clips by true and predicted class, with the descriptors of a class changed."""
+        texts = torch.stack([encoded(join(each)) for each in (own | changed).values()])
+        predicted = (videos[fold].features @ texts.T).argmax(dim=1)
+        return confusion_matrix(videos[fold].labels, predicted, labels=range(3))
+
+    def percent(matrix: Any) -> Any:
+        return 100 * matrix.diagonal() / matrix.sum(axis=1)
+
+    def expected(fold: int) -> dict[tuple[str, ...], float]:
+        matrix = counts(fold)
+        uar = percent(matrix).mean()
+        found = {("uar",): uar}
+        for i, name in enumerate(tiny.CLASSES):
+            found["recall", name] = percent(matrix)[i]
+            found |= {
+                ("count", name, other): matrix[i, j]
+                for j, other in enumerate(tiny.CLASSES)
+                if i != j and matrix[i, j]
+            }
+            for each in own[name]:
+                without = counts(fold, **{name: [other for other in own[name] if other != each]})
+                found["effect", name, each] = uar - percent(without).mean()
+        return found
+
+    assert any(value for key, value in figures.items() if key[0] == "effect")
+    # One of the two folds chooses.
+    assert figures in [pytest.approx(expected(fold), abs=0.051) for fold in (2, 3)]
+
+
+def test_the_demo_model_is_named_as_such(run: Any, packed: PackedClips) -> None:
+    data = ("v1@2", "--dataset", str(packed.path), "--folds", "2-3", "--rounds", "1", "--proposals", "1")
+    out, err = run("optimize", *data, "--model", "demo", "--json")
+    sentence = "demo language model, trained on generated text; for trying the tool"
+    assert sentence in err
+    settings = json.loads(Path(json.loads(out)["log"]).read_text().splitlines()[0])
+    assert settings["model"] == f"demo ({sentence})"
 
 
 @pytest.mark.parametrize(

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from ...classes import ClassSet, ExpressionClass, default_words
 from ...description_set import join
 from ...errors import InputError
 from ...generation.facs import facs_set
 from ...optimization.edits import Edit, State, checked
-from .rounds import Proposal, Proposed, Round, Search
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from dfer_model.comparison.zero_shot import Videos
+from .clip_roles import ClipRoles
+from .rounds import Proposal, Propose, Proposed, Round, Search
 
 RANDOM, SELECTION = "random edits", "selection alone"
-DRAWS = 50  # of a random edit, before the round goes without it
+DRAWS = 50  # attempts at a random edit, before the round goes without it
+
+
+def control_sets(search: Search, roles: ClipRoles, seed: int) -> dict[str, State]:
+    """The final set of each control of `search`, by name."""
+    random_search = Search(search.scorer, search.start)
+    propose = random_proposals(search.rounds, search.start, seed)
+    ends = {RANDOM: random_search.run(propose, len(search.rounds), lambda *_: None)}
+    selected = selected_set(search.start, roles, seed)
+    return ends if selected is None else {**ends, SELECTION: selected}
 
 
 def facs_descriptors(class_name: str) -> tuple[str, ...]:
@@ -37,7 +41,7 @@ def pool(start: State) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-def random_proposals(rounds: Sequence[Round], start: State, seed: int) -> Callable[..., Proposed]:
+def random_proposals(rounds: Sequence[Round], start: State, seed: int) -> Propose:
     """As many answers and edits as a model gave in each of `rounds`, drawn from `pool`.
 
     Half of the edits replace a descriptor, the others add or remove one; all can be applied, whereas some of
@@ -72,9 +76,7 @@ def _drawn(draw: random.Random, texts: Sequence[str], state: State, count: int) 
     return found
 
 
-def selected(
-    start: State, videos: Videos, encode: Callable[[Sequence[str]], Tensor], seed: int
-) -> State | None:
+def selected_set(start: State, roles: ClipRoles, seed: int) -> State | None:
     """The choice of `descriptions search` from each class's own and FACS descriptors; None without a choice.
 
     It chooses as many for each class as the shortest class of the set has.
@@ -85,5 +87,13 @@ def selected(
     candidates = [list(dict.fromkeys((*own, *facs_descriptors(name)))) for name, own in start.items()]
     if all(len(own) == k for own in candidates):
         return None
-    found = search(videos, list(start), candidates, k, lambda texts, _owner: encode(texts), join, seed=seed)
+    found = search(
+        roles.choosing_videos,
+        list(start),
+        candidates,
+        k,
+        lambda texts, _owner: roles.encode(texts),
+        join,
+        seed=seed,
+    )
     return dict(zip(start, found.chosen, strict=True))

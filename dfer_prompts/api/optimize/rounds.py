@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...optimization.edits import Edit, Refused, State, applied, changes, sentences
@@ -35,16 +35,31 @@ class Proposed:
     keys: tuple[str, ...] = ()
     stopped: str | None = None  # why further proposals are not possible
 
+    @property
+    def edits(self) -> int:
+        """The number of edits, those of one answer counted once."""
+        return sum(len(each.edits) for each in self.proposals)
+
+    @property
+    def without_edits(self) -> int:
+        """The number of answers in which no edit was found, not even a refused one."""
+        return sum(not each.edits and not each.refused for each in self.proposals)
+
+    @property
+    def refused(self) -> int:
+        """The number of refused edits."""
+        return sum(len(each.refused) for each in self.proposals)
+
 
 @dataclass(frozen=True)
 class Round:
-    """One round, as in the log; scores are on the clips that choose."""
+    """One round, as in the log; scores are on the choosing clips."""
 
     number: int
     proposed: Proposed
     scores: list[tuple[Edit, SetScore]]  # of each single edit of the round
     candidates: int  # sets scored in the round
-    best: SetScore | None  # of the best candidate
+    best: SetScore  # of the best candidate
     edits: list[str]  # its changes of the current set
     chance_of_no_gain: float | None
     accepted: bool
@@ -77,7 +92,7 @@ class Round:
                 for each in proposal.refused
             ],
             "candidates": self.candidates,
-            "best": None if self.best is None else {"uar": self.best.uar, "objective": self.best.objective},
+            "best": {"uar": self.best.uar, "objective": self.best.objective},
             "changes": self.edits,
             "chance_of_no_gain": self.chance_of_no_gain,
             "accepted": self.accepted,
@@ -91,97 +106,93 @@ class Round:
 Propose = Callable[[int, State, "Search"], Proposed]  # round, current set, search
 
 
-@dataclass
 class Search:
-    """A search from `start` on the clips of `judge`; `run` makes the rounds."""
+    """A search from the set `start`, with the scores of `scorer` on the choosing clips."""
 
-    judge: CandidateSets
-    start: State
-    state: State = field(init=False)
-    rounds: list[Round] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.state = self.start
-        self.edits: dict[Edit, None] = {}  # all so far: what was worse once may be better later
-        self.tried: list[tuple[SetScore, State]] = [(self.judge.score(sentences(self.start)), self.start)]
+    def __init__(self, scorer: CandidateSets, start: State) -> None:
+        self.scorer, self.start = scorer, start
+        self.first = scorer.score(sentences(start))
+        self.state, self.score = start, self.first  # the current set and its score
+        self.rounds: list[Round] = []
+        self._edits: dict[Edit, None] = {}  # all so far: what was worse once may be better later
+        self._tried: list[tuple[SetScore, State]] = [(self.first, start)]
 
     def run(self, propose: Propose, rounds: int, report: Callable[..., None]) -> State:
         """Make up to `rounds` rounds, fewer if no further proposals are possible; returns the final set."""
         for number in range(1, rounds + 1):
-            current = self.judge.score(sentences(self.state))
-            report(number - 1, rounds, f"{current.uar:.2f} UAR")
+            report(number - 1, rounds, f"{self.score.uar:.2f} UAR")
             proposed = propose(number, self.state, self)
-            self.rounds.append(self._round(number, proposed, current))
+            self.rounds.append(self._round(number, proposed))
             if proposed.stopped:
                 break
-        report(rounds, rounds, f"{self.judge.score(sentences(self.state)).uar:.2f} UAR")
+        report(rounds, rounds, f"{self.score.uar:.2f} UAR")
         return self.state
 
-    def _round(self, number: int, proposed: Proposed, current: SetScore) -> Round:
+    def _round(self, number: int, proposed: Proposed) -> Round:
         new = {edit: None for proposal in proposed.proposals for edit in proposal.edits}
-        self.edits |= new
-        single = self._changed([[edit] for edit in self.edits])
-        scores = dict(zip(single, self._scores(single.values()), strict=True))
-        whole = self._changed([list(each.edits) for each in proposed.proposals])
-        candidates = [*single.values(), *whole.values()]
-        combined, combinations = self._combined(scores, current)
-        candidates.append(combined)
-        every = self._scores(candidates)
-        score, state = max(zip(every, candidates, strict=True), key=lambda each: each[0].objective)
-        self.tried += list(zip(self._scores(whole.values()), whole.values(), strict=True))
-        chance = None
-        accepted = False
-        if score.objective <= current.objective:
-            why = "no candidate has a higher score"
-        else:
-            chance = self.judge.chance_of_no_gain(sentences(state), sentences(self.state))
-            accepted = chance <= ACCEPT
-            compared = "at most" if accepted else "more than"
-            why = f"no gain in {chance:.3f} of the bootstrap samples, {compared} {ACCEPT}"
+        self._edits |= new
+        single = self._scored([[edit] for edit in self._edits])
+        whole = self._scored([each.edits for each in proposed.proposals])
+        combined, combinations = self._combined(single)
+        self._tried += whole.values()
+        best, state = max((*single.values(), *whole.values(), combined), key=lambda each: each[0].objective)
         described = changes(self.state, state)
+        accepted, chance, why = self._accepts(best, state)
         if accepted:
-            self.state = state
-            self.tried.append((score, state))
+            self.state, self.score = state, best
+            self._tried.append((best, state))
         return Round(
             number=number,
             proposed=proposed,
-            scores=[(edit, each) for (edit, *_), each in scores.items() if edit in new],
-            candidates=len(candidates) + combinations,
-            best=score,
+            scores=[(edit, score) for (edit, *_), (score, _) in single.items() if edit in new],
+            candidates=len(single) + len(whole) + combinations,
+            best=best,
             edits=described,
             chance_of_no_gain=chance,
             accepted=accepted,
             why=why,
-            score=score if accepted else current,
+            score=self.score,
         )
 
-    def _changed(self, groups: Sequence[Sequence[Edit]]) -> dict[tuple[Edit, ...], State]:
-        """The sets that groups of edits make of the current one, without those that change nothing."""
-        made = {tuple(edits): applied(self.state, edits) for edits in groups}
-        return {edits: state for edits, state in made.items() if state != self.state}
+    def _accepts(self, score: SetScore, state: State) -> tuple[bool, float | None, str]:
+        """Whether a set takes the place of the current one, the chance of no gain if computed, and why."""
+        if score.objective <= self.score.objective:
+            return False, None, "no candidate has a higher score"
+        chance = self.scorer.chance_of_no_gain(sentences(state), sentences(self.state))
+        accepted = chance <= ACCEPT
+        compared = "at most" if accepted else "more than"
+        return accepted, chance, f"no gain in {chance:.3f} of the bootstrap samples, {compared} {ACCEPT}"
 
-    def _combined(self, scores: dict[tuple[Edit, ...], SetScore], current: SetScore) -> tuple[State, int]:
-        """All edits so far, the best first, each kept if the score rises; and how many sets were scored."""
-        state, best, count = self.state, current, 0
-        ordered = sorted(scores, key=lambda edits: -scores[edits].objective)
-        for edits in ordered:
+    def _scored(self, groups: Iterable[Sequence[Edit]]) -> dict[tuple[Edit, ...], tuple[SetScore, State]]:
+        """The sets that groups of edits make of the current one, with scores; without unchanged ones."""
+        made = {tuple(edits): applied(self.state, edits) for edits in groups}
+        changed = {edits: state for edits, state in made.items() if state != self.state}
+        scores = self._scores(changed.values())
+        return {edits: (score, state) for (edits, state), score in zip(changed.items(), scores, strict=True)}
+
+    def _combined(
+        self, single: Mapping[tuple[Edit, ...], tuple[SetScore, State]]
+    ) -> tuple[tuple[SetScore, State], int]:
+        """All single edits, the best first, each kept if the score rises; and how many sets were scored."""
+        best, state, count = self.score, self.state, 0
+        for edits in sorted(single, key=lambda edits: -single[edits][0].objective):
             changed = applied(state, edits)
             if changed == state:
                 continue
             (score,) = self._scores([changed])
             count += 1
             if score.objective > best.objective:
-                state, best = changed, score
-        return state, count
+                best, state = score, changed
+        return (best, state), count
 
-    def _scores(self, states: Any) -> list[SetScore]:
-        return self.judge.scores([sentences(each) for each in states])
+    def _scores(self, states: Iterable[State]) -> list[SetScore]:
+        return self.scorer.scores([sentences(each) for each in states])
 
     def feedback(self) -> Feedback:
-        """What the template is rendered with: the current set and its errors on the clips that choose."""
+        """What the template is rendered with: the current set and its errors on the choosing clips."""
         names = list(self.state)
-        uar = self.judge.score(sentences(self.state)).uar
-        predicted, labels = self.judge.predicted(sentences(self.state)), self.judge.labels
+        uar = self.score.uar
+        predicted, labels = self.scorer.predicted(sentences(self.state)), self.scorer.labels
         wrong = Counter(
             (int(true), int(said)) for true, said in zip(labels, predicted, strict=True) if true != said
         )
@@ -196,7 +207,7 @@ class Search:
             for label in sorted(set(labels.tolist()))
         }
         best: dict[str, tuple[float, list[str]]] = {}
-        for score, state in sorted(self.tried, key=lambda each: -each[0].objective):
+        for score, state in sorted(self._tried, key=lambda each: -each[0].objective):
             described = changes(self.start, state)
             best.setdefault("; ".join(described), (round(score.uar, 1), described))
         return {

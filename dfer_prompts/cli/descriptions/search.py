@@ -8,7 +8,15 @@ import typer
 
 from ...workspace import Workspace
 from ..completion import versions
-from ..options import ClipOptions, DatasetOption, DeviceOption, grouped, numbers
+from ..options import (
+    ClipOptions,
+    DatasetOption,
+    DeviceOption,
+    TrainingFoldsOption,
+    VersionOption,
+    grouped,
+    numbers,
+)
 from ..output import JsonOption, message, print_json, print_line, print_table, progress
 
 
@@ -25,21 +33,12 @@ def search(
         typer.Argument(autocompletion=versions, metavar="V", help="The set to choose descriptors from."),
     ],
     *,
-    folds: Annotated[
-        str,
-        typer.Option(
-            "--folds",
-            metavar="FOLDS",
-            help="Training folds to score on, such as 2-5; 0: clips outside all test folds.",
-        ),
-    ],
+    folds: TrainingFoldsOption,
     dataset: DatasetOption = None,
     k: Annotated[int, typer.Option("--k", min=1, help="Descriptors of each class to choose.")] = 4,
     settings: ClipOptions,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the order of the classes.")] = 1,
-    version: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The new version's name.", show_default="the next")
-    ] = None,
+    version: VersionOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:

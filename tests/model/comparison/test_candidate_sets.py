@@ -44,18 +44,18 @@ def test_a_score_is_the_uar_over_folds_and_the_balanced_log_likelihood() -> None
 
 
 def test_of_equal_cosines_the_first_class_is_predicted() -> None:
-    judge = CandidateSets(clips(), encode)
+    scorer = CandidateSets(clips(), encode)
     same = ["a smile"] * CLASSES
-    assert np.unique(judge.predicted(same)).tolist() == [0]
-    assert judge.correct(same).tolist() == (judge.labels == 0).tolist()
-    assert judge.score(same).uar == pytest.approx(100 / CLASSES)
+    assert np.unique(scorer.predicted(same)).tolist() == [0]
+    assert scorer.correct(same).tolist() == (scorer.labels == 0).tolist()
+    assert scorer.score(same).uar == pytest.approx(100 / CLASSES)
 
 
 def test_predictions_and_correct_clips_agree_for_many_sets() -> None:
-    judge = CandidateSets(clips(), encode)
+    scorer = CandidateSets(clips(), encode)
     for number in range(20):
         texts = [f"{label} {number % (label + 2)}" for label in range(CLASSES)]
-        assert (judge.correct(texts) == (judge.predicted(texts) == judge.labels)).all()
+        assert (scorer.correct(texts) == (scorer.predicted(texts) == scorer.labels)).all()
 
 
 def test_each_text_is_encoded_once() -> None:
@@ -72,13 +72,13 @@ def test_each_text_is_encoded_once() -> None:
 
 
 def test_a_set_has_no_gain_on_itself_and_the_gain_is_the_difference_of_uars() -> None:
-    judge = CandidateSets(clips(), encode)
+    scorer = CandidateSets(clips(), encode)
     first, second = ["a", "b", "c", "d"], ["e", "f", "g", "h"]
-    gain = judge.gain(first, second)
-    assert gain.value == pytest.approx(judge.score(first).uar - judge.score(second).uar)
+    gain = scorer.gain(first, second)
+    assert gain.value == pytest.approx(scorer.score(first).uar - scorer.score(second).uar)
     assert gain.low < gain.value < gain.high
-    assert judge.chance_of_no_gain(first, first) == 1
-    there, back = judge.chance_of_no_gain(first, second), judge.chance_of_no_gain(second, first)
+    assert scorer.chance_of_no_gain(first, first) == 1
+    there, back = scorer.chance_of_no_gain(first, second), scorer.chance_of_no_gain(second, first)
     assert there + back == pytest.approx(1, abs=0.05)
 
 

@@ -7,18 +7,17 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from dfer_model.io import require_writable
 
 from ..errors import Interrupted, WorkError
-from ..llm.answers import Answer, content_of, read_answer
-from ..llm.client import Lost, Reply, Watcher, ask
+from ..llm.answers import content_of, read_answer
+from ..llm.client import Lost, Reply, Watcher, ask, record_of
 from ..llm.endpoint import Endpoint, run_blocking
 from ..llm.response_cache import Request, ResponseStore
 from ..llm.sampling import Sampling
-from ..llm.usage import Budget, told
+from ..llm.usage import Budget, token_totals
 from ..templates import Template
 from ..templates.feedback import OPTIMIZE, Feedback
 
@@ -37,8 +36,8 @@ class Answers:
 
 
 @dataclass
-class Asker:
-    """Asks one model for edits, round by round, and counts requests and tokens."""
+class EditRequests:
+    """Requests edits from one model, round by round, and counts requests and tokens."""
 
     endpoint: Endpoint
     template: Template
@@ -48,9 +47,17 @@ class Asker:
     concurrency: int = 8
     timeout: float = 300.0
     note: Callable[[str], None] | None = None
-    asked: int = 0
-    found: int = 0
-    records: dict[str, dict[str, Any]] = field(default_factory=dict)  # all, by key, in order
+    found: int = field(default=0, init=False)  # answers that were stored before
+    records: dict[str, dict[str, Any]] = field(default_factory=dict, init=False)  # all, by key, in order
+
+    def __post_init__(self) -> None:
+        if self.endpoint.is_demo and self.note:
+            self.note(f"{self.endpoint.model_title}\nIt is not trained to answer the template {OPTIMIZE}")
+
+    @property
+    def sent(self) -> int:
+        """The number of requests sent."""
+        return self.budget.asked
 
     def answers(self, feedback: Feedback, first: int, count: int) -> Answers:
         """`count` answers on the feedback, samples `first` and following; stored ones are not requested.
@@ -86,12 +93,11 @@ class Asker:
 
     def tokens(self) -> tuple[int | None, int | None]:
         """Tokens of prompts and answers of all responses; None if the server reports none."""
-        return told([record["response"] for record in self.records.values()])
+        return token_totals([record["response"] for record in self.records.values()])
 
     def _request(self, missing: list[Request], known: dict[str, dict[str, Any]]) -> str | None:
         """Send the requests; the reason if the budget ended before all were sent."""
         require_writable(self.responses.folder)
-        before = self.budget.asked
         writer = _ResponseWriter(self.responses, known, self.note)
         work = ask(
             self.endpoint,
@@ -105,7 +111,6 @@ class Asker:
             ended = run_blocking(work)
         except KeyboardInterrupt:
             raise Interrupted(f"Stopped\n{STORED}") from None
-        self.asked += self.budget.asked - before
         if ended.lost:
             raise WorkError(f"{ended.lost[0].reason}\n{STORED}")
         return ended.stopped
@@ -123,16 +128,7 @@ class _ResponseWriter(Watcher):
         self._responses, self._known, self._note = responses, known, note
 
     async def arrived(self, request: Request, reply: Reply) -> None:
-        read = read_answer(reply.body, reply.form)
-        record = {
-            "class_name": request.class_name,
-            "template": OPTIMIZE,
-            "form": reply.form,
-            "reading": read.reading if isinstance(read, Answer) else None,
-            "request": request.identity,
-            "received": datetime.now(UTC).isoformat(timespec="seconds"),
-            "response": reply.body,
-        }
+        record = record_of(request, OPTIMIZE, reply, read_answer(reply.body, reply.form))
         await asyncio.to_thread(self._responses.put, request.key, record)
         self._known[request.key] = record
 
