@@ -33,8 +33,9 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from dfer_model.config import preset
-from dfer_model.data.dataset import ClipDataset, sample_test
+from dfer_model.data.dataset import ClipDataset
 from dfer_model.data.packed import PackedClips
+from dfer_model.data.sampling import sample_test
 from dfer_model.evaluation.explanation import Explainer
 from dfer_model.runs import Run, RunSpec
 from dfer_model.synthetic.demo_clip.captions import AT_REST, SEEN

@@ -35,7 +35,7 @@ FAMILY = 8  # controls that are equal to a set
 # The effect of one training on all clips of a class, in standard deviations of the clips' difficulty, and its
 # effect on each clip separately.
 TRAINING = {"none": (0.0, 0.0), "small": (0.05, 0.5), "medium": (0.15, 0.3), "dominant": (0.5, 0.3)}
-OWN_TASTE = 0.5  # how much the difficulty of a clip differs between two sets
+SET_EFFECT = 0.5  # how much the difficulty of a clip differs between two sets
 HEAVY = 3  # degrees of freedom of Student's t of heavy-tailed seeds
 
 
@@ -73,24 +73,24 @@ class World:
         """Correct predictions (sets, seeds, clips); `edge` makes the first set better."""
         of_class, of_clip = TRAINING[self.training]
         labels, folds = self.labels, self.fold_of
-        hardness = rng.normal(size=len(labels))
-        taste = OWN_TASTE * rng.normal(size=(self.sets, 1, len(labels)))
-        luck = self.drawn(rng, self.sets, self.seeds, 1 if self.same_in_folds else self.folds, CLASSES)
-        luck = np.broadcast_to(luck, (self.sets, self.seeds, self.folds, CLASSES))[:, :, folds, labels]
+        ease = rng.normal(size=len(labels))
+        of_set = SET_EFFECT * rng.normal(size=(self.sets, 1, len(labels)))
+        of_seed = self.drawn(rng, self.sets, self.seeds, 1 if self.same_in_folds else self.folds, CLASSES)
+        of_seed = np.broadcast_to(of_seed, (self.sets, self.seeds, self.folds, CLASSES))[:, :, folds, labels]
         own = of_clip * rng.normal(size=(self.sets, self.seeds, len(labels)))
-        trained = of_class * luck + own
+        trained = of_class * of_seed + own
         trained[0] = trained[0] * np.sqrt(self.ratio) + edge
-        return hardness + taste + trained > 0
+        return ease + of_set + trained > 0
 
     def true_difference(self, edge: float) -> float:
         """The difference in UAR, in points, that the edge makes."""
         of_class, of_clip = TRAINING[self.training]
         if not self.heavy:
-            spread = np.sqrt(1 + OWN_TASTE**2 + self.ratio * (of_class**2 + of_clip**2))
+            spread = np.sqrt(1 + SET_EFFECT**2 + self.ratio * (of_class**2 + of_clip**2))
             return 100 * float(norm.cdf(edge / spread)) - 50
-        luck = of_class * np.sqrt(self.ratio) * self.drawn(np.random.default_rng(0), 400_000)
-        spread = np.sqrt(1 + OWN_TASTE**2 + self.ratio * of_clip**2)
-        return 100 * float(norm.cdf((edge + luck) / spread).mean()) - 50
+        of_seed = of_class * np.sqrt(self.ratio) * self.drawn(np.random.default_rng(0), 400_000)
+        spread = np.sqrt(1 + SET_EFFECT**2 + self.ratio * of_clip**2)
+        return 100 * float(norm.cdf((edge + of_seed) / spread).mean()) - 50
 
     def edge_for(self, points: float) -> float:
         """The edge that raises the UAR by this many points."""
@@ -158,7 +158,7 @@ def shared_variance(parts: np.ndarray, strata: list[np.ndarray]) -> float:
     return max(0.0, float(seeds * of_mean - np.mean(own)) / (seeds - 1)) if seeds > 1 else float(of_mean)
 
 
-def judged(world: World, trials: int, edge: float, seed: int) -> Trials:
+def run_trials(world: World, trials: int, edge: float, seed: int) -> Trials:
     """The trials of a setting whose first set is better by `edge`."""
     rng = np.random.default_rng(seed)
     labels, folds = world.labels, world.fold_of
@@ -182,19 +182,19 @@ def judged(world: World, trials: int, edge: float, seed: int) -> Trials:
             width = alone = half_width(clips, 0.0, None)
         rows.append((by_seed.mean(), width, alone, variance is not None and variance.source != "own"))
         if number < CHECKED:
-            said = paired_difference(
+            difference = paired_difference(
                 *answers[:2], weights, labels, folds, seed=number, seed_variance=variance
             )
-            differing.append((said.p <= LEVEL) != (abs(by_seed.mean()) > width))
+            differing.append((difference.p <= LEVEL) != (abs(by_seed.mean()) > width))
     return Trials(*np.array(rows).T, float(np.mean(differing)))
 
 
-def tried(world: World, trials: int) -> Found:
+def rates(world: World, trials: int) -> Found:
     """The rates for equal sets and for one that is three standard errors better, in this setting."""
-    equal = judged(world, trials, 0.0, seed=1)
+    equal = run_trials(world, trials, 0.0, seed=1)
     error = float(equal.values.std())
     edge = world.edge_for(EFFECT * error)
-    real = judged(world, trials, edge, seed=2)
+    real = run_trials(world, trials, edge, seed=2)
     shares = (
         abs(equal.values) > equal.widths,
         abs(equal.values) > equal.alone,
@@ -207,25 +207,25 @@ def tried(world: World, trials: int) -> Found:
     return Found(error, *(100 * float(np.mean(each)) for each in shares))
 
 
-def any_of_many(seed: int) -> tuple[bool, bool, bool]:
+def family_verdicts(seed: int) -> tuple[bool, bool, bool]:
     """A set and eight equal controls: whether p alone, the corrected p and the claim call it different."""
     world, rng = World("small", sets=FAMILY + 1), np.random.default_rng(seed)
     weights = uar_weights(world.labels, world.fold_of)
     answers = world.answers(rng)
     figures = answers @ weights
-    said = [
+    differences = [
         paired_difference(
             answers[0], answers[other], weights, world.labels, world.fold_of, seed=seed + other,
             seed_variance=pair_variance(figures, 0, other),
         )
         for other in range(1, FAMILY + 1)
     ]  # fmt: skip
-    p_values = [each.p for each in said]
+    p_values = [each.p for each in differences]
     # As controls of one set, and as sets compared with the first.
     names = [str(number) for number in range(FAMILY)]
     claim = [p for _, p in adjusted([("set", each) for each in names], names, p_values)]
     pairs = [p for _, p in adjusted([(each, "set") for each in names], [], p_values)]
-    better = all(each.value > 0 for each in said) and max(claim) <= LEVEL
+    better = all(each.value > 0 for each in differences) and max(claim) <= LEVEL
     return min(p_values) <= LEVEL, min(pairs) <= LEVEL, better
 
 
@@ -314,17 +314,17 @@ def main() -> int:
         for title, settings in tables.items():
             print(f"\n{title}\n\n| {' | '.join(HEADS)} |\n|{' --- |' * len(HEADS)}")
             for world, found in zip(
-                settings, processes.map(partial(tried, trials=trials), settings), strict=True
+                settings, processes.map(partial(rates, trials=trials), settings), strict=True
             ):
                 print(row(world, found), flush=True)
                 wrong = faults(world, found, trials)
                 broken += [f"{', '.join(wrong)}: {world}"] if wrong else []
                 stored.append({"table": title, **asdict(world), **asdict(found), "outside": wrong})
-        many = 100 * np.array(list(processes.map(any_of_many, range(trials // 4), chunksize=20))).mean(axis=0)
-    alone, pairs, claim = (float(each) for each in many)
+        verdicts = list(processes.map(family_verdicts, range(trials // 4), chunksize=20))
+    alone, pairs, claim = (100 * float(each) for each in np.mean(verdicts, axis=0))
     print(
         f"\n{FAMILY} equal others: any differs by p alone {alone:.1f}%, as sets by Holm's method "
-        f"{pairs:.1f}%; all are beaten, as controls {claim:.1f}%."
+        f"{pairs:.1f}%; better than all, as controls {claim:.1f}%."
     )
     disagreed = float(np.mean([each["disagreed"] for each in stored]))
     print(f"The bootstrap gives another verdict in {disagreed:.1f}% of the checked trials.")

@@ -106,13 +106,7 @@ class Processes:
 
         Its weights are copied from the first process. Call it after parameters have been frozen.
         """
-        if self.count == 1:
-            return model
-        with warnings.catch_warnings():
-            # Newer versions of torch rename this option; older ones know only this name.
-            warnings.simplefilter("ignore", FutureWarning)
-            # Training changes no buffers here (`require_shareable`), so they need not be sent.
-            return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+        return model if self.count == 1 else data_parallel(model)
 
     def weighted(self, mean: Tensor, clips: int, total: int) -> Tensor:
         """The contribution of a mean over `clips` clips to the mean over the `total` clips of a batch.
@@ -192,6 +186,15 @@ def group_options(device: torch.device) -> dict[str, Any]:
     if device.type != "cuda":
         return {"backend": "gloo"}
     return {"backend": "cpu:gloo,cuda:nccl", "device_id": device}
+
+
+def data_parallel(model: nn.Module) -> DistributedDataParallel:
+    """`model`, wrapped for the processes of torch's default group."""
+    with warnings.catch_warnings():
+        # Newer versions of torch rename an option; older ones know only this name.
+        warnings.simplefilter("ignore", FutureWarning)
+        # Training changes no buffers here (`require_shareable`), so they need not be sent.
+        return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 @contextmanager

@@ -1,11 +1,9 @@
-"""Atomic writing of files: after a crash a file is the old one or the new one, never a part of one.
+"""Files: atomic writing, reading of JSON, and detection of files that are no weights. Imports no torch.
 
-Reading JSON that others may have written or damaged: files, and strictly parsed texts.
-
-Naming a file that is not what its name says: a Git LFS pointer, a web page. Imports no torch.
-
-A repository cloned without Git LFS, or a download link opened without being logged in, leaves such a file
-where the weights should be. A reader of weights says so instead of "invalid header".
+After a crash a written file is the old one or the new one, never a part of one. JSON may have been written or
+damaged by others, so every error of parsing is turned into one that names the file. A repository cloned
+without Git LFS, or a download link opened without being logged in, leaves a pointer or a web page where the
+weights should be; `refuse_other_kinds` says so, before a reader of weights reports an "invalid header".
 """
 
 from __future__ import annotations

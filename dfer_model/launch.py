@@ -1,6 +1,6 @@
-"""How this process was started: alone, or by torchrun as one of several. Imports no torch by itself.
+"""How this process was started, alone or by torchrun as one of several, and its share of the machine's cores.
 
-The number of processor cores; apart from `devices`, which loads torch.
+Imports no torch by itself, unlike `devices`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Literal
 
-WAIT = timedelta(seconds=5)  # for the store that torchrun keeps, which is there or is not
+WAIT = timedelta(seconds=5)  # for the store of torchrun
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Launch:
 
 
 def launched() -> Launch:
-    """What torchrun, or who speaks its language (`accelerate launch`, RANK and WORLD_SIZE), says of it."""
+    """The launch by the variables of torchrun, which `accelerate launch` sets too; alone without them."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     values = {name: int(value) for name in names if (value := os.environ.get(name, "")).isdecimal()}
     if "RANK" not in values or values.get("WORLD_SIZE", 1) < 2:
@@ -40,9 +40,9 @@ def launched() -> Launch:
 
 
 def several_processes_requested() -> bool:
-    """Whether `accelerate launch` was told a number of processes and started one, as it does with --cpu.
+    """Whether `accelerate launch` was given a number of processes and started one, as it does with --cpu.
 
-    It then sets where they should have met, and no rank.
+    It then sets the port of the group (MASTER_PORT), and no rank.
     """
     return "ACCELERATE_MIXED_PRECISION" in os.environ and {"MASTER_PORT", "RANK"} & {*os.environ} == {
         "MASTER_PORT"
@@ -51,10 +51,10 @@ def several_processes_requested() -> bool:
 
 @cache
 def first_to_say() -> bool:
-    """Whether this process is the one that says why all of them end: the first of them that asks.
+    """Whether this process prints the error that ends all of them: true for the first one that calls this.
 
-    The others end for its sake, or met the same. Asked in the store of torchrun, which outlives them; where
-    there is none, the first process speaks.
+    The others end because of it, or have the same error. They agree through the store of torchrun, which
+    outlives them; without a store, the process of rank 0 prints.
     """
     launch = launched()
     if not launch.several:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import cache
 from pathlib import Path
 
 import pytest
 import typer.testing
 
-from dfer_prompts.cli.app import command_tree
-
-# typer's CliRunner would build all commands in each call, which takes a tenth of a second.
-typer.testing._get_command = lambda app: command_tree()
+# typer's CliRunner builds all commands in each call, which takes a tenth of a second.
+typer.testing._get_command = cache(typer.main.get_command)
 
 # A shell that runs the tests in the background has Ctrl-C ignored, and so would every process they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

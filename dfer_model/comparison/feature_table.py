@@ -21,8 +21,8 @@ from torch import Tensor
 
 from dfer_model.config import Settings
 from dfer_model.data.augmentation import resize
-from dfer_model.data.dataset import sample_test
 from dfer_model.data.packed import PackedClips
+from dfer_model.data.sampling import sample_test
 from dfer_model.devices import inference_precision
 from dfer_model.errors import InputError
 from dfer_model.evaluation.evaluate import FrameTower

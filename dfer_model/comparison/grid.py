@@ -21,7 +21,7 @@ from dfer_model.progress import Report
 from dfer_model.runs import ClassTexts, Run, RunSpec
 from dfer_model.training.loggers import Tracking
 from dfer_model.training.loop import train_run
-from dfer_model.training.run_writer import taken
+from dfer_model.training.run_lock import taken
 
 WAIT_S = 1.0  # between checks of runs that other processes train
 

@@ -1,8 +1,7 @@
-"""The fold of each clip: from the lists of a dataset, or dealt at random. A clip in two lists is a leak.
+"""The fold of each clip, from the lists of a dataset or assigned at random. A clip in two lists is a leak.
 
-Differences of a dataset's lists from the rule "a fold trains on every clip that it does not test".
-
-Only the difference is stored, so clips whose lists follow the rule are packed like clips without lists.
+A fold trains on every clip that it does not test. Where the lists of a dataset differ from this rule, only
+the difference is stored (`FoldLists`), so clips whose lists follow it are packed like clips without lists.
 """
 
 from __future__ import annotations
@@ -185,11 +184,11 @@ def from_report(report: Mapping[str, Any], where: object) -> dict[int, FoldLists
 
     Raises InputError with the packed clips `where` if they are damaged.
     """
-    told = report.get(REPORT_KEY, {})
+    stored = report.get(REPORT_KEY, {})
     try:
         lists = {
             int(fold): FoldLists(tuple(each["left_out"]), tuple(each["validation"]))
-            for fold, each in told.items()
+            for fold, each in stored.items()
         }
         ids = [clip_id for each in lists.values() for clip_id in (*each.left_out, *each.validation)]
         if not all(isinstance(clip_id, str) for clip_id in ids):

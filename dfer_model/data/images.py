@@ -1,6 +1,6 @@
 """Decoding, checking and encoding of one frame; without torch, so that packing processes start fast.
 
-Frames of animated WebP files, through Pillow, because not every FFmpeg decodes them.
+Animated WebP files are read here too, by Pillow, because not every FFmpeg decodes them.
 """
 
 from __future__ import annotations

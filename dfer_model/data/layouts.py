@@ -52,7 +52,7 @@ class ClipSource:
 class Layout:
     """A dataset as found: its clips in natural order of their ids, and the files that were read.
 
-    `lists` are the training and validation lists that differ from the fold rule (`given_lists`).
+    `lists` are the training and validation lists that differ from the fold rule (`folds.py`).
     """
 
     dataset: str

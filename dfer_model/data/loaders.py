@@ -170,10 +170,10 @@ class Batches:
 
     In the order of `sampler`, without a last smaller batch; without a sampler, all clips in the dataset's
     order. With several `processes` each gets its share of every batch, with `mixed` preceded by the clip
-    before it. `given` are the positions of each batch, instead of all of these. `pin` pins their memory for
-    copies to a GPU. For DecodedClips also {"draw", "sizes"}, with
-    frames as by `one_behind_another`. Iterating raises InputError for a clip that cannot be read, LostError
-    if the system ended a worker.
+    before it. `given` are the positions of each batch, instead of all of these. `pin` pins the memory of
+    batches for copies to a GPU. For DecodedClips also {"draw", "sizes"}, with frames as by
+    `one_behind_another`. Iterating raises InputError for a clip that cannot be read, LostError if the system
+    ended a worker.
     """
 
     def __init__(
@@ -193,7 +193,8 @@ class Batches:
         share = processes.share(batch_size)
         several = sampler is not None and processes.count > 1
         batches: Any = ShareOfEach(whole, share, ahead=mixed) if several else whole
-        batches = batches if given is None else given
+        if given is not None:
+            batches = given
         self.readers = Readers(dataset, workers)
         self.loader: DataLoader[Any] = DataLoader(
             _Readable(dataset, self.readers),

@@ -1,9 +1,7 @@
 """Packed clips on the Hugging Face Hub or in an object store, read by streaming.
 
 Nothing is copied to the disk. The index describes the clips; frames are read shard by shard, through
-`datasets` streaming, in the order of `StreamSampler`.
-
-The order of streamed clips, which depends on (seed, epoch) only.
+`datasets` streaming, in an order that depends on (seed, epoch) only.
 
 A stream is read sequentially, so clips cannot be in arbitrary order. Instead the shards, concatenated in
 random order, are cut into pieces of equal length, called lanes. Within a lane, each window of `WINDOW`

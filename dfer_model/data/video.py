@@ -17,9 +17,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from torch import Tensor
 
-from dfer_model.data.dataset import sample_test_segments
 from dfer_model.data.images import Pixels, animation, animation_length, is_animated_webp
 from dfer_model.data.matroska import find_damage
+from dfer_model.data.sampling import sample_test_segments
 from dfer_model.errors import InputError
 
 # Formats of video files. Playlists (HLS, DASH, concat) are excluded, because they refer to other files or

@@ -15,7 +15,8 @@ from pathlib import Path
 from submitit.core.core import Job
 
 from dfer_model.progress import Note, Report
-from dfer_model.training.run_writer import recorded_epochs, taken
+from dfer_model.training.run_lock import taken
+from dfer_model.training.run_writer import recorded_epochs
 
 from ..errors import WorkError
 from ..runs import RunSpec

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 from submitit.core.job_environment import JobEnvironment
 from submitit.core.utils import DelayedSubmission
 
-from dfer_model.training.run_writer import taken
+from dfer_model.training.run_lock import taken
 
 from ..errors import BusyError, DferError, InputError, Interrupted, LostError, OutOfMemory
 from ..runs import RunSpec

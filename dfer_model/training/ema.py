@@ -1,10 +1,11 @@
-"""Exponential moving average (EMA) of the trained weights, which replaces them in evaluation.
+"""Two ways to regularise a training: an average of the weights, and mixing of the clips.
 
-mixup and cutmix: each clip of a batch is mixed with its predecessor, in pixels and in targets.
+`Average` is the exponential moving average (EMA) of the trained weights, which replaces them in evaluation.
 
-mixup (Zhang et al., arXiv 1710.09412) blends the pixels of two clips, cutmix (Yun et al., arXiv 1905.04899)
-pastes a box of one into the other. One share and one box apply to all frames of all clips of a batch. Random
-numbers depend on (seed, epoch, step) only.
+`Mixing` mixes each clip of a batch with its predecessor, in pixels and in targets: mixup (Zhang et al., arXiv
+1710.09412) blends the pixels of two clips, cutmix (Yun et al., arXiv 1905.04899) pastes a box of one into the
+other. One share and one box apply to all frames of all clips of a batch. Random numbers depend on (seed,
+epoch, step) only.
 """
 
 from __future__ import annotations

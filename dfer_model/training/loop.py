@@ -30,9 +30,9 @@ from dfer_model.runs import Run, RunSpec
 
 from .loggers import Tracking
 from .memory_need import announce
+from .run_lock import claimed
 from .run_writer import (
     begin_run,
-    claimed,
     loss_not_finite,
     record_epoch,
     recorded_epochs,

@@ -1,11 +1,6 @@
 """Writing a run's folder: its definition first, a row per epoch, the results last.
 
-Messages of a training that stops early, and the errors that carry them.
-
-A lock on a run's folder: one process trains it at a time.
-
-It is a file lock on `.lock`, which the system releases when a process ends or is killed. Between machines it
-works if their shared file system supports locks.
+If a training stops early, the error says what is saved in the folder.
 """
 
 from __future__ import annotations
@@ -22,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
 
 from dfer_model.data.prefetch import Loss
 from dfer_model.devices import device_name
-from dfer_model.errors import BusyError, Interrupted, OutOfMemory, WorkError
+from dfer_model.errors import Interrupted, OutOfMemory, WorkError
 from dfer_model.io import write_atomically
 from dfer_model.memory import ran_out
 from dfer_model.models.classifier import Base
@@ -205,52 +199,3 @@ def _saved(training: Training) -> str:
     if not epoch:
         return f"none of {epochs} epochs was completed, so nothing is saved in {training.folder}"
     return f"{epoch} of {epochs} epochs are saved in {training.folder}"
-
-
-GRACE_S = 1.0  # longer than `taken` holds the lock
-
-
-@contextmanager
-def claimed(spec: RunSpec, runs: Path, folder: Path) -> Iterator[None]:
-    """Lock the run's `folder` under `runs`, and remove temporary files of a killed process.
-
-    Raises BusyError if another process trains the run, there or in a folder of another name.
-    """
-    _begin(spec, runs, folder)
-    try:
-        with FileLock(folder / ".lock", timeout=GRACE_S):
-            for left in [*folder.glob(".*.[0-9]*"), *folder.glob("state/.*.[0-9]*")]:
-                left.unlink(missing_ok=True)
-            yield
-    except Timeout as error:
-        raise BusyError(_busy(folder)) from error
-
-
-def _begin(spec: RunSpec, runs: Path, folder: Path) -> None:
-    """Create the folder, unless another process has just created one for the same run with another name.
-
-    If two processes see each other, both raise BusyError, so that never both train the run.
-    """
-    if folder.is_dir():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    others = [each for each in spec.folders(runs) if each != folder]
-    if others:
-        with suppress(OSError):  # a third process has started in it
-            folder.rmdir()
-        raise BusyError(_busy(others[0]))
-
-
-def _busy(folder: Path) -> str:
-    return f"another process is training {folder}\nWait for it, then give the same command again"
-
-
-def taken(folder: Path) -> bool:
-    """Whether a process is training the run in `folder`."""
-    if not (folder / ".lock").is_file():
-        return False
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            return False
-    except Timeout:
-        return True

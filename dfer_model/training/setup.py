@@ -1,6 +1,6 @@
 """Everything that one training needs, built once: model, optimizer, and batches of the training clips.
 
-Optimizer and learning rate schedule, with a learning rate for each part of a model.
+The optimizer has a learning rate for each part of the model, and all rates follow one schedule.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ from dfer_model.models.strategies import load_base
 from dfer_model.reports.run_card import card
 from dfer_model.runs import Run, RunSpec
 
-from .run_writer import begin_run, claimed, run_config, versions
+from .run_lock import claimed
+from .run_writer import begin_run, run_config, versions
 
 NOTE = (
     "zero-shot without a dataset: nothing was trained or evaluated; "

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dfer_model.data.dataset import sample_test_segments
+from dfer_model.data.sampling import sample_test_segments
 from dfer_model.errors import InputError
 from dfer_model.evaluation.classify import Prediction
 

@@ -93,7 +93,6 @@ def compare(
     if any(names_run(each, place) for each in sets):
         _require_plain(measures, (shots, transfer_to, controls, control, screen, then, engine))
         return compare_runs(sets, dataset, folds, seeds, context, choices)
-    named = [each for each in sets if isinstance(each, DescriptionSet | str)]
     clips = open_dataset(place, dataset)
     if screen or then is not None:
         require_screening(screen, then, measures, (shots, transfer_to), choices.get("select"), engine, track)
@@ -112,10 +111,9 @@ def compare(
         workspace=place,
     )
     context = replace(context, engine=engine_for(place, engine, jobs, runs_per_gpu, retries, device))
-    notes = training_notes(place, clips, question.settings, choices.get("preset"), question.folds)
-    for each in (*notes, *cluster_notes(place, choices, engine)):
+    for each in question.notes(engine):
         note(each)
-    given = loaded(named, place)
+    given = loaded([each for each in sets if isinstance(each, DescriptionSet | str)], place)
     study, screening = _narrowed(question, given, context)
     return _kept(place, study, *_run(study, context), screening, question.request(given, study))
 
@@ -146,6 +144,12 @@ class _Question:
     choices: Choices
     workspace: Workspace
 
+    def notes(self, engine: EngineName | None) -> list[str]:
+        """What the user should know of the settings before training with `engine`."""
+        preset = self.choices.get("preset")
+        of_training = training_notes(self.workspace, self.clips, self.settings, preset, self.folds)
+        return [*of_training, *cluster_notes(self.workspace, self.choices, engine)]
+
     def about(self, sets: Sequence[DescriptionSet]) -> _Study:
         """The study of these sets. Raises InputError for sets that cannot be compared."""
         from dfer_model.comparison.grid import Grid
@@ -156,20 +160,20 @@ class _Question:
         texts = tuple(class_texts(each, self.clips.class_names) for each in described)
         require_unseen(described, self.clips.name, self.clips.fingerprint, self.folds)
         if self.screen and self.then is None:
-            settings, wish = frozen(self.settings), SCREENING
+            settings, wanted = frozen(self.settings), SCREENING
         else:
             settings = self.settings
-            wish = measure_request(
+            wanted = measure_request(
                 self.measures, self.shots, self.transfer_to, self.clips, described, self.workspace
             )
         grid = Grid(settings, texts, self.folds, self.seeds)
-        return _Study(self.clips, grid, wish, candidates, control_sets)
+        return _Study(self.clips, grid, wanted, candidates, control_sets)
 
     def request(self, given: Sequence[DescriptionSet], study: _Study) -> ComparisonRequest:
         """The options of this comparison, as on the command line."""
         from dfer_model.comparison.record import ComparisonRequest
 
-        target = study.wish.target
+        target = study.wanted.target
         return ComparisonRequest(
             sets=tuple(each.name for each in given),
             dataset=str(self.clips.path),
@@ -191,7 +195,7 @@ class _Study:
 
     clips: PackedClips
     grid: Grid
-    wish: MeasureRequest
+    wanted: MeasureRequest
     candidates: Sequence[DescriptionSet]
     controls: Sequence[DescriptionSet]
 
@@ -207,7 +211,7 @@ def _narrowed(
     if then is None:
         return study, None
     require_choice(then, len(study.candidates), len(study.controls))
-    planned(study.wish, study.grid, study.clips)
+    planned(study.wanted, study.grid, study.clips)
     screening = choose(study.candidates, then, study.grid, study.clips, context)
     best = [each for each in given if each.manifest.control or each.name in screening.chosen]
     return question.about(best), screening
@@ -240,10 +244,10 @@ def _described(
 def _run(study: _Study, context: RunContext) -> tuple[list[Run], list[Measured]]:
     """The runs of the measures, and the results of each measure."""
 
-    if study.wish is SCREENING:
+    if study.wanted is SCREENING:
         return [], screened(study.grid, study.clips, context)
     try:
-        return measured(study.wish, study.grid, study.clips, context)
+        return measured(study.wanted, study.grid, study.clips, context)
     except (KeyboardInterrupt, Interrupted) as error:
         kept = f"finished runs and the last epoch of the current one are in {context.workspace.runs}"
         raise Interrupted(f"Stopped; {kept}\nGive the same command again to go on") from error
@@ -261,14 +265,14 @@ def _kept(
     from dfer_model.comparison.results import compare as compared
     from dfer_model.reports.comparison_figures import draw_measures
 
-    clips, grid, wish = study.clips, study.grid, study.wish
+    clips, grid, wanted = study.clips, study.grid, study.wanted
     names = [each.name for each in study.controls]
     comparison = compared(found, names, grid.folds, grid.seeds, grid.settings.select)
     ids = tuple(run.id for run in runs)
     folder = workspace.root / "comparisons" / _name(study, ids, screening)
     if screening:
         comparison = replace(comparison, caveats=(*comparison.caveats, *screening.caveats))
-    classes = wish.target.clips.class_names if wish.target else clips.class_names
+    classes = wanted.target.clips.class_names if wanted.target else clips.class_names
     result = ComparisonRecord(
         folder=folder,
         dataset=clips.name,
@@ -282,11 +286,11 @@ def _kept(
             for each in study.controls
         },
         runs=ids,
-        transfer_to=wish.target.clips.name if wish.target else None,
+        transfer_to=wanted.target.clips.name if wanted.target else None,
         figures=draw_measures(folder, comparison, len(clips.class_names), len(classes)),
         screening=screening,
         request=request,
-        clips=(str(clips.path), *([str(wish.target.clips.path)] if wish.target else [])),
+        clips=(str(clips.path), *([str(wanted.target.clips.path)] if wanted.target else [])),
     )
     by_measure = _confusions(found, {"transfer": classes}, clips.class_names)
     write_atomically(folder / "confusions.json", json.dumps(by_measure, ensure_ascii=False))
@@ -328,18 +332,18 @@ def _name(study: _Study, runs: Sequence[str], screening: Screening | None) -> st
     """The name of the comparison's folder, a hash of what is compared."""
     from dfer_model.runs import weights_identity
 
-    clips, grid, wish = study.clips, study.grid, study.wish
+    clips, grid, wanted = study.clips, study.grid, study.wanted
     identity = [
         *runs,
         *(each.name for each in grid.texts),
-        *wish.measures,
-        wish.target.clips.fingerprint if wish.target else "",
+        *wanted.measures,
+        wanted.target.clips.fingerprint if wanted.target else "",
         *(
             [clips.fingerprint, grid.folds, grid.settings.clip, weights_identity(grid.settings)]
             if not runs
             else []
         ),
-        *([spec.definition for spec in grid.specs(clips)] if wish is SCREENING else []),
+        *([spec.definition for spec in grid.specs(clips)] if wanted is SCREENING else []),
         *([each.name for each in screening.sets] if screening else ()),
     ]
     return hashlib.sha256("\n".join(map(str, identity)).encode()).hexdigest()[:12]

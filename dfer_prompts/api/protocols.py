@@ -96,7 +96,7 @@ def _target(target: PackedClips, clips: PackedClips, sets: Sequence[DescriptionS
     return Target(target, tuple(class_texts(each, target.class_names) for each in sets), new)
 
 
-def planned(measure_request: MeasureRequest, grid: Grid, clips: PackedClips) -> tuple[Clip, list[Training]]:
+def planned(request: MeasureRequest, grid: Grid, clips: PackedClips) -> tuple[Clip, list[Training]]:
     """The CLIP of the grid, and what each measure trains.
 
     Raises InputError for clips, texts or settings that would stop a measure later.
@@ -106,13 +106,13 @@ def planned(measure_request: MeasureRequest, grid: Grid, clips: PackedClips) -> 
 
     clip = load_clip(grid.settings.clip, grid.settings.weights)
     check_grid(grid, clip, clips)
-    if measure_request.target:
-        check_texts(measure_request.target.texts, clip, grid.settings.contexts)
-    return clip, measure_request.trainings(grid, clips)
+    if request.target:
+        check_texts(request.target.texts, clip, grid.settings.contexts)
+    return clip, request.trainings(grid, clips)
 
 
 def measured(
-    measure_request: MeasureRequest, grid: Grid, clips: PackedClips, context: RunContext
+    request: MeasureRequest, grid: Grid, clips: PackedClips, context: RunContext
 ) -> tuple[list[Run], list[Measured]]:
     """The trained runs, measure by measure, and what each measure found.
 
@@ -121,7 +121,7 @@ def measured(
     from dfer_model.comparison.grid import train_all
     from dfer_model.comparison.protocols import PROTOCOLS, Inputs
 
-    clip, trainings = planned(measure_request, grid, clips)
+    clip, trainings = planned(request, grid, clips)
     specs = {each.measure: each.specs(clips) for each in trainings}
     workspace, progress, device = context.workspace, context.progress, context.device
     for each in trainings:
@@ -130,7 +130,7 @@ def measured(
         if mine:
             context.note(f"{each}{f', {finished} of them finished' if finished else ''}")
     untrained: Answers | None = None
-    if any(PROTOCOLS[measure].needs_zero_shot(measure_request.shots) for measure in measure_request.measures):
+    if any(PROTOCOLS[measure].needs_zero_shot(request.shots) for measure in request.measures):
         from dfer_model.comparison.zero_shot import zero_shot_answers
 
         with progress("zero-shot") as report:
@@ -152,9 +152,9 @@ def measured(
     trained = iter(runs)
     inputs = Inputs(
         clips,
-        measure_request.shots,
+        request.shots,
         untrained,
-        measure_request.target,
+        request.target,
         workspace.root / ".dfer" / "transfers",
         device,
         progress,

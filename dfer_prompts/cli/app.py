@@ -1,6 +1,6 @@
 """`dfer-prompts`: the root command, its options, and how errors are printed.
 
-SIGTERM, which Slurm and others send before they end a job, handled like Ctrl-C.
+SIGTERM, which Slurm and others send before they end a job, is handled like Ctrl-C.
 """
 
 from __future__ import annotations
@@ -73,11 +73,11 @@ def ending_on_sigterm() -> Iterator[None]:
         nonlocal came
         # All processes of a job receive the signal, perhaps twice: the second one must not interrupt the
         # saving, nor may the errors that torch raises for workers that have ended.
-        if came is not None and (time.monotonic() - came < LOST_S or _is_dealt_with()):
+        if came is not None and (time.monotonic() - came < LOST_S or _is_handled()):
             return
         came = time.monotonic()
         for other in _signals()[1:]:
-            signal.signal(other, _unheeded)
+            signal.signal(other, _ignore)
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
@@ -99,7 +99,7 @@ def _signals() -> tuple[int, ...]:
     return (signal.SIGTERM,) if sys.platform == "win32" else (signal.SIGTERM, signal.SIGCHLD)
 
 
-def _is_dealt_with() -> bool:
+def _is_handled() -> bool:
     """Whether an interrupt is being handled; a library such as numpy may have dropped it."""
     error = sys.exc_info()[1]
     while error is not None and not isinstance(error, KeyboardInterrupt):
@@ -107,7 +107,7 @@ def _is_dealt_with() -> bool:
     return error is not None
 
 
-def _unheeded(_number: int, _frame: FrameType | None) -> None:
+def _ignore(_number: int, _frame: FrameType | None) -> None:
     """A handler that does nothing; with SIG_IGN, Python would still report a signal just received."""
 
 
@@ -213,7 +213,7 @@ def main() -> None:
 
 @cache
 def command_tree() -> Callable[[], None]:
-    """All commands, built once per process, which may call `main` many times."""
+    """All commands, built once per process: the tests call `main` many times."""
     return typer.main.get_command(app)  # app() would build them in each call and install its own excepthook
 
 

@@ -35,6 +35,7 @@ def _versions(workspace: Workspace) -> Iterable[str]:
 
 
 def _runs(workspace: Workspace) -> Iterable[str]:
+    # As `run_ids` of dfer_model.runs, which loads numpy.
     return sorted(path.parent.name for path in workspace.runs.glob("*/config.yaml"))
 
 

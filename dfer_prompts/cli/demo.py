@@ -215,7 +215,7 @@ def show_evidence(
     """
     import numpy as np
 
-    from dfer_model.data.dataset import sample_test
+    from dfer_model.data.sampling import sample_test
     from dfer_model.evaluation.evaluate import frame_features
     from dfer_model.evaluation.explanation import descriptor_evidence
     from dfer_model.models.clip import load_clip

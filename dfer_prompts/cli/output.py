@@ -1,6 +1,6 @@
 """Printing: tables or the same content as JSON on standard output, everything else on standard error.
 
-Elapsed time of long work, and the time remaining estimated from its recent speed.
+Progress of long work shows the elapsed time and the remaining time, estimated from the recent speed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Pace:
         self.begun, self.total = now, 0.0
         self.reports: deque[tuple[float, float]] = deque()
 
-    def told(self, now: float, done: float, total: float) -> None:
+    def add(self, now: float, done: float, total: float) -> None:
         """Add a report."""
         if total != self.total or (self.reports and done < self.reports[-1][1]):
             self.reports.clear()
@@ -59,7 +59,7 @@ class Pace:
             return None
         return max(0.0, (self.total - done) * (last - first) / (done - before) - (now - last))
 
-    def says(self, now: float) -> str:
+    def text(self, now: float) -> str:
         """ "0:12:30 elapsed, 1:20:00 left"; "" in the first second."""
         if now - self.begun < 1:
             return ""
@@ -241,7 +241,7 @@ def progress(label: str) -> Iterator[Report]:
             task = bar.add_task(clean(label), total=None)
 
             def report(done: float, total: int, note: str = "") -> None:
-                pace.told(time.monotonic(), done, total)
+                pace.add(time.monotonic(), done, total)
                 bar.update(task, completed=done, total=total, description=clean(f"{label} {note}".strip()))
 
             _bars.append(console)
@@ -260,7 +260,7 @@ def _time_column(pace: Pace) -> ProgressColumn:
 
     class Times(ProgressColumn):
         def render(self, task: Task) -> Text:  # noqa: ARG002 - `pace` estimates the time of the work
-            return Text(pace.says(time.monotonic()), style="progress.remaining")
+            return Text(pace.text(time.monotonic()), style="progress.remaining")
 
     return Times()
 
@@ -271,10 +271,10 @@ def _plain_lines(label: str, pace: Pace) -> Callable[..., None]:
     def report(done: float, total: int, note: str = "") -> None:
         nonlocal last_tenth, last_time
         tenth, now = int(10 * done // max(total, 1)), time.monotonic()
-        pace.told(now, done, total)
+        pace.add(now, done, total)
         if tenth != last_tenth or now - last_time > QUIET_S:
             last_tenth, last_time = tenth, now
             line = f"{label}: {int(done)}/{total} {note}".rstrip()
-            message("; ".join(each for each in (line, pace.says(now)) if each))
+            message("; ".join(each for each in (line, pace.text(now)) if each))
 
     return report

@@ -8,10 +8,10 @@ from dfer_prompts.cli import output
 from dfer_prompts.cli.output import Pace
 
 
-def told(*reports: tuple[float, float, float]) -> Pace:
+def paced(*reports: tuple[float, float, float]) -> Pace:
     pace = Pace(0.0)
     for report in reports:
-        pace.told(*report)
+        pace.add(*report)
     return pace
 
 
@@ -39,7 +39,7 @@ def told(*reports: tuple[float, float, float]) -> Pace:
     ],
 )
 def test_elapsed_and_left(reports: list[tuple[float, float, float]], now: float, says: str) -> None:
-    assert told(*reports).says(now).endswith(says)
+    assert paced(*reports).text(now).endswith(says)
 
 
 def test_steps_elapsed_and_left_are_said_off_a_terminal(

@@ -173,8 +173,9 @@ def test_every_setting_has_a_description() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
 
-def test_settings_do_not_import_torch() -> None:
-    code = "import sys, dfer_model.config; print('torch' in sys.modules)"
+def test_settings_packing_and_the_start_of_a_job_do_not_import_torch() -> None:
+    modules = "dfer_model.config, dfer_model.data.packing, dfer_model.launchers.job"
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "False"
 

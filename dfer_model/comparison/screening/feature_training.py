@@ -138,7 +138,7 @@ class Together:
         )
 
     def answers(self, test_positions: Indices) -> Logits:
-        """The logits (models, clips, classes) at `test_positions`, as `predict_logits` gives them.
+        """The logits (models, clips, classes) of the clips at `test_positions`, as those of `predict_logits`.
 
         Raises WorkError for logits that are not finite.
         """

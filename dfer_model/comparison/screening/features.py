@@ -29,7 +29,7 @@ from dfer_model.launch import workers_of
 from dfer_model.models.clip import Clip, clip_identity
 from dfer_model.progress import Report, silent
 
-from ...config import Settings
+from ...config import BEFORE, Settings
 from ...data.augmentation import Augmentation
 from ...data.dataset import ClipDataset
 from ...data.loaders import Batches
@@ -185,12 +185,15 @@ class KeptFeatures:
         """The file of a block, named by the hash of all that determines its content."""
         settings = self.settings
         reading: list[Any] = [settings.brightness_jitter, settings.rotation]
-        # Only other values than those before these settings existed, so that stored features are still found.
-        reading += [each for each in (settings.rotation_interpolation,) if each != "bilinear"]
+        # Settings that did not exist when features were first stored are left out of the hash at their value
+        # in BEFORE, so that stored features are reused.
+        if settings.rotation_interpolation != BEFORE["rotation_interpolation"]:
+            reading.append(settings.rotation_interpolation)
         if view == TEST:
             reading = [settings.test_segments, settings.test_crops]
         shaping = [self.identity, reading, view, self.blocks[block].tolist()]
-        shaping += [] if settings.tf32 else ["without TF32"]
+        if settings.tf32 != BEFORE["tf32"]:
+            shaping.append("without TF32")
         return self.cache_dir / f"{hashlib.sha256(json.dumps(shaping).encode()).hexdigest()}.npy"
 
     def _make(self, view: int, blocks: Sequence[int], report: Report) -> None:
@@ -200,13 +203,13 @@ class KeptFeatures:
         not depend on which other blocks are missing. A stream has its own order and is read block by block.
         """
         if isinstance(self.clips, StreamedClips):
-            done = 0
+            done, total = 0, sum(len(self.blocks[block]) for block in blocks)
             for block in blocks:
                 dataset = self._dataset(view, self.blocks[block])
                 features = tower_features(self._tower, dataset, self.settings, self._device)
                 self._write(self._path(view, block), features)
                 done += len(dataset)
-                report(done, sum(len(self.blocks[each]) for each in blocks), "clips")
+                report(done, total, "clips")
         elif blocks:
             self._make_together(view, blocks, report)
 

@@ -1,6 +1,6 @@
-"""Screening description sets: the request, and the predictions, which are stored and reused.
+"""Screening description sets, whose predictions are stored and reused.
 
-Screening a grid: on its test folds for a comparison, or on the other clips to choose sets to compare.
+A grid is screened on its test folds for a comparison, or on the other clips to choose the sets to compare.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ WITHOUT_EFFECT = {
     "workers", "clip", "weights", "lr_image", "lora_rank", "gradient_checkpointing", "lr_head", "mixup",
     "cutmix", "shots", "select", "val_share", "accumulate", "fast_fp32",
 }  # fmt: skip
-# Settings added after screenings were first stored. They are left out at their earlier behaviour, so that
-# stored screenings are reused.
+# Settings that did not exist when screenings were first stored are left out of the hash at their value in
+# BEFORE, so that stored screenings are reused.
 ADDED = (
     "rotation_interpolation", "tf32", "loss", "focal_gamma", "ldam_margin", "ldam_scale", "logit_tau",
 )  # fmt: skip

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dfer_model.data.dataset import sample_test
+from dfer_model.data.sampling import sample_test
 from dfer_model.models.clip import Clip
 from dfer_model.synthetic.drawn_faces import (
     CLASS_NAMES,

@@ -13,9 +13,9 @@ from dfer_model.comparison.grid import Grid, check_grid, train_all
 from dfer_model.comparison.results import trained_answers
 from dfer_model.comparison.zero_shot import zero_shot_answers
 from dfer_model.data.augmentation import resize
-from dfer_model.data.dataset import sample_test
 from dfer_model.data.images import decode_pixels
 from dfer_model.data.packed import PackedClips
+from dfer_model.data.sampling import sample_test
 from dfer_model.errors import InputError
 from dfer_model.models.clip import load_clip
 from dfer_model.runs import ClassTexts

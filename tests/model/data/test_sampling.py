@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dfer_model.data.dataset import sample_test, sample_test_segments, sample_train
+from dfer_model.data.sampling import sample_test, sample_test_segments, sample_train
 from dfer_model.errors import InputError
 
 

@@ -16,8 +16,9 @@ from PIL import Image
 from torchvision.transforms.v2.functional import resize
 
 from dfer_model.data.augmentation import crop_views
-from dfer_model.data.dataset import ClipDataset, sample_test
+from dfer_model.data.dataset import ClipDataset
 from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.sampling import sample_test
 from dfer_model.errors import InputError, WorkError
 from dfer_model.evaluation.evaluate import (
     evaluate_run,

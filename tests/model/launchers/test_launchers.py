@@ -60,7 +60,7 @@ def until(true: Callable[[], bool]) -> None:
 
 
 @dataclass
-class PredictedVideo:
+class GridRecorder:
     """Collects the reports of a grid and kills the first process of its first run."""
 
     folder: Path
@@ -93,9 +93,9 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def grid(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> PredictedVideo:
+def grid(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> GridRecorder:
     """Three runs on two GPUs: the first is stopped after an epoch and killed, the others fail."""
-    predicted_video = PredictedVideo(tmp_path_factory.mktemp("grid"))
+    recorder = GridRecorder(tmp_path_factory.mktemp("grid"))
     first = spec(clips, 1)
 
     def stop(epoch: float, _epochs: int, _note: str = "") -> None:
@@ -103,23 +103,23 @@ def grid(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> Predic
             raise KeyboardInterrupt
 
     with pytest.raises(Interrupted, match="1 of 2 epochs are"):
-        train_run(first, clips, predicted_video.runs, report=stop, device="cpu")
-    engine = LocalEngine(predicted_video.folder / "jobs", gpus=("8", "9"), runs_per_gpu=2)
+        train_run(first, clips, recorder.runs, report=stop, device="cpu")
+    engine = LocalEngine(recorder.folder / "jobs", gpus=("8", "9"), runs_per_gpu=2)
     with pytest.raises(WorkError) as raised:
         train_all(
             [first, *wrong(clips, 2, 3)],
             clips,
-            predicted_video.runs,
-            predicted_video.report,
+            recorder.runs,
+            recorder.report,
             engine=engine,
-            note=predicted_video.said.append,
+            note=recorder.said.append,
             trackers=["tensorboard"],
         )
-    predicted_video.error = str(raised.value)
-    return predicted_video
+    recorder.error = str(raised.value)
+    return recorder
 
 
-def test_a_killed_run_is_reported_and_resumed(grid: PredictedVideo) -> None:
+def test_a_killed_run_is_reported_and_resumed(grid: GridRecorder) -> None:
     first, second = grid.begun(0)
     assert first["pid"] == grid.killed != second["pid"]
     (told,) = [each for each in grid.said if "seed 1" in each]
@@ -127,14 +127,14 @@ def test_a_killed_run_is_reported_and_resumed(grid: PredictedVideo) -> None:
 
 
 def test_a_resumed_run_equals_a_run_in_one_process(
-    grid: PredictedVideo, clips: PackedClips, tmp_path: Path
+    grid: GridRecorder, clips: PackedClips, tmp_path: Path
 ) -> None:
     mine = Run.open(spec(clips, 1).folder(grid.runs))
     assert set(curves(mine.folder)["loss"]) == {2}  # what the job trained; its first epoch was not followed
     assert same_result(mine, train_run(spec(clips, 1), clips, tmp_path, device="cpu"))
 
 
-def test_a_failed_run_is_not_retried_and_stops_no_other(grid: PredictedVideo) -> None:
+def test_a_failed_run_is_not_retried_and_stops_no_other(grid: GridRecorder) -> None:
     assert [len(grid.begun(number)) for number in (1, 2)] == [1, 1]
     first, second = grid.error.splitlines()
     assert first.startswith("2 of 3 runs were not trained: v1@2, fold 1, seed 2 (")
@@ -143,7 +143,7 @@ def test_a_failed_run_is_not_retried_and_stops_no_other(grid: PredictedVideo) ->
     assert len(list(grid.runs.glob("*/result.json"))) == 1
 
 
-def test_runs_are_distributed_over_gpus(grid: PredictedVideo) -> None:
+def test_runs_are_distributed_over_gpus(grid: GridRecorder) -> None:
     assert [grid.begun(number)[0]["gpus"] for number in range(3)] == ["8", "9", "8"]
 
 
@@ -200,7 +200,7 @@ class Refusing(LocalEngine):
 
 
 def test_refused_runs_are_submitted_again_and_reported_once(clips: PackedClips, tmp_path: Path) -> None:
-    predicted_video = PredictedVideo(tmp_path, killed=1)
+    recorder = GridRecorder(tmp_path, killed=1)
     engine = Refusing(tmp_path / "jobs", jobs=3, pause_s=0.1)
     engine.taken = []
     specs = wrong(clips, 1, 2)
@@ -208,13 +208,13 @@ def test_refused_runs_are_submitted_again_and_reported_once(clips: PackedClips, 
         train_all(
             specs,
             clips,
-            predicted_video.runs,
-            predicted_video.report,
+            recorder.runs,
+            recorder.report,
             engine=engine,
-            note=predicted_video.said.append,
+            note=recorder.said.append,
         )
-    assert [len(predicted_video.begun(number)) for number in range(2)] == [1, 1]
-    assert len([each for each in predicted_video.said if each.startswith("no more jobs are taken; ")]) == 1
+    assert [len(recorder.begun(number)) for number in range(2)] == [1, 1]
+    assert len([each for each in recorder.said if each.startswith("no more jobs are taken; ")]) == 1
 
 
 def test_a_refusal_without_running_jobs_is_an_error(

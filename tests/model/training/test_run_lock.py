@@ -18,7 +18,7 @@ from dfer_model.data.packed import PackedClips
 from dfer_model.errors import BusyError
 from dfer_model.runs import ClassTexts, RunSpec
 from dfer_model.training.loop import train_run
-from dfer_model.training.run_writer import taken
+from dfer_model.training.run_lock import taken
 
 from .. import tiny
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dfer_model.data.dataset import sample_test, sample_test_segments
+from dfer_model.data.sampling import sample_test, sample_test_segments
 from dfer_model.errors import InputError
 from dfer_model.video.track import FacePath
 from dfer_model.video.windows import Spacing, windows
