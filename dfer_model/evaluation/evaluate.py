@@ -145,7 +145,7 @@ def _in_order_of(wanted: list[int], read: list[int], outputs: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class MeanFigures:
+class TestClips:
     """The clips of an evaluation, and notes on them."""
 
     indices: Indices
@@ -153,7 +153,7 @@ class MeanFigures:
     notes: tuple[str, ...] = ()
 
 
-def judged_clips(run: Run, clips: PackedClips, *, every: bool = False) -> MeanFigures:
+def clips_to_test(run: Run, clips: PackedClips, *, every: bool = False) -> TestClips:
     """The clips to test `run` on: its test fold, or all clips with `every` or if there are no folds.
 
     On another dataset with folds, the fold with the run's fold number.
@@ -170,7 +170,7 @@ def judged_clips(run: Run, clips: PackedClips, *, every: bool = False) -> MeanFi
     else:
         indices = clips.test_indices(run.fold)
         which = f"the {len(indices)} clips of test fold {run.fold} of {clips.name}"
-    return MeanFigures(indices, which, tuple(notes))
+    return TestClips(indices, which, tuple(notes))
 
 
 def matched_labels(run: Run, clips: PackedClips, indices: Indices) -> Indices:
