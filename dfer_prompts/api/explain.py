@@ -202,21 +202,24 @@ def _window(predictor: VideoPredictor, video: Path, at: float | None, progress: 
     (predicted_video,) = predict_each(predictor, [video], keep=choice, progress=progress)
     if isinstance(predicted_video, Refused):
         raise InputError(predicted_video.reason)
-    said, notes = predicted_video.predictions, list(predicted_video.notes)
-    if not said:
+    predictions, notes = predicted_video.predictions, list(predicted_video.notes)
+    if not predictions:
         way_out = "" if predicted_video.followed.tracks else "\nUse whole frames: --faces none"
         raise InputError(f"{notes[-1]}{way_out}")
     if choice.kept is None:
-        first, last = min(each.start or 0.0 for each in said), max(each.end or 0.0 for each in said)
+        first, last = (
+            min(each.start or 0.0 for each in predictions),
+            max(each.end or 0.0 for each in predictions),
+        )
         raise InputError(
             f"no prediction window covers t = {at:g} s in {video}\n"
             f"Its windows cover {first:.1f} to {last:.1f} s"
         )
     if predicted_video.problem:
         notes.append(f"{predicted_video.problem.splitlines()[0]}; the frames before it are explained")
-    if at is None and len(said) > 1:
+    if at is None and len(predictions) > 1:
         notes.append(
-            f"the most confident of {len(said)} windows is explained; choose another with --at SECONDS"
+            f"the most confident of {len(predictions)} windows is explained; choose another with --at SECONDS"
         )
     return ChosenWindow(*choice.kept, tuple(notes))
 

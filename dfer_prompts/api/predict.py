@@ -256,10 +256,10 @@ def predict(
     choices: Choices = {"preset": preset, "clip": clip, "weights": weights, "overrides": overrides}
     predictor = video_predictor(run, workspace=workspace, device=device, choices=choices, **how)
     each_video = [videos] if isinstance(videos, Path | str) else videos
-    said: list[Prediction] = []
+    predictions: list[Prediction] = []
     for answer in predict_each(predictor, [Path(video) for video in each_video]):
         problem = answer.reason if isinstance(answer, Refused) else answer.problem
         if problem is not None or isinstance(answer, Refused):
             raise InputError(problem)
-        said += answer.predictions
-    return said
+        predictions += answer.predictions
+    return predictions

@@ -25,7 +25,7 @@ from dfer_prompts import (
 )
 from dfer_prompts.api import video_view as showing
 from dfer_prompts.api.run_index import comparisons, finished, finished_run_named, finished_runs
-from dfer_prompts.api.video_view import Audiences, model_choices
+from dfer_prompts.api.video_view import VideoPredictors, model_choices
 
 from ..cli.test_predict import write
 from ..model import tiny
@@ -56,9 +56,9 @@ def test_a_shown_video_is_what_predict_says_and_a_face_for_each_window(
     workspace: Workspace, video: Path
 ) -> None:
     first, second, _ = (each.id for each in finished_runs(workspace))
-    audiences = Audiences(workspace, "cpu")
+    predictors = VideoPredictors(workspace, "cpu")
     for name in (first, second, first):  # the last from what was kept
-        shown = audiences.show(name, video, name="two", faces="none", window=1.0, stride=0.5)
+        shown = predictors.show(name, video, name="two", faces="none", window=1.0, stride=0.5)
         said = predict(name, [video], faces="none", window=1.0, stride=0.5, workspace=workspace, device="cpu")
         assert [each.probabilities for each in shown.predictions] == [each.probabilities for each in said]
         assert len({each.start for each in said}) == 7
@@ -82,16 +82,16 @@ def test_a_shown_video_is_explained_without_being_watched_again(tmp_path: Path, 
     upload = shutil.copy(video, tmp_path / "upload.mkv")
     how = {"faces": "none", "window": 1.0, "stride": 0.5}
     wanted = explain(run, upload, workspace=workspace, device="cpu", **how)
-    audiences = Audiences(workspace, "cpu")
-    shown = audiences.show(run.id, upload, **how)
+    predictors = VideoPredictors(workspace, "cpu")
+    shown = predictors.show(run.id, upload, **how)
     upload.unlink()
-    found = audiences.explain(shown, tmp_path / "why.svg")
+    found = predictors.explain(shown, tmp_path / "why.svg")
     assert found is not None
     assert found.prediction == wanted.prediction
     assert found.explanation.as_dict() == wanted.explanation.as_dict()
     assert found.notes[0] == "the most confident of 7 windows"
     assert (tmp_path / "why.svg").stat().st_size > 1000
-    assert audiences.explain(audiences.show(run.id, video, faces="haar")) is None
+    assert predictors.explain(predictors.show(run.id, video, faces="haar")) is None
 
 
 def test_work_on_a_video_ends_where_its_progress_raises(workspace: Workspace, video: Path) -> None:
@@ -107,7 +107,9 @@ def test_work_on_a_video_ends_where_its_progress_raises(workspace: Workspace, vi
         yield report
 
     with pytest.raises(Interrupted, match="stopped"):
-        Audiences(workspace, "cpu").show(finished_runs(workspace)[0].id, video, faces="none", progress=stop)
+        VideoPredictors(workspace, "cpu").show(
+            finished_runs(workspace)[0].id, video, faces="none", progress=stop
+        )
     assert told == [1, 2, 3]
 
 
@@ -119,18 +121,18 @@ def test_a_description_set_is_shown_as_predict_says(tmp_path: Path, video: Path)
         ("facs (zero-shot)", "descriptions/facs"),
         ("v1 (zero-shot)", "descriptions/v1"),
     ]
-    audiences = Audiences(workspace, "cpu")
-    shown = audiences.show("descriptions/facs", video, faces="none")
+    predictors = VideoPredictors(workspace, "cpu")
+    shown = predictors.show("descriptions/facs", video, faces="none")
     (said,) = predict("facs", video, faces="none", workspace=workspace, device="cpu")
     assert shown.predictions == (said,)
     assert any(note.startswith("Zero-shot: demo (shipped) with the texts of facs") for note in shown.notes)
     assert any("trained on drawn faces" in note for note in shown.notes)
-    explained = audiences.explain(shown)
+    explained = predictors.explain(shown)
     assert explained is not None
     assert (explained.descriptions, explained.prediction) == ("facs", said)
     for name in ("descriptions/../runs", "descriptions/v9", "descriptions/", "descriptions/v1@2", "v1"):
         with pytest.raises(InputError, match="There are: "):
-            audiences.show(name, video, faces="none")
+            predictors.show(name, video, faces="none")
 
 
 def test_no_more_models_are_kept_than_there_is_room_for(
@@ -142,15 +144,15 @@ def test_no_more_models_are_kept_than_there_is_room_for(
         showing, "video_predictor", lambda name, **how: (loaded.append(name), video_predictor(name, **how))[1]
     )
     first, second, third = (each.id for each in finished_runs(workspace))
-    audiences = Audiences(workspace, "cpu")
+    predictors = VideoPredictors(workspace, "cpu")
     for name in (first, second, first, first, third, first, second):
-        assert audiences.show(name, video, faces="haar").predictions == ()  # there is no face in it
+        assert predictors.show(name, video, faces="haar").predictions == ()  # there is no face in it
     assert loaded == [first, second, third, second]
 
 
 def test_of_many_windows_the_faces_shown_lie_evenly(workspace: Workspace, video: Path) -> None:
     name = finished_runs(workspace)[0].id
-    shown = Audiences(workspace, "cpu").show(name, video, faces="none", window=0.2, stride=0.1)
+    shown = VideoPredictors(workspace, "cpu").show(name, video, faces="none", window=0.2, stride=0.1)
     starts = [each.prediction.start or 0 for each in shown.moments]
     assert len(starts) == showing.MOST_MOMENTS < len(shown.predictions)
     assert starts[0] == shown.predictions[0].start
@@ -167,7 +169,7 @@ def test_only_a_whole_name_is_a_run_and_no_path(workspace: Workspace, video: Pat
         with pytest.raises(InputError, match="There are: "):
             refuse(given, workspace)
     with pytest.raises(InputError, match="no finished run"):
-        Audiences(workspace, "cpu").show(given, video, faces="none")
+        VideoPredictors(workspace, "cpu").show(given, video, faces="none")
     assert finished_run_named(run, workspace) == finished(run, workspace).id == run
 
 
