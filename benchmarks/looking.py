@@ -23,7 +23,7 @@ from dfer_model.runs import Run
 from dfer_model.video.detect import choose_detector
 from dfer_model.video.footage import Footage, open_footage
 from dfer_model.video.passes import FaceOptions, Followed, follow
-from dfer_model.video.predict_video import RunPredictor
+from dfer_model.video.predict_video import WindowPredictor
 from dfer_model.video.track import overlap
 from dfer_model.video.windows import Spacing
 
@@ -49,7 +49,7 @@ def seconds(footage: Footage, steps: dict[int, FaceOptions]) -> dict[int, float]
     return {step: statistics.median(each) for step, each in times.items()}
 
 
-def answers(predictor: RunPredictor, footage: Footage, face_options: FaceOptions) -> np.ndarray:
+def answers(predictor: WindowPredictor, footage: Footage, face_options: FaceOptions) -> np.ndarray:
     """Probabilities (windows, classes) in percent."""
     said = predictor.predict(footage, face_options).predictions
     return 100 * np.array([list(each.probabilities.values()) for each in said])
@@ -68,7 +68,7 @@ def main() -> int:
     steps = {step: FaceOptions(detector, spacing=Spacing(1), every=step) for step in STEPS}
     times = seconds(footage, steps)
     found = {step: boxes(follow(footage, face_options)) for step, face_options in steps.items()}
-    predictor = RunPredictor.of(Run.open(given.run)) if given.run else None
+    predictor = WindowPredictor.of(Run.open(given.run)) if given.run else None
     said = {step: answers(predictor, footage, each) for step, each in steps.items()} if predictor else {}
     plain, rows = found[1], {}
     for step in STEPS[1:]:

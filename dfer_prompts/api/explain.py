@@ -92,13 +92,14 @@ def explain(
         check_picture(plot)
     place = workspace or Workspace.find()
     source = find_source(run, place)
-    if source.run is not None:  # before its model is loaded
-        _described(source, source.run, descriptions, place)
+    # Missing descriptors of a run are an error before its model is loaded.
+    described = _described(source, source.run, descriptions, place) if source.run else None
     choices: Choices = {"preset": preset, "clip": clip, "overrides": overrides}
     if source.described is not None:
         choices["weights"], weights = weights, None
     predictor = video_predictor(source, workspace=place, device=device, choices=choices, **how)
-    described = _described(source, predictor.pretrained.run, descriptions, place)
+    if described is None:
+        described = _described(source, predictor.pretrained.run, descriptions, place)
     explainer = _explainer(described, predictor, weights, device)
     chosen = _window(predictor, Path(video), at, progress)
     messages = [each for each in (predictor.note, predictor.facts.note, predictor.warning) if each]
@@ -132,7 +133,7 @@ def _explainer(
     run = predictor.pretrained.run
     listed = dict(zip(run.class_names, descriptor_texts(described, run.class_names), strict=True))
     return Explainer(
-        run, listed, _clips(run), weights=weights, model=predictor.run_predictor.model, device=device
+        run, listed, _clips(run), weights=weights, model=predictor.pretrained.model, device=device
     )
 
 

@@ -116,10 +116,10 @@ class VideoPredictors:
         notes = (*answer.notes, *[each for each in of_model if each])
         return ShownVideo(
             run,
-            kept.run_predictor.class_names,
+            kept.window_predictor.class_names,
             answer.predictions,
             tuple(Moment(each, middles.face(each)) for each in _spread(answer.predictions)),
-            _timeline(answer.predictions, kept.run_predictor.class_names),
+            _timeline(answer.predictions, kept.window_predictor.class_names),
             notes,
             answer.problem,
             ChosenWindow(*surest.kept, _surest_of(len(answer.predictions))) if surest.kept else None,

@@ -69,11 +69,11 @@ def predict_camera(predictor: VideoPredictor, camera: str, arguments: PredictArg
     keep = FaceFolder(arguments.save_faces) if arguments.save_faces else keep_nothing
     so_far = _SoFar(tuple(each for each in (arguments.csv, arguments.parquet, arguments.save_faces) if each))
     with (
-        _saving(arguments, predictor.run_predictor.class_names) as save,
+        _saving(arguments, predictor.window_predictor.class_names) as save,
         _showing(source.footage.name, arguments.as_json) as show,
     ):
         try:
-            for glance in rolling(predictor.run_predictor, source, predictor.face_options, keep=keep):
+            for glance in rolling(predictor.window_predictor, source, predictor.face_options, keep=keep):
                 for window in glance.windows:
                     save(window)
                 so_far.note(glance)

@@ -46,9 +46,9 @@ def predict_videos(predictor: VideoPredictor, videos: Sequence[Path], arguments:
                 _write_overlay(arguments.overlay, answer)
     predictions = [each for answer in answers for each in getattr(answer, "predictions", ())]
     if arguments.csv:
-        write_csv(arguments.csv, predictions, predictor.run_predictor.class_names)
+        write_csv(arguments.csv, predictions, predictor.window_predictor.class_names)
     if arguments.parquet:
-        write_parquet(arguments.parquet, predictions, predictor.run_predictor.class_names)
+        write_parquet(arguments.parquet, predictions, predictor.window_predictor.class_names)
     if arguments.plot:
         _draw_timeline(arguments.plot, predictions, predictor)
     if arguments.as_json:
@@ -135,7 +135,7 @@ def _draw_timeline(path: Path, predictions: Sequence[Prediction], predictor: Vid
         message(f"Note: {path} is not written: there are no predictions to draw")
         return
     tracks = len({(each.video, each.track) for each in predictions})
-    drawn = draw_timeline(path, predictions, predictor.run_predictor.class_names)
+    drawn = draw_timeline(path, predictions, predictor.window_predictor.class_names)
     if drawn < tracks:
         message(f"Note: {path} shows the {drawn} longest of {tracks} tracks")
 
