@@ -127,7 +127,7 @@ def test_the_tracks_of_real_faces(run: Terminal, test_data: Path) -> None:
         (["face.mkv", "--out", "x.parquet", "--faces", "haar"], "no face was found in face.mkv"),
     ],
 )
-def test_what_does_not_fit_is_an_error_and_writes_nothing(
+def test_invalid_inputs_are_errors_and_no_file_is_written(
     run: Terminal, isolated: Path, words: list[str], said: str
 ) -> None:
     if words[0] == "packed":
@@ -138,6 +138,6 @@ def test_what_does_not_fit_is_an_error_and_writes_nothing(
     assert not list(isolated.glob("*x.*"))
 
 
-def test_a_level_that_there_is_not() -> None:
+def test_an_unknown_level_is_an_error() -> None:
     with pytest.raises(InputError, match="no level 'face'"):
         data_features("packed", "x.parquet", level="face")  # type: ignore[arg-type]

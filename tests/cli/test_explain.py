@@ -35,7 +35,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return Terminal(monkeypatch, capsys)
 
 
-def test_what_speaks_for_an_answer(run: Terminal, packed: PackedClips, isolated: Path) -> None:
+def test_an_explanation_has_frames_and_probabilities_of_predict(
+    run: Terminal, packed: PackedClips, isolated: Path
+) -> None:
     run(*train_words(packed), "--epochs", "1")
     video = encode(isolated / "video.mkv", frames=20)
     whole = ["--faces", "none", "--device", "cpu"]

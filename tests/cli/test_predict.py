@@ -88,7 +88,7 @@ def test_real_footage_as_table_json_csv_and_parquet(run: Terminal, test_data: Pa
     assert (said["frames_in_all"], said["tracks_found"]) == (72, 1)
 
 
-def test_no_face_is_an_empty_answer_unless_one_is_required(run: Terminal, isolated: Path) -> None:
+def test_a_video_without_a_face_has_no_predictions(run: Terminal, isolated: Path) -> None:
     video = write(isolated / "wall.mp4", [np.full((120, 160, 3), 90, np.uint8)] * 5)
     out, err = run("predict", "v1", video, "--json", "--csv", "said.csv", "--device", "cpu")
     assert "Faces are detected by the Haar cascade" in err
@@ -127,7 +127,7 @@ def test_a_folder_and_standard_input(
     assert "no video in the folder empty" in err
 
 
-def test_crops_are_taken_as_they_are_given(run: Terminal) -> None:
+def test_given_crops_are_used_unchanged(run: Terminal) -> None:
     for clip in ("one", "two"):
         Path("crops", clip).mkdir(parents=True)
         for number in range(12):
@@ -161,7 +161,7 @@ def say(run: Terminal, video: Path, status: int = 0) -> tuple[dict, str]:
     return only(out), err
 
 
-def test_videos_that_are_odd(run: Terminal, portrait: Pixels, isolated: Path) -> None:
+def test_unusual_videos(run: Terminal, portrait: Pixels, isolated: Path) -> None:
     said, _ = say(run, write(isolated / "one.mp4", [portrait]))
     assert (said["frames_in_all"], said["windows"][0]["frames"]) == (1, [0, 0, 0, 0])
     said, _ = say(run, write(isolated / "grey.avi", [portrait] * 5, grey=True, codec="ffv1"))
@@ -182,7 +182,7 @@ def test_videos_that_are_odd(run: Terminal, portrait: Pixels, isolated: Path) ->
     assert len(said["windows"]) == 1
 
 
-def test_a_video_that_was_filmed_sideways(run: Terminal, portrait: Pixels, isolated: Path) -> None:
+def test_a_rotated_video(run: Terminal, portrait: Pixels, isolated: Path) -> None:
     import struct
 
     lying = np.ascontiguousarray(np.rot90(portrait))
@@ -195,7 +195,7 @@ def test_a_video_that_was_filmed_sideways(run: Terminal, portrait: Pixels, isola
     assert len(say(run, path)[0]["windows"]) == 1
 
 
-def test_a_header_that_says_no_frames_a_second(run: Terminal, portrait: Pixels, isolated: Path) -> None:
+def test_a_header_without_a_frame_rate(run: Terminal, portrait: Pixels, isolated: Path) -> None:
     path = write(isolated / "norate.avi", [portrait] * 4)
     data = bytearray(path.read_bytes())
     header = data.index(b"strh") + 8
@@ -208,7 +208,7 @@ def test_a_header_that_says_no_frames_a_second(run: Terminal, portrait: Pixels, 
     assert seconds == sorted(set(seconds))
 
 
-def test_what_is_before_the_damage_is_used(run: Terminal, portrait: Pixels, isolated: Path) -> None:
+def test_frames_before_the_damage_are_used(run: Terminal, portrait: Pixels, isolated: Path) -> None:
     rng = np.random.default_rng(0)
     noisy = [
         np.clip(portrait + rng.integers(0, 9, portrait.shape), 0, 255).astype(np.uint8) for _ in range(30)
@@ -222,7 +222,7 @@ def test_what_is_before_the_damage_is_used(run: Terminal, portrait: Pixels, isol
     assert len(said["windows"]) == 1
 
 
-def test_what_is_no_video(run: Terminal, isolated: Path) -> None:
+def test_files_that_are_not_videos_are_refused(run: Terminal, isolated: Path) -> None:
     with wave.open("sound.wav", "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)
@@ -255,7 +255,7 @@ def test_what_is_no_video(run: Terminal, isolated: Path) -> None:
         (["--every", "0"], "--every is 0"),
     ],
 )
-def test_options_that_make_no_sense(run: Terminal, words: list[str], said: str) -> None:
+def test_invalid_options_are_refused(run: Terminal, words: list[str], said: str) -> None:
     _, err = run("predict", "v1", "video.mp4", *words, "--device", "cpu", status=2)
     assert said in err
 
@@ -279,7 +279,7 @@ def test_the_same_from_python(run: Terminal, portrait: Pixels, isolated: Path) -
         assert [(said.start, said.end) for said in found] == [(0, 1), (0.5, 1.5)]
 
 
-def test_answers_of_a_model_of_drawn_faces_are_warned_of(
+def test_a_model_trained_on_drawn_faces_has_a_warning(
     run: Terminal, portrait: Pixels, isolated: Path
 ) -> None:
     video = write(isolated / "clip.mp4", [portrait] * 3)

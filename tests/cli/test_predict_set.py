@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import pytest
 from torch.nn.functional import normalize
 
@@ -29,7 +27,7 @@ from dfer_prompts import (
 )
 
 from .. import open_clip_demo as by_hand
-from ..prompts.hub import TOKEN, FakeHub, serve
+from ..prompts.hub import FakeHub
 from .test_train import Terminal
 
 WHOLE = ["--faces", "none", "--device", "cpu"]
@@ -191,15 +189,6 @@ def test_an_exported_file_predicts_what_the_run_does(run: Terminal, video: Path,
     assert "model file absent.safetensors does not exist" in err
     _, err = run("predict", "model.safetensors", video, *DEMO, status=2)
     assert "--clip chooses the CLIP of a description set; model.safetensors has its own" in err
-
-
-@pytest.fixture
-def hub(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(isolated / "cache"))
-    with serve() as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        yield server
 
 
 def test_a_model_on_the_hub_predicts_what_the_run_does(
