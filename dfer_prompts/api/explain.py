@@ -102,8 +102,8 @@ def explain(
         described = _described(source, predictor.pretrained.run, descriptions, place)
     explainer = _explainer(described, predictor, weights, device)
     chosen = _window(predictor, Path(video), at, progress)
-    messages = [each for each in (predictor.note, predictor.facts.note, predictor.warning) if each]
-    chosen = replace(chosen, notes=(*messages, *chosen.notes))
+    messages = (source.note, predictor.note, predictor.facts.note, predictor.warning)
+    chosen = replace(chosen, notes=(*[each for each in messages if each], *chosen.notes))
     return _explained(described, explainer, predictor, chosen, plot)
 
 

@@ -55,7 +55,10 @@ def test_an_explanation_has_frames_and_probabilities_of_predict(
     assert sum(told["attention"]) + told["attention_on_itself"] == pytest.approx(1)
     assert "6 clips of the training folds" in told["above"]
     assert b"video.mkv" in Path("why.svg").read_bytes()
-    assert [line[:27] for line in err.splitlines() if "Note:" in line] == ["Note: Whole frames are used"]
+    precedence, frames = (line for line in err.splitlines() if "Note:" in line)
+    name = only_run(isolated).name
+    assert precedence == f"Note: v1 is the run {name}; the description set is descriptions/v1"
+    assert frames.startswith("Note: Whole frames are used")
 
     out, err = run("explain", "v1", video, *whole)
     strongest = max(told["descriptors"], key=lambda each: max(each["rise"]))
