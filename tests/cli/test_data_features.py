@@ -94,16 +94,17 @@ def test_a_video(run: Terminal, isolated: Path) -> None:
     table = pandas.read_parquet("windows.parquet")
     assert list(zip(table["start"], table["end"], strict=True)) == [(0, 1), (0.5, 1.5), (1, 2)]
     np.testing.assert_allclose(stacked(table), [every[each].mean(axis=0) for each in sets], atol=1e-4)
-    once = sorted({frame for each in sets for frame in each})
-    run("data", "features", video, "--out", "frames.parquet", "--level", "frame", *halves)
+    # With all 10 frames of each window, 10 of the 20 frames are in two windows; they count once.
+    whole_windows = ["--window", "1", "--stride", "0.5", "--set", "frames=10", *whole]
+    run("data", "features", video, "--out", "frames.parquet", "--level", "frame", *whole_windows)
     table = pandas.read_parquet("frames.parquet")
-    assert list(table["frame"]) == once
-    assert list(table["seconds"]) == pytest.approx([each / 10 for each in once])
-    np.testing.assert_allclose(stacked(table), every[once], atol=1e-4)
-    run("data", "features", video, "--out", "track.parquet", "--level", "track", *halves)
+    assert list(table["frame"]) == list(range(20))
+    assert list(table["seconds"]) == pytest.approx([frame / 10 for frame in range(20)])
+    np.testing.assert_allclose(stacked(table), every, atol=1e-4)
+    run("data", "features", video, "--out", "track.parquet", "--level", "track", *whole_windows)
     (row,) = pandas.read_parquet("track.parquet").to_dict("records")
     assert (row["start"], row["end"]) == (0, 2)
-    np.testing.assert_allclose(row["feature"], every[once].mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(row["feature"], every.mean(axis=0), atol=1e-4)
 
 
 def test_the_tracks_of_real_faces(run: Terminal, test_data: Path) -> None:
