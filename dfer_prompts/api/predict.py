@@ -241,9 +241,8 @@ def predict(
 
     `run` is a finished run, its folder, its id or the beginning of one; a description set or its reference
     ("v2@4"), which predicts zero-shot; a safetensors file, "hf://user/name", or a model of
-    `from_pretrained`. A run has precedence over a set of the same name; "descriptions/v2" is a set in any
-    case. `preset`, `clip`, `weights` and `overrides` choose the CLIP of a set, as in `train`; the default is
-    OpenAI's ViT-B/32.
+    `from_pretrained`. A set has precedence over a run whose id only begins with its name. `preset`, `clip`,
+    `weights` and `overrides` choose the CLIP of a set, as in `train`; the default is OpenAI's ViT-B/32.
 
     A prediction has a probability for each class; there is one per window of each track, in order, and none
     for a video without a face. With `faces` "none", whole frames are used and a video is one window; `how`

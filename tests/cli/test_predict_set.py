@@ -209,18 +209,23 @@ def test_a_model_on_the_hub_predicts_what_the_run_does(
     assert "hf://faces is not a model on the hub" in err
 
 
-def test_a_run_has_precedence_and_other_names_are_listed(run: Terminal, video: Path, filled: str) -> None:
-    out, err = run("predict", "v1", video, *WHOLE, "--json")
+def test_a_set_has_precedence_and_other_names_are_listed(run: Terminal, video: Path, filled: str) -> None:
+    for name in ("v1", "descriptions/v1"):
+        out, err = run("predict", name, video, *DEMO, "--json")
+        assert only(out)["probabilities"] == pytest.approx(expected("v1"), abs=1e-4)
+        assert (f"v1 is the description set; for a run, give its id: {filled}" in err) is (name == "v1")
+    explained, err = run("explain", "v1", video, *DEMO, "--json")
+    assert json.loads(explained)["probabilities"] == pytest.approx(expected("v1"), abs=1e-4)
+    assert f"v1 is the description set; for a run, give its id: {filled}" in err
+    beginning = filled[: filled.index("-") + 2]
+    out, err = run("predict", beginning, video, *WHOLE, "--json")
     assert json.loads(out)["run"] == filled
-    assert f"v1 is the run {filled}; the description set is descriptions/v1" in err
-    out, err = run("predict", "descriptions/v1", video, *DEMO, "--json")
-    assert only(out)["probabilities"] == pytest.approx(expected("v1"), abs=1e-4)
-    _, err = run("predict", "v1", video, *DEMO, status=2)
+    assert "the description set" not in err
+    _, err = run("predict", beginning, video, *DEMO, status=2)
     assert f"--clip chooses the CLIP of a description set; {filled} has its own" in err
     shutil.copytree(Path("runs", filled), Path("runs", f"{filled}-again"))
-    _, err = run("predict", "v1", video, *WHOLE, status=2)
-    assert "'v1' matches 2 runs" in err
-    assert "the description set is descriptions/v1" in err
+    _, err = run("predict", beginning, video, *WHOLE, status=2)
+    assert f"{beginning!r} matches 2 runs" in err
     generate("dfew", source="facs", version="facial")
     for name, hint in (
         ("facal@2", "; did you mean facial?"),
