@@ -23,13 +23,13 @@ from dfer_model.runs import Run
 from dfer_model.video.detect import choose_detector
 from dfer_model.video.footage import Footage, open_footage
 from dfer_model.video.passes import FaceOptions, Followed, follow
-from dfer_model.video.predict_video import RunPredictor
+from dfer_model.video.predict_video import WindowPredictor
 from dfer_model.video.track import overlap
 from dfer_model.video.windows import Spacing
 
 STEPS = (1, 2, 5, 10)
 ROUNDS = 3
-JUDGED, TIMES_AS_FAST, LEAST_OVERLAP = 5, 2.0, 0.8
+CHECKED, TIMES_AS_FAST, LEAST_OVERLAP = 5, 2.0, 0.8
 
 
 def boxes(followed: Followed) -> dict[int, tuple[float, ...]]:
@@ -49,10 +49,10 @@ def seconds(footage: Footage, steps: dict[int, FaceOptions]) -> dict[int, float]
     return {step: statistics.median(each) for step, each in times.items()}
 
 
-def answers(predictor: RunPredictor, footage: Footage, face_options: FaceOptions) -> np.ndarray:
+def shares_in_percent(predictor: WindowPredictor, footage: Footage, face_options: FaceOptions) -> np.ndarray:
     """Probabilities (windows, classes) in percent."""
-    said = predictor.predict(footage, face_options).predictions
-    return 100 * np.array([list(each.probabilities.values()) for each in said])
+    predictions = predictor.predict(footage, face_options).predictions
+    return 100 * np.array([list(each.probabilities.values()) for each in predictions])
 
 
 def main() -> int:
@@ -68,8 +68,12 @@ def main() -> int:
     steps = {step: FaceOptions(detector, spacing=Spacing(1), every=step) for step in STEPS}
     times = seconds(footage, steps)
     found = {step: boxes(follow(footage, face_options)) for step, face_options in steps.items()}
-    predictor = RunPredictor.of(Run.open(given.run)) if given.run else None
-    said = {step: answers(predictor, footage, each) for step, each in steps.items()} if predictor else {}
+    predictor = WindowPredictor.of(Run.open(given.run)) if given.run else None
+    shares = (
+        {step: shares_in_percent(predictor, footage, each) for step, each in steps.items()}
+        if predictor
+        else {}
+    )
     plain, rows = found[1], {}
     for step in STEPS[1:]:
         shared = plain.keys() & found[step].keys()
@@ -77,13 +81,13 @@ def main() -> int:
             "times_as_fast": times[1] / times[step],
             "boxes_found": len(shared) / len(plain),
             "least_overlap": min(overlap(plain[at], found[step][at]) for at in shared),
-            "most_points_changed": float(np.abs(said[step] - said[1]).max()) if said else None,
+            "most_points_changed": float(np.abs(shares[step] - shares[1]).max()) if shares else None,
         }
         line = ", ".join(f"{name} {value:.2f}" for name, value in rows[step].items() if value is not None)
         print(f"every {step}: {line}")
     record("looking", {"detector": detector.name, "frames": footage.expected, "every": rows})
-    judged = rows[JUDGED]
-    kept = judged["times_as_fast"] >= TIMES_AS_FAST and judged["least_overlap"] >= LEAST_OVERLAP
+    checked = rows[CHECKED]
+    kept = checked["times_as_fast"] >= TIMES_AS_FAST and checked["least_overlap"] >= LEAST_OVERLAP
     return 0 if kept else 1
 
 

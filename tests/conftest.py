@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 import typer.testing
+
+from .prompts.hub import TOKEN, FakeHub, serve
 
 # typer's CliRunner builds all commands in each call, which takes a tenth of a second.
 typer.testing._get_command = cache(typer.main.get_command)
@@ -39,3 +42,15 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     return folder
+
+
+@pytest.fixture
+def hub(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """A hub on loopback in place of HuggingFace's, and an empty cache."""
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(isolated / "cache"))
+    with serve() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield server

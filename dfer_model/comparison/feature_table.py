@@ -1,7 +1,7 @@
 """Features of a CLIP as a table: image features of frames, clips and face tracks, and text features.
 
 Image features are the tower's output, not normalised. The feature of a clip or a track is the mean of its
-frames' features; a zero-shot prediction compares this mean of a clip with the texts.
+frames' features; `predict` with a description set compares this mean of a clip with the texts.
 """
 
 from __future__ import annotations

@@ -77,6 +77,11 @@ class ClipDataset(Dataset[dict[str, Any]]):
         return len(self.indices)
 
     @property
+    def views(self) -> int:
+        """The number of views of a clip in a test."""
+        return self.segments * self.crops
+
+    @property
     def epoch(self) -> int:
         """The epoch whose random numbers are used; 0 until `set_epoch`."""
         return int(self._epoch)
@@ -93,7 +98,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
         position, time = position if isinstance(position, tuple) else (position, 0)
         index = self.indices[position]
         count = int(self.clips.num_frames[index])
-        if self.train is None and self.segments * self.crops > 1:
+        if self.train is None and self.views > 1:
             samples = sample_test_segments(count, self.frames, self.segments)
             decoded = [self._decoded(index, sample) for sample in samples]
             frames = crop_views(decoded, self.image_size, self.crops)

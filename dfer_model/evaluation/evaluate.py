@@ -51,17 +51,9 @@ def predict_logits(
     With several `test_segments` or `test_crops`, the mean of their logits.
     Raises InputError for a clip that cannot be read, WorkError for logits that are not finite.
     """
-    dataset = ClipDataset(
-        clips,
-        indices,
-        frames=settings.frames,
-        image_size=model.image_size,
-        segments=settings.test_segments,
-        crops=settings.test_crops,
-    )
-    views = settings.test_segments * settings.test_crops
-    module = _MeanOverViews(model) if views > 1 else model
-    logits = over_clips(module, dataset, settings, device, report, views).numpy()
+    dataset = evaluation_dataset(clips, indices, settings, model.image_size)
+    module = _MeanOverViews(model) if dataset.views > 1 else model
+    logits = over_clips(module, dataset, settings, device, report).numpy()
     bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(bad):
         raise WorkError(
@@ -69,6 +61,20 @@ def predict_logits(
             "Its weights are damaged: train again with lower learning rates or --set precision=fp32"
         )
     return np.asarray(logits, dtype=np.float32)
+
+
+def evaluation_dataset(
+    clips: PackedClips, indices: Indices, settings: Settings, image_size: int
+) -> ClipDataset:
+    """The clips at `indices`, sampled as in a test, with the views of `test_segments` and `test_crops`."""
+    return ClipDataset(
+        clips,
+        indices,
+        frames=settings.frames,
+        image_size=image_size,
+        segments=settings.test_segments,
+        crops=settings.test_crops,
+    )
 
 
 class _MeanOverViews(nn.Module):
@@ -89,7 +95,6 @@ def over_clips(
     settings: Settings,
     device: torch.device,
     report: Report,
-    views: int = 1,
 ) -> Tensor:
     """`module` on the uint8 frames of every clip, batch by batch, gathered in float32 on the CPU.
 
@@ -97,7 +102,7 @@ def over_clips(
     """
     gathered: list[Tensor] = []
     read: list[int] = []
-    batch_size = clips_at_once(settings, views)
+    batch_size = clips_at_once(settings, dataset.views)
     batches = batches_of(dataset, batch_size, workers=workers_of(settings.workers), pin=device.type == "cuda")
     for index, outputs in outputs_of(module, batches, batch_size, settings, device):
         gathered.append(outputs)
@@ -145,7 +150,7 @@ def _in_order_of(wanted: list[int], read: list[int], outputs: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class MeanFigures:
+class TestClips:
     """The clips of an evaluation, and notes on them."""
 
     indices: Indices
@@ -153,7 +158,7 @@ class MeanFigures:
     notes: tuple[str, ...] = ()
 
 
-def judged_clips(run: Run, clips: PackedClips, *, every: bool = False) -> MeanFigures:
+def clips_to_test(run: Run, clips: PackedClips, *, every: bool = False) -> TestClips:
     """The clips to test `run` on: its test fold, or all clips with `every` or if there are no folds.
 
     On another dataset with folds, the fold with the run's fold number.
@@ -170,7 +175,7 @@ def judged_clips(run: Run, clips: PackedClips, *, every: bool = False) -> MeanFi
     else:
         indices = clips.test_indices(run.fold)
         which = f"the {len(indices)} clips of test fold {run.fold} of {clips.name}"
-    return MeanFigures(indices, which, tuple(notes))
+    return TestClips(indices, which, tuple(notes))
 
 
 def matched_labels(run: Run, clips: PackedClips, indices: Indices) -> Indices:
@@ -230,7 +235,7 @@ def tower_features(
 
     With several test segments or crops, (clips, segments * crops, T, width).
     """
-    return over_clips(tower, dataset, settings, device, report, dataset.segments * dataset.crops)
+    return over_clips(tower, dataset, settings, device, report)
 
 
 def frame_features(

@@ -1,9 +1,8 @@
 """A trained model for inference: fixed class weights, uint8 frames as input.
 
-A trained model for other classes: the same image tower, temporal model and contexts, other texts.
-
-CLIP's text tower encodes a description without training on its class. A run trained on seven classes can
-therefore predict eleven, if all classes share their contexts.
+`retexted` gives a trained model other classes: the image tower, temporal model and contexts stay, the texts
+change. CLIP's text tower encodes a description without training on its class, so a run trained on seven
+classes can predict eleven, if all classes share their contexts.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from dfer_model.config import Settings
 from dfer_model.data.loaders import PixelScale, pixel_scale
 from dfer_model.devices import inference_precision
 from dfer_model.errors import InputError
-from dfer_model.models.classifier import Classifier
+from dfer_model.models.classifier import Base, Classifier
 from dfer_model.models.clip import image_tower_size
 from dfer_model.models.strategies import load_base
 from dfer_model.run_config import images_in
@@ -158,10 +157,17 @@ def retexted(run: Run, texts: ClassTexts, device: torch.device) -> TrainedModel:
         )
     model = base.build(texts.texts, texts.class_names)
     _load_trained_parts(run, model)
+    return with_class_weights(model, base, run.settings, device)
+
+
+def with_class_weights(
+    model: Classifier, base: Base, settings: Settings, device: torch.device
+) -> TrainedModel:
+    """`model`, built on `base`, with the class weights of its texts, on `device` and in eval mode."""
     model.to(device).eval()
-    with torch.no_grad(), inference_precision(run.settings.precision, device):
+    with torch.no_grad(), inference_precision(settings.precision, device):
         class_weights = model.class_weights()
-    scale = pixel_scale(run.settings.normalize, base.mean, base.std)
+    scale = pixel_scale(settings.normalize, base.mean, base.std)
     return TrainedModel(model, class_weights, scale, base.image_size).to(device).eval()
 
 

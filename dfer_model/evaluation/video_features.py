@@ -9,7 +9,6 @@ import numpy.typing as npt
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
-from dfer_model.data.dataset import ClipDataset
 from dfer_model.data.packed import PackedClips
 from dfer_model.devices import choose_device
 from dfer_model.errors import InputError
@@ -18,7 +17,7 @@ from dfer_model.models.dfer_clip import VideoClassifier
 from dfer_model.progress import Report, silent
 from dfer_model.runs import Run
 
-from .evaluate import Indices, over_clips
+from .evaluate import Indices, evaluation_dataset, over_clips
 from .trained_model import TrainedModel, load_trained
 
 SEED = 0  # of the drawn clips and of t-SNE
@@ -42,17 +41,9 @@ def video_features(
     """
     settings, where = run.settings, choose_device(device, tf32=run.settings.tf32)
     model = load_trained(run, where)
-    dataset = ClipDataset(
-        clips,
-        indices,
-        frames=settings.frames,
-        image_size=model.image_size,
-        segments=settings.test_segments,
-        crops=settings.test_crops,
-    )
-    views = settings.test_segments * settings.test_crops
+    dataset = evaluation_dataset(clips, indices, settings, model.image_size)
     module = _VideoFeatures(model, unit=settings.uses_texts)
-    return np.asarray(over_clips(module, dataset, settings, where, report, views).numpy(), dtype=np.float32)
+    return np.asarray(over_clips(module, dataset, settings, where, report).numpy(), dtype=np.float32)
 
 
 class _VideoFeatures(nn.Module):

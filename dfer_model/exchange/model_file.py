@@ -1,9 +1,8 @@
 """A complete model in one safetensors file: weights, class names, settings, preprocessing.
 
 The metadata describe the model, so that it can be used without the run's folder or this package.
-`load_pretrained` loads a model from such a file or from a run's folder.
-
-The model card on HuggingFace's hub: the run's card with the hub's header and usage section.
+`load_pretrained` loads a model from such a file or from a run's folder. `hub_card` is the run's card with the
+header and usage section of HuggingFace's hub.
 """
 
 from __future__ import annotations

@@ -3,10 +3,8 @@
 The contexts and whether they are unified, the depth of the temporal model, and the number of frames follow
 from the shapes. The other settings are those of the preset `paper`: pixels in 0..1, not normalised.
 
-Reading a DFER-CLIP checkpoint saved with `torch.save`, without executing code of it.
-
-The released files contain an object of a class of the training script, with numpy arrays, besides the state
-dict; `tensor_file` skips it.
+`torch.save` wrote the checkpoints; no code in them is executed. Besides the state dict, the released files
+contain an object of a class of the training script, with numpy arrays, which `tensor_file` skips.
 """
 
 from __future__ import annotations

@@ -41,9 +41,8 @@ class Clip:
     name: str  # open_clip's name, or `demo`
     weights: str  # the source of the weights, as given to load_clip
     model: nn.Module = field(repr=False)  # open_clip's CLIP, CustomTextCLIP or CoCa
-    config: Mapping[str, Any] = field(
-        repr=False
-    )  # open_clip's model configuration: embed_dim, vision_cfg, text_cfg, quick_gelu
+    # open_clip's model configuration: embed_dim, vision_cfg, text_cfg, quick_gelu
+    config: Mapping[str, Any] = field(repr=False)
     tokenizer: Any = field(repr=False)  # open_clip's SimpleTokenizer, or a HubTokenizer
     image_size: int  # pixels, both sides
     mean: tuple[float, float, float]  # of pixels in 0..1, per channel

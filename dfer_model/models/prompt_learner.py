@@ -124,9 +124,8 @@ class Padding(nn.Module):
         text = (x != self.vector).any(dim=-1)  # a token that is also used for padding counts as padding
         always = text.new_ones(len(text), 1)
         keys = torch.cat([text, always] if self.correct_mask else [always, text], dim=1)
-        mask = x.new_zeros(keys.shape).masked_fill(~keys, float("-inf"))[
-            :, None
-        ]  # (prompts, 1, positions + 1)
+        mask = x.new_zeros(keys.shape).masked_fill(~keys, float("-inf"))[:, None]
+        # (prompts, 1, positions + 1) -> (prompts, positions + 1, positions + 1)
         mask = mask.expand(-1, keys.shape[1], -1) if causal is None else mask + causal
         return mask.repeat_interleave(self.heads, dim=0)
 

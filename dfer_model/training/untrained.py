@@ -8,10 +8,9 @@ from typing import Any
 import torch
 
 from dfer_model.checkpoints import save_weights
-from dfer_model.data.loaders import pixel_scale
-from dfer_model.devices import choose_device, device_name, inference_precision
+from dfer_model.devices import choose_device, device_name
 from dfer_model.errors import InputError
-from dfer_model.evaluation.trained_model import TrainedModel
+from dfer_model.evaluation.trained_model import TrainedModel, with_class_weights
 from dfer_model.io import write_atomically
 from dfer_model.launch import launched
 from dfer_model.models.classifier import Base, Classifier
@@ -36,7 +35,7 @@ def untrained_model(spec: RunSpec, runs: Path, device: torch.device) -> tuple[Ru
     """
     base, model = _built(spec)
     run = Run(spec.folder(runs), run_config(spec, "", base), spec.texts)
-    return run, _with_class_weights(spec, base, model, device)
+    return run, with_class_weights(model, base, spec.settings, device)
 
 
 def untrained_run(spec: RunSpec, runs: Path, *, device: str | None = None) -> Run:
@@ -53,7 +52,7 @@ def untrained_run(spec: RunSpec, runs: Path, *, device: str | None = None) -> Ru
     folder, where = spec.folder(runs), choose_device(device, tf32=spec.settings.tf32)
     if not (folder / "result.json").is_file():
         base, model = _built(spec)
-        trained = _with_class_weights(spec, base, model, where)
+        trained = with_class_weights(model, base, spec.settings, where)
         with claimed(spec, runs, folder):
             begin_run(folder, spec, "", base)
             save_weights(folder / "model.safetensors", model, trained.class_weights)
@@ -66,15 +65,6 @@ def untrained_run(spec: RunSpec, runs: Path, *, device: str | None = None) -> Ru
 def _built(spec: RunSpec) -> tuple[Base, Classifier]:
     base = load_base(spec.settings)
     return base, base.build(spec.texts.texts, spec.texts.class_names)
-
-
-def _with_class_weights(spec: RunSpec, base: Base, model: Classifier, device: torch.device) -> TrainedModel:
-    settings = spec.settings
-    model.to(device).eval()
-    with torch.no_grad(), inference_precision(settings.precision, device):
-        class_weights = model.class_weights()
-    scale = pixel_scale(settings.normalize, base.mean, base.std)
-    return TrainedModel(model, class_weights, scale, base.image_size).to(device).eval()
 
 
 def _result(spec: RunSpec, device: torch.device) -> dict[str, Any]:

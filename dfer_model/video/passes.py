@@ -68,7 +68,7 @@ class Followed:
     problem: str | None = None
 
     def chosen(self, track: str | int) -> list[FacePath]:
-        """The tracks selected by `Watching.track`."""
+        """The tracks selected by `FaceOptions.track`."""
         if track == "largest":
             return largest_at_a_time(self.tracks)
         return [path for path in self.tracks if track in ("all", path.number)]
@@ -233,7 +233,7 @@ def _release(held: dict[tuple[int, int], Pixels], uses: Counter[tuple[int, int]]
 def face_frames(footage: Footage, face_options: FaceOptions, report: Report = silent) -> Iterator[Pixels]:
     """The crops of the largest face at a time, of each frame with a face, in order.
 
-    These are the tracks of `Watching.track` "largest"; if a frame has two of them, the larger one is used.
+    These are the tracks of `FaceOptions.track` "largest"; if a frame has two of them, the larger one is used.
     Raises NoFace if no face is found, and InputError if the footage is damaged.
     """
     followed = follow(footage, face_options, report)

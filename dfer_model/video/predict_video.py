@@ -66,8 +66,8 @@ class PredictedVideo:
 
 
 @dataclass(frozen=True)
-class RunPredictor:
-    """A model on its device, with its class names and training settings."""
+class WindowPredictor:
+    """Predicts the windows of videos: a model on its device, with its class names and settings."""
 
     model: TrainedModel
     class_names: tuple[str, ...]
@@ -75,7 +75,7 @@ class RunPredictor:
     device: torch.device
 
     @classmethod
-    def of(cls, run: Run, device: str | None = None) -> RunPredictor:
+    def of(cls, run: Run, device: str | None = None) -> WindowPredictor:
         """The model of a finished run. Raises InputError if the run is not finished or damaged."""
         where = choose_device(device, tf32=run.settings.tf32)
         return cls(load_trained(run, where), tuple(run.class_names), run.settings, where)

@@ -20,7 +20,7 @@ from dfer_model.evaluation.classify import Prediction
 from .camera import Source
 from .detect import Face
 from .passes import FaceOptions
-from .predict_video import Keep, RunPredictor, keep_nothing
+from .predict_video import Keep, WindowPredictor, keep_nothing
 from .track import is_leap
 from .windows import LEAST_REST, ROUNDING, WHOLE
 
@@ -49,7 +49,7 @@ class Glance:
 
 
 def rolling(
-    predictor: RunPredictor, source: Source, face_options: FaceOptions, *, keep: Keep = keep_nothing
+    predictor: WindowPredictor, source: Source, face_options: FaceOptions, *, keep: Keep = keep_nothing
 ) -> Iterator[Glance]:
     """Predictions for the last `window` seconds, every `stride` seconds (by default 4 and 2).
 
@@ -75,7 +75,7 @@ class _Roll:
     """The frames of the last window, with their faces."""
 
     def __init__(
-        self, predictor: RunPredictor, source: Source, face_options: FaceOptions, keep: Keep
+        self, predictor: WindowPredictor, source: Source, face_options: FaceOptions, keep: Keep
     ) -> None:
         self.predictor, self.footage, self.face_options, self.keep = (
             predictor,

@@ -101,14 +101,14 @@ def calibrate(
         temperature, which, len(indices), clips.fingerprint, tuple(predictions.clip_ids)
     )
     fitted = _compared(which, predictions, temperature)
-    judging = found.predictions(found.selected) if found.selections else None
+    tested = found.predictions(found.selected) if found.selections else None
     judged = None
-    if judging is not None:
-        judged = _compared(f"the clips of fold {found.fold}, the test fold", judging, temperature)
+    if tested is not None:
+        judged = _compared(f"the clips of fold {found.fold}, the test fold", tested, temperature)
         if judged.after.likelihood_loss >= judged.before.likelihood_loss:
             notes = (*notes, NO_GAIN)
             note(NO_GAIN)
-    _draw(found, judging or predictions, judged or fitted, temperature)
+    _draw(found, tested or predictions, judged or fitted, temperature)
     write_calibration(found, calibration)
     write_atomically(found.folder / "README.md", card_of(found))
     return CalibratedRun(found.id, found.folder, calibration, fitted, judged, notes)
@@ -129,18 +129,18 @@ def _fitting_clips(run: Run, clips: PackedClips, fold: int | None, own: bool) ->
             run, clips
         ), f"clips of the training folds of {clips.name} not used in training"
     indices = np.arange(len(clips)) if fold is None else clips.test_indices(fold)
-    _refuse_judging(run, clips, indices)
+    _refuse_test_clips(run, clips, indices)
     return indices, f"another dataset, {clips.name}" + ("" if fold is None else f", fold {fold}")
 
 
-def _refuse_judging(run: Run, clips: PackedClips, indices: np.ndarray) -> None:
+def _refuse_test_clips(run: Run, clips: PackedClips, indices: np.ndarray) -> None:
     """Raise InputError for test clips of the run, also in a newly packed copy of the dataset."""
     if not run.selections or clips.name != run.config["dataset"].get("name"):
         return
-    judging = set(run.predictions(run.selected).clip_ids) & {clips.clip_ids[index] for index in indices}
-    if judging:
+    tested = set(run.predictions(run.selected).clip_ids) & {clips.clip_ids[index] for index in indices}
+    if tested:
         raise InputError(
-            f"{len(judging)} of these clips (such as {min(judging)}) are test clips of {run.id}; do not "
+            f"{len(tested)} of these clips (such as {min(tested)}) are test clips of {run.id}; do not "
             "fit on them\nGive another dataset, or train with --select val"
         )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dfer_model.comparison.record import ComparedModel, ComparisonRecord, ComparisonRequest
     from dfer_model.comparison.results import Answers, Comparison
     from dfer_model.data.packed import PackedClips
-    from dfer_model.evaluation.evaluate import MeanFigures
+    from dfer_model.evaluation.evaluate import TestClips
     from dfer_model.evaluation.run_ensembles import RunEnsemble
     from dfer_model.metrics import Measures
     from dfer_model.runs import Run
@@ -76,21 +76,21 @@ def compare_runs(
     _check(order, runs, sets, folds, choices)
     clips = _clips(runs, dataset, place)
     members = [each for run in runs for each in members_of(run)]
-    judged = common_clips(members, clips)
+    tested = common_clips(members, clips)
     require_unseen(sets, clips.name, clips.fingerprint, [runs[0].fold])
     try:
-        found = _evaluated(runs, clips, judged, context)
+        found = _evaluated(runs, clips, tested, context)
         trained = _trained(sets, runs[0].fold, seeds, clips, context, choices)
     except (KeyboardInterrupt, Interrupted) as error:
         raise Interrupted(
             "Stopped; finished runs are stored\nGive the same command again to go on"
         ) from error
-    answers = _answers(order, found, trained, clips, judged)
+    answers = _answers(order, found, trained, clips, tested)
     caveats = [AS_THEY_ARE, *(each for run in members for each in _caveats(run, clips, place))]
     comparison = _compared(answers, found, trained, caveats)
     kept = {run.id: _about(run, found[run.id][0]) for run in runs}
     request = _request(order, clips, trained, choices)
-    return _kept(place, clips, judged, comparison, kept, [each.id for each in trained], request)
+    return _kept(place, clips, tested, comparison, kept, [each.id for each in trained], request)
 
 
 def _model(given: DescriptionSet | Run | Path | str, workspace: Workspace) -> DescriptionSet | Model:
@@ -148,7 +148,7 @@ Evaluated = Mapping[str, tuple["Measures", Any]]  # by run: its measures, and wh
 
 
 def _evaluated(
-    runs: Sequence[Model], clips: PackedClips, judged: MeanFigures, context: RunContext
+    runs: Sequence[Model], clips: PackedClips, tested: TestClips, context: RunContext
 ) -> Evaluated:
     from dfer_model.evaluation.evaluate import evaluate_run
     from dfer_model.evaluation.run_ensembles import combined, members_of
@@ -159,7 +159,7 @@ def _evaluated(
         for member in members_of(run):
             with context.progress(member.id) as report:
                 parts.append(
-                    evaluate_run(member, clips, judged.indices, device=context.device, report=report)
+                    evaluate_run(member, clips, tested.indices, device=context.device, report=report)
                 )
         predictions = combined(run, parts)
         correct = predictions.logits.argmax(axis=1) == predictions.labels
@@ -198,7 +198,7 @@ def _trained(
 
 
 def _answers(
-    order: Sequence[str], found: Evaluated, trained: Sequence[Run], clips: PackedClips, judged: MeanFigures
+    order: Sequence[str], found: Evaluated, trained: Sequence[Run], clips: PackedClips, tested: TestClips
 ) -> Answers:
     """All models' predictions, one row per seed of the sets; those of a run are the same in each row."""
     import numpy as np
@@ -216,7 +216,7 @@ def _answers(
         else np.tile(found[name][1], (max(len(seeds), 1), 1))
         for name in order
     }
-    return Answers(clips.labels[judged.indices], clips.folds[judged.indices], correct)
+    return Answers(clips.labels[tested.indices], clips.folds[tested.indices], correct)
 
 
 def _compared(
@@ -243,9 +243,9 @@ def _compared(
 
 def _caveats(run: Run, clips: PackedClips, place: Workspace) -> list[str]:
     """The caveats of a run's figures on these clips."""
-    from dfer_model.evaluation.evaluate import judged_clips
+    from dfer_model.evaluation.evaluate import clips_to_test
 
-    messages = [*judged_clips(run, clips).notes, *seen_notes(run, clips, [run.fold], place)]
+    messages = [*clips_to_test(run, clips).notes, *seen_notes(run, clips, [run.fold], place)]
     own = clips.fingerprint == run.config["dataset"]["fingerprint"]
     if run.selected not in run.selections:
         messages.append(f"{run.id} was imported: its epoch may have been selected on these clips.")
@@ -298,7 +298,7 @@ def _request(
 def _kept(
     place: Workspace,
     clips: PackedClips,
-    judged: MeanFigures,
+    tested: TestClips,
     comparison: Comparison,
     models: Mapping[str, ComparedModel],
     trained: Sequence[str],
@@ -310,7 +310,7 @@ def _kept(
     result = ComparisonRecord(
         folder=place.root / "comparisons" / hashlib.sha256(names.encode()).hexdigest()[:12],
         dataset=clips.name,
-        clips_judged=judged.which,
+        clips_judged=tested.which,
         comparison=comparison,
         models=tuple(models.values()),
         runs=(*models, *trained),

@@ -85,9 +85,9 @@ def data_features(
     settings = _settings(place, clips.name if clips else "", choices)
     face_options = None
     if clips is None:
-        face_options, said = face_options_of(place, **how)
-        if said:
-            note(said)
+        face_options, face_note = face_options_of(place, **how)
+        if face_note:
+            note(face_note)
     loaded = load_clip(settings.clip, settings.weights)
     facts = clip_facts(loaded, settings) | {
         "source": str(clips.path if clips else source),

@@ -16,7 +16,7 @@ from .inputs import check_named_url, is_url, open_dataset, open_packed, seen_not
 if TYPE_CHECKING:
     from dfer_model.comparison.group_figures import Grouped
     from dfer_model.data.packed import PackedClips
-    from dfer_model.evaluation.evaluate import MeanFigures
+    from dfer_model.evaluation.evaluate import TestClips
     from dfer_model.evaluation.run_ensembles import RunEnsemble
     from dfer_model.metrics import Measures
     from dfer_model.registry import EnsembleRule
@@ -106,18 +106,18 @@ def evaluate(
     model = _model(run, ensemble, place)
     runs = members_of(model)
     clips = _own_clips(runs) if dataset is None else open_dataset(place, dataset)
-    judged = common_clips(runs, clips, every=every)
+    tested = common_clips(runs, clips, every=every)
     by = Groups.read(groups) if groups is not None else None
-    named = by.of([clips.clip_ids[index] for index in judged.indices]) if by else []
-    folds = sorted({int(fold) for fold in clips.folds[judged.indices]})
+    named = by.of([clips.clip_ids[index] for index in tested.indices]) if by else []
+    folds = sorted({int(fold) for fold in clips.folds[tested.indices]})
     seen = (each for member in runs for each in seen_notes(member, clips, folds, place))
-    notes = tuple(dict.fromkeys((*judged.notes, *seen)))
+    notes = tuple(dict.fromkeys((*tested.notes, *seen)))
     for each in notes:
         note(each)
     parts = []
     for member in runs:
         with progress(member.id) as report:
-            parts.append(evaluate_run(member, clips, judged.indices, device=device, report=report))
+            parts.append(evaluate_run(member, clips, tested.indices, device=device, report=report))
     first = runs[0]
     predictions = combined(model, parts)
     selection = first.selected if len({member.selected for member in runs}) == 1 else "mixed"
@@ -126,7 +126,7 @@ def evaluate(
     return Evaluated(
         model.id,
         clips.path,
-        judged.which,
+        tested.which,
         notes,
         selection,
         first.measured(predictions),
@@ -178,15 +178,15 @@ def _own_clips(runs: Sequence[Run]) -> PackedClips:
     return own_clips(runs[0])
 
 
-def common_clips(runs: Sequence[Run], clips: PackedClips, *, every: bool = False) -> MeanFigures:
+def common_clips(runs: Sequence[Run], clips: PackedClips, *, every: bool = False) -> TestClips:
     """The test clips of the first run, with the notes of all. Raises InputError if other runs' differ."""
-    from dfer_model.evaluation.evaluate import judged_clips
+    from dfer_model.evaluation.evaluate import clips_to_test
 
-    judged = [judged_clips(run, clips, every=every) for run in runs]
-    for run, each in zip(runs, judged, strict=True):
-        if each.indices.tolist() != judged[0].indices.tolist():
-            raise InputError(f"{run.id} is tested on {each.which}, and {runs[0].id} on {judged[0].which}")
-    return replace(judged[0], notes=tuple(dict.fromkeys(note for each in judged for note in each.notes)))
+    tested = [clips_to_test(run, clips, every=every) for run in runs]
+    for run, each in zip(runs, tested, strict=True):
+        if each.indices.tolist() != tested[0].indices.tolist():
+            raise InputError(f"{run.id} is tested on {each.which}, and {runs[0].id} on {tested[0].which}")
+    return replace(tested[0], notes=tuple(dict.fromkeys(note for each in tested for note in each.notes)))
 
 
 def finished_run(given: Run | Path | str, workspace: Workspace) -> Run:

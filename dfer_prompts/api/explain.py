@@ -92,17 +92,18 @@ def explain(
         check_picture(plot)
     place = workspace or Workspace.find()
     source = find_source(run, place)
-    if source.run is not None:  # before its model is loaded
-        _described(source, source.run, descriptions, place)
+    # Missing descriptors of a run are an error before its model is loaded.
+    described = _described(source, source.run, descriptions, place) if source.run else None
     choices: Choices = {"preset": preset, "clip": clip, "overrides": overrides}
     if source.described is not None:
         choices["weights"], weights = weights, None
     predictor = video_predictor(source, workspace=place, device=device, choices=choices, **how)
-    described = _described(source, predictor.pretrained.run, descriptions, place)
+    if described is None:
+        described = _described(source, predictor.pretrained.run, descriptions, place)
     explainer = _explainer(described, predictor, weights, device)
     chosen = _window(predictor, Path(video), at, progress)
-    messages = [each for each in (predictor.note, predictor.facts.note, predictor.warning) if each]
-    chosen = replace(chosen, notes=(*messages, *chosen.notes))
+    messages = (source.note, predictor.note, predictor.facts.note, predictor.warning)
+    chosen = replace(chosen, notes=(*[each for each in messages if each], *chosen.notes))
     return _explained(described, explainer, predictor, chosen, plot)
 
 
@@ -132,7 +133,7 @@ def _explainer(
     run = predictor.pretrained.run
     listed = dict(zip(run.class_names, descriptor_texts(described, run.class_names), strict=True))
     return Explainer(
-        run, listed, _clips(run), weights=weights, model=predictor.run_predictor.model, device=device
+        run, listed, _clips(run), weights=weights, model=predictor.pretrained.model, device=device
     )
 
 
@@ -202,21 +203,24 @@ def _window(predictor: VideoPredictor, video: Path, at: float | None, progress: 
     (predicted_video,) = predict_each(predictor, [video], keep=choice, progress=progress)
     if isinstance(predicted_video, Refused):
         raise InputError(predicted_video.reason)
-    said, notes = predicted_video.predictions, list(predicted_video.notes)
-    if not said:
+    predictions, notes = predicted_video.predictions, list(predicted_video.notes)
+    if not predictions:
         way_out = "" if predicted_video.followed.tracks else "\nUse whole frames: --faces none"
         raise InputError(f"{notes[-1]}{way_out}")
     if choice.kept is None:
-        first, last = min(each.start or 0.0 for each in said), max(each.end or 0.0 for each in said)
+        first, last = (
+            min(each.start or 0.0 for each in predictions),
+            max(each.end or 0.0 for each in predictions),
+        )
         raise InputError(
             f"no prediction window covers t = {at:g} s in {video}\n"
             f"Its windows cover {first:.1f} to {last:.1f} s"
         )
     if predicted_video.problem:
         notes.append(f"{predicted_video.problem.splitlines()[0]}; the frames before it are explained")
-    if at is None and len(said) > 1:
+    if at is None and len(predictions) > 1:
         notes.append(
-            f"the most confident of {len(said)} windows is explained; choose another with --at SECONDS"
+            f"the most confident of {len(predictions)} windows is explained; choose another with --at SECONDS"
         )
     return ChosenWindow(*choice.kept, tuple(notes))
 

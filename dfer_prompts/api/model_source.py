@@ -47,7 +47,10 @@ class Source:
         Raises InputError for choices with anything else than a description set, and as `from_pretrained`.
         """
         if self.described is not None:
-            return _zero_shot(self.described, workspace, device, choices or {})
+            try:
+                return _zero_shot(self.described, workspace, device, choices or {})
+            except InputError as error:
+                raise InputError(f"{error}\n{self.note}" if self.note else str(error)) from None
         self._refuse(choices or {})
         if self.model is not None:
             return self.model
@@ -72,7 +75,7 @@ class Source:
 
 
 def find_source(given: Run | PretrainedModel | DescriptionSet | Path | str, workspace: Workspace) -> Source:
-    """What `given` names. A finished run has precedence over a description set of the same name.
+    """What `given` names. A description set has precedence over a run whose id only begins with its name.
 
     A name is a run's folder, its id or the beginning of it, a description set ("v2@4"), a safetensors file or
     its folder, or "hf://user/name[@revision]"; "descriptions/v2@4" is a description set in any case. Raises
@@ -90,7 +93,7 @@ def find_source(given: Run | PretrainedModel | DescriptionSet | Path | str, work
 
 
 def _named(name: str, workspace: Workspace) -> Source:
-    from dfer_model.runs import matching_ids, run_ids
+    from dfer_model.runs import listed_ids, matching_ids, run_ids
 
     path, store = Path(name), DescriptionStore(workspace)
     if name.startswith(HUB):
@@ -98,24 +101,22 @@ def _named(name: str, workspace: Workspace) -> Source:
     ids = run_ids(workspace.runs)
     version, _, top = name.partition("@")
     is_set = version in store.list() and "-" not in top  # "v2@4-fold1" is the beginning of a run's id
-    if (path / "config.yaml").is_file() or matching_ids(ids, name):
-        return _run(name, workspace, is_set)
+    matching = matching_ids(ids, name)
+    if (path / "config.yaml").is_file() or name in ids or (matching and not is_set):
+        run = finished_run(name, workspace)
+        return Source("run", run.id, run=run)
     is_file = path.is_file() or (path / WEIGHTS).is_file()
     if path.suffix == ".safetensors" or (is_file and not is_set):
         return Source("file", name)
     if is_set or name.startswith(SETS):
         described = store.load(name.removeprefix(SETS))
-        return Source("set", described.name, described=described)
+        note = (
+            f"{name} is the description set; for a run, give its id: {listed_ids(matching)}"
+            if matching
+            else None
+        )
+        return Source("set", described.name, described=described, note=note)
     raise _nothing(name, ids, store.list(), workspace)
-
-
-def _run(name: str, workspace: Workspace, is_set: bool) -> Source:
-    other = f"the description set is {SETS}{name}"
-    try:
-        run = finished_run(name, workspace)
-    except InputError as error:
-        raise InputError(f"{error}; {other}" if is_set else str(error)) from None
-    return Source("run", run.id, run=run, note=f"{name} is the run {run.id}; {other}" if is_set else None)
 
 
 def _nothing(name: str, ids: list[str], sets: list[str], workspace: Workspace) -> InputError:

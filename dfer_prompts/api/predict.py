@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dfer_model.exchange.model_file import PretrainedModel
     from dfer_model.runs import Run
     from dfer_model.video.passes import FaceOptions
-    from dfer_model.video.predict_video import PredictedVideo, RunPredictor
+    from dfer_model.video.predict_video import PredictedVideo, WindowPredictor
 
 LONG_FRAMES = 900  # shorter videos show no progress
 DRAWN_ONLY = "the model was trained on drawn faces: its predictions for real footage are meaningless"
@@ -46,12 +46,19 @@ class VideoPredictor:
 
     source: Source
     pretrained: PretrainedModel
-    run_predictor: RunPredictor
     face_options: FaceOptions
     frames_are: str  # faces, whole or given
     note: str | None = None
     warning: str | None = None  # a caveat on its predictions
     calibrated: Calibration | None = None
+
+    @property
+    def window_predictor(self) -> WindowPredictor:
+        """What predicts the windows of a video with the model."""
+        from dfer_model.video.predict_video import WindowPredictor
+
+        loaded = self.pretrained
+        return WindowPredictor(loaded.model, tuple(loaded.class_names), loaded.settings, loaded.device)
 
     @property
     def run(self) -> str:
@@ -114,26 +121,16 @@ def video_predictor(
     for invalid options.
     """
     from dfer_model.evaluation.calibration import read_calibration
-    from dfer_model.video.predict_video import RunPredictor
 
     place = workspace or Workspace.find()
     source = model if isinstance(model, Source) else find_source(model, place)
     face_options, note = face_options_of(place, **how)
     frames_are = {"none": "whole", "given": "given"}.get(how.get("faces", "auto"), "faces")
     loaded = source.load(place, device, choices)
-    run_predictor = RunPredictor(loaded.model, tuple(loaded.class_names), loaded.settings, loaded.device)
     drawn = loaded.trained_on == "drawn" or ModelFacts.of(source, loaded.run).drawn
     calibrated = read_calibration(source.run) if source.run else None
-    return VideoPredictor(
-        source,
-        loaded,
-        run_predictor,
-        face_options,
-        frames_are,
-        note,
-        DRAWN_ONLY if drawn else None,
-        calibrated,
-    )
+    warning = DRAWN_ONLY if drawn else None
+    return VideoPredictor(source, loaded, face_options, frames_are, note, warning, calibrated)
 
 
 def face_options_of(
@@ -167,7 +164,7 @@ def face_options_of(
 
 
 def predict_each(
-    video_predictor: VideoPredictor,
+    predictor: VideoPredictor,
     videos: Sequence[Path],
     *,
     names: dict[Path, Path] | None = None,
@@ -186,13 +183,13 @@ def predict_each(
     for video in videos:
         name = (names or {}).get(video, video)
         try:
-            if video.is_dir() and video_predictor.frames_are != "given":
+            if video.is_dir() and predictor.frames_are != "given":
                 raise InputError(f"{video} is a folder, not a video")
             footage = open_footage(video, name)
             shown = progress if footage.expected >= long_frames else silence
             with shown(str(name)) as report:
-                predicted_video = video_predictor.run_predictor.predict(
-                    footage, video_predictor.face_options, keep=keep or keep_nothing, report=report
+                predicted_video = predictor.window_predictor.predict(
+                    footage, predictor.face_options, keep=keep or keep_nothing, report=report
                 )
         except InputError as error:
             yield Refused(name, str(error).replace(str(video), str(name)))
@@ -244,9 +241,8 @@ def predict(
 
     `run` is a finished run, its folder, its id or the beginning of one; a description set or its reference
     ("v2@4"), which predicts zero-shot; a safetensors file, "hf://user/name", or a model of
-    `from_pretrained`. A run has precedence over a set of the same name; "descriptions/v2" is a set in any
-    case. `preset`, `clip`, `weights` and `overrides` choose the CLIP of a set, as in `train`; the default is
-    OpenAI's ViT-B/32.
+    `from_pretrained`. A set has precedence over a run whose id only begins with its name. `preset`, `clip`,
+    `weights` and `overrides` choose the CLIP of a set, as in `train`; the default is OpenAI's ViT-B/32.
 
     A prediction has a probability for each class; there is one per window of each track, in order, and none
     for a video without a face. With `faces` "none", whole frames are used and a video is one window; `how`
@@ -256,10 +252,10 @@ def predict(
     choices: Choices = {"preset": preset, "clip": clip, "weights": weights, "overrides": overrides}
     predictor = video_predictor(run, workspace=workspace, device=device, choices=choices, **how)
     each_video = [videos] if isinstance(videos, Path | str) else videos
-    said: list[Prediction] = []
+    predictions: list[Prediction] = []
     for answer in predict_each(predictor, [Path(video) for video in each_video]):
         problem = answer.reason if isinstance(answer, Refused) else answer.problem
         if problem is not None or isinstance(answer, Refused):
             raise InputError(problem)
-        said += answer.predictions
-    return said
+        predictions += answer.predictions
+    return predictions

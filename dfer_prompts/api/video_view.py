@@ -42,7 +42,7 @@ class ShownVideo:
     """A run's predictions for a video. `timeline` is an SVG, None if no face was found.
 
     `moments` are at most 24, evenly spaced over the windows; `surest` is the most confident window, which
-    `Audiences.explain` explains, None if no face was found.
+    `VideoPredictors.explain` explains, None if no face was found.
     """
 
     run: str
@@ -66,7 +66,7 @@ class ShownVideo:
         return sorted(means.items(), key=lambda item: -item[1])
 
 
-class Audiences:
+class VideoPredictors:
     """Processes videos with runs and description sets of a workspace; the last two models stay loaded."""
 
     def __init__(self, workspace: Workspace, device: str = "auto") -> None:
@@ -88,11 +88,11 @@ class Audiences:
     ) -> ShownVideo:
         """The predictions of `run`, a full run id or "descriptions/V", for a video, shown as `name`.
 
-        The options are those of `predict.audience`. Raises InputError if there is no such finished run in the
-        workspace, for invalid options, and for a video that cannot be read.
+        The options are those of `face_options_of`. Raises InputError if the workspace has no such
+        finished run or description set, for invalid options, and for a video that cannot be read.
         """
 
-        kept = self._audience(run)
+        kept = self._predictor(run)
         face_options, note = face_options_of(
             self._workspace, faces=faces, track=track, window=window, stride=stride
         )
@@ -116,10 +116,10 @@ class Audiences:
         notes = (*answer.notes, *[each for each in of_model if each])
         return ShownVideo(
             run,
-            kept.run_predictor.class_names,
+            kept.window_predictor.class_names,
             answer.predictions,
             tuple(Moment(each, middles.face(each)) for each in _spread(answer.predictions)),
-            _timeline(answer.predictions, kept.run_predictor.class_names),
+            _timeline(answer.predictions, kept.window_predictor.class_names),
             notes,
             answer.problem,
             ChosenWindow(*surest.kept, _surest_of(len(answer.predictions))) if surest.kept else None,
@@ -132,10 +132,10 @@ class Audiences:
         """
         if shown.surest is None:
             return None
-        kept = self._audience(shown.run)
+        kept = self._predictor(shown.run)
         return explain_window(kept, shown.surest, plot=plot, workspace=self._workspace, device=self._device)
 
-    def _audience(self, run: str) -> VideoPredictor:
+    def _predictor(self, run: str) -> VideoPredictor:
         """The model of a choice of `model_choices`, loaded if necessary; never of a path."""
         name = self._known(run)
         with self._lock:
@@ -159,7 +159,7 @@ class Audiences:
 
 
 def model_choices(workspace: Workspace) -> list[tuple[str, str]]:
-    """What a video can be shown to, as (label, name for `Audiences.show`).
+    """What a video can be shown to, as (label, name for `VideoPredictors.show`).
 
     The finished runs, controls last, then the description sets, which predict zero-shot.
     """

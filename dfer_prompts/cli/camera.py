@@ -69,11 +69,11 @@ def predict_camera(predictor: VideoPredictor, camera: str, arguments: PredictArg
     keep = FaceFolder(arguments.save_faces) if arguments.save_faces else keep_nothing
     so_far = _SoFar(tuple(each for each in (arguments.csv, arguments.parquet, arguments.save_faces) if each))
     with (
-        _saving(arguments, predictor.run_predictor.class_names) as save,
+        _saving(arguments, predictor.window_predictor.class_names) as save,
         _showing(source.footage.name, arguments.as_json) as show,
     ):
         try:
-            for glance in rolling(predictor.run_predictor, source, predictor.face_options, keep=keep):
+            for glance in rolling(predictor.window_predictor, source, predictor.face_options, keep=keep):
                 for window in glance.windows:
                     save(window)
                 so_far.note(glance)
@@ -90,13 +90,13 @@ def _saving(arguments: PredictArguments, class_names: tuple[str, ...]) -> Iterat
     from dfer_model.video.export_predictions import CsvRows, write_parquet
 
     rows = CsvRows(arguments.csv, class_names) if arguments.csv else None
-    said: list[Prediction] = []
+    predictions: list[Prediction] = []
 
     def save(window: Rolled) -> None:
         if rows:
             rows.add(window.predictions)
         if arguments.parquet:
-            said.extend(window.predictions)
+            predictions.extend(window.predictions)
 
     try:
         yield save
@@ -104,7 +104,7 @@ def _saving(arguments: PredictArguments, class_names: tuple[str, ...]) -> Iterat
         if rows:
             rows.close()
         if arguments.parquet:
-            write_parquet(arguments.parquet, said, class_names)
+            write_parquet(arguments.parquet, predictions, class_names)
 
 
 @contextmanager
@@ -133,8 +133,8 @@ def _print_lines(name: Path, glance: Glance, as_json: bool) -> None:
     for window in glance.windows:
         if as_json:
             nobody = {"video": str(name), "expression": None, "start": window.start, "end": window.end}
-            for said in [each.as_dict() for each in window.predictions] or [nobody]:
-                sys.stdout.write(json.dumps(said) + "\n")
+            for prediction in [each.as_dict() for each in window.predictions] or [nobody]:
+                sys.stdout.write(json.dumps(prediction) + "\n")
         else:
             print_line(f"{_span(window)}: {'; '.join(map(_in_words, window.predictions)) or 'no face'}")
     sys.stdout.flush()
@@ -144,8 +144,8 @@ def _span(window: Rolled) -> str:
     return f"{window.start:.1f} to {window.end:.1f} s"
 
 
-def _in_words(said: Prediction) -> str:
-    ranked = sorted(said.probabilities.items(), key=lambda item: -item[1])[:3]
+def _in_words(prediction: Prediction) -> str:
+    ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])[:3]
     return ", ".join(f"{name} {100 * share:.0f}%" for name, share in ranked)
 
 
@@ -161,19 +161,19 @@ def _picture(name: Path, glance: Glance, window: Rolled | None) -> Group:
         return Group(*lines, Text("the first window is not complete yet"))
     if not window.predictions:
         return Group(*lines, Text(f"{_span(window)}: no face"))
-    for said in window.predictions[:MOST_SHOWN]:
-        lines += [Text(clean(f"{_span(window)}: {said.expression}")), _bars(said)]
+    for prediction in window.predictions[:MOST_SHOWN]:
+        lines += [Text(clean(f"{_span(window)}: {prediction.expression}")), _bars(prediction)]
     return Group(*lines)
 
 
-def _bars(said: Prediction) -> Table:
+def _bars(prediction: Prediction) -> Table:
     from rich.bar import Bar
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 1))
-    for name, share in said.probabilities.items():
-        style = "bold" if name == said.expression else ""
+    for name, share in prediction.probabilities.items():
+        style = "bold" if name == prediction.expression else ""
         table.add_row(
             Text(clean(name), style=style),
             Bar(1, 0, share, width=BAR),

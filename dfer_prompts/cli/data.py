@@ -239,24 +239,24 @@ def _show(clips: PackedClips, as_json: bool, verified: int | None = None) -> Non
         typer.echo(clean(line))
 
 
-def _remarks(told: dict[str, Any]) -> list[str]:
-    frames = told["frames"]
+def _remarks(values: dict[str, Any]) -> list[str]:
+    frames = values["frames"]
     lines = [
-        f"Packed in {told['path']}.",
+        f"Packed in {values['path']}.",
         f"Frames per clip: {frames['min']} to {frames['max']}, median {frames['median']:g}; "
         f"{frames['total']} in all; {frames['short']} clips have fewer than 16.",
     ]
-    if told["skipped"]:
-        lines.append(f"Left out as missing, empty or broken: {told['skipped']} (named in prepare.json).")
-    if told["no_face"]:
-        lines.append(f"Left out because no face was found: {told['no_face']} (named in prepare.json).")
-    if told["frame_count_disagreements"]:
+    if values["skipped"]:
+        lines.append(f"Left out as missing, empty or broken: {values['skipped']} (named in prepare.json).")
+    if values["no_face"]:
+        lines.append(f"Left out because no face was found: {values['no_face']} (named in prepare.json).")
+    if values["frame_count_disagreements"]:
         lines.append(
-            f"The list gives a different number of frames for {told['frame_count_disagreements']} clips; "
+            f"The list gives a different number of frames for {values['frame_count_disagreements']} clips; "
             "the folders' numbers are used."
         )
-    if told.get("verified_files") == 0:
+    if values.get("verified_files") == 0:
         lines.append("Not verified: prepare.json has no sha256 of the files (packed by an earlier version).")
-    elif "verified_files" in told:
-        lines.append(f"Verified: the sha256 of {told['verified_files']} files matches prepare.json.")
-    return lines + [f"Note: {note}." for note in told["notes"]]
+    elif "verified_files" in values:
+        lines.append(f"Verified: the sha256 of {values['verified_files']} files matches prepare.json.")
+    return lines + [f"Note: {note}." for note in values["notes"]]

@@ -82,8 +82,8 @@ def _show(explained: ExplainedVideo) -> None:
 
     from ..api.explain import called
 
-    told = explained.explanation
-    ranked = sorted(told.probabilities.items(), key=lambda item: -item[1])[:3]
+    explanation = explained.explanation
+    ranked = sorted(explanation.probabilities.items(), key=lambda item: -item[1])[:3]
     print_line(
         f"{called(explained.prediction)} ("
         + ", ".join(f"{name} {100 * share:.0f}%" for name, share in ranked)
@@ -91,15 +91,15 @@ def _show(explained: ExplainedVideo) -> None:
     )
     rows = [
         (text, name, _when(explained, place), f"{rise:+.3f}")
-        for name, text, place, rise in told.evidence.strongest(STRONGEST)
+        for name, text, place, rise in explanation.evidence.strongest(STRONGEST)
     ]
-    title = f"The descriptors of {explained.descriptions} with the largest rise above {told.reference}"
+    title = f"The descriptors of {explained.descriptions} with the largest rise above {explanation.reference}"
     print_table(title, ["descriptor", "of", "most at", "rise in cosine"], rows)
-    if told.attention is None:
+    if explanation.attention is None:
         print_line("There is no temporal model: the prediction is made from the mean of all frames.")
     else:
-        most = max(range(len(told.attention)), key=told.attention.__getitem__)
-        share, equal = 100 * told.attention[most], 100 / (1 + len(told.attention))
+        most = max(range(len(explanation.attention)), key=explanation.attention.__getitem__)
+        share, equal = 100 * explanation.attention[most], 100 / (1 + len(explanation.attention))
         print_line(
             f"The temporal model attends most to {_when(explained, most)}, {share:.0f}% of its attention; "
             f"an equal share would be {equal:.0f}%."

@@ -129,7 +129,7 @@ def predict(
     """Predict the expressions of the faces in a video over time, with the probability of each class.
 
     A description set predicts zero-shot, without a run or a dataset; --clip, --weights, --preset and --set
-    choose its CLIP as in train. A run has precedence over a set of the same name: descriptions/v2 is the set.
+    choose its CLIP as in train. A run needs more of its id than the name of its set: v2-fold1.
 
     Example: dfer-prompts predict v2-fold1 interview.mp4 --track all --window 4 --csv interview.csv
     """

@@ -44,13 +44,13 @@ def predict_videos(predictor: VideoPredictor, videos: Sequence[Path], arguments:
             answers.append(answer)
             if arguments.overlay:
                 _write_overlay(arguments.overlay, answer)
-    messages = [each for answer in answers for each in getattr(answer, "predictions", ())]
+    predictions = [each for answer in answers for each in getattr(answer, "predictions", ())]
     if arguments.csv:
-        write_csv(arguments.csv, messages, predictor.run_predictor.class_names)
+        write_csv(arguments.csv, predictions, predictor.window_predictor.class_names)
     if arguments.parquet:
-        write_parquet(arguments.parquet, messages, predictor.run_predictor.class_names)
+        write_parquet(arguments.parquet, predictions, predictor.window_predictor.class_names)
     if arguments.plot:
-        _draw_timeline(arguments.plot, messages, predictor)
+        _draw_timeline(arguments.plot, predictions, predictor)
     if arguments.as_json:
         print_json(_as_json(predictor, answers))
     _end(answers, arguments.require_face)
@@ -128,14 +128,14 @@ def _write_overlay(path: Path, answer: PredictedVideo | Refused) -> None:
             write_overlay(path, answer, report)
 
 
-def _draw_timeline(path: Path, said: Sequence[Prediction], predictor: VideoPredictor) -> None:
+def _draw_timeline(path: Path, predictions: Sequence[Prediction], predictor: VideoPredictor) -> None:
     from dfer_model.video.timeline import draw_timeline
 
-    if not said:
+    if not predictions:
         message(f"Note: {path} is not written: there are no predictions to draw")
         return
-    tracks = len({(each.video, each.track) for each in said})
-    drawn = draw_timeline(path, said, predictor.run_predictor.class_names)
+    tracks = len({(each.video, each.track) for each in predictions})
+    drawn = draw_timeline(path, predictions, predictor.window_predictor.class_names)
     if drawn < tracks:
         message(f"Note: {path} shows the {drawn} longest of {tracks} tracks")
 

@@ -1,8 +1,7 @@
-"""HTTP connections with a limit on their number and on the time of a request's headers.
+"""HTTP connections and request bodies within limits, and the server's log on standard error.
 
-The server's log on standard error.
-
-Request bodies: received within a time limit, and JSON parsed once before Gradio.
+Limited are the number of connections and the times of a request's headers and body. JSON is parsed once
+before Gradio gets it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Request filter in front of Gradio: allowed routes, origins, sizes and files, and security headers.
 
 Gradio has many more routes than the page uses (it fetches URLs, records the browser, links to files); routes
-that are not listed here return 404. The browser may not load anything from other servers.
-
-Login throttling: failed logins are delayed and logged, and blocked for a while after too many.
+that are not listed here return 404. The browser may not load anything from other servers. Failed logins are
+delayed and logged, and blocked for a while after too many.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The page: its tabs and its theme.
+"""The page: its theme, its tabs, and the tab *Comparisons*.
 
-The tab *Comparisons*: comparisons and finished runs of the workspace, and their reports.
+That tab shows comparisons and finished runs of the workspace, and their reports.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from gradio.context import LocalContext
 
 from ..api.explain import ExplainedVideo, called
 from ..api.run_index import finished_runs
-from ..api.video_view import Audiences, ShownVideo, model_choices
+from ..api.video_view import ShownVideo, VideoPredictors, model_choices
 from ..errors import InputError, Interrupted
 from ..llm.redaction import PROBLEMS
 from ..workspace import Workspace
@@ -52,7 +52,7 @@ def predict_tab(workspace: Workspace, page: gr.Blocks, files: Path, most_mb: int
             ask = gr.Button("Predict", variant="primary")
         with gr.Column(scale=5, min_width=320):
             answer = piece(name="answer")
-            speaks = piece(name="evidence")
+            supporting = piece(name="evidence")
 
     def renew() -> tuple[Any, str]:
         choices = model_choices(workspace)
@@ -63,7 +63,7 @@ def predict_tab(workspace: Workspace, page: gr.Blocks, files: Path, most_mb: int
     ask.click(
         answering(workspace, files),
         [run, video, faces, track, window, stride, evidence],
-        [answer, speaks, video],
+        [answer, supporting, video],
         concurrency_limit=1,
         show_progress_on=video,
     )
@@ -74,7 +74,7 @@ def answering(workspace: Workspace, files: Path) -> Callable[..., Iterator[tuple
 
     Only videos in `files`, the folder of uploads, are processed, because they are deleted afterwards.
     """
-    audiences = Audiences(workspace)
+    predictors = VideoPredictors(workspace)
 
     def answers(
         run: str | None,
@@ -91,7 +91,7 @@ def answering(workspace: Workspace, files: Path) -> Callable[..., Iterator[tuple
             lines = ["Upload or record a video first."] if run else NO_RUN
             yield fragment("said", lines=lines), "", gr.skip()
             return
-        path, face_options = Path(video).resolve(), _reported(bar)
+        path, progress = Path(video).resolve(), _reported(bar)
         if not path.is_relative_to(files.resolve()):
             yield problem(InputError(f"{path.name} was not uploaded\nUpload it on the page")), "", None
             return
@@ -104,12 +104,12 @@ def answering(workspace: Workspace, files: Path) -> Callable[..., Iterator[tuple
         try:
             yield fragment("said", lines=[f"Analysing {path.name}."]), "", gr.skip()
             _require_no_list(path)
-            shown = audiences.show(run, path, name=path.name, progress=face_options, **how)
+            shown = predictors.show(run, path, name=path.name, progress=progress, **how)
             answer = answer_shown(shown)
             evidence = evidence and bool(shown.predictions)
             waiting = fragment("said", lines=["Computing the supporting descriptors."]) if evidence else ""
             yield answer, waiting, gr.skip()
-            yield answer, _evidence(audiences, shown) if evidence else "", None
+            yield answer, _evidence(predictors, shown) if evidence else "", None
         except Interrupted:
             return
         except PROBLEMS as error:
@@ -194,25 +194,25 @@ def _over(of: ShownVideo) -> str:
     return f"mean of {windows} windows" + (f" of {tracks} faces" if tracks > 1 else "")
 
 
-def _evidence(audiences: Audiences, shown: ShownVideo) -> str:
+def _evidence(predictors: VideoPredictors, shown: ShownVideo) -> str:
     """The evidence for the prediction, or the reason why there is none."""
     with tempfile.TemporaryDirectory(prefix="dfer-prompts-") as folder:
         plot = Path(folder) / "evidence.svg"
         try:
-            explained = audiences.explain(shown, plot)
+            explained = predictors.explain(shown, plot)
         except PROBLEMS as error:
             return problem(error)
         return evidence_shown(explained, plot, shown.notes) if explained else ""
 
 
-def evidence_shown(of: ExplainedVideo, plot: Path, said: Sequence[str]) -> str:
-    """The descriptors most similar to a face, with the figure `plot`; `said` are notes already shown."""
-    told = of.explanation
+def evidence_shown(of: ExplainedVideo, plot: Path, shown: Sequence[str]) -> str:
+    """The descriptors most similar to a face, with the figure `plot`; `shown` are notes shown before."""
+    explanation = of.explanation
     return fragment(
         "evidence",
         window=called(of.prediction),
-        notes=[note for note in of.notes if note not in said],
+        notes=[note for note in of.notes if note not in shown],
         picture=picture(plot.read_text(encoding="utf-8"), "svg+xml"),
-        strongest=[(name, text, rise) for name, text, _, rise in told.evidence.strongest(STRONGEST)],
-        what_it_is=told.as_dict()["what_it_is"],
+        strongest=[(name, text, rise) for name, text, _, rise in explanation.evidence.strongest(STRONGEST)],
+        what_it_is=explanation.as_dict()["what_it_is"],
     )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import numpy as np
 import pytest
 import yaml
@@ -22,7 +20,7 @@ from dfer_prompts.errors import InputError, WorkError
 from ..model import tiny
 from ..model.evaluation.test_classify import encode
 from ..model.exchange.runs_to_export import judged_frames, recorded_logits
-from ..prompts.hub import TOKEN, FakeHub, serve
+from ..prompts.hub import FakeHub
 
 QUICK = ["epochs=1", "frames=2", "contexts=2", "batch_size=4", "workers=0"]
 
@@ -46,16 +44,7 @@ def run(packed: PackedClips, place: Workspace) -> Run:
     return train("v1@2", dataset=packed.path, workspace=place, **choices())
 
 
-@pytest.fixture
-def hub(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(isolated / "cache"))
-    with serve() as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        yield server
-
-
-def test_train_finds_its_run_and_evaluate_says_what_it_said(
+def test_train_reuses_its_run_and_evaluate_reproduces_its_figures(
     run: Run, packed: PackedClips, place: Workspace
 ) -> None:
     assert (run.finished, run.folder.parent, run.texts.name) == (True, place.runs, "v1@2")
@@ -79,9 +68,7 @@ def test_a_strategy_without_texts_needs_no_set(packed: PackedClips, place: Works
         train(**{**probe, "strategy": None})
 
 
-def test_a_fold_that_is_not_there_is_said_before_anything_is_done(
-    packed: PackedClips, place: Workspace
-) -> None:
+def test_a_missing_fold_is_an_error_before_any_work(packed: PackedClips, place: Workspace) -> None:
     stages: list[str] = []
     with pytest.raises(InputError, match="fold 9"):
         train("v1", dataset=packed, fold=9, workspace=place, progress=stages.append, **choices())  # type: ignore[arg-type]
@@ -163,9 +150,7 @@ def test_a_repository_downloaded_whole_is_a_run(
         evaluate(tmp_path, device="cpu")
 
 
-def test_what_is_wrong_at_the_hub_is_a_sentence(
-    run: Run, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_errors_of_the_hub_are_reported(run: Run, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="not a valid model name"):
         push_model(run, "faces")
     with pytest.raises(InputError, match="there is no model me/other"):

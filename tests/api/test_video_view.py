@@ -1,4 +1,4 @@
-"""What is shown of a workspace: its comparisons and runs by name, and videos to models that are kept."""
+"""The page's view of a workspace: comparisons and runs by name, and predictions for videos."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from dfer_prompts import (
     predict,
     train,
 )
-from dfer_prompts.api import video_view as showing
+from dfer_prompts.api import video_view
 from dfer_prompts.api.run_index import comparisons, finished, finished_run_named, finished_runs
-from dfer_prompts.api.video_view import Audiences, model_choices
+from dfer_prompts.api.video_view import VideoPredictors, model_choices
 
 from ..cli.test_predict import write
 from ..model import tiny
@@ -52,13 +52,13 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("video") / "two.mkv", frames)
 
 
-def test_a_shown_video_is_what_predict_says_and_a_face_for_each_window(
+def test_a_shown_video_has_the_predictions_of_predict_and_a_face_per_window(
     workspace: Workspace, video: Path
 ) -> None:
     first, second, _ = (each.id for each in finished_runs(workspace))
-    audiences = Audiences(workspace, "cpu")
+    predictors = VideoPredictors(workspace, "cpu")
     for name in (first, second, first):  # the last from what was kept
-        shown = audiences.show(name, video, name="two", faces="none", window=1.0, stride=0.5)
+        shown = predictors.show(name, video, name="two", faces="none", window=1.0, stride=0.5)
         said = predict(name, [video], faces="none", window=1.0, stride=0.5, workspace=workspace, device="cpu")
         assert [each.probabilities for each in shown.predictions] == [each.probabilities for each in said]
         assert len({each.start for each in said}) == 7
@@ -74,7 +74,7 @@ def test_a_shown_video_is_what_predict_says_and_a_face_for_each_window(
         assert shown.problem is None
 
 
-def test_a_shown_video_is_explained_without_being_watched_again(tmp_path: Path, video: Path) -> None:
+def test_a_shown_video_is_explained_without_reading_it_again(tmp_path: Path, video: Path) -> None:
     workspace, clips = Workspace(tmp_path), tiny.pack(tmp_path / "packed")
     small = ["frames=4", "contexts=2", "batch_size=4", "workers=0"]
     clip = {"clip": tiny.register(), "weights": "random", "epochs": 1, "overrides": small}
@@ -82,19 +82,19 @@ def test_a_shown_video_is_explained_without_being_watched_again(tmp_path: Path, 
     upload = shutil.copy(video, tmp_path / "upload.mkv")
     how = {"faces": "none", "window": 1.0, "stride": 0.5}
     wanted = explain(run, upload, workspace=workspace, device="cpu", **how)
-    audiences = Audiences(workspace, "cpu")
-    shown = audiences.show(run.id, upload, **how)
+    predictors = VideoPredictors(workspace, "cpu")
+    shown = predictors.show(run.id, upload, **how)
     upload.unlink()
-    found = audiences.explain(shown, tmp_path / "why.svg")
+    found = predictors.explain(shown, tmp_path / "why.svg")
     assert found is not None
     assert found.prediction == wanted.prediction
     assert found.explanation.as_dict() == wanted.explanation.as_dict()
     assert found.notes[0] == "the most confident of 7 windows"
     assert (tmp_path / "why.svg").stat().st_size > 1000
-    assert audiences.explain(audiences.show(run.id, video, faces="haar")) is None
+    assert predictors.explain(predictors.show(run.id, video, faces="haar")) is None
 
 
-def test_work_on_a_video_ends_where_its_progress_raises(workspace: Workspace, video: Path) -> None:
+def test_an_exception_of_the_progress_stops_the_work(workspace: Workspace, video: Path) -> None:
     told: list[int] = []
 
     @contextmanager
@@ -107,11 +107,13 @@ def test_work_on_a_video_ends_where_its_progress_raises(workspace: Workspace, vi
         yield report
 
     with pytest.raises(Interrupted, match="stopped"):
-        Audiences(workspace, "cpu").show(finished_runs(workspace)[0].id, video, faces="none", progress=stop)
+        VideoPredictors(workspace, "cpu").show(
+            finished_runs(workspace)[0].id, video, faces="none", progress=stop
+        )
     assert told == [1, 2, 3]
 
 
-def test_a_description_set_is_shown_as_predict_says(tmp_path: Path, video: Path) -> None:
+def test_a_shown_description_set_has_the_predictions_of_predict(tmp_path: Path, video: Path) -> None:
     (tmp_path / "dfer.yaml").write_text("preset: demo\n")
     workspace = Workspace(tmp_path)
     DescriptionStore(workspace).save(facs_set(load_class_set("dfew")), "facs")
@@ -119,40 +121,40 @@ def test_a_description_set_is_shown_as_predict_says(tmp_path: Path, video: Path)
         ("facs (zero-shot)", "descriptions/facs"),
         ("v1 (zero-shot)", "descriptions/v1"),
     ]
-    audiences = Audiences(workspace, "cpu")
-    shown = audiences.show("descriptions/facs", video, faces="none")
+    predictors = VideoPredictors(workspace, "cpu")
+    shown = predictors.show("descriptions/facs", video, faces="none")
     (said,) = predict("facs", video, faces="none", workspace=workspace, device="cpu")
     assert shown.predictions == (said,)
     assert any(note.startswith("Zero-shot: demo (shipped) with the texts of facs") for note in shown.notes)
     assert any("trained on drawn faces" in note for note in shown.notes)
-    explained = audiences.explain(shown)
+    explained = predictors.explain(shown)
     assert explained is not None
     assert (explained.descriptions, explained.prediction) == ("facs", said)
     for name in ("descriptions/../runs", "descriptions/v9", "descriptions/", "descriptions/v1@2", "v1"):
         with pytest.raises(InputError, match="There are: "):
-            audiences.show(name, video, faces="none")
+            predictors.show(name, video, faces="none")
 
 
-def test_no_more_models_are_kept_than_there_is_room_for(
+def test_at_most_two_models_stay_loaded(
     workspace: Workspace, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[str] = []
-    video_predictor = showing.video_predictor
+    load = video_view.video_predictor
     monkeypatch.setattr(
-        showing, "video_predictor", lambda name, **how: (loaded.append(name), video_predictor(name, **how))[1]
+        video_view, "video_predictor", lambda name, **how: (loaded.append(name), load(name, **how))[1]
     )
     first, second, third = (each.id for each in finished_runs(workspace))
-    audiences = Audiences(workspace, "cpu")
+    predictors = VideoPredictors(workspace, "cpu")
     for name in (first, second, first, first, third, first, second):
-        assert audiences.show(name, video, faces="haar").predictions == ()  # there is no face in it
+        assert predictors.show(name, video, faces="haar").predictions == ()  # there is no face in it
     assert loaded == [first, second, third, second]
 
 
-def test_of_many_windows_the_faces_shown_lie_evenly(workspace: Workspace, video: Path) -> None:
+def test_faces_of_many_windows_are_evenly_spaced(workspace: Workspace, video: Path) -> None:
     name = finished_runs(workspace)[0].id
-    shown = Audiences(workspace, "cpu").show(name, video, faces="none", window=0.2, stride=0.1)
+    shown = VideoPredictors(workspace, "cpu").show(name, video, faces="none", window=0.2, stride=0.1)
     starts = [each.prediction.start or 0 for each in shown.moments]
-    assert len(starts) == showing.MOST_MOMENTS < len(shown.predictions)
+    assert len(starts) == video_view.MOST_MOMENTS < len(shown.predictions)
     assert starts[0] == shown.predictions[0].start
     assert starts[-1] == shown.predictions[-1].start
     places = [[each.start for each in shown.predictions].index(start) for start in starts]
@@ -160,18 +162,18 @@ def test_of_many_windows_the_faces_shown_lie_evenly(workspace: Workspace, video:
 
 
 @pytest.mark.parametrize("name", ["..", "../runs", "../../etc", "v1", "", "{folder}/runs/{run}", "./{run}"])
-def test_only_a_whole_name_is_a_run_and_no_path(workspace: Workspace, video: Path, name: str) -> None:
+def test_a_part_of_an_id_or_a_path_is_not_a_run(workspace: Workspace, video: Path, name: str) -> None:
     run = finished_runs(workspace)[0].id
     given = name.format(folder=workspace.root, run=run)
     for refuse in (finished_run_named, finished):
         with pytest.raises(InputError, match="There are: "):
             refuse(given, workspace)
     with pytest.raises(InputError, match="no finished run"):
-        Audiences(workspace, "cpu").show(given, video, faces="none")
+        VideoPredictors(workspace, "cpu").show(given, video, faces="none")
     assert finished_run_named(run, workspace) == finished(run, workspace).id == run
 
 
-def test_what_there_is_says_what_came_of_it(tmp_path: Path) -> None:
+def test_comparisons_are_listed_with_their_results(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     assert (comparisons(workspace), finished_runs(workspace)) == ([], [])
     folder = store(tmp_path, ["v1@2", "v1@4"], ["control:scrambled"], seeds=(1,))

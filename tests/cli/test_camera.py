@@ -24,11 +24,19 @@ WHOLE = ("--faces", "none", "--window", "1", "--device", "cpu")
 def test_what_is_said_is_what_predict_says_of_the_file(run: Terminal, isolated: Path) -> None:
     encode(isolated / "video.mkv", frames=24)
     out, _ = run(
-        "predict", "v1", "video.mkv", *WHOLE, "--json", "--csv", "file.csv", "--parquet", "file.parquet"
+        "predict",
+        "v1@2-fold1",
+        "video.mkv",
+        *WHOLE,
+        "--json",
+        "--csv",
+        "file.csv",
+        "--parquet",
+        "file.parquet",
     )
     expected = json.loads(out)["videos"][0]["windows"]
     assert len(expected) == 4
-    words = ["predict", "v1", "--camera", "video.mkv", *WHOLE]
+    words = ["predict", "v1@2-fold1", "--camera", "video.mkv", *WHOLE]
     out, _ = run(*words, "--json", "--csv", "lens.csv", "--parquet", "lens.parquet", "--save-faces", "seen")
     assert [json.loads(line) for line in out.splitlines()] == expected
     assert Path("lens.csv").read_text() == Path("file.csv").read_text()
@@ -50,18 +58,18 @@ def test_on_a_terminal_a_picture_changes_and_the_last_one_stays(
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("NO_COLOR", "1")
     encode(isolated / "video.mkv", frames=24)
-    out, _ = run("predict", "v1", "--camera", "video.mkv", *WHOLE)
+    out, _ = run("predict", "v1@2-fold1", "--camera", "video.mkv", *WHOLE)
     *_, end = out.split("video.mkv   2.3 s   frames are taken whole")
     assert "1.4 to 2.4 s: " in end
     assert all(name in end for name in tiny.CLASSES)
-    out, _ = run("predict", "v1", "--camera", "video.mkv", "--faces", "haar", "--window", "1")
+    out, _ = run("predict", "v1@2-fold1", "--camera", "video.mkv", "--faces", "haar", "--window", "1")
     assert "2.3 s   no face" in out
     assert "1.4 to 2.4 s: no face" in out
 
 
 def test_a_window_without_a_face(run: Terminal, isolated: Path) -> None:
     encode(isolated / "video.mkv", frames=10)
-    words = ["predict", "v1", "--camera", "video.mkv", "--faces", "haar", "--csv", "said.csv"]
+    words = ["predict", "v1@2-fold1", "--camera", "video.mkv", "--faces", "haar", "--csv", "said.csv"]
     out, _ = run(*words, "--json")
     assert json.loads(out) == {"video": "video.mkv", "expression": None, "start": 0.0, "end": 1.0}
     assert Path("said.csv").read_text().count("\n") == 1
@@ -75,7 +83,18 @@ def test_what_was_said_is_kept_when_it_is_ended(
 ) -> None:
     """Rows are seen on the disk while it goes on, else nothing would ever end it."""
     write(isolated / "video.mkv", [np.zeros((32, 32, 3), np.uint8)] * 3000)
-    words = ["predict", "v1", "--camera", "video.mkv", "--faces", "none", "--window", "1", "--stride", "0.1"]
+    words = [
+        "predict",
+        "v1@2-fold1",
+        "--camera",
+        "video.mkv",
+        "--faces",
+        "none",
+        "--window",
+        "1",
+        "--stride",
+        "0.1",
+    ]
     words += ["--csv", "said.csv", "--parquet", "said.parquet", "--device", "cpu"]
     said = isolated / "said.csv"
     assert (
@@ -105,5 +124,5 @@ def test_what_was_said_is_kept_when_it_is_ended(
 )
 def test_options_that_make_no_sense(run: Terminal, isolated: Path, words: list[str], said: str) -> None:
     encode(isolated / "video.mkv", frames=3)
-    _, err = run("predict", "v1", *words, "--device", "cpu", status=2)
+    _, err = run("predict", "v1@2-fold1", *words, "--device", "cpu", status=2)
     assert said in err

@@ -94,16 +94,17 @@ def test_a_video(run: Terminal, isolated: Path) -> None:
     table = pandas.read_parquet("windows.parquet")
     assert list(zip(table["start"], table["end"], strict=True)) == [(0, 1), (0.5, 1.5), (1, 2)]
     np.testing.assert_allclose(stacked(table), [every[each].mean(axis=0) for each in sets], atol=1e-4)
-    once = sorted({frame for each in sets for frame in each})
-    run("data", "features", video, "--out", "frames.parquet", "--level", "frame", *halves)
+    # With all 10 frames of each window, 10 of the 20 frames are in two windows; they count once.
+    whole_windows = ["--window", "1", "--stride", "0.5", "--set", "frames=10", *whole]
+    run("data", "features", video, "--out", "frames.parquet", "--level", "frame", *whole_windows)
     table = pandas.read_parquet("frames.parquet")
-    assert list(table["frame"]) == once
-    assert list(table["seconds"]) == pytest.approx([each / 10 for each in once])
-    np.testing.assert_allclose(stacked(table), every[once], atol=1e-4)
-    run("data", "features", video, "--out", "track.parquet", "--level", "track", *halves)
+    assert list(table["frame"]) == list(range(20))
+    assert list(table["seconds"]) == pytest.approx([frame / 10 for frame in range(20)])
+    np.testing.assert_allclose(stacked(table), every, atol=1e-4)
+    run("data", "features", video, "--out", "track.parquet", "--level", "track", *whole_windows)
     (row,) = pandas.read_parquet("track.parquet").to_dict("records")
     assert (row["start"], row["end"]) == (0, 2)
-    np.testing.assert_allclose(row["feature"], every[once].mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(row["feature"], every.mean(axis=0), atol=1e-4)
 
 
 def test_the_tracks_of_real_faces(run: Terminal, test_data: Path) -> None:
@@ -127,7 +128,7 @@ def test_the_tracks_of_real_faces(run: Terminal, test_data: Path) -> None:
         (["face.mkv", "--out", "x.parquet", "--faces", "haar"], "no face was found in face.mkv"),
     ],
 )
-def test_what_does_not_fit_is_an_error_and_writes_nothing(
+def test_invalid_inputs_are_errors_and_no_file_is_written(
     run: Terminal, isolated: Path, words: list[str], said: str
 ) -> None:
     if words[0] == "packed":
@@ -138,6 +139,6 @@ def test_what_does_not_fit_is_an_error_and_writes_nothing(
     assert not list(isolated.glob("*x.*"))
 
 
-def test_a_level_that_there_is_not() -> None:
+def test_an_unknown_level_is_an_error() -> None:
     with pytest.raises(InputError, match="no level 'face'"):
         data_features("packed", "x.parquet", level="face")  # type: ignore[arg-type]

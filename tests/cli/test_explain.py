@@ -35,13 +35,15 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return Terminal(monkeypatch, capsys)
 
 
-def test_what_speaks_for_an_answer(run: Terminal, packed: PackedClips, isolated: Path) -> None:
+def test_an_explanation_has_frames_and_probabilities_of_predict(
+    run: Terminal, packed: PackedClips, isolated: Path
+) -> None:
     run(*train_words(packed), "--epochs", "1")
     video = encode(isolated / "video.mkv", frames=20)
     whole = ["--faces", "none", "--device", "cpu"]
-    out, err = run("explain", "v1", video, "--plot", "why.svg", *whole, "--json")
+    out, err = run("explain", "v1@2-fold1", video, "--plot", "why.svg", *whole, "--json")
     told = json.loads(out)
-    said, _ = run("predict", "v1", video, *whole, "--json")
+    said, _ = run("predict", "v1@2-fold1", video, *whole, "--json")
     predicted = json.loads(said)["videos"][0]
     assert told["frames"] == predicted["frames"] == [2, 7, 12, 17]
     assert told["seconds"] == predicted["seconds"]
@@ -53,9 +55,10 @@ def test_what_speaks_for_an_answer(run: Terminal, packed: PackedClips, isolated:
     assert sum(told["attention"]) + told["attention_on_itself"] == pytest.approx(1)
     assert "6 clips of the training folds" in told["above"]
     assert b"video.mkv" in Path("why.svg").read_bytes()
-    assert [line[:27] for line in err.splitlines() if "Note:" in line] == ["Note: Whole frames are used"]
+    (frames,) = (line for line in err.splitlines() if "Note:" in line)
+    assert frames.startswith("Note: Whole frames are used")
 
-    out, err = run("explain", "v1", video, *whole)
+    out, err = run("explain", "v1@2-fold1", video, *whole)
     strongest = max(told["descriptors"], key=lambda each: max(each["rise"]))
     assert strongest["descriptor"] in out
     assert f"video.mkv, 0.0 to 2.0 s: {told['expression']} (" in out
@@ -64,13 +67,13 @@ def test_what_speaks_for_an_answer(run: Terminal, packed: PackedClips, isolated:
     (folder / "frame_mean.safetensors").unlink()
     (folder / "texts.json").write_text((folder / "texts.json").read_text().replace("v1@2", "v9"))
     tiny.without_digests(folder)
-    _, err = run("explain", "v1", video, status=2)
+    _, err = run("explain", "v1@2-fold1", video, status=2)
     assert "--descriptions V" in err
-    out, _ = run("explain", "v1", video, "--descriptions", "v1@1", *whole, "--json")
+    out, _ = run("explain", "v1@2-fold1", video, "--descriptions", "v1@1", *whole, "--json")
     assert len(json.loads(out)["descriptors"]) == 3
-    _, err = run("explain", "v1", video, "--plot", "why.jpg", status=2)
+    _, err = run("explain", "v1@2-fold1", video, "--plot", "why.jpg", status=2)
     assert ".png or .svg" in err
-    _, err = run("explain", "v1", "nothing.mp4", "--descriptions", "v1@1", status=2)
+    _, err = run("explain", "v1@2-fold1", "nothing.mp4", "--descriptions", "v1@1", status=2)
     assert "no video nothing.mp4" in err
 
 
@@ -99,13 +102,13 @@ BY = ("--descriptions", "v1@2", "--device", "cpu")
 
 def test_the_window_is_one_of_predict(run: Terminal, face: Path) -> None:
     options = [face, "--window", "1", "--stride", "0.5", "--json"]
-    out, _ = run("predict", "v1", *options, "--device", "cpu")
+    out, _ = run("predict", "v1@2-fold1", *options, "--device", "cpu")
     windows = json.loads(out)["videos"][0]["windows"]
     assert [each["start"] for each in windows] == [0, 0.5, 1, 1.4]
     surest = max(windows, key=lambda each: max(each["probabilities"].values()))
     assert surest != windows[0]
     for words, expected in [((), surest), (("--at", "0.6"), windows[0]), (("--at", "0.8"), windows[1])]:
-        out, err = run("explain", "v1", *options, *words, *BY)
+        out, err = run("explain", "v1@2-fold1", *options, *words, *BY)
         told = json.loads(out)
         for key in ("probabilities", "start", "end", "track", "box"):
             assert told[key] == expected[key]
@@ -114,22 +117,22 @@ def test_the_window_is_one_of_predict(run: Terminal, face: Path) -> None:
         assert ("the most confident of 4 windows is explained" in err) == (not words)
         assert "the prediction uses 3 crops of each frame" in err
         assert "logits are divided by 40" in err
-    _, err = run("explain", "v1", *options, "--at", "7", *BY, status=2)
+    _, err = run("explain", "v1@2-fold1", *options, "--at", "7", *BY, status=2)
     assert re.search(r"no prediction window covers t = 7 s in .*\nIts windows cover 0.0 to 2.4 s", err)
 
 
 def test_a_video_without_a_face_and_faces_that_are_given(run: Terminal, face: Path, test_data: Path) -> None:
     encode(Path("grey.mkv"), frames=3)
-    _, err = run("explain", "v1", "grey.mkv", *BY, status=2)
+    _, err = run("explain", "v1@2-fold1", "grey.mkv", *BY, status=2)
     assert "Error: no face was found in grey.mkv (3 frames)\nUse whole frames: --faces none\n" in err
-    _, err = run("explain", "v1", face, "--track", "6", *BY, status=2)
+    _, err = run("explain", "v1@2-fold1", face, "--track", "6", *BY, status=2)
     assert "has no track 6; it has 1" in err
     Path("clip").mkdir()
     yunet = FaceOptions(YuNet(test_data / "models" / "yunet.onnx"))
     for number, crop in enumerate(face_frames(open_footage(face), yunet)):
         Path("clip", f"{number}.jpg").write_bytes(encode_jpeg(crop))
     found, given = (
-        json.loads(run("explain", "v1", *words, "--json", *BY)[0])
+        json.loads(run("explain", "v1@2-fold1", *words, "--json", *BY)[0])
         for words in ([face], ["clip", "--faces", "given"])
     )
     assert found["frames"] == given["frames"]

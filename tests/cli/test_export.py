@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnxruntime
@@ -15,7 +14,7 @@ from dfer_model.runs import Run
 from dfer_model.training.loop import train_run
 
 from ..model import tiny
-from ..prompts.hub import TOKEN, FakeHub, serve
+from ..prompts.hub import FakeHub
 from .test_train import Terminal
 
 
@@ -33,15 +32,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return Terminal(monkeypatch, capsys)
 
 
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    with serve() as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        yield server
-
-
-def test_export_writes_one_file_and_says_how_near_it_is(run: Terminal, trained: Run, isolated: Path) -> None:
+def test_export_writes_a_file_and_reports_its_error(run: Terminal, trained: Run, isolated: Path) -> None:
     out, err = run("export", trained.folder, "--format", "onnx")
     assert f"{trained.id}.onnx" in out
     assert "Its logits equal PyTorch's within" in err
@@ -55,7 +46,7 @@ def test_export_writes_one_file_and_says_how_near_it_is(run: Terminal, trained: 
     assert told["files"] == {"m.safetensors": Path("m.safetensors").stat().st_size}
 
 
-def test_export_refuses_in_a_sentence(
+def test_invalid_exports_are_refused(
     run: Terminal, trained: Run, isolated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, err = run("export", trained.folder, "--format", "onnx", "--out", "faces.bin", status=2)
@@ -68,7 +59,7 @@ def test_export_refuses_in_a_sentence(
     assert list(isolated.iterdir()) == []
 
 
-def test_push_model_lists_what_would_go_and_sends_it(run: Terminal, trained: Run, hub: FakeHub) -> None:
+def test_push_model_lists_its_files_and_sends_them(run: Terminal, trained: Run, hub: FakeHub) -> None:
     out, err = run("push-model", trained.folder, "me/faces", "--dry-run")
     assert "would be uploaded to me/faces" in out
     assert "Nothing was uploaded" in err

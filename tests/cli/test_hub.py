@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,16 +13,14 @@ from dfer_prompts.errors import InputError
 from dfer_prompts.versions.store import DescriptionStore, load
 from dfer_prompts.workspace import Workspace
 from tests.prompts.drafts import draft
-from tests.prompts.hub import TOKEN, FakeHub, serve
+from tests.prompts.hub import TOKEN, FakeHub
 
 
 @pytest.fixture
-def hub(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+def hub(hub: FakeHub, isolated: Path) -> FakeHub:
+    """The hub, and the set `mine` in the workspace."""
     DescriptionStore(Workspace(isolated)).save(draft(), "mine", [{"a": 1}])
-    with serve() as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        yield server
+    return hub
 
 
 def invoke(*arguments: str) -> tuple[str, str]:

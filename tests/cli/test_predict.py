@@ -62,7 +62,15 @@ def only(out: str) -> dict:
 
 def test_real_footage_as_table_json_csv_and_parquet(run: Terminal, test_data: Path) -> None:
     video = test_data / "faces" / "single_face.mp4"
-    words = ["predict", "v1", video, "--face-model", test_data / "models" / "yunet.onnx", "--device", "cpu"]
+    words = [
+        "predict",
+        "v1@2-fold1",
+        video,
+        "--face-model",
+        test_data / "models" / "yunet.onnx",
+        "--device",
+        "cpu",
+    ]
     out, err = run(*words, "--csv", "said.csv", "--parquet", "said.parquet", "--save-faces", "faces")
     assert "single_face.mp4" in out
     assert all(name in out for name in tiny.CLASSES)
@@ -88,14 +96,14 @@ def test_real_footage_as_table_json_csv_and_parquet(run: Terminal, test_data: Pa
     assert (said["frames_in_all"], said["tracks_found"]) == (72, 1)
 
 
-def test_no_face_is_an_empty_answer_unless_one_is_required(run: Terminal, isolated: Path) -> None:
+def test_a_video_without_a_face_has_no_predictions(run: Terminal, isolated: Path) -> None:
     video = write(isolated / "wall.mp4", [np.full((120, 160, 3), 90, np.uint8)] * 5)
-    out, err = run("predict", "v1", video, "--json", "--csv", "said.csv", "--device", "cpu")
+    out, err = run("predict", "v1@2-fold1", video, "--json", "--csv", "said.csv", "--device", "cpu")
     assert "Faces are detected by the Haar cascade" in err
     assert "no face was found" in err
     assert only(out)["windows"] == []
     assert Path("said.csv").read_text().count("\n") == 1
-    run("predict", "v1", video, "--require-face", "--device", "cpu", status=1)
+    run("predict", "v1@2-fold1", video, "--require-face", "--device", "cpu", status=1)
 
 
 def test_a_folder_and_standard_input(
@@ -107,7 +115,7 @@ def test_a_folder_and_standard_input(
     (isolated / "videos" / "notes.txt").write_text("not a video")
     for name in ("cover.jpg", "scan.pdf", "talk.docx", ".hidden"):
         (isolated / "videos" / name).touch()
-    out, err = run("predict", "v1", "videos", "--json", "--device", "cpu")
+    out, err = run("predict", "v1@2-fold1", "videos", "--json", "--device", "cpu")
     assert (
         "skipped in videos, 4 files without the name of a video: cover.jpg, notes.txt, scan.pdf and 1 more"
         in err
@@ -116,23 +124,25 @@ def test_a_folder_and_standard_input(
     assert [each["video"] for each in videos] == ["videos/2.mp4", "videos/10.mp4"]
     piped = io.TextIOWrapper(io.BytesIO((isolated / "videos" / "2.mp4").read_bytes()))
     monkeypatch.setattr(sys, "stdin", piped)
-    found, _ = run("predict", "v1", "-", "--json", "--device", "cpu")
+    found, _ = run("predict", "v1@2-fold1", "-", "--json", "--device", "cpu")
     assert only(found)["video"] == "-"
     assert only(found)["windows"][0]["probabilities"] == videos[0]["windows"][0]["probabilities"]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
-    _, err = run("predict", "v1", "-", "--device", "cpu", status=2)
+    _, err = run("predict", "v1@2-fold1", "-", "--device", "cpu", status=2)
     assert "- is empty: zero bytes" in err
     Path("empty").mkdir()
-    _, err = run("predict", "v1", "empty", "--device", "cpu", status=2)
+    _, err = run("predict", "v1@2-fold1", "empty", "--device", "cpu", status=2)
     assert "no video in the folder empty" in err
 
 
-def test_crops_are_taken_as_they_are_given(run: Terminal) -> None:
+def test_given_crops_are_used_unchanged(run: Terminal) -> None:
     for clip in ("one", "two"):
         Path("crops", clip).mkdir(parents=True)
         for number in range(12):
             Image.new("RGB", (40, 40), (20 * number,) * 3).save(Path("crops", clip, f"{number}.png"))
-    out, err = run("predict", "v1", "crops/one", "crops/two", "--faces", "given", "--json", "--device", "cpu")
+    out, err = run(
+        "predict", "v1@2-fold1", "crops/one", "crops/two", "--faces", "given", "--json", "--device", "cpu"
+    )
     said = json.loads(out)
     assert said["frames_are"] == "given"
     assert "Whole frames are used" not in err
@@ -144,24 +154,28 @@ def test_crops_are_taken_as_they_are_given(run: Terminal) -> None:
 
 def test_a_timeline_and_an_overlay(run: Terminal, portrait: Pixels, isolated: Path) -> None:
     video = write(isolated / "clip.mp4", [portrait] * 5)
-    run("predict", "v1", video, "--plot", "time.svg", "--overlay", "over.mp4", "--device", "cpu")
+    run("predict", "v1@2-fold1", video, "--plot", "time.svg", "--overlay", "over.mp4", "--device", "cpu")
     assert "clip.mp4, track 1" in Path("time.svg").read_text()
     with av.open("over.mp4") as container:
         assert len(list(container.decode(video=0))) == 5
-    _, err = run("predict", "v1", video, video, "--overlay", "over.mp4", "--device", "cpu", status=2)
+    _, err = run("predict", "v1@2-fold1", video, video, "--overlay", "over.mp4", "--device", "cpu", status=2)
     assert "--overlay takes one video, not 2" in err
     wall = write(isolated / "wall.mp4", [np.full((48, 64, 3), 90, np.uint8)] * 3)
-    _, err = run("predict", "v1", wall, "--plot", "none.png", "--overlay", "wall-over.mp4", "--device", "cpu")
+    _, err = run(
+        "predict", "v1@2-fold1", wall, "--plot", "none.png", "--overlay", "wall-over.mp4", "--device", "cpu"
+    )
     assert "none.png is not written" in err
     assert Path("wall-over.mp4").is_file()
 
 
 def say(run: Terminal, video: Path, status: int = 0) -> tuple[dict, str]:
-    out, err = run("predict", "v1", video, "--faces", "haar", "--json", "--device", "cpu", status=status)
+    out, err = run(
+        "predict", "v1@2-fold1", video, "--faces", "haar", "--json", "--device", "cpu", status=status
+    )
     return only(out), err
 
 
-def test_videos_that_are_odd(run: Terminal, portrait: Pixels, isolated: Path) -> None:
+def test_unusual_videos(run: Terminal, portrait: Pixels, isolated: Path) -> None:
     said, _ = say(run, write(isolated / "one.mp4", [portrait]))
     assert (said["frames_in_all"], said["windows"][0]["frames"]) == (1, [0, 0, 0, 0])
     said, _ = say(run, write(isolated / "grey.avi", [portrait] * 5, grey=True, codec="ffv1"))
@@ -182,7 +196,7 @@ def test_videos_that_are_odd(run: Terminal, portrait: Pixels, isolated: Path) ->
     assert len(said["windows"]) == 1
 
 
-def test_a_video_that_was_filmed_sideways(run: Terminal, portrait: Pixels, isolated: Path) -> None:
+def test_a_rotated_video(run: Terminal, portrait: Pixels, isolated: Path) -> None:
     import struct
 
     lying = np.ascontiguousarray(np.rot90(portrait))
@@ -195,7 +209,7 @@ def test_a_video_that_was_filmed_sideways(run: Terminal, portrait: Pixels, isola
     assert len(say(run, path)[0]["windows"]) == 1
 
 
-def test_a_header_that_says_no_frames_a_second(run: Terminal, portrait: Pixels, isolated: Path) -> None:
+def test_a_header_without_a_frame_rate(run: Terminal, portrait: Pixels, isolated: Path) -> None:
     path = write(isolated / "norate.avi", [portrait] * 4)
     data = bytearray(path.read_bytes())
     header = data.index(b"strh") + 8
@@ -208,7 +222,7 @@ def test_a_header_that_says_no_frames_a_second(run: Terminal, portrait: Pixels, 
     assert seconds == sorted(set(seconds))
 
 
-def test_what_is_before_the_damage_is_used(run: Terminal, portrait: Pixels, isolated: Path) -> None:
+def test_frames_before_the_damage_are_used(run: Terminal, portrait: Pixels, isolated: Path) -> None:
     rng = np.random.default_rng(0)
     noisy = [
         np.clip(portrait + rng.integers(0, 9, portrait.shape), 0, 255).astype(np.uint8) for _ in range(30)
@@ -222,7 +236,7 @@ def test_what_is_before_the_damage_is_used(run: Terminal, portrait: Pixels, isol
     assert len(said["windows"]) == 1
 
 
-def test_what_is_no_video(run: Terminal, isolated: Path) -> None:
+def test_files_that_are_not_videos_are_refused(run: Terminal, isolated: Path) -> None:
     with wave.open("sound.wav", "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)
@@ -237,7 +251,7 @@ def test_what_is_no_video(run: Terminal, isolated: Path) -> None:
     Path("zero.mp4").touch()
     Path("broken.jpg").write_bytes(b"\xff\xd8\xff and no more")
     names = ["sound.wav", "song.mp4", "zero.mp4", "broken.jpg", "absent.mp4"]
-    out, err = run("predict", "v1", *names, "--json", "--device", "cpu", status=2)
+    out, err = run("predict", "v1@2-fold1", *names, "--json", "--device", "cpu", status=2)
     assert ["error" in each for each in json.loads(out)["videos"]] == [True] * 5
     for said in ("not a video", "song.mp4 has no video stream", "zero bytes", "broken.jpg is damaged"):
         assert said in err
@@ -255,15 +269,15 @@ def test_what_is_no_video(run: Terminal, isolated: Path) -> None:
         (["--every", "0"], "--every is 0"),
     ],
 )
-def test_options_that_make_no_sense(run: Terminal, words: list[str], said: str) -> None:
-    _, err = run("predict", "v1", "video.mp4", *words, "--device", "cpu", status=2)
+def test_invalid_options_are_refused(run: Terminal, words: list[str], said: str) -> None:
+    _, err = run("predict", "v1@2-fold1", "video.mp4", *words, "--device", "cpu", status=2)
     assert said in err
 
 
 def test_the_face_model_of_dfer_yaml(run: Terminal, test_data: Path, isolated: Path) -> None:
     Path("dfer.yaml").write_text(f"face_model: {test_data / 'models' / 'yunet.onnx'}\n")
     picture = test_data / "faces" / "multi_face.jpg"
-    out, _ = run("predict", "v1", picture, "--track", "all", "--json", "--device", "cpu")
+    out, _ = run("predict", "v1@2-fold1", picture, "--track", "all", "--json", "--device", "cpu")
     assert len(only(out)["windows"]) == 5
 
 
@@ -271,32 +285,34 @@ def test_the_same_from_python(run: Terminal, portrait: Pixels, isolated: Path) -
     from dfer_prompts import from_pretrained, predict
 
     video = write(isolated / "clip.mp4", [portrait] * 15)
-    out, _ = run("predict", "v1", video, "--faces", "haar", "--window", "1", "--json", "--device", "cpu")
+    out, _ = run(
+        "predict", "v1@2-fold1", video, "--faces", "haar", "--window", "1", "--json", "--device", "cpu"
+    )
     model = from_pretrained(next((isolated / "runs").iterdir()), device="cpu")
-    for each in ("v1", model):
+    for each in ("v1@2-fold1", model):
         found = predict(each, [video], faces="haar", window=1, device="cpu")
         assert [said.as_dict() for said in found] == only(out)["windows"]
         assert [(said.start, said.end) for said in found] == [(0, 1), (0.5, 1.5)]
 
 
-def test_answers_of_a_model_of_drawn_faces_are_warned_of(
+def test_a_model_trained_on_drawn_faces_has_a_warning(
     run: Terminal, portrait: Pixels, isolated: Path
 ) -> None:
     video = write(isolated / "clip.mp4", [portrait] * 3)
-    _, err = run("predict", "v1", video, "--device", "cpu")
+    _, err = run("predict", "v1@2-fold1", video, "--device", "cpu")
     assert "drawn faces" not in err
     config = next((isolated / "runs").iterdir()) / "config.yaml"
     said = yaml.safe_load(config.read_text())
     said["dataset"]["name"] = "drawn"
     config.write_text(yaml.safe_dump(said))
     tiny.without_digests(config.parent)
-    _, err = run("predict", "v1", video, "--device", "cpu")
+    _, err = run("predict", "v1@2-fold1", video, "--device", "cpu")
     assert (
         "Note: the model was trained on drawn faces: its predictions for real footage are meaningless" in err
     )
-    _, err = run("predict", "v1", "--camera", video, "--device", "cpu")
+    _, err = run("predict", "v1@2-fold1", "--camera", video, "--device", "cpu")
     assert "trained on drawn faces" in err
     (isolated / "12:30.mp4").write_bytes(video.read_bytes())
-    run("predict", "v1", "12:30.mp4", "--overlay", "13:45.mp4", "--device", "cpu")
+    run("predict", "v1@2-fold1", "12:30.mp4", "--overlay", "13:45.mp4", "--device", "cpu")
     with av.open(f"file:{isolated / '13:45.mp4'}") as container:
         assert len(list(container.decode(video=0))) == 3

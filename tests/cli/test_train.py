@@ -266,12 +266,12 @@ def test_evaluate_an_unfinished_run_or_missing_clips(
 
 def test_predict_prints_probabilities_and_notes_whole_frames(run: Terminal, workspace: Path) -> None:
     encode(workspace / "video.mkv", frames=20)
-    out, err = run("predict", "v1", "video.mkv", "--faces", "none", "--device", "cpu")
+    out, err = run("predict", "v1@2-fold1", "video.mkv", "--faces", "none", "--device", "cpu")
     assert "video.mkv" in out
     assert all(name in out for name in tiny.CLASSES)
     assert "Frames used: 2, 7, 12, 17" in err
     assert err.count("Whole frames are used") == 1
-    out, _ = run("predict", "v1", "video.mkv", "--faces", "none", "--device", "cpu", "--json")
+    out, _ = run("predict", "v1@2-fold1", "video.mkv", "--faces", "none", "--device", "cpu", "--json")
     said = json.loads(out)
     assert said["frames_are"] == "whole"
     assert said["videos"][0]["frames"] == [2, 7, 12, 17]
@@ -283,7 +283,7 @@ def test_predict_prints_readable_videos_and_exits_with_2(run: Terminal, workspac
     Path("text.mp4").write_text("this is no video\n" * 99)
     out, err = run(
         "predict",
-        "v1",
+        "v1@2-fold1",
         "text.mp4",
         "video.mkv",
         "missing.mp4",
@@ -302,7 +302,7 @@ def test_predict_prints_readable_videos_and_exits_with_2(run: Terminal, workspac
 
 
 def test_file_names_are_printed_without_escape_sequences(run: Terminal, workspace: Path) -> None:
-    _, err = run("predict", "v1", "\x1b[31mred.mp4", "--device", "cpu", status=2)
+    _, err = run("predict", "v1@2-fold1", "\x1b[31mred.mp4", "--device", "cpu", status=2)
     assert "\x1b" not in err
 
 

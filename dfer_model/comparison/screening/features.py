@@ -215,7 +215,7 @@ class KeptFeatures:
 
     def _make_together(self, view: int, blocks: Sequence[int], report: Report) -> None:
         dataset = self._dataset(view, np.concatenate([self.blocks[block] for block in blocks]))
-        size = clips_at_once(self.settings, dataset.segments * dataset.crops)
+        size = clips_at_once(self.settings, dataset.views)
         ends = np.cumsum([len(self.blocks[block]) for block in blocks]).tolist()
         starts = [0, *ends[:-1]]
         given = [

@@ -1,4 +1,6 @@
-"""C3D: "Learning Spatiotemporal Features with 3D Convolutional Networks" (Tran et al. 2015, arXiv 1412.0767).
+"""The video networks C3D, I3D and P3D.
+
+C3D: "Learning Spatiotemporal Features with 3D Convolutional Networks" (Tran et al. 2015, arXiv 1412.0767).
 
 Eight convolutions of 3x3x3, five max pools and two fully connected layers of 4096; no normalisation. Layer
 names and pooling of odd sizes (rounded up) are those of the released network. The paper uses 16 frames of

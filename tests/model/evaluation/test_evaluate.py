@@ -21,9 +21,9 @@ from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.data.sampling import sample_test
 from dfer_model.errors import InputError, WorkError
 from dfer_model.evaluation.evaluate import (
+    clips_to_test,
     evaluate_run,
     frame_features,
-    judged_clips,
     matched_labels,
     predict_logits,
     zero_shot_logits,
@@ -165,23 +165,23 @@ def test_a_bf16_run_is_evaluated_in_float32_on_a_processor_without_bfloat16(
 
 
 def test_the_default_clips_are_those_of_the_test_fold(run: Run, clips: PackedClips) -> None:
-    own = judged_clips(run, clips)
+    own = clips_to_test(run, clips)
     assert own.indices.tolist() == clips.test_indices(1).tolist()
     assert (own.which, own.notes) == ("the 6 clips of test fold 1 of tiny", ())
-    every = judged_clips(run, clips, every=True)
+    every = clips_to_test(run, clips, every=True)
     assert len(every.indices) == 12
     assert "include the training clips" in every.notes[0]
 
 
 def test_another_dataset(run: Run, tmp_path: Path) -> None:
     unfolded = tiny.pack(tmp_path / "unfolded", folds=0, per_class=3, name="other")
-    assert judged_clips(run, unfolded).which == "all 9 clips of other"
-    assert judged_clips(run, unfolded).notes == ()
+    assert clips_to_test(run, unfolded).which == "all 9 clips of other"
+    assert clips_to_test(run, unfolded).notes == ()
     folded = tiny.pack(tmp_path / "folded", per_class=6, name="other")
-    assert judged_clips(run, folded).which == "the 9 clips of test fold 1 of other"
-    assert judged_clips(run, folded, every=True).which == "all 18 clips of other"
+    assert clips_to_test(run, folded).which == "the 9 clips of test fold 1 of other"
+    assert clips_to_test(run, folded, every=True).which == "all 18 clips of other"
     changed = tiny.pack(tmp_path / "changed", per_class=6, name="tiny")
-    assert "not the clips that" in judged_clips(run, changed).notes[0]
+    assert "not the clips that" in clips_to_test(run, changed).notes[0]
 
 
 def test_classes_are_matched_by_name(run: Run, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from dfer_model.video.detect import Detector, Face, YuNet
 from dfer_model.video.export_predictions import FaceFolder
 from dfer_model.video.footage import Footage, open_footage, videos_in
 from dfer_model.video.passes import FaceOptions, face_frames, follow, shown
-from dfer_model.video.predict_video import RunPredictor
+from dfer_model.video.predict_video import WindowPredictor
 from dfer_model.video.windows import Spacing, windows
 
 from .. import tiny
@@ -79,7 +79,7 @@ def test_predictions_of_whole_frames_are_those_of_predict(
     run = with_settings(run, **changed)
     video = encode(tmp_path / "video.mkv", frames=21)
     (plain,) = predict(run, [video], device="cpu")
-    (said,) = RunPredictor.of(run, "cpu").predict(open_footage(video), FaceOptions(None)).predictions
+    (said,) = WindowPredictor.of(run, "cpu").predict(open_footage(video), FaceOptions(None)).predictions
     assert said.probabilities == plain.probabilities
     assert (said.frames, said.seconds) == (plain.frames, plain.seconds)
     assert (said.start, said.end, said.track) == (0.0, 2.1, None)
@@ -123,7 +123,7 @@ def test_windows_of_two_faces_are_yielded_when_complete() -> None:
 
 def test_predictions_of_two_faces_are_ordered_by_track(run: Run) -> None:
     face_options = FaceOptions(Beside(), track="all", spacing=Spacing(2, 1))
-    said = RunPredictor.of(run, "cpu").predict(Reel(75).footage(), face_options).predictions
+    said = WindowPredictor.of(run, "cpu").predict(Reel(75).footage(), face_options).predictions
     assert [(each.track, each.start) for each in said] == [(1, 0.0), (1, 1.0), (2, 0.0), (2, 1.0)]
 
 
@@ -137,7 +137,7 @@ def test_a_long_video_is_not_held_in_memory(run: Run, detector: Detector | None)
     gc.collect()
     reel = Reel(600)
     face_options = FaceOptions(detector, spacing=Spacing(4, 2))
-    predicted_video = RunPredictor.of(run, "cpu").predict(reel.footage(), face_options)
+    predicted_video = WindowPredictor.of(run, "cpu").predict(reel.footage(), face_options)
     assert len(predicted_video.predictions) == 11  # 24 s in windows of 4 s, every 2 s
     # Whole frames: 4 of each open window, and two windows overlap. Faces: one or two frames.
     assert reel.most_held <= (2 if detector else 2 * 4 + 2)
@@ -146,7 +146,7 @@ def test_a_long_video_is_not_held_in_memory(run: Run, detector: Detector | None)
 def test_saved_crops_are_the_input_of_the_model(run: Run, test_data: Path, tmp_path: Path) -> None:
     footage = open_footage(test_data / "faces" / "single_face.mp4")
     face_options = FaceOptions(YuNet(test_data / "models" / "yunet.onnx"), every=9)
-    predicted_video = RunPredictor.of(run, "cpu").predict(
+    predicted_video = WindowPredictor.of(run, "cpu").predict(
         footage, face_options, keep=FaceFolder(tmp_path / "faces")
     )
     (said,) = predicted_video.predictions
@@ -260,7 +260,7 @@ def test_a_track_ends_at_a_jump_of_the_timestamps(run: Run) -> None:
             yield replace(timed, seconds=timed.seconds + (60 if timed.index >= 50 else 0))
 
     footage = replace(Reel(100).footage(), frames=frames)
-    predictor = RunPredictor.of(run, "cpu")
+    predictor = WindowPredictor.of(run, "cpu")
     for face_options in (FaceOptions(Bright(), spacing=Spacing(4)), FaceOptions(None, spacing=Spacing(4))):
         said = predictor.predict(footage, face_options).predictions
         assert [(each.start, each.end) for each in said] == [(0, 2), (62, 64)]
@@ -278,7 +278,7 @@ def test_a_packed_clip_of_two_shots_has_the_faces_of_both() -> None:
 
 def test_all_faces_or_one_of_an_image(run: Run, test_data: Path) -> None:
     footage = open_footage(test_data / "faces" / "multi_face.jpg")
-    predictor, yunet = RunPredictor.of(run, "cpu"), YuNet(test_data / "models" / "yunet.onnx")
+    predictor, yunet = WindowPredictor.of(run, "cpu"), YuNet(test_data / "models" / "yunet.onnx")
     every = predictor.predict(footage, FaceOptions(yunet, track="all"))
     assert [each.track for each in every.predictions] == [1, 2, 3, 4, 5]
     assert "is an image, not a video" in every.notes[0]

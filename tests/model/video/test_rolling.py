@@ -20,7 +20,7 @@ from dfer_model.video.detect import Face, YuNet
 from dfer_model.video.export_predictions import CsvRows
 from dfer_model.video.footage import Footage, open_footage
 from dfer_model.video.passes import FaceOptions
-from dfer_model.video.predict_video import RunPredictor
+from dfer_model.video.predict_video import WindowPredictor
 from dfer_model.video.rolling import Rolled, rolling
 from dfer_model.video.windows import Spacing
 
@@ -30,20 +30,22 @@ from .test_predict_video import Bright, Reel
 
 
 @pytest.fixture(scope="module")
-def predictor(tmp_path_factory: pytest.TempPathFactory) -> RunPredictor:
+def predictor(tmp_path_factory: pytest.TempPathFactory) -> WindowPredictor:
     folder = tmp_path_factory.mktemp("run")
     clips = tiny.pack(folder / "packed")
-    return RunPredictor.of(train_run(tiny.spec(clips, epochs=1), clips, folder / "runs", device="cpu"), "cpu")
+    return WindowPredictor.of(
+        train_run(tiny.spec(clips, epochs=1), clips, folder / "runs", device="cpu"), "cpu"
+    )
 
 
-def rolled(predictor: RunPredictor, source: Source, face_options: FaceOptions) -> list[Rolled]:
+def rolled(predictor: WindowPredictor, source: Source, face_options: FaceOptions) -> list[Rolled]:
     return [window for glance in rolling(predictor, source, face_options) for window in glance.windows]
 
 
 @pytest.mark.parametrize(("count", "rate"), [(23, 10), (20, 10), (47, 30), (6, 10), (1, 10)])
 @pytest.mark.parametrize("spacing", [Spacing(1, 0.5), Spacing(1, 0.3), Spacing(0.4, 0.7), Spacing(1)])
 def test_windows_of_a_file_are_those_of_predict(
-    predictor: RunPredictor, tmp_path: Path, count: int, rate: int, spacing: Spacing
+    predictor: WindowPredictor, tmp_path: Path, count: int, rate: int, spacing: Spacing
 ) -> None:
     video = encode(tmp_path / "video.mkv", frames=count, rate=rate)
     face_options = FaceOptions(None, spacing=spacing)
@@ -65,7 +67,7 @@ def lossless(path: Path, frames: list[Pixels]) -> Path:
 
 
 def test_a_window_of_a_face_equals_a_video_of_the_same_seconds(
-    predictor: RunPredictor, test_data: Path, tmp_path: Path
+    predictor: WindowPredictor, test_data: Path, tmp_path: Path
 ) -> None:
     whole = list(decode_video(test_data / "faces" / "single_face.mp4"))
     frames = [np.ascontiguousarray(frame[::2, ::2]) for frame in whole[::3]]
@@ -99,7 +101,7 @@ class Counting(Bright):
         return super().__call__(pixels)
 
 
-def test_a_long_source_is_not_held_and_each_frame_is_searched_once(predictor: RunPredictor) -> None:
+def test_a_long_source_is_not_held_and_each_frame_is_searched_once(predictor: WindowPredictor) -> None:
     gc.collect()
     reel, detector = Reel(500, gap=range(250, 400)), Counting()
     face_options = FaceOptions(detector, spacing=Spacing(4, 2))
@@ -116,7 +118,7 @@ def test_a_long_source_is_not_held_and_each_frame_is_searched_once(predictor: Ru
     assert nobody == [10, 12]
 
 
-def test_faces_of_a_source_are_detected_in_every_fifth_frame(predictor: RunPredictor) -> None:
+def test_faces_of_a_source_are_detected_in_every_fifth_frame(predictor: WindowPredictor) -> None:
     detector = Counting()
     face_options = FaceOptions(detector, spacing=Spacing(1, 0.5), every=5)
     glances = list(
@@ -132,7 +134,7 @@ def test_faces_of_a_source_are_detected_in_every_fifth_frame(predictor: RunPredi
 
 
 def test_windows_beyond_the_memory_limit_are_refused(
-    predictor: RunPredictor, monkeypatch: pytest.MonkeyPatch
+    predictor: WindowPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dfer_model.video.rolling.MOST_HELD", 54 * 48 * 64 * 3)
     source = Source(Reel(200).footage(), live=False)
@@ -141,7 +143,7 @@ def test_windows_beyond_the_memory_limit_are_refused(
         rolled(predictor, source, FaceOptions(None, spacing=Spacing(3)))
 
 
-def test_a_live_source_gives_the_latest_window(predictor: RunPredictor) -> None:
+def test_a_live_source_gives_the_latest_window(predictor: WindowPredictor) -> None:
     times = [*np.arange(0, 1, 0.1), *np.arange(2.4, 3.25, 0.1)]
 
     def frames() -> Iterator[TimedFrame]:
@@ -157,7 +159,7 @@ def test_a_live_source_gives_the_latest_window(predictor: RunPredictor) -> None:
 
 
 @pytest.mark.parametrize("live", [True, False])
-def test_windows_end_and_begin_at_a_jump_of_the_timestamps(predictor: RunPredictor, live: bool) -> None:
+def test_windows_end_and_begin_at_a_jump_of_the_timestamps(predictor: WindowPredictor, live: bool) -> None:
     times = [*np.arange(0, 1.35, 0.1), *np.arange(60.05, 61.2, 0.1)]
 
     def frames() -> Iterator[TimedFrame]:
@@ -172,7 +174,7 @@ def test_windows_end_and_begin_at_a_jump_of_the_timestamps(predictor: RunPredict
     assert spans == expected
 
 
-def test_a_row_is_written_before_the_next_window(predictor: RunPredictor, tmp_path: Path) -> None:
+def test_a_row_is_written_before_the_next_window(predictor: WindowPredictor, tmp_path: Path) -> None:
     rows = CsvRows(tmp_path / "new" / "said.csv", predictor.class_names)
     counts = []
     for glance in rolling(
@@ -185,6 +187,6 @@ def test_a_row_is_written_before_the_next_window(predictor: RunPredictor, tmp_pa
     assert counts == [2, 3, 4, 5, 6]  # 3 s in windows of 1, half a second apart, below a header
 
 
-def test_one_track_by_number_is_refused(predictor: RunPredictor) -> None:
+def test_one_track_by_number_is_refused(predictor: WindowPredictor) -> None:
     with pytest.raises(InputError, match="largest or all"):
         rolled(predictor, Source(Reel(3).footage(), live=False), FaceOptions(Bright(), track=2))
