@@ -374,8 +374,8 @@ def with_values(settings: Settings, values: Mapping[str, Any]) -> Settings:
 
 def _fitting(key: str, value: object) -> object:
     """The value for validation: a path or number as text for a text setting; True is no number."""
-    wanted = Settings.model_fields[key].annotation
-    if wanted is str or (isinstance(value, bool) and wanted is not bool):
+    kind = Settings.model_fields[key].annotation
+    if kind is str or (isinstance(value, bool) and kind is not bool):
         return str(value)
     return value
 

@@ -73,12 +73,15 @@ def chosen_set(
             ),
         )
     class_set = {**of.manifest.class_set, "class_names": list(names)}
-    if words := {name: said for name, said in class_set.pop("words", {}).items() if name in names}:
+    if words := {name: own for name, own in class_set.pop("words", {}).items() if name in names}:
         class_set["words"] = words
     passed_on = lineage([of])
     passed_on["seen"] = tuple(dict.fromkeys((*passed_on["seen"], seen)))
-    kept = {"source", "citation", "license", "control", "template", "template_sha256", "model"}
+    fields = {"source", "citation", "license", "control", "template", "template_sha256", "model"}
     manifest = Manifest(
-        class_set=class_set, derivation=dict(derivation), **of.manifest.model_dump(include=kept), **passed_on
+        class_set=class_set,
+        derivation=dict(derivation),
+        **of.manifest.model_dump(include=fields),
+        **passed_on,
     )
     return DescriptionSet("", names, members, manifest)

@@ -126,10 +126,12 @@ def from_transformers(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Te
             made[f"{_block(layer)}.{_IN_LAYER[layer[3]]}.{layer[4]}"] = value
         elif layer is not None and layer[3] == "self_attn.q_proj":
             parts = [tensors.get(key.replace("q_proj", f"{part}_proj")) for part in "qkv"]
-            whole = [part for part in parts if part is not None and part.shape[1:] == value.shape[1:]]
-            if len(whole) < len(parts):
+            parts_of_shape = [
+                part for part in parts if part is not None and part.shape[1:] == value.shape[1:]
+            ]
+            if len(parts_of_shape) < len(parts):
                 raise InputError(f"{path} has no key and value that fit {key[:120]}")
-            made[f"{_block(layer)}.attn.in_proj_{layer[4]}"] = torch.cat(whole)
+            made[f"{_block(layer)}.attn.in_proj_{layer[4]}"] = torch.cat(parts_of_shape)
         elif not key.endswith(
             (".position_ids", "k_proj.weight", "k_proj.bias", "v_proj.weight", "v_proj.bias")
         ):

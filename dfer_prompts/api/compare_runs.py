@@ -88,9 +88,9 @@ def compare_runs(
     answers = _answers(order, found, trained, clips, tested)
     caveats = [AS_THEY_ARE, *(each for run in members for each in _caveats(run, clips, place))]
     comparison = _compared(answers, found, trained, caveats)
-    kept = {run.id: _about(run, found[run.id][0]) for run in runs}
+    described = {run.id: _about(run, found[run.id][0]) for run in runs}
     request = _request(order, clips, trained, choices)
-    return _kept(place, clips, tested, comparison, kept, [each.id for each in trained], request)
+    return _kept(place, clips, tested, comparison, described, [each.id for each in trained], request)
 
 
 def _model(given: DescriptionSet | Run | Path | str, workspace: Workspace) -> DescriptionSet | Model:

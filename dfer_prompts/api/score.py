@@ -180,5 +180,8 @@ def _prompts(of: DescriptionSet, class_names: Sequence[str]) -> Iterator[tuple[s
         yield (
             kind,
             True,
-            [[f"{said}, which has {text}" for text in own] for said, own in zip(words, texts, strict=True)],
+            [
+                [f"{sentence}, which has {text}" for text in own]
+                for sentence, own in zip(words, texts, strict=True)
+            ],
         )

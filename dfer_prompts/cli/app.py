@@ -150,8 +150,8 @@ ERRORS = (DferError, OSError)
 STOPPED = 130
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"dfer-prompts {__version__}")
         raise typer.Exit
 
@@ -237,8 +237,8 @@ def _say_traceback(kind: type[BaseException], error: BaseException, trace: Trace
     """Print the traceback on standard error, with API keys that it may quote removed."""
     if not _may_say():
         return
-    said = clean("".join(traceback.format_exception(kind, error, trace)))
-    sys.stderr.write(redact_environment(said))
+    text = clean("".join(traceback.format_exception(kind, error, trace)))
+    sys.stderr.write(redact_environment(text))
 
 
 def _may_say() -> bool:

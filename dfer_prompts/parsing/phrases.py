@@ -176,12 +176,12 @@ def from_list(sentence: str) -> list[str]:
 def tidy(text: str) -> list[str]:
     """[descriptor] without markup, control characters and final punctuation; [] if nothing is left."""
     printable = text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
-    kept = " ".join(_UNWANTED.sub(_marks_stay, printable).split())
-    kept = _SPACE_BEFORE.sub(r"\1", kept).strip(" ,.;:!?'-/&+")
-    letters = sum(map(str.isalpha, kept))
-    if len(kept) > LONGEST or letters < (3 if kept.isascii() else 2) or _ENDS_OPEN.search(kept):
+    cleaned = " ".join(_UNWANTED.sub(_marks_stay, printable).split())
+    cleaned = _SPACE_BEFORE.sub(r"\1", cleaned).strip(" ,.;:!?'-/&+")
+    letters = sum(map(str.isalpha, cleaned))
+    if len(cleaned) > LONGEST or letters < (3 if cleaned.isascii() else 2) or _ENDS_OPEN.search(cleaned):
         return []
-    return [_lower_case(kept)]
+    return [_lower_case(cleaned)]
 
 
 def _lower_case(text: str) -> str:
@@ -231,8 +231,8 @@ def _from_labelled(text: str, under: str | None, *, coded: bool, class_name: str
     if named is not None:
         return _said_of(value, named)
     if facs.is_unit_name(label, beside_code=coded):
-        if seen := [each for each in _said_of(value, under) if words.names_part(each)]:
-            return seen
+        if visible := [each for each in _said_of(value, under) if words.names_part(each)]:
+            return visible
     elif not _is_feature_label(label, value):
         return _features(value, under)
     return tidy(_with_region(label, under))
@@ -314,9 +314,9 @@ def _with_region(phrase: str, under: str | None) -> str:
     if not words.in_english(under) or is_foreign(phrase):
         return f"{under}{'' if _writes_unspaced(under) else ' '}{phrase}"
     described = next((word for word in spoken if not _QUALIFIES.fullmatch(word)), spoken[0]).strip(",")
-    whole = " of " not in phrase or not names_face(phrase)
+    complete = " of " not in phrase or not names_face(phrase)
     alone = len(spoken) == 1 and words.is_adjective(spoken[0])
-    incomplete = alone or is_state(described) or (whole and bool(_PLACE.fullmatch(described)))
+    incomplete = alone or is_state(described) or (complete and bool(_PLACE.fullmatch(described)))
     return f"{under} {phrase[0].lower()}{phrase[1:]}" if incomplete else phrase
 
 

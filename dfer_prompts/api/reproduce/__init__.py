@@ -176,12 +176,12 @@ def _run(planned: Sequence[Planned], study: Study, context: RunContext) -> dict[
 
     with context.progress("checking") as report:
         check(planned, study.clips, study.workspace.runs, report)
-    wanted: dict[str, tuple[RunSpec, str]] = {}
+    needed: dict[str, tuple[RunSpec, str]] = {}
     for each in planned:
         for spec in each.specs:
-            wanted.setdefault(spec.definition, (spec, each.title))
+            needed.setdefault(spec.definition, (spec, each.title))
     ordered = sorted(
-        wanted.values(), key=lambda each: (study.folds.index(each[0].fold), study.seeds.index(each[0].seed))
+        needed.values(), key=lambda each: (study.folds.index(each[0].fold), study.seeds.index(each[0].seed))
     )
     specs = [spec for spec, _ in ordered]
     names = [f"{title}: {spec.title}" for spec, title in ordered]
