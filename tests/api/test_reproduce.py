@@ -197,7 +197,7 @@ def test_figures_of_ones_own_win(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("published: {table1: {5 contexts: {}}}", "a.yaml: no row '5 contexts' in table1; did you mean"),
         ("published: {table9: {}}", "a.yaml: no table 'table9'"),
@@ -205,9 +205,9 @@ def test_figures_of_ones_own_win(tmp_path: Path) -> None:
         ("figures: {}", "published: Field required"),
     ],
 )
-def test_a_wrong_file_of_figures_is_a_sentence(text: str, said: str, tmp_path: Path) -> None:
+def test_a_wrong_file_of_figures_is_a_sentence(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(text)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         published_figures([tmp_path / "a.yaml"])
 
 
@@ -247,11 +247,11 @@ def run_folder(folder: Path, fold: int, seed: int, labels: list[int], answers: l
         for selection, given in (("test-best", answers), ("last", wrong))
     }
     write_predictions(folder / "predictions.parquet", names, parts)
-    told = {
+    reproduction = {
         name: measures(part.labels, part.logits.argmax(axis=1), names).as_dict()
         for name, part in parts.items()
     }
-    write_json(folder / "result.json", {"selected": "test-best", "measures": told})
+    write_json(folder / "result.json", {"selected": "test-best", "measures": reproduction})
     return Run.open(folder)
 
 
@@ -292,13 +292,13 @@ def test_equal_rows_are_one_run_and_ctrl_c_keeps_what_is_done(packed: PackedClip
 
         yield report
 
-    wanted = [*names, "zero-shot CLIP"]
+    expected = [*names, "zero-shot CLIP"]
     with pytest.raises(Interrupted, match="Give the same command again to go on"):
-        reproduce(*tables, rows=wanted, progress=stopping, **options(packed))
-    (kept,) = Path("runs").glob("*/result.json")
-    when = kept.stat().st_mtime_ns
-    result = reproduce(*tables, rows=wanted, **options(packed))
-    assert kept.stat().st_mtime_ns == when
+        reproduce(*tables, rows=expected, progress=stopping, **options(packed))
+    (path,) = Path("runs").glob("*/result.json")
+    when = path.stat().st_mtime_ns
+    result = reproduce(*tables, rows=expected, **options(packed))
+    assert path.stat().st_mtime_ns == when
     by_row = {(each.table, each.name): each.runs for each in result.rows}
     assert len({by_row[each] for each in TRAINED}) == 1
     assert len(list(Path("runs").iterdir())) == 2
@@ -329,8 +329,8 @@ def test_what_would_stop_a_row_stops_before_any_is_trained(packed: PackedClips) 
             lambda: reproduce("table1", rows=["1", "3"], descriptions=long_set(), **options(packed)),
         ),
     ]
-    for said, call in wrong:
-        with pytest.raises(ValueError, match=said):
+    for message, call in wrong:
+        with pytest.raises(ValueError, match=message):
             call()
     assert not Path("runs").exists()
 

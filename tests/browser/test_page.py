@@ -47,7 +47,7 @@ class Page:
     def __post_init__(self) -> None:
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("console", lambda said: said.type == "error" and self.wrong.append(said.text))
+        self.page.on("console", lambda message: message.type == "error" and self.wrong.append(message.text))
 
     def tab(self, *names: str) -> None:
         for name in names:
@@ -118,8 +118,8 @@ def test_text_of_others_stays_text(page: Page) -> None:
 def test_a_prompt_is_shown_as_it_is_asked(page: Page) -> None:
     page.tab("Prompt")
     page.choose("Class", "contempt")
-    asked = page.see(".prompt:has-text('contempt')").inner_text()
-    assert asked.splitlines() == [
+    prompt = page.see(".prompt:has-text('contempt')").inner_text()
+    assert prompt.splitlines() == [
         "Q: What are useful visual features for the facial expression of contempt?",
         "A: Some useful visual features for facial expressions of contempt include: ...",
     ]
@@ -216,11 +216,11 @@ def test_a_bad_video_is_the_sentence_of_the_command_line(page: Page, server: Ser
     page.page.locator("input[type=file]").set_input_files(bad)
     page.see("video")
     page.press("Predict")
-    said = page.see("#answer .problem").inner_text()
+    problem = page.see("#answer .problem").inner_text()
     (run,) = (each.id for each in finished_runs(Workspace(server.workspace)) if each.what == "hostile")
     with pytest.raises(InputError) as raised:
         dfer_prompts.predict(run, [bad], faces="auto", workspace=Workspace(server.workspace))
-    assert said.split() == str(raised.value).replace(str(bad), "cut.mp4").split()
+    assert problem.split() == str(raised.value).replace(str(bad), "cut.mp4").split()
     assert uploads(server) == []
 
 

@@ -52,9 +52,9 @@ class Together:
 def in_the_last(folder: Path) -> bool:
     """Whether the first command has ended and the second has saved an epoch."""
     runs = folder / "workspace" / "runs"
-    kept = [path.parent.parent for path in runs.glob("*/state/checkpoint.pt")]
+    saved = [path.parent.parent for path in runs.glob("*/state/checkpoint.pt")]
     finished = [path.parent for path in runs.glob("*/result.json")]
-    return bool(finished) and bool({*kept} - {*finished})
+    return bool(finished) and bool({*saved} - {*finished})
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +76,8 @@ def together(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> To
             time.sleep(0.1)
         saw = [json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
         os.kill(saw[1]["pid"], signal.SIGINT)
-    said = [(folder / name).read_text() for name in ("out", "err")]
-    return Together(folder, saw, *said, status=process.returncode)
+    streams = [(folder / name).read_text() for name in ("out", "err")]
+    return Together(folder, saw, *streams, status=process.returncode)
 
 
 def rows(run: Run) -> list[dict[str, Any]]:
@@ -124,7 +124,7 @@ def test_a_single_test_clip_is_predicted_for_both_processes(together: Together) 
 
 
 def test_only_the_first_process_writes_and_reports(clips: PackedClips, together: Together) -> None:
-    reporting, silent = (saw["told"] for saw in together.saw)
+    reporting, silent = (saw["notes"] for saw in together.saw)
     assert reporting.count("evaluating the test fold") == len(trained_together.TRAININGS)
     assert silent == []
     assert together.out.count("UAR") == 1  # one table, of the finished training
@@ -156,11 +156,11 @@ def test_shares_partition_a_batch_almost_equally(count: int) -> None:
 
 def test_mixup_of_shares_equals_mixup_of_the_batch(clips: PackedClips) -> None:
     dataset = ClipDataset(clips, clips.train_indices(1), frames=2, image_size=8)
-    whole = next(iter(Batches(dataset, 7, workers=0, sampler=Shuffled(dataset, 1))))
-    labels = clips.labels[whole["index"]]
+    complete = next(iter(Batches(dataset, 7, workers=0, sampler=Shuffled(dataset, 1))))
+    labels = clips.labels[complete["index"]]
     for step in (1, 2, 3, 4):  # mixup and cutmix alternate
         mixed, targets = Mixing(1.0, 1.0, 3, seed=1)(
-            whole["frames"].float(), torch.from_numpy(labels), 1, step
+            complete["frames"].float(), torch.from_numpy(labels), 1, step
         )
         found = []
         for rank in range(3):
@@ -181,11 +181,11 @@ def test_mixup_of_shares_equals_mixup_of_the_batch(clips: PackedClips) -> None:
 
 
 def test_workers_of_a_machine_are_shared() -> None:
-    assert [Processes(1, 4, on_this_machine=2).workers(wanted) for wanted in (0, 1, 5, 16)] == [0, 1, 3, 8]
+    assert [Processes(1, 4, on_this_machine=2).workers(many) for many in (0, 1, 5, 16)] == [0, 1, 3, 8]
 
 
 @pytest.mark.parametrize(
-    ("model", "batch_size", "said"),
+    ("model", "batch_size", "message"),
     [
         (nn.Linear(1, 1), 1, "a batch of 1 clips cannot be shared among 2 processes"),
         (nn.BatchNorm3d(1), 4, "BatchNorm learns the statistics of a whole batch"),
@@ -193,10 +193,10 @@ def test_workers_of_a_machine_are_shared() -> None:
     ],
 )
 def test_models_and_batches_that_cannot_be_shared_are_refused(
-    model: nn.Module, batch_size: int, said: str
+    model: nn.Module, batch_size: int, message: str
 ) -> None:
     wrapped = nn.Sequential(model)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         Processes(0, 2).require_shareable(wrapped, batch_size)
     ALONE.require_shareable(wrapped, batch_size)
     assert Processes(0, 2).require_shareable(nn.Sequential(nn.Linear(1, 1), nn.Dropout(0)), 2) is None
@@ -223,7 +223,7 @@ def test_a_grid_is_refused_under_torchrun(
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match="without torchrun"):
-        train_all([tiny.spec(clips)], clips, tmp_path, lambda *told: None)
+        train_all([tiny.spec(clips)], clips, tmp_path, lambda *_: None)
     assert not list(tmp_path.iterdir())
 
 

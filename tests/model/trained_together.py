@@ -58,10 +58,10 @@ def main() -> None:
 
     dataset, out = sys.argv[1], Path(sys.argv[2])
     clips = PackedClips.open(dataset)
-    told: list[str] = []
+    messages: list[str] = []
     for changed in TRAININGS.values():
         spec = tiny.spec(clips, **changed)
-        train_run(spec, clips, out / "runs", device="cpu", report=lambda *what: told.append(what[-1]))
+        train_run(spec, clips, out / "runs", device="cpu", report=lambda *what: messages.append(what[-1]))
     processes, device = join("cpu")
     spec = tiny.spec(clips, **TRAININGS["resumed, with unequal shares"])
     training = Training(spec, clips, out / "seen", device, processes)
@@ -70,7 +70,7 @@ def main() -> None:
         training.order.epoch = epoch
         seen.append([batch["index"].tolist() for batch in training.batches])
     answered = predict(training, current_model(training), clips.test_indices(1)[:1])
-    saw = {"pid": os.getpid(), "told": told, "seen": seen, "answered": answered.logits.tolist()}
+    saw = {"pid": os.getpid(), "notes": messages, "seen": seen, "answered": answered.logits.tolist()}
     (out / f"rank{processes.rank}.json").write_text(json.dumps(saw))
     (out / "workspace").mkdir(exist_ok=True)
     for command in commands(dataset, out / "workspace"):

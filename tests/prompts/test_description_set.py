@@ -136,9 +136,9 @@ def test_a_set_that_is_not_whole_cannot_be_made(members: dict, complaint: str) -
 
 
 def test_no_secret_of_an_address_gets_into_a_manifest() -> None:
-    kept = Manifest(
+    manifest = Manifest(
         class_set={"name": "two", "class_names": ["a", "b"]},
         source="llm",
         base_url="https://user:sk-secret@host:8080/v1?key=sk-secret#sk-secret",
     )
-    assert kept.base_url == "https://host:8080/v1"
+    assert manifest.base_url == "https://host:8080/v1"

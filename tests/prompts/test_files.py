@@ -55,15 +55,15 @@ def test_only_what_killed_writers_left_long_ago_is_swept(tmp_path: Path) -> None
     old_folder.mkdir()
     (old_folder / "README.md").write_text("half", encoding="utf-8")
     new_file.write_text("being written", encoding="utf-8")
-    kept = [new_file.name, ".gitignore", ".v2.abc", "v2.0123456789abcdef", "b.json"]
-    for name in kept[1:]:
+    left = [new_file.name, ".gitignore", ".v2.abc", "v2.0123456789abcdef", "b.json"]
+    for name in left[1:]:
         (tmp_path / name).write_text("", encoding="utf-8")
     before = time.time() - 2 * 3600
     for path in tmp_path.iterdir():
         if path != new_file:
             os.utime(path, (before, before))
     sweep(tmp_path)
-    assert names(tmp_path) == sorted(kept)
+    assert names(tmp_path) == sorted(left)
     sweep(tmp_path / "nowhere")
 
 

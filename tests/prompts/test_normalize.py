@@ -83,7 +83,7 @@ ORDERS = ("{state} {place}{part}", "the {place}{part} {state}", "{place}{part} t
 features = st.tuples(*map(st.sampled_from, (PLACES, PARTS, STATES)))
 
 
-def said(feature: tuple[str, str, str], order: str) -> str:
+def worded(feature: tuple[str, str, str], order: str) -> str:
     place, part, state = feature
     return order.format(place=place, Place=place.title(), part=part, state=state)
 
@@ -92,20 +92,20 @@ def said(feature: tuple[str, str, str], order: str) -> str:
 def test_two_forms_are_one_exactly_when_place_part_and_state_are(
     one: tuple, other: tuple, first: str, second: str
 ) -> None:
-    assert (normal_form(said(one, first)) == normal_form(said(other, second))) == (one == other)
+    assert (normal_form(worded(one, first)) == normal_form(worded(other, second))) == (one == other)
 
 
 @given(features, features, features, features, st.sampled_from([" and ", ", ", " with "]))
 def test_states_do_not_change_owners_between_clauses(
     a: tuple, b: tuple, c: tuple, d: tuple, glue: str
 ) -> None:
-    forms = [normal_form(glue.join(said(each, ORDERS[1]) for each in pair)) for pair in ((a, b), (c, d))]
+    forms = [normal_form(glue.join(worded(each, ORDERS[1]) for each in pair)) for pair in ((a, b), (c, d))]
     assert (forms[0] == forms[1]) == (sorted((a, b)) == sorted((c, d)))
 
 
 def test_all_features_have_forms_of_their_own() -> None:
-    told = [said(feature, ORDERS[0]) for feature in product(PLACES, PARTS, STATES)]
-    assert not [pair for pair in combinations(told, 2) if normal_form(pair[0]) == normal_form(pair[1])]
+    texts = [worded(feature, ORDERS[0]) for feature in product(PLACES, PARTS, STATES)]
+    assert not [pair for pair in combinations(texts, 2) if normal_form(pair[0]) == normal_form(pair[1])]
 
 
 @settings(max_examples=40, deadline=None)

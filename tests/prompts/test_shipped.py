@@ -47,8 +47,8 @@ def test_v1_is_as_written_and_its_rows_and_card_are_those_the_store_writes(isola
 def facts(card: str) -> list[str]:
     """The YAML header, the rows of the table, the entries "- Key: value" and the code of a card."""
     _, header, body = card.split("---\n", 2)
-    kept = re.compile(r"\||- [A-Z][\w-]*( [\w-]+){0,2}: |    |from datasets|from dfer_prompts|\w+ = ")
-    return [header, *filter(kept.match, body.split("\n"))]
+    unwrapped = re.compile(r"\||- [A-Z][\w-]*( [\w-]+){0,2}: |    |from datasets|from dfer_prompts|\w+ = ")
+    return [header, *filter(unwrapped.match, body.split("\n"))]
 
 
 def test_datasets_opens_exactly_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

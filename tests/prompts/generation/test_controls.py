@@ -129,16 +129,16 @@ def test_template_sentence_is_repeated_where_that_comes_nearer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("class-name", "{}"), ("template-sentence", "an expression of {}")]
+    ("name", "template"), [("class-name", "{}"), ("template-sentence", "an expression of {}")]
 )
-def test_the_words_of_a_class_set_of_ones_own(tmp_path: object, name: str, said: str) -> None:
+def test_the_words_of_a_class_set_of_ones_own(tmp_path: object, name: str, template: str) -> None:
     own = f"{tmp_path}/own.yaml"
     with open(own, "w", encoding="utf-8") as stream:  # noqa: PTH123
         stream.write("name: own\nclasses: [{name: x1, words: quiet pride}, fear]")
     made = draft({"x1": [["a smile"]], "fear": [["tears"]]}, class_set=load_class_set(own).as_manifest())
     assert texts(control_set(name, made)) == {
-        "x1": [[said.format("quiet pride")]],
-        "fear": [[said.format("fear")]],
+        "x1": [[template.format("quiet pride")]],
+        "fear": [[template.format("fear")]],
     }
 
 

@@ -35,7 +35,7 @@ def test_words_with_braces_are_text(tmp_path: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "said"),
+    ("pattern", "message"),
     [
         ("a photo of a face", "no {class}"),
         ("", "no {class}"),
@@ -45,7 +45,7 @@ def test_words_with_braces_are_text(tmp_path: object) -> None:
         ("a {class}\nface", "on one line"),
     ],
 )
-def test_a_wrong_pattern_is_a_sentence(pattern: str, said: str) -> None:
+def test_a_wrong_pattern_is_a_sentence(pattern: str, message: str) -> None:
     with pytest.raises(InputError) as raised:
         sentence_set(load_class_set("dfew"), pattern)
-    assert said in str(raised.value)
+    assert message in str(raised.value)

@@ -149,8 +149,8 @@ def test_missing_classes_are_errors_and_only_those_asked_for_are_checked() -> No
     only = draft(
         {"fear": [["a scared look"]], **{name: [["a smile"]] for name in load_class_set("dfew").names[:5]}}
     )
-    asked = check(load("v1"), class_set=load_class_set("dfew"))
-    assert not [each for each in asked if each.class_name == "contempt" or "contempt" in each.message]
+    findings = check(load("v1"), class_set=load_class_set("dfew"))
+    assert not [each for each in findings if each.class_name == "contempt" or "contempt" in each.message]
     assert "missing-class" not in {each.rule for each in check(only)}
 
 

@@ -263,9 +263,9 @@ def test_an_answer_that_is_too_large_is_a_failure_and_not_read_to_its_end(endpoi
 def test_a_connection_that_breaks_off_is_tried_again_and_said_of_that_request_alone(
     endpoint: FakeEndpoint,
 ) -> None:
-    whole = json.dumps(completion(LIST)).encode()
+    content = json.dumps(completion(LIST)).encode()
     endpoint.script = lambda body, earlier: (
-        cut(whole) if body["seed"] == 1 or (body["seed"] == 2 and earlier == 0) else None
+        cut(content) if body["seed"] == 1 or (body["seed"] == 2 and earlier == 0) else None
     )
     responses, lost = request_all(endpoint, requests_to(endpoint, 3), retries=1, concurrency=1)
     assert len(responses) == 2

@@ -169,9 +169,9 @@ def test_what_was_not_sent_stands_in_the_manifest_also_when_the_answers_were_sto
     endpoint: FakeEndpoint, isolated: Path
 ) -> None:
     endpoint.script = refusing(400, "temperature", body=openai_error("no temperature", param="temperature"))
-    said: list[str] = []
+    messages: list[str] = []
     options: dict[str, Any] = {"base_url": endpoint.base_url, "samples": 1, "top_k": 2}
-    first = generate("dfew", note=said.append, **options)
+    first = generate("dfew", note=messages.append, **options)
     again = generate("dfew", **options)
     assert again.asked == 0
     for made in (first, again):
@@ -179,7 +179,7 @@ def test_what_was_not_sent_stands_in_the_manifest_also_when_the_answers_were_sto
         assert sampling["not_sent"] == {"temperature": 7}
         assert "temperature" not in sampling
         assert (sampling["top_p"], sampling["seed"]) == (1.0, 1)
-    assert len([each for each in said if "rejects temperature" in each]) == 1
+    assert len([each for each in messages if "rejects temperature" in each]) == 1
     rows = (isolated / "descriptions/v2/responses.jsonl").read_text(encoding="utf-8").splitlines()
     assert {tuple(json.loads(row)["not_sent"]) for row in rows} == {("temperature",)}
 

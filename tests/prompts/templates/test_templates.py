@@ -137,11 +137,11 @@ def test_wrong_front_matter_is_told_with_its_line(
     path = write(workspace, f"---\n{matter}\n---\n{{{{ expression }}}}")
     with pytest.raises(InputError) as error:
         load_template("mine", workspace)
-    told = str(error.value)
-    assert told.startswith(str(path))
-    assert says in told
-    assert "\n" not in told
-    assert f"line {line}" in told if line else "line" not in told
+    message = str(error.value)
+    assert message.startswith(str(path))
+    assert says in message
+    assert "\n" not in message
+    assert f"line {line}" in message if line else "line" not in message
 
 
 def test_a_template_says_what_form_of_answer_it_asks_for(workspace: Workspace) -> None:

@@ -83,7 +83,7 @@ def test_a_card_is_complete(store: DescriptionStore) -> None:
         seen=[Seen(dataset="dfew", fingerprint="f0", folds=(1, 3))],
         failures=[{"class_name": "anger", "reason": "refused"}],
     )
-    for said in (
+    for text in (
         "| class | member | description |",
         "| anger | 1 | a glare and tight lips. |",
         "| happiness | 0 | a smile, raised cheeks, and bright eyes. |",
@@ -104,18 +104,18 @@ def test_a_card_is_complete(store: DescriptionStore) -> None:
         "not what a person feels",
         "The text is English",
     ):
-        assert said in card
+        assert text in card
     assert "meaningless" not in card
     assert "responses.jsonl" not in card
 
 
 def test_the_card_of_several_templates_says_what_each_member_was_asked(store: DescriptionStore) -> None:
-    asked = [
+    members = [
         {"template": name, "template_sha256": 2 * name, "template_text": f"{name}?\n```", "model": model,
          "base_url": "http://localhost/v1", "sampling": {"seed": 7}}
         for name, model in (("one", "small"), ("one", "large"), ("two", "small"))
     ]  # fmt: skip
-    card = written(store, derivation={"command": "generate --ensemble", "members": asked})
+    card = written(store, derivation={"command": "generate --ensemble", "members": members})
     assert card.count("````text\none?\n```\n````") == card.count("````text\ntwo?\n```\n````") == 1
     assert (
         "- command: generate --ensemble\n"

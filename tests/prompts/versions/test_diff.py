@@ -12,7 +12,7 @@ from dfer_prompts.versions.diff import Difference, diff, similarity
 from ..drafts import draft
 
 
-def told(found: Difference) -> list[tuple[str, str | None, str | None, str]]:
+def as_tuples(found: Difference) -> list[tuple[str, str | None, str | None, str]]:
     """(kinds, text before, text after, ranks) of each change of the first class's first member."""
     return [
         (
@@ -70,7 +70,7 @@ def of_joy(*texts: str) -> DescriptionSet:
     ],
 )  # fmt: skip
 def test_changes(before: list[str], after: list[str], expected: list[tuple[str, ...]]) -> None:
-    assert told(diff(of_joy(*before), of_joy(*after))) == expected
+    assert as_tuples(diff(of_joy(*before), of_joy(*after))) == expected
 
 
 def test_similarity_by_hand() -> None:

@@ -74,7 +74,7 @@ def test_v1_through_cupl_keeps_each_sentence_as_a_member(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("kind", "kept", "said"),
+    ("kind", "stored", "losses"),
     [
         (
             "dclip",
@@ -102,27 +102,27 @@ def test_v1_through_cupl_keeps_each_sentence_as_a_member(tmp_path: Path) -> None
     ],
 )  # fmt: skip
 def test_what_a_format_cannot_hold_is_said_and_the_rest_comes_back(
-    tmp_path: Path, kind: str, kept: dict, said: set[str]
+    tmp_path: Path, kind: str, stored: dict, losses: set[str]
 ) -> None:
     written = export(counted(), kind)
-    assert {note.partition(":")[0] for note in written.notes} == said | {
+    assert {note.partition(":")[0] for note in written.notes} == losses | {
         "manifest", "control", "seen", "answers",
     }  # fmt: skip
     assert "manifest: source, model, date" in " ".join(written.notes)
     assert "folds 1, 2 of dfew" in " ".join(written.notes)
     (tmp_path / "two.yaml").write_text("name: two\nclasses: [happiness, anger]", encoding="utf-8")
     back = read(tmp_path, "x", written.data, str(tmp_path / "two.yaml"), format=kind)
-    assert members(back.draft) == kept
+    assert members(back.draft) == stored
 
 
 @pytest.mark.parametrize("kind", ["csv", "yaml", "parquet"])
 def test_tables_keep_members_ranks_and_support(tmp_path: Path, kind: str) -> None:
     back = read(tmp_path, f"x.{ENDS[kind]}", export(counted(), kind).data)
-    wanted = dict(counted().members)
+    expected = dict(counted().members)
     if kind == "csv":
-        first, second = wanted["happiness"][0]
-        wanted["happiness"] = ((Descriptor(first.text, 1, 4, 5), second),)
-    assert back.draft.members == wanted
+        first, second = expected["happiness"][0]
+        expected["happiness"] = ((Descriptor(first.text, 1, 4, 5), second),)
+    assert back.draft.members == expected
     assert back.draft.class_names == ("happiness", "anger")
 
 

@@ -117,10 +117,10 @@ def test_what_is_no_file_is_a_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_damaged_file_is_read_or_refused_and_never_more(tmp_path: Path, kind: str) -> None:
-    chance, whole = random.Random(5), export(load("v1@2"), kind).data
+    chance, content = random.Random(5), export(load("v1@2"), kind).data
     read_or_refused = []
     for _ in range(60):
-        data = bytearray(whole)
+        data = bytearray(content)
         for _ in range(chance.randint(1, 5)):
             place = chance.randrange(len(data) + 1)
             data[place : place + chance.randrange(40)] = chance.choice(

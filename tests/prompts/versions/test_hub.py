@@ -50,16 +50,16 @@ def remote(store: DescriptionStore) -> dict[str, bytes]:
 
 def test_push_sends_the_versions_files_and_no_others(hub: FakeHub, store: DescriptionStore) -> None:
     (store.path("mine") / ".DS_Store").write_text("x", encoding="utf-8")
-    wanted = {name: data for name, data in on_disk(store).items() if name != ".DS_Store"}
+    expected = {name: data for name, data in on_disk(store).items() if name != ".DS_Store"}
     pushed = push("mine", "me/faces")
-    assert hub.files("me/faces") == {**wanted, ".gitattributes": b""}
+    assert hub.files("me/faces") == {**expected, ".gitattributes": b""}
     assert not hub.datasets["me/faces"].private
     assert pushed.revision == hub.datasets["me/faces"].commits[-1][0]
     assert pushed.url == f"{hub.url}/datasets/me/faces"
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in wanted.items()}
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in expected.items()}
     assert {each.name: each.sha256 for each in pushed.files} == digests
     assert {each.name: each.size for each in pushed.files} == {
-        name: len(data) for name, data in wanted.items()
+        name: len(data) for name, data in expected.items()
     }
 
 

@@ -357,8 +357,8 @@ def test_the_card_shows_text_of_others_as_text(store: DescriptionStore) -> None:
 
 def test_half_a_surrogate_pair_in_a_response_is_kept(store: DescriptionStore) -> None:
     store.save(draft(), "mine", responses=[{"text": "\ud83d"}])
-    kept = (store.path("mine") / "responses.jsonl").read_text(encoding="utf-8")
-    assert json.loads(kept) == {"text": "\ud83d"}
+    content = (store.path("mine") / "responses.jsonl").read_text(encoding="utf-8")
+    assert json.loads(content) == {"text": "\ud83d"}
     assert not store.verify("mine")
 
 

@@ -74,24 +74,24 @@ def test_predictions_are_joined_by_fold_and_seed(tmp_path: Path) -> None:
     settings = frozen(tiny.settings(frames=2, select="test-best"))
     assert (settings.lr_image, settings.select) == (0, "last")
     grid = Grid(settings, (tiny.TEXTS, other), (1, 2), (3, 1))
-    told: list[tuple[int, int]] = []
+    reports: list[tuple[int, int]] = []
     answers = screened_answers(
         grid,
         judging_splits(clips, grid.folds),
         clips,
         tmp_path / "kept",
-        lambda done, total, _: told.append((done, total)),
+        lambda done, total, _: reports.append((done, total)),
     )
     assert answers.folds.tolist() == [1] * 6 + [2] * 12
     for fold in grid.folds:
-        asked = Screening(settings, grid.texts, (1, 3), clips.train_indices(fold), clips.test_indices(fold))
-        said = screen(asked, clips, tmp_path / "afresh")
+        request = Screening(settings, grid.texts, (1, 3), clips.train_indices(fold), clips.test_indices(fold))
+        screened = screen(request, clips, tmp_path / "afresh")
         mine = answers.folds == fold
-        for (name, seed), each in said.items():
+        for (name, seed), each in screened.items():
             row = (1, 3).index(seed)
             right = each.logits.argmax(axis=1) == each.labels
             assert answers.correct[name][row, mine].tolist() == right.tolist()
-    assert told[-1][0] == told[-1][1]
+    assert reports[-1][0] == reports[-1][1]
 
 
 def test_settings_ignored_by_screening_are_noted_or_refused(tmp_path: Path) -> None:
