@@ -54,7 +54,7 @@ def as_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def test_score_says_what_its_command_says(packed: PackedClips, of_command: Any) -> None:
+def test_score_equals_its_command(packed: PackedClips, of_command: Any) -> None:
     scores = score("v1@2", load("v1"), dataset=packed, folds=[1], **choices())
     assert as_json(scores.as_dict()) == of_command("descriptions score v1@2 v1 --folds 1", packed)
     assert [each.name for each in scores.sets] == ["v1@2", "v1"]
@@ -64,7 +64,7 @@ def test_score_says_what_its_command_says(packed: PackedClips, of_command: Any) 
     assert (texts_alone.zero_shot, len(texts_alone.class_names)) == (None, 11)
 
 
-def test_search_makes_the_version_that_its_command_makes(packed: PackedClips, of_command: Any) -> None:
+def test_search_writes_the_version_of_its_command(packed: PackedClips, of_command: Any) -> None:
     searched = search("v1", folds=(2, 3, 2), dataset=packed.path, k=2, version="mine", **choices())
     assert searched.descriptions == load("mine")
     assert searched.folder == Path("descriptions/mine").resolve()
@@ -78,7 +78,7 @@ def test_search_makes_the_version_that_its_command_makes(packed: PackedClips, of
         compare("mine", "v1@2", dataset=packed, **choices())
 
 
-def test_compare_keeps_what_its_command_finds(packed: PackedClips, of_command: Any) -> None:
+def test_compare_stores_the_comparison_of_its_command(packed: PackedClips, of_command: Any) -> None:
     stages: list[str] = []
 
     @contextmanager
@@ -98,7 +98,7 @@ def test_compare_keeps_what_its_command_finds(packed: PackedClips, of_command: A
     assert without_request(of_the_command) == without_request(stored)
 
 
-def test_measures_have_the_same_words_in_python(packed: PackedClips, of_command: Any) -> None:
+def test_measures_have_the_same_names_in_python(packed: PackedClips, of_command: Any) -> None:
     messages: list[str] = []
     options = {"dataset": packed, "folds": [1], "seeds": [1], **choices()}
     compared = compare(
@@ -114,7 +114,7 @@ def test_measures_have_the_same_words_in_python(packed: PackedClips, of_command:
         compare("v1@2", "v1@4", measure=[], **options)
 
 
-def test_another_workspace_is_written_to_and_read(packed: PackedClips, tmp_path: Path) -> None:
+def test_another_workspace_can_be_given(packed: PackedClips, tmp_path: Path) -> None:
     (tmp_path / "dfer.yaml").write_text(f"datasets: {{tiny: {packed.path}}}")
     place = Workspace(tmp_path)
     assert search("v1", folds=[2], k=1, workspace=place, **choices()).folder.parent == place.descriptions
@@ -123,7 +123,7 @@ def test_another_workspace_is_written_to_and_read(packed: PackedClips, tmp_path:
     assert not list(Path.cwd().iterdir())
 
 
-def test_wrong_input_is_a_sentence(packed: PackedClips) -> None:
+def test_wrong_input_is_an_error(packed: PackedClips) -> None:
     v1 = load("v1@2")
     draft = facs_set(load_class_set("mafw"))
     wrong: list[tuple[str, Callable[[], object]]] = [

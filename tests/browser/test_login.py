@@ -14,7 +14,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="see make browser
 pytestmark = pytest.mark.browser
 
 
-def test_who_has_no_password_gets_no_further_than_the_login(browser: Any, tmp_path: Path) -> None:
+def test_without_a_password_only_the_login_page_is_shown(browser: Any, tmp_path: Path) -> None:
     accounts = tmp_path / "accounts"
     accounts.write_text("ada:an open sesame: twice\n")
     (tmp_path / "workspace").mkdir()

@@ -119,7 +119,7 @@ def test_out_is_below_the_workspace(own: Path, command: Any, tmp_path: Path) -> 
         (("info", "nowhere"), "no dataset 'nowhere'"),
     ],
 )
-def test_wrong_input_is_a_sentence(own: Path, command: Any, words: tuple[str, ...], sentence: str) -> None:
+def test_wrong_input_is_an_error(own: Path, command: Any, words: tuple[str, ...], sentence: str) -> None:
     status, out, err = command("data", *words)
     assert status == 2
     assert out == ""

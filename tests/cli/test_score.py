@@ -134,6 +134,6 @@ def test_it_does_not_judge_a_set_on_what_it_has_seen(score: Any, packed: PackedC
         (["v1", "--folds", "1"], "--folds requires --dataset"),
     ],
 )
-def test_wrong_input_is_a_sentence(score: Any, words: list[str], message: str) -> None:
+def test_wrong_input_is_an_error(score: Any, words: list[str], message: str) -> None:
     out, err = score(*words, status=2)
     assert (message in err, out) == (True, "")

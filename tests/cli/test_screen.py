@@ -172,7 +172,7 @@ def test_a_stopped_screening_says_what_is_kept(packed: PackedClips) -> None:
         (["--screen", "--folds", "7"], "has no fold 7"),
     ],
 )
-def test_wrong_input_is_a_sentence(
+def test_wrong_input_is_an_error(
     words: list[str], message: str, of_command: Callable[..., tuple[str, str]]
 ) -> None:
     out, err = of_command(*SETS, *words, status=2)
