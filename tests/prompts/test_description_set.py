@@ -74,7 +74,7 @@ def test_missing_classes_are_named() -> None:
         draft().description("anger", member=2)
 
 
-def test_two_names_of_one_class_are_refused() -> None:
+def test_two_names_of_one_class_are_distinguished() -> None:
     both = draft({"happy": [["a smile"]], "joy": [["a laugh"]]})
     assert both.class_texts(["joy", "happy"]) == [["a laugh."], ["a smile."]]
     with pytest.raises(InputError, match="happiness"):

@@ -36,7 +36,7 @@ def test_the_table_names_every_unit_and_reference_it_uses() -> None:
     assert {key for entry in table.classes.values() for key in entry.references} == table.references.keys()
 
 
-def test_the_table_marks_classes_without_a_reference() -> None:
+def test_the_table_records_the_basis_of_each_class() -> None:
     basis = {name: entry.basis for name, entry in facs_table().classes.items()}
     assert {name for name, found in basis.items() if found == "none"} == {"helplessness", "disappointment"}
     assert {name for name, found in basis.items() if found == "moderate"} == {"contempt", "anxiety"}

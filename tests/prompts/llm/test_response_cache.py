@@ -51,7 +51,7 @@ def test_every_field_of_a_request_changes_the_cache_key(other: dict[str, Any]) -
     assert replace(REQUEST, **other).key != REQUEST.key
 
 
-def test_the_class_changes_the_cache_key_by_its_prompt_only() -> None:
+def test_the_class_name_alone_does_not_change_the_cache_key() -> None:
     assert replace(REQUEST, class_name="terror").key == REQUEST.key
 
 

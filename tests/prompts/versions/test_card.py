@@ -62,7 +62,7 @@ def test_a_licence_is_one_that_the_hub_knows(
     assert "private" not in read
 
 
-def test_the_language_is_english_only_for_english_texts(store: DescriptionStore) -> None:
+def test_the_language_of_other_scripts_is_undetermined(store: DescriptionStore) -> None:
     members = {"joy": [["嘴角上扬", "脸颊抬起"]], "anger": [["皱起的眉头"]]}
     assert header(written(store, members))["language"] == ["und"]
 

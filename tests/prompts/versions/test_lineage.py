@@ -48,7 +48,7 @@ def test_the_log_of_a_version_has_its_ancestors(store: DescriptionStore) -> None
     assert made["v3"].parents[0].sha256 == store.load("v2@1").sha256
 
 
-def test_the_log_of_all_versions_is_sorted_newest_first(store: DescriptionStore) -> None:
+def test_the_log_begins_with_the_newest_versions_without_descendants(store: DescriptionStore) -> None:
     own = [entry.name for entry in log(store) if entry.name != "v1"]
     assert own == ["v5", "v4", "v2", "v3"]
     assert by_name(log(store))["v1"].how == "paper"
