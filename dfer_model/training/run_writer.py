@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,7 @@ def finish_run(folder: Path, outcomes: dict[str, Outcome], facts: dict[str, Any]
     shutil.rmtree(folder / "state", ignore_errors=True)
 
 
+@cache  # reading the metadata of packages takes a tenth of a small training
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that may affect a result."""
     found = {"python": platform.python_version()}

@@ -133,9 +133,7 @@ def test_a_training_split_that_is_never_tested_may_choose(run: Any, tmp_path: Pa
         (("--folds", "2", "--version", "../x"), "a version cannot be named"),
     ],
 )
-def test_wrong_input_is_an_error(
-    run: Any, packed: PackedClips, words: tuple[str, ...], message: str
-) -> None:
+def test_wrong_input_is_an_error(run: Any, packed: PackedClips, words: tuple[str, ...], message: str) -> None:
     out, err = search(run, packed, *words, status=2)
     assert (message in err, out) == (True, "")
     assert not Path("descriptions").exists()

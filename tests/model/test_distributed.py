@@ -1,12 +1,13 @@
-"""One run trained by several processes, started by torchrun, against one process."""
+"""One run trained by several processes, started by the launcher of torchrun, against one process."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accelerate.commands.launch import launch_command, launch_command_parser
 from safetensors.torch import load_file
 from torch import nn
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from dfer_model.comparison.grid import train_all
 from dfer_model.data.dataset import ClipDataset
@@ -40,13 +45,13 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
 
 @dataclass(frozen=True)
 class Together:
-    """Files, output and exit status of two processes."""
+    """Files and output of two processes, and whether they failed."""
 
     folder: Path
     saw: list[dict[str, Any]]
     out: str
     err: str
-    status: int
+    failed: bool
 
 
 def in_the_last(folder: Path) -> bool:
@@ -57,6 +62,11 @@ def in_the_last(folder: Path) -> bool:
     return bool(finished) and bool({*saved} - {*finished})
 
 
+def logs_of(folder: Path, stream: str) -> list[Path]:
+    """The files of a standard stream, one per process."""
+    return sorted((folder / "logs").rglob(f"{stream}.log"))
+
+
 @pytest.fixture(scope="module")
 def together(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> Together:
     """Two processes train all of TRAININGS; the second process is interrupted in the last command."""
@@ -64,20 +74,32 @@ def together(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> To
     unfinished = tiny.spec(clips, **trained_together.TRAININGS["resumed, with unequal shares"])
     with pytest.raises(Stop):
         train_run(unfinished, clips, folder / "runs", device="cpu", report=stopping("epoch 2, step 1 ", Stop))
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    command = [*launcher, str(Path(trained_together.__file__)), str(clips.path), str(folder)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    with (
-        (folder / "out").open("w") as out,
-        (folder / "err").open("w") as err,
-        subprocess.Popen(command, stdout=out, stderr=err, env=environment) as process,
-    ):
-        while process.poll() is None and not in_the_last(folder):
-            time.sleep(0.1)
-        saw = [json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
-        os.kill(saw[1]["pid"], signal.SIGINT)
-    streams = [(folder / name).read_text() for name in ("out", "err")]
-    return Together(folder, saw, *streams, status=process.returncode)
+    # torchrun's own launcher, with a fork server: it imports torch once for both processes.
+    multiprocessing.get_context("forkserver").set_forkserver_preload([trained_together.__name__])
+    logs = DefaultLogsSpecs(str(folder / "logs"), redirects=Std.ALL)
+    config = LaunchConfig(
+        1, 1, 2, logs, "test", rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0", max_restarts=0,
+        start_method="forkserver",
+    )  # fmt: skip
+    outcome: list[BaseException | None] = []
+
+    def launch() -> None:
+        try:
+            elastic_launch(config, trained_together.main)(str(clips.path), folder, torch.get_num_threads())
+            outcome.append(None)
+        except ChildFailedError as error:
+            outcome.append(error)
+
+    # Not in the main thread, whose signal handlers the launcher would replace.
+    launcher = threading.Thread(target=launch, daemon=True)
+    launcher.start()
+    while launcher.is_alive() and not in_the_last(folder):
+        time.sleep(0.1)
+    saw = [json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+    os.kill(saw[1]["pid"], signal.SIGINT)
+    launcher.join()
+    out, err = ("".join(path.read_text() for path in logs_of(folder, name)) for name in ("stdout", "stderr"))
+    return Together(folder, saw, out, err, failed=outcome[0] is not None)
 
 
 def rows(run: Run) -> list[dict[str, Any]]:
@@ -134,7 +156,7 @@ def test_only_the_first_process_writes_and_reports(clips: PackedClips, together:
 
 
 def test_ctrl_c_in_one_process_ends_all_with_one_message(together: Together) -> None:
-    assert together.status != 0
+    assert together.failed
     ours = [line for line in together.err.splitlines() if line.startswith(("Stopped", "Error"))]
     assert len(ours) == 1
     assert "of 100000 epochs are saved in" in ours[0]
@@ -227,15 +249,16 @@ def test_a_grid_is_refused_under_torchrun(
     assert not list(tmp_path.iterdir())
 
 
-def test_accelerate_with_one_of_several_processes_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accelerate_with_one_of_several_processes_is_detected(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")  # as with --num_processes 1
     assert not several_processes_requested()
-    probe = "from dfer_model.launch import several_processes_requested as wanted; print(wanted())"
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--no_python"]
-    command = [*launcher, "--num_processes", "2", sys.executable, "-c", probe]
-    environment = os.environ | {"PYTHONPATH": str(Path(tiny.__file__).parents[2])}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-    assert done.stdout.strip() == "True"
+    probe = "from dfer_model.launch import several_processes_requested as requested; print(requested())"
+    words = ["--cpu", "--no_python", "--num_processes", "2", sys.executable, "-c", probe]
+    monkeypatch.setenv("PYTHONPATH", str(Path(tiny.__file__).parents[2]))
+    launch_command(launch_command_parser().parse_args(words))
+    assert capfd.readouterr().out.strip() == "True"
 
 
 def test_a_killed_process_is_an_error() -> None:

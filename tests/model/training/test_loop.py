@@ -14,6 +14,7 @@ import pytest
 import torch
 from filelock import FileLock
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from PIL import Image
 from safetensors.torch import load_file
 
 from dfer_model.data.dataset import ClipDataset
@@ -22,7 +23,9 @@ from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.errors import InputError, WorkError
 from dfer_model.models.clip import load_clip
 from dfer_model.models.dfer_clip import DferClip
+from dfer_model.reports.run_figures import confusion_figure
 from dfer_model.runs import Run
+from dfer_model.training import run_writer
 from dfer_model.training.loop import train_epoch, train_run
 from dfer_model.training.run_writer import record_epoch
 from dfer_model.training.setup import Training
@@ -81,8 +84,9 @@ def test_training_lowers_the_loss_and_generalises(clips: PackedClips, tmp_path: 
     assert run.measures("last").uar > 60.0  # chance is 33; the colours of test clips are easy, too
 
 
-def test_the_run_folder(clips: PackedClips, runs: Path) -> None:
-    run = train_run(tiny.spec(clips), clips, runs, device="cpu")
+def test_the_run_folder(clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_writer, "confusion_figure", confusion_figure)  # see tests/conftest.py
+    run = train_run(tiny.spec(clips), clips, tmp_path, device="cpu")
     assert {path.name for path in run.folder.iterdir() if not path.name.startswith(".")} == {
         "README.md",
         "classes.json",
@@ -94,6 +98,8 @@ def test_the_run_folder(clips: PackedClips, runs: Path) -> None:
         "result.json",
         "texts.json",
     }
+    with Image.open(run.folder / "confusion.png") as picture:
+        assert min(picture.size) > 100
     assert json.loads((run.folder / "classes.json").read_text()) == list(tiny.CLASSES)
     predictions = run.predictions("last")
     test = clips.test_indices(1)
