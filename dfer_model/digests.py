@@ -70,7 +70,7 @@ def check_tensors(path: Path) -> None:
     """
     with path.open("rb") as stream:
         try:
-            stored, found = _said_and_found(stream)
+            stored, found = _stored_and_computed(stream)
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"{path} is damaged: it has no safetensors header") from error
     if stored not in (None, found):
@@ -86,7 +86,7 @@ def tensors_are_whole(path: Path) -> bool:
     return True
 
 
-def _said_and_found(stream: io.BufferedReader) -> tuple[str | None, str]:
+def _stored_and_computed(stream: io.BufferedReader) -> tuple[str | None, str]:
     length = int.from_bytes(stream.read(_ALIGNMENT), "little")
     if length > _LARGEST_HEADER:
         raise ValueError("the header is too large")

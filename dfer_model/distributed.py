@@ -205,7 +205,7 @@ def ending_together(processes: Processes) -> Iterator[None]:
     except BaseException as error:
         if processes.count > 1:
             atexit.unregister(dist.destroy_process_group)  # it could wait for processes that have ended
-            if isinstance(error, RuntimeError) and _says_that_another_left(error):
+            if isinstance(error, RuntimeError) and _another_process_left(error):
                 raise WorkError(
                     f"another of the {processes.count} processes that train this run has ended\n"
                     "The system may have killed it for its memory; give the same command again to go on"
@@ -213,6 +213,6 @@ def ending_together(processes: Processes) -> Iterator[None]:
         raise
 
 
-def _says_that_another_left(error: RuntimeError) -> bool:
+def _another_process_left(error: RuntimeError) -> bool:
     """Whether the error is from the network; gloo's errors have no type but begin with its source file."""
     return isinstance(error, dist.DistError) or "/gloo/" in str(error)

@@ -50,7 +50,7 @@ def several_processes_requested() -> bool:
 
 
 @cache
-def first_to_say() -> bool:
+def reports_first() -> bool:
     """Whether this process prints the error that ends all of them: true for the first one that calls this.
 
     The others end because of it, or have the same error. They agree through the store of torchrun, which

@@ -110,7 +110,7 @@ def calibration_error(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
     K. Weinberger, ICML 2017, arXiv 1706.04599, equations 2, 3 and 5). `labels` (clips,), `logits` (clips,
     classes). Raises InputError for logits that are not finite.
     """
-    confidence, right, bins = _said(labels, logits)
+    confidence, right, bins = _confidences(labels, logits)
     return 100 * float(np.abs(np.bincount(bins, weights=right - confidence)).sum() / len(confidence))
 
 
@@ -125,7 +125,7 @@ class Reliability:
 
 def reliability(labels: npt.ArrayLike, logits: npt.ArrayLike) -> Reliability:
     """The bins of `calibration_error`. Raises InputError as it does."""
-    confidence, right, bins = _said(labels, logits)
+    confidence, right, bins = _confidences(labels, logits)
     clips = np.bincount(bins, minlength=CALIBRATION_BINS)
     with np.errstate(invalid="ignore"):
         means = [
@@ -135,7 +135,7 @@ def reliability(labels: npt.ArrayLike, logits: npt.ArrayLike) -> Reliability:
     return Reliability(clips, *means)
 
 
-def _said(
+def _confidences(
     labels: npt.ArrayLike, logits: npt.ArrayLike
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
     """For each clip the softmax of the predicted class, whether it is correct, and its bin."""

@@ -44,9 +44,9 @@ def require_unseen(
     sets: Sequence[DescriptionSet], dataset: str, fingerprint: str, folds: Iterable[int]
 ) -> None:
     """Raise InputError that names the first set influenced by one of the test folds."""
-    judging = set(folds)
+    tested = set(folds)
     for each in sets:
-        if note := seen_note(each, dataset, fingerprint, judging):
+        if note := seen_note(each, dataset, fingerprint, tested):
             raise InputError(f"{note}\nTest it on other folds (--folds) or another dataset")
 
 

@@ -23,7 +23,7 @@ from .inputs import (
     class_texts,
     cluster_notes,
     each_once,
-    judging_folds,
+    folds_to_test,
     loaded,
     open_dataset,
     settings_for,
@@ -99,7 +99,7 @@ def compare(
     question = _Question(
         clips=clips,
         settings=settings_for(place, clips.name, choices, device=None if engine == "slurm" else device),
-        folds=judging_folds(clips, folds),
+        folds=folds_to_test(clips, folds),
         seeds=each_once(seeds, "seed"),
         controls=tuple(dict.fromkeys([*(USUAL_CONTROLS if controls else ()), *control])),
         measures=measures,
@@ -115,7 +115,7 @@ def compare(
         note(each)
     given = loaded([each for each in sets if isinstance(each, DescriptionSet | str)], place)
     study, screening = _narrowed(question, given, context)
-    return _kept(place, study, *_run(study, context), screening, question.request(given, study))
+    return _stored(place, study, *_run(study, context), screening, question.request(given, study))
 
 
 def _require_plain(measures: tuple[str, ...], options: tuple[object, ...]) -> None:
@@ -253,7 +253,7 @@ def _run(study: _Study, context: RunContext) -> tuple[list[Run], list[Measured]]
         raise Interrupted(f"Stopped; {stored}\nGive the same command again to go on") from error
 
 
-def _kept(
+def _stored(
     workspace: Workspace,
     study: _Study,
     runs: Sequence[Run],

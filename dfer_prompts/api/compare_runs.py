@@ -90,7 +90,7 @@ def compare_runs(
     comparison = _compared(answers, found, trained, caveats)
     described = {run.id: _about(run, found[run.id][0]) for run in runs}
     request = _request(order, clips, trained, choices)
-    return _kept(place, clips, tested, comparison, described, [each.id for each in trained], request)
+    return _stored(place, clips, tested, comparison, described, [each.id for each in trained], request)
 
 
 def _model(given: DescriptionSet | Run | Path | str, workspace: Workspace) -> DescriptionSet | Model:
@@ -295,7 +295,7 @@ def _request(
     )
 
 
-def _kept(
+def _stored(
     place: Workspace,
     clips: PackedClips,
     tested: TestClips,

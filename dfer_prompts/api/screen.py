@@ -91,7 +91,7 @@ def choose(
     folds = [int(fold) for each in splits for fold in set(clips.folds[each.test_positions])]
     notes = [seen_note(each, clips.name, clips.fingerprint, folds) for each in candidates]
     return Screening(
-        clips_judged=_judged(splits),
+        clips_judged=_test_folds_of(splits),
         sets=tuple(
             ScreenedSet(name=name, uar=uar, chosen=place < number) for place, (name, uar) in enumerate(ranked)
         ),
@@ -101,7 +101,7 @@ def choose(
     )
 
 
-def _judged(splits: Sequence[Split]) -> str:
+def _test_folds_of(splits: Sequence[Split]) -> str:
     clips = sum(len(each.test_positions) for each in splits)
     folds = ", ".join(str(each.fold) for each in splits if each.fold)
     if not folds:
@@ -123,7 +123,7 @@ def screened(grid: Grid, clips: PackedClips, context: RunContext) -> list[Measur
 
     clip = load_clip(grid.settings.clip, grid.settings.weights)
     check_grid(grid, clip, clips)
-    splits = screener.judging_splits(clips, grid.folds)
+    splits = screener.splits_by_fold(clips, grid.folds)
     answers = _answers(grid, splits, clips, context)
     with _stoppable(features_folder(context.workspace)) as cache, context.progress("zero-shot") as report:
         untrained = zero_shot_answers(grid, clip, clips, cache, report, context.device)

@@ -225,13 +225,13 @@ def _from_labelled(text: str, under: str | None, *, coded: bool, class_name: str
     if labelled is None:
         return _features(text.rstrip(": "), under)
     label, value = labelled[1].strip(), labelled[2]
-    if _says_nothing_seen(label, value, class_name):
+    if _describes_no_feature(label, value, class_name):
         return []
     named = region(label)
     if named is not None:
-        return _said_of(value, named)
+        return _phrases_of(value, named)
     if facs.is_unit_name(label, beside_code=coded):
-        if visible := [each for each in _said_of(value, under) if words.names_part(each)]:
+        if visible := [each for each in _phrases_of(value, under) if words.names_part(each)]:
             return visible
     elif not _is_feature_label(label, value):
         return _features(value, under)
@@ -247,14 +247,14 @@ def _is_feature_label(label: str, value: str) -> bool:
     return _explains(value) and (" " in label or not names_face(value))
 
 
-def _says_nothing_seen(label: str, value: str, class_name: str | None) -> bool:
+def _describes_no_feature(label: str, value: str, class_name: str | None) -> bool:
     """Whether the label announces a code, muscle or other class, or the value is only a class name."""
     if facs.is_action_unit_remark(label) or (_CLASS_LABEL.fullmatch(label) and emotions.is_emotion(value)):
         return True
     return not words.names_part(label) and emotions.is_about_another(label, class_name)
 
 
-def _said_of(value: str, under: str | None) -> list[str]:
+def _phrases_of(value: str, under: str | None) -> list[str]:
     """The features of the value's first sentence, and of further sentences that name a part of the face."""
     sentences = [each for i, each in enumerate(SENTENCE_END.split(value)) if not i or names_face(each)]
     return [descriptor for sentence in sentences for descriptor in _features(sentence, under)]

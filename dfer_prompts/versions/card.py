@@ -113,7 +113,7 @@ def _origin(manifest: Manifest) -> list[tuple[str, str]]:
     return [(label, _shortened(value)) for label, value in facts.items() if value]
 
 
-def _asked_members(manifest: Manifest) -> list[Mapping[str, Any]]:
+def _members_of(manifest: Manifest) -> list[Mapping[str, Any]]:
     """The origin of each member of an ensemble made by one generation."""
     members = manifest.derivation.get("members", [])
     readable = isinstance(members, list) and all(isinstance(each, Mapping) for each in members)
@@ -121,7 +121,7 @@ def _asked_members(manifest: Manifest) -> list[Mapping[str, Any]]:
 
 
 def _derivation(manifest: Manifest) -> list[tuple[str, str]]:
-    members = _asked_members(manifest)
+    members = _members_of(manifest)
     messages = [
         (f"member {number}", "; ".join(f"{key} {_shortened(each[key])}" for key in _TOLD if each.get(key)))
         for number, each in enumerate(members)
@@ -133,7 +133,7 @@ def _derivation(manifest: Manifest) -> list[tuple[str, str]]:
 def _template_texts(manifest: Manifest) -> list[tuple[str, Any]]:
     """(name, text in a code block) of each template used."""
     used = [(manifest.template, manifest.template_text)]
-    used += [(each.get("template"), each.get("template_text")) for each in _asked_members(manifest)]
+    used += [(each.get("template"), each.get("template_text")) for each in _members_of(manifest)]
     return [(one_line(name or ""), _fenced(str(text))) for name, text in dict.fromkeys(used) if text]
 
 

@@ -18,7 +18,7 @@ from ..inputs import (
     Choices,
     cluster_notes,
     each_once,
-    judging_folds,
+    folds_to_test,
     open_dataset,
     settings_for,
     training_notes,
@@ -88,7 +88,7 @@ def reproduce(
     study = Study(
         workspace=place,
         clips=clips,
-        folds=judging_folds(clips, folds),
+        folds=folds_to_test(clips, folds),
         seeds=each_once(seeds, "seed"),
         descriptions=_loaded(descriptions, place),
         second=_loaded(second, place) if second is not None else None,
