@@ -372,7 +372,7 @@ def with_values(settings: Settings, values: Mapping[str, Any]) -> Settings:
 
 
 def _fitting(key: str, value: object) -> object:
-    """The value for validation: a path or number as text for a text setting; True is no number."""
+    """The value for validation: a path or number as text for a text setting; True is not a number."""
     kind = Settings.model_fields[key].annotation
     if kind is str or (isinstance(value, bool) and kind is not bool):
         return str(value)

@@ -208,7 +208,7 @@ def ending_together(processes: Processes) -> Iterator[None]:
             if isinstance(error, RuntimeError) and _another_process_left(error):
                 raise WorkError(
                     f"another of the {processes.count} processes that train this run has ended\n"
-                    "The system may have killed it for its memory; give the same command again to go on"
+                    "The system may have killed it for its memory; give the same command again to continue"
                 ) from error
         raise
 

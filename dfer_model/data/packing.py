@@ -194,10 +194,10 @@ def _interrupted_with_progress(request: Request) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        raise Interrupted(f"Stopped; {stored}\nThe same command goes on from it") from error
+        raise Interrupted(f"Stopped; {stored}\nThe same command continues it") from error
     except OSError as error:
         raise WorkError(
-            f"{error.strerror or error}; {stored}\nOnce that can be written, the same command goes on from it"
+            f"{error.strerror or error}; {stored}\nOnce that can be written, the same command continues it"
         ) from error
 
 

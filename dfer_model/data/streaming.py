@@ -213,5 +213,5 @@ def _checked(frames: pa.ChunkedArray) -> pa.ChunkedArray:
 def _unreadable(url: str, error: Exception) -> WorkError:
     return WorkError(
         f"{url} cannot be read: {' '.join(str(error).split())}\n"
-        "Give the same command again to go on when the network is back and the shard is whole"
+        "Give the same command again to continue when the network is back and the shard is whole"
     )

@@ -162,7 +162,7 @@ def stopping_with_message(training: Training) -> Iterator[None]:
 
 def interrupted(training: Training) -> str:
     """The message for Ctrl-C."""
-    return f"Stopped; {_saved(training)}\nGive the same command again to go on"
+    return f"Stopped; {_saved(training)}\nGive the same command again to continue"
 
 
 def out_of_memory(training: Training) -> str:
@@ -179,7 +179,7 @@ def not_written(training: Training, error: OSError) -> str:
     where = f" ({Path(error.filename).name})" if error.filename else ""
     return (
         f"{error.strerror or error}{where}; {_saved(training)}\n"
-        "Make the folder writable or free disk space, then give the same command again to go on"
+        "Make the folder writable or free disk space, then give the same command again to continue"
     )
 
 

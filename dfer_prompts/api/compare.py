@@ -250,7 +250,7 @@ def _run(study: _Study, context: RunContext) -> tuple[list[Run], list[Measured]]
         return measured(study.request, study.grid, study.clips, context)
     except (KeyboardInterrupt, Interrupted) as error:
         stored = f"finished runs and the last epoch of the current one are in {context.workspace.runs}"
-        raise Interrupted(f"Stopped; {stored}\nGive the same command again to go on") from error
+        raise Interrupted(f"Stopped; {stored}\nGive the same command again to continue") from error
 
 
 def _stored(

@@ -83,7 +83,7 @@ def compare_runs(
         trained = _trained(sets, runs[0].fold, seeds, clips, context, choices)
     except (KeyboardInterrupt, Interrupted) as error:
         raise Interrupted(
-            "Stopped; finished runs are stored\nGive the same command again to go on"
+            "Stopped; finished runs are stored\nGive the same command again to continue"
         ) from error
     answers = _answers(order, found, trained, clips, tested)
     caveats = [AS_THEY_ARE, *(each for run in members for each in _caveats(run, clips, place))]

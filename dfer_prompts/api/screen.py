@@ -156,5 +156,5 @@ def _stoppable(folder: Path) -> Iterator[Path]:
     except (KeyboardInterrupt, Interrupted) as error:
         raise Interrupted(
             f"Stopped; frame features and finished screenings are in {folder}\n"
-            "Give the same command again to go on"
+            "Give the same command again to continue"
         ) from error

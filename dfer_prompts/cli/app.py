@@ -201,7 +201,7 @@ def _print_warnings() -> None:
 
 def main() -> None:
     """Run the command line; errors become one or two lines and an exit status."""
-    if sys.stdout is None:  # closed by the caller (`>&-`), which is no error
+    if sys.stdout is None:  # closed by the caller (`>&-`), which is not an error
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
     if launched().rank:  # of several processes only the first prints
         sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115

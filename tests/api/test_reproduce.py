@@ -293,7 +293,7 @@ def test_equal_rows_share_a_run_and_ctrl_c_keeps_finished_runs(packed: PackedCli
         yield report
 
     expected = [*names, "zero-shot CLIP"]
-    with pytest.raises(Interrupted, match="Give the same command again to go on"):
+    with pytest.raises(Interrupted, match="Give the same command again to continue"):
         reproduce(*tables, rows=expected, progress=stopping, **options(packed))
     (path,) = Path("runs").glob("*/result.json")
     when = path.stat().st_mtime_ns

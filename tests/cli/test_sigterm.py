@@ -105,7 +105,7 @@ def test_training_resumes_after_sigterm_to_all_processes(
     assert process.returncode == 143, lines
     assert lines[-2].startswith("Stopped; ")
     assert "of 5 epochs are saved in " in lines[-2]
-    assert lines[-1] == "Give the same command again to go on"
+    assert lines[-1] == "Give the same command again to continue"
     (folder,) = isolated.glob("runs/v1@2-*")
     assert not (folder / "result.json").exists()
     uninterrupted = isolated / "whole"
@@ -164,7 +164,7 @@ def test_a_stopped_comparison_reports_finished_runs(
     assert terminated_when(lambda: any(isolated.glob("runs/*/result.json")), command, monkeypatch) == 143
     lines = capsys.readouterr().err.splitlines()
     assert lines[-2].startswith("Stopped; ")
-    assert lines[-1] == "Give the same command again to go on"
+    assert lines[-1] == "Give the same command again to continue"
     assert len(list(isolated.glob("runs/*/result.json"))) == 1
 
 
@@ -179,7 +179,7 @@ def test_stopped_packing_is_resumed(
     assert terminated_when(lambda: any(partial.glob("clips-*.json")), command, monkeypatch) == 143
     lines = capsys.readouterr().err.splitlines()
     assert lines[-2] == f"Stopped; what is packed so far is kept in {partial}"
-    assert lines[-1] == "The same command goes on from it"
+    assert lines[-1] == "The same command continues it"
     assert 0 < len(list(partial.glob("clips-*.json"))) < 100
     assert ended(command, monkeypatch) == 0
     assert len(PackedClips.open(isolated / "clips")) == 200

@@ -160,7 +160,7 @@ def test_ctrl_c_in_one_process_ends_all_with_one_message(together: Together) -> 
     ours = [line for line in together.err.splitlines() if line.startswith(("Stopped", "Error"))]
     assert len(ours) == 1
     assert "of 100000 epochs are saved in" in ours[0]
-    assert together.err.count("Give the same command again to go on") == 1
+    assert together.err.count("Give the same command again to continue") == 1
     assert "KeyboardInterrupt" not in together.err
     assert not [saw["pid"] for saw in together.saw if Path(f"/proc/{saw['pid']}").exists()]
 

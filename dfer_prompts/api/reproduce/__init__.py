@@ -201,7 +201,7 @@ def _run(planned: Sequence[Planned], study: Study, context: RunContext) -> dict[
     except (KeyboardInterrupt, Interrupted) as error:
         raise Interrupted(
             "Stopped; finished runs and the last epoch of the current one are in "
-            f"{study.workspace.runs}\nGive the same command again to go on"
+            f"{study.workspace.runs}\nGive the same command again to continue"
         ) from error
     runs = {spec.definition: run for spec, run in zip(specs, done, strict=True)}
     return {(each.table, each.number): [runs[spec.definition] for spec in each.specs] for each in planned}

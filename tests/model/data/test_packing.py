@@ -172,7 +172,7 @@ def test_an_interrupt_reports_the_packed_clips(tmp_path: Path, monkeypatch: pyte
             raise KeyboardInterrupt
 
     request = read_request("folder", own_folder(tmp_path / "root"), tmp_path / "out")
-    with pytest.raises(Interrupted, match=r"is kept in .*partial\nThe same command goes on"):
+    with pytest.raises(Interrupted, match=r"is kept in .*partial\nThe same command continues it"):
         pack(request, jobs=1, progress=stop)
     assert len(list(request.partial.glob("clips-*.arrow"))) == 2
     seen: list[int] = []

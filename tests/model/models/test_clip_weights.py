@@ -135,7 +135,7 @@ def without(key: str) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
             lambda s: {**s, "visual.proj": torch.ones(64, 47)},
             "visual.proj is (64, 47) in the file and (64, 48) in tiny-quickgelu",
         ),
-        (lambda s: {**s, "note": "hello"}, "holds no state dict: 'note' is no tensor"),
+        (lambda s: {**s, "note": "hello"}, "holds no state dict: 'note' is not a tensor"),
         (lambda s: {}, "holds no state dict"),
         (lambda s: [1, 2], "holds no state dict"),
     ],

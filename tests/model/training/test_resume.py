@@ -148,7 +148,8 @@ def test_a_full_disk_keeps_the_last_checkpoint(
     lines = str(caught.value).splitlines()
     assert lines[0] == f"File too large (checkpoint.pt); 1 of 3 epochs are saved in {spec.folder(tmp_path)}"
     assert (
-        lines[1] == "Make the folder writable or free disk space, then give the same command again to go on"
+        lines[1]
+        == "Make the folder writable or free disk space, then give the same command again to continue"
     )
     assert checkpoint.read_bytes() == before
     assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]
