@@ -22,7 +22,7 @@ from results import record
 
 from dfer_model.comparison.grid import Grid
 from dfer_model.comparison.results import Answers
-from dfer_model.comparison.screening.screener import frozen, judging_splits, screened_answers
+from dfer_model.comparison.screening.screener import frozen, screened_answers, splits_by_fold
 from dfer_model.comparison.seed_variance import pair_variance
 from dfer_model.comparison.statistics import paired_difference
 from dfer_model.config import preset, with_overrides
@@ -42,7 +42,7 @@ def retrained(place: Workspace, clips_drawn: int, trainings: int) -> Answers:
     texts = class_texts(DescriptionStore(place).load("v1@4"), clips.class_names)
     settings = frozen(with_overrides(preset("demo"), SETTINGS))
     grid = Grid(settings, (texts,), (1,), tuple(range(1, trainings + 1)))
-    splits = judging_splits(clips, (1,))
+    splits = splits_by_fold(clips, (1,))
     return screened_answers(grid, splits, clips, place.root / "features", lambda *_: None, "cpu")
 
 

@@ -198,8 +198,8 @@ def load_weights(path: Path, model: Classifier) -> Tensor:
     damaged or of another model.
     """
     tensors, class_weights = read_weights(path)
-    wanted = {name: value.shape for name, value in kept_state(model).items()}
-    if {name: value.shape for name, value in tensors.items()} != wanted:
+    shapes = {name: value.shape for name, value in kept_state(model).items()}
+    if {name: value.shape for name, value in tensors.items()} != shapes:
         raise InputError(f"{path} does not fit the model that the run's config.yaml describes")
     model.load_state_dict(tensors, strict=False)
     return class_weights

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .errors import InputError, unknown
+from .registry import SETTING_MEANINGS
 from .registry import STRATEGIES as STRATEGIES
 
 
@@ -47,13 +48,11 @@ class ModelSettings(BaseModel):
         default="dfer-clip",
         description="CLIP with prompts, CLIP with a linear head, or a video network",
     )
-    clip: str = Field(
-        default="ViT-B-32-quickgelu", min_length=1, description="open_clip's name of the CLIP, or `demo`"
-    )
+    clip: str = Field(default="ViT-B-32-quickgelu", min_length=1, description=SETTING_MEANINGS["clip"])
     weights: str = Field(
         default="openai",
         min_length=1,
-        description="pretrained tag, weight file, `random`, or `shipped` (demo only)",
+        description=SETTING_MEANINGS["weights"],
     )
     frames: int = Field(default=16, ge=1, le=512, description="frames sampled from a clip")
     contexts: int = Field(default=8, ge=0, le=75, description="learnable context vectors in each prompt")
@@ -67,7 +66,7 @@ class ModelSettings(BaseModel):
         default=1, ge=0, le=24, description="layers of the temporal model; 0: mean of the frame features"
     )
     ensemble: Literal["mean-embedding", "mean-similarity", "max"] = Field(
-        default="mean-embedding", description="how the members of a class are combined"
+        default="mean-embedding", description=SETTING_MEANINGS["ensemble"]
     )
     member_contexts: Literal["shared", "own"] = Field(
         default="shared", description="contexts shared by the members of a class, or one set each"
@@ -116,7 +115,7 @@ class Settings(ModelSettings):
     rotation_interpolation: Literal["bilinear", "nearest"] = Field(
         default="bilinear", description="pixels of a rotated frame; the released code takes the nearest"
     )
-    epochs: int = Field(default=50, ge=0, description="passes over the training clips; 0: nothing is trained")
+    epochs: int = Field(default=50, ge=0, description=SETTING_MEANINGS["epochs"])
     batch_size: int = Field(default=48, ge=1, description="clips in a training step")
     accumulate: int = Field(
         default=1,
@@ -191,7 +190,7 @@ class Settings(ModelSettings):
     )
     select: Literal["last", "val", "test-best"] = Field(
         default="last",
-        description="selected epoch; test-best selects on the test fold (optimistically biased)",
+        description=SETTING_MEANINGS["select"],
     )
     val_share: float = Field(
         default=0.1, gt=0, lt=1, description="validation share of each class's training clips, for select=val"
@@ -373,9 +372,9 @@ def with_values(settings: Settings, values: Mapping[str, Any]) -> Settings:
 
 
 def _fitting(key: str, value: object) -> object:
-    """The value for validation: a path or number as text for a text setting; True is no number."""
-    wanted = Settings.model_fields[key].annotation
-    if wanted is str or (isinstance(value, bool) and wanted is not bool):
+    """The value for validation: a path or number as text for a text setting; True is not a number."""
+    kind = Settings.model_fields[key].annotation
+    if kind is str or (isinstance(value, bool) and kind is not bool):
         return str(value)
     return value
 

@@ -70,10 +70,10 @@ def check_tensors(path: Path) -> None:
     """
     with path.open("rb") as stream:
         try:
-            said, found = _said_and_found(stream)
+            stored, found = _stored_and_computed(stream)
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"{path} is damaged: it has no safetensors header") from error
-    if said not in (None, found):
+    if stored not in (None, found):
         raise InputError(f"{path} is damaged: its content does not match its sha256")
 
 
@@ -86,14 +86,14 @@ def tensors_are_whole(path: Path) -> bool:
     return True
 
 
-def _said_and_found(stream: io.BufferedReader) -> tuple[str | None, str]:
+def _stored_and_computed(stream: io.BufferedReader) -> tuple[str | None, str]:
     length = int.from_bytes(stream.read(_ALIGNMENT), "little")
     if length > _LARGEST_HEADER:
         raise ValueError("the header is too large")
     header = json.loads(stream.read(length))
-    said = header.get(_METADATA, {}).get(KEY)
+    digest = header.get(_METADATA, {}).get(KEY)
     started = _started(header)
-    return said, hashlib.file_digest(stream, lambda: started).hexdigest()
+    return digest, hashlib.file_digest(stream, lambda: started).hexdigest()
 
 
 def _started(header: Mapping[str, Any]) -> hashlib._Hash:
@@ -121,9 +121,9 @@ def read_table(source: Path | BinaryIO) -> pa.Table:
     with pq.ParquetFile(source, page_checksum_verification=True) as file:
         table = file.read()
     metadata = dict(table.schema.metadata or {})
-    said = metadata.pop(KEY.encode(), None)
+    digest = metadata.pop(KEY.encode(), None)
     table = table.replace_schema_metadata(metadata or None)
-    if said is not None and said.decode("ascii", "replace") != _table_sha256(table):
+    if digest is not None and digest.decode("ascii", "replace") != _table_sha256(table):
         raise ValueError("its content does not match its sha256")
     return table
 

@@ -57,9 +57,9 @@ class Processes:
         """This process's slice of `total` items; shares are consecutive and differ by at most one item."""
         return slice(total * self.rank // self.count, total * (self.rank + 1) // self.count)
 
-    def workers(self, wanted: int | Literal["auto"], cores: int | None = None) -> int:
+    def workers(self, requested: int | Literal["auto"], cores: int | None = None) -> int:
         """The number of this process's workers for the setting `workers` (`workers_of`)."""
-        return workers_of(wanted, self.on_this_machine, cores)
+        return workers_of(requested, self.on_this_machine, cores)
 
     def of(self, device: str) -> str:
         """The name of all processes' devices, given the name of one."""
@@ -69,9 +69,9 @@ class Processes:
         """The result of `ask` in the first process, sent to all others."""
         if self.count == 1:
             return ask()
-        said: list[Any] = [ask() if self.first else None]
-        dist.broadcast_object_list(said, src=0)
-        answer: T = said[0]
+        shared: list[Any] = [ask() if self.first else None]
+        dist.broadcast_object_list(shared, src=0)
+        answer: T = shared[0]
         return answer
 
     def require_same(self, value: object, otherwise: str) -> None:
@@ -132,10 +132,10 @@ class Processes:
         """The rows of all processes (total, width); `rows` are this process's share."""
         if self.count == 1:
             return rows
-        whole = torch.zeros(total, rows.shape[1])
-        whole[self.share(total)] = torch.from_numpy(rows)
-        dist.all_reduce(whole)  # all terms of a row but one are 0
-        return whole.numpy()
+        gathered = torch.zeros(total, rows.shape[1])
+        gathered[self.share(total)] = torch.from_numpy(rows)
+        dist.all_reduce(gathered)  # all terms of a row but one are 0
+        return gathered.numpy()
 
 
 def needs_whole_batch(model: nn.Module) -> str:
@@ -205,14 +205,14 @@ def ending_together(processes: Processes) -> Iterator[None]:
     except BaseException as error:
         if processes.count > 1:
             atexit.unregister(dist.destroy_process_group)  # it could wait for processes that have ended
-            if isinstance(error, RuntimeError) and _says_that_another_left(error):
+            if isinstance(error, RuntimeError) and _another_process_left(error):
                 raise WorkError(
                     f"another of the {processes.count} processes that train this run has ended\n"
-                    "The system may have killed it for its memory; give the same command again to go on"
+                    "The system may have killed it for its memory; give the same command again to continue"
                 ) from error
         raise
 
 
-def _says_that_another_left(error: RuntimeError) -> bool:
+def _another_process_left(error: RuntimeError) -> bool:
     """Whether the error is from the network; gloo's errors have no type but begin with its source file."""
     return isinstance(error, dist.DistError) or "/gloo/" in str(error)

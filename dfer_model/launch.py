@@ -50,7 +50,7 @@ def several_processes_requested() -> bool:
 
 
 @cache
-def first_to_say() -> bool:
+def reports_first() -> bool:
     """Whether this process prints the error that ends all of them: true for the first one that calls this.
 
     The others end because of it, or have the same error. They agree through the store of torchrun, which
@@ -78,13 +78,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def workers_of(wanted: int | Literal["auto"], processes: int = 1, available: int | None = None) -> int:
+def workers_of(requested: int | Literal["auto"], processes: int = 1, available: int | None = None) -> int:
     """The number of workers that read clips for one of `processes` on this machine.
 
     `wanted` is the setting `workers`. A number is that of the machine and is divided, to at least one for
     each process if any are wanted. `auto` is the process's part of the `available` cores, by default all that
     this process may use, and at least 1 and at most 16.
     """
-    if wanted == "auto":
+    if requested == "auto":
         return min(MOST_WORKERS, max(1, (available or cores()) // processes))
-    return -(-wanted // processes)
+    return -(-requested // processes)

@@ -119,25 +119,25 @@ def unfit(name: str, required: Requires = requires, extra: str = "") -> Iterator
 
     With `extra`, the requirements of that extra. Raises PackageNotFoundError.
     """
-    for wanted in map(Requirement, required(name) or ()):
-        if not _applies(wanted, extra):
+    for needed in map(Requirement, required(name) or ()):
+        if not _applies(needed, extra):
             continue
-        requirement = f"{wanted.name}{wanted.specifier}"
+        requirement = f"{needed.name}{needed.specifier}"
         try:
-            there = version(wanted.name)
+            there = version(needed.name)
         except PackageNotFoundError:
             yield f"{requirement} but none is installed"
             continue
-        if not wanted.specifier.contains(there, prereleases=True):
+        if not needed.specifier.contains(there, prereleases=True):
             yield f"{requirement} but {there} is installed"
 
 
-def _applies(wanted: Requirement, extra: str) -> bool:
+def _applies(requirement: Requirement, extra: str) -> bool:
     """Whether only this extra requires it; for "", whether it is required without any extra."""
-    if wanted.marker is None:
+    if requirement.marker is None:
         return not extra
-    always = wanted.marker.evaluate({"extra": ""})
-    return always if not extra else not always and wanted.marker.evaluate({"extra": extra})
+    always = requirement.marker.evaluate({"extra": ""})
+    return always if not extra else not always and requirement.marker.evaluate({"extra": extra})
 
 
 def _imported(name: str, module: str, problems: list[str]) -> Finding:
@@ -202,8 +202,8 @@ def gpu_findings() -> Iterator[Finding]:
 
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
-            free, whole = torch.cuda.mem_get_info(index)
-            says = f"{torch.cuda.get_device_name(index)}, {free / GIB:.1f} of {whole / GIB:.1f} GiB free"
+            free, total = torch.cuda.mem_get_info(index)
+            says = f"{torch.cuda.get_device_name(index)}, {free / GIB:.1f} of {total / GIB:.1f} GiB free"
             yield Finding(f"GPU {index}", "ok", says)
     elif shutil.which("nvidia-smi") is None:
         advice = "Everything runs on the CPU, but slower; --freeze image and compare --screen are fastest"

@@ -108,7 +108,7 @@ def ran_out(error: BaseException) -> bool:
         return error.errno == errno.ENOMEM
     if isinstance(error, RuntimeError):
         return isinstance(error, torch.OutOfMemoryError) or any(
-            said in str(error) for said in OUT_OF_MEMORY_MESSAGES
+            message in str(error) for message in OUT_OF_MEMORY_MESSAGES
         )
     return isinstance(error, MemoryError)
 

@@ -110,8 +110,8 @@ def calibration_error(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
     K. Weinberger, ICML 2017, arXiv 1706.04599, equations 2, 3 and 5). `labels` (clips,), `logits` (clips,
     classes). Raises InputError for logits that are not finite.
     """
-    said, right, bins = _said(labels, logits)
-    return 100 * float(np.abs(np.bincount(bins, weights=right - said)).sum() / len(said))
+    confidence, right, bins = _confidences(labels, logits)
+    return 100 * float(np.abs(np.bincount(bins, weights=right - confidence)).sum() / len(confidence))
 
 
 @dataclass(frozen=True)
@@ -125,16 +125,17 @@ class Reliability:
 
 def reliability(labels: npt.ArrayLike, logits: npt.ArrayLike) -> Reliability:
     """The bins of `calibration_error`. Raises InputError as it does."""
-    said, right, bins = _said(labels, logits)
+    confidence, right, bins = _confidences(labels, logits)
     clips = np.bincount(bins, minlength=CALIBRATION_BINS)
     with np.errstate(invalid="ignore"):
         means = [
-            np.bincount(bins, weights=each, minlength=CALIBRATION_BINS) / clips for each in (said, right)
+            np.bincount(bins, weights=each, minlength=CALIBRATION_BINS) / clips
+            for each in (confidence, right)
         ]
     return Reliability(clips, *means)
 
 
-def _said(
+def _confidences(
     labels: npt.ArrayLike, logits: npt.ArrayLike
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
     """For each clip the softmax of the predicted class, whether it is correct, and its bin."""
@@ -143,6 +144,10 @@ def _said(
     scores = np.asarray(logits, dtype=np.float64)
     if not np.isfinite(scores).all():
         raise InputError("logits that are not finite cannot be measured")
-    said = softmax(scores, axis=1).max(axis=1)
+    confidence = softmax(scores, axis=1).max(axis=1)
     edges = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
-    return said, scores.argmax(axis=1) == np.asarray(labels), np.searchsorted(edges, said, side="left")
+    return (
+        confidence,
+        scores.argmax(axis=1) == np.asarray(labels),
+        np.searchsorted(edges, confidence, side="left"),
+    )

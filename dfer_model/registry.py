@@ -1,4 +1,7 @@
-"""Names of presets, strategies and measures; imports nothing heavy, for the help of commands."""
+"""Names of presets, strategies and measures, and meanings of settings, for the help of commands.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,15 @@ from typing import Any, Literal
 PRESET_NAMES = ("default", "paper", "paper-text", "strong", "demo")  # `config.PRESETS` has their settings
 MEASURES = ("zero-shot", "supervised", "few-shot", "held-out-class", "transfer")  # of a comparison
 EnsembleRule = Literal["mean-probability", "mean-logit"]  # how the predictions of several runs are averaged
+
+# Meanings of the settings that are also options: descriptions in `config.Settings`, and help in the CLI.
+SETTING_MEANINGS: Mapping[str, str] = {
+    "clip": "CLIP by open_clip's name, or `demo`",
+    "weights": "pretrained tag, weight file, `random`, or `shipped` (demo only)",
+    "epochs": "passes over the training clips; 0: no training",
+    "select": "epoch to use; test-best is selected on the test fold (biased)",
+    "ensemble": "how the members of a class are combined",
+}
 
 # A whole network is trained, by the optimizer and at the rates that suit it, and reads pixels as its own
 # weights did.

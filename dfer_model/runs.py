@@ -203,7 +203,9 @@ class Run:
     def require_finished(self) -> None:
         """Raise InputError if the run is not finished."""
         if not self.finished:
-            raise InputError(f"the run {self.folder} is not finished\nGive its train command again to go on")
+            raise InputError(
+                f"the run {self.folder} is not finished\nGive its train command again to continue"
+            )
 
     @property
     def result(self) -> dict[str, Any]:

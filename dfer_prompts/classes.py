@@ -51,9 +51,9 @@ class ClassSet:
 
     def resolve(self, text: str) -> ExpressionClass:
         """The class with this name or alias, ignoring case. Raises InputError if there is none."""
-        wanted = _key(text)
+        key = _key(text)
         for each in self.classes:
-            if wanted in (_key(each.name), *map(_key, each.aliases)):
+            if key in (_key(each.name), *map(_key, each.aliases)):
                 return each
         found = match_class_name(text, self.names)
         if found is None:

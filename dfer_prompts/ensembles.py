@@ -211,5 +211,5 @@ def _class_set(sets: Sequence[DescriptionSet], class_names: tuple[str, ...]) -> 
             return each.manifest.class_set
     first = sets[0].manifest.class_set
     words = {name: words for name, words in first.get("words", {}).items() if name in class_names}
-    kept = {"name": first["name"], "class_names": list(class_names)}
-    return {**kept, "words": words} if words else kept
+    merged = {"name": first["name"], "class_names": list(class_names)}
+    return {**merged, "words": words} if words else merged

@@ -122,8 +122,10 @@ def _words(text: str) -> list[str]:
     plain = unicodedata.normalize("NFKC", text).casefold()
     for pattern, as_in in _SPELLINGS:
         plain = pattern.sub(as_in, plain)
-    kept = "".join(char if char == "," or unicodedata.category(char)[0] in "LMN" else " " for char in plain)
-    return [word for word in kept.split() if word not in _SILENT]
+    letters = "".join(
+        char if char == "," or unicodedata.category(char)[0] in "LMN" else " " for char in plain
+    )
+    return [word for word in letters.split() if word not in _SILENT]
 
 
 def _clauses(words: Sequence[str]) -> list[list[str]]:

@@ -44,9 +44,9 @@ def require_unseen(
     sets: Sequence[DescriptionSet], dataset: str, fingerprint: str, folds: Iterable[int]
 ) -> None:
     """Raise InputError that names the first set influenced by one of the test folds."""
-    judging = set(folds)
+    tested = set(folds)
     for each in sets:
-        if note := seen_note(each, dataset, fingerprint, judging):
+        if note := seen_note(each, dataset, fingerprint, tested):
             raise InputError(f"{note}\nTest it on other folds (--folds) or another dataset")
 
 
@@ -73,12 +73,15 @@ def chosen_set(
             ),
         )
     class_set = {**of.manifest.class_set, "class_names": list(names)}
-    if words := {name: said for name, said in class_set.pop("words", {}).items() if name in names}:
+    if words := {name: own for name, own in class_set.pop("words", {}).items() if name in names}:
         class_set["words"] = words
     passed_on = lineage([of])
     passed_on["seen"] = tuple(dict.fromkeys((*passed_on["seen"], seen)))
-    kept = {"source", "citation", "license", "control", "template", "template_sha256", "model"}
+    fields = {"source", "citation", "license", "control", "template", "template_sha256", "model"}
     manifest = Manifest(
-        class_set=class_set, derivation=dict(derivation), **of.manifest.model_dump(include=kept), **passed_on
+        class_set=class_set,
+        derivation=dict(derivation),
+        **of.manifest.model_dump(include=fields),
+        **passed_on,
     )
     return DescriptionSet("", names, members, manifest)

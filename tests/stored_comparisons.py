@@ -44,14 +44,14 @@ def store(
     judged = np.repeat(folds, clips * len(class_names))
     every = [*names, *controls]
 
-    def said(of_seeds: int) -> dict[str, Any]:
+    def answers_of(of_seeds: int) -> dict[str, Any]:
         wrong = {each: rng.integers(len(class_names), size=(of_seeds, len(labels))) for each in every}
         return {each: np.where(rng.random(it.shape) < right, labels, it) for each, it in wrong.items()}
 
-    def answers(said: dict[str, Any]) -> Answers:
-        return Answers(labels, judged, {each: it == labels for each, it in said.items()}, said)
+    def answers(predicted: dict[str, Any]) -> Answers:
+        return Answers(labels, judged, {each: it == labels for each, it in predicted.items()}, predicted)
 
-    untrained, trained = answers(said(1)), answers(said(len(seeds)))
+    untrained, trained = answers(answers_of(1)), answers(answers_of(len(seeds)))
     found = [Measured("zero-shot", (untrained,), trained=False), Measured("trained", (trained,))]
     comparison = compare(found, controls, folds, seeds, "last")
     settings = preset("default", "faces").model_copy(update={"epochs": epochs})
@@ -74,9 +74,9 @@ def store(
         clips=("packed/faces",),
     )
     matrices = {each: untrained.confusion(each, len(class_names)).tolist() for each in every}
-    kept = {"zero-shot": {"class_names": list(class_names), "sets": matrices}}
+    confusions = {"zero-shot": {"class_names": list(class_names), "sets": matrices}}
     record.write()
-    (folder / "confusions.json").write_text(json.dumps(kept, ensure_ascii=False), encoding="utf-8")
+    (folder / "confusions.json").write_text(json.dumps(confusions, ensure_ascii=False), encoding="utf-8")
     return folder
 
 

@@ -59,7 +59,7 @@ def test_the_commands_of_a_page_run_in_order(processes: Forks, tmp_path: Path, p
     run(processes, commands, workspace)
 
 
-def test_the_page_of_dfer_yaml_shows_every_key_of_it(tmp_path: Path) -> None:
+def test_the_page_of_dfer_yaml_has_every_key(tmp_path: Path) -> None:
     (text,) = titled(DOCS / "reference" / "dfer-yaml.md").values()
     (tmp_path / "dfer.yaml").write_text(text)
     shown = read_defaults(tmp_path / "dfer.yaml")

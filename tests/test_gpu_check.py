@@ -90,7 +90,7 @@ def low(_: object) -> dict[str, Any]:
         (low, 0, "no time was left of 525 s"),
     ],
 )
-def test_a_check_that_fails_is_a_row(
+def test_a_failed_check_is_a_row(
     benchmark: Any, tmp_path: Path, function: Any, limit: float, failed: str
 ) -> None:
     setup = SimpleNamespace(device=torch.device("cpu"), folder=tmp_path)

@@ -214,7 +214,7 @@ def test_each_public_function_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize(("name", "call"), BAD, ids=ids(BAD))
-def test_bad_input_is_an_error_of_the_one_hierarchy(
+def test_wrong_input_raises_the_public_error(
     name: str, call: Callable[[Workspace], object], place: Workspace
 ) -> None:
     with pytest.raises(DferError) as caught:
@@ -226,7 +226,7 @@ def test_bad_input_is_an_error_of_the_one_hierarchy(
 
 
 @pytest.mark.parametrize(("name", "call"), BLOCKED, ids=ids(BLOCKED))
-def test_files_in_the_way_of_folders_are_an_input_error(
+def test_a_file_in_place_of_a_folder_is_an_input_error(
     name: str, call: Callable[[Workspace], object], blocked: Workspace
 ) -> None:
     with pytest.raises(InputError) as caught:
@@ -235,7 +235,7 @@ def test_files_in_the_way_of_folders_are_an_input_error(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
-def test_what_may_not_be_read_or_written_is_an_input_error(place: Workspace) -> None:
+def test_missing_permissions_are_an_input_error(place: Workspace) -> None:
     file = place.root / "x.csv"
     export_file(load("v1"), file)
     file.chmod(0)
@@ -249,7 +249,7 @@ def test_what_may_not_be_read_or_written_is_an_input_error(place: Workspace) -> 
         place.root.chmod(0o700)
 
 
-def test_a_full_disk_is_work_that_failed(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_work_error(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 

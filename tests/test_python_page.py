@@ -18,7 +18,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "python.md"
 
 
 @pytest.mark.docs
-def test_its_blocks_run_in_order_and_print_their_comments(
+def test_blocks_run_in_order_and_print_their_comments(
     isolated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     encode(isolated / "clip.mp4", frames=8)

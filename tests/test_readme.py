@@ -84,7 +84,7 @@ def test_command_blocks_of_the_guide_run_in_order(processes: Forks, workspace: P
     assert (workspace / "cosines.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_its_pictures_exist_and_are_small() -> None:
+def test_pictures_exist_and_are_small() -> None:
     shown = re.findall(r"^!\[.+\]\((docs/pictures/.+?)\)$", README.read_text(encoding="utf-8"), re.MULTILINE)
     assert {Path(each).stem for each in shown} == {"pipeline", "timeline", "report"}
     for each in shown:
@@ -98,7 +98,7 @@ def test_make_targets_exist() -> None:
         subprocess.run(["make", "--dry-run", target], cwd=README.parent, check=True, capture_output=True)
 
 
-def test_its_length_and_its_terminal_excerpt_are_short() -> None:
+def test_length_and_terminal_excerpt_are_short() -> None:
     assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
     (excerpt,) = blocks("text")
     assert len(excerpt.splitlines()) <= 20

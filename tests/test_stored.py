@@ -45,9 +45,9 @@ def test_packed_clips(workspace: Path) -> None:
 
 def test_description_sets(workspace: Path) -> None:
     assert dfer_prompts.load("v2@2").description("disgust") == "a wrinkled nose and a raised upper lip."
-    asked = dfer_prompts.load("v3")
-    assert asked.manifest.model == "test-model"
-    assert len(asked.class_names) == 7
+    generated = dfer_prompts.load("v3")
+    assert generated.manifest.model == "test-model"
+    assert len(generated.class_names) == 7
 
 
 def test_stored_responses_are_not_requested_again(workspace: Path) -> None:

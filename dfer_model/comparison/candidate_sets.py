@@ -178,5 +178,5 @@ def split_clips(videos: Videos, share: float, seed: int) -> tuple[Videos, Videos
     return _part(videos, ~held), _part(videos, held)
 
 
-def _part(videos: Videos, kept: NDArray[np.bool_]) -> Videos:
-    return Videos(videos.features[kept], videos.labels[kept], videos.folds[kept])
+def _part(videos: Videos, mask: NDArray[np.bool_]) -> Videos:
+    return Videos(videos.features[mask], videos.labels[mask], videos.folds[mask])

@@ -115,12 +115,12 @@ def rows_of_dataset(
     """The rows of packed clips in order, sampled as in a test, read from the cache that screening uses."""
     if level == "track":
         raise InputError("--level track is for videos; clips of a dataset have one face\nGive --level clip")
-    kept = KeptFeatures(clip, clips, settings, cache_dir, device)
+    cache = KeptFeatures(clip, clips, settings, cache_dir, device)
     every = np.arange(len(clips))
-    kept.make(every, range(TEST, TEST + 1), report)
+    cache.make(every, range(TEST, TEST + 1), report)
     for first in range(0, len(clips), AT_ONCE):
         part = every[first : first + AT_ONCE]
-        (features,) = kept.batches(part, len(part))  # (clips, T, width)
+        (features,) = cache.batches(part, len(part))  # (clips, T, width)
         yield [
             row
             for index, each in zip(part, features, strict=True)

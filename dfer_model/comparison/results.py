@@ -91,8 +91,8 @@ class Answers:
         """The set's figure by the weights `uar` or `war`; its interval has seed and sampling variance."""
         correct = self.correct[name]
         # The figure is its difference from a set without a correct prediction.
-        whole = paired_difference(correct, np.zeros_like(correct), weights, self.labels, self.folds)
-        return replace(figure(correct @ weights), low=max(0.0, whole.low), high=whole.high)
+        difference = paired_difference(correct, np.zeros_like(correct), weights, self.labels, self.folds)
+        return replace(figure(correct @ weights), low=max(0.0, difference.low), high=difference.high)
 
 
 Figures = Mapping[str, Figure]  # by set, or by what a curve is over

@@ -56,8 +56,8 @@ def pair_variance(figures: NDArray[np.float64], first: int, second: int) -> Seed
     p_values = _larger_than_others(figures)
     if min(p_values[[first, second]]) < OWN_LEVEL.get(seeds, OWN_LEVEL_OTHERWISE):
         return alone
-    kept = figures[p_values >= POOL_LEVEL]
-    pooled = 2 * float((_residuals(kept) ** 2).sum()) / (degrees := (len(kept) - 1) * (seeds - 1))
+    similar = figures[p_values >= POOL_LEVEL]
+    pooled = 2 * float((_residuals(similar) ** 2).sum()) / (degrees := (len(similar) - 1) * (seeds - 1))
     if own > pooled:
         return SeedVariance(own, degrees, "own, larger than pooled")
     return SeedVariance(pooled, degrees, "pooled")

@@ -285,8 +285,8 @@ def claims(p_values: Sequence[Sequence[float]]) -> list[list[float]]:
     of_claims = [max(each) for each in p_values]
     corrected, factors = holm(of_claims), _holm_factors(of_claims)
     return [
-        [whole if p == hardest else min(1.0, float(factor * p)) for p in each]
-        for each, whole, hardest, factor in zip(p_values, corrected, of_claims, factors, strict=True)
+        [of_claim if p == hardest else min(1.0, float(factor * p)) for p in each]
+        for each, of_claim, hardest, factor in zip(p_values, corrected, of_claims, factors, strict=True)
     ]
 
 

@@ -43,12 +43,12 @@ def read_shard_names(folder: Path) -> list[str]:
 
 def read_class_names(folder: Path) -> tuple[str, ...]:
     """The class names in label order, from the dataset_info.json of `datasets`; () without any."""
-    said = read_json(folder / "dataset_info.json")
+    info = read_json(folder / "dataset_info.json")
     for key in ("features", "label"):
-        said = said.get(key) if isinstance(said, dict) else None
-    if not isinstance(said, dict) or said.get("_type") != "ClassLabel":
+        info = info.get(key) if isinstance(info, dict) else None
+    if not isinstance(info, dict) or info.get("_type") != "ClassLabel":
         return ()
-    names = said.get("names")
+    names = info.get("names")
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise ValueError("dataset_info.json has class names that are no text")
     if len(set(names)) < len(names):

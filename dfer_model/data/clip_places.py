@@ -63,9 +63,9 @@ class ClipTree:
 
 
 def _name_key(name: str) -> str:
-    whole = whole_number(name)
-    if whole.isascii() and whole.isdigit():
-        return str(int(whole))
+    number = whole_number(name)
+    if number.isascii() and number.isdigit():
+        return str(int(number))
     return composed(name).casefold()
 
 

@@ -138,11 +138,11 @@ class ClipDataset(Dataset[dict[str, Any]]):
                 room = np.empty((len(distinct), *decoded[0].shape), np.uint8)
         if room is None or any(pixels.shape != room.shape[1:] for pixels in decoded):
             return decoded
-        whole = room
+        frames = room
         for place, pixels in enumerate(decoded):
-            if pixels.base is not whole:
-                whole[place] = pixels
-        return whole
+            if pixels.base is not frames:
+                frames[place] = pixels
+        return frames
 
 
 class DecodedClips(ClipDataset):
@@ -168,8 +168,8 @@ class DecodedClips(ClipDataset):
             frames, draw = draw.coloured_and_turned(frames), replace(draw, factor=1.0, angle=0.0)
         top, left, height, width = draw.crop
         if height * width > (LARGE * self.image_size) ** 2:
-            frames, whole = draw(frames, self.image_size), (0, 0, self.image_size, self.image_size)
-            draw = Draw(1.0, 0.0, whole, flip=False)
+            frames, full = draw(frames, self.image_size), (0, 0, self.image_size, self.image_size)
+            draw = Draw(1.0, 0.0, full, flip=False)
         else:
             frames = frames[..., top : top + height, left : left + width]
             draw = replace(draw, crop=(0, 0, height, width))

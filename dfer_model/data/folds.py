@@ -138,13 +138,13 @@ def without_test_lists_again(
         for file, clips in zip(files, read, strict=True)
         if file.is_test
     }
-    kept, notes = [], []
+    used, notes = [], []
     for file, clips in zip(files, read, strict=True):
         if file.role == "val" and {clip.clip_id for clip in clips} == tests.get(file.number):
             notes.append(f"the validation list of set {file.number} repeats its test list and is not used")
         else:
-            kept.append((file, clips))
-    return [file for file, _ in kept], [clips for _, clips in kept], notes
+            used.append((file, clips))
+    return [file for file, _ in used], [clips for _, clips in used], notes
 
 
 def notes_on(lists: Mapping[int, FoldLists]) -> list[str]:

@@ -85,10 +85,10 @@ def _is_turned(encoded: bytes) -> bool:
 def orientation(image: Image.Image) -> int:
     """The image's EXIF orientation, 1 (upright) to 8; 1 if it has none or it cannot be read."""
     try:
-        said = image.getexif().get(ExifTags.Base.Orientation, 1)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error):
         return 1
-    return said if isinstance(said, int) and 1 <= said <= 8 else 1
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -203,9 +203,9 @@ def _of_one_dataset(paths: Sequence[Path], dataset_name: str | None) -> tuple[Pa
     named = sorted({known for path in paths for known in _named_in(path)})
     if len(named) < 2:
         return tuple(paths)
-    wanted = (dataset_name or "").casefold()
-    if wanted in named:
-        return tuple(path for path in paths if wanted in _named_in(path))
+    key = (dataset_name or "").casefold()
+    if key in named:
+        return tuple(path for path in paths if key in _named_in(path))
     raise InputError(
         f"the lists in {paths[0].parent} are of several datasets: {', '.join(named)}\n"
         f"Choose one: --dataset-name {named[0]}, or --labels '{paths[0].parent / named[0].upper()}*'"

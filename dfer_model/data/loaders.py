@@ -97,13 +97,13 @@ class ClassBalanced(Sampler[tuple[int, int]]):
         draws: list[tuple[int, int]] = []
         for number, rank in enumerate(shuffled(len(of_class))):
             positions = of_class[number]
-            wanted = each + (rank < left)
+            count = each + (rank < left)
             rounds = [
                 (int(positions[place]), time)
-                for time in range(math.ceil(wanted / len(positions)))
+                for time in range(math.ceil(count / len(positions)))
                 for place in shuffled(len(positions))
             ]
-            draws += rounds[:wanted]
+            draws += rounds[:count]
         yield from (draws[place] for place in shuffled(len(draws)))
 
 

@@ -218,8 +218,8 @@ class PackedClips:
         return usable
 
     def _among(self, clip_ids: Sequence[str]) -> npt.NDArray[np.bool_]:
-        wanted = set(clip_ids)
-        return np.array([clip_id in wanted for clip_id in self.clip_ids], dtype=np.bool_)
+        selected = set(clip_ids)
+        return np.array([clip_id in selected for clip_id in self.clip_ids], dtype=np.bool_)
 
     @cached_property
     def lists(self) -> dict[int, FoldLists]:

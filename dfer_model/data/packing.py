@@ -190,14 +190,14 @@ def _alone_in(request: Request) -> Iterator[None]:
 @contextmanager
 def _interrupted_with_progress(request: Request) -> Iterator[None]:
     """Turn Ctrl-C and a full disk into errors with a message."""
-    kept = f"what is packed so far is kept in {request.partial}"
+    stored = f"what is packed so far is kept in {request.partial}"
     try:
         yield
     except KeyboardInterrupt as error:
-        raise Interrupted(f"Stopped; {kept}\nThe same command goes on from it") from error
+        raise Interrupted(f"Stopped; {stored}\nThe same command continues it") from error
     except OSError as error:
         raise WorkError(
-            f"{error.strerror or error}; {kept}\nOnce that can be written, the same command goes on from it"
+            f"{error.strerror or error}; {stored}\nOnce that can be written, the same command continues it"
         ) from error
 
 

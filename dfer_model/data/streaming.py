@@ -183,16 +183,16 @@ class StreamedClips(PackedClips):
         """The positions in the order of the shards, which are opened in sequence."""
         for shard, within in groupby(positions.tolist(), key=lambda at: int(self.shards[indices[at]])):
             first = int(np.searchsorted(self.shards, shard))
-            wanted = {int(indices[position]) - first: position for position in within}
-            for row, frames in enumerate(self._shard(shard, max(wanted) + 1)):
-                if row not in wanted:
+            selected = {int(indices[position]) - first: position for position in within}
+            for row, frames in enumerate(self._shard(shard, max(selected) + 1)):
+                if row not in selected:
                     continue
                 if frames.values is None or len(frames.values) != self.num_frames[first + row]:
                     raise InputError(
                         f"clip {self.clip_ids[first + row]} at {self.url} has a number of frames that "
                         "differs from the index\nPack the clips again and copy the whole folder"
                     )
-                yield wanted[row], frames
+                yield selected[row], frames
 
     def _shard(self, shard: int, rows: int) -> Iterator[pa.ListScalar]:
         url = f"{self.url}/{self.index.shard_names[shard]}"
@@ -213,5 +213,5 @@ def _checked(frames: pa.ChunkedArray) -> pa.ChunkedArray:
 def _unreadable(url: str, error: Exception) -> WorkError:
     return WorkError(
         f"{url} cannot be read: {' '.join(str(error).split())}\n"
-        "Give the same command again to go on when the network is back and the shard is whole"
+        "Give the same command again to continue when the network is back and the shard is whole"
     )

@@ -127,13 +127,13 @@ def read_sampled_frames(path: Path, frames: int = 16, segments: int = 1) -> Samp
     """
     count = sum(1 for _ in _frames(path))
     indices = [index for sample in sample_test_segments(count, frames, segments) for index in sample]
-    wanted = set(indices)
+    selected = set(indices)
     rate = frame_rate(path)
     taken: dict[int, tuple[float | None, Tensor]] = {}
     for index, (seconds, frame) in enumerate(_clocked(path)):
-        if index in wanted:
-            told = None if frame.seconds is None and not rate else seconds
-            taken[index] = told, torch.from_numpy(frame.pixels()).permute(2, 0, 1)
+        if index in selected:
+            time = None if frame.seconds is None and not rate else seconds
+            taken[index] = time, torch.from_numpy(frame.pixels()).permute(2, 0, 1)
     pixels = torch.stack([taken[index][1] for index in indices])
     return SampledVideo(pixels, indices, [taken[index][0] for index in indices], count, rate)
 
@@ -151,11 +151,11 @@ def _clocked(path: Path) -> Iterator[tuple[float, _Frame]]:
     step = 1 / (frame_rate(path) or ASSUMED_RATE)
     last: float | None = None
     for frame in _frames(path):
-        said = frame.seconds
-        if said is None or (last is not None and said <= last):
-            said = 0.0 if last is None else last + step
-        last = said
-        yield said, frame
+        time = frame.seconds
+        if time is None or (last is not None and time <= last):
+            time = 0.0 if last is None else last + step
+        last = time
+        yield time, frame
 
 
 def _rate(container: InputContainer, stream: VideoStream) -> float:

@@ -142,10 +142,10 @@ def outputs_of(
             yield index, outputs.value()
 
 
-def _in_order_of(wanted: list[int], read: list[int], outputs: Tensor) -> Tensor:
+def _in_order_of(indices: list[int], read: list[int], outputs: Tensor) -> Tensor:
     """The outputs for the clips `read`, reordered as `wanted`: a stream has its own order."""
     ordered = torch.empty_like(outputs)
-    ordered[torch.tensor(wanted).argsort(stable=True)] = outputs[torch.tensor(read).argsort(stable=True)]
+    ordered[torch.tensor(indices).argsort(stable=True)] = outputs[torch.tensor(read).argsort(stable=True)]
     return ordered
 
 

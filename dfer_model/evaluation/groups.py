@@ -117,7 +117,7 @@ def _names(fields: Iterable[str]) -> list[str]:
 
 
 def _rows(path: Path, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not blank, each with its number from 1. Raises InputError if one is no CSV."""
+    """The rows that are not blank, each with its number from 1. Raises InputError if the file is not CSV."""
     try:
         for number, row in enumerate(reader, start=1):
             if any(field.strip() for field in row):

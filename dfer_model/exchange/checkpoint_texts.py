@@ -190,9 +190,9 @@ def parts_of(tensors: Mapping[str, Tensor], path: Path) -> Parts:
 
 
 def _temporal_name(key: str, path: Path) -> str:
-    whole = {"temporal_net.cls_token": "class_token", "temporal_net.pos_embedding": "positions"}
-    if key in whole:
-        return whole[key]
+    names = {"temporal_net.cls_token": "class_token", "temporal_net.pos_embedding": "positions"}
+    if key in names:
+        return names[key]
     matched = _LAYER.fullmatch(key)
     if matched is None or matched[2] not in _IN_LAYER:
         raise InputError(f"the temporal model of {path} is not that of DFER-CLIP: unknown key {key[:120]}")

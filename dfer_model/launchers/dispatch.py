@@ -47,17 +47,17 @@ def train_by(
     """
     folder = (engine.folder / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}").resolve()
     folder.mkdir(parents=True)
-    wanted: dict[str, Trial] = {}
+    pending: dict[str, Trial] = {}
     for number, (spec, name) in enumerate(zip(specs, names, strict=True)):
         attempts = Attempts(folder / "attempts" / f"{number}.jsonl")
-        wanted.setdefault(spec.definition, Trial(spec, name, attempts, spec.folder(runs)))
-    dispatching = Dispatching(engine, list(wanted.values()), runs.resolve(), folder, note, trackers)
+        pending.setdefault(spec.definition, Trial(spec, name, attempts, spec.folder(runs)))
+    dispatching = Dispatching(engine, list(pending.values()), runs.resolve(), folder, note, trackers)
     dispatching.run(report)
     if dispatching.failed:
         failed = [
-            (each.name, dispatching.failed[key]) for key, each in wanted.items() if key in dispatching.failed
+            (each.name, dispatching.failed[key]) for key, each in pending.items() if key in dispatching.failed
         ]
-        raise WorkError(_failed(failed, len(wanted), folder))
+        raise WorkError(_failed(failed, len(pending), folder))
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -132,7 +132,7 @@ class Dispatching:
         if time.monotonic() - self._looked >= PARTS_S:
             self._looked = time.monotonic()
             epochs = [(trial.epoch(), trial.spec.settings.epochs) for trial in self.at_work.values()]
-            self._parts = sum(done / (whole + 1) for done, whole in epochs)
+            self._parts = sum(done / (epochs_of_run + 1) for done, epochs_of_run in epochs)
         return self._parts
 
     def state(self) -> tuple[float, int, str]:

@@ -144,7 +144,7 @@ class Work:
         from dfer_model.training.loggers import Tracking
         from dfer_model.training.loop import train_run
 
-        tracking = Tracking(self.trackers, _say)
+        tracking = Tracking(self.trackers, _print_line)
         train_run(
             spec,
             clips,
@@ -152,7 +152,7 @@ class Work:
             report=_epoch_lines(),
             device=self.device,
             tracking=tracking,
-            note=_say,
+            note=_print_line,
             cores=self.threads,
         )
         return Outcome("trained")
@@ -184,7 +184,7 @@ def _ignore_preemption() -> None:
     signal.signal(signal.Signals[f"SIG{JobEnvironment.USR_SIG}"], signal.SIG_IGN)
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
@@ -198,6 +198,6 @@ def _epoch_lines() -> Callable[[int, int, str], None]:
         epoch = int(done)
         if epoch != last:
             last = epoch
-            _say(f"{epoch} of {epochs} epochs; {note}" if note else f"{epoch} of {epochs} epochs")
+            _print_line(f"{epoch} of {epochs} epochs; {note}" if note else f"{epoch} of {epochs} epochs")
 
     return report

@@ -179,12 +179,12 @@ def queued_states() -> dict[str, str] | None:
 @contextmanager
 def _outside_any_job() -> Iterator[None]:
     """Hide a Slurm job that the command runs in; new jobs would inherit its tasks and memory."""
-    kept = {
+    settings = {
         name: value
         for name, value in os.environ.items()
         if name in OF_THE_CLUSTER or name.startswith("SBATCH_")
     }
-    with clean_env(), environment_variables(**kept):
+    with clean_env(), environment_variables(**settings):
         yield
 
 

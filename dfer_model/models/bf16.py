@@ -218,8 +218,8 @@ class _Rounded(torch.autograd.Function):
         formats = [dtype for dtype, each in zip(ctx.formats, gradients, strict=True) if each is not None]
         made = [torch.empty_like(each, dtype=dtype) for each, dtype in zip(given, formats, strict=True)]
         torch._foreach_copy_(made, given)
-        whole = iter(made)
-        return None, *(None if each is None else next(whole) for each in gradients)
+        computed = iter(made)
+        return None, *(None if each is None else next(computed) for each in gradients)
 
 
 class ImageTower:

@@ -231,10 +231,10 @@ def save_demo_clip(clip: Clip, folder: Path, used_tokens: Sequence[int]) -> None
     `used_tokens` are the token ids of all texts it was trained on; start and end of text are always stored.
     The other rows are zero after loading. Raises OSError if the folder cannot be written.
     """
-    kept = {*used_tokens, clip.tokenizer.sot_token_id, clip.tokenizer.eot_token_id}
+    used = {*used_tokens, clip.tokenizer.sot_token_id, clip.tokenizer.eot_token_id}
     tensors = {key: value.contiguous() for key, value in clip.model.state_dict().items()}
     table = tensors.pop(f"{_TOKEN_TABLE}.weight")
-    rows = torch.tensor(sorted(kept), dtype=torch.int64)
+    rows = torch.tensor(sorted(used), dtype=torch.int64)
     tensors[f"{_TOKEN_TABLE}.rows"] = rows
     tensors[f"{_TOKEN_TABLE}.values"] = table[rows.to(table.device)].contiguous()
     folder.mkdir(parents=True, exist_ok=True)

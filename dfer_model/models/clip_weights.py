@@ -52,7 +52,7 @@ def read_weights(path: Path) -> WeightFile:
     state = unwrapped(_read(path), path)
     for key, value in state.items():
         if not (isinstance(value, Tensor) or (key in _OPENAI_KEYS and type(value) is int)):
-            raise InputError(f"{path} holds no state dict: {key[:80]!r} is no tensor")
+            raise InputError(f"{path} holds no state dict: {key[:80]!r} is not a tensor")
     numbers = {
         key: value if isinstance(value, Tensor) else torch.tensor(value) for key, value in state.items()
     }

@@ -40,15 +40,15 @@ def adapt(model: VideoClassifier, settings: ModelSettings) -> None:
         add_lora(tower, settings.lora_rank)
 
 
-def _vision_transformer(model: VideoClassifier, settings: ModelSettings, wanted: str) -> VisionTransformer:
+def _vision_transformer(model: VideoClassifier, settings: ModelSettings, option: str) -> VisionTransformer:
     tower: Any = model.image_tower
     if isinstance(tower, VisionTransformer) and all(
         isinstance(block, ResidualAttentionBlock) for block in tower.transformer.resblocks
     ):
         return tower
     raise InputError(
-        f"setting {wanted} needs open_clip's vision transformer, but the image tower of {settings.clip} is "
-        f"not one\nSet clip=ViT-B-32-quickgelu or another ViT, or leave {wanted.split('=')[0]} off"
+        f"setting {option} needs open_clip's vision transformer, but the image tower of {settings.clip} is "
+        f"not one\nSet clip=ViT-B-32-quickgelu or another ViT, or leave {option.split('=')[0]} off"
     )
 
 
@@ -77,12 +77,12 @@ class SplitAttention(nn.Module):
     every call, so rounding errors would accumulate in them.
     """
 
-    def __init__(self, whole: nn.MultiheadAttention) -> None:
+    def __init__(self, attention: nn.MultiheadAttention) -> None:
         super().__init__()
-        self.heads = whole.num_heads
-        weights, biases = whole.in_proj_weight.chunk(3), whole.in_proj_bias.chunk(3)
+        self.heads = attention.num_heads
+        weights, biases = attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3)
         self.q_proj, self.k_proj, self.v_proj = map(_linear, weights, biases)
-        self.out_proj = _linear(whole.out_proj.weight, whole.out_proj.bias)
+        self.out_proj = _linear(attention.out_proj.weight, attention.out_proj.bias)
 
     def forward(
         self,

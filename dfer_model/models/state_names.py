@@ -27,7 +27,7 @@ _KINDS = {
     r"vision_model\.embeddings\..*": "the weights of a CLIP as transformers names them",
     r"visual\.(conv1|trunk|transformer|layer1)\..*": "the weights of a CLIP",
     r"blocks\.0\.attn\.qkv\.weight": "a vision transformer of timm, which has no text tower",
-    r"encoder\.layers?\.(encoder_layer_)?0\..*": "a transformer that is no CLIP",
+    r"encoder\.layers?\.(encoder_layer_)?0\..*": "a transformer other than CLIP",
     r"(layer1\.0\.conv1|conv1)\.weight": "a convolutional network, which has no text tower",
     r".*\.lora_[AB]\..*": "LoRA adapters without the model that they change",
 }
@@ -44,7 +44,7 @@ def unwrapped(content: Any, path: Path) -> dict[str, Any]:
         raise InputError(f"{path} holds no state dict: no tensors by name{_instead(content)}")
     for key in content:
         if not isinstance(key, str):
-            raise InputError(f"{path} holds no state dict: {str(key)[:80]!r} is no tensor")
+            raise InputError(f"{path} holds no state dict: {str(key)[:80]!r} is not a tensor")
     named: dict[str, Any] = dict(content)
     while prefix := _common_prefix(named):
         named = {key.removeprefix(prefix): value for key, value in named.items()}
@@ -126,14 +126,16 @@ def from_transformers(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Te
             made[f"{_block(layer)}.{_IN_LAYER[layer[3]]}.{layer[4]}"] = value
         elif layer is not None and layer[3] == "self_attn.q_proj":
             parts = [tensors.get(key.replace("q_proj", f"{part}_proj")) for part in "qkv"]
-            whole = [part for part in parts if part is not None and part.shape[1:] == value.shape[1:]]
-            if len(whole) < len(parts):
+            parts_of_shape = [
+                part for part in parts if part is not None and part.shape[1:] == value.shape[1:]
+            ]
+            if len(parts_of_shape) < len(parts):
                 raise InputError(f"{path} has no key and value that fit {key[:120]}")
-            made[f"{_block(layer)}.attn.in_proj_{layer[4]}"] = torch.cat(whole)
+            made[f"{_block(layer)}.attn.in_proj_{layer[4]}"] = torch.cat(parts_of_shape)
         elif not key.endswith(
             (".position_ids", "k_proj.weight", "k_proj.bias", "v_proj.weight", "v_proj.bias")
         ):
-            raise InputError(f"{path} is no CLIP of transformers: that has no {key[:120]}")
+            raise InputError(f"{path} is not a CLIP of transformers: it lacks {key[:120]}")
     return made
 
 

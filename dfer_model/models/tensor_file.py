@@ -33,7 +33,7 @@ _ZIP = b"PK\x03\x04"  # by which torch knows its archives
 _FREE_WORK = 1_000_000  # values
 _WORK_PER_OPCODE = 100  # values
 _MOST_MODULES = 100_000
-_MASK = "attn_mask"  # the causal mask in a TorchScript archive, which is no weight
+_MASK = "attn_mask"  # the causal mask in a TorchScript archive, which is not a weight
 
 
 class Inert:

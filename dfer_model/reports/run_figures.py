@@ -45,9 +45,9 @@ def confusion_figure(path: Path, measured: Measures, class_names: Sequence[str],
     percent = np.divide(
         100.0 * measured.confusion, totals, out=np.full(measured.confusion.shape, np.nan), where=totals > 0
     )
-    wanted = CELL_INCHES * len(class_names)
-    size = min(max(wanted + MARGIN_INCHES, SMALLEST_INCHES), LARGEST_INCHES)
-    font = 9.0 * min(1.0, (size - MARGIN_INCHES) / wanted)
+    needed = CELL_INCHES * len(class_names)
+    size = min(max(needed + MARGIN_INCHES, SMALLEST_INCHES), LARGEST_INCHES)
+    font = 9.0 * min(1.0, (size - MARGIN_INCHES) / needed)
     with rc_context(_SVG):
         figure = Figure(figsize=(size, size), layout="constrained")
         FigureCanvasAgg(figure)
@@ -82,9 +82,9 @@ def heat_map_figure(
     check_picture(path)
     between = np.concatenate([matrix[~np.eye(len(matrix), dtype=bool)] for matrix in matrices])
     low, high = float(between.min()), float(between.max())
-    wanted = CELL_INCHES * len(class_names)
-    size = min(max(wanted + MARGIN_INCHES, SMALLEST_INCHES), LARGEST_INCHES)
-    font = 9.0 * min(1.0, (size - MARGIN_INCHES) / wanted)
+    needed = CELL_INCHES * len(class_names)
+    size = min(max(needed + MARGIN_INCHES, SMALLEST_INCHES), LARGEST_INCHES)
+    font = 9.0 * min(1.0, (size - MARGIN_INCHES) / needed)
     with rc_context(_SVG):
         figure = Figure(figsize=(size * len(matrices), size), layout="constrained")
         FigureCanvasAgg(figure)
@@ -166,10 +166,10 @@ def reliability_figure(
 
 def _shares(axes: Axes, measured: Reliability) -> None:
     held = measured.clips > 0
-    at, right, said = EDGES[:-1][held], measured.right[held], measured.said[held]
+    at, right, predicted = EDGES[:-1][held], measured.right[held], measured.said[held]
     width = 1 / CALIBRATION_BINS
     axes.bar(at, right, width=width, align="edge", color=RIGHT, edgecolor="white", label="accuracy")
-    axes.hlines(said, at, at + width, color=PREDICTED, linewidth=3, label="mean predicted probability")
+    axes.hlines(predicted, at, at + width, color=PREDICTED, linewidth=3, label="mean predicted probability")
     axes.plot([0, 1], [0, 1], color="#555555", linewidth=0.8, linestyle=":")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)

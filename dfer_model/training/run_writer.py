@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,7 @@ def finish_run(folder: Path, outcomes: dict[str, Outcome], facts: dict[str, Any]
     shutil.rmtree(folder / "state", ignore_errors=True)
 
 
+@cache  # reading the metadata of packages takes a tenth of a small training
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that may affect a result."""
     found = {"python": platform.python_version()}
@@ -160,7 +162,7 @@ def stopping_with_message(training: Training) -> Iterator[None]:
 
 def interrupted(training: Training) -> str:
     """The message for Ctrl-C."""
-    return f"Stopped; {_saved(training)}\nGive the same command again to go on"
+    return f"Stopped; {_saved(training)}\nGive the same command again to continue"
 
 
 def out_of_memory(training: Training) -> str:
@@ -177,7 +179,7 @@ def not_written(training: Training, error: OSError) -> str:
     where = f" ({Path(error.filename).name})" if error.filename else ""
     return (
         f"{error.strerror or error}{where}; {_saved(training)}\n"
-        "Make the folder writable or free disk space, then give the same command again to go on"
+        "Make the folder writable or free disk space, then give the same command again to continue"
     )
 
 

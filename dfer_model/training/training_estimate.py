@@ -251,8 +251,8 @@ class _FirstBatches:
 def _measured_steps(training: Training, report: Report) -> tuple[float, ...]:
     """The seconds of MEASURED_STEPS steps of the first epoch. They change the model."""
     count = MEASURED_STEPS + 1
-    whole = training.batches
-    training.batches = _FirstBatches(whole, count)  # type: ignore[assignment]
+    batches = training.batches
+    training.batches = _FirstBatches(batches, count)  # type: ignore[assignment]
     advice = f"Give {lower_memory(training.model, training.settings, training.device) or 'a smaller model'}"
     try:
         with (
@@ -263,7 +263,7 @@ def _measured_steps(training: Training, report: Report) -> tuple[float, ...]:
     except KeyboardInterrupt as error:
         raise Interrupted("Stopped; a dry run writes nothing") from error
     finally:
-        training.batches = whole
+        training.batches = batches
     return tuple(float(each) for each in np.diff(ends))
 
 

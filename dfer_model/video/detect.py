@@ -212,5 +212,5 @@ def fetch_yunet(*, url: str = URL, sha256: str = SHA256) -> Path:
 
 
 def _reason(error: Exception) -> str:
-    said = getattr(error, "reason", None) or error
-    return str(said).partition("\n")[0][:160] or type(error).__name__
+    reason = getattr(error, "reason", None) or error
+    return str(reason).partition("\n")[0][:160] or type(error).__name__

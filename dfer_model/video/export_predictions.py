@@ -21,11 +21,11 @@ from .footage import Footage
 
 def columns(class_names: Sequence[str]) -> arrow.Schema:
     """The columns; a row is one window of one track: seconds, pixels, and the probability of each class."""
-    text, number, whole = arrow.string(), arrow.float64(), arrow.int64()
+    text, number, integer = arrow.string(), arrow.float64(), arrow.int64()
     return arrow.schema(
         [
             ("file", text),
-            ("track", whole),
+            ("track", integer),
             *((name, number) for name in ("start", "end", "left", "top", "right", "bottom")),
             ("expression", text),
             *((f"p_{name}", number) for name in class_names),

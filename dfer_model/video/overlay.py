@@ -168,9 +168,11 @@ class _Drawing:
         draw = ImageDraw.Draw(image)
         for number, (row_of, boxes) in self._rows.items():
             if index in row_of:
-                whole = None in self._moments
-                predicted = self._moments.get(None if whole else number)
-                self._face(draw, None if whole else boxes[row_of[index]].tolist(), number, predicted, seconds)
+                one_result = None in self._moments
+                predicted = self._moments.get(None if one_result else number)
+                self._face(
+                    draw, None if one_result else boxes[row_of[index]].tolist(), number, predicted, seconds
+                )
         return np.asarray(image)
 
     def _face(

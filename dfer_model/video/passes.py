@@ -87,7 +87,7 @@ def follow(
     """
     detector = face_options.detector
     following = _Following(face_options, detector, footage.rate, known) if detector else None
-    whole = Track(1)
+    frames_track = Track(1)
     count, first, seconds, size, problem = 0, 0.0, 0.0, (0, 0), None
     try:
         for timed in footage.frames():
@@ -98,13 +98,13 @@ def follow(
                 following.take(timed)
             else:
                 box = (0.0, 0.0, float(size[0]), float(size[1]))
-                whole.append(timed.index, timed.seconds, Face(box, 1.0))
+                frames_track.append(timed.index, timed.seconds, Face(box, 1.0))
             report(count, max(count, footage.expected), DETECTING if detector else "reading")
     except InputError as error:
         if not count:
             raise
         problem = str(error)
-    tracks = following.finish() if following else [whole]
+    tracks = following.finish() if following else [frames_track]
     paths = tuple(track.path() for track in tracks)
     return Followed(paths, count, seconds - first + 1 / footage.rate, size, problem)
 

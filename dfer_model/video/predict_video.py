@@ -53,16 +53,16 @@ class PredictedVideo:
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON; a lone window of whole frames is also at the top level."""
         predicted = [each.as_dict() for each in self.predictions]
-        whole = predicted[0] if len(predicted) == 1 and "track" not in predicted[0] else {}
+        lone = predicted[0] if len(predicted) == 1 and "track" not in predicted[0] else {}
         found = {
             "video": str(self.footage.name),
             "frames_in_all": self.followed.frames,
             "seconds_in_all": round(self.followed.seconds, 3),
-            "tracks_found": None if whole else len(self.followed.tracks),
+            "tracks_found": None if lone else len(self.followed.tracks),
             "notes": list(self.notes),
             "windows": predicted,
         }
-        return whole | found | ({"error": self.problem} if self.problem else {})
+        return lone | found | ({"error": self.problem} if self.problem else {})
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,7 @@ class Tracker:
             for track in self._alive:
                 self._missed.setdefault(track.number, []).extend(self._skipped)
             self._skipped = []
-        seen = []
+        continued = []
         pairs = self._pairs(seconds, faces, thumbnails)
         shown = dict(zip(map(id, faces), thumbnails, strict=False))
         for track, face in pairs:
@@ -193,7 +193,7 @@ class Tracker:
                 self._detections[track.number] += skipped
             self._look(track, shown.get(id(face)))
             self._note(track, index, seconds, face)
-            seen.append(track)
+            continued.append(track)
         for track in [each for each in self._alive if all(each is not pair[0] for pair in pairs)]:
             self._miss(track, index, seconds)
         for face in faces:
@@ -202,16 +202,16 @@ class Tracker:
                 self._note(track, index, seconds, face)
                 self._look(track, shown.get(id(face)))
                 self._alive.append(track)
-                seen.append(track)
-        return seen
+                continued.append(track)
+        return continued
 
     def finish(self) -> list[Track]:
         """The tracks with enough detections, numbered from 1 by their first frames."""
         self.end_shot()
         least = min(LEAST_DETECTIONS, self._frames)
         tracks = sorted(self._done, key=lambda track: track.number)
-        kept = [track for track in tracks if self._detections[track.number] >= least]
-        return [Track(number, track._rows) for number, track in enumerate(kept, start=1)]
+        long_enough = [track for track in tracks if self._detections[track.number] >= least]
+        return [Track(number, track._rows) for number, track in enumerate(long_enough, start=1)]
 
     def _pairs(
         self, seconds: float, faces: Sequence[Face], thumbnails: Sequence[Thumbnail]
@@ -274,11 +274,11 @@ def largest_first(paths: Sequence[FacePath]) -> list[FacePath]:
 
 def largest_at_a_time(paths: Sequence[FacePath]) -> list[FacePath]:
     """The largest face at a time: tracks without a larger one in more than half of their frames."""
-    kept: list[FacePath] = []
+    largest: list[FacePath] = []
     taken: set[int] = set()
     for path in largest_first(paths):
         frames = path.frames.tolist()
         if sum(frame in taken for frame in frames) <= SHARED_TIME * len(frames):
-            kept.append(path)
+            largest.append(path)
             taken.update(frames)
-    return sorted(kept, key=lambda path: path.number)
+    return sorted(largest, key=lambda path: path.number)

@@ -23,7 +23,7 @@ from .inputs import (
     class_texts,
     cluster_notes,
     each_once,
-    judging_folds,
+    folds_to_test,
     loaded,
     open_dataset,
     settings_for,
@@ -99,7 +99,7 @@ def compare(
     question = _Question(
         clips=clips,
         settings=settings_for(place, clips.name, choices, device=None if engine == "slurm" else device),
-        folds=judging_folds(clips, folds),
+        folds=folds_to_test(clips, folds),
         seeds=each_once(seeds, "seed"),
         controls=tuple(dict.fromkeys([*(USUAL_CONTROLS if controls else ()), *control])),
         measures=measures,
@@ -115,7 +115,7 @@ def compare(
         note(each)
     given = loaded([each for each in sets if isinstance(each, DescriptionSet | str)], place)
     study, screening = _narrowed(question, given, context)
-    return _kept(place, study, *_run(study, context), screening, question.request(given, study))
+    return _stored(place, study, *_run(study, context), screening, question.request(given, study))
 
 
 def _require_plain(measures: tuple[str, ...], options: tuple[object, ...]) -> None:
@@ -160,20 +160,20 @@ class _Question:
         texts = tuple(class_texts(each, self.clips.class_names) for each in described)
         require_unseen(described, self.clips.name, self.clips.fingerprint, self.folds)
         if self.screen and self.then is None:
-            settings, wanted = frozen(self.settings), SCREENING
+            settings, request = frozen(self.settings), SCREENING
         else:
             settings = self.settings
-            wanted = measure_request(
+            request = measure_request(
                 self.measures, self.shots, self.transfer_to, self.clips, described, self.workspace
             )
         grid = Grid(settings, texts, self.folds, self.seeds)
-        return _Study(self.clips, grid, wanted, candidates, control_sets)
+        return _Study(self.clips, grid, request, candidates, control_sets)
 
     def request(self, given: Sequence[DescriptionSet], study: _Study) -> ComparisonRequest:
         """The options of this comparison, as on the command line."""
         from dfer_model.comparison.record import ComparisonRequest
 
-        target = study.wanted.target
+        target = study.request.target
         return ComparisonRequest(
             sets=tuple(each.name for each in given),
             dataset=str(self.clips.path),
@@ -195,7 +195,7 @@ class _Study:
 
     clips: PackedClips
     grid: Grid
-    wanted: MeasureRequest
+    request: MeasureRequest
     candidates: Sequence[DescriptionSet]
     controls: Sequence[DescriptionSet]
 
@@ -211,7 +211,7 @@ def _narrowed(
     if then is None:
         return study, None
     require_choice(then, len(study.candidates), len(study.controls))
-    planned(study.wanted, study.grid, study.clips)
+    planned(study.request, study.grid, study.clips)
     screening = choose(study.candidates, then, study.grid, study.clips, context)
     best = [each for each in given if each.manifest.control or each.name in screening.chosen]
     return question.about(best), screening
@@ -244,16 +244,16 @@ def _described(
 def _run(study: _Study, context: RunContext) -> tuple[list[Run], list[Measured]]:
     """The runs of the measures, and the results of each measure."""
 
-    if study.wanted is SCREENING:
+    if study.request is SCREENING:
         return [], screened(study.grid, study.clips, context)
     try:
-        return measured(study.wanted, study.grid, study.clips, context)
+        return measured(study.request, study.grid, study.clips, context)
     except (KeyboardInterrupt, Interrupted) as error:
-        kept = f"finished runs and the last epoch of the current one are in {context.workspace.runs}"
-        raise Interrupted(f"Stopped; {kept}\nGive the same command again to go on") from error
+        stored = f"finished runs and the last epoch of the current one are in {context.workspace.runs}"
+        raise Interrupted(f"Stopped; {stored}\nGive the same command again to continue") from error
 
 
-def _kept(
+def _stored(
     workspace: Workspace,
     study: _Study,
     runs: Sequence[Run],
@@ -265,14 +265,14 @@ def _kept(
     from dfer_model.comparison.results import compare as compared
     from dfer_model.reports.comparison_figures import draw_measures
 
-    clips, grid, wanted = study.clips, study.grid, study.wanted
+    clips, grid, request = study.clips, study.grid, study.request
     names = [each.name for each in study.controls]
     comparison = compared(found, names, grid.folds, grid.seeds, grid.settings.select)
     ids = tuple(run.id for run in runs)
     folder = workspace.root / "comparisons" / _name(study, ids, screening)
     if screening:
         comparison = replace(comparison, caveats=(*comparison.caveats, *screening.caveats))
-    classes = wanted.target.clips.class_names if wanted.target else clips.class_names
+    classes = request.target.clips.class_names if request.target else clips.class_names
     result = ComparisonRecord(
         folder=folder,
         dataset=clips.name,
@@ -286,11 +286,11 @@ def _kept(
             for each in study.controls
         },
         runs=ids,
-        transfer_to=wanted.target.clips.name if wanted.target else None,
+        transfer_to=request.target.clips.name if request.target else None,
         figures=draw_measures(folder, comparison, len(clips.class_names), len(classes)),
         screening=screening,
         request=request,
-        clips=(str(clips.path), *([str(wanted.target.clips.path)] if wanted.target else [])),
+        clips=(str(clips.path), *([str(request.target.clips.path)] if request.target else [])),
     )
     by_measure = _confusions(found, {"transfer": classes}, clips.class_names)
     write_atomically(folder / "confusions.json", json.dumps(by_measure, ensure_ascii=False))
@@ -332,18 +332,18 @@ def _name(study: _Study, runs: Sequence[str], screening: Screening | None) -> st
     """The name of the comparison's folder, a hash of what is compared."""
     from dfer_model.runs import weights_identity
 
-    clips, grid, wanted = study.clips, study.grid, study.wanted
+    clips, grid, request = study.clips, study.grid, study.request
     identity = [
         *runs,
         *(each.name for each in grid.texts),
-        *wanted.measures,
-        wanted.target.clips.fingerprint if wanted.target else "",
+        *request.measures,
+        request.target.clips.fingerprint if request.target else "",
         *(
             [clips.fingerprint, grid.folds, grid.settings.clip, weights_identity(grid.settings)]
             if not runs
             else []
         ),
-        *([spec.definition for spec in grid.specs(clips)] if wanted is SCREENING else []),
+        *([spec.definition for spec in grid.specs(clips)] if request is SCREENING else []),
         *([each.name for each in screening.sets] if screening else ()),
     ]
     return hashlib.sha256("\n".join(map(str, identity)).encode()).hexdigest()[:12]

@@ -83,14 +83,14 @@ def compare_runs(
         trained = _trained(sets, runs[0].fold, seeds, clips, context, choices)
     except (KeyboardInterrupt, Interrupted) as error:
         raise Interrupted(
-            "Stopped; finished runs are stored\nGive the same command again to go on"
+            "Stopped; finished runs are stored\nGive the same command again to continue"
         ) from error
     answers = _answers(order, found, trained, clips, tested)
     caveats = [AS_THEY_ARE, *(each for run in members for each in _caveats(run, clips, place))]
     comparison = _compared(answers, found, trained, caveats)
-    kept = {run.id: _about(run, found[run.id][0]) for run in runs}
+    described = {run.id: _about(run, found[run.id][0]) for run in runs}
     request = _request(order, clips, trained, choices)
-    return _kept(place, clips, tested, comparison, kept, [each.id for each in trained], request)
+    return _stored(place, clips, tested, comparison, described, [each.id for each in trained], request)
 
 
 def _model(given: DescriptionSet | Run | Path | str, workspace: Workspace) -> DescriptionSet | Model:
@@ -295,7 +295,7 @@ def _request(
     )
 
 
-def _kept(
+def _stored(
     place: Workspace,
     clips: PackedClips,
     tested: TestClips,

@@ -86,19 +86,19 @@ def endpoint_finding(workspace: Workspace) -> Finding:
         return Finding(subject, "missing", "none is configured", NO_MODEL)
     from ..llm.endpoint import choice_of, listed_models, resolve_server, unknown_model, url_to_confirm
 
-    wanted = defaults.model or ""
+    configured = defaults.model or ""
     try:
         server = resolve_server(workspace, probing=True)
         models = listed_models(server, retries=0, timeout=ANSWER_S)
-        if wanted and models and wanted not in models:
-            raise unknown_model(replace(server, model=wanted), models)
+        if configured and models and configured not in models:
+            raise unknown_model(replace(server, model=configured), models)
     except DferError as error:
         says, _, advice = str(error).partition("\n")
         return Finding(subject, "wrong", says, advice)
     key = "with a key" if server.api_key else "without a key"
     if server.withheld and url_to_confirm(workspace):
         key += ", which generate sends only after you have confirmed the address"
-    has = f"it has {choice_of(models, wanted)}" if models else "it lists no models: give one with --model"
+    has = f"it has {choice_of(models, configured)}" if models else "it lists no models: give one with --model"
     return Finding(subject, "ok", f"{server.base_url} answers {key}; {has}")
 
 

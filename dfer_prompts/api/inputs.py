@@ -74,7 +74,7 @@ def open_packed(place: Path | str) -> PackedClips:
     return StreamedClips.open(place)
 
 
-def judging_folds(clips: PackedClips, given: Iterable[int] | None) -> tuple[int, ...]:
+def folds_to_test(clips: PackedClips, given: Iterable[int] | None) -> tuple[int, ...]:
     """The test folds given, each once; by default all folds. Raises InputError for none."""
     if given is not None:
         return each_once(given, "fold")

@@ -95,7 +95,7 @@ def import_checkpoint(
     `classes` is its class set, in DFER-CLIP's order; `descriptions` the set it was trained with, checked
     against the texts in the file, which take precedence; `position` is the place of the description among the
     contexts; `clip` is open_clip's name of its CLIP, by default ViT-B-32-quickgelu; `fold` is its test fold.
-    Raises InputError for a file that is no such checkpoint or does not fit.
+    Raises InputError for a file that is not such a checkpoint or does not fit.
     """
     from dfer_model.exchange.released_checkpoint import CLIP, import_run
 

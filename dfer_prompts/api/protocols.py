@@ -53,22 +53,22 @@ def measure_request(
     """The checked request. Raises InputError for unknown measures and options that do not fit them."""
     from dfer_model.comparison.protocols import MEASURES, PROTOCOLS, SHOTS
 
-    wanted = [measure] if isinstance(measure, str) else list(measure)
-    if not wanted:
+    measures = [measure] if isinstance(measure, str) else list(measure)
+    if not measures:
         raise InputError(f"no measure is given; give one or more of {', '.join(MEASURES)}")
-    for each in wanted:
+    for each in measures:
         if each not in MEASURES:
             raise unknown("measure", each, MEASURES)
-    if "supervised" in wanted:
-        wanted.append("zero-shot")  # supervised figures never stand alone: any distinct texts reach them
+    if "supervised" in measures:
+        measures.append("zero-shot")  # supervised figures never stand alone: any distinct texts reach them
     given = {"--shots": shots is not None, "--transfer-to": transfer_to is not None}
     for name, protocol in PROTOCOLS.items():
         option = protocol.option
-        if option and given[option] and name not in wanted:
+        if option and given[option] and name not in measures:
             raise InputError(
                 f"{option} requires --measure {name}\nAdd --measure {name}, or leave {option} out"
             )
-        if option and protocol.option_required and not given[option] and name in wanted:
+        if option and protocol.option_required and not given[option] and name in measures:
             raise InputError(f"--measure {name} requires {option}\n{protocol.option_required}")
     numbers = tuple(sorted(each_once(shots, "number of shots"))) if shots is not None else SHOTS
     if numbers[0] < 0 or not numbers[-1]:
@@ -76,7 +76,7 @@ def measure_request(
             f"shots {', '.join(map(str, numbers))}: at least one number must be above 0, such as 1,2,4"
         )
     return MeasureRequest(
-        tuple(each for each in MEASURES if each in wanted),
+        tuple(each for each in MEASURES if each in measures),
         numbers,
         _target(open_dataset(workspace, transfer_to), clips, sets) if transfer_to is not None else None,
     )
@@ -84,14 +84,14 @@ def measure_request(
 
 def _target(target: PackedClips, clips: PackedClips, sets: Sequence[DescriptionSet]) -> Target:
     """The target of transfer. Raises InputError for the training clips and sets made with its test clips."""
-    from dfer_model.comparison.measure import judgeable
+    from dfer_model.comparison.measure import testable_clips
     from dfer_model.comparison.protocols import Target
 
     if target.fingerprint == clips.fingerprint:
         raise InputError(
             f"--transfer-to {target.path}: these are the training clips\nGive packed clips of another dataset"
         )
-    require_unseen(sets, target.name, target.fingerprint, set(target.folds[judgeable(target)].tolist()))
+    require_unseen(sets, target.name, target.fingerprint, set(target.folds[testable_clips(target)].tolist()))
     new = tuple(name for name in target.class_names if match_class_name(name, clips.class_names) is None)
     return Target(target, tuple(class_texts(each, target.class_names) for each in sets), new)
 

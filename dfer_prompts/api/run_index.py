@@ -51,12 +51,12 @@ def finished_run_named(name: str, workspace: Workspace) -> str:
 
 
 def _newest_first(
-    paths: Iterable[Path], told: Callable[[Path], tuple[str, tuple[str, ...]]]
+    paths: Iterable[Path], describe: Callable[[Path], tuple[str, tuple[str, ...]]]
 ) -> list[Finished]:
     found = []
     for path in paths:
         try:
-            what, came = told(path)
+            what, came = describe(path)
         except (InputError, OSError) as error:
             what, came = " ".join(str(error).split()), ()
         except (KeyError, TypeError, IndexError, AttributeError, ValueError):
@@ -77,8 +77,8 @@ def _comparison(path: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def _run(path: Path) -> tuple[str, tuple[str, ...]]:
-    told = stored_json(path)
-    best = told["measures"].get(told["selected"])
+    record = stored_json(path)
+    best = record["measures"].get(record["selected"])
     came = (f"UAR {best['uar']:.1f}, WAR {best['war']:.1f} percent",) if best else ()
     texts = stored_json(path.with_name("texts.json"))
     return str(texts.get("name") or "no texts"), came

@@ -24,7 +24,7 @@ from .inputs import (
     common_classes,
     descriptor_texts,
     features_folder,
-    judging_folds,
+    folds_to_test,
     loaded,
     open_dataset,
     own_names,
@@ -110,9 +110,9 @@ def score(
     place = workspace or Workspace.find()
     given = loaded(sets, place)
     clips = open_dataset(place, dataset) if dataset is not None else None
-    judging = judging_folds(clips, folds) if clips else ()
+    tested = folds_to_test(clips, folds) if clips else ()
     if clips:
-        require_unseen(given, clips.name, clips.fingerprint, judging)
+        require_unseen(given, clips.name, clips.fingerprint, tested)
     settings = settings_for(place, clips.name if clips else "", choices, device=device)
     class_names = clips.class_names if clips else common_classes(given)
     from dfer_model.models.clip import load_clip
@@ -124,7 +124,7 @@ def score(
         from dfer_model.comparison.zero_shot import video_features
 
         with progress("clips") as report:
-            videos = video_features(clip, clips, judging, settings, features_folder(place), report, device)
+            videos = video_features(clip, clips, tested, settings, features_folder(place), report, device)
         rows = zero_shot_rows(clip, given, videos, class_names)
     return Scores(settings.clip, settings.weights, scores, rows)
 
@@ -180,5 +180,8 @@ def _prompts(of: DescriptionSet, class_names: Sequence[str]) -> Iterator[tuple[s
         yield (
             kind,
             True,
-            [[f"{said}, which has {text}" for text in own] for said, own in zip(words, texts, strict=True)],
+            [
+                [f"{sentence}, which has {text}" for text in own]
+                for sentence, own in zip(words, texts, strict=True)
+            ],
         )

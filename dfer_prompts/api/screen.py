@@ -89,19 +89,19 @@ def choose(
     figures = {each.name: answers.figure(each.name, answers.uar) for each in grid.texts}
     ranked = sorted(figures.items(), key=lambda item: -item[1].mean)
     folds = [int(fold) for each in splits for fold in set(clips.folds[each.test_positions])]
-    seen = [seen_note(each, clips.name, clips.fingerprint, folds) for each in candidates]
+    notes = [seen_note(each, clips.name, clips.fingerprint, folds) for each in candidates]
     return Screening(
-        clips_judged=_judged(splits),
+        clips_judged=_test_folds_of(splits),
         sets=tuple(
             ScreenedSet(name=name, uar=uar, chosen=place < number) for place, (name, uar) in enumerate(ranked)
         ),
         notes=tuple(
-            f"The screening may be optimistically biased for a set: {each}." for each in seen if each
+            f"The screening may be optimistically biased for a set: {each}." for each in notes if each
         ),
     )
 
 
-def _judged(splits: Sequence[Split]) -> str:
+def _test_folds_of(splits: Sequence[Split]) -> str:
     clips = sum(len(each.test_positions) for each in splits)
     folds = ", ".join(str(each.fold) for each in splits if each.fold)
     if not folds:
@@ -123,10 +123,10 @@ def screened(grid: Grid, clips: PackedClips, context: RunContext) -> list[Measur
 
     clip = load_clip(grid.settings.clip, grid.settings.weights)
     check_grid(grid, clip, clips)
-    splits = screener.judging_splits(clips, grid.folds)
+    splits = screener.splits_by_fold(clips, grid.folds)
     answers = _answers(grid, splits, clips, context)
-    with _stoppable(features_folder(context.workspace)) as kept, context.progress("zero-shot") as report:
-        untrained = zero_shot_answers(grid, clip, clips, kept, report, context.device)
+    with _stoppable(features_folder(context.workspace)) as cache, context.progress("zero-shot") as report:
+        untrained = zero_shot_answers(grid, clip, clips, cache, report, context.device)
     return [measuring.zero_shot(untrained), screener.screened(answers, grid.settings)]
 
 
@@ -143,18 +143,18 @@ def _answers(grid: Grid, splits: Sequence[Split], clips: PackedClips, context: R
         f"{len(splits)} fold{'s' if len(splits) > 1 else ''} x {seeds} seed{'s' if seeds > 1 else ''}), "
         "those of a fold together"
     )
-    with _stoppable(features_folder(context.workspace)) as kept, context.progress("screening") as report:
-        return screened_answers(grid, splits, clips, kept, report, context.device)
+    with _stoppable(features_folder(context.workspace)) as cache, context.progress("screening") as report:
+        return screened_answers(grid, splits, clips, cache, report, context.device)
 
 
 @contextmanager
-def _stoppable(kept: Path) -> Iterator[Path]:
+def _stoppable(folder: Path) -> Iterator[Path]:
     """A context that names the folder `kept` if the work is interrupted."""
 
     try:
-        yield kept
+        yield folder
     except (KeyboardInterrupt, Interrupted) as error:
         raise Interrupted(
-            f"Stopped; frame features and finished screenings are in {kept}\n"
-            "Give the same command again to go on"
+            f"Stopped; frame features and finished screenings are in {folder}\n"
+            "Give the same command again to continue"
         ) from error

@@ -121,7 +121,7 @@ def search(
             seed=seed,
             report=report,
         )
-    whole = _uar(clip, given, clips, videos)
+    full = _uar(clip, given, clips, videos)
     saved = store.save(_chosen(given, clips, chosen_by, settings, k, seed, found), version)
     return Searched(
         descriptions=saved,
@@ -131,7 +131,7 @@ def search(
         folds=chosen_by,
         left=tuple(fold for fold in clips.fold_names() if fold not in chosen_by),
         clips=len(videos.labels),
-        uar={given.name: whole, f"first {k}": found.start[0], saved.name: found.score[0]},
+        uar={given.name: full, f"first {k}": found.start[0], saved.name: found.score[0]},
         found=found,
     )
 

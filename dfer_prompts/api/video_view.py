@@ -92,7 +92,7 @@ class VideoPredictors:
         finished run or description set, for invalid options, and for a video that cannot be read.
         """
 
-        kept = self._predictor(run)
+        predictor = self._predictor(run)
         face_options, note = face_options_of(
             self._workspace, faces=faces, track=track, window=window, stride=stride
         )
@@ -103,7 +103,7 @@ class VideoPredictors:
             surest(footage, prediction, crops)
 
         (answer,) = predict_each(
-            replace(kept, face_options=face_options),
+            replace(predictor, face_options=face_options),
             [video],
             names={video: Path(name)} if name else None,
             keep=keep,
@@ -112,14 +112,14 @@ class VideoPredictors:
         )
         if isinstance(answer, Refused):
             raise InputError(answer.reason)
-        of_model = (kept.facts.note, note, kept.warning, kept.calibration_note)
+        of_model = (predictor.facts.note, note, predictor.warning, predictor.calibration_note)
         notes = (*answer.notes, *[each for each in of_model if each])
         return ShownVideo(
             run,
-            kept.window_predictor.class_names,
+            predictor.window_predictor.class_names,
             answer.predictions,
             tuple(Moment(each, middles.face(each)) for each in _spread(answer.predictions)),
-            _timeline(answer.predictions, kept.window_predictor.class_names),
+            _timeline(answer.predictions, predictor.window_predictor.class_names),
             notes,
             answer.problem,
             ChosenWindow(*surest.kept, _surest_of(len(answer.predictions))) if surest.kept else None,
@@ -132,8 +132,10 @@ class VideoPredictors:
         """
         if shown.surest is None:
             return None
-        kept = self._predictor(shown.run)
-        return explain_window(kept, shown.surest, plot=plot, workspace=self._workspace, device=self._device)
+        predictor = self._predictor(shown.run)
+        return explain_window(
+            predictor, shown.surest, plot=plot, workspace=self._workspace, device=self._device
+        )
 
     def _predictor(self, run: str) -> VideoPredictor:
         """The model of a choice of `model_choices`, loaded if necessary; never of a path."""

@@ -21,7 +21,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from dfer_model.launch import first_to_say, launched
+from dfer_model.launch import launched, reports_first
 from dfer_model.reports.fonts import FontWarning
 
 from .. import __version__
@@ -150,8 +150,8 @@ ERRORS = (DferError, OSError)
 STOPPED = 130
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"dfer-prompts {__version__}")
         raise typer.Exit
 
@@ -175,11 +175,11 @@ def root(
             f"{context.invoked_subcommand} runs in one process; torchrun started {launched().count}\n"
             "Run it without torchrun; compare and reproduce train several runs at a time with --jobs"
         )
-    _say_warnings()
+    _print_warnings()
     context.obj = Workspace.find(workspace)
 
 
-def _say_warnings() -> None:
+def _print_warnings() -> None:
     """Print warnings as notes: a GPU that is not used, characters that the figures' fonts lack."""
     usual, tell = warnings.showwarning, message
 
@@ -201,7 +201,7 @@ def _say_warnings() -> None:
 
 def main() -> None:
     """Run the command line; errors become one or two lines and an exit status."""
-    if sys.stdout is None:  # closed by the caller (`>&-`), which is no error
+    if sys.stdout is None:  # closed by the caller (`>&-`), which is not an error
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
     if launched().rank:  # of several processes only the first prints
         sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
@@ -219,31 +219,31 @@ def command_tree() -> Callable[[], None]:
 
 def _run() -> None:
     try:
-        sys.excepthook = _say_traceback
+        sys.excepthook = _print_traceback
         command_tree()()
     except ERRORS as error:
         status = getattr(error, "exit_status", 1)
-        if not _may_say():
+        if not _prints_errors():
             sys.exit(status)
         if "--debug" in sys.argv:
-            _say_traceback(type(error), error, error.__traceback__)
+            _print_traceback(type(error), error, error.__traceback__)
             sys.exit(status)
         says = redact_environment(_sentence(error))
         message(says if status == STOPPED else f"Error: {says}")
         sys.exit(status)
 
 
-def _say_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print the traceback on standard error, with API keys that it may quote removed."""
-    if not _may_say():
+    if not _prints_errors():
         return
-    said = clean("".join(traceback.format_exception(kind, error, trace)))
-    sys.stderr.write(redact_environment(said))
+    text = clean("".join(traceback.format_exception(kind, error, trace)))
+    sys.stderr.write(redact_environment(text))
 
 
-def _may_say() -> bool:
+def _prints_errors() -> bool:
     """Whether this process prints the error that ends it and the processes started with it."""
-    if first_to_say():
+    if reports_first():
         sys.stderr = sys.__stderr__ if launched().rank else sys.stderr
         return True
     return False

@@ -48,12 +48,12 @@ class _SoFar:
         self.answers += sum(len(window.predictions) for window in glance.windows)
 
     def __str__(self) -> str:
-        kept = (
+        stored = (
             f"\nThey are stored in {' and '.join(map(str, self.files))}"
             if self.files and self.windows
             else ""
         )
-        return f"Stopped after {self.seconds:.1f} s and {self.windows} windows{kept}"
+        return f"Stopped after {self.seconds:.1f} s and {self.windows} windows{stored}"
 
 
 def predict_camera(predictor: VideoPredictor, camera: str, arguments: PredictArguments) -> None:
@@ -155,8 +155,8 @@ def _picture(name: Path, glance: Glance, window: Rolled | None) -> Group:
     from rich.text import Text
 
     faces = {None: "whole frames", 0: "no face", 1: "1 face"}
-    seen = faces.get(glance.faces, f"{glance.faces} faces")
-    lines: list[Text | Table] = [Text(clean(f"{name}   {glance.seconds:.1f} s   {seen}"), style="bold")]
+    shown = faces.get(glance.faces, f"{glance.faces} faces")
+    lines: list[Text | Table] = [Text(clean(f"{name}   {glance.seconds:.1f} s   {shown}"), style="bold")]
     if window is None:
         return Group(*lines, Text("the first window is not complete yet"))
     if not window.predictions:

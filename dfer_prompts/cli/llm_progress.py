@@ -76,33 +76,33 @@ def request_progress() -> Iterator[RequestProgress]:
     """
     from rich.console import Console
 
-    seen: list[Progress] = []
+    latest: list[Progress] = []
     console = Console(stderr=True, highlight=False)
     try:
         if console.is_terminal:
-            with _live(console, seen) as shown:
+            with _live(console, latest) as shown:
                 yield shown
         else:
-            yield RequestProgress(_plain_lines(seen))
+            yield RequestProgress(_plain_lines(latest))
     except BaseException:
-        if seen and (total := seen[0].total).answered + total.retried:
+        if latest and (total := latest[0].total).answered + total.retried:
             message(f"Until then: {_counts(total)}")
         raise
 
 
 @contextmanager
-def _live(console: Console, seen: list[Progress]) -> Iterator[RequestProgress]:
+def _live(console: Console, latest: list[Progress]) -> Iterator[RequestProgress]:
     from rich.live import Live
 
     def report(progress: Progress) -> None:
-        seen[:] = [progress]
+        latest[:] = [progress]
 
     begun = time.monotonic()
 
     def shown() -> Table | str:
-        if not seen:
+        if not latest:
             return ""
-        table = _table(seen[0], console.height)
+        table = _table(latest[0], console.height)
         table.caption = (
             f"{time.monotonic() - begun:.0f} s"  # changes even while the server delays all requests
         )
@@ -139,12 +139,12 @@ def _cells(tally: Tally) -> tuple[str, ...]:
     return f"{tally.done}/{tally.requests}", str(tally.found), str(tally.failed), str(tally.retried), tokens
 
 
-def _plain_lines(seen: list[Progress]) -> Report:
+def _plain_lines(latest: list[Progress]) -> Report:
     last_tenth, last_time, was_retrying = -1, 0.0, False
 
     def report(progress: Progress) -> None:
         nonlocal last_tenth, last_time, was_retrying
-        seen[:] = [progress]
+        latest[:] = [progress]
         total, now = progress.total, time.monotonic()
         tenth = 10 * total.done // max(total.requests, 1)
         news = tenth != last_tenth or (progress.retrying and not was_retrying)

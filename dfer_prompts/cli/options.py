@@ -1,7 +1,8 @@
 """Options that several commands share, each declared once, and groups of them.
 
 A group is a frozen dataclass whose fields are options. A command decorated with `grouped` takes the group as
-one parameter; its fields are options of the command. Names in their help come from `dfer_model.registry`.
+one parameter; its fields are options of the command. Names and meanings of settings in their help come from
+`dfer_model.registry`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from dfer_model.registry import MEASURES, PRESET_NAMES, STRATEGIES
+from dfer_model.registry import MEASURES, PRESET_NAMES, SETTING_MEANINGS, STRATEGIES
 
 from ..errors import InputError
 from .completion import datasets
@@ -52,6 +53,12 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     return flat
 
 
+def setting_help(name: str) -> str:
+    """The help of the option for a setting: the setting's meaning as a sentence."""
+    meaning = SETTING_MEANINGS[name]
+    return f"{meaning[0].upper()}{meaning[1:]}."
+
+
 DatasetOption = Annotated[
     str | None,
     typer.Option(
@@ -75,23 +82,21 @@ SetOption = Annotated[
 ]
 ClipOption = Annotated[
     str | None,
-    typer.Option("--clip", metavar="NAME", help="CLIP by open_clip's name, or `demo`.", show_default=False),
+    typer.Option("--clip", metavar="NAME", help=setting_help("clip"), show_default=False),
 ]
 WeightsOption = Annotated[
     str | None,
     typer.Option(
         "--weights",
         metavar="TAG|FILE",
-        help="Pretrained tag, weight file, `random`, or `shipped` (demo only).",
+        help=setting_help("weights"),
         show_default=False,
     ),
 ]
-EpochsOption = Annotated[
-    int | None, typer.Option("--epochs", help="Passes over the training clips; 0: no training.")
-]
+EpochsOption = Annotated[int | None, typer.Option("--epochs", help=setting_help("epochs"))]
 SelectOption = Annotated[
     Literal["last", "val", "test-best"] | None,
-    typer.Option("--select", help="Epoch to use; test-best is selected on the test fold (biased)."),
+    typer.Option("--select", help=setting_help("select")),
 ]
 StrategyOption = Annotated[
     str | None,
@@ -106,7 +111,7 @@ FreezeOption = Annotated[
 ]
 EnsembleOption = Annotated[
     Literal["mean-embedding", "mean-similarity", "max"] | None,
-    typer.Option("--ensemble", help="How the members of a class are combined."),
+    typer.Option("--ensemble", help=setting_help("ensemble")),
 ]
 DeviceOption = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Device to compute on.")

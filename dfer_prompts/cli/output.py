@@ -210,15 +210,15 @@ def _widths(columns: Sequence[Sequence[Text]], room: int) -> list[int]:
     """The width of each column: that of its cells or, if they do not fit, at least its longest word."""
     from rich.cells import cell_len
 
-    whole = [max(each.cell_len for text in column for each in text.split()) for column in columns]
-    if sum(whole) <= room:
-        return whole
+    full = [max(each.cell_len for text in column for each in text.split()) for column in columns]
+    if sum(full) <= room:
+        return full
     words = [[word for text in column for word in text.plain.split()] for column in columns]
     widths = [max(map(cell_len, column), default=0) for column in words]
     while sum(widths) > room and max(widths) > 1:
         widths[widths.index(max(widths))] -= 1
     for _ in range(room - sum(widths)):
-        growing = [index for index, width in enumerate(widths) if width < whole[index]]
+        growing = [index for index, width in enumerate(widths) if width < full[index]]
         widths[min(growing, key=widths.__getitem__)] += 1
     return widths
 
@@ -235,8 +235,8 @@ def progress(label: str) -> Iterator[Report]:
     if console.is_terminal:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        said = TextColumn("{task.description}", markup=False)
-        columns = (said, BarColumn(), MofNCompleteColumn(), _time_column(pace))
+        description = TextColumn("{task.description}", markup=False)
+        columns = (description, BarColumn(), MofNCompleteColumn(), _time_column(pace))
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task(clean(label), total=None)
 

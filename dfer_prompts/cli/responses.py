@@ -78,10 +78,10 @@ def show(
     if as_json:
         print_json({**_row(shown), "content": shown.content, "descriptors": shown.descriptors})
         return
-    asked = f" for {shown.class_name}" if shown.class_name else ""
+    subject = f" for {shown.class_name}" if shown.class_name else ""
     settings = ", ".join(f"{name} {value}" for name, value in shown.sampling.items() if value is not None)
     print_line(f"{shown.key}\n{shown.model} at {shown.base_url}, {shown.received}")
-    print_line(f"template {shown.template or 'unknown'}{asked}, sample {shown.sample}; {settings}")
+    print_line(f"template {shown.template or 'unknown'}{subject}, sample {shown.sample}; {settings}")
     print_line(f"sent as {shown.form}; tokens {_tokens(shown)}\n")
     print_line(f"Prompt\n{shown.prompt}\n\nAnswer\n{shown.content}\n")
     if shown.failure:

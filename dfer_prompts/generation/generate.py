@@ -179,9 +179,9 @@ def _saved(outcome: Outcome, version: str | None, store: DescriptionStore, works
     try:
         return replace(outcome, descriptions=store.save(draft, version, outcome.responses))
     except OSError as error:
-        kept = "\nThe answers are stored; run the same command again" if outcome.responses else ""
+        advice = "\nThe answers are stored; run the same command again" if outcome.responses else ""
         kind = FileError if isinstance(error, FileError) else WorkError
-        raise kind(f"{system_words(error)}{kept}") from error
+        raise kind(f"{system_words(error)}{advice}") from error
 
 
 def _so_far(plans: Sequence[Plan], saved: Sequence[Outcome]) -> str:

@@ -263,9 +263,9 @@ def _reasons(lost: Sequence[Lost]) -> str:
 
 
 def _kept(plan: Plan, responses: ResponseStore) -> str:
-    kept = len(answered(plan.requests, responses))
+    stored = len(answered(plan.requests, responses))
     return (
-        f"{kept} of {len(plan.requests)} answers are stored; run the same command again to request the rest"
+        f"{stored} of {len(plan.requests)} answers are stored; run the same command again to request the rest"
     )
 
 

@@ -49,20 +49,20 @@ def stored_answers(
         except InputError as error:
             damaged.append(str(error))
             continue
-        wanted = containing is None or containing.casefold() in each.prompt.casefold()
-        if wanted and model in (None, each.model):
+        matches = containing is None or containing.casefold() in each.prompt.casefold()
+        if matches and model in (None, each.model):
             found.append(each)
     return sorted(found, key=lambda each: (each.received, each.key)), damaged
 
 
 def stored_answer(store: ResponseStore, key: str) -> StoredAnswer:
     """The answer with this key or key prefix. Raises InputError if none, several or a damaged one match."""
-    whole = store.find(key)
-    record = store.read(whole)
+    full_key = store.find(key)
+    record = store.read(full_key)
     try:
-        return _answer(whole, record)
+        return _answer(full_key, record)
     except (LookupError, TypeError, AttributeError) as error:
-        path = store.folder / f"{whole}.json"
+        path = store.folder / f"{full_key}.json"
         raise InputError(f"{path} is damaged: its request has an unknown format") from error
 
 

@@ -57,11 +57,11 @@ def class_names(of: Subject) -> Iterator[Finding]:
     names = {name: _names(name, of) for name in of.class_names}
     synonyms = {name: _synonyms(name) for name in of.class_names}
     for name, number, text in of.texts():
-        said = stems(text)
-        own = _said(said, names[name])
-        synonym = _said(said, synonyms[name])
-        others = [other for other in of.class_names if _said(said, names[other] - names[name])]
-        alike = [other for other in of.class_names if _said(said, synonyms[other])]
+        words = stems(text)
+        own = _contains_any(words, names[name])
+        synonym = _contains_any(words, synonyms[name])
+        others = [other for other in of.class_names if _contains_any(words, names[other] - names[name])]
+        alike = [other for other in of.class_names if _contains_any(words, synonyms[other])]
         if own:
             yield Finding("warning", "class-name", "names its class", name, number, text)
         elif synonym:
@@ -125,8 +125,8 @@ def _synonyms(name: str) -> frozenset[_Stems]:
     return frozenset(tuple(stems(word)) for words in listed for word in words)
 
 
-def _said(said: Sequence[str], names: frozenset[_Stems]) -> bool:
-    runs = {tuple(said[start : start + len(name)]) for name in names for start in range(len(said))}
+def _contains_any(words: Sequence[str], names: frozenset[_Stems]) -> bool:
+    runs = {tuple(words[start : start + len(name)]) for name in names for start in range(len(words))}
     return not names.isdisjoint(runs - {()})
 
 

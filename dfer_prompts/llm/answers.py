@@ -61,9 +61,9 @@ def _data(line: str) -> Any:
 def _completion(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": ""}
     choice: dict[str, Any] = {"index": 0, "finish_reason": None, "message": message}
-    whole: dict[str, Any] = {"object": "chat.completion", "choices": [choice]}
+    completion: dict[str, Any] = {"object": "chat.completion", "choices": [choice]}
     for chunk in chunks:
-        whole |= {key: chunk[key] for key in ("id", "model", "usage") if chunk.get(key) is not None}
+        completion |= {key: chunk[key] for key in ("id", "model", "usage") if chunk.get(key) is not None}
         part = _first_choice(chunk)
         delta = part.get("delta") or part.get("message")
         if isinstance(delta, dict):
@@ -72,7 +72,7 @@ def _completion(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     choice["message"] = {key: value for key, value in message.items() if value is not None}
     if choice["finish_reason"] is None and "error" not in choice:
         choice["error"] = {"message": "the stream ended before its end"}
-    return whole
+    return completion
 
 
 def _first_choice(chunk: dict[str, Any]) -> dict[str, Any]:

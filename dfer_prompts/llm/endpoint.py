@@ -147,8 +147,8 @@ class Endpoint:
         try:
             value = assembled(text) or json.loads(text)
             # A lone surrogate ("\\ud83d") is valid JSON but cannot be encoded in a file.
-            whole = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-            return self.redact(json.loads(whole))
+            encoded = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+            return self.redact(json.loads(encoded))
         except (ValueError, RecursionError):
             return str(self.redact(text))[:STORED_CHARACTERS]
 
@@ -322,9 +322,9 @@ def unknown_model(endpoint: Endpoint, served: Sequence[str]) -> InputError:
     )
 
 
-def choice_of(models: Sequence[str], wanted: str = "") -> str:
+def choice_of(models: Sequence[str], similar_to: str = "") -> str:
     """A line with at most `LISTED_MODELS` models, the most similar to the wanted one first."""
-    near = difflib.get_close_matches(wanted, models, n=3, cutoff=0.4)
+    near = difflib.get_close_matches(similar_to, models, n=3, cutoff=0.4)
     ordered = near + [name for name in models if name not in near]
     rest = f" and {len(ordered) - LISTED_MODELS} more" if len(ordered) > LISTED_MODELS else ""
     return ", ".join(ordered[:LISTED_MODELS]) + rest

@@ -100,11 +100,11 @@ class Negotiation:
             return
         self._form = form
         if refusals:
-            asked = "text" if form == "text" else f"response_format {form}"
+            instead = "text" if form == "text" else f"response_format {form}"
             why = self._words(refusals[0])
             self._note(
                 f"{self._endpoint.base_url} rejects response_format json_schema ({why}); "
-                f"requesting {asked} instead"
+                f"requesting {instead} instead"
             )
 
     def _heeded(self, outcome: Reply | openai.APIError) -> Reply | openai.APIError:

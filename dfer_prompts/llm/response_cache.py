@@ -88,8 +88,8 @@ class ResponseStore:
             raise InputError(f"{path} does not exist") from error
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path} is damaged (not JSON); it will be requested again") from error
-        whole = isinstance(record, dict) and {"request", "response"} <= record.keys()
-        if not whole or self.key(record["request"]) != key:
+        complete = isinstance(record, dict) and {"request", "response"} <= record.keys()
+        if not complete or self.key(record["request"]) != key:
             raise InputError(
                 f"{path} is damaged (its content does not match its name); it will be requested again"
             )

@@ -145,7 +145,7 @@ def _from_bullets(lines: list[Line], class_name: str | None) -> Iterator[str]:
         if line.kind != "bullet":
             title = _unnumbered(line.text)
             if _is_section(line):
-                skipped = _says_no_feature(title, class_name)
+                skipped = _is_no_feature(title, class_name)
             region, region_indent, covered = words.region(title), -1, None
             if region is None and not skipped and phrases.is_labelled(line.text):
                 yield from phrases.from_item(line.text, class_name=class_name)
@@ -174,7 +174,7 @@ def _from_bullet(text: str, region: str | None, class_name: str | None) -> Itera
     return phrases.from_item(text, region, class_name)
 
 
-def _says_no_feature(title: str, class_name: str | None) -> bool:
+def _is_no_feature(title: str, class_name: str | None) -> bool:
     """Whether the text below the title is about the answer or another class."""
     return bool(_ABOUT_THE_ANSWER.search(title)) or _is_of_another(title, class_name)
 

@@ -122,18 +122,18 @@ def _last_channel(text: str) -> str:
 
 
 def _without_thinking(text: str) -> str:
-    kept: list[str] = []
+    parts: list[str] = []
     start, thinking = 0, False
     for mark in _THINKING_MARK.finditer(text):
         if mark["open"]:
             if not thinking:
-                kept.append(text[start : mark.start()])
+                parts.append(text[start : mark.start()])
             thinking = True
         else:
             if not thinking:  # no opening tag: everything before is reasoning
-                kept.clear()
+                parts.clear()
             start, thinking = mark.end(), False
-    return _announced_answer("".join(kept) if thinking else "".join(kept) + text[start:])
+    return _announced_answer("".join(parts) if thinking else "".join(parts) + text[start:])
 
 
 def _announced_answer(text: str) -> str:
@@ -180,9 +180,9 @@ def _plain_characters(text: str) -> str:
 def _without_questions(text: str) -> str:
     """The answer without a repeated or invented question; the final answer if one is announced."""
     if question := _NEXT_QUESTION.match(text):
-        asked = text[question.end() :]
-        answer = _ITS_ANSWER.search(asked)
-        text = asked[answer.end() :] if answer else asked.partition("\n")[2]
+        rest = text[question.end() :]
+        answer = _ITS_ANSWER.search(rest)
+        text = rest[answer.end() :] if answer else rest.partition("\n")[2]
     following = _NEXT_QUESTION.search(text)
     text = text[: following.start()] if following else text
     before, final, after = text, None, ""

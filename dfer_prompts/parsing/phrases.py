@@ -176,12 +176,12 @@ def from_list(sentence: str) -> list[str]:
 def tidy(text: str) -> list[str]:
     """[descriptor] without markup, control characters and final punctuation; [] if nothing is left."""
     printable = text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
-    kept = " ".join(_UNWANTED.sub(_marks_stay, printable).split())
-    kept = _SPACE_BEFORE.sub(r"\1", kept).strip(" ,.;:!?'-/&+")
-    letters = sum(map(str.isalpha, kept))
-    if len(kept) > LONGEST or letters < (3 if kept.isascii() else 2) or _ENDS_OPEN.search(kept):
+    cleaned = " ".join(_UNWANTED.sub(_marks_stay, printable).split())
+    cleaned = _SPACE_BEFORE.sub(r"\1", cleaned).strip(" ,.;:!?'-/&+")
+    letters = sum(map(str.isalpha, cleaned))
+    if len(cleaned) > LONGEST or letters < (3 if cleaned.isascii() else 2) or _ENDS_OPEN.search(cleaned):
         return []
-    return [_lower_case(kept)]
+    return [_lower_case(cleaned)]
 
 
 def _lower_case(text: str) -> str:
@@ -225,14 +225,14 @@ def _from_labelled(text: str, under: str | None, *, coded: bool, class_name: str
     if labelled is None:
         return _features(text.rstrip(": "), under)
     label, value = labelled[1].strip(), labelled[2]
-    if _says_nothing_seen(label, value, class_name):
+    if _describes_no_feature(label, value, class_name):
         return []
     named = region(label)
     if named is not None:
-        return _said_of(value, named)
+        return _phrases_of(value, named)
     if facs.is_unit_name(label, beside_code=coded):
-        if seen := [each for each in _said_of(value, under) if words.names_part(each)]:
-            return seen
+        if visible := [each for each in _phrases_of(value, under) if words.names_part(each)]:
+            return visible
     elif not _is_feature_label(label, value):
         return _features(value, under)
     return tidy(_with_region(label, under))
@@ -247,14 +247,14 @@ def _is_feature_label(label: str, value: str) -> bool:
     return _explains(value) and (" " in label or not names_face(value))
 
 
-def _says_nothing_seen(label: str, value: str, class_name: str | None) -> bool:
+def _describes_no_feature(label: str, value: str, class_name: str | None) -> bool:
     """Whether the label announces a code, muscle or other class, or the value is only a class name."""
     if facs.is_action_unit_remark(label) or (_CLASS_LABEL.fullmatch(label) and emotions.is_emotion(value)):
         return True
     return not words.names_part(label) and emotions.is_about_another(label, class_name)
 
 
-def _said_of(value: str, under: str | None) -> list[str]:
+def _phrases_of(value: str, under: str | None) -> list[str]:
     """The features of the value's first sentence, and of further sentences that name a part of the face."""
     sentences = [each for i, each in enumerate(SENTENCE_END.split(value)) if not i or names_face(each)]
     return [descriptor for sentence in sentences for descriptor in _features(sentence, under)]
@@ -314,9 +314,9 @@ def _with_region(phrase: str, under: str | None) -> str:
     if not words.in_english(under) or is_foreign(phrase):
         return f"{under}{'' if _writes_unspaced(under) else ' '}{phrase}"
     described = next((word for word in spoken if not _QUALIFIES.fullmatch(word)), spoken[0]).strip(",")
-    whole = " of " not in phrase or not names_face(phrase)
+    complete = " of " not in phrase or not names_face(phrase)
     alone = len(spoken) == 1 and words.is_adjective(spoken[0])
-    incomplete = alone or is_state(described) or (whole and bool(_PLACE.fullmatch(described)))
+    incomplete = alone or is_state(described) or (complete and bool(_PLACE.fullmatch(described)))
     return f"{under} {phrase[0].lower()}{phrase[1:]}" if incomplete else phrase
 
 

@@ -113,8 +113,8 @@ def _items(header: list[str], body: list[list[str]], class_name: str | None) -> 
     else:
         columns = _columns(header, body, class_name)
         pairs = [[row[i] for i in each if i < len(row)] for row in body for each in columns]
-    said = ([cell for cell in pair if cell.strip(" *_-–—")] for pair in pairs)
-    return [": ".join(cells) for cells in said if cells]
+    filled = ([cell for cell in pair if cell.strip(" *_-–—")] for pair in pairs)
+    return [": ".join(cells) for cells in filled if cells]
 
 
 def _columns(header: list[str], body: list[list[str]], class_name: str | None) -> list[list[int]]:
@@ -135,12 +135,12 @@ def _feature_columns(header: list[str], region: int | None, others: list[int]) -
     """The columns of region and feature, or, without a region, of feature and explanation."""
     feature = next((i for i in others if _FEATURE_COLUMN.search(header[i])), None)
     explained = next((i for i in others if i != feature and _EXPLANATION_COLUMN.search(header[i])), None)
-    said = explained if feature is None else feature
-    seen = [i for i in others if not _REMARK_COLUMN.fullmatch(header[i])]
+    column = explained if feature is None else feature
+    columns = [i for i in others if not _REMARK_COLUMN.fullmatch(header[i])]
     if region is not None:
-        said = said if said is not None else next(iter(seen), None)
-        return [region, said] if said is not None else [region]
-    return [i for i in (feature, explained) if i is not None] or (seen or others)[:2]
+        column = column if column is not None else next(iter(columns), None)
+        return [region, column] if column is not None else [region]
+    return [i for i in (feature, explained) if i is not None] or (columns or others)[:2]
 
 
 def _holds_regions(cells: list[str]) -> bool:
@@ -208,8 +208,8 @@ def _data_of_class(value: Any, class_name: str | None, depth: int) -> Any:
     if class_name is None or depth > _DEEPEST:
         return value
     if isinstance(value, list):
-        kept = [each for each in value if not _is_object_of_another(each, class_name)]
-        return [_data_of_class(each, class_name, depth + 1) for each in kept or value]
+        own = [each for each in value if not _is_object_of_another(each, class_name)]
+        return [_data_of_class(each, class_name, depth + 1) for each in own or value]
     if isinstance(value, dict):
         return {
             key: _data_of_class(each, class_name, depth + 1)

@@ -157,11 +157,13 @@ def region(label: str) -> str | None:
     if not all(map(_REGION_WORD.fullmatch, words)):
         foreign = _FOREIGN_REGION.fullmatch(plain)
         return foreign["region"].lower() if foreign else None
-    kept = [word for word in words if word in _SIDES or (_PART_WORD.fullmatch(word) and word != "facial")]
-    if not any(map(_PART_WORD.fullmatch, kept)):
+    parts = [word for word in words if word in _SIDES or (_PART_WORD.fullmatch(word) and word != "facial")]
+    if not any(map(_PART_WORD.fullmatch, parts)):
         return None
-    qualified = any(word in _SIDES[:4] for word in kept)  # "lower lip" is one lip, "lip position" means both
-    return _CONJUNCTION.sub("", " ".join(kept if qualified else [_PLURALS.get(word, word) for word in kept]))
+    qualified = any(word in _SIDES[:4] for word in parts)  # "lower lip" is one lip, "lip position" means both
+    return _CONJUNCTION.sub(
+        "", " ".join(parts if qualified else [_PLURALS.get(word, word) for word in parts])
+    )
 
 
 CODE = re.compile(

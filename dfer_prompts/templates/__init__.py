@@ -151,17 +151,17 @@ def read_template(path: Path) -> Template:
     if path.stat().st_size > LARGEST_FILE:
         raise TemplateFault(path, f"larger than {LARGEST_FILE} bytes")
     try:
-        whole = path.read_text(encoding="utf-8-sig")
+        content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise TemplateFault(path, f"not UTF-8 text (byte {error.start})") from error
-    parts = FRONT_MATTER.fullmatch(whole)
+    parts = FRONT_MATTER.fullmatch(content)
     if parts is None:
         raise TemplateFault(path, "no front matter", hint=SHAPE)
     matter = _front_matter(path, parts["matter"])
     body = parts["text"]
     text = body.strip("\n")
     skipped = len(body) - len(body.lstrip("\n"))
-    first_line = whole.count("\n", 0, parts.start("text")) + 1 + skipped
+    first_line = content.count("\n", 0, parts.start("text")) + 1 + skipped
     template = Template(
         name=matter.name,
         purpose=matter.purpose,
@@ -169,7 +169,7 @@ def read_template(path: Path) -> Template:
         response_format=matter.response_format,
         sampling=matter.sampling,
         text=text,
-        sha256=hashlib.sha256(whole.encode("utf-8")).hexdigest(),
+        sha256=hashlib.sha256(content.encode("utf-8")).hexdigest(),
         path=path,
         first_line=first_line,
     )

@@ -48,7 +48,7 @@ def check_template(name: str, workspace: Workspace, class_set: ClassSet) -> list
     prompts, faults = _rendered(template, class_set)
     found = [
         *faults,
-        *(_asked_the_same(prompts) if template.name != OPTIMIZE else ()),
+        *(_same_prompts(prompts) if template.name != OPTIMIZE else ()),
         *_undefined(template, known={fault.line for fault in faults}),
         *_long(prompts),
         *(_form(template, prompts) if template.name != OPTIMIZE else ()),
@@ -72,7 +72,7 @@ def _rendered(template: Template, class_set: ClassSet) -> tuple[dict[str, str], 
     ]
 
 
-def _asked_the_same(prompts: Mapping[str, str]) -> Iterator[TemplateFinding]:
+def _same_prompts(prompts: Mapping[str, str]) -> Iterator[TemplateFinding]:
     by_prompt: dict[str, list[str]] = {}
     for name, prompt in prompts.items():
         by_prompt.setdefault(prompt, []).append(name)

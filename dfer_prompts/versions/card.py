@@ -55,8 +55,8 @@ def license_identifier(text: str) -> str:
 
     List: https://huggingface.co/docs/hub/repositories-licenses
     """
-    wanted = "-".join(text.casefold().split())
-    return wanted if wanted in _hub_licenses() else "other"
+    slug = "-".join(text.casefold().split())
+    return slug if slug in _hub_licenses() else "other"
 
 
 def _header(name: str, draft: DescriptionSet, manifest: Manifest) -> str:
@@ -113,27 +113,27 @@ def _origin(manifest: Manifest) -> list[tuple[str, str]]:
     return [(label, _shortened(value)) for label, value in facts.items() if value]
 
 
-def _asked_members(manifest: Manifest) -> list[Mapping[str, Any]]:
+def _members_of(manifest: Manifest) -> list[Mapping[str, Any]]:
     """The origin of each member of an ensemble made by one generation."""
     members = manifest.derivation.get("members", [])
-    told = isinstance(members, list) and all(isinstance(each, Mapping) for each in members)
-    return members if told else []
+    readable = isinstance(members, list) and all(isinstance(each, Mapping) for each in members)
+    return members if readable else []
 
 
 def _derivation(manifest: Manifest) -> list[tuple[str, str]]:
-    asked = _asked_members(manifest)
+    members = _members_of(manifest)
     messages = [
         (f"member {number}", "; ".join(f"{key} {_shortened(each[key])}" for key in _TOLD if each.get(key)))
-        for number, each in enumerate(asked)
+        for number, each in enumerate(members)
     ]
-    rest = {key: value for key, value in manifest.derivation.items() if not asked or key != "members"}
+    rest = {key: value for key, value in manifest.derivation.items() if not members or key != "members"}
     return [*((key, _shortened(value)) for key, value in rest.items()), *messages]
 
 
 def _template_texts(manifest: Manifest) -> list[tuple[str, Any]]:
     """(name, text in a code block) of each template used."""
     used = [(manifest.template, manifest.template_text)]
-    used += [(each.get("template"), each.get("template_text")) for each in _asked_members(manifest)]
+    used += [(each.get("template"), each.get("template_text")) for each in _members_of(manifest)]
     return [(one_line(name or ""), _fenced(str(text))) for name, text in dict.fromkeys(used) if text]
 
 

@@ -76,15 +76,15 @@ def edited(
     texts = _texts(text, where, parent.class_names)
     _require_unmarked(parent, texts, where)
     members = {name: _members(parent.members[name], texts[name]) for name in parent.class_names}
-    kept = {name: getattr(parent.manifest, name) for name in _KEPT}
+    inherited = {name: getattr(parent.manifest, name) for name in _KEPT}
     if parent.manifest.control:
-        kept["source"] = "mixed"
+        inherited["source"] = "mixed"
     draft = DescriptionSet("", parent.class_names, members, parent.manifest)
     counts = {
         kind: count for kind, count in diff(parent, draft).counts().items() if count and kind != "support"
     }
     derivation = {"command": "edit", **counts, **({"message": message} if message else {})}
-    manifest = Manifest(**kept, derivation=derivation, **lineage([parent]))
+    manifest = Manifest(**inherited, derivation=derivation, **lineage([parent]))
     return DescriptionSet("", parent.class_names, members, manifest)
 
 

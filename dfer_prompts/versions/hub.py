@@ -89,8 +89,8 @@ def _sentence(error: Exception, what: str, endpoint: str, kind: str) -> DferErro
         return InputError(f"there is no {kind} {what} at {endpoint}, or it is private\n{_TOKEN}")
     if status is None:
         return WorkError(_on_the_way(error, endpoint))
-    said = getattr(error, "server_message", None)
-    answered = f"{endpoint} answered {status} about {what}" + (f": {_one_line(said)}" if said else "")
+    reason = getattr(error, "server_message", None)
+    answered = f"{endpoint} answered {status} about {what}" + (f": {_one_line(reason)}" if reason else "")
     return WorkError(_reasons(what, endpoint, kind).get(status, answered))
 
 
@@ -231,11 +231,11 @@ def pull(source: str, version: str | None = None, workspace: Workspace | None = 
             _download(api, repo, commit, folder, (MANIFEST,))
         try:
             manifest = _checked_manifest(folder)
-            wanted = [file for file in (ROWS, RESPONSES) if file in manifest.files]
+            files = [file for file in (ROWS, RESPONSES) if file in manifest.files]
             with hub_requests(source, "Nothing was saved") as api:
-                _download(api, repo, commit, folder, wanted)
+                _download(api, repo, commit, folder, files)
             draft = _draft(folder, manifest, {"command": "pull", "repo": repo, "revision": commit})
-            responses = _responses(folder / RESPONSES) if RESPONSES in wanted else []
+            responses = _responses(folder / RESPONSES) if RESPONSES in files else []
         except InputError as error:  # it names the temporary folder
             raise InputError(str(error).replace(f"{folder}/", f"{source}: ")) from error
     return store.save(draft, version, responses)

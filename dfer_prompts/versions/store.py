@@ -45,8 +45,8 @@ class DescriptionStore:
             raise InputError(
                 f"{ref!r}: a number of descriptors per class is required after the @, such as {name}@4"
             )
-        whole = read_version(self.path(name), name)
-        return whole.top(int(k)) if at else whole
+        version = read_version(self.path(name), name)
+        return version.top(int(k)) if at else version
 
     @system_errors()
     def path(self, name: str) -> Path:

@@ -123,9 +123,9 @@ class Body:
             raise Refusal(408, "the request is incomplete")
         return b"".join(parts)
 
-    def again(self, whole: bytes) -> Receive:
+    def again(self, content: bytes) -> Receive:
         """A `receive` that returns this body and then waits for the client to disconnect."""
-        messages: list[Message] = [{"type": "http.request", "body": whole, "more_body": False}]
+        messages: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
 
         async def receive() -> Message:
             return messages.pop() if messages else await self.receive()
@@ -145,21 +145,21 @@ async def read_json(scope: Scope, body: Body) -> Receive:
     Gradio would fetch.
     """
     try:
-        told = json.loads((await body.read()).decode("utf-8"))
-        written = json.dumps(told).encode()
+        value = json.loads((await body.read()).decode("utf-8"))
+        written = json.dumps(value).encode()
     except (ValueError, RecursionError):
         raise Refusal(400, "the body is not JSON in UTF-8") from None
-    if _names_an_address(told):
+    if _names_an_address(value):
         raise Refusal(403, "this server does not fetch files from other servers")
-    kept = [each for each in scope["headers"] if each[0] not in (b"content-length", b"content-type")]
+    headers = [each for each in scope["headers"] if each[0] not in (b"content-length", b"content-type")]
     own = [(b"content-length", str(len(written)).encode()), (b"content-type", b"application/json")]
-    scope["headers"] = [*kept, *own]
+    scope["headers"] = [*headers, *own]
     return body.again(written)
 
 
-def _names_an_address(told: Any) -> bool:
+def _names_an_address(value: Any) -> bool:
     """Whether the value refers to a file on another server."""
-    waiting = [told]
+    waiting = [value]
     while waiting:
         each = waiting.pop()
         if isinstance(each, dict):

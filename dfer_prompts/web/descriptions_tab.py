@@ -91,22 +91,22 @@ def version(store: DescriptionStore, name: str) -> str:
 
 
 def _facts(of: DescriptionSet) -> list[tuple[str, object]]:
-    told = of.manifest
+    manifest = of.manifest
     facts = {
         "Version": of.name,
-        "Source": told.source,
-        "Control": told.control,
-        "Model": told.model,
-        "Base URL": told.base_url,
-        "Template": told.template,
-        "Sampling": ", ".join(f"{key} {value}" for key, value in told.sampling.items()),
-        "Class set": told.class_set["name"],
-        "Derived from": ", ".join(told.parents),
-        "Reason": told.derivation.get("message"),
-        "Citation": told.citation,
-        "Licence": told.license,
-        "Requests without an answer": len(told.failures),
-        "Date": told.created,
+        "Source": manifest.source,
+        "Control": manifest.control,
+        "Model": manifest.model,
+        "Base URL": manifest.base_url,
+        "Template": manifest.template,
+        "Sampling": ", ".join(f"{key} {value}" for key, value in manifest.sampling.items()),
+        "Class set": manifest.class_set["name"],
+        "Derived from": ", ".join(manifest.parents),
+        "Reason": manifest.derivation.get("message"),
+        "Citation": manifest.citation,
+        "Licence": manifest.license,
+        "Requests without an answer": len(manifest.failures),
+        "Date": manifest.created,
         "SHA-256": of.sha256,
     }
     return [(label, value) for label, value in facts.items() if value]
@@ -122,16 +122,16 @@ def _line(store: DescriptionStore, name: str) -> dict[str, Any]:
         of = store.load(name)
     except (InputError, OSError) as error:
         return {"name": name, "problem": str(error)}
-    told = of.manifest
+    manifest = of.manifest
     return {
         "name": name,
         "problem": None,
         "home": "shipped" if is_shipped(store.path(name)) else "workspace",
-        "source": told.source,
-        "model": told.model or "",
-        "classes": f"{told.class_set['name']} ({len(of.class_names)})",
-        "parents": ", ".join(told.parents),
-        "written": told.created[:10],
+        "source": manifest.source,
+        "model": manifest.model or "",
+        "classes": f"{manifest.class_set['name']} ({len(of.class_names)})",
+        "parents": ", ".join(manifest.parents),
+        "written": manifest.created[:10],
     }
 
 
@@ -209,11 +209,11 @@ def editing_tab(store: DescriptionStore) -> tuple[gr.Dropdown, Any]:
     with gr.Row():
         look = gr.Button("Check", elem_classes="ask")
         save = gr.Button("Save as new version", variant="primary", elem_classes="ask")
-    said = piece()
+    message = piece()
     written = gr.State("")
-    parent.change(partial(beginning, store), parent, [text, said], show_progress="hidden")
-    look.click(or_problem(partial(checked, store)), [parent, text], said)
-    save.click(partial(saved, store), [parent, text, name, why], [said, written])
+    parent.change(partial(beginning, store), parent, [text, message], show_progress="hidden")
+    look.click(or_problem(partial(checked, store)), [parent, text], message)
+    save.click(partial(saved, store), [parent, text, name, why], [message, written])
     return parent, written.change
 
 
@@ -236,19 +236,19 @@ def saved(store: DescriptionStore, parent: str, text: str, name: str, why: str) 
     """Save the edited text as a new version: the message, and its name ("" if none was written)."""
     try:
         of = store.load(parent)
-        wanted = name.strip() or None
-        if wanted:
-            store.check_name(wanted)
+        new_name = name.strip() or None
+        if new_name:
+            store.check_name(new_name)
         draft = edited(of, text, WHERE, " ".join(why.split()) or None)
         if draft.sha256 == of.sha256:
             raise InputError(f"The text of {parent} is unchanged, so no version is written")
-        made = store.save(draft, wanted)
+        made = store.save(draft, new_name)
     except PROBLEMS as error:
         return problem(error), ""
     return _changes(of, made, [f"Written to {store.path(made.name)}"]), made.name
 
 
 def _changes(of: DescriptionSet, draft: DescriptionSet, lines: list[str]) -> str:
-    said = fragment("said", lines=lines)
+    notes = fragment("said", lines=lines)
     found = fragment("findings", findings=check(draft))
-    return said + fragment("difference", of=diff(of, draft)) + found
+    return notes + fragment("difference", of=diff(of, draft)) + found

@@ -66,8 +66,8 @@ def _lines(text: str) -> object:
     """Text of several lines, for a <pre>."""
     from markupsafe import Markup, escape
 
-    kept = "".join(char for char in text if shows(char) or char in "\n\t")
-    return Markup(escape(kept))  # noqa: S704 - escaped
+    shown = "".join(char for char in text if shows(char) or char in "\n\t")
+    return Markup(escape(shown))  # noqa: S704 - escaped
 
 
 def _whole(text: str) -> object:

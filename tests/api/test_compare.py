@@ -25,7 +25,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+def of_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     def run(command: str, packed: PackedClips) -> Any:
         words = [*command.split(), "--dataset", str(packed.path), "--clip", tiny.register(), "--json"]
         sets = [word for each in [*QUICK, "weights=random"] for word in ("--set", each)]
@@ -54,9 +54,9 @@ def as_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def test_score_says_what_its_command_says(packed: PackedClips, told: Any) -> None:
+def test_score_equals_its_command(packed: PackedClips, of_command: Any) -> None:
     scores = score("v1@2", load("v1"), dataset=packed, folds=[1], **choices())
-    assert as_json(scores.as_dict()) == told("descriptions score v1@2 v1 --folds 1", packed)
+    assert as_json(scores.as_dict()) == of_command("descriptions score v1@2 v1 --folds 1", packed)
     assert [each.name for each in scores.sets] == ["v1@2", "v1"]
     assert scores.zero_shot is not None
     assert scores.class_names == packed.class_names
@@ -64,12 +64,12 @@ def test_score_says_what_its_command_says(packed: PackedClips, told: Any) -> Non
     assert (texts_alone.zero_shot, len(texts_alone.class_names)) == (None, 11)
 
 
-def test_search_makes_the_version_that_its_command_makes(packed: PackedClips, told: Any) -> None:
+def test_search_writes_the_version_of_its_command(packed: PackedClips, of_command: Any) -> None:
     searched = search("v1", folds=(2, 3, 2), dataset=packed.path, k=2, version="mine", **choices())
     assert searched.descriptions == load("mine")
     assert searched.folder == Path("descriptions/mine").resolve()
     assert (searched.folds, searched.left) == ((2, 3), (1,))
-    again = told("descriptions search v1 --folds 2,3 --k 2 --version again", packed)
+    again = of_command("descriptions search v1 --folds 2,3 --k 2 --version again", packed)
     mine = as_json(searched.as_dict())
     for key in set(again) - {"version", "folder", "uar"}:
         assert mine[key] == again[key]
@@ -78,7 +78,7 @@ def test_search_makes_the_version_that_its_command_makes(packed: PackedClips, to
         compare("mine", "v1@2", dataset=packed, **choices())
 
 
-def test_compare_keeps_what_its_command_finds(packed: PackedClips, told: Any) -> None:
+def test_compare_stores_the_comparison_of_its_command(packed: PackedClips, of_command: Any) -> None:
     stages: list[str] = []
 
     @contextmanager
@@ -92,29 +92,29 @@ def test_compare_keeps_what_its_command_finds(packed: PackedClips, told: Any) ->
     assert list(dict.fromkeys(stages)) == ["zero-shot", "training"]
     assert [each.name for each in compared.texts] == ["v1@2", "v1@4", "control:swapped"]
     assert len(compared.comparison.verdicts) == 6  # two measures: each set on the control, one on the other
-    kept = json.loads((compared.folder / "comparison.json").read_text())
-    assert without_request(kept) == without_request(as_json(compared.as_dict()))
-    told_kept = told("compare v1@2 v1@4 --control swapped --folds 1 --seeds 1", packed)
-    assert without_request(told_kept) == without_request(kept)
+    stored = json.loads((compared.folder / "comparison.json").read_text())
+    assert without_request(stored) == without_request(as_json(compared.as_dict()))
+    of_the_command = of_command("compare v1@2 v1@4 --control swapped --folds 1 --seeds 1", packed)
+    assert without_request(of_the_command) == without_request(stored)
 
 
-def test_measures_have_the_same_words_in_python(packed: PackedClips, told: Any) -> None:
-    said: list[str] = []
+def test_measures_have_the_same_names_in_python(packed: PackedClips, of_command: Any) -> None:
+    messages: list[str] = []
     options = {"dataset": packed, "folds": [1], "seeds": [1], **choices()}
     compared = compare(
-        "v1@2", "v1@4", measure=["zero-shot", "few-shot"], shots=[0, 1], note=said.append, **options
+        "v1@2", "v1@4", measure=["zero-shot", "few-shot"], shots=[0, 1], note=messages.append, **options
     )
-    trainings, memory = said  # the memory of two trainings that differ by texts alone is told once
+    trainings, memory = messages  # the memory of two trainings that differ by texts alone is reported once
     assert trainings == "few-shot: 2 trainings (2 sets x 1 fold x 1 seed x 1 number of shots)"
     assert memory.startswith("training takes about ")
     assert compared.comparison.measures == ("zero-shot", "few-shot")
     words = "compare v1@2 v1@4 --measure zero-shot --measure few-shot --shots 0,1 --folds 1 --seeds 1"
-    assert without_request(told(words, packed)) == without_request(as_json(compared.as_dict()))
+    assert without_request(of_command(words, packed)) == without_request(as_json(compared.as_dict()))
     with pytest.raises(InputError, match="no measure is given"):
         compare("v1@2", "v1@4", measure=[], **options)
 
 
-def test_another_workspace_is_written_to_and_read(packed: PackedClips, tmp_path: Path) -> None:
+def test_another_workspace_can_be_given(packed: PackedClips, tmp_path: Path) -> None:
     (tmp_path / "dfer.yaml").write_text(f"datasets: {{tiny: {packed.path}}}")
     place = Workspace(tmp_path)
     assert search("v1", folds=[2], k=1, workspace=place, **choices()).folder.parent == place.descriptions
@@ -123,7 +123,7 @@ def test_another_workspace_is_written_to_and_read(packed: PackedClips, tmp_path:
     assert not list(Path.cwd().iterdir())
 
 
-def test_wrong_input_is_a_sentence(packed: PackedClips) -> None:
+def test_wrong_input_is_an_error(packed: PackedClips) -> None:
     v1 = load("v1@2")
     draft = facs_set(load_class_set("mafw"))
     wrong: list[tuple[str, Callable[[], object]]] = [
@@ -137,7 +137,7 @@ def test_wrong_input_is_a_sentence(packed: PackedClips) -> None:
             lambda: compare(v1, control_set("swapped", v1), controls=True, dataset=packed, **choices()),
         ),
     ]
-    for said, call in wrong:
-        with pytest.raises(InputError, match=said):
+    for message, call in wrong:
+        with pytest.raises(InputError, match=message):
             call()
     assert not Path("runs").exists()

@@ -57,13 +57,13 @@ def test_train_reuses_its_run_and_evaluate_reproduces_its_figures(
 
 
 def test_a_strategy_without_texts_needs_no_set(packed: PackedClips, place: Workspace) -> None:
-    told: list[str] = []
+    reports: list[str] = []
     probe: Any = {"dataset": packed, "workspace": place, "strategy": "linear-probe", **choices()}
     first = train(**probe)
     assert (first.texts.texts, first.texts.sha256) == (((), (), ()), "")
     assert first.id.startswith("linear-fold1-seed1-")
-    assert train("v1@2", note=told.append, **probe).folder == first.folder
-    assert told == ["a linear classifier uses no texts: v1@2 is ignored"]
+    assert train("v1@2", note=reports.append, **probe).folder == first.folder
+    assert reports == ["a linear classifier uses no texts: v1@2 is ignored"]
     with pytest.raises(InputError, match=r"needs class texts\nGive a set"):
         train(**{**probe, "strategy": None})
 
@@ -80,13 +80,15 @@ def test_export_and_back(run: Run, packed: PackedClips, place: Workspace, tmp_pa
     assert (exported.path, exported.difference) == (place.root / f"{run.id}.safetensors", None)
     assert exported.files == {exported.path.name: exported.path.stat().st_size}
     video = encode(tmp_path / "video.avi", frames=5)
-    said = [predict(each, [video], faces="none", workspace=place, device="cpu")[0] for each in (run, run.id)]
+    predictions = [
+        predict(each, [video], faces="none", workspace=place, device="cpu")[0] for each in (run, run.id)
+    ]
     for source in (exported.path, run.folder, run.id):
         model = from_pretrained(source, workspace=place, device="cpu")
         frames = judged_frames(run, packed, model.image_size)
         np.testing.assert_array_equal(model.logits(frames).numpy(), recorded_logits(run))
-        said += predict(model, [video], faces="none")
-    assert len({json.dumps(each.as_dict()) for each in said}) == 1
+        predictions += predict(model, [video], faces="none")
+    assert len({json.dumps(each.as_dict()) for each in predictions}) == 1
     with pytest.raises(InputError, match=r"must end in \.onnx"):
         export_model(run, "onnx", tmp_path / "faces.pb")
 
@@ -132,7 +134,7 @@ def test_a_repository_downloaded_whole_is_a_run(
     try:
         push_model(run, "me/faces")
         video = encode(tmp_path / "video.avi", frames=5)
-        (said,) = predict(run, [video], faces="none", device="cpu")
+        (prediction,) = predict(run, [video], faces="none", device="cpu")
     finally:
         (run.folder / "calibration.json").unlink()
     assert not any(b"someone" in content for content in hub.files_of_model("me/faces").values())
@@ -141,9 +143,9 @@ def test_a_repository_downloaded_whole_is_a_run(
         (tmp_path / name).write_bytes(content)
     for source in (tmp_path, "me/faces"):  # as a run's folder, and from the one file
         model = from_pretrained(source, device="cpu")
-        assert model.predict(video).probabilities == said.probabilities
+        assert model.predict(video).probabilities == prediction.probabilities
     (plain,) = predict(run, [video], faces="none", device="cpu")
-    assert plain.probabilities != said.probabilities
+    assert plain.probabilities != prediction.probabilities
     evaluated = evaluate(tmp_path, packed, device="cpu")
     assert evaluated.measures.war == run.measures("last").war
     with pytest.raises(InputError, match=r"no clips of its own\nGive them"):

@@ -62,7 +62,7 @@ def row(table: str, name: str) -> tuple[str, int, Any]:
 
 
 @pytest.mark.parametrize("preset", ["paper", "paper-text", "default", "demo"])
-def test_every_row_of_every_table_is_settings_texts_and_runs(study: Study, preset: str) -> None:
+def test_every_row_of_every_table_has_settings_texts_and_runs(study: Study, preset: str) -> None:
     study.chosen["preset"] = preset
     without = []
     for table, rows in find_rows(list(paper().tables), []).items():
@@ -80,7 +80,7 @@ def test_every_row_of_every_table_is_settings_texts_and_runs(study: Study, prese
     assert len(published_only) == 11
 
 
-def test_rows_are_what_the_paper_names(study: Study) -> None:
+def test_rows_have_the_settings_of_the_paper(study: Study) -> None:
     def settings(table: str, name: str, *keys: str) -> list[Any]:
         return [getattr(row_settings(study, row(table, name)[2]), key) for key in keys]
 
@@ -110,7 +110,7 @@ def test_rows_are_what_the_paper_names(study: Study) -> None:
     }
 
 
-def test_a_row_is_laid_over_what_is_chosen_and_under_the_overrides(study: Study) -> None:
+def test_a_row_overrides_the_preset_and_is_overridden_by_set(study: Study) -> None:
     study.chosen.update(preset="demo", epochs=2)
     tuned = row("table2", "DFER-CLIP with temporal model")[2]
     # The demo preset freezes the image tower; the paper's DFER-CLIP does not.
@@ -125,7 +125,7 @@ def test_a_row_is_laid_over_what_is_chosen_and_under_the_overrides(study: Study)
     assert row_settings(own, tuned).lr_image == 0.5
 
 
-def test_a_row_that_lacks_what_it_needs_says_so(study: Study) -> None:
+def test_a_row_reports_what_it_requires(study: Study) -> None:
     bare = replace(study, second=None, farl=None)
     assert "--second" in plan(bare, *row("tableA", "2 descriptions")).note
     assert "--farl" in plan(bare, *row("table2", "zero-shot FaRL")).note
@@ -181,7 +181,7 @@ def test_published_figures_are_all_of_the_paper(test_data: Path) -> None:
         assert sorted(map(repr, ours)) == sorted(map(repr, theirs))
 
 
-def test_figures_of_ones_own_win(tmp_path: Path) -> None:
+def test_own_figures_take_precedence(tmp_path: Path) -> None:
     first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
     first.write_text(
         "sources: {page: page 8}\npublished:\n"
@@ -197,7 +197,7 @@ def test_figures_of_ones_own_win(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("published: {table1: {5 contexts: {}}}", "a.yaml: no row '5 contexts' in table1; did you mean"),
         ("published: {table9: {}}", "a.yaml: no table 'table9'"),
@@ -205,9 +205,9 @@ def test_figures_of_ones_own_win(tmp_path: Path) -> None:
         ("figures: {}", "published: Field required"),
     ],
 )
-def test_a_wrong_file_of_figures_is_a_sentence(text: str, said: str, tmp_path: Path) -> None:
+def test_an_invalid_file_of_figures_is_an_error(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(text)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         published_figures([tmp_path / "a.yaml"])
 
 
@@ -247,11 +247,11 @@ def run_folder(folder: Path, fold: int, seed: int, labels: list[int], answers: l
         for selection, given in (("test-best", answers), ("last", wrong))
     }
     write_predictions(folder / "predictions.parquet", names, parts)
-    told = {
+    reproduction = {
         name: measures(part.labels, part.logits.argmax(axis=1), names).as_dict()
         for name, part in parts.items()
     }
-    write_json(folder / "result.json", {"selected": "test-best", "measures": told})
+    write_json(folder / "result.json", {"selected": "test-best", "measures": reproduction})
     return Run.open(folder)
 
 
@@ -281,7 +281,7 @@ def options(packed: PackedClips, **changed: Any) -> Any:
     }  # fmt: skip
 
 
-def test_equal_rows_are_one_run_and_ctrl_c_keeps_what_is_done(packed: PackedClips) -> None:
+def test_equal_rows_share_a_run_and_ctrl_c_keeps_finished_runs(packed: PackedClips) -> None:
     tables, names = zip(*TRAINED, strict=True)
 
     @contextmanager
@@ -292,13 +292,13 @@ def test_equal_rows_are_one_run_and_ctrl_c_keeps_what_is_done(packed: PackedClip
 
         yield report
 
-    wanted = [*names, "zero-shot CLIP"]
-    with pytest.raises(Interrupted, match="Give the same command again to go on"):
-        reproduce(*tables, rows=wanted, progress=stopping, **options(packed))
-    (kept,) = Path("runs").glob("*/result.json")
-    when = kept.stat().st_mtime_ns
-    result = reproduce(*tables, rows=wanted, **options(packed))
-    assert kept.stat().st_mtime_ns == when
+    expected = [*names, "zero-shot CLIP"]
+    with pytest.raises(Interrupted, match="Give the same command again to continue"):
+        reproduce(*tables, rows=expected, progress=stopping, **options(packed))
+    (path,) = Path("runs").glob("*/result.json")
+    when = path.stat().st_mtime_ns
+    result = reproduce(*tables, rows=expected, **options(packed))
+    assert path.stat().st_mtime_ns == when
     by_row = {(each.table, each.name): each.runs for each in result.rows}
     assert len({by_row[each] for each in TRAINED}) == 1
     assert len(list(Path("runs").iterdir())) == 2
@@ -307,7 +307,7 @@ def test_equal_rows_are_one_run_and_ctrl_c_keeps_what_is_done(packed: PackedClip
     )
 
 
-def test_what_would_stop_a_row_stops_before_any_is_trained(packed: PackedClips) -> None:
+def test_an_invalid_row_is_an_error_before_any_training(packed: PackedClips) -> None:
     wrong: list[tuple[str, Any]] = [
         ("no table is given", lambda: reproduce(**options(packed))),
         ("no file none.pth of FaRL", lambda: reproduce("table2", farl="none.pth", **options(packed))),
@@ -329,8 +329,8 @@ def test_what_would_stop_a_row_stops_before_any_is_trained(packed: PackedClips) 
             lambda: reproduce("table1", rows=["1", "3"], descriptions=long_set(), **options(packed)),
         ),
     ]
-    for said, call in wrong:
-        with pytest.raises(ValueError, match=said):
+    for message, call in wrong:
+        with pytest.raises(ValueError, match=message):
             call()
     assert not Path("runs").exists()
 
@@ -345,7 +345,7 @@ def long_set() -> Any:
     return replace(v1, name="long", members=members)
 
 
-def test_the_example_in_the_guide_is_a_file_of_figures(tmp_path: Path) -> None:
+def test_the_example_in_the_guide_is_a_valid_file_of_figures(tmp_path: Path) -> None:
     guide = Path(__file__).parents[2] / "docs" / "reproduction.md"
     (example,) = re.findall(r"^```yaml\n(.*?)^```", guide.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     (tmp_path / "published.yaml").write_text(example)

@@ -59,14 +59,18 @@ def test_a_shown_video_has_the_predictions_of_predict_and_a_face_per_window(
     predictors = VideoPredictors(workspace, "cpu")
     for name in (first, second, first):  # the last from what was kept
         shown = predictors.show(name, video, name="two", faces="none", window=1.0, stride=0.5)
-        said = predict(name, [video], faces="none", window=1.0, stride=0.5, workspace=workspace, device="cpu")
-        assert [each.probabilities for each in shown.predictions] == [each.probabilities for each in said]
-        assert len({each.start for each in said}) == 7
+        predictions = predict(
+            name, [video], faces="none", window=1.0, stride=0.5, workspace=workspace, device="cpu"
+        )
+        assert [each.probabilities for each in shown.predictions] == [
+            each.probabilities for each in predictions
+        ]
+        assert len({each.start for each in predictions}) == 7
         assert [each.prediction for each in shown.moments] == list(shown.predictions)
         first, last = (decode_pixels(shown.moments[place].face).mean(axis=(0, 1)) for place in (0, -1))
         assert first.argmax() == 0  # red while it is happiness, green while it is fear
         assert last.argmax() == 1
-        means = np.mean([[each.probabilities[cls] for cls in tiny.CLASSES] for each in said], axis=0)
+        means = np.mean([[each.probabilities[cls] for cls in tiny.CLASSES] for each in predictions], axis=0)
         assert dict(shown.means) == pytest.approx(dict(zip(tiny.CLASSES, means, strict=True)))
         assert shown.means[0][1] == pytest.approx(means.max())
         assert shown.timeline
@@ -81,26 +85,26 @@ def test_a_shown_video_is_explained_without_reading_it_again(tmp_path: Path, vid
     run = train("v1@2", dataset=clips, workspace=workspace, device="cpu", **clip)
     upload = shutil.copy(video, tmp_path / "upload.mkv")
     how = {"faces": "none", "window": 1.0, "stride": 0.5}
-    wanted = explain(run, upload, workspace=workspace, device="cpu", **how)
+    expected = explain(run, upload, workspace=workspace, device="cpu", **how)
     predictors = VideoPredictors(workspace, "cpu")
     shown = predictors.show(run.id, upload, **how)
     upload.unlink()
     found = predictors.explain(shown, tmp_path / "why.svg")
     assert found is not None
-    assert found.prediction == wanted.prediction
-    assert found.explanation.as_dict() == wanted.explanation.as_dict()
+    assert found.prediction == expected.prediction
+    assert found.explanation.as_dict() == expected.explanation.as_dict()
     assert found.notes[0] == "the most confident of 7 windows"
     assert (tmp_path / "why.svg").stat().st_size > 1000
     assert predictors.explain(predictors.show(run.id, video, faces="haar")) is None
 
 
 def test_an_exception_of_the_progress_stops_the_work(workspace: Workspace, video: Path) -> None:
-    told: list[int] = []
+    reports: list[int] = []
 
     @contextmanager
     def stop(_stage: str) -> Iterator[Callable[..., None]]:
         def report(done: int, _total: int, _note: str = "") -> None:
-            told.append(done)
+            reports.append(done)
             if done == 3:
                 raise Interrupted("stopped")
 
@@ -110,7 +114,7 @@ def test_an_exception_of_the_progress_stops_the_work(workspace: Workspace, video
         VideoPredictors(workspace, "cpu").show(
             finished_runs(workspace)[0].id, video, faces="none", progress=stop
         )
-    assert told == [1, 2, 3]
+    assert reports == [1, 2, 3]
 
 
 def test_a_shown_description_set_has_the_predictions_of_predict(tmp_path: Path, video: Path) -> None:
@@ -123,13 +127,13 @@ def test_a_shown_description_set_has_the_predictions_of_predict(tmp_path: Path, 
     ]
     predictors = VideoPredictors(workspace, "cpu")
     shown = predictors.show("descriptions/facs", video, faces="none")
-    (said,) = predict("facs", video, faces="none", workspace=workspace, device="cpu")
-    assert shown.predictions == (said,)
+    (prediction,) = predict("facs", video, faces="none", workspace=workspace, device="cpu")
+    assert shown.predictions == (prediction,)
     assert any(note.startswith("Zero-shot: demo (shipped) with the texts of facs") for note in shown.notes)
     assert any("trained on drawn faces" in note for note in shown.notes)
     explained = predictors.explain(shown)
     assert explained is not None
-    assert (explained.descriptions, explained.prediction) == ("facs", said)
+    assert (explained.descriptions, explained.prediction) == ("facs", prediction)
     for name in ("descriptions/../runs", "descriptions/v9", "descriptions/", "descriptions/v1@2", "v1"):
         with pytest.raises(InputError, match="There are: "):
             predictors.show(name, video, faces="none")

@@ -14,7 +14,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="see make browser
 pytestmark = pytest.mark.browser
 
 
-def test_who_has_no_password_gets_no_further_than_the_login(browser: Any, tmp_path: Path) -> None:
+def test_without_a_password_only_the_login_page_is_shown(browser: Any, tmp_path: Path) -> None:
     accounts = tmp_path / "accounts"
     accounts.write_text("ada:an open sesame: twice\n")
     (tmp_path / "workspace").mkdir()
@@ -35,12 +35,12 @@ def test_who_has_no_password_gets_no_further_than_the_login(browser: Any, tmp_pa
         playwright.expect(page.get_by_text("Create one: dfer-prompts")).to_be_visible()
         page.get_by_role("tab", name="Predict", exact=True).click()  # it offers the shipped sets
         playwright.expect(page.get_by_label("Run or description set").first).to_be_visible()
-        code, said = server.stop()
+        code, printed = server.stop()
         page.close()
     assert code == 130
-    assert said.splitlines()[-1].startswith("Stopped: uploads are deleted")
-    assert "Traceback" not in said
-    assert "sesame" not in said
+    assert printed.splitlines()[-1].startswith("Stopped: uploads are deleted")
+    assert "Traceback" not in printed
+    assert "sesame" not in printed
     assert list(server.files.parent.glob("*")) == []
 
 

@@ -47,7 +47,7 @@ class Page:
     def __post_init__(self) -> None:
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("console", lambda said: said.type == "error" and self.wrong.append(said.text))
+        self.page.on("console", lambda message: message.type == "error" and self.wrong.append(message.text))
 
     def tab(self, *names: str) -> None:
         for name in names:
@@ -103,7 +103,7 @@ def test_a_version_is_read_and_compared_with_another(page: Page) -> None:
     assert "fear eyes" in shown.locator("ins").all_inner_texts()
 
 
-def test_text_of_others_stays_text(page: Page) -> None:
+def test_foreign_text_is_shown_as_text(page: Page) -> None:
     page.choose("Version", "hostile")
     page.see(".class li:has-text('stolen')")
     shown = page.page.locator(".class li:first-child").all_inner_texts()
@@ -115,11 +115,11 @@ def test_text_of_others_stays_text(page: Page) -> None:
     assert page.page.locator(".piece script, .piece [onerror], .piece a").count() == 0
 
 
-def test_a_prompt_is_shown_as_it_is_asked(page: Page) -> None:
+def test_a_prompt_is_shown_as_it_is_sent(page: Page) -> None:
     page.tab("Prompt")
     page.choose("Class", "contempt")
-    asked = page.see(".prompt:has-text('contempt')").inner_text()
-    assert asked.splitlines() == [
+    prompt = page.see(".prompt:has-text('contempt')").inner_text()
+    assert prompt.splitlines() == [
         "Q: What are useful visual features for the facial expression of contempt?",
         "A: Some useful visual features for facial expressions of contempt include: ...",
     ]
@@ -128,7 +128,7 @@ def test_a_prompt_is_shown_as_it_is_asked(page: Page) -> None:
     assert "In how many other words" in page.see(".prompt").inner_text()
 
 
-def test_an_edited_version_is_on_the_disk_and_in_the_lists(page: Page, server: Server) -> None:
+def test_an_edited_version_is_saved_and_listed(page: Page, server: Server) -> None:
     page.tab("Edit")
     page.choose("Start from", "v1")
     text = page.page.get_by_label("Descriptors")
@@ -169,7 +169,7 @@ def uploads(server: Server) -> list[Path]:
     return [each for each in files.rglob("*") if each.suffix in (".mp4", ".webm", ".mkv")]
 
 
-def test_a_dropped_video_is_answered_and_gone(page: Page, server: Server, test_data: Path) -> None:
+def test_a_dropped_video_is_predicted_and_deleted(page: Page, server: Server, test_data: Path) -> None:
     page.tab("Predict")
     page.choose("Run or description set", re.compile("hostile-fold1"))
     page.page.locator("input[type=file]").set_input_files(test_data / "faces" / "single_face.mp4")
@@ -193,7 +193,7 @@ def test_a_dropped_video_is_answered_and_gone(page: Page, server: Server, test_d
     assert uploads(server) == []
 
 
-def test_a_recorded_video_is_answered_and_gone(page: Page, server: Server) -> None:
+def test_a_recorded_video_is_predicted_and_deleted(page: Page, server: Server) -> None:
     page.tab("Predict")
     page.choose("Run or description set", re.compile("hostile-fold1"))
     page.press("Capture from camera")
@@ -209,18 +209,20 @@ def test_a_recorded_video_is_answered_and_gone(page: Page, server: Server) -> No
     assert uploads(server) == []
 
 
-def test_a_bad_video_is_the_sentence_of_the_command_line(page: Page, server: Server, tmp_path: Path) -> None:
+def test_an_unreadable_video_has_the_message_of_the_command_line(
+    page: Page, server: Server, tmp_path: Path
+) -> None:
     bad = tmp_path / "cut.mp4"
     bad.write_bytes(b"\0\0\0\x18ftypmp42" + b"\0" * 400)
     page.tab("Predict")
     page.page.locator("input[type=file]").set_input_files(bad)
     page.see("video")
     page.press("Predict")
-    said = page.see("#answer .problem").inner_text()
+    problem = page.see("#answer .problem").inner_text()
     (run,) = (each.id for each in finished_runs(Workspace(server.workspace)) if each.what == "hostile")
     with pytest.raises(InputError) as raised:
         dfer_prompts.predict(run, [bad], faces="auto", workspace=Workspace(server.workspace))
-    assert said.split() == str(raised.value).replace(str(bad), "cut.mp4").split()
+    assert problem.split() == str(raised.value).replace(str(bad), "cut.mp4").split()
     assert uploads(server) == []
 
 

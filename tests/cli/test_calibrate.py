@@ -52,46 +52,46 @@ def test_a_temperature_is_fitted_kept_and_told_of(
     known = Run.open(folder)
     before, card = known.measures("val"), (folder / "README.md").read_text()
     run("evaluate", folder, "--all", "--out", out, "--device", "cpu")
-    said, err = run("calibrate", folder, "--device", "cpu", "--json")
-    told = json.loads(said)
-    kept = json.loads((folder / "calibration.json").read_text())
-    assert kept["temperature"] == told["temperature"]
+    printed, err = run("calibrate", folder, "--device", "cpu", "--json")
+    output = json.loads(printed)
+    stored = json.loads((folder / "calibration.json").read_text())
+    assert stored["temperature"] == output["temperature"]
     # What `evaluate` said of these clips makes the same temperature.
     import pandas
 
-    table = pandas.read_parquet(out).set_index("clip_id").loc[kept["clip_ids"]]
+    table = pandas.read_parquet(out).set_index("clip_id").loc[stored["clip_ids"]]
     expected = fit_temperature(table["label"], np.stack(table["logits"]))
-    assert told["temperature"] == pytest.approx(expected, rel=1e-4)
-    assert told["fitted"]["before"]["clips"] == len(kept["clip_ids"]) == 6
-    assert not set(kept["clip_ids"]) & set(known.predictions("val").clip_ids)
-    assert told["judged"]["before"]["calibration_error"] == pytest.approx(before.calibration_error)
+    assert output["temperature"] == pytest.approx(expected, rel=1e-4)
+    assert output["fitted"]["before"]["clips"] == len(stored["clip_ids"]) == 6
+    assert not set(stored["clip_ids"]) & set(known.predictions("val").clip_ids)
+    assert output["judged"]["before"]["calibration_error"] == pytest.approx(before.calibration_error)
     assert "epoch was selected on these clips" in err
     assert "6 clips are few" in err
-    fell = told["judged"]["after"]["likelihood_loss"] < told["judged"]["before"]["likelihood_loss"]
+    fell = output["judged"]["after"]["likelihood_loss"] < output["judged"]["before"]["likelihood_loss"]
     assert ("does not reduce the log-loss" in err) != fell
-    assert ("does not reduce the log-loss" in " ".join(told["notes"])) != fell
-    for name in told["pictures"]:
+    assert ("does not reduce the log-loss" in " ".join(output["notes"])) != fell
+    for name in output["pictures"]:
         assert (folder / name).stat().st_size > 1000
 
-    said, err = run("evaluate", folder, "--device", "cpu", "--json")
-    measured = json.loads(said)
+    printed, err = run("evaluate", folder, "--device", "cpu", "--json")
+    measured = json.loads(printed)
     assert measured["uar"] == pytest.approx(before.uar)
     assert measured["calibration_error"] == pytest.approx(before.calibration_error)
     assert measured["calibrated"] == {
-        "temperature": told["temperature"],
-        "calibration_error": pytest.approx(told["judged"]["after"]["calibration_error"], abs=1e-3),
+        "temperature": output["temperature"],
+        "calibration_error": pytest.approx(output["judged"]["after"]["calibration_error"], abs=1e-3),
     }
     _, err = run("evaluate", folder, "--device", "cpu")
     assert "predictions do not change" in err
     video = encode(isolated / "video.mkv", frames=5)
-    said, err = run("predict", folder, video, "--device", "cpu", "--json")
-    assert json.loads(said)["temperature"] == told["temperature"]
+    printed, err = run("predict", folder, video, "--device", "cpu", "--json")
+    assert json.loads(printed)["temperature"] == output["temperature"]
     assert "Probabilities are calibrated" in err
-    said, _ = run("calibrate", folder, "--device", "cpu")
-    assert f"temperature {told['temperature']:.3g}" in said
+    printed, _ = run("calibrate", folder, "--device", "cpu")
+    assert f"temperature {output['temperature']:.3g}" in printed
     added = set((folder / "README.md").read_text().splitlines()) - set(card.splitlines())
     (row,) = added  # though it was calibrated twice
-    assert f"logits divided by {told['temperature']:.3g}, fitted on 6 clips of the training folds" in row
+    assert f"logits divided by {output['temperature']:.3g}, fitted on 6 clips of the training folds" in row
     assert (folder / "README.md").read_text() == card.replace("| epoch |", f"{row}\n| epoch |", 1)
 
 
@@ -116,10 +116,10 @@ def test_the_judging_fold_is_never_fitted_on(
 
 def test_clips_of_another_dataset_serve(run: Terminal, folders: dict[str, Path], isolated: Path) -> None:
     other = tiny.pack(isolated / "other", per_class=4, name="another")
-    said, _ = run(
+    printed, _ = run(
         "calibrate", folders["last"], "--dataset", other.path, "--fold", 2, "--device", "cpu", "--json"
     )
-    told = json.loads(said)
-    assert told["fitted"]["clips_are"] == "another dataset, another, fold 2"
-    assert told["fitted"]["before"]["clips"] == 6
-    assert told["judged"]["before"]["clips"] == 12
+    output = json.loads(printed)
+    assert output["fitted"]["clips_are"] == "another dataset, another, fold 2"
+    assert output["fitted"]["before"]["clips"] == 6
+    assert output["judged"]["before"]["clips"] == 12

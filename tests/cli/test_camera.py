@@ -41,7 +41,7 @@ def test_what_is_said_is_what_predict_says_of_the_file(run: Terminal, isolated: 
     assert [json.loads(line) for line in out.splitlines()] == expected
     assert Path("lens.csv").read_text() == Path("file.csv").read_text()
     assert parquet.read_table("lens.parquet").equals(parquet.read_table("file.parquet"))
-    frames = {f"{frame:06d}.jpg" for said in expected for frame in said["frames"]}
+    frames = {f"{frame:06d}.jpg" for row in expected for frame in row["frames"]}
     assert {path.name for path in Path("seen/video.mkv/track-1").iterdir()} == frames
     out, _ = run(*words)
     first, *_, last = out.splitlines()
@@ -69,10 +69,10 @@ def test_on_a_terminal_a_picture_changes_and_the_last_one_stays(
 
 def test_a_window_without_a_face(run: Terminal, isolated: Path) -> None:
     encode(isolated / "video.mkv", frames=10)
-    words = ["predict", "v1@2-fold1", "--camera", "video.mkv", "--faces", "haar", "--csv", "said.csv"]
+    words = ["predict", "v1@2-fold1", "--camera", "video.mkv", "--faces", "haar", "--csv", "rows.csv"]
     out, _ = run(*words, "--json")
     assert json.loads(out) == {"video": "video.mkv", "expression": None, "start": 0.0, "end": 1.0}
-    assert Path("said.csv").read_text().count("\n") == 1
+    assert Path("rows.csv").read_text().count("\n") == 1
     out, _ = run(*words, "--require-face", status=1)
     assert out == "0.0 to 1.0 s: no face\n"
 
@@ -95,24 +95,24 @@ def test_what_was_said_is_kept_when_it_is_ended(
         "--stride",
         "0.1",
     ]
-    words += ["--csv", "said.csv", "--parquet", "said.parquet", "--device", "cpu"]
-    said = isolated / "said.csv"
+    words += ["--csv", "rows.csv", "--parquet", "rows.parquet", "--device", "cpu"]
+    table = isolated / "rows.csv"
     assert (
-        terminated_when(lambda: said.is_file() and said.read_text().count("\n") > 3, words, monkeypatch)
+        terminated_when(lambda: table.is_file() and table.read_text().count("\n") > 3, words, monkeypatch)
         == 143
     )
-    rows = list(csv.DictReader(said.read_text().splitlines()))
+    rows = list(csv.DictReader(table.read_text().splitlines()))
     assert 3 <= len(rows) < 2991
-    assert parquet.read_table("said.parquet").num_rows == len(rows)
-    *_, stopped, kept = capsys.readouterr().err.splitlines()
+    assert parquet.read_table("rows.parquet").num_rows == len(rows)
+    *_, stopped, stored = capsys.readouterr().err.splitlines()
     assert stopped.startswith("Stopped after ")
     assert stopped.endswith(f" s and {len(rows)} windows")
-    assert kept == "They are stored in said.csv and said.parquet"
+    assert stored == "They are stored in rows.csv and rows.parquet"
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ([], "give either videos or --camera"),
         (["video.mkv", "--camera", "0"], "give either videos or --camera"),
@@ -122,7 +122,7 @@ def test_what_was_said_is_kept_when_it_is_ended(
         (["--camera", "video.mkv", "--plot", "p.png"], "p.png needs a whole video"),
     ],
 )
-def test_options_that_make_no_sense(run: Terminal, isolated: Path, words: list[str], said: str) -> None:
+def test_options_that_make_no_sense(run: Terminal, isolated: Path, words: list[str], message: str) -> None:
     encode(isolated / "video.mkv", frames=3)
     _, err = run("predict", "v1@2-fold1", *words, "--device", "cpu", status=2)
-    assert said in err
+    assert message in err

@@ -152,8 +152,8 @@ def test_few_shot_figures_curves_and_number_of_trainings(
         assert (Path(result["folder"]) / name).stat().st_size > 1000
     assert "v1@4" in (Path(result["folder"]) / "few-shot-curve.svg").read_text()
     # The same clips for both sets, and fewer than all.
-    kept = [json.loads(path.read_text())["clips"]["train"] for path in Path("runs").glob("*/result.json")]
-    assert kept == [3] * 2
+    stored = [json.loads(path.read_text())["clips"]["train"] for path in Path("runs").glob("*/result.json")]
+    assert stored == [3] * 2
     compare(packed, monkeypatch, *words)
     out, err = capsys.readouterr()
     assert "2 of them finished" in err

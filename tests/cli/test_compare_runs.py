@@ -84,38 +84,38 @@ def test_runs_are_paired_on_the_same_clips(
     run: Terminal, runs: dict[str, str], packed: PackedClips, isolated: Path
 ) -> None:
     given = [runs["one"], str(isolated / "runs" / runs["two"]), "theirs"]
-    said = json.loads(run("compare", *given, "--dataset", packed.path, "--device", "cpu", "--json")[0])
+    output = json.loads(run("compare", *given, "--dataset", packed.path, "--device", "cpu", "--json")[0])
     names = [runs["one"], runs["two"], runs["theirs"]]
-    assert [each["name"] for each in said["sets"]] == names
-    assert said["runs"] == names
-    assert said["clips_judged"] == "the 12 clips of test fold 1 of tiny"
-    assert [(pair["first"], pair["second"]) for pair in said["pairs"]] == [
+    assert [each["name"] for each in output["sets"]] == names
+    assert output["runs"] == names
+    assert output["clips_judged"] == "the 12 clips of test fold 1 of tiny"
+    assert [(pair["first"], pair["second"]) for pair in output["pairs"]] == [
         (names[1], names[0]), (names[2], names[0]),
     ]  # fmt: skip
     labels, folds = packed.labels[packed.test_indices(1)], np.ones(12, dtype=np.int64)
     answers = {name: right(name, packed) for name in names}
-    for each in said["sets"]:
+    for each in output["sets"]:
         recalls = [answers[each["name"]][labels == label].mean() for label in range(3)]
         assert each["trained_uar"]["mean"] == pytest.approx(100 * np.mean(recalls))
         assert each["trained_war"]["mean"] == pytest.approx(100 * answers[each["name"]].mean())
-    for pair in said["pairs"]:
+    for pair in output["pairs"]:
         first, second = answers[pair["first"]], answers[pair["second"]]
-        wanted = paired_difference(first[None], second[None], uar_weights(labels, folds), labels, folds)
+        expected = paired_difference(first[None], second[None], uar_weights(labels, folds), labels, folds)
         assert (pair["uar"]["value"], pair["uar"]["low"], pair["uar"]["p"]) == pytest.approx(
-            (wanted.value, wanted.low, wanted.p)
+            (expected.value, expected.low, expected.p)
         )
         counts = int((first & ~second).sum()), int((second & ~first).sum())
         assert (pair["mcnemar"]["first_only"], pair["mcnemar"]["second_only"]) == counts
         exact = binomtest(counts[0], sum(counts)).pvalue if sum(counts) else 1.0
         assert pair["mcnemar"]["p"] == pytest.approx(exact)
-    assert json.loads((Path(said["folder"]) / "comparison.json").read_text()) == said
-    told = " ".join(said["caveats"])
-    assert f"{runs['two']}: the epoch was selected by test-best on the test fold" in told
+    assert json.loads((Path(output["folder"]) / "comparison.json").read_text()) == output
+    caveats = " ".join(output["caveats"])
+    assert f"{runs['two']}: the epoch was selected by test-best on the test fold" in caveats
     last = Run.open(Path("runs") / runs["two"]).measures("last")
-    assert f"UAR of {last.uar:.1f} and a WAR of {last.war:.1f}" in told
-    assert f"{runs['theirs']} was imported" in told
-    assert "classes that these clips do not have: neutral, anger" in told
-    assert "for these models" in told
+    assert f"UAR of {last.uar:.1f} and a WAR of {last.war:.1f}" in caveats
+    assert f"{runs['theirs']} was imported" in caveats
+    assert "classes that these clips do not have: neutral, anger" in caveats
+    assert "for these models" in caveats
 
 
 def test_a_person_reads_verdicts_and_p_values(
@@ -130,21 +130,21 @@ def test_a_person_reads_verdicts_and_p_values(
 def test_without_a_dataset_it_is_the_runs_own_and_python_says_the_same(
     run: Terminal, runs: dict[str, str]
 ) -> None:
-    said = json.loads(run("compare", runs["one"], runs["two"], "--device", "cpu", "--json")[0])
+    output = json.loads(run("compare", runs["one"], runs["two"], "--device", "cpu", "--json")[0])
     runs_folder = Workspace.find(None).runs
     compared = compare(Run.open(runs_folder / runs["one"]), runs_folder / runs["two"], device="cpu")
-    assert json.loads(json.dumps(compared.as_dict())) == said
+    assert json.loads(json.dumps(compared.as_dict())) == output
 
 
 def test_a_set_is_trained_beside_a_run_on_its_fold(
     run: Terminal, runs: dict[str, str], packed: PackedClips
 ) -> None:
     words = [*train_words(packed)[3:], "--seeds", "1,2", "--json"]
-    said = json.loads(run("compare", "v1@3", runs["theirs"], "v1@2", *words)[0])
-    assert [each["name"] for each in said["sets"]] == ["v1@3", runs["theirs"], "v1@2"]
-    assert (said["folds"], said["seeds"], said["selection"]) == ([1], [1, 2], "last")
-    assert len(said["runs"]) == 1 + 4
-    theirs, trained = said["sets"][1]["trained_war"], said["sets"][2]["trained_war"]
+    output = json.loads(run("compare", "v1@3", runs["theirs"], "v1@2", *words)[0])
+    assert [each["name"] for each in output["sets"]] == ["v1@3", runs["theirs"], "v1@2"]
+    assert (output["folds"], output["seeds"], output["selection"]) == ([1], [1, 2], "last")
+    assert len(output["runs"]) == 1 + 4
+    theirs, trained = output["sets"][1]["trained_war"], output["sets"][2]["trained_war"]
     assert (theirs["std"], theirs["mean"]) == (0.0, pytest.approx(100 * right(runs["theirs"], packed).mean()))
     wars = [Run.open(path).measures("last").war for path in Path("runs").glob("v1@2-fold1-seed[12]-*")
             if Run.open(path).settings.select == "last"]  # fmt: skip
@@ -165,9 +165,9 @@ def test_what_cannot_be_compared_is_a_sentence(
         ([runs["one"], "v9"], "no description set 'v9'"),
         (["v1@2-fold1", runs["theirs"]], "matches 2 runs"),
     ]
-    for words, said in refused:
+    for words, message in refused:
         out, err = run("compare", *words, "--dataset", packed.path, "--device", "cpu", status=2)
-        assert (said in err, out) == (True, ""), err
+        assert (message in err, out) == (True, ""), err
     assert not Path("comparisons").exists()
     with pytest.raises(InputError, match="no run 'nowhere'"):
         compare(Path("nowhere"), runs["one"], dataset=packed)

@@ -57,11 +57,11 @@ def test_prepare_and_info(own: Path, command: Any) -> None:
     assert "Frames per clip: 14 to 17, median 15.5; 186 in all; 6 clips have fewer than 16." in out
 
     status, out, _ = command("data", "info", "clips", "--json")
-    told = json.loads(out)
+    output = json.loads(out)
     assert status == 0
-    assert [each["class_name"] for each in told["classes"]] == ["happiness", "sadness", "bored"]
-    assert told["classes"][2]["folds"] == {"1": 2, "2": 2}
-    assert told["frames"] == {"total": 186, "min": 14, "median": 15.5, "max": 17, "short": 6}
+    assert [each["class_name"] for each in output["classes"]] == ["happiness", "sadness", "bored"]
+    assert output["classes"][2]["folds"] == {"1": 2, "2": 2}
+    assert output["frames"] == {"total": 186, "min": 14, "median": 15.5, "max": 17, "short": 6}
 
 
 def test_info_verifies_every_file(own: Path, command: Any) -> None:
@@ -119,7 +119,7 @@ def test_out_is_below_the_workspace(own: Path, command: Any, tmp_path: Path) -> 
         (("info", "nowhere"), "no dataset 'nowhere'"),
     ],
 )
-def test_wrong_input_is_a_sentence(own: Path, command: Any, words: tuple[str, ...], sentence: str) -> None:
+def test_wrong_input_is_an_error(own: Path, command: Any, words: tuple[str, ...], sentence: str) -> None:
     status, out, err = command("data", *words)
     assert status == 2
     assert out == ""
@@ -160,10 +160,10 @@ def test_draw(command: Any) -> None:
     words = ("data", "draw", "--out", "drawn", "--clips", 55, "--seed", 2, "--size", 16, "--json")
     status, out, _ = command(*words)
     assert status == 0
-    told = json.loads(out)
-    assert told["clips"] == 55
-    assert told["folds"] == [1, 2, 3, 4, 5]
-    assert len(told["classes"]) == 11
+    output = json.loads(out)
+    assert output["clips"] == 55
+    assert output["folds"] == [1, 2, 3, 4, 5]
+    assert len(output["classes"]) == 11
     status, _, err = command(*words)
     assert status == 2
     assert "already exists" in err

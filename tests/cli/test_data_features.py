@@ -31,10 +31,10 @@ def stacked(rows: pandas.DataFrame) -> np.ndarray:
 
 def test_clips_and_texts(run: Terminal, isolated: Path) -> None:
     clips = by_hand.pack(isolated / "packed", load("v1").class_names)
-    wanted = []
+    expected = []
     for number in range(len(clips)):
         frames = by_hand.drawn(number)[1]
-        wanted.append(by_hand.image_features([frames[place] for place in EIGHT]).numpy())
+        expected.append(by_hand.image_features([frames[place] for place in EIGHT]).numpy())
     words = ["data", "features", "packed", "--out", "clips.parquet", "--descriptions", "v1@2", *DEMO]
     out, _ = run(*words, "--json")
     assert json.loads(out) == {
@@ -49,7 +49,7 @@ def test_clips_and_texts(run: Terminal, isolated: Path) -> None:
     assert list(images["clip_id"]) == clips.clip_ids
     assert list(images["class_name"]) == [by_hand.drawn(number)[0] for number in range(3)]
     assert list(images["fold"]) == [1, 2, 1]
-    np.testing.assert_allclose(stacked(images), [each.mean(axis=0) for each in wanted], atol=1e-4)
+    np.testing.assert_allclose(stacked(images), [each.mean(axis=0) for each in expected], atol=1e-4)
     sentences = [load("v1@2").description(name) for name in clips.class_names]
     assert list(zip(texts["class_name"], texts["text"], strict=True)) == list(
         zip(clips.class_names, sentences, strict=True)
@@ -63,7 +63,7 @@ def test_clips_and_texts(run: Terminal, isolated: Path) -> None:
     assert "frames.parquet: 24 frame features of demo (shipped), 128 numbers each" in out
     frames = pandas.read_parquet("frames.parquet")
     assert list(frames["frame"]) == EIGHT * 3
-    np.testing.assert_allclose(stacked(frames), np.concatenate(wanted), atol=1e-4)
+    np.testing.assert_allclose(stacked(frames), np.concatenate(expected), atol=1e-4)
 
 
 def test_the_cache_is_that_of_screening(isolated: Path) -> None:
@@ -80,14 +80,14 @@ def test_the_cache_is_that_of_screening(isolated: Path) -> None:
 def test_a_video(run: Terminal, isolated: Path) -> None:
     frames = by_hand.drawn()[1]
     video = by_hand.lossless(isolated / "face.mkv", frames)
-    whole = ["--faces", "none", *DEMO]
-    run("data", "features", video, "--out", "clip.parquet", *whole)
+    options = ["--faces", "none", *DEMO]
+    run("data", "features", video, "--out", "clip.parquet", *options)
     (row,) = pandas.read_parquet("clip.parquet").to_dict("records")
     taken = by_hand.image_features([frames[place] for place in EIGHT]).numpy()
     assert (row["kind"], row["clip_id"], row["start"], row["end"]) == ("clip", str(video), 0, 2)
     np.testing.assert_allclose(row["feature"], taken.mean(axis=0), atol=1e-4)
     # Windows of 1 second, half a second apart, at 10 frames a second: frames 0-9, 5-14 and 10-19.
-    halves = ["--window", "1", "--stride", "0.5", "--set", "frames=5", *whole]
+    halves = ["--window", "1", "--stride", "0.5", "--set", "frames=5", *options]
     sets = [[first + 1 + 2 * place for place in range(5)] for first in (0, 5, 10)]
     every = by_hand.image_features(frames).numpy()
     run("data", "features", video, "--out", "windows.parquet", *halves)
@@ -95,7 +95,7 @@ def test_a_video(run: Terminal, isolated: Path) -> None:
     assert list(zip(table["start"], table["end"], strict=True)) == [(0, 1), (0.5, 1.5), (1, 2)]
     np.testing.assert_allclose(stacked(table), [every[each].mean(axis=0) for each in sets], atol=1e-4)
     # With all 10 frames of each window, 10 of the 20 frames are in two windows; they count once.
-    whole_windows = ["--window", "1", "--stride", "0.5", "--set", "frames=10", *whole]
+    whole_windows = ["--window", "1", "--stride", "0.5", "--set", "frames=10", *options]
     run("data", "features", video, "--out", "frames.parquet", "--level", "frame", *whole_windows)
     table = pandas.read_parquet("frames.parquet")
     assert list(table["frame"]) == list(range(20))
@@ -117,7 +117,7 @@ def test_the_tracks_of_real_faces(run: Terminal, test_data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["packed", "--out", "x.csv"], "the file name must end in .parquet"),
         (["packed", "--out", "x.parquet", "--level", "track"], "--level track is for videos"),
@@ -129,13 +129,13 @@ def test_the_tracks_of_real_faces(run: Terminal, test_data: Path) -> None:
     ],
 )
 def test_invalid_inputs_are_errors_and_no_file_is_written(
-    run: Terminal, isolated: Path, words: list[str], said: str
+    run: Terminal, isolated: Path, words: list[str], message: str
 ) -> None:
     if words[0] == "packed":
         by_hand.pack(isolated / "packed", load("v1").class_names)
     by_hand.lossless(isolated / "face.mkv", [np.full((64, 64, 3), 90, np.uint8)] * 3)
     _, err = run("data", "features", *words, *DEMO, status=2)
-    assert said in err
+    assert message in err
     assert not list(isolated.glob("*x.*"))
 
 

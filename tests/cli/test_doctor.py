@@ -31,9 +31,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 def found(run: Terminal, status: int = 0) -> dict[str, dict[str, Any]]:
     out, _ = run("doctor", "--json", status=status)
-    said = json.loads(out)
-    assert said["works"] is (status == 0)
-    return {each["subject"]: each for each in said["findings"]}
+    printed = json.loads(out)
+    assert printed["works"] is (status == 0)
+    return {each["subject"]: each for each in printed["findings"]}
 
 
 def test_an_empty_workspace_works_and_what_is_missing_has_advice(run: Terminal, isolated: Path) -> None:
@@ -259,16 +259,16 @@ def test_a_library_that_is_broken_is_named_and_the_rest_looked_at(isolated: Path
 
 
 def test_versions_that_do_not_fit_each_other() -> None:
-    wanted = {
+    expected = {
         "torchvision": ["numpy", "torch (>=99)", "scipy>=999; extra == 'scipy'"],
         "dfer-prompts": ["torch>=99", "no-such-library>=2", "ruff>=999; extra == 'dev'"],
     }
-    findings = {each.subject: each for each in library_findings(lambda name: wanted.get(name, []))}
+    findings = {each.subject: each for each in library_findings(lambda name: expected.get(name, []))}
     assert findings["torch"].state == "ok"
     assert findings["torchvision"].state == "wrong"
     assert "requires torch>=99 but 2" in findings["torchvision"].says
     assert findings["torchvision"].advice == "pip install 'torch>=99'"
     assert findings["no-such-library"].says == "no-such-library>=2 but none is installed"
     assert "libraries" not in findings
-    (problem,) = unfit("dfer-prompts", lambda name: wanted[name], extra="dev")
+    (problem,) = unfit("dfer-prompts", lambda name: expected[name], extra="dev")
     assert problem.startswith("ruff>=999 but ")

@@ -42,7 +42,7 @@ def editor(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def kept(folder: Path) -> list[Path]:
+def drafts(folder: Path) -> list[Path]:
     return sorted((folder / ".dfer" / "edits").iterdir())
 
 
@@ -58,7 +58,7 @@ def test_what_is_saved_is_a_new_version(store: DescriptionStore, editor: Path, i
     assert made.class_texts(["joy", "fear"]) == [["a smile and tears."], ["very wide eyes."]]
     assert made.manifest.parents == ["v2"]
     assert made.manifest.derivation["message"] == "eyes do not shine"
-    assert kept(isolated) == []
+    assert drafts(isolated) == []
 
 
 def test_saved_as_it_is_no_version_is_written(store: DescriptionStore, editor: Path, isolated: Path) -> None:
@@ -66,7 +66,7 @@ def test_saved_as_it_is_no_version_is_written(store: DescriptionStore, editor: P
     assert "v2@1 is unchanged; no version is written" in invoke("v2@1").stderr
     assert json.loads(invoke("v1", "--json").stdout) == {"version": None, "parent": "v1", "difference": None}
     assert store.list() == ["v1", "v2"]
-    assert kept(isolated) == []
+    assert drafts(isolated) == []
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_text_is_never_lost(
     editor.write_text(script)
     with pytest.raises(kind) as caught:
         invoke("v2")
-    (path,) = kept(isolated)
+    (path,) = drafts(isolated)
     assert fault in str(caught.value)
     assert str(caught.value).endswith(f"continue: dfer-prompts descriptions edit v2 --file {path}")
     repaired = path.read_bytes().replace(b"feer:", b"fear:").replace(b"fear: [", b"").replace(b"\xff", b"")
@@ -113,7 +113,7 @@ def test_an_editor_that_cannot_be(
     monkeypatch.delenv("EDITOR", raising=False)
     with pytest.raises(InputError, match="no terminal to open an editor in"):
         invoke("v2")
-    assert kept(isolated) == []
+    assert drafts(isolated) == []
 
 
 def test_without_an_editor(store: DescriptionStore, isolated: Path) -> None:

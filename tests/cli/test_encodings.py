@@ -84,10 +84,10 @@ def test_no_command_ends_in_a_traceback_on_a_console_of_few_characters(
     monkeypatch.setattr(sys, "stderr", err)
     with pytest.raises(SystemExit) as ended:
         main()
-    said = written(out) + written(err)
-    assert ended.value.code in (None, 0, 2), said
-    assert "Traceback" not in said
-    assert said.strip()
+    output = written(out) + written(err)
+    assert ended.value.code in (None, 0, 2), output
+    assert "Traceback" not in output
+    assert output.strip()
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
@@ -132,9 +132,9 @@ def test_a_pipe_that_nobody_reads_ends_the_command_quietly(words: list[str], bro
     process = subprocess.Popen(command, **streams)  # type: ignore[call-overload]
     getattr(process, broken).close()
     other = process.stderr if broken == "stdout" else process.stdout
-    said = other.read()
+    output = other.read()
     assert process.wait() in (0, 1)
-    assert b"Traceback" not in said
-    assert b"Exception ignored" not in said
+    assert b"Traceback" not in output
+    assert b"Exception ignored" not in output
     if broken == "stderr":
-        assert said
+        assert output

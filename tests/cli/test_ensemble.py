@@ -30,22 +30,22 @@ def store(isolated: Path) -> DescriptionStore:
 
 
 def test_members_with_weights(store: DescriptionStore) -> None:
-    printed, told = invoke("v2@1", "v3", "--weights", "2,1", "--version", "both", "--json")
+    printed, output = invoke("v2@1", "v3", "--weights", "2,1", "--version", "both", "--json")
     assert json.loads(printed) == {
         "version": "both",
         "folder": str(store.path("both")),
         "left_out": ["sadness", "awe"],
         "classes": {"happiness": [["a [b]smile[/b]"], ["a [b]smile[/b]"], ["tears"]]},
     }
-    assert told == ""
+    assert output == ""
     assert store.load("both").manifest.parents == ["v2@1", "v3"]
     assert store.verify("both") == []
 
 
 def test_vote_is_a_table_with_what_is_left_out(store: DescriptionStore) -> None:
-    printed, told = invoke("v2", "v3", "--how", "vote")
+    printed, output = invoke("v2", "v3", "--how", "vote")
     assert "tears and a [b]smile[/b]." in printed
-    assert "Left out because not all sets cover them: sadness, awe" in told
+    assert "Left out because not all sets cover them: sadness, awe" in output
     assert store.load("v4").manifest.derivation["how"] == "vote"
 
 

@@ -36,18 +36,18 @@ def test_out_and_in_again(isolated: Path) -> None:
 
 
 def test_standard_output_holds_the_file_alone_and_the_losses_are_said_beside_it() -> None:
-    out, said = invoke("export", "v1", "--format", "cupl")
+    out, result = invoke("export", "v1", "--format", "cupl")
     assert json.loads(out)["sadness"] == [load("v1").description("sadness")]
-    assert "descriptors: only sentences" in said
-    assert "manifest: source, citation" in said
+    assert "descriptors: only sentences" in result
+    assert "manifest: source, citation" in result
 
 
 def test_import_shows_what_it_read_and_says_what_it_made_of_it(isolated: Path) -> None:
     (isolated / "x.json").write_text('{"a": ["A smile."], "b": ["A frown.", "Tears."]}', encoding="utf-8")
-    out, said = invoke("import", "x.json", "--license", "mit")
+    out, output = invoke("import", "x.json", "--license", "mit")
     assert "A frown.; Tears." in out
-    assert "Note: read as cupl" in said
-    assert "dfer-prompts descriptions check v2" in said
+    assert "Note: read as cupl" in output
+    assert "dfer-prompts descriptions check v2" in output
     assert load("v2").manifest.license == "mit"
 
 

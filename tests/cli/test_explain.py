@@ -40,28 +40,28 @@ def test_an_explanation_has_frames_and_probabilities_of_predict(
 ) -> None:
     run(*train_words(packed), "--epochs", "1")
     video = encode(isolated / "video.mkv", frames=20)
-    whole = ["--faces", "none", "--device", "cpu"]
-    out, err = run("explain", "v1@2-fold1", video, "--plot", "why.svg", *whole, "--json")
-    told = json.loads(out)
-    said, _ = run("predict", "v1@2-fold1", video, *whole, "--json")
-    predicted = json.loads(said)["videos"][0]
-    assert told["frames"] == predicted["frames"] == [2, 7, 12, 17]
-    assert told["seconds"] == predicted["seconds"]
-    assert told["probabilities"] == pytest.approx(predicted["probabilities"])
+    options = ["--faces", "none", "--device", "cpu"]
+    out, err = run("explain", "v1@2-fold1", video, "--plot", "why.svg", *options, "--json")
+    printed = json.loads(out)
+    result, _ = run("predict", "v1@2-fold1", video, *options, "--json")
+    predicted = json.loads(result)["videos"][0]
+    assert printed["frames"] == predicted["frames"] == [2, 7, 12, 17]
+    assert printed["seconds"] == predicted["seconds"]
+    assert printed["probabilities"] == pytest.approx(predicted["probabilities"])
     v1 = load("v1@2")
     expected = [(name, each.text) for name in packed.class_names for each in v1.members[name][0]]
-    assert [(each["class_name"], each["descriptor"]) for each in told["descriptors"]] == expected
-    assert {len(each["rise"]) for each in told["descriptors"]} == {4}
-    assert sum(told["attention"]) + told["attention_on_itself"] == pytest.approx(1)
-    assert "6 clips of the training folds" in told["above"]
+    assert [(each["class_name"], each["descriptor"]) for each in printed["descriptors"]] == expected
+    assert {len(each["rise"]) for each in printed["descriptors"]} == {4}
+    assert sum(printed["attention"]) + printed["attention_on_itself"] == pytest.approx(1)
+    assert "6 clips of the training folds" in printed["above"]
     assert b"video.mkv" in Path("why.svg").read_bytes()
     (frames,) = (line for line in err.splitlines() if "Note:" in line)
     assert frames.startswith("Note: Whole frames are used")
 
-    out, err = run("explain", "v1@2-fold1", video, *whole)
-    strongest = max(told["descriptors"], key=lambda each: max(each["rise"]))
+    out, err = run("explain", "v1@2-fold1", video, *options)
+    strongest = max(printed["descriptors"], key=lambda each: max(each["rise"]))
     assert strongest["descriptor"] in out
-    assert f"video.mkv, 0.0 to 2.0 s: {told['expression']} (" in out
+    assert f"video.mkv, 0.0 to 2.0 s: {printed['expression']} (" in out
     assert "not a decomposition of the prediction" in err
     folder = only_run(isolated)
     (folder / "frame_mean.safetensors").unlink()
@@ -69,7 +69,7 @@ def test_an_explanation_has_frames_and_probabilities_of_predict(
     tiny.without_digests(folder)
     _, err = run("explain", "v1@2-fold1", video, status=2)
     assert "--descriptions V" in err
-    out, _ = run("explain", "v1@2-fold1", video, "--descriptions", "v1@1", *whole, "--json")
+    out, _ = run("explain", "v1@2-fold1", video, "--descriptions", "v1@1", *options, "--json")
     assert len(json.loads(out)["descriptors"]) == 3
     _, err = run("explain", "v1@2-fold1", video, "--plot", "why.jpg", status=2)
     assert ".png or .svg" in err
@@ -109,11 +109,11 @@ def test_the_window_is_one_of_predict(run: Terminal, face: Path) -> None:
     assert surest != windows[0]
     for words, expected in [((), surest), (("--at", "0.6"), windows[0]), (("--at", "0.8"), windows[1])]:
         out, err = run("explain", "v1@2-fold1", *options, *words, *BY)
-        told = json.loads(out)
+        output = json.loads(out)
         for key in ("probabilities", "start", "end", "track", "box"):
-            assert told[key] == expected[key]
-        assert told["frames"] == sorted(expected["frames"])
-        assert told["seconds"] == sorted(expected["seconds"])
+            assert output[key] == expected[key]
+        assert output["frames"] == sorted(expected["frames"])
+        assert output["seconds"] == sorted(expected["seconds"])
         assert ("the most confident of 4 windows is explained" in err) == (not words)
         assert "the prediction uses 3 crops of each frame" in err
         assert "logits are divided by 40" in err

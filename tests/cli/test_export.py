@@ -37,13 +37,13 @@ def test_export_writes_a_file_and_reports_its_error(run: Terminal, trained: Run,
     assert f"{trained.id}.onnx" in out
     assert "Its logits equal PyTorch's within" in err
     path = isolated / f"{trained.id}.onnx"
-    said = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
-    assert json.loads(said["class_names"]) == list(trained.class_names)
+    metadata = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["class_names"]) == list(trained.class_names)
 
     out, _ = run("export", trained.folder, "--format", "safetensors", "--out", "m.safetensors", "--json")
-    told = json.loads(out)
-    assert (told["path"], told["difference"]) == ("m.safetensors", None)
-    assert told["files"] == {"m.safetensors": Path("m.safetensors").stat().st_size}
+    answer = json.loads(out)
+    assert (answer["path"], answer["difference"]) == ("m.safetensors", None)
+    assert answer["files"] == {"m.safetensors": Path("m.safetensors").stat().st_size}
 
 
 def test_invalid_exports_are_refused(
@@ -64,9 +64,9 @@ def test_push_model_lists_its_files_and_sends_them(run: Terminal, trained: Run, 
     assert "would be uploaded to me/faces" in out
     assert "Nothing was uploaded" in err
     assert hub.requests == []
-    told = json.loads(run("push-model", trained.folder, "me/faces", "--json")[0])
-    assert told["revision"] == hub.models["me/faces"].commits[-1][0]
-    names = [each["name"] for each in told["files"]]
+    output = json.loads(run("push-model", trained.folder, "me/faces", "--json")[0])
+    assert output["revision"] == hub.models["me/faces"].commits[-1][0]
+    names = [each["name"] for each in output["files"]]
     assert (names[0], names[-1]) == ("README.md", "model.safetensors")
     assert set(names) <= set(hub.files_of_model("me/faces"))
     _, err = run("push-model", trained.folder, "faces", status=2)

@@ -34,12 +34,12 @@ def endpoint() -> Iterator[FakeEndpoint]:
 
 
 def environment(server: FakeEndpoint | None, key: str | None) -> dict[str, str]:
-    wanted = {"NO_PROXY": "127.0.0.1", "COLUMNS": "200"}
+    required = {"NO_PROXY": "127.0.0.1", "COLUMNS": "200"}
     if server:
-        wanted["OPENAI_BASE_URL"] = server.base_url
+        required["OPENAI_BASE_URL"] = server.base_url
     if key:
-        wanted["OPENAI_API_KEY"] = key
-    return {**os.environ, **wanted}
+        required["OPENAI_API_KEY"] = key
+    return {**os.environ, **required}
 
 
 def start(server: FakeEndpoint | None, *arguments: str, key: str | None = None) -> subprocess.Popen[str]:
@@ -118,11 +118,13 @@ def test_generate_for_mafw_alone_does_the_right_thing(endpoint: FakeEndpoint) ->
 
 def test_json_alone_stands_on_standard_output(endpoint: FakeEndpoint) -> None:
     out, _ = run(endpoint, "--classes", "dfew", "--samples", "2", "--top-k", "3", "--json")
-    told = json.loads(out)
-    assert (told["version"], told["asked"], told["found"], told["failed"]) == ("v2", 14, 0, 0)
-    assert told["tokens"] == {"prompt": 14 * 40, "completion": 14 * 20}
-    assert [len(each) for each in told["classes"].values()] == [3] * 7
-    assert told["classes"]["fear"] == [row["descriptor"] for row in rows("v2") if row["class_name"] == "fear"]
+    output = json.loads(out)
+    assert (output["version"], output["asked"], output["found"], output["failed"]) == ("v2", 14, 0, 0)
+    assert output["tokens"] == {"prompt": 14 * 40, "completion": 14 * 20}
+    assert [len(each) for each in output["classes"].values()] == [3] * 7
+    assert output["classes"]["fear"] == [
+        row["descriptor"] for row in rows("v2") if row["class_name"] == "fear"
+    ]
 
 
 def test_killed_in_the_middle_it_asks_again_for_nothing_that_had_arrived(
@@ -136,18 +138,18 @@ def test_killed_in_the_middle_it_asks_again_for_nothing_that_had_arrived(
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    kept = [json.loads(path.read_text())["request"] for path in stored.glob("*.json")]
-    assert 20 <= len(kept) < 55
+    record = [json.loads(path.read_text())["request"] for path in stored.glob("*.json")]
+    assert 20 <= len(record) < 55
     assert not Path("descriptions").exists()
 
     endpoint.requests.clear()
     endpoint.latency = 0.0
     _, err = run(endpoint, "--classes", "mafw")
     asked_again = {(body["messages"][0]["content"], body["seed"]) for body in endpoint.requests}
-    had_arrived = {(each["messages"][0]["content"], each["sampling"]["seed"]) for each in kept}
+    had_arrived = {(each["messages"][0]["content"], each["sampling"]["seed"]) for each in record}
     assert asked_again & had_arrived == set()
-    assert len(endpoint.requests) == 55 - len(kept)
-    assert f"Requested {55 - len(kept)}, found stored {len(kept)}" in err
+    assert len(endpoint.requests) == 55 - len(record)
+    assert f"Requested {55 - len(record)}, found stored {len(record)}" in err
 
     disturbed = Path("descriptions/v2/descriptors.jsonl").read_bytes()
     os.chdir(tmp_path)
@@ -165,11 +167,11 @@ def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(endpoint: FakeEnd
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in err
-    kept = len(list(Path(".dfer/responses").glob("*.json")))
-    assert f"{kept} of 55 answers are stored; run the same command again" in err
+    stored = len(list(Path(".dfer/responses").glob("*.json")))
+    assert f"{stored} of 55 answers are stored; run the same command again" in err
     endpoint.latency = 0.0
     _, err = run(endpoint, "--classes", "mafw")
-    assert f"Requested {55 - kept}, found stored {kept}" in err
+    assert f"Requested {55 - stored}, found stored {stored}" in err
 
 
 def test_failures_are_reported_and_kept_in_the_manifest(endpoint: FakeEndpoint) -> None:
@@ -258,9 +260,9 @@ def test_a_dry_run_shows_the_prompts_and_asks_nothing(endpoint: FakeEndpoint) ->
     assert "14 requests (7 classes x 2); already answered: 0" in err
     assert endpoint.requests == []
     run(endpoint, *arguments, "--samples", "1")
-    told = json.loads(run(endpoint, *arguments, "--dry-run", "--json")[0])
-    assert (told["requests"], told["answered"]) == (14, 7)
-    assert list(told["prompts"]) == [
+    output = json.loads(run(endpoint, *arguments, "--dry-run", "--json")[0])
+    assert (output["requests"], output["answered"]) == (14, 7)
+    assert list(output["prompts"]) == [
         "happiness",
         "sadness",
         "neutral",
@@ -280,8 +282,8 @@ def test_a_dry_run_tells_the_cost_where_prices_are_known(endpoint: FakeEndpoint)
     # 14 prompts of 35 to 37 tokens at 1, and 1400 tokens at 10 dollars a million
     assert "cost: at most 0.0145 USD" in err
     run(endpoint, *arguments, "--samples", "1", "--top-k", "2")
-    told = json.loads(run(endpoint, *arguments, "--dry-run", "--json")[0])
-    assert (told["to_ask"], told["prompt_tokens"], told["likely_completion_tokens"]) == (7, 280, 140)
+    output = json.loads(run(endpoint, *arguments, "--dry-run", "--json")[0])
+    assert (output["to_ask"], output["prompt_tokens"], output["likely_completion_tokens"]) == (7, 280, 140)
     _, err = run(endpoint, *arguments)
     assert "Requested 7, found stored 7, failed 0, retried 0; 280 + 140 tokens, 0.0017 USD" in err
     _, err = run(endpoint, *arguments, "--dry-run")
@@ -292,8 +294,8 @@ def test_several_templates_make_a_version_each_or_one_ensemble(endpoint: FakeEnd
     Path("prompts").mkdir()
     Path("prompts/own.md").write_text("---\nname: own\npurpose: x\n---\n{{ expression }}?")
     both = ("--classes", "dfew", "--samples", "1", "--template", "paper", "--template", "own", "--top-k", "3")
-    told = json.loads(run(endpoint, *both, "--json")[0])
-    assert [(each["version"], each["template"], each["asked"]) for each in told] == [
+    output = json.loads(run(endpoint, *both, "--json")[0])
+    assert [(each["version"], each["template"], each["asked"]) for each in output] == [
         ("v2", "paper", 7),
         ("v3", "own", 7),
     ]

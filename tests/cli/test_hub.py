@@ -31,11 +31,11 @@ def invoke(*arguments: str) -> tuple[str, str]:
 
 
 def test_a_dry_run_lists_what_would_go_and_sends_nothing(hub: FakeHub) -> None:
-    out, said = invoke("push", "mine", "--repo", "me/faces", "--dry-run")
+    out, printed = invoke("push", "mine", "--repo", "me/faces", "--dry-run")
     assert "mine would be uploaded to me/faces" in out
-    assert "responses.jsonl, with the verbatim answers, is included" in said
-    assert "licence is unknown" in said
-    assert "Nothing was uploaded" in said
+    assert "responses.jsonl, with the verbatim answers, is included" in printed
+    assert "licence is unknown" in printed
+    assert "Nothing was uploaded" in printed
     listed = json.loads(invoke("push", "mine", "--repo", "me/faces", "--dry-run", "--json")[0])
     assert (listed["repo"], listed["url"], listed["revision"]) == ("me/faces", None, None)
     assert [each["name"] for each in listed["files"]] == [
@@ -51,9 +51,9 @@ def test_there_and_back(hub: FakeHub) -> None:
     pulled = json.loads(invoke("pull", "me/faces@main", "--version", "back", "--json")[0])
     assert (pulled["version"], pulled["revision"]) == ("back", pushed["revision"])
     assert pulled["sha256"] == load("mine").sha256 == load("back").sha256
-    out, said = invoke("pull", "me/faces")
+    out, printed = invoke("pull", "me/faces")
     assert "a glare and tight lips." in out
-    assert "dfer-prompts descriptions show v2" in said
+    assert "dfer-prompts descriptions show v2" in printed
     assert "pull me/faces" in invoke("push", "mine", "--repo", "me/faces")[1]
 
 

@@ -30,23 +30,23 @@ def test_a_checkpoint_becomes_a_run_that_answers(
     path = released.save(tmp_path / "model_best.pth", released.random_state(texts), monkeypatch)
     words = ["import-checkpoint", path, "--classes", "mafw", "--clip", tiny.register(), "--json"]
     out, _ = run(*words, "--fold", "2")
-    said = json.loads(out)
-    assert (said["contexts"], said["temporal_depth"], said["position"]) == (4, 1, "end")
-    assert said["texts"] == dict(zip(MAFW, texts, strict=True))
-    assert Path(said["run"]).name == said["id"]
+    result = json.loads(out)
+    assert (result["contexts"], result["temporal_depth"], result["position"]) == (4, 1, "end")
+    assert result["texts"] == dict(zip(MAFW, texts, strict=True))
+    assert Path(result["run"]).name == result["id"]
 
     video = encode(tmp_path / "video.avi", frames=6)
     answer = json.loads(
-        run("predict", said["run"], video, "--faces", "none", "--json", "--device", "cpu")[0]
+        run("predict", result["run"], video, "--faces", "none", "--json", "--device", "cpu")[0]
     )["videos"][0]
     assert set(answer["probabilities"]) == set(MAFW)
     clips: PackedClips = tiny.pack(tmp_path / "packed")
     evaluated = json.loads(
-        run("evaluate", said["id"], "--dataset", clips.path, "--json", "--device", "cpu")[0]
+        run("evaluate", result["id"], "--dataset", clips.path, "--json", "--device", "cpu")[0]
     )
     assert (evaluated["clips"], evaluated["selection"]) == (6, "imported")
     assert "fold 2" in evaluated["clips_judged"]
-    _, err = run("evaluate", said["id"], status=2)
+    _, err = run("evaluate", result["id"], status=2)
     assert "has no clips of its own" in err
 
     out, err = run(*words[:-1], "--descriptions", "v1")

@@ -55,7 +55,7 @@ def test_json_has_each_version_once(store: DescriptionStore) -> None:
 
 def test_what_cannot_be_read_is_said(store: DescriptionStore, isolated: Path) -> None:
     (isolated / "descriptions" / "v2" / "manifest.yaml").write_text("\x1b[2J [")
-    printed, told = invoke()
+    printed, output = invoke()
     assert "└── gone" in printed
-    assert told.startswith("v2 cannot be read: ")
-    assert "\x1b" not in printed + told
+    assert output.startswith("v2 cannot be read: ")
+    assert "\x1b" not in printed + output

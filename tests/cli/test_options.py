@@ -184,6 +184,13 @@ def test_an_option_that_is_a_setting_has_its_values(name: str) -> None:
     assert choices(get_type_hints(options.TrainingOptions)[name]) == allowed
 
 
+def test_the_help_of_a_setting_is_its_description() -> None:
+    described = {name: field.description for name, field in Settings.model_fields.items()}
+    for name in ("clip", "weights", "epochs", "select", "ensemble"):
+        help_text = COMMANDS["train"][name].help
+        assert help_text.rstrip(".").casefold() == described[name].casefold()
+
+
 def test_names_in_help_are_those_that_there_are() -> None:
     train, compare, reproduce = (COMMANDS[name] for name in ("train", "compare", "reproduce"))
     listed = {

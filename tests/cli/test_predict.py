@@ -71,38 +71,38 @@ def test_real_footage_as_table_json_csv_and_parquet(run: Terminal, test_data: Pa
         "--device",
         "cpu",
     ]
-    out, err = run(*words, "--csv", "said.csv", "--parquet", "said.parquet", "--save-faces", "faces")
+    out, err = run(*words, "--csv", "rows.csv", "--parquet", "rows.parquet", "--save-faces", "faces")
     assert "single_face.mp4" in out
     assert all(name in out for name in tiny.CLASSES)
     assert "Haar" not in err
-    (row,) = csv.DictReader(Path("said.csv").read_text().splitlines())
+    (row,) = csv.DictReader(Path("rows.csv").read_text().splitlines())
     assert (row["file"], row["track"], row["start"], row["end"]) == (str(video), "1", "0.0", "2.4")
     assert sum(float(row[f"p_{name}"]) for name in tiny.CLASSES) == pytest.approx(1)
     left, top, right, bottom = (float(row[side]) for side in ("left", "top", "right", "bottom"))
     assert left < 290 < right  # where the man's nose is
     assert top < 200 < bottom
-    (stored,) = parquet.read_table("said.parquet").to_pylist()
+    (stored,) = parquet.read_table("rows.parquet").to_pylist()
     assert {name: str(value) for name, value in stored.items()} == row
     assert len(list(Path("faces/single_face.mp4/track-1").iterdir())) == 4
     out, _ = run(*words, "--window", "1", "--stride", "0.5", "--json")
     assert json.loads(out)["detector"] == "yunet"
-    said = only(out)
-    assert [(each["start"], each["end"]) for each in said["windows"]] == [
+    only_video = only(out)
+    assert [(each["start"], each["end"]) for each in only_video["windows"]] == [
         (0, 1),
         (0.5, 1.5),
         (1, 2),
         (1.4, 2.4),
     ]
-    assert (said["frames_in_all"], said["tracks_found"]) == (72, 1)
+    assert (only_video["frames_in_all"], only_video["tracks_found"]) == (72, 1)
 
 
 def test_a_video_without_a_face_has_no_predictions(run: Terminal, isolated: Path) -> None:
     video = write(isolated / "wall.mp4", [np.full((120, 160, 3), 90, np.uint8)] * 5)
-    out, err = run("predict", "v1@2-fold1", video, "--json", "--csv", "said.csv", "--device", "cpu")
+    out, err = run("predict", "v1@2-fold1", video, "--json", "--csv", "rows.csv", "--device", "cpu")
     assert "Faces are detected by the Haar cascade" in err
     assert "no face was found" in err
     assert only(out)["windows"] == []
-    assert Path("said.csv").read_text().count("\n") == 1
+    assert Path("rows.csv").read_text().count("\n") == 1
     run("predict", "v1@2-fold1", video, "--require-face", "--device", "cpu", status=1)
 
 
@@ -143,10 +143,10 @@ def test_given_crops_are_used_unchanged(run: Terminal) -> None:
     out, err = run(
         "predict", "v1@2-fold1", "crops/one", "crops/two", "--faces", "given", "--json", "--device", "cpu"
     )
-    said = json.loads(out)
-    assert said["frames_are"] == "given"
+    printed = json.loads(out)
+    assert printed["frames_are"] == "given"
     assert "Whole frames are used" not in err
-    one, two = said["videos"]
+    one, two = printed["videos"]
     assert one["frames"] == [1, 4, 7, 10]  # t = 3 of 12: 1.5 + 3 i
     assert one["probabilities"] == two["probabilities"]
     assert "25 frames per second" in one["notes"][0]
@@ -176,24 +176,24 @@ def say(run: Terminal, video: Path, status: int = 0) -> tuple[dict, str]:
 
 
 def test_unusual_videos(run: Terminal, portrait: Pixels, isolated: Path) -> None:
-    said, _ = say(run, write(isolated / "one.mp4", [portrait]))
-    assert (said["frames_in_all"], said["windows"][0]["frames"]) == (1, [0, 0, 0, 0])
-    said, _ = say(run, write(isolated / "grey.avi", [portrait] * 5, grey=True, codec="ffv1"))
-    assert (len(said["windows"]), said["windows"][0]["track"]) == (1, 1)
+    output, _ = say(run, write(isolated / "one.mp4", [portrait]))
+    assert (output["frames_in_all"], output["windows"][0]["frames"]) == (1, [0, 0, 0, 0])
+    output, _ = say(run, write(isolated / "grey.avi", [portrait] * 5, grey=True, codec="ffv1"))
+    assert (len(output["windows"]), output["windows"][0]["track"]) == (1, 1)
     times = [0, 10, 20, 30, 150, 160, 260]
-    said, _ = say(run, write(isolated / "variable.mkv", [portrait] * 7, rate=100, times=times))
-    assert said["windows"][0]["seconds"] == [0.0, 0.2, 1.5, 2.6]  # 7 frames, t = 1.75: 0, 2, 4, 6
+    output, _ = say(run, write(isolated / "variable.mkv", [portrait] * 7, rate=100, times=times))
+    assert output["windows"][0]["seconds"] == [0.0, 0.2, 1.5, 2.6]  # 7 frames, t = 1.75: 0, 2, 4, 6
     square = np.zeros((2160, 3840, 3), np.uint8)
     side = np.repeat(np.repeat(portrait, 7, axis=0), 7, axis=1)[:1960, :2000]
     square[100:2060, 900:2900] = side
-    said, _ = say(run, write(isolated / "4k.mp4", [square] * 2))
-    left, top, right, bottom = said["windows"][0]["box"]
+    output, _ = say(run, write(isolated / "4k.mp4", [square] * 2))
+    left, top, right, bottom = output["windows"][0]["box"]
     assert left < 1890 < right
     assert top < 1050 < bottom
     Image.fromarray(portrait).save("picture.jpg")
-    said, err = say(run, isolated / "picture.jpg")
+    output, err = say(run, isolated / "picture.jpg")
     assert "is an image, not a video" in err
-    assert len(said["windows"]) == 1
+    assert len(output["windows"]) == 1
 
 
 def test_a_rotated_video(run: Terminal, portrait: Pixels, isolated: Path) -> None:
@@ -216,9 +216,9 @@ def test_a_header_without_a_frame_rate(run: Terminal, portrait: Pixels, isolated
     data[header + 20 : header + 28] = bytes(8)  # dwScale and dwRate of the stream
     data[data.index(b"avih") + 8 : data.index(b"avih") + 12] = bytes(4)  # microseconds a frame
     path.write_bytes(data)
-    said, _ = say(run, path)
-    assert said["frames_in_all"] == 4
-    seconds = said["windows"][0]["seconds"]
+    output, _ = say(run, path)
+    assert output["frames_in_all"] == 4
+    seconds = output["windows"][0]["seconds"]
     assert seconds == sorted(set(seconds))
 
 
@@ -229,11 +229,11 @@ def test_frames_before_the_damage_are_used(run: Terminal, portrait: Pixels, isol
     ]
     path = write(isolated / "cut.mkv", noisy)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    said, err = say(run, path, status=2)
+    output, err = say(run, path, status=2)
     assert "cut off or damaged after frame" in err
-    assert "cut off or damaged" in said["error"]
-    assert 0 < said["frames_in_all"] < 30
-    assert len(said["windows"]) == 1
+    assert "cut off or damaged" in output["error"]
+    assert 0 < output["frames_in_all"] < 30
+    assert len(output["windows"]) == 1
 
 
 def test_files_that_are_not_videos_are_refused(run: Terminal, isolated: Path) -> None:
@@ -253,25 +253,25 @@ def test_files_that_are_not_videos_are_refused(run: Terminal, isolated: Path) ->
     names = ["sound.wav", "song.mp4", "zero.mp4", "broken.jpg", "absent.mp4"]
     out, err = run("predict", "v1@2-fold1", *names, "--json", "--device", "cpu", status=2)
     assert ["error" in each for each in json.loads(out)["videos"]] == [True] * 5
-    for said in ("not a video", "song.mp4 has no video stream", "zero bytes", "broken.jpg is damaged"):
-        assert said in err
+    for message in ("not a video", "song.mp4 has no video stream", "zero bytes", "broken.jpg is damaged"):
+        assert message in err
     assert "no video absent.mp4" in err
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--track", "tallest"], "--track tallest is not a track"),
         (["--window", "0"], "--window is 0 seconds"),
-        (["--csv", "said.txt"], "the file name must end in .csv"),
+        (["--csv", "rows.txt"], "the file name must end in .csv"),
         (["--face-model", "absent.onnx"], "face model absent.onnx does not exist"),
         (["--margin", "-1"], "--margin -1"),
         (["--every", "0"], "--every is 0"),
     ],
 )
-def test_invalid_options_are_refused(run: Terminal, words: list[str], said: str) -> None:
+def test_invalid_options_are_refused(run: Terminal, words: list[str], message: str) -> None:
     _, err = run("predict", "v1@2-fold1", "video.mp4", *words, "--device", "cpu", status=2)
-    assert said in err
+    assert message in err
 
 
 def test_the_face_model_of_dfer_yaml(run: Terminal, test_data: Path, isolated: Path) -> None:
@@ -291,8 +291,8 @@ def test_the_same_from_python(run: Terminal, portrait: Pixels, isolated: Path) -
     model = from_pretrained(next((isolated / "runs").iterdir()), device="cpu")
     for each in ("v1@2-fold1", model):
         found = predict(each, [video], faces="haar", window=1, device="cpu")
-        assert [said.as_dict() for said in found] == only(out)["windows"]
-        assert [(said.start, said.end) for said in found] == [(0, 1), (0.5, 1.5)]
+        assert [each.as_dict() for each in found] == only(out)["windows"]
+        assert [(each.start, each.end) for each in found] == [(0, 1), (0.5, 1.5)]
 
 
 def test_a_model_trained_on_drawn_faces_has_a_warning(
@@ -302,9 +302,9 @@ def test_a_model_trained_on_drawn_faces_has_a_warning(
     _, err = run("predict", "v1@2-fold1", video, "--device", "cpu")
     assert "drawn faces" not in err
     config = next((isolated / "runs").iterdir()) / "config.yaml"
-    said = yaml.safe_load(config.read_text())
-    said["dataset"]["name"] = "drawn"
-    config.write_text(yaml.safe_dump(said))
+    config_values = yaml.safe_load(config.read_text())
+    config_values["dataset"]["name"] = "drawn"
+    config.write_text(yaml.safe_dump(config_values))
     tiny.without_digests(config.parent)
     _, err = run("predict", "v1@2-fold1", video, "--device", "cpu")
     assert (

@@ -59,15 +59,15 @@ def expected(ref: str, class_names: tuple[str, ...] | None = None) -> dict[str, 
 
 
 def test_a_set_predicts_what_open_clip_does(run: Terminal, video: Path, isolated: Path) -> None:
-    wanted = expected("v1@4")
+    required = expected("v1@4")
     out, err = run("predict", "v1@4", video, *DEMO, "--json")
-    told, said = json.loads(out), only(out)
-    assert said["probabilities"] == pytest.approx(wanted, abs=1e-4)
-    assert said["frames"] == TAKEN
-    assert said["expression"] == max(wanted, key=wanted.__getitem__) == by_hand.drawn()[0]
-    assert (told["run"], told["temperature"]) == ("", None)
-    note = told["model"].pop("note")
-    assert told["model"] == {
+    answer, one = json.loads(out), only(out)
+    assert one["probabilities"] == pytest.approx(required, abs=1e-4)
+    assert one["frames"] == TAKEN
+    assert one["expression"] == max(required, key=required.__getitem__) == by_hand.drawn()[0]
+    assert (answer["run"], answer["temperature"]) == ("", None)
+    note = answer["model"].pop("note")
+    assert answer["model"] == {
         "kind": "set",
         "name": "v1@4",
         "descriptions": "v1@4",
@@ -81,7 +81,7 @@ def test_a_set_predicts_what_open_clip_does(run: Terminal, video: Path, isolated
     assert "its predictions for real footage are meaningless" in err
     for each in ("v1@4", "descriptions/v1@4", load("v1@4")):
         (found,) = predict(each, video, clip="demo", faces="none", device="cpu")
-        assert found.as_dict() == said["windows"][0]
+        assert found.as_dict() == one["windows"][0]
     assert not (isolated / "runs").exists()
 
 
@@ -136,8 +136,8 @@ def test_a_zero_shot_run_needs_no_dataset(run: Terminal, video: Path, filled: st
     assert "Zero-shot: demo (shipped)" in err
     words = ["train", "--strategy", "zero-shot", "--clip", "demo", "--device", "cpu"]
     out, err = run(*words, "--descriptions", "v1@4", "--classes", "dfew", "--json")
-    told = json.loads(out)
-    assert (told["run"], told["measures"], told["clips"]["test"]) == (filled, {}, 0)
+    output = json.loads(out)
+    assert (output["run"], output["measures"], output["clips"]["test"]) == (filled, {}, 0)
     assert err.count("nothing was trained or evaluated") == 1
     out, err = run(*words, "--descriptions", "v1@4", "--classes", "dfew")
     assert out == ""
@@ -179,8 +179,8 @@ def test_an_exported_file_predicts_what_the_run_does(run: Terminal, video: Path,
     of_run, _ = run("predict", filled, video, *WHOLE, "--json")
     of_file, err = run("predict", "model.safetensors", video, *WHOLE, "--json")
     assert only(of_file)["probabilities"] == pytest.approx(only(of_run)["probabilities"], abs=1e-5)
-    told = json.loads(of_file)
-    assert (told["run"], told["model"]["kind"], told["temperature"]) == ("", "file", 4.0)
+    output = json.loads(of_file)
+    assert (output["run"], output["model"]["kind"], output["temperature"]) == ("", "file", 4.0)
     assert "divided by 4, stored in the model's file" in err
     shutil.rmtree("runs")
     found = explain("model.safetensors", video, faces="none", device="cpu")
@@ -244,17 +244,17 @@ def test_a_set_has_precedence_and_other_names_are_listed(run: Terminal, video: P
 
 def test_a_set_is_explained_by_its_own_descriptors(run: Terminal, video: Path) -> None:
     out, err = run("explain", "v1@2", video, *DEMO, "--plot", "why.svg", "--json")
-    told = json.loads(out)
+    output = json.loads(out)
     frames = [by_hand.drawn()[1][place] for place in TAKEN]
     unit = normalize(by_hand.image_features(frames), dim=-1)
-    texts = [each["descriptor"] for each in told["descriptors"]]
+    texts = [each["descriptor"] for each in output["descriptors"]]
     assert texts == [each.text for name in load("v1@2").class_names for each in load("v1@2").members[name][0]]
     cosines = by_hand.text_features(texts) @ (unit - unit.mean(dim=0)).T
-    rises = [each["rise"] for each in told["descriptors"]]
+    rises = [each["rise"] for each in output["descriptors"]]
     assert rises == [pytest.approx(row, abs=1e-4) for row in cosines.tolist()]
-    assert told["probabilities"] == pytest.approx(expected("v1@2"), abs=1e-4)
-    assert (told["run"], told["model"]["kind"], told["descriptions"]) == ("", "set", "v1@2")
-    assert told["attention"] is None
+    assert output["probabilities"] == pytest.approx(expected("v1@2"), abs=1e-4)
+    assert (output["run"], output["model"]["kind"], output["descriptions"]) == ("", "set", "v1@2")
+    assert output["attention"] is None
     assert "Note: Zero-shot: demo (shipped) with the texts of v1@2" in err
     assert "nothing was trained, so there are no training clips" in err
     assert "v1@2, descriptors of v1@2" in Path("why.svg").read_text()

@@ -63,10 +63,10 @@ def test_sections_of_the_page_in_order(isolated: Path) -> None:
     ]  # fmt: skip
     contents = [each for each in page.text if each in headings]
     assert contents == headings * 2  # once in the contents, once above the section
-    told = json.loads((folder / "comparison.json").read_text())
-    for sentence in [*told["verdicts"], *told["caveats"]]:
+    stored = json.loads((folder / "comparison.json").read_text())
+    for sentence in [*stored["verdicts"], *stored["caveats"]]:
         assert sentence in page.text
-    first = told["sets"][0]["trained_uar"]
+    first = stored["sets"][0]["trained_uar"]
     assert f"{first['mean']:.1f} ± {first['std']:.1f}" in page.text
     assert f"{first['low']:.1f} to {first['high']:.1f}" in page.text
 
@@ -131,8 +131,8 @@ def test_long_latex_tables_are_split(isolated: Path) -> None:
 def test_spread_over_seeds_is_named_only_with_several_seeds(isolated: Path) -> None:
     folder = store(isolated, ["one", "two"], folds=(1, 2), seeds=(1, 2))
     several = report(folder, out="several.md").path.read_text(encoding="utf-8")
-    for said in ("trained, in percent, ± over seeds", "below it ± over seeds"):
-        assert said in several
+    for text in ("trained, in percent, ± over seeds", "below it ± over seeds"):
+        assert text in several
     assert "zero-shot, in percent, with 95% intervals" in several  # nothing is trained for it
     page = report(folder).path.read_text(encoding="utf-8")
     assert "training loss, the mean over trainings, ± one standard deviation over seeds." in page
@@ -206,11 +206,11 @@ def test_errors_of_report(
     command("report", "--format", "markdwon", status=2)
     assert "did you mean markdown?" in capsys.readouterr().err
     record = folder / "comparison.json"
-    told = json.loads(record.read_text())
-    record.write_text(json.dumps({**told, "sets": [{"name": "v1"}]}))
+    stored = json.loads(record.read_text())
+    record.write_text(json.dumps({**stored, "sets": [{"name": "v1"}]}))
     command("report", status=2)
     assert "is damaged (KeyError: 'uar')" in capsys.readouterr().err
-    record.write_text(json.dumps({key: value for key, value in told.items() if key != "pairs"}))
+    record.write_text(json.dumps({key: value for key, value in stored.items() if key != "pairs"}))
     command("report", status=2)
     assert "does not hold pairs" in capsys.readouterr().err
     record.write_text("{")
@@ -233,11 +233,15 @@ def test_a_report_without_its_runs_names_what_is_missing(isolated: Path) -> None
 
 def test_the_summary_counts_sets_better_than_every_control(isolated: Path) -> None:
     folder = store(isolated, ["v1", "v2", "v3"], ["control:swapped"], folds=(1,), seeds=(1,))
-    told = json.loads((folder / "comparison.json").read_text())
-    said = {("v1", "control:swapped"): "better", ("v3", "control:swapped"): "worse", ("v2", "v1"): "worse"}
-    for pair in told["pairs"]:
-        pair["verdict"] = said.get((pair["first"], pair["second"]), "indistinguishable")
-    (folder / "comparison.json").write_text(json.dumps(told))
+    stored = json.loads((folder / "comparison.json").read_text())
+    verdicts = {
+        ("v1", "control:swapped"): "better",
+        ("v3", "control:swapped"): "worse",
+        ("v2", "v1"): "worse",
+    }
+    for pair in stored["pairs"]:
+        pair["verdict"] = verdicts.get((pair["first"], pair["second"]), "indistinguishable")
+    (folder / "comparison.json").write_text(json.dumps(stored))
     shown = Page(report().path).text
     assert "zero-shot: better than every control: v1; of the other 2 that is not shown." in shown
     assert "zero-shot: worse than v1: v2; indistinguishable from v1: v3." in shown

@@ -104,11 +104,11 @@ def test_zero_shot_has_folds_if_they_are_stored(isolated: Path) -> None:
     title = "**UAR, WAR and recall of each class in percent, zero-shot"
     assert title not in report(folder, out="older.md").path.read_text(encoding="utf-8")
     path = folder / "confusions.json"
-    told = json.loads(path.read_text())
+    record = json.loads(path.read_text())
     one = [COUNTS["one", fold] for fold in (1, 2)]
-    told["zero-shot"]["sets"]["one"] = [np.sum(one, axis=0).tolist()]
-    told["zero-shot"]["folds"] = {"one": {"1": one[:1], "2": one[1:]}}
-    path.write_text(json.dumps(told))
+    record["zero-shot"]["sets"]["one"] = [np.sum(one, axis=0).tolist()]
+    record["zero-shot"]["folds"] = {"one": {"1": one[:1], "2": one[1:]}}
+    path.write_text(json.dumps(record))
     found = table_rows(report(folder, out="report.md").path.read_text(encoding="utf-8"), title)
     assert found[1:] == [
         ["one", "1", *computed(one[:1])],

@@ -97,13 +97,13 @@ def test_latency_is_measured_on_request_and_kept(
     run: Path, command: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     command("report", run.name, "--latency", "--device", "cpu", "--out", "a.md", "--json")
-    ((said),) = json.loads(capsys.readouterr().out)["costs"]
-    latency = said["cost"]["latency"]
-    assert said["name"] == run.name
+    ((printed),) = json.loads(capsys.readouterr().out)["costs"]
+    latency = printed["cost"]["latency"]
+    assert printed["name"] == run.name
     assert latency["median_ms"] > 0
     assert latency["passes"] >= 5
     assert latency["device"]
-    assert json.loads((run / "cost.json").read_text()) == said["cost"]
+    assert json.loads((run / "cost.json").read_text()) == printed["cost"]
     for made in (Path("a.md").read_text(), text(run, "again.md")):
         assert table_rows(made, COSTS)[1][-1] == (
             f"{latency['median_ms']:.2f}" if latency["median_ms"] >= 1 else f"{latency['median_ms']:.3g}"
@@ -209,9 +209,9 @@ def test_features_that_cannot_be_drawn_are_refused(
 ) -> None:
     of, out = run, "page.html"
     if wrong == "format":
-        out, said = "page.md", "markdown reports have none"
+        out, message = "page.md", "markdown reports have none"
     elif wrong == "comparison":
-        of, said = store(isolated, ["one", "two"], folds=(1,), seeds=(1,)), "is a comparison"
+        of, message = store(isolated, ["one", "two"], folds=(1,), seeds=(1,)), "is a comparison"
     else:
         config = run / "config.yaml"
         place = tmp_path / "packed"
@@ -220,8 +220,8 @@ def test_features_that_cannot_be_drawn_are_refused(
         lines = config.read_text().splitlines()
         lines = [f"  path: {place}" if line.startswith("  path: ") else line for line in lines]
         config.write_text("\n".join(lines) + "\n")
-        said = "holds other clips" if wrong == "clips" else "no longer in"
-    with pytest.raises(InputError, match=said):
+        message = "holds other clips" if wrong == "clips" else "no longer in"
+    with pytest.raises(InputError, match=message):
         report(of, out=out, features=True, device="cpu")
     assert not Path(out).exists()
 

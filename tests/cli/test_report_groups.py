@@ -174,7 +174,7 @@ PART = "".join(f"{clip},a\n" for clip in list(CLIPS)[3:])
 
 
 @pytest.mark.parametrize(
-    ("content", "given", "said"),
+    ("content", "given", "message"),
     [
         (ACTORS, "a.csv:actr", "no column 'actr' in a.csv; did you mean actor?\nThere are: actor, age"),
         (ACTORS, "a.csv:", "no column '' in a.csv\nThere are: actor, age"),
@@ -195,11 +195,11 @@ PART = "".join(f"{clip},a\n" for clip in list(CLIPS)[3:])
     ],
 )  # fmt: skip
 def test_wrong_groups_are_refused(
-    content: str | bytes, given: str, said: str, run: Terminal, stored: Path
+    content: str | bytes, given: str, message: str, run: Terminal, stored: Path
 ) -> None:
     Path("a.csv").write_bytes(content.encode() if isinstance(content, str) else content)
     _, err = run("report", "one", "--groups", given, status=2)
-    assert said in err
+    assert message in err
     assert len(err.strip().splitlines()) <= 2
     assert not (stored / "report.html").exists()
 
@@ -271,14 +271,14 @@ def test_groups_of_a_comparison_are_pooled_over_folds(isolated: Path) -> None:
 
 def test_few_shot_figures_are_means_over_the_numbers_of_shots(isolated: Path) -> None:
     folder, first = compared(isolated, folds=1)
-    told = json.loads((folder / "comparison.json").read_text().replace('"trained', '"few-shot'))
-    for each in told["sets"]:
+    stored = json.loads((folder / "comparison.json").read_text().replace('"trained', '"few-shot'))
+    for each in stored["sets"]:
         uar, war = each.pop("few-shot_uar"), each.pop("few-shot_war")
         each |= {"few_shot_uar": uar, "few_shot_war": war, "few_shot_curve_uar": {"1": uar, "2": uar}}
-    told["runs"] += [f"{name}-2" for name in told["runs"]]  # one shot, then two
-    (folder / "comparison.json").write_text(json.dumps(told))
+    stored["runs"] += [f"{name}-2" for name in stored["runs"]]  # one shot, then two
+    (folder / "comparison.json").write_text(json.dumps(stored))
     rng, second = np.random.default_rng(2), {}
-    for name, (key, clips) in zip(told["runs"][4:], first.items(), strict=True):
+    for name, (key, clips) in zip(stored["runs"][4:], first.items(), strict=True):
         second[key] = {
             clip: (true, *map(str, rng.permutation(NAMES)[:2])) for clip, (true, *_) in clips.items()
         }
@@ -345,21 +345,21 @@ def test_evaluate_prints_groups_and_top2_accuracy(run: Terminal, trained: Path) 
         "clip_id,place\n" + "".join(f"{c}-{n},{'ab'[n > 1]}\n" for c in NAMES for n in range(4))
     )
     words = ["evaluate", name, "--groups", "a.csv:place", "--out", "p.parquet", "--device", "cpu"]
-    said = json.loads(run(*words, "--json")[0])
+    output = json.loads(run(*words, "--json")[0])
     table = pandas.read_parquet("p.parquet")
     best = [{*np.argsort(each)[-2:]} for each in table["probabilities"]]
     top2 = np.mean([label in both for label, both in zip(table["label"], best, strict=True)])
-    assert said["top2_accuracy"] == pytest.approx(100 * top2)
+    assert output["top2_accuracy"] == pytest.approx(100 * top2)
     by_place = table.groupby(table["clip_id"].str[-1].isin(["2", "3"]).map({False: "a", True: "b"}))
-    for group, (place, mine) in zip(said["groups"]["groups"], by_place, strict=True):
+    for group, (place, mine) in zip(output["groups"]["groups"], by_place, strict=True):
         uar = recall_score(mine["class_name"], mine["predicted"], average="macro", labels=NAMES)
         assert (group["group"], group["clips"], group["classes"]) == (place, len(mine), 3)
         assert group["uar"]["mean"] == pytest.approx(100 * uar)
-    worst = min(said["groups"]["groups"], key=lambda each: each["uar"]["mean"])
-    assert said["groups"]["worst_group"] == worst["group"]
+    worst = min(output["groups"]["groups"], key=lambda each: each["uar"]["mean"])
+    assert output["groups"]["worst_group"] == worst["group"]
     out, _ = run(*words)
     assert re.search(rf"top-2 accuracy +6 +{100 * top2:.2f}", out)
-    assert re.search(rf"^ +b +3 +3 +{said['groups']['groups'][1]['uar']['mean']:.2f}", out, re.MULTILINE)
+    assert re.search(rf"^ +b +3 +3 +{output['groups']['groups'][1]['uar']['mean']:.2f}", out, re.MULTILINE)
     assert f"Worst-group UAR: {worst['uar']['mean']:.2f} ({worst['group']}, {worst['clips']} clips)" in out
     _, err = run("evaluate", name, "--groups", "scene", status=2)
     assert "6 of 6 clips have no scene in their id: happiness-0, " in err

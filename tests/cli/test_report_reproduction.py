@@ -78,9 +78,9 @@ def test_the_cost_of_a_row_is_on_its_lines_only(isolated: Path, tmp_path: Path) 
 def test_a_negative_difference_is_a_number_in_csv(isolated: Path) -> None:
     folder = stored(isolated)
     path = folder / "reproduction.json"
-    told = json.loads(path.read_text())
-    told["rows"][2]["difference"] = [-3.456, 0]
-    path.write_text(json.dumps(told))
+    record = json.loads(path.read_text())
+    record["rows"][2]["difference"] = [-3.456, 0]
+    path.write_text(json.dumps(record))
     line = csv_rows(report(folder, out="rows.csv").path)[-2]
     assert (line["difference UAR"], line["difference WAR"]) == ("-3.46", "0.00")
 
@@ -177,26 +177,32 @@ def test_without_its_runs_a_row_has_its_stored_figures(isolated: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
-        (lambda told: told.pop("rows"), "reproduction.json is damaged: rows: Field required"),
-        (lambda told: told["rows"][2].update(runs=["../../elsewhere"]), "rows, item 3, runs, item 1: String"),
-        (lambda told: told["rows"][2]["ours"]["uar"].update(mean="high"), "ours, uar, mean: Input should be"),
-        (lambda told: told["rows"][2].update(confusion=[[1]]), "the confusion matrix is not 2 x 2"),
-        (lambda told: told.update(titles={}), "the table has no title"),
-        (lambda told: told.update(folds=[1, 2, 3]), "are not those of the reproduction"),
+        (lambda record: record.pop("rows"), "reproduction.json is damaged: rows: Field required"),
+        (
+            lambda record: record["rows"][2].update(runs=["../../elsewhere"]),
+            "rows, item 3, runs, item 1: String",
+        ),
+        (
+            lambda record: record["rows"][2]["ours"]["uar"].update(mean="high"),
+            "ours, uar, mean: Input should be",
+        ),
+        (lambda record: record["rows"][2].update(confusion=[[1]]), "the confusion matrix is not 2 x 2"),
+        (lambda record: record.update(titles={}), "the table has no title"),
+        (lambda record: record.update(folds=[1, 2, 3]), "are not those of the reproduction"),
     ],
 )
 def test_a_damaged_reproduction_is_a_sentence(
-    change: Callable[[Any], object], said: str, isolated: Path
+    change: Callable[[Any], object], message: str, isolated: Path
 ) -> None:
     path = stored(isolated) / "reproduction.json"
-    told = json.loads(path.read_text())
-    change(told)
-    path.write_text(json.dumps(told))
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
     with pytest.raises(InputError) as raised:
         report("abc123", workspace=Workspace(isolated))
-    assert said in str(raised.value)
+    assert message in str(raised.value)
     assert "Repeat its reproduce command" in str(raised.value)
 
 
@@ -205,9 +211,9 @@ def test_a_name_that_is_not_there_lists_the_reproductions(
 ) -> None:
     folder = stored(isolated)
     command("report", "abd123def456", status=2)
-    said = capsys.readouterr().err
-    assert "no comparison, reproduction or run 'abd123def456'; did you mean abc123def456?" in said
-    assert "reproductions: abc123def456" in said
+    lines = capsys.readouterr().err
+    assert "no comparison, reproduction or run 'abd123def456'; did you mean abc123def456?" in lines
+    assert "reproductions: abc123def456" in lines
     (folder / "reproduction.json").write_text("{")
     command("report", "abc123def456", status=2)
     assert "abc123def456 is damaged: reproduction.json is not valid JSON" in capsys.readouterr().err

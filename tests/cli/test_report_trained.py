@@ -95,15 +95,15 @@ def test_transfer_confusions_are_of_the_target_clips(
     assert f"--transfer-to {other.path}" in text
     assert all_clips(folder, packed) == figures_of(folder, ("held-out-class",))
     assert "transfer: no results by group" in report(out="r.md", groups="a.csv").path.read_text()
-    told = json.loads((folder / "confusions.json").read_text())
+    record = json.loads((folder / "confusions.json").read_text())
     shown = {
         (each["measure"], each["set"], each["fold"]): each["UAR"]
         for each in csv_rows(report(out="folds.csv").path)
     }
     (first, _) = json.loads((folder / "comparison.json").read_text())["sets"]
-    by_fold = told["transfer"]["folds"]["v1@2"]
+    by_fold = record["transfer"]["folds"]["v1@2"]
     assert list(by_fold) == ["1", "2"]  # of the other clips
-    assert np.array_equal(np.sum(list(by_fold.values()), axis=0), told["transfer"]["sets"]["v1@2"])
+    assert np.array_equal(np.sum(list(by_fold.values()), axis=0), record["transfer"]["sets"]["v1@2"])
     assert shown["transfer", "v1@2", "mean"] == f"{first['transfer_uar']['mean']:.2f}"
     (folder / "confusions.json").unlink()  # as comparisons were kept before
     assert "transfer: confusion matrices are not stored here" in report(out="older.md").path.read_text()

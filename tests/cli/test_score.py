@@ -39,12 +39,12 @@ def score(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_json_holds_what_the_tables_say(score: Any) -> None:
-    told = json.loads(score("v1@2", "v1@4", "--json")[0])
-    assert [each["name"] for each in told["sets"]] == ["v1@2", "v1@4"]
-    assert "not accuracy" in told["note"]
-    assert "zero_shot" not in told
-    one = told["sets"][0]
-    row, column = (told["class_names"].index(one["closest"][side]) for side in ("first", "second"))
+    printed = json.loads(score("v1@2", "v1@4", "--json")[0])
+    assert [each["name"] for each in printed["sets"]] == ["v1@2", "v1@4"]
+    assert "not accuracy" in printed["note"]
+    assert "zero_shot" not in printed
+    one = printed["sets"][0]
+    row, column = (printed["class_names"].index(one["closest"][side]) for side in ("first", "second"))
     assert one["cosines"][row][column] == pytest.approx(1 - one["margin"])
     assert one["cosines"][row][row] == pytest.approx(1.0, abs=1e-5)
     assert set(one["controls"]) == {
@@ -52,7 +52,7 @@ def test_json_holds_what_the_tables_say(score: Any) -> None:
         "control:random-characters", "control:shared-random", "control:scrambled", "control:swapped",
     }  # fmt: skip
     assert one["nearest_control"] == max(one["controls"], key=one["controls"].get)
-    disgust = next(each for each in told["sets"][1]["classes"] if each["class_name"] == "disgust")
+    disgust = next(each for each in printed["sets"][1]["classes"] if each["class_name"] == "disgust")
     assert (disgust["descriptors"], disgust["shared"]) == (4, 0.5)  # lowered eyebrows, narrow eyes
 
 
@@ -126,7 +126,7 @@ def test_it_does_not_judge_a_set_on_what_it_has_seen(score: Any, packed: PackedC
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["v9"], "no description set 'v9'"),
         (["v1", "--figure", "map.pdf"], "a figure's name must end in .png or .svg"),
@@ -134,6 +134,6 @@ def test_it_does_not_judge_a_set_on_what_it_has_seen(score: Any, packed: PackedC
         (["v1", "--folds", "1"], "--folds requires --dataset"),
     ],
 )
-def test_wrong_input_is_a_sentence(score: Any, words: list[str], said: str) -> None:
+def test_wrong_input_is_an_error(score: Any, words: list[str], message: str) -> None:
     out, err = score(*words, status=2)
-    assert (said in err, out) == (True, "")
+    assert (message in err, out) == (True, "")

@@ -49,7 +49,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
 
 
 @pytest.fixture
-def told(
+def of_command(
     packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[str, str]]:
     """What `compare` with these words prints on both streams."""
@@ -75,10 +75,10 @@ def compared(packed: PackedClips, *sets: str, **options: Any) -> ComparisonRecor
 
 
 def test_a_screening_leaves_no_run_and_is_found_again(
-    packed: PackedClips, told: Callable[..., tuple[str, str]]
+    packed: PackedClips, of_command: Callable[..., tuple[str, str]]
 ) -> None:
     words = ("v1@2", "v1@4", "--screen", "--folds", "1,3", "--seeds", "1,2", "--json")
-    out, err = told(*words)
+    out, err = of_command(*words)
     result = json.loads(out)
     assert "screening: 8 trainings on stored frame features (2 sets x 2 folds x 2 seeds)" in err
     assert (result["measures"], result["runs"], result["seeds"]) == (["zero-shot", "screened"], [], [1, 2])
@@ -89,31 +89,31 @@ def test_a_screening_leaves_no_run_and_is_found_again(
     assert json.loads((Path(result["folder"]) / "comparison.json").read_text()) == result
     assert (Path(result["folder"]) / "screened.svg").is_file()
     assert not Path("runs").exists()
-    kept = {path: path.stat().st_mtime_ns for path in Path(".dfer").rglob("*") if path.is_file()}
+    times = {path: path.stat().st_mtime_ns for path in Path(".dfer").rglob("*") if path.is_file()}
     options: dict[str, Any] = {"folds": [1, 3], "seeds": [1, 2], "screen": True}
     again = compared(packed, "v1@2", "v1@4", **options)
     # The request has the options as they were given: there as --set, here as keywords.
     assert {**again.as_dict(), "request": None} == {**result, "request": None}
-    assert {path: path.stat().st_mtime_ns for path in Path(".dfer").rglob("*") if path.is_file()} == kept
+    assert {path: path.stat().st_mtime_ns for path in Path(".dfer").rglob("*") if path.is_file()} == times
     assert compared(packed, "v1@2", "v1@4", **options, overrides=[*QUICK, "epochs=1"]).folder != again.folder
 
 
 def test_the_best_of_a_screening_are_compared_as_if_they_alone_were_named(
-    packed: PackedClips, told: Callable[..., tuple[str, str]]
+    packed: PackedClips, of_command: Callable[..., tuple[str, str]]
 ) -> None:
     words = ("--screen", "--then", "2", "--control", "swapped", "--folds", "1", "--seeds", "1")
-    out, err = told(*SETS, *words)
+    out, err = of_command(*SETS, *words)
     assert "Chosen by a screening on 12 clips of fold 2, 3, each in turn" in out
     assert "screening: 6 trainings" in err
-    (kept,) = Path("comparisons").glob("*/comparison.json")
-    result = json.loads(kept.read_text())
+    (path,) = Path("comparisons").glob("*/comparison.json")
+    result = json.loads(path.read_text())
     ranking = result["screening"]["sets"]
     means = [each["uar"]["mean"] for each in ranking]
     assert (means, {each["name"] for each in ranking}) == (sorted(means, reverse=True), {*SETS})
     assert [each["chosen"] for each in ranking] == [True, True, False]
     best = [name for name in SETS if name in {each["name"] for each in ranking[:2]}]
     plain = compared(packed, *best, control=["swapped"])
-    assert plain.folder != kept.parent
+    assert plain.folder != path.parent
     told_plain = json.loads(json.dumps(plain.as_dict()))
     for key in ("runs", "texts", "sets", "pairs", "verdicts", "controls"):
         assert result[key] == told_plain[key]
@@ -157,7 +157,7 @@ def test_a_stopped_screening_says_what_is_kept(packed: PackedClips) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--then", "2"], "Add it, or leave --then out"),
         (["--screen", "--measure", "few-shot"], "--screen excludes other measures"),
@@ -172,7 +172,9 @@ def test_a_stopped_screening_says_what_is_kept(packed: PackedClips) -> None:
         (["--screen", "--folds", "7"], "has no fold 7"),
     ],
 )
-def test_wrong_input_is_a_sentence(words: list[str], said: str, told: Callable[..., tuple[str, str]]) -> None:
-    out, err = told(*SETS, *words, status=2)
-    assert (said in err, out) == (True, "")
+def test_wrong_input_is_an_error(
+    words: list[str], message: str, of_command: Callable[..., tuple[str, str]]
+) -> None:
+    out, err = of_command(*SETS, *words, status=2)
+    assert (message in err, out) == (True, "")
     assert not Path("runs").exists()

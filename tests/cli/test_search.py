@@ -35,10 +35,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def search(run: Any, clips: PackedClips, *words: str, **options: Any) -> tuple[str, str]:
-    told: tuple[str, str] = run(
+    printed: tuple[str, str] = run(
         "descriptions search", "v1", "--dataset", str(clips.path), "--k", "2", *words, **options
     )
-    return told
+    return printed
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +47,13 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
 
 
 def test_the_version_says_what_chose_it(run: Any, packed: PackedClips) -> None:
-    told = json.loads(search(run, packed, "--folds", "2,3", "--version", "mine", "--json")[0])
+    result = json.loads(search(run, packed, "--folds", "2,3", "--version", "mine", "--json")[0])
     made = load("mine")
     of = load("v1")
     assert made.class_names == ("happiness", "sadness", "fear")
     for name in made.class_names:
         (member,) = made.members[name]
-        assert [each.text for each in member] == told["classes"][name]
+        assert [each.text for each in member] == result["classes"][name]
         assert len(member) == 2
         ranks = [next(d.rank for d in of.members[name][0] if d.text == each.text) for each in member]
         assert ranks == sorted(ranks)
@@ -67,9 +67,9 @@ def test_the_version_says_what_chose_it(run: Any, packed: PackedClips) -> None:
     how = manifest.derivation
     assert (how["command"], how["folds"], how["k"], how["weights"]) == ("search", [2, 3], 2, "random")
     assert how["steps"][0]["move"] == "first"
-    assert how["uar_on_the_folds_that_chose"] == told["uar"]["mine"]
-    assert told["folds_left_to_judge"] == [1]
-    assert told["uar"]["mine"] >= told["uar"]["first 2"]
+    assert how["uar_on_the_folds_that_chose"] == result["uar"]["mine"]
+    assert result["folds_left_to_judge"] == [1]
+    assert result["uar"]["mine"] >= result["uar"]["first 2"]
     assert "tiny" in Path("descriptions/mine/README.md").read_text()
 
 
@@ -124,7 +124,7 @@ def test_a_training_split_that_is_never_tested_may_choose(run: Any, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--folds", "9"), "has no fold 9"),
         (("--folds", "x"), "--folds 'x' is not a list of numbers"),
@@ -133,9 +133,9 @@ def test_a_training_split_that_is_never_tested_may_choose(run: Any, tmp_path: Pa
         (("--folds", "2", "--version", "../x"), "a version cannot be named"),
     ],
 )
-def test_wrong_input_is_a_sentence(run: Any, packed: PackedClips, words: tuple[str, ...], said: str) -> None:
+def test_wrong_input_is_an_error(run: Any, packed: PackedClips, words: tuple[str, ...], message: str) -> None:
     out, err = search(run, packed, *words, status=2)
-    assert (said in err, out) == (True, "")
+    assert (message in err, out) == (True, "")
     assert not Path("descriptions").exists()
 
 

@@ -101,18 +101,18 @@ def test_training_resumes_after_sigterm_to_all_processes(
         while not list(isolated.glob("runs/*/state/checkpoint.pt")) and process.poll() is None:
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGTERM)
-        said = process.communicate()[1].splitlines()
-    assert process.returncode == 143, said
-    assert said[-2].startswith("Stopped; ")
-    assert "of 5 epochs are saved in " in said[-2]
-    assert said[-1] == "Give the same command again to go on"
+        lines = process.communicate()[1].splitlines()
+    assert process.returncode == 143, lines
+    assert lines[-2].startswith("Stopped; ")
+    assert "of 5 epochs are saved in " in lines[-2]
+    assert lines[-1] == "Give the same command again to continue"
     (folder,) = isolated.glob("runs/v1@2-*")
     assert not (folder / "result.json").exists()
-    whole = isolated / "whole"
-    whole.mkdir()
-    for workspace in (isolated, whole):
+    uninterrupted = isolated / "whole"
+    uninterrupted.mkdir()
+    for workspace in (isolated, uninterrupted):
         assert ended([*words("train", packed, "--descriptions", "v1@2")], monkeypatch, workspace) == 0
-    assert same_result(Run.open(folder), Run.open(*whole.glob("runs/*")))
+    assert same_result(Run.open(folder), Run.open(*uninterrupted.glob("runs/*")))
 
 
 def terminate() -> None:
@@ -138,7 +138,7 @@ def test_a_swallowed_interrupt_can_be_sent_again(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_second_sigterm_does_not_interrupt_saving(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = []
+    saved = []
 
     @stopping.ending_on_sigterm()
     def work() -> None:
@@ -146,12 +146,12 @@ def test_a_second_sigterm_does_not_interrupt_saving(monkeypatch: pytest.MonkeyPa
             terminate()
         finally:
             terminate()
-            kept.append("all of it")
+            saved.append("all of it")
 
     monkeypatch.setattr(stopping, "LOST_S", 0.0)
     with pytest.raises(KeyboardInterrupt):
         work()
-    assert kept == ["all of it"]
+    assert saved == ["all of it"]
 
 
 def test_a_stopped_comparison_reports_finished_runs(
@@ -162,9 +162,9 @@ def test_a_stopped_comparison_reports_finished_runs(
 ) -> None:
     command = words("compare", packed, "v1@1", "v1@2", "--folds", "1", "--seeds", "1")
     assert terminated_when(lambda: any(isolated.glob("runs/*/result.json")), command, monkeypatch) == 143
-    said = capsys.readouterr().err.splitlines()
-    assert said[-2].startswith("Stopped; ")
-    assert said[-1] == "Give the same command again to go on"
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-2].startswith("Stopped; ")
+    assert lines[-1] == "Give the same command again to continue"
     assert len(list(isolated.glob("runs/*/result.json"))) == 1
 
 
@@ -177,9 +177,9 @@ def test_stopped_packing_is_resumed(
     command = ["data", "prepare", "folder", "--root", "own", "--out", "clips", "--jobs", "1"]
     partial = isolated / ".clips.partial"
     assert terminated_when(lambda: any(partial.glob("clips-*.json")), command, monkeypatch) == 143
-    said = capsys.readouterr().err.splitlines()
-    assert said[-2] == f"Stopped; what is packed so far is kept in {partial}"
-    assert said[-1] == "The same command goes on from it"
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-2] == f"Stopped; what is packed so far is kept in {partial}"
+    assert lines[-1] == "The same command continues it"
     assert 0 < len(list(partial.glob("clips-*.json"))) < 100
     assert ended(command, monkeypatch) == 0
     assert len(PackedClips.open(isolated / "clips")) == 200

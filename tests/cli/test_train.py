@@ -116,9 +116,9 @@ def test_tensorboard_logs_unless_disabled(run: Terminal, packed: PackedClips, is
 def test_a_finished_run_is_reused(run: Terminal, packed: PackedClips, workspace: Path) -> None:
     before = (only_run(workspace) / "model.safetensors").stat().st_mtime_ns
     out, _ = run(*train_words(packed), "--json")
-    said = json.loads(out)
-    assert said["run"] == only_run(workspace).name
-    assert said["measures"]["last"]["clips"] == 6
+    output = json.loads(out)
+    assert output["run"] == only_run(workspace).name
+    assert output["measures"]["last"]["clips"] == 6
     assert (only_run(workspace) / "model.safetensors").stat().st_mtime_ns == before
 
 
@@ -141,7 +141,7 @@ def test_own_class_names_by_a_class_set(run: Terminal, isolated: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         (["--descriptions", "v77"], "no description set 'v77'"),
         (["--dataset", "nowhere"], "no dataset 'nowhere'"),
@@ -159,10 +159,10 @@ def test_own_class_names_by_a_class_set(run: Terminal, isolated: Path) -> None:
     ],
 )
 def test_errors_of_train(
-    run: Terminal, packed: PackedClips, isolated: Path, changed: list[str], said: str
+    run: Terminal, packed: PackedClips, isolated: Path, changed: list[str], message: str
 ) -> None:
     _, err = run(*train_words(packed), *changed, status=2)
-    assert said in err
+    assert message in err
     assert len(err[err.index("Error:") :].strip().splitlines()) <= 2
     assert not list(isolated.glob("runs/*"))
 
@@ -182,9 +182,9 @@ def test_train_without_a_dataset_asks_for_one(run: Terminal, packed: PackedClips
 
 def test_evaluate_on_the_test_fold_equals_the_training_result(run: Terminal, workspace: Path) -> None:
     out, err = run("evaluate", "v1@2", "--device", "cpu", "--json")
-    said, result = json.loads(out), json.loads((only_run(workspace) / "result.json").read_text())
-    assert {key: said[key] for key in result["measures"]["last"]} == result["measures"]["last"]
-    assert said["clips_judged"] == "the 6 clips of test fold 1 of tiny"
+    stored, result = json.loads(out), json.loads((only_run(workspace) / "result.json").read_text())
+    assert {key: stored[key] for key in result["measures"]["last"]} == result["measures"]["last"]
+    assert stored["clips_judged"] == "the 6 clips of test fold 1 of tiny"
     assert "Note" not in err
 
 
@@ -193,9 +193,9 @@ def test_evaluate_shows_the_last_epoch_beside_the_selected(run: Terminal, packed
     out, _ = run("evaluate", trained["run"], "--device", "cpu")
     assert "the best epoch on the test fold (optimistically biased)" in " ".join(out.split())
     assert "the 6 clips of test fold 1 of tiny, the last epoch" in " ".join(out.split())
-    said = json.loads(run("evaluate", trained["run"], "--device", "cpu", "--json")[0])
-    assert said["selection"] == "test-best"
-    assert said["beside"] == {"last": trained["measures"]["last"]}
+    output = json.loads(run("evaluate", trained["run"], "--device", "cpu", "--json")[0])
+    assert output["selection"] == "test-best"
+    assert output["beside"] == {"last": trained["measures"]["last"]}
     everywhere = json.loads(run("evaluate", trained["run"], "--all", "--device", "cpu", "--json")[0])
     assert everywhere["beside"] == {}  # only the chosen epoch's weights are kept
 
@@ -227,15 +227,15 @@ def test_evaluate_all_warns_and_writes_the_table(run: Terminal, workspace: Path)
     assert list(table.columns) == columns
     assert len(table) == 12
     assert set(table["selection"]) == {"last"}
-    kept = pandas.read_parquet(only_run(workspace) / "predictions.parquet").set_index("clip_id")["logits"]
+    expected = pandas.read_parquet(only_run(workspace) / "predictions.parquet").set_index("clip_id")["logits"]
     for clip_id, logits in table.set_index("clip_id")["logits"].items():
-        if clip_id in kept.index:
-            np.testing.assert_allclose(logits, kept[clip_id], atol=1e-4)
+        if clip_id in expected.index:
+            np.testing.assert_allclose(logits, expected[clip_id], atol=1e-4)
 
 
 def test_errors_of_evaluate(run: Terminal, workspace: Path) -> None:
     tiny.pack(workspace / "other", classes=("fear", "boredom"), folds=0)
-    for words, said in (
+    for words, message in (
         (["v9"], "no run 'v9'"),
         (["v1@2-fold11"], "no run 'v1@2-fold11'; did you mean v1@2-fold1?"),
         (["v1", "--out", "p.csv"], "the file name must end in .parquet"),
@@ -244,7 +244,7 @@ def test_errors_of_evaluate(run: Terminal, workspace: Path) -> None:
         ([".."], "no run '..'"),
     ):
         _, err = run("evaluate", *words, "--device", "cpu", status=2)
-        assert said in err
+        assert message in err
     assert not list(workspace.glob("p.*"))
 
 
@@ -272,10 +272,10 @@ def test_predict_prints_probabilities_and_notes_whole_frames(run: Terminal, work
     assert "Frames used: 2, 7, 12, 17" in err
     assert err.count("Whole frames are used") == 1
     out, _ = run("predict", "v1@2-fold1", "video.mkv", "--faces", "none", "--device", "cpu", "--json")
-    said = json.loads(out)
-    assert said["frames_are"] == "whole"
-    assert said["videos"][0]["frames"] == [2, 7, 12, 17]
-    assert sum(said["videos"][0]["probabilities"].values()) == pytest.approx(1)
+    output = json.loads(out)
+    assert output["frames_are"] == "whole"
+    assert output["videos"][0]["frames"] == [2, 7, 12, 17]
+    assert sum(output["videos"][0]["probabilities"].values()) == pytest.approx(1)
 
 
 def test_predict_prints_readable_videos_and_exits_with_2(run: Terminal, workspace: Path) -> None:
@@ -294,9 +294,9 @@ def test_predict_prints_readable_videos_and_exits_with_2(run: Terminal, workspac
         "cpu",
         status=2,
     )
-    said = json.loads(out)["videos"]
-    assert [each["video"] for each in said] == ["text.mp4", "video.mkv", "missing.mp4"]
-    assert ["error" in each for each in said] == [True, False, True]
+    printed = json.loads(out)["videos"]
+    assert [each["video"] for each in printed] == ["text.mp4", "video.mkv", "missing.mp4"]
+    assert ["error" in each for each in printed] == [True, False, True]
     assert "text.mp4" in err
     assert "missing.mp4" in err
 
@@ -314,9 +314,9 @@ def test_a_run_notes_its_augmentation(run: Terminal, isolated: Path) -> None:
         "preset paper augments dfew as the released code does"
     )
     assert f"Note: {note}\n" in err
-    told = json.loads(out)
-    assert note in told["notes"]
-    card = (Path(told["folder"]) / "README.md").read_text(encoding="utf-8")
+    output = json.loads(out)
+    assert note in output["notes"]
+    card = (Path(output["folder"]) / "README.md").read_text(encoding="utf-8")
     assert f"| note | {note} |" in card
 
 

@@ -44,7 +44,7 @@ CONTEXT = len(CLASSES) * CONTEXTS * WIDTH
 class Estimated(NamedTuple):
     """The JSON of a dry run, and the files in its workspace afterwards."""
 
-    said: dict[str, Any]
+    output: dict[str, Any]
     files: list[Path]
 
 
@@ -100,8 +100,8 @@ def words(faces: PackedClips, *more: object) -> list[object]:
 
 
 def estimate(run: Terminal, faces: PackedClips, *more: object) -> dict[str, Any]:
-    said: dict[str, Any] = json.loads(run(*words(faces, *more), "--dry-run", "--json")[0])
-    return said
+    result: dict[str, Any] = json.loads(run(*words(faces, *more), "--dry-run", "--json")[0])
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -131,39 +131,39 @@ def demo_weights(*beginnings: str) -> int:
 
 
 def test_a_dry_run_counts_parameters_clips_and_steps_and_writes_nothing(base: Estimated) -> None:
-    said = base.said
+    output = base.output
     assert base.files == []
     text_tower = demo_weights("transformer.", "ln_final.", "positional_embedding", "text_projection")
-    assert {name: (each["parameters"], each["trained"]) for name, each in said["parameters"].items()} == {
+    assert {name: (each["parameters"], each["trained"]) for name, each in output["parameters"].items()} == {
         "image tower": (demo_weights("visual."), 0),
         "temporal model": (TEMPORAL, TEMPORAL),
         "prompt learner": (CONTEXT, CONTEXT),
         "text tower": (text_tower, 0),
     }
-    assert [each["learning_rate"] for each in said["parameters"].values()] == [None, 5e-3, 1e-3, None]
-    assert said["clips"]["train"] == Counter(each.class_name for each in TRAIN)
-    assert said["clips"]["test"] == Counter(each.class_name for each in TEST)
-    assert set(said["clips"]["val"].values()) == {0}
-    assert said["folds"] == {
+    assert [each["learning_rate"] for each in output["parameters"].values()] == [None, 5e-3, 1e-3, None]
+    assert output["clips"]["train"] == Counter(each.class_name for each in TRAIN)
+    assert output["clips"]["test"] == Counter(each.class_name for each in TEST)
+    assert set(output["clips"]["val"].values()) == {0}
+    assert output["folds"] == {
         str(fold): Counter(each.class_name for each in PLAN if each.fold == fold) for fold in range(1, 6)
     }
-    assert (said["epochs"], said["batch_size"]) == (2, 4)
-    assert said["steps_per_epoch"] == len(TRAIN) // 4
-    assert said["augmentation"] == "random crop and flip"
+    assert (output["epochs"], output["batch_size"]) == (2, 4)
+    assert output["steps_per_epoch"] == len(TRAIN) // 4
+    assert output["augmentation"] == "random crop and flip"
 
 
 def test_memory_time_and_files_follow_from_weights_and_measured_steps(
     run: Terminal, faces: PackedClips
 ) -> None:
-    said = estimate(run, faces, "--select", "test-best", "--set", "ema=0.9")
+    output = estimate(run, faces, "--select", "test-best", "--set", "ema=0.9")
     trained = 4 * (TEMPORAL + CONTEXT)
     # Weights, momentum and the average of the weights.
-    assert said["temporary"]["state/checkpoint.pt"] == 3 * trained
-    assert said["temporary"]["state/best-EPOCH.safetensors"] == said["writes"]["model.safetensors"]
-    parameters = sum(each["parameters"] for each in said["parameters"].values())
-    assert said["memory"]["model"] >= 4 * parameters
-    assert said["memory"]["training"] >= 2 * trained  # gradients and momentum
-    seconds = said["seconds"]
+    assert output["temporary"]["state/checkpoint.pt"] == 3 * trained
+    assert output["temporary"]["state/best-EPOCH.safetensors"] == output["writes"]["model.safetensors"]
+    parameters = sum(each["parameters"] for each in output["parameters"].values())
+    assert output["memory"]["model"] >= 4 * parameters
+    assert output["memory"]["training"] >= 2 * trained  # gradients and momentum
+    seconds = output["seconds"]
     assert len(seconds["steps"]) == 3
     assert min(seconds["steps"]) > 0
     step = sum(seconds["steps"]) / 3
@@ -176,28 +176,28 @@ def test_the_run_has_the_files_that_its_dry_run_lists(
     run: Terminal, faces: PackedClips, base: Estimated, isolated: Path
 ) -> None:
     trained = json.loads(run(*words(faces), "--json")[0])
-    assert trained["run"] == base.said["run"] == Path(base.said["folder"]).name
+    assert trained["run"] == base.output["run"] == Path(base.output["folder"]).name
     folder = Path(trained["folder"])
     written = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.name != ".lock"}
-    assert written == set(base.said["writes"])
+    assert written == set(base.output["writes"])
     header = 2**16  # at most, of names and shapes
-    size = (folder / "model.safetensors").stat().st_size - base.said["writes"]["model.safetensors"]
+    size = (folder / "model.safetensors").stat().st_size - base.output["writes"]["model.safetensors"]
     assert 0 <= size < header
     again = estimate(run, faces)
-    assert (base.said["finished"], again["finished"]) == (False, True)
+    assert (base.output["finished"], again["finished"]) == (False, True)
     assert again["seconds"]["total"] == 0
 
 
 def test_a_stopped_run_has_the_time_of_its_epochs_left(
     run: Terminal, faces: PackedClips, base: Estimated, isolated: Path
 ) -> None:
-    folder = isolated / "runs" / base.said["run"]
+    folder = isolated / "runs" / base.output["run"]
     folder.mkdir(parents=True)
     (folder / "metrics.jsonl").write_text('{"epoch": 1}\n')
-    said = estimate(run, faces)
-    seconds = said["seconds"]
+    output = estimate(run, faces)
+    seconds = output["seconds"]
     test = sum(seconds["steps"]) / 3 / 4 / 3 * len(TEST)
-    assert said["epochs_done"] == 1
+    assert output["epochs_done"] == 1
     assert seconds["total"] == pytest.approx(seconds["epoch"] + test)
 
 
@@ -234,9 +234,9 @@ def test_a_dry_run_prints_tables_and_sentences(run: Terminal, faces: PackedClips
 def test_a_dry_run_counts_the_trained_parameters_of_a_strategy(
     run: Terminal, faces: PackedClips, more: list[str], parts: dict[str, int]
 ) -> None:
-    said = estimate(run, faces, *more)
-    assert {name: each["trained"] for name, each in said["parameters"].items()} == parts
-    assert (said["seconds"] is None) == (more == ["--epochs", "0"])
+    output = estimate(run, faces, *more)
+    assert {name: each["trained"] for name, each in output["parameters"].items()} == parts
+    assert (output["seconds"] is None) == (more == ["--epochs", "0"])
 
 
 def test_a_dry_run_is_for_one_process(

@@ -62,8 +62,8 @@ def test_without_a_state_training_starts_at_epoch_0(tiny_clip: Clip, tmp_path: P
 def test_state_without_frozen_parts_and_of_another_model(tiny_clip: Clip, tmp_path: Path) -> None:
     model, optimizer, scheduler = parts(tiny_clip, seed=1, steps=1)
     save_state(tmp_path / "c.pt", Progress(1), model, {"optimizer": optimizer, "scheduler": scheduler})
-    kept = torch.load(tmp_path / "c.pt", weights_only=True)["model"]
-    assert not any(name.startswith("text_tower") for name in kept)
+    weights = torch.load(tmp_path / "c.pt", weights_only=True)["model"]
+    assert not any(name.startswith("text_tower") for name in weights)
     settings = tiny.settings(temporal_depth=0)
     other = DferClip(tiny_clip, tiny.TEXTS.texts, settings)
     with pytest.raises(WorkError, match="another model"):

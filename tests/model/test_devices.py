@@ -100,7 +100,7 @@ def test_auto_warns_of_a_gpu_that_torch_does_not_see(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("wanted", "processes", "available", "expected"),
+    ("requested", "processes", "available", "expected"),
     [
         ("auto", 1, 8, 8),
         ("auto", 1, 64, 16),  # enough for one GPU
@@ -112,8 +112,8 @@ def test_auto_warns_of_a_gpu_that_torch_does_not_see(tmp_path: Path, monkeypatch
         (0, 4, 64, 0),
     ],
 )
-def test_workers_of_a_process(wanted: int | str, processes: int, available: int, expected: int) -> None:
-    number = tiny.settings(workers=wanted).workers
+def test_workers_of_a_process(requested: int | str, processes: int, available: int, expected: int) -> None:
+    number = tiny.settings(workers=requested).workers
     assert workers_of(number, processes, available) == expected
     assert Processes(0, 8, on_this_machine=processes).workers(number, available) == expected
 

@@ -87,28 +87,28 @@ def test_a_flipped_bit_is_refused_or_harmless(
     made: Callable[[Path], tuple[Path, Callable[[], Any]]], tmp_path: Path
 ) -> None:
     path, read = made(tmp_path)
-    whole = read()
+    content = read()
     refused, changed = [], []
     for bit in flipped(path, 120):
         try:
-            changed += [bit] if read() != whole else []
+            changed += [bit] if read() != content else []
         except (InputError, WorkError) as error:
             refused.append(str(error))
         except SafetensorError:  # `load_weights` makes a sentence of it
             refused.append(path.name)
     assert changed == []
     assert len(refused) > 60
-    assert all(path.name in said for said in refused)
-    assert read() == whole
+    assert all(path.name in text for text in refused)
+    assert read() == content
 
 
 def test_files_of_earlier_versions_have_no_digest_and_are_read(tmp_path: Path) -> None:
     save_file({"a": torch.ones(3)}, tmp_path / "m.safetensors")
     check_tensors(tmp_path / "m.safetensors")
     path, read = predictions(tmp_path)
-    whole = read()
+    content = read()
     pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
-    assert read() == whole
+    assert read() == content
 
 
 def test_weights_of_the_best_epoch_are_not_copied_when_damaged(tmp_path: Path) -> None:
@@ -128,8 +128,8 @@ def finished(folder: Path) -> Run:
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "classes.json").write_text(json.dumps(NAMES))
     (folder / "texts.json").write_text(json.dumps(texts))
-    said = Predictions(["a", "b"], np.array([0, 1]), np.array([[2, 1], [3, 1]], np.float32))
-    write_predictions(folder / "predictions.parquet", NAMES, {"last": said})
+    predictions = Predictions(["a", "b"], np.array([0, 1]), np.array([[2, 1], [3, 1]], np.float32))
+    write_predictions(folder / "predictions.parquet", NAMES, {"last": predictions})
     write_tensors(folder / "model.safetensors", save({"a": torch.ones(3)}))
     run = Run.open(folder)
     run.finish({"selected": "last", "measures": {"last": {"uar": 50.0}}, "notes": ["a note"]})

@@ -1,12 +1,13 @@
-"""One run trained by several processes, started by torchrun, against one process."""
+"""One run trained by several processes, started by the launcher of torchrun, against one process."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accelerate.commands.launch import launch_command, launch_command_parser
 from safetensors.torch import load_file
 from torch import nn
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from dfer_model.comparison.grid import train_all
 from dfer_model.data.dataset import ClipDataset
@@ -40,21 +45,26 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
 
 @dataclass(frozen=True)
 class Together:
-    """Files, output and exit status of two processes."""
+    """Files and output of two processes, and whether they failed."""
 
     folder: Path
     saw: list[dict[str, Any]]
     out: str
     err: str
-    status: int
+    failed: bool
 
 
 def in_the_last(folder: Path) -> bool:
     """Whether the first command has ended and the second has saved an epoch."""
     runs = folder / "workspace" / "runs"
-    kept = [path.parent.parent for path in runs.glob("*/state/checkpoint.pt")]
+    saved = [path.parent.parent for path in runs.glob("*/state/checkpoint.pt")]
     finished = [path.parent for path in runs.glob("*/result.json")]
-    return bool(finished) and bool({*kept} - {*finished})
+    return bool(finished) and bool({*saved} - {*finished})
+
+
+def logs_of(folder: Path, stream: str) -> list[Path]:
+    """The files of a standard stream, one per process."""
+    return sorted((folder / "logs").rglob(f"{stream}.log"))
 
 
 @pytest.fixture(scope="module")
@@ -64,20 +74,32 @@ def together(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> To
     unfinished = tiny.spec(clips, **trained_together.TRAININGS["resumed, with unequal shares"])
     with pytest.raises(Stop):
         train_run(unfinished, clips, folder / "runs", device="cpu", report=stopping("epoch 2, step 1 ", Stop))
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    command = [*launcher, str(Path(trained_together.__file__)), str(clips.path), str(folder)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    with (
-        (folder / "out").open("w") as out,
-        (folder / "err").open("w") as err,
-        subprocess.Popen(command, stdout=out, stderr=err, env=environment) as process,
-    ):
-        while process.poll() is None and not in_the_last(folder):
-            time.sleep(0.1)
-        saw = [json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
-        os.kill(saw[1]["pid"], signal.SIGINT)
-    said = [(folder / name).read_text() for name in ("out", "err")]
-    return Together(folder, saw, *said, status=process.returncode)
+    # torchrun's own launcher, with a fork server: it imports torch once for both processes.
+    multiprocessing.get_context("forkserver").set_forkserver_preload([trained_together.__name__])
+    logs = DefaultLogsSpecs(str(folder / "logs"), redirects=Std.ALL)
+    config = LaunchConfig(
+        1, 1, 2, logs, "test", rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0", max_restarts=0,
+        start_method="forkserver",
+    )  # fmt: skip
+    outcome: list[BaseException | None] = []
+
+    def launch() -> None:
+        try:
+            elastic_launch(config, trained_together.main)(str(clips.path), folder, torch.get_num_threads())
+            outcome.append(None)
+        except ChildFailedError as error:
+            outcome.append(error)
+
+    # Not in the main thread, whose signal handlers the launcher would replace.
+    launcher = threading.Thread(target=launch, daemon=True)
+    launcher.start()
+    while launcher.is_alive() and not in_the_last(folder):
+        time.sleep(0.1)
+    saw = [json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+    os.kill(saw[1]["pid"], signal.SIGINT)
+    launcher.join()
+    out, err = ("".join(path.read_text() for path in logs_of(folder, name)) for name in ("stdout", "stderr"))
+    return Together(folder, saw, out, err, failed=outcome[0] is not None)
 
 
 def rows(run: Run) -> list[dict[str, Any]]:
@@ -124,7 +146,7 @@ def test_a_single_test_clip_is_predicted_for_both_processes(together: Together) 
 
 
 def test_only_the_first_process_writes_and_reports(clips: PackedClips, together: Together) -> None:
-    reporting, silent = (saw["told"] for saw in together.saw)
+    reporting, silent = (saw["notes"] for saw in together.saw)
     assert reporting.count("evaluating the test fold") == len(trained_together.TRAININGS)
     assert silent == []
     assert together.out.count("UAR") == 1  # one table, of the finished training
@@ -134,11 +156,11 @@ def test_only_the_first_process_writes_and_reports(clips: PackedClips, together:
 
 
 def test_ctrl_c_in_one_process_ends_all_with_one_message(together: Together) -> None:
-    assert together.status != 0
+    assert together.failed
     ours = [line for line in together.err.splitlines() if line.startswith(("Stopped", "Error"))]
     assert len(ours) == 1
     assert "of 100000 epochs are saved in" in ours[0]
-    assert together.err.count("Give the same command again to go on") == 1
+    assert together.err.count("Give the same command again to continue") == 1
     assert "KeyboardInterrupt" not in together.err
     assert not [saw["pid"] for saw in together.saw if Path(f"/proc/{saw['pid']}").exists()]
 
@@ -156,11 +178,11 @@ def test_shares_partition_a_batch_almost_equally(count: int) -> None:
 
 def test_mixup_of_shares_equals_mixup_of_the_batch(clips: PackedClips) -> None:
     dataset = ClipDataset(clips, clips.train_indices(1), frames=2, image_size=8)
-    whole = next(iter(Batches(dataset, 7, workers=0, sampler=Shuffled(dataset, 1))))
-    labels = clips.labels[whole["index"]]
+    complete = next(iter(Batches(dataset, 7, workers=0, sampler=Shuffled(dataset, 1))))
+    labels = clips.labels[complete["index"]]
     for step in (1, 2, 3, 4):  # mixup and cutmix alternate
         mixed, targets = Mixing(1.0, 1.0, 3, seed=1)(
-            whole["frames"].float(), torch.from_numpy(labels), 1, step
+            complete["frames"].float(), torch.from_numpy(labels), 1, step
         )
         found = []
         for rank in range(3):
@@ -181,11 +203,11 @@ def test_mixup_of_shares_equals_mixup_of_the_batch(clips: PackedClips) -> None:
 
 
 def test_workers_of_a_machine_are_shared() -> None:
-    assert [Processes(1, 4, on_this_machine=2).workers(wanted) for wanted in (0, 1, 5, 16)] == [0, 1, 3, 8]
+    assert [Processes(1, 4, on_this_machine=2).workers(many) for many in (0, 1, 5, 16)] == [0, 1, 3, 8]
 
 
 @pytest.mark.parametrize(
-    ("model", "batch_size", "said"),
+    ("model", "batch_size", "message"),
     [
         (nn.Linear(1, 1), 1, "a batch of 1 clips cannot be shared among 2 processes"),
         (nn.BatchNorm3d(1), 4, "BatchNorm learns the statistics of a whole batch"),
@@ -193,10 +215,10 @@ def test_workers_of_a_machine_are_shared() -> None:
     ],
 )
 def test_models_and_batches_that_cannot_be_shared_are_refused(
-    model: nn.Module, batch_size: int, said: str
+    model: nn.Module, batch_size: int, message: str
 ) -> None:
     wrapped = nn.Sequential(model)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         Processes(0, 2).require_shareable(wrapped, batch_size)
     ALONE.require_shareable(wrapped, batch_size)
     assert Processes(0, 2).require_shareable(nn.Sequential(nn.Linear(1, 1), nn.Dropout(0)), 2) is None
@@ -223,19 +245,20 @@ def test_a_grid_is_refused_under_torchrun(
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match="without torchrun"):
-        train_all([tiny.spec(clips)], clips, tmp_path, lambda *told: None)
+        train_all([tiny.spec(clips)], clips, tmp_path, lambda *_: None)
     assert not list(tmp_path.iterdir())
 
 
-def test_accelerate_with_one_of_several_processes_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accelerate_with_one_of_several_processes_is_detected(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")  # as with --num_processes 1
     assert not several_processes_requested()
-    probe = "from dfer_model.launch import several_processes_requested as wanted; print(wanted())"
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--no_python"]
-    command = [*launcher, "--num_processes", "2", sys.executable, "-c", probe]
-    environment = os.environ | {"PYTHONPATH": str(Path(tiny.__file__).parents[2])}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-    assert done.stdout.strip() == "True"
+    probe = "from dfer_model.launch import several_processes_requested as requested; print(requested())"
+    words = ["--cpu", "--no_python", "--num_processes", "2", sys.executable, "-c", probe]
+    monkeypatch.setenv("PYTHONPATH", str(Path(tiny.__file__).parents[2]))
+    launch_command(launch_command_parser().parse_args(words))
+    assert capfd.readouterr().out.strip() == "True"
 
 
 def test_a_killed_process_is_an_error() -> None:

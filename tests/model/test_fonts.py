@@ -57,7 +57,7 @@ def installed(tmp_path: Path) -> Iterator[Path]:
     font_manager.fontManager.ttflist[:] = before
 
 
-def said(joy: float) -> Prediction:
+def prediction(joy: float) -> Prediction:
     shares = dict(zip(NAMES, (joy, 1 - joy), strict=True))
     return Prediction(Path("clip.mp4"), shares, (0,), (0.0,), 0.0, 1.0, 1, (40, 60, 120, 140))
 
@@ -73,8 +73,8 @@ def test_a_font_that_has_the_characters_is_taken(installed: Path, tmp_path: Path
         warnings.simplefilter("error")
         assert font_for(frozenset(NAMES)) == ("Two Squares", installed)
         assert bold_file(["joy 50%", "怒"]) == installed
-        draw_timeline(tmp_path / "t.png", [said(0.75)], NAMES)
-        draw_timeline(tmp_path / "t.svg", [said(0.75)], NAMES)
+        draw_timeline(tmp_path / "t.png", [prediction(0.75)], NAMES)
+        draw_timeline(tmp_path / "t.svg", [prediction(0.75)], NAMES)
         measured = logit_measures(np.array([0, 1]), np.eye(2), NAMES)
         confusion_figure(tmp_path / "c.png", measured, NAMES, "怒 of two")
         write_overlay(tmp_path / "o.mp4", predicted_video(1))
@@ -96,5 +96,5 @@ def test_without_a_font_the_message_names_one_to_install(
     monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
     monkeypatch.setattr(font_manager, "findSystemFonts", list)
     with pytest.warns(FontWarning, match="characters 喜怒: they are drawn as boxes\nInstall one") as caught:
-        draw_timeline(tmp_path / "t.png", [said(0.75)], NAMES)
+        draw_timeline(tmp_path / "t.png", [prediction(0.75)], NAMES)
     assert len(caught) == 1

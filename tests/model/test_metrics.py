@@ -54,7 +54,7 @@ def test_as_dict_is_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "answers", "said"),
+    ("labels", "answers", "message"),
     [
         ([], [], "no predictions"),
         ([0, 1], [0], "do not pair up"),
@@ -62,8 +62,8 @@ def test_as_dict_is_json() -> None:
         ([0, 1], [0, -1], "outside the 3 classes"),
     ],
 )
-def test_refuses(labels: list[int], answers: list[int], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_refuses(labels: list[int], answers: list[int], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         measures(np.array(labels, dtype=int), np.array(answers, dtype=int), CLASSES)
 
 
@@ -132,7 +132,7 @@ def test_two_classes_have_no_top2_accuracy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("logits", "said"),
+    ("logits", "message"),
     [
         ([[0.0, 1.0]], "not those of 3 classes"),
         ([0.0, 1.0, 2.0], "not those of 3 classes"),
@@ -140,6 +140,6 @@ def test_two_classes_have_no_top2_accuracy() -> None:
         ([[0.0, np.inf, 1.0]], "not finite"),
     ],
 )
-def test_refuses_logits(logits: list[float], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_refuses_logits(logits: list[float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         logit_measures([1], np.array(logits), CLASSES)

@@ -117,9 +117,9 @@ def test_the_average_of_the_weights_is_evaluated_and_stored(clips: PackedClips, 
         train_epoch(training, epoch, after_a_step)
         training.scheduler.step()
     run = train_run(spec, clips, tmp_path / "runs", device="cpu")
-    kept = load_file(run.folder / "model.safetensors")["prompt_learner.contexts"]
-    torch.testing.assert_close(kept, expected)
-    assert not torch.allclose(kept, contexts)
+    weights = load_file(run.folder / "model.safetensors")["prompt_learner.contexts"]
+    torch.testing.assert_close(weights, expected)
+    assert not torch.allclose(weights, contexts)
     again = evaluate_run(run, clips, clips.test_indices(1), device="cpu")
     assert (again.logits == run.predictions("last").logits).all()
 
@@ -139,7 +139,7 @@ def test_a_resumed_run_with_all_settings_is_bit_equal(
         train_run(spec, clips, tmp_path, device="cpu", report=stopping("epoch 3, step 1 ", Stop))
     assert not Run.open(spec.folder(tmp_path)).finished
     torch.rand(7)  # another state of torch's random numbers
-    told: list[str] = []
-    run = train_run(spec, clips, tmp_path, device="cpu", report=lambda *what: told.append(what[-1]))
+    reports: list[str] = []
+    run = train_run(spec, clips, tmp_path, device="cpu", report=lambda *what: reports.append(what[-1]))
     assert same_result(run, with_all)
-    assert not any(note.startswith("epoch 2") for note in told)
+    assert not any(note.startswith("epoch 2") for note in reports)

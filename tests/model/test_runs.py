@@ -149,7 +149,7 @@ def test_other_folders_are_not_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "said"),
+    ("file", "content", "message"),
     [
         ("config.yaml", "a: [", "not valid YAML"),
         ("config.yaml", "- a", "key: value"),
@@ -163,10 +163,10 @@ def test_other_folders_are_not_runs(tmp_path: Path) -> None:
         ("texts.json", "[]", "damaged"),
     ],
 )
-def test_damaged_files_are_named(tmp_path: Path, file: str, content: str, said: str) -> None:
+def test_damaged_files_are_named(tmp_path: Path, file: str, content: str, message: str) -> None:
     folder = a_run(tmp_path / "run")
     (folder / file).write_text(content)
-    with pytest.raises(InputError, match=said) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         Run.open(folder)
     assert str(folder) in str(caught.value)
 

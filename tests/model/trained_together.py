@@ -1,8 +1,6 @@
-"""The program that a test starts by torchrun: trainings shared by its processes, then the command `train`.
+"""The work of two processes started by torchrun: trainings that they share, then the command `train`.
 
-    torchrun --nproc_per_node 2 tests/model/trained_together.py DATASET FOLDER
-
-trains all of TRAININGS in FOLDER/runs and writes what each process recorded to
+`main` trains all of TRAININGS in FOLDER/runs and writes what each process recorded to
 FOLDER/rank0.json and rank1.json.
 Then it runs the commands of `commands` in turn. The test interrupts the last one.
 """
@@ -15,9 +13,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+import torch
 
-from tests.model import tiny
+# Imported here and not in `main`: the fork server imports this module once for both processes.
+import dfer_prompts.api.train  # noqa: F401
+from dfer_model.data.packed import PackedClips
+from dfer_model.distributed import join
+from dfer_model.training.loop import train_run
+from dfer_model.training.selection import current_model, predict
+from dfer_model.training.setup import Training
+from dfer_prompts.cli import main as command_line
+
+from . import tiny
 
 TRAININGS: dict[str, dict[str, Any]] = {
     # Shares of 1 and 2 clips: the mean of the batch is not the mean of the two means.
@@ -47,21 +54,14 @@ def commands(dataset: str, folder: Path) -> list[list[str]]:
     return [[*base, "--epochs", "1"], [*base, "--epochs", "100000"]]
 
 
-def main() -> None:
+def main(dataset: str, out: Path, threads: int) -> None:
     """Run in each of the two processes."""
-    from dfer_model.data.packed import PackedClips
-    from dfer_model.distributed import join
-    from dfer_model.training.loop import train_run
-    from dfer_model.training.selection import current_model, predict
-    from dfer_model.training.setup import Training
-    from dfer_prompts.cli import main as command_line
-
-    dataset, out = sys.argv[1], Path(sys.argv[2])
+    torch.set_num_threads(threads)
     clips = PackedClips.open(dataset)
-    told: list[str] = []
+    messages: list[str] = []
     for changed in TRAININGS.values():
         spec = tiny.spec(clips, **changed)
-        train_run(spec, clips, out / "runs", device="cpu", report=lambda *what: told.append(what[-1]))
+        train_run(spec, clips, out / "runs", device="cpu", report=lambda *what: messages.append(what[-1]))
     processes, device = join("cpu")
     spec = tiny.spec(clips, **TRAININGS["resumed, with unequal shares"])
     training = Training(spec, clips, out / "seen", device, processes)
@@ -70,7 +70,7 @@ def main() -> None:
         training.order.epoch = epoch
         seen.append([batch["index"].tolist() for batch in training.batches])
     answered = predict(training, current_model(training), clips.test_indices(1)[:1])
-    saw = {"pid": os.getpid(), "told": told, "seen": seen, "answered": answered.logits.tolist()}
+    saw = {"pid": os.getpid(), "notes": messages, "seen": seen, "answered": answered.logits.tolist()}
     (out / f"rank{processes.rank}.json").write_text(json.dumps(saw))
     (out / "workspace").mkdir(exist_ok=True)
     for command in commands(dataset, out / "workspace"):
@@ -80,7 +80,3 @@ def main() -> None:
         except SystemExit as end:
             if end.code:
                 raise
-
-
-if __name__ == "__main__":
-    main()

@@ -105,12 +105,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _create(self, authorization: str) -> None:
         if authorization != f"Bearer {TOKEN}":
             return self._json({"error": "Invalid username or password."}, 401)
-        wanted = json.loads(self.body)
-        kind = wanted.get("type") or "model"
+        body = json.loads(self.body)
+        kind = body.get("type") or "model"
         repos, under = (self.hub.models, "") if kind == "model" else (self.hub.datasets, "datasets/")
-        repo = f"{wanted['organization']}/{wanted['name']}"
+        repo = f"{body['organization']}/{body['name']}"
         status = 409 if repo in repos else 200
-        private = wanted.get("visibility") == "private" or bool(wanted.get("private"))
+        private = body.get("visibility") == "private" or bool(body.get("private"))
         repos.setdefault(repo, Dataset(private, [("0" * 40, {".gitattributes": b""})]))
         return self._json({"url": f"{self.hub.url}/{under}{repo}"}, status)
 

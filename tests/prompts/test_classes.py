@@ -48,7 +48,7 @@ def test_aliases_resolve_by_name(text: str, name: str) -> None:
     assert canonical_class_name(text) == name
 
 
-def test_an_unknown_name_stays_as_it_is_and_does_not_resolve() -> None:
+def test_an_unknown_name_does_not_resolve() -> None:
     assert canonical_class_name("Mild Joy") == "Mild Joy"
     with pytest.raises(
         InputError, match=r"no class 'angre' in dfew; did you mean anger\?\nThere are: happiness"
@@ -56,13 +56,13 @@ def test_an_unknown_name_stays_as_it_is_and_does_not_resolve() -> None:
         load_class_set("dfew").resolve("angre")
 
 
-def test_words_say_compounds_as_a_sentence_does() -> None:
+def test_words_of_compound_classes_are_a_phrase() -> None:
     compound = load_class_set("mafw-compound")
     assert compound.resolve("anger_disgust").words == "anger and disgust"
     assert compound.resolve("fear_sadness_anxiety").words == "fear, sadness, and anxiety"
 
 
-def test_a_file_of_ones_own_gives_names_words_and_aliases() -> None:
+def test_an_own_file_gives_names_words_and_aliases() -> None:
     path = write(
         "name: mine\nclasses:\n  - mild_joy\n  - {name: Angry, aliases: [furious]}\n"
         "  - {name: x1, words: quiet pride}\n"
@@ -76,7 +76,7 @@ def test_a_file_of_ones_own_gives_names_words_and_aliases() -> None:
     assert mine.resolve("anger").name == "Angry"
 
 
-def test_names_of_ones_own_win_over_the_usual_aliases() -> None:
+def test_own_names_take_precedence_over_shipped_aliases() -> None:
     mine = load_class_set(write("name: mine\nclasses: [happy, joy]"))
     assert mine.resolve("joy").name == "joy"
     assert mine.resolve("Happy").name == "happy"
@@ -98,19 +98,19 @@ def test_names_of_ones_own_win_over_the_usual_aliases() -> None:
         ('name: mine\nclasses: [joy, "b\\nc"]', "line break or control character"),
     ],
 )
-def test_a_wrong_file_is_named_with_what_is_wrong(text: str, complaint: str) -> None:
+def test_an_invalid_file_is_an_error_with_the_reason(text: str, complaint: str) -> None:
     with pytest.raises(InputError, match=r"^mine\.yaml") as caught:
         load_class_set(write(text))
     assert complaint in str(caught.value)
 
 
-def test_a_file_that_is_not_text_is_a_sentence() -> None:
+def test_a_file_that_is_not_text_is_an_error() -> None:
     Path("mine.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"mine\.yaml is not valid YAML"):
         load_class_set("mine.yaml")
 
 
-def test_unknown_sets_name_those_that_exist() -> None:
+def test_an_unknown_set_is_an_error_that_lists_the_sets() -> None:
     with pytest.raises(
         InputError, match=r"did you mean mafw\?\nThere are: dfew, ferv39k, mafw, mafw-compound"
     ):
@@ -120,7 +120,7 @@ def test_unknown_sets_name_those_that_exist() -> None:
 
 
 @pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
-def test_names_in_both_forms_of_unicode_are_one(forms: tuple[str, str]) -> None:
+def test_names_in_both_unicode_forms_are_equal(forms: tuple[str, str]) -> None:
     """macOS hands out names of folders in NFD, keyboards write NFC."""
     one, other = (unicodedata.normalize(form, "gêné") for form in forms)
     assert one != other

@@ -39,12 +39,12 @@ def test_as_many_tokens_as_open_clip_counts(pieces: list[str], glue: str) -> Non
     assert count_tokens(text) == len(reference().encode(text))
 
 
-def test_the_papers_descriptions_and_clips_own_marks_too() -> None:
+def test_token_counts_of_the_papers_descriptions_and_special_tokens() -> None:
     v1 = load("v1")
     for sentence in ["a <start_of_text> b <end_of_text>", *map(v1.description, v1.class_names)]:
         assert count_tokens(sentence) == len(reference().encode(sentence))
 
 
 @pytest.mark.parametrize(("contexts", "tokens"), [(8, 67), (0, 75), (75, 0), (100, 0)])
-def test_the_room_is_what_marks_and_contexts_leave(contexts: int, tokens: int) -> None:
+def test_free_positions_exclude_special_tokens_and_contexts(contexts: int, tokens: int) -> None:
     assert room(contexts) == tokens

@@ -42,7 +42,7 @@ from .drafts import draft, member
         (["眉をひそめる", "tears"], "眉をひそめる and tears."),
     ],
 )  # fmt: skip
-def test_join_is_the_papers_grammar(descriptors: list[str], sentence: str) -> None:
+def test_descriptors_are_joined_as_in_the_paper(descriptors: list[str], sentence: str) -> None:
     assert join(descriptors) == sentence
 
 
@@ -57,7 +57,7 @@ def test_a_joined_sentence_is_parsed_back(descriptors: list[str]) -> None:
     assert parse_answer(join(descriptors)) == descriptors
 
 
-def test_texts_are_per_class_in_the_order_asked_and_per_member() -> None:
+def test_texts_are_per_class_in_the_requested_order_and_per_member() -> None:
     assert draft().class_texts(["Angry", "happy"]) == [
         ["a frown and narrow eyes.", "a glare and tight lips."],
         ["a smile, raised cheeks, and bright eyes."],
@@ -74,7 +74,7 @@ def test_missing_classes_are_named() -> None:
         draft().description("anger", member=2)
 
 
-def test_two_names_for_one_class_are_told_apart() -> None:
+def test_two_names_of_one_class_are_distinguished() -> None:
     both = draft({"happy": [["a smile"]], "joy": [["a laugh"]]})
     assert both.class_texts(["joy", "happy"]) == [["a laugh."], ["a smile."]]
     with pytest.raises(InputError, match="happiness"):
@@ -107,7 +107,7 @@ def test_top_names_all_classes_that_have_fewer() -> None:
         draft().top(0)
 
 
-def test_identity_is_of_what_a_model_is_given() -> None:
+def test_the_sha256_is_that_of_the_class_texts() -> None:
     same = DescriptionSet("v9", ("happiness", "anger"), draft().members, draft(model="m").manifest)
     assert same.sha256 == draft().sha256
     others = [
@@ -130,15 +130,15 @@ def test_identity_is_of_what_a_model_is_given() -> None:
         ({"happiness": (member("a", "b")[1:],), "anger": (member("a frown"),)}, "has rank 2 instead of 1"),
     ],
 )
-def test_a_set_that_is_not_whole_cannot_be_made(members: dict, complaint: str) -> None:
+def test_an_incomplete_set_is_refused(members: dict, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         DescriptionSet("", ("happiness", "anger"), members, draft().manifest)
 
 
-def test_no_secret_of_an_address_gets_into_a_manifest() -> None:
-    kept = Manifest(
+def test_secrets_of_a_url_are_not_in_the_manifest() -> None:
+    manifest = Manifest(
         class_set={"name": "two", "class_names": ["a", "b"]},
         source="llm",
         base_url="https://user:sk-secret@host:8080/v1?key=sk-secret#sk-secret",
     )
-    assert kept.base_url == "https://host:8080/v1"
+    assert manifest.base_url == "https://host:8080/v1"

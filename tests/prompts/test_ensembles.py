@@ -25,7 +25,7 @@ def texts(of: DescriptionSet) -> dict[str, list[list[str]]]:
     return {name: [[each.text for each in member] for member in of.members[name]] for name in of.class_names}
 
 
-def test_every_set_is_a_member_those_of_the_first_set_first() -> None:
+def test_members_are_in_the_order_of_the_sets() -> None:
     joined = members([named("v2", ONE), named("v3@1", TWO)])
     assert joined.class_texts(["fear", "joy"]) == [
         ["wide eyes.", "pale skin."], ["a smile and raised cheeks.", "bright eyes.", "open mouth."],
@@ -38,7 +38,7 @@ def test_every_set_is_a_member_those_of_the_first_set_first() -> None:
     assert joined.manifest.derivation == {"command": "ensemble", "how": "members"}
 
 
-def test_a_member_of_weight_two_stands_there_twice() -> None:
+def test_a_member_of_weight_two_is_repeated() -> None:
     joined = members([named("v2", ONE), named("v3", TWO)], weights=[4, 2])
     assert texts(joined)["joy"] == [
         ["a smile", "raised cheeks"], ["a smile", "raised cheeks"], ["bright eyes"], ["open mouth"],
@@ -47,7 +47,7 @@ def test_a_member_of_weight_two_stands_there_twice() -> None:
     assert joined.manifest.derivation["weights"] == [4, 2]
 
 
-def test_weights_that_cannot_be() -> None:
+def test_invalid_weights_are_refused() -> None:
     sets = [draft(ONE), draft(TWO)]
     cases = [
         ([1, 0.5], "use 2,1 for 1,0.5"),
@@ -64,7 +64,7 @@ def test_weights_that_cannot_be() -> None:
         vote(sets, weights=[1, float("inf")])
 
 
-def test_classes_that_all_cover_by_name_in_the_order_of_the_first() -> None:
+def test_common_classes_are_in_the_order_of_the_first_set() -> None:
     first = draft({"sad": [["tears"]], "Happy": [["a smile"]], "contempt": [["a sneer"]]})
     second = draft({"happiness": [["raised cheeks"]], "fear": [["wide eyes"]], "sadness": [["a frown"]]})
     joined = members([first, second])
@@ -76,14 +76,14 @@ def test_classes_that_all_cover_by_name_in_the_order_of_the_first() -> None:
         vote([replace(first, name="v2"), draft({"awe": [["an open mouth"]]})])
 
 
-def test_too_few_sets_and_one_twice() -> None:
+def test_a_single_or_repeated_set_is_refused() -> None:
     with pytest.raises(InputError, match="two or more description sets, not 1"):
         members([draft(ONE)])
     with pytest.raises(InputError, match=r"v2 is given 2 times\n.*--weights"):
         vote([named("v2", ONE), named("v2", ONE)])
 
 
-def test_a_vote_orders_by_the_sets_that_name_a_descriptor_then_by_mean_rank() -> None:
+def test_a_vote_orders_by_number_of_sets_then_by_mean_rank() -> None:
     # smile: 3 sets. cheeks: 2 sets, ranks 1 and 3, mean 2. teeth: 2 sets, ranks 2 and 3. eyes: 1 set.
     elected = vote(
         [
@@ -103,7 +103,7 @@ def test_a_vote_orders_by_the_sets_that_name_a_descriptor_then_by_mean_rank() ->
     )
 
 
-def test_weights_weigh_the_count_and_not_the_support() -> None:
+def test_weights_apply_to_the_vote_and_not_the_support() -> None:
     sets = [draft({"joy": [[f"{each} eyes" for each in one]]}) for one in (["wide", "wet"], ["wet"], ["red"])]
     elected = vote(sets, weights=[0.1, 0.2, 0.5])  # wide 0.1, wet 0.3, red 0.5
     assert [(each.text, each.support) for each in elected.members["joy"][0]] == [
@@ -127,12 +127,12 @@ def test_a_set_with_several_members_votes_once() -> None:
     )  # fmt: skip
 
 
-def test_a_vote_keeps_what_has_no_letters() -> None:
+def test_a_vote_keeps_texts_without_letters() -> None:
     elected = vote([draft({"joy": [["🙂", "!"]]}), draft({"joy": [["!"]]})])
     assert texts(elected) == {"joy": [["!", "🙂"]]}
 
 
-def test_the_manifest_keeps_what_all_have_in_common() -> None:
+def test_the_manifest_has_the_fields_that_all_sets_share() -> None:
     common = {"model": "m", "template": "paper", "sampling": {"seed": 1}, "license": "mit"}
     seen = [
         Seen(dataset="DFEW", fingerprint="f", folds=(1,)),
@@ -147,7 +147,7 @@ def test_the_manifest_keeps_what_all_have_in_common() -> None:
     assert (mixed.source, mixed.model, mixed.sampling, mixed.license) == ("mixed", None, {}, "mit; cc0-1.0")
 
 
-def test_an_ensemble_comes_back_from_the_disk(isolated: object) -> None:
+def test_a_saved_ensemble_can_be_loaded(isolated: object) -> None:
     store = DescriptionStore(Workspace.find())
     joined = members([store.load("v1@2"), store.load("v1@4")], weights=[2, 1])
     saved = store.save(joined)

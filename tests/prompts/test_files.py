@@ -16,7 +16,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_is_written_replaces_the_old_whole(tmp_path: Path) -> None:
+def test_a_file_is_replaced_atomically(tmp_path: Path) -> None:
     path = tmp_path / "a" / "file.json"
     write_atomically(path, "one é")
     write_atomically(path, b"two")
@@ -24,16 +24,14 @@ def test_what_is_written_replaces_the_old_whole(tmp_path: Path) -> None:
     assert names(path.parent) == ["file.json"]
 
 
-def test_a_new_file_is_never_written_over_another(tmp_path: Path) -> None:
+def test_a_new_file_never_overwrites_another(tmp_path: Path) -> None:
     write_flushed(tmp_path / "file", b"one")
     with pytest.raises(FileExistsError):
         write_flushed(tmp_path / "file", b"two")
     assert (tmp_path / "file").read_bytes() == b"one"
 
 
-def test_a_full_disk_is_told_with_the_file_that_was_to_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_atomically(tmp_path / "file", "one")
 
     def full(handle: int) -> None:
@@ -47,7 +45,7 @@ def test_a_full_disk_is_told_with_the_file_that_was_to_be_written(
     assert names(tmp_path) == ["file"]
 
 
-def test_only_what_killed_writers_left_long_ago_is_swept(tmp_path: Path) -> None:
+def test_only_old_files_of_killed_writers_are_removed(tmp_path: Path) -> None:
     old_file, old_folder, new_file = (
         temporary_beside(tmp_path / name) for name in ("a.json", "v2", "b.json")
     )
@@ -55,19 +53,19 @@ def test_only_what_killed_writers_left_long_ago_is_swept(tmp_path: Path) -> None
     old_folder.mkdir()
     (old_folder / "README.md").write_text("half", encoding="utf-8")
     new_file.write_text("being written", encoding="utf-8")
-    kept = [new_file.name, ".gitignore", ".v2.abc", "v2.0123456789abcdef", "b.json"]
-    for name in kept[1:]:
+    left = [new_file.name, ".gitignore", ".v2.abc", "v2.0123456789abcdef", "b.json"]
+    for name in left[1:]:
         (tmp_path / name).write_text("", encoding="utf-8")
     before = time.time() - 2 * 3600
     for path in tmp_path.iterdir():
         if path != new_file:
             os.utime(path, (before, before))
     sweep(tmp_path)
-    assert names(tmp_path) == sorted(kept)
+    assert names(tmp_path) == sorted(left)
     sweep(tmp_path / "nowhere")
 
 
-def test_sweeping_beside_a_writer_minds_neither_of_them(tmp_path: Path) -> None:
+def test_removal_does_not_disturb_a_concurrent_writer(tmp_path: Path) -> None:
     with ThreadPoolExecutor() as pool:
         writing = pool.submit(lambda: [write_atomically(tmp_path / "file", "") for _ in range(300)])
         while not writing.done():
@@ -76,7 +74,7 @@ def test_sweeping_beside_a_writer_minds_neither_of_them(tmp_path: Path) -> None:
     assert names(tmp_path) == ["file"]
 
 
-def test_sweeping_follows_no_link(tmp_path: Path) -> None:
+def test_removal_does_not_follow_links(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "kept").write_text("", encoding="utf-8")
@@ -90,7 +88,7 @@ def test_sweeping_follows_no_link(tmp_path: Path) -> None:
     assert names(outside) == ["kept"]
 
 
-def test_whether_a_folder_can_be_written_is_found_out_without_a_trace(tmp_path: Path) -> None:
+def test_checking_a_folder_for_writing_leaves_no_file(tmp_path: Path) -> None:
     require_writable(tmp_path / "not" / "there" / "yet")
     require_writable(tmp_path)
     assert names(tmp_path) == []

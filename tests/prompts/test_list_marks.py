@@ -41,7 +41,7 @@ MARKED = [
 
 @pytest.mark.parametrize(("given", "kept"), MARKED)
 @pytest.mark.parametrize("kind", ["json", "csv", "yaml", "txt"])
-def test_a_text_is_kept_without_the_marks_of_a_list(tmp_path: Path, kind: str, given: str, kept: str) -> None:
+def test_list_marks_are_removed_from_a_text(tmp_path: Path, kind: str, given: str, kept: str) -> None:
     if kind == "txt" and given[:1] in "1([M" and given[1:3] != ". ":  # numbers of lines begin with 1
         given, kept = "1. a smile", "a smile"
     if kind == "csv":
@@ -60,7 +60,7 @@ def test_a_text_is_kept_without_the_marks_of_a_list(tmp_path: Path, kind: str, g
 
 
 @pytest.mark.parametrize("mark", ["{0}. ", "{0}) ", "- ", "{name}: ", "{0}. **{name}**: ", "{0}. '"])
-def test_a_numbered_list_of_sentences_is_the_list_without_numbers(tmp_path: Path, mark: str) -> None:
+def test_numbers_are_removed_from_a_list_of_sentences(tmp_path: Path, mark: str) -> None:
     dfew, v1 = load_class_set("dfew"), load("v1@3")
     lines = [
         mark.format(number, name=name) + v1.description(name) + ("'," if mark.endswith("'") else "")
@@ -83,7 +83,7 @@ def test_a_numbered_list_of_sentences_is_the_list_without_numbers(tmp_path: Path
         ("x.json", '{"1. anger": ["x"], "2. anger": ["y"]}', "'1. anger' is not a class name, or is dupl"),
     ],
 )
-def test_a_mark_that_contradicts_its_place_is_refused(
+def test_a_list_number_that_contradicts_its_position_is_refused(
     tmp_path: Path, name: str, content: str, complaint: str
 ) -> None:
     (tmp_path / "two.yaml").write_text("name: two\nclasses: [happiness, anger]", encoding="utf-8")
@@ -91,13 +91,13 @@ def test_a_mark_that_contradicts_its_place_is_refused(
         read(tmp_path, name, content, str(tmp_path / "two.yaml"))
 
 
-def test_names_of_classes_lose_their_marks(tmp_path: Path) -> None:
+def test_list_marks_are_removed_from_class_names(tmp_path: Path) -> None:
     found = read(tmp_path, "x.json", '{"1. happiness": ["a smile"], "- anger": ["a frown"]}')
     assert found.draft.class_names == ("happiness", "anger")
 
 
 @pytest.mark.parametrize("item", ["1. happiness", "'- happiness'", "{name: happiness, words: '2) joy'}"])
-def test_a_class_set_with_marks_in_its_names_is_refused(tmp_path: Path, item: str) -> None:
+def test_a_class_set_with_list_marks_in_its_names_is_refused(tmp_path: Path, item: str) -> None:
     path = tmp_path / "two.yaml"
     path.write_text(f"name: two\nclasses:\n- {item}\n- anger\n", encoding="utf-8")
     with pytest.raises(InputError, match="begins with a list marker: remove it"):
@@ -105,14 +105,14 @@ def test_a_class_set_with_marks_in_its_names_is_refused(tmp_path: Path, item: st
 
 
 @pytest.mark.parametrize("text", ["1. a smile", "'- a smile'", "'happiness: a smile'", "'Happy - a smile'"])
-def test_a_new_text_with_a_mark_is_refused_in_an_edit(text: str) -> None:
+def test_an_edit_with_a_list_mark_is_refused(text: str) -> None:
     two = load("v1@1")
     lines = [f"{name}:\n- {text if name == 'happiness' else 'eyes'}" for name in two.class_names]
     with pytest.raises(InputError, match="under 'happiness', a text begins with a list marker"):
         edited(two, "\n".join(lines))
 
 
-def test_what_is_only_a_mark_is_nothing() -> None:
+def test_a_list_mark_alone_is_an_empty_text() -> None:
     assert [without_mark(text) for text in ("-", "1.", "- 2) ", "", "x", "1. x")] == [
         "",
         "",

@@ -71,7 +71,7 @@ def test_wordings_of_one_feature_share_their_normal_form(wordings: list[str]) ->
         ["कि", "का"],
     ],
 )  # fmt: skip
-def test_features_that_differ_never_do(features: list[str]) -> None:
+def test_different_features_have_different_normal_forms(features: list[str]) -> None:
     assert len({normal_form(text) for text in features}) == len(features)
 
 
@@ -83,29 +83,29 @@ ORDERS = ("{state} {place}{part}", "the {place}{part} {state}", "{place}{part} t
 features = st.tuples(*map(st.sampled_from, (PLACES, PARTS, STATES)))
 
 
-def said(feature: tuple[str, str, str], order: str) -> str:
+def worded(feature: tuple[str, str, str], order: str) -> str:
     place, part, state = feature
     return order.format(place=place, Place=place.title(), part=part, state=state)
 
 
 @given(features, features, st.sampled_from(ORDERS), st.sampled_from(ORDERS))
-def test_two_forms_are_one_exactly_when_place_part_and_state_are(
+def test_normal_forms_are_equal_if_place_part_and_state_are(
     one: tuple, other: tuple, first: str, second: str
 ) -> None:
-    assert (normal_form(said(one, first)) == normal_form(said(other, second))) == (one == other)
+    assert (normal_form(worded(one, first)) == normal_form(worded(other, second))) == (one == other)
 
 
 @given(features, features, features, features, st.sampled_from([" and ", ", ", " with "]))
 def test_states_do_not_change_owners_between_clauses(
     a: tuple, b: tuple, c: tuple, d: tuple, glue: str
 ) -> None:
-    forms = [normal_form(glue.join(said(each, ORDERS[1]) for each in pair)) for pair in ((a, b), (c, d))]
+    forms = [normal_form(glue.join(worded(each, ORDERS[1]) for each in pair)) for pair in ((a, b), (c, d))]
     assert (forms[0] == forms[1]) == (sorted((a, b)) == sorted((c, d)))
 
 
-def test_all_features_have_forms_of_their_own() -> None:
-    told = [said(feature, ORDERS[0]) for feature in product(PLACES, PARTS, STATES)]
-    assert not [pair for pair in combinations(told, 2) if normal_form(pair[0]) == normal_form(pair[1])]
+def test_all_features_have_distinct_normal_forms() -> None:
+    texts = [worded(feature, ORDERS[0]) for feature in product(PLACES, PARTS, STATES)]
+    assert not [pair for pair in combinations(texts, 2) if normal_form(pair[0]) == normal_form(pair[1])]
 
 
 @settings(max_examples=40, deadline=None)
@@ -119,7 +119,7 @@ def test_empty_texts_have_an_empty_normal_form(nothing: str) -> None:
     assert normal_form(nothing) == ""
 
 
-def test_the_most_frequent_wording_is_the_text_and_the_others_are_kept_beside_it() -> None:
+def test_the_most_frequent_wording_is_the_text_and_others_are_stored() -> None:
     answers = [
         ["eyebrows raised", "a frown"],
         ["raised eyebrows"],

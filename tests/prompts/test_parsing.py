@@ -152,7 +152,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("case", ANSWERS, ids=[case["about"] for case in ANSWERS])
-def test_answers_give_the_descriptors_of_a_careful_reader(case: dict[str, Any]) -> None:
+def test_answers_give_the_descriptors_annotated_by_hand(case: dict[str, Any]) -> None:
     assert parse_answer(str(case["answer"]), case.get("class")) == case["descriptors"]
 
 
@@ -177,7 +177,7 @@ def test_descriptors_in_a_list_are_read_as_they_are(text: str) -> None:
 
 
 @pytest.mark.parametrize("case", ANSWERS, ids=[case["about"] for case in ANSWERS])
-def test_a_list_of_what_was_read_gives_it_back(case: dict[str, object]) -> None:
+def test_parsing_is_idempotent(case: dict[str, object]) -> None:
     descriptors = case["descriptors"]
     assert isinstance(descriptors, list)
     assert parse_answer("\n".join(f"{i}. {each}" for i, each in enumerate(descriptors, 1))) == descriptors
@@ -215,7 +215,7 @@ def test_only_descriptors_of_the_class_are_read(answer: str, class_name: str, de
         ("- Fear: wide eyes", "boredom and fear"),
     ],
 )
-def test_words_of_other_classes_alone_take_nothing_away(answer: str, class_name: str) -> None:
+def test_words_of_other_classes_alone_remove_no_descriptor(answer: str, class_name: str) -> None:
     assert parse_answer(answer, class_name) == parse_answer(answer)
 
 
@@ -225,7 +225,7 @@ def test_the_papers_sentences_are_read_back() -> None:
         assert parse_answer(paper.description(name)) == [each.text for each in paper.members[name][0]]
 
 
-def test_deeply_nested_json_is_no_crash() -> None:
+def test_deeply_nested_json_is_parsed() -> None:
     assert parse_answer("[" * 9_000 + "]" * 9_000) == []
 
 

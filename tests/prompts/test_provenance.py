@@ -27,19 +27,19 @@ def chosen(of: DescriptionSet, seen: Seen = SECOND) -> DescriptionSet:
         ("mafw", "bb", ()),
     ],
 )
-def test_a_dataset_is_known_by_name_or_fingerprint(
+def test_a_dataset_is_recognised_by_name_or_fingerprint(
     dataset: str, fingerprint: str, folds: tuple[int, ...]
 ) -> None:
     assert seen_folds(draft(seen=(FIRST,)), dataset, fingerprint) == folds
 
 
-def test_a_choice_has_seen_what_its_set_had_and_so_has_all_made_of_it() -> None:
+def test_a_selected_set_inherits_and_passes_on_provenance() -> None:
     made = chosen(draft(seen=(FIRST,)))
     for each in (made, made.top(1), control_set("random-words", made), chosen(made)):
         assert each.manifest.seen == (FIRST, SECOND)
 
 
-def test_a_choice_keeps_support_and_order_and_joins_members() -> None:
+def test_a_selected_set_keeps_support_and_order_and_joins_members() -> None:
     made = chosen(
         draft({"happiness": [["a smile"]], "anger": [["a frown", "heat"], ["a glare", "tight lips"]]})
     )
@@ -53,7 +53,7 @@ def test_a_choice_keeps_support_and_order_and_joins_members() -> None:
     assert made.manifest.derivation == {"command": "search"}
 
 
-def test_only_the_folds_that_judge_count() -> None:
+def test_only_test_folds_count() -> None:
     clean, spoiled = draft(), draft(seen=(FIRST,))
     require_unseen([clean, spoiled], "dfew", "", [2, 4])
     with pytest.raises(

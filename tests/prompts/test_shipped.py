@@ -27,12 +27,12 @@ def test_v1_is_the_papers_appendix() -> None:
 
 
 @pytest.mark.parametrize("name", ["dfew", "ferv39k"])
-def test_v1_serves_the_seven_classes_too(name: str) -> None:
+def test_v1_has_texts_for_the_seven_classes(name: str) -> None:
     classes = load_class_set(name).names
     assert load("v1").class_texts(classes) == [[APPENDIX_A[each]] for each in classes]
 
 
-def test_v1_is_as_written_and_its_rows_and_card_are_those_the_store_writes(isolated: Path) -> None:
+def test_v1_is_unchanged_and_equals_what_the_store_writes(isolated: Path) -> None:
     store = DescriptionStore(Workspace(isolated))
     assert not store.verify("v1")
     store.save(store.load("v1"), "again")
@@ -47,8 +47,8 @@ def test_v1_is_as_written_and_its_rows_and_card_are_those_the_store_writes(isola
 def facts(card: str) -> list[str]:
     """The YAML header, the rows of the table, the entries "- Key: value" and the code of a card."""
     _, header, body = card.split("---\n", 2)
-    kept = re.compile(r"\||- [A-Z][\w-]*( [\w-]+){0,2}: |    |from datasets|from dfer_prompts|\w+ = ")
-    return [header, *filter(kept.match, body.split("\n"))]
+    unwrapped = re.compile(r"\||- [A-Z][\w-]*( [\w-]+){0,2}: |    |from datasets|from dfer_prompts|\w+ = ")
+    return [header, *filter(unwrapped.match, body.split("\n"))]
 
 
 def test_datasets_opens_exactly_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

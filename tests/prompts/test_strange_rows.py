@@ -51,7 +51,7 @@ def with_value(key: str, value: str) -> Callable[[str], str]:
         (lambda _: "[" * 100_000, "is not a JSON object: nested too deeply"),
     ],
 )
-def test_a_row_that_is_not_right_is_named(version: Path, change: Callable[[str], str], says: str) -> None:
+def test_an_invalid_row_is_named(version: Path, change: Callable[[str], str], says: str) -> None:
     path = version / "descriptors.jsonl"
     first, rest = path.read_text(encoding="utf-8").split("\n", 1)
     assert change(first) != first
@@ -67,7 +67,7 @@ def test_a_row_that_is_not_right_is_named(version: Path, change: Callable[[str],
 @pytest.mark.parametrize(
     "counts", [{"support": -1}, {"support": 2**31}, {"samples": -1}, {"samples": 10**26}]
 )
-def test_no_set_has_a_count_that_is_none(counts: dict[str, Any]) -> None:
+def test_invalid_counts_are_refused(counts: dict[str, Any]) -> None:
     v1 = dfer_prompts.load("v1")
     members = {**v1.members, v1.class_names[0]: ((Descriptor("a smile", 1, **counts),),)}
     with pytest.raises(
@@ -77,7 +77,7 @@ def test_no_set_has_a_count_that_is_none(counts: dict[str, Any]) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc takes no new folder, whoever asks")
-def test_a_folder_that_takes_nothing_is_named_and_not_a_hidden_one() -> None:
+def test_a_read_only_folder_is_named_and_not_its_temporary_one() -> None:
     Path("descriptions").symlink_to("/proc")
     store = DescriptionStore(Workspace(Path()))
     with pytest.raises(OSError) as error:  # noqa: PT011 - which error it is, is the operating system's

@@ -37,7 +37,7 @@ def test_every_key_is_read() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "datasets:\nmodel:\nprices:\n", None])
-def test_what_is_not_set_is_not_there(text: str | None) -> None:
+def test_unset_keys_are_absent(text: str | None) -> None:
     defaults = Workspace().defaults if text is None else workspace(text).defaults
     assert (defaults.model, defaults.base_url, defaults.preset, defaults.license) == (None,) * 4
     assert defaults.datasets == defaults.presets == defaults.prices == {}
@@ -68,34 +68,34 @@ def test_what_is_not_set_is_not_there(text: str | None) -> None:
         ("1: x", "unknown key 1; "),
     ],
 )
-def test_a_wrong_value_is_one_sentence_with_its_key(text: str, says: str) -> None:
+def test_an_invalid_value_is_an_error_with_its_key(text: str, says: str) -> None:
     with pytest.raises(InputError) as error:
         _ = workspace(text).defaults
     assert str(error.value).startswith(f"{Path('dfer.yaml').resolve()}: {says}")
     assert "\n" not in str(error.value)
 
 
-def test_text_that_is_no_utf_8_is_a_sentence() -> None:
+def test_text_that_is_not_utf_8_is_an_error() -> None:
     Path("dfer.yaml").write_bytes(b"model: \xff")
     with pytest.raises(InputError, match=r"dfer\.yaml is not UTF-8 text \(byte 7\)"):
         _ = Workspace().defaults
 
 
-def test_a_dataset_is_a_name_of_the_file_or_a_folder_relative_to_it() -> None:
+def test_a_dataset_is_a_name_in_dfer_yaml_or_a_folder() -> None:
     Path("clips").mkdir()
     assert workspace(WHOLE).dataset("mine") == Workspace().dataset("clips") == Path("clips").resolve()
     with pytest.raises(InputError, match=r"no dataset 'other': .* \(it has mine\)\nCreate one: "):
         Workspace().dataset("other")
 
 
-def test_a_dataset_of_the_file_that_is_not_there_is_named_with_its_folder() -> None:
+def test_a_missing_dataset_of_dfer_yaml_is_named_with_its_folder() -> None:
     with pytest.raises(
         InputError, match=r"sets the dataset 'mine' to .*clips, which is not a folder\nCreate one: "
     ):
         workspace(WHOLE).dataset("mine")
 
 
-def test_a_dataset_that_is_nearly_one_of_the_file_is_suggested() -> None:
+def test_a_similar_dataset_name_is_suggested() -> None:
     with pytest.raises(
         InputError, match=r"no dataset 'mien': .* \(it has mine\); did you mean mine\?\nCreate"
     ):

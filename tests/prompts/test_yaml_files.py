@@ -51,7 +51,7 @@ def test_aliases_and_merged_keys_are_read_as_usual() -> None:
         ("[" * 5000, "a.yaml is not valid YAML: "),
     ],
 )
-def test_what_is_no_mapping_is_one_sentence(text: str, says: str) -> None:
+def test_yaml_without_a_mapping_is_an_error(text: str, says: str) -> None:
     with pytest.raises(InputError) as error:
         read(text)
     assert str(error.value).startswith(says)
@@ -72,13 +72,13 @@ def test_what_is_no_mapping_is_one_sentence(text: str, says: str) -> None:
         ("\n".join("  " * depth + "a:" for depth in range(1500)), "it is nested too deep"),
     ],
 )
-def test_what_would_cost_much_or_hide_something_is_one_sentence(text: str, says: str) -> None:
+def test_hostile_yaml_is_an_error(text: str, says: str) -> None:
     with pytest.raises(InputError) as error:
         read(text)
     assert str(error.value) == f"a.yaml is not valid YAML: {says}"
 
 
-def test_bytes_that_are_no_text_are_a_sentence_and_no_file_is_its_own_error() -> None:
+def test_binary_and_missing_files_are_errors() -> None:
     Path("a.yaml").write_bytes(b"a: \xff")
     with pytest.raises(InputError, match=r"a\.yaml is not valid YAML: not UTF-8 text \(byte 3\)"):
         read_yaml(Path("a.yaml"), "")
@@ -86,7 +86,7 @@ def test_bytes_that_are_no_text_are_a_sentence_and_no_file_is_its_own_error() ->
         read_yaml(Path("none.yaml"), "")
 
 
-def test_lines_are_those_of_the_file_the_text_stands_in() -> None:
+def test_line_numbers_are_those_of_the_file() -> None:
     text = "a: 1\n# no key: here\nb:\n  c: 2\n"
     assert key_lines(text, first_line=2) == {"a": 2, "b": 4}
     assert key_lines("- a") == {}

@@ -109,22 +109,22 @@ def _end_jobs(environment: dict[str, str]) -> None:
     """Take all jobs away, or their processes would wait for the daemons for ever."""
     subprocess.run(["scancel", "--me"], env=environment, capture_output=True, timeout=30)
     for _ in range(20):
-        asked = subprocess.run(["squeue", "-h"], env=environment, capture_output=True, text=True, timeout=30)
-        if not asked.stdout.strip():
+        listed = subprocess.run(["squeue", "-h"], env=environment, capture_output=True, text=True, timeout=30)
+        if not listed.stdout.strip():
             return
         time.sleep(0.5)
 
 
 def _wait_until_idle(environment: dict[str, str], folder: Path) -> None:
-    said = ""
+    state = ""
     for _ in range(60):
-        asked = subprocess.run(["sinfo", "-h", "-o", "%T"], env=environment, capture_output=True, text=True)
-        said = asked.stdout.strip() or asked.stderr.strip()
-        if said == "idle":
+        listed = subprocess.run(["sinfo", "-h", "-o", "%T"], env=environment, capture_output=True, text=True)
+        state = listed.stdout.strip() or listed.stderr.strip()
+        if state == "idle":
             return
         time.sleep(0.5)
     logs = "\n".join(path.read_text(errors="replace")[-2000:] for path in folder.glob("*.log"))
-    raise RuntimeError(f"Slurm's node is {said}\n{logs}")
+    raise RuntimeError(f"Slurm's node is {state}\n{logs}")
 
 
 def _free_ports() -> list[int]:

@@ -80,11 +80,11 @@ class Taking:
 
     def job(self, name: str) -> str:
         """The job that trains a set: in its array, sets are in the order of the comparison."""
-        said = subprocess.run(
+        output = subprocess.run(
             ["squeue", "--noheader", "--array", "--states=running", "--format=%i"],
             capture_output=True, text=True, check=True,
         ).stdout.split()  # fmt: skip
-        return next(each for each in said if each.endswith("_0" if name == "v1@2" else "_1"))
+        return next(each for each in output if each.endswith("_0" if name == "v1@2" else "_1"))
 
 
 def test_preempted_jobs_are_restarted_with_equal_results(clips: PackedClips, tmp_path: Path) -> None:
@@ -92,13 +92,13 @@ def test_preempted_jobs_are_restarted_with_equal_results(clips: PackedClips, tmp
     for folder in (mine, plain):
         folder.mkdir()
     (mine / "dfer.yaml").write_text(SLURM)
-    said: list[str] = []
+    messages: list[str] = []
     taking = Taking(mine)
-    result = compared(clips, mine, engine="slurm", progress=taking.progress, note=said.append)
+    result = compared(clips, mine, engine="slurm", progress=taking.progress, note=messages.append)
     assert len(taking.taken) == 2
-    (cancelled,) = [each for each in said if "v1@2, fold 1" in each]
+    (cancelled,) = [each for each in messages if "v1@2, fold 1" in each]
     assert "v1@2, fold 1, seed 1: CANCELLED; attempt 2 of 3 resumes after epoch" in cancelled
-    (requeued,) = [each for each in said if "v1@4, fold 1" in each]
+    (requeued,) = [each for each in messages if "v1@4, fold 1" in each]
     assert "v1@4, fold 1, seed 1: preempted, restarted on" in requeued
     alone = compared(clips, plain)
     for one, other in zip(result.runs, alone.runs, strict=True):
@@ -137,7 +137,7 @@ def test_a_refused_job_waits_and_an_interrupt_cancels_all(clips: PackedClips, tm
     specs = [RunSpec(each, tiny.TEXTS, clips.path, clips.fingerprint, 1, 1) for each in (short, long)]
     engine = SlurmEngine(tmp_path / "jobs", {"gres": "gpu:1"}, device="cpu", ask_s=1, pause_s=1)
     rows = specs[0].folder(tmp_path) / "metrics.jsonl"
-    said: list[str] = []
+    lines: list[str] = []
     taken: list[str] = []
 
     def close(done: int, _total: int, _note: str = "") -> None:
@@ -149,7 +149,7 @@ def test_a_refused_job_waits_and_an_interrupt_cancels_all(clips: PackedClips, tm
             subprocess.run(["scancel", *taken], check=True)
 
     def reopen(text: str) -> None:
-        said.append(text)
+        lines.append(text)
         if text.startswith("Slurm refused the job"):
             partition("UP")
 
@@ -158,7 +158,7 @@ def test_a_refused_job_waits_and_an_interrupt_cancels_all(clips: PackedClips, tm
             train_all(specs, clips, tmp_path, close, engine=engine, note=reopen)
     finally:
         partition("UP")
-    lost, refused = said
+    lost, refused = lines
     assert "CANCELLED; attempt 2 of 3 resumes after epoch" in lost
     assert "; refused runs are submitted again" in refused
     assert (rows.parent / "result.json").is_file()
@@ -175,5 +175,5 @@ def partition(state: str) -> None:
 
 def queue() -> list[str]:
     """The jobs that wait or are at work."""
-    asked = ["squeue", "--noheader", "--array", "--format=%i"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+    command = ["squeue", "--noheader", "--array", "--format=%i"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()

@@ -61,10 +61,10 @@ def join(server: Server, body: bytes) -> int:
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-7"])
 def test_a_url_is_not_fetched_in_any_json_encoding(server: Server, encoding: str) -> None:
     remote = {"path": "http://127.0.0.1:1/x.mp4", "meta": {"_type": "gradio.FileData"}}
-    asked = json.dumps({"data": [remote], "fn_index": 0, "session_hash": "x"})
-    assert join(server, asked.encode()) == 403
-    assert join(server, asked.encode(encoding)) == (403 if encoding == "utf-7" else 400)
-    assert join(server, b" \n" + asked.encode(encoding)) == (403 if encoding == "utf-7" else 400)
+    body = json.dumps({"data": [remote], "fn_index": 0, "session_hash": "x"})
+    assert join(server, body.encode()) == 403
+    assert join(server, body.encode(encoding)) == (403 if encoding == "utf-7" else 400)
+    assert join(server, b" \n" + body.encode(encoding)) == (403 if encoding == "utf-7" else 400)
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"data=1", b'{"data": ["' + b"\xff" + b'"]}', b"[" * 200_000])
@@ -98,14 +98,14 @@ def test_equal_uploads_are_stored_separately(server: Server) -> None:
 
 
 def test_the_total_size_of_uploads_is_limited(server: Server) -> None:
-    kept: list[str] = []
+    stored: list[str] = []
     for _ in range(7):
         status, body = upload(server, b"a" * 2**20)
-        kept += json.loads(body) if status == 200 else []
-    assert (len(kept), status) == (4, 507)  # a form is larger than the file in it
+        stored += json.loads(body) if status == 200 else []
+    assert (len(stored), status) == (4, 507)  # a form is larger than the file in it
     assert ask(server, "/")[0] == 200
     session = opened(server)
-    for each in kept:
+    for each in stored:
         assert call(server, session, "Predict", *watching(server, each))
     assert upload(server, b"a" * 2**20)[0] == 200
 
@@ -181,8 +181,8 @@ def test_work_stops_when_the_client_disconnects(server: Server, tmp_path: Path) 
     (event,) = (number for number, kind, words in events(server) if (kind, words) == ("click", "Predict"))
     session = opened(server)
     given = watching(server, stored, "Haar cascade")
-    asked = {"data": given, "fn_index": event, "session_hash": session}
-    assert join(server, json.dumps(asked).encode()) == 200
+    body = {"data": given, "fn_index": event, "session_hash": session}
+    assert join(server, json.dumps(body).encode()) == 200
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request("GET", f"/gradio_api/queue/data?session_hash={session}")
     answer = connection.getresponse()
@@ -237,17 +237,17 @@ def test_wrong_passwords_are_logged_and_blocked_after_ten(guarded: Server) -> No
     status, headers = login(guarded, "an open sesame")
     assert status == 429
     assert 0 < int(headers["retry-after"]) <= 600
-    code, said = guarded.stop()
+    code, output = guarded.stop()
     assert code == 130
-    lines = [line for line in said.splitlines() if "wrong password from 127.0.0.1" in line]
+    lines = [line for line in output.splitlines() if "wrong password from 127.0.0.1" in line]
     assert len(lines) == 10
     assert "blocked for" in lines[-1]
     assert "ada" not in "".join(lines)
-    assert "guess" not in said
-    assert "Traceback" not in said
+    assert "guess" not in output
+    assert "Traceback" not in output
 
 
 def test_the_log_stays_short(server: Server) -> None:
-    code, said = server.stop()
+    code, output = server.stop()
     assert code == 130
-    assert len(said) < 2000, said
+    assert len(output) < 2000, output

@@ -67,13 +67,13 @@ def call(server: Server, session: str, event: int | str, *data: Any) -> list[Any
     """What a function answers, by its number or the words on its button; None where it failed."""
     if isinstance(event, str):
         (event,) = (number for number, kind, words in events(server) if (kind, words) == ("click", event))
-    asked = json.dumps({"data": data, "fn_index": event, "session_hash": session}).encode()
-    status, _, _ = ask(server, "/gradio_api/queue/join", "POST", asked, content_type="application/json")
+    body = json.dumps({"data": data, "fn_index": event, "session_hash": session}).encode()
+    status, _, _ = ask(server, "/gradio_api/queue/join", "POST", body, content_type="application/json")
     if status != 200:
         return None
-    _, _, told = ask(server, f"/gradio_api/queue/data?session_hash={session}")
-    said = [json.loads(line[6:]) for line in told.decode().splitlines() if line.startswith("data: ")]
-    (last,) = (each for each in said if each["msg"] == "process_completed")
+    _, _, stream = ask(server, f"/gradio_api/queue/data?session_hash={session}")
+    output = [json.loads(line[6:]) for line in stream.decode().splitlines() if line.startswith("data: ")]
+    (last,) = (each for each in output if each["msg"] == "process_completed")
     return last["output"]["data"] if last["success"] else None
 
 
@@ -278,8 +278,8 @@ def serve(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     """A server that does not begin: what it says."""
 
     def say(*options: object) -> str:
-        _, said = Terminal(monkeypatch, capsys)("serve", *options, status=2)
-        return said
+        _, output = Terminal(monkeypatch, capsys)("serve", *options, status=2)
+        return output
 
     return say
 
@@ -308,24 +308,24 @@ def test_invalid_accounts_are_errors_of_two_lines(
     Path("empty").write_text("\n")
     Path("wrong").write_text("ada:x\nsesame\n")
     Path("latin").write_bytes(b"ada:sesam\xe9\n")
-    said = serve(*options)
-    assert said.startswith(f"Error: {says}")
-    assert len(said.splitlines()) <= 2
-    assert "sesame" not in said
+    output = serve(*options)
+    assert output.startswith(f"Error: {says}")
+    assert len(output.splitlines()) <= 2
+    assert "sesame" not in output
 
 
 def test_a_public_address_is_warned_about(
     server: Server, serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = ("--host", "0.0.0.0", "--port", server.port)  # which is taken
-    said = serve(*where)
-    assert "Warning: 0.0.0.0 is open to other computers" in said
-    assert "NO PASSWORD" in said
-    assert f"ssh -L {server.port}:127.0.0.1:{server.port}" in said
+    printed = serve(*where)
+    assert "Warning: 0.0.0.0 is open to other computers" in printed
+    assert "NO PASSWORD" in printed
+    assert f"ssh -L {server.port}:127.0.0.1:{server.port}" in printed
     monkeypatch.setenv("DFER_PROMPTS_AUTH", "ada:sesame")
-    said = serve(*where)
-    assert "Warning: 0.0.0.0 is open to other computers" in said
-    assert "NO PASSWORD" not in said
+    printed = serve(*where)
+    assert "Warning: 0.0.0.0 is open to other computers" in printed
+    assert "NO PASSWORD" not in printed
 
 
 @pytest.mark.parametrize(("mode", "warns"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True)])
@@ -334,9 +334,9 @@ def test_a_readable_password_file_is_warned_about(
 ) -> None:
     Path("accounts").write_text("ada:sesame\n")
     Path("accounts").chmod(mode)
-    said = serve("--auth", "accounts", "--port", server.port)  # which is taken
-    assert ("Warning: other users of this computer can read or change accounts" in said) == warns
-    assert ("chmod 600 accounts" in said) == warns
+    output = serve("--auth", "accounts", "--port", server.port)  # which is taken
+    assert ("Warning: other users of this computer can read or change accounts" in output) == warns
+    assert ("chmod 600 accounts" in output) == warns
 
 
 @pytest.mark.parametrize(
@@ -361,5 +361,5 @@ def test_missing_gradio_is_an_error_that_names_the_package(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
-    _, said = Terminal(monkeypatch, capsys)("serve", status=2)
-    assert said.splitlines()[-1] == "Install it: pip install 'dfer-prompts[web]'"
+    _, output = Terminal(monkeypatch, capsys)("serve", status=2)
+    assert output.splitlines()[-1] == "Install it: pip install 'dfer-prompts[web]'"

@@ -126,15 +126,15 @@ class KeptFeatures:
         `report` receives (clips done, clips, note), each clip once per view. Raises InputError for a
         clip that cannot be read, OSError as `replacing`.
         """
-        wanted = [
+        missing = [
             (view, int(block))
             for view in views
             for block in np.unique(self.block_of[indices])
             if not self._path(view, int(block)).is_file()
         ]
-        if wanted:
+        if missing:
             remove_unfinished(self.cache_dir)
-        total = sum(len(self.blocks[block]) for _, block in wanted)
+        total = sum(len(self.blocks[block]) for _, block in missing)
         done = 0
         for view in views:
             name = "in the test view" if view == TEST else f"in view {view} of {views[-1]}"
@@ -142,7 +142,7 @@ class KeptFeatures:
             def within(part: int, _: int, note: str = "", name: str = name, before: int = done) -> None:
                 report(before + part, total, f"{note} {name}")
 
-            blocks = [block for of, block in wanted if of == view]
+            blocks = [block for of, block in missing if of == view]
             self._make(view, blocks, within)
             done += sum(len(self.blocks[block]) for block in blocks)
 

@@ -195,20 +195,20 @@ class Split:
     test_positions: Indices
 
 
-def judging_splits(clips: PackedClips, folds: Sequence[int]) -> tuple[Split, ...]:
+def splits_by_fold(clips: PackedClips, folds: Sequence[int]) -> tuple[Split, ...]:
     """The split of each fold: tested on it, trained on the others. Raises InputError for a missing fold."""
     return tuple(Split(fold, clips.train_indices(fold), clips.test_indices(fold)) for fold in folds)
 
 
-def choosing_splits(clips: PackedClips, judging: Sequence[int], share: float) -> tuple[Split, ...]:
-    """Splits of the clips outside the test folds `judging`, used to choose sets before they are tested.
+def choosing_splits(clips: PackedClips, tested: Sequence[int], share: float) -> tuple[Split, ...]:
+    """Splits of the clips outside the test folds `tested`, used to choose sets before they are tested.
 
     Each other fold is the test part in turn. If this leaves no training clips, or all clips are of fold 0,
     about `share` of each class's clips is the test part, the same for every seed. Raises InputError if every
     fold is a test fold, or the classes are too small.
     """
     usable = np.ones(len(clips), dtype=np.bool_)
-    for fold in judging:
+    for fold in tested:
         usable &= clips.learnable(fold)
     left = np.flatnonzero(usable)
     if not len(left):
@@ -216,7 +216,7 @@ def choosing_splits(clips: PackedClips, judging: Sequence[int], share: float) ->
             f"every fold of {clips.path} is a test fold, so no clips are left to choose sets on\n"
             "Test on fewer folds, such as --folds 1, or screen without --then"
         )
-    folds = [fold for fold in clips.fold_names() if fold not in judging]
+    folds = [fold for fold in clips.fold_names() if fold not in tested]
     splits = tuple(
         Split(fold, left[clips.learnable(fold)[left]], left[clips.folds[left] == fold]) for fold in folds
     )

@@ -207,9 +207,9 @@ def model_bytes(clip: Clip, texts: ClassTexts, settings: Settings) -> int:
     (itself, its gradient, and two of the optimiser or the moving average).
     """
     tower = text_part(clip.model).transformer
-    whole = clip.context_length if reads_padding(clip) else 0
+    full = clip.context_length if reads_padding(clip) else 0
     positions = sum(
-        whole or len(clip.tokenizer.encode(text)) + settings.contexts + 2
+        full or len(clip.tokenizer.encode(text)) + settings.contexts + 2
         for own in texts.texts
         for text in own
     )

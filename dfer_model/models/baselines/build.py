@@ -93,10 +93,10 @@ def network_base(settings: ModelSettings) -> Base:
     name, form = settings.classifier, FORMS[settings.classifier]
     tensors = pretrained(name, settings.weights, form.published, form.head)
     with torch.device("meta"):
-        wanted = _network(form, settings, 1).state_dict()
+        expected = _network(form, settings, 1).state_dict()
     if tensors is not None:
-        tensors = fitting(tensors, wanted, settings.weights, name)
-    body = wanted if tensors is None else tensors
+        tensors = fitting(tensors, expected, settings.weights, name)
+    body = expected if tensors is None else tensors
 
     def build(_: Texts, class_names: Sequence[str]) -> VideoNetwork:
         network = _network(form, settings, len(class_names))
@@ -197,14 +197,14 @@ def _unknown(classifier: str, weights: str, published: type[Any] | None) -> Inpu
     )
 
 
-def fitting(tensors: Tensors, wanted: Mapping[str, Tensor], weights: str, classifier: str) -> Tensors:
+def fitting(tensors: Tensors, expected: Mapping[str, Tensor], weights: str, classifier: str) -> Tensors:
     """`tensors`, checked to contain the whole image network and nothing else but the temporal model.
 
     `wanted` is the state of the network. BatchNorm's number of batches, which old files lack, is set to 0.
     Raises InputError with the first mismatch.
     """
     complete = dict(tensors)
-    for name, value in wanted.items():
+    for name, value in expected.items():
         if name.endswith(".num_batches_tracked"):
             complete.setdefault(name, torch.tensor(0))
         if name.startswith(IMAGE) and name not in complete:
@@ -213,7 +213,7 @@ def fitting(tensors: Tensors, wanted: Mapping[str, Tensor], weights: str, classi
             shapes = f"{tuple(complete[name].shape)} in the file and {tuple(value.shape)} in {classifier}"
             raise _misfit(weights, classifier, f"{name.removeprefix(IMAGE)} is {shapes}")
     for name in complete:
-        if name not in wanted:
+        if name not in expected:
             raise _misfit(weights, classifier, f"{classifier} has no {name.removeprefix(IMAGE)[:120]}")
     return complete
 

@@ -92,16 +92,16 @@ def random_units(rng: np.random.Generator) -> np.ndarray:
     units = np.zeros(len(UNITS), dtype=np.float32)
     if rng.random() < _REST_PROBABILITY:
         return units
-    wanted = list(rng.permutation(len(UNITS))[: rng.integers(1, 7)])
+    drawn = list(rng.permutation(len(UNITS))[: rng.integers(1, 7)])
     overall = rng.uniform(0.35, 1.0)
-    while wanted:
-        unit = int(wanted.pop(0))
+    while drawn:
+        unit = int(drawn.pop(0))
         if (units[_EXCLUDED[unit]] > 0).any():
             continue
         units[unit] = overall * rng.uniform(0.5, 1.0)
         partners = _PARTNERS[unit]
         if partners and rng.random() < _PARTNER_PROBABILITY:
-            wanted.append(partners[rng.integers(len(partners))])
+            drawn.append(partners[rng.integers(len(partners))])
     return units
 
 

@@ -180,7 +180,7 @@ def train(recipe: Recipe, faces: tuple[np.ndarray, np.ndarray]) -> tuple[Clip, s
         with torch.no_grad():
             model.logit_scale.clamp_(0.0, math.log(100.0))
         if step % 50 == 49:
-            _say(
+            _print_line(
                 f"step {step + 1} of {recipe.steps}: contrastive {contrast.item():.3f}, "
                 f"units {auxiliary.item():.3f}, {time.monotonic() - start:.0f} s"
             )
@@ -200,7 +200,7 @@ def save(clip: Clip, folder: Path, used: set[int]) -> None:
     save_demo_clip(half, folder, sorted(used | names))
 
 
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
@@ -225,7 +225,7 @@ def main() -> None:
     recipe = Recipe(**given)
     start = time.monotonic()
     faces = draw_faces(recipe, threads)
-    _say(f"drew {recipe.images} faces in {time.monotonic() - start:.0f} s")
+    _print_line(f"drew {recipe.images} faces in {time.monotonic() - start:.0f} s")
     clip, used = train(recipe, faces)
     save(clip, out, used)
 

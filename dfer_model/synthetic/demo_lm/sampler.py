@@ -112,8 +112,8 @@ class _Cache:
         return 0 if first is None else first[0].shape[1]
 
     def extend(self, layer: int, key: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if (kept := self._kept[layer]) is not None:
-            key, value = np.concatenate([kept[0], key], axis=1), np.concatenate([kept[1], value], axis=1)
+        if (stored := self._kept[layer]) is not None:
+            key, value = np.concatenate([stored[0], key], axis=1), np.concatenate([stored[1], value], axis=1)
         self._kept[layer] = (key, value)
         return key, value
 
@@ -125,8 +125,8 @@ def _draw(logits: np.ndarray, temperature: float, top_p: float, rng: np.random.G
         return int(logits.argmax())
     shares = _softmax(logits / temperature)
     order = np.argsort(-shares, kind="stable")
-    kept = int(np.searchsorted(np.cumsum(shares[order]), top_p)) + 1
-    chosen = order[:kept]
+    count = int(np.searchsorted(np.cumsum(shares[order]), top_p)) + 1
+    chosen = order[:count]
     return int(rng.choice(chosen, p=shares[chosen] / shares[chosen].sum()))
 
 

@@ -174,7 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name of the base class
-        """No log: a request is no event for the user."""
+        """Nothing is logged: requests are not reported to the user."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -98,7 +98,7 @@ def train(corpus: Corpus, tokenizer: Tokenizer, recipe: Recipe) -> DemoLM:
         losses.append(loss.item())
         if step % 25 == 24:
             mean = sum(losses[-25:]) / 25
-            _say(f"step {step + 1} of {recipe.steps}: loss {mean:.3f}, {time.monotonic() - start:.0f} s")
+            _report(f"step {step + 1} of {recipe.steps}: loss {mean:.3f}, {time.monotonic() - start:.0f} s")
     return model.eval()
 
 
@@ -117,7 +117,7 @@ def tokenizer_of(corpus: Corpus, seed: int = 1, pairs: int = 400) -> Tokenizer:
     return word_tokenizer(texts)
 
 
-def _say(text: str) -> None:
+def _report(text: str) -> None:
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(given.pop("threads"))
     out, corpus = given.pop("out"), Corpus(given.pop("prompts"), given.pop("facs"))
     tokenizer = tokenizer_of(corpus)
-    _say(f"{tokenizer.get_vocab_size()} words")
+    _report(f"{tokenizer.get_vocab_size()} words")
     model = train(corpus, tokenizer, Recipe(**given))
     save(model, LMConfig(tokenizer.get_vocab_size()), tokenizer, out)
 

@@ -94,7 +94,7 @@ def report(
 
     from . import render as pages
 
-    wanted = Groups.read(groups) if groups is not None else None
+    clip_groups = Groups.read(groups) if groups is not None else None
     write = {"html": pages.html, "markdown": pages.markdown, "latex": pages.latex, "csv": pages.csv_table}[
         chosen
     ]
@@ -105,7 +105,7 @@ def report(
     problems = measure_costs(models, device, progress) if latency else {}
     with _damage_as_input_error(folder):
         costs = method_costs(models, problems)
-        content = with_costs(_content(folder, place, wanted), costs, _named_by(folder))
+        content = with_costs(_content(folder, place, clip_groups), costs, _named_by(folder))
         text = write(content if picture is None else with_features(content, picture))
     write_atomically(path, text)
     grouped = content.groups.sets if content.groups else ()

@@ -107,14 +107,18 @@ NOT_SHOWN = "not shown"
 def verdict(of: Stored) -> Section:
     """The first section of a report."""
     sentences = list(of.comparison.verdicts)
-    said = points(sentences)
+    listing = points(sentences)
     return Section(
         "verdict",
         "Verdict",
         (
             points(headlines(of)),
             *_matrices(of),
-            *([said] if len(sentences) <= MANY else [Folded(f"All {len(sentences)} sentences", (said,))]),
+            *(
+                [listing]
+                if len(sentences) <= MANY
+                else [Folded(f"All {len(sentences)} sentences", (listing,))]
+            ),
             paragraph("Caveats:"),
             points(of.comparison.caveats),
         ),

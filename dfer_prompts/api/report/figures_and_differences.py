@@ -117,9 +117,9 @@ def _table(of: Stored, measure: str) -> Table:
     return Table(f"figures-{measure}", title, ("set", *heads), rows, beside=len(heads) <= 3)
 
 
-def _spread(rows: Sequence[Sequence[Cell]], said: str) -> str:
+def _spread(rows: Sequence[Sequence[Cell]], suffix: str) -> str:
     """The part of a title about spreads, if the cells have any."""
-    return said if any(" ± " in cell.text for row in rows for cell in row[1:]) else ""
+    return suffix if any(" ± " in cell.text for row in rows for cell in row[1:]) else ""
 
 
 def _cell(figure: Figure) -> Cell:

@@ -121,8 +121,8 @@ def parts(sentence: str) -> list[str]:
     bare = sentence.rstrip(". ")
     mark = ";" if ";" in bare else ","
     found = bare.split(mark) if mark in bare else bare.split(" and ") if bare.count(" and ") == 1 else [bare]
-    kept = [re.sub(r"^and\s+", "", each.strip()) for each in found]
-    return [each for each in kept if each] or [sentence]
+    parts = [re.sub(r"^and\s+", "", each.strip()) for each in found]
+    return [each for each in parts if each] or [sentence]
 
 
 def word_for_word(of: Texts) -> Section:

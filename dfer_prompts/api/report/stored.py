@@ -157,9 +157,9 @@ def run_texts(folder: Path) -> dict[str, Any]:
     """The class names and texts of a run; empty if there are none."""
     if not (folder / "texts.json").is_file():
         return {}
-    names, told = stored_json(folder / "classes.json"), stored_json(folder / "texts.json")
-    texts = [told["texts"][name] for name in names]
-    return {"name": told["name"], "sha256": told["sha256"], "class_names": names, "texts": texts}
+    names, record = stored_json(folder / "classes.json"), stored_json(folder / "texts.json")
+    texts = [record["texts"][name] for name in names]
+    return {"name": record["name"], "sha256": record["sha256"], "class_names": names, "texts": texts}
 
 
 def learned(folder: Path) -> list[Mapping[str, Any]]:

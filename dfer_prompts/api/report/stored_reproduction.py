@@ -171,8 +171,8 @@ def row_runs(row: StoredRow, of: StoredReproduction, places: Sequence[Path]) -> 
     runs = [Run.open(folder) for folder in folders if folder]
     keys = {(run.fold, run.seed) for run in runs}
     seeds = {run.seed for run in runs}
-    whole = keys == {(fold, seed) for fold in of.folds for seed in seeds} and len(keys) == len(runs)
-    if not whole or any(run.class_names != of.class_names for run in runs):
+    complete = keys == {(fold, seed) for fold in of.folds for seed in seeds} and len(keys) == len(runs)
+    if not complete or any(run.class_names != of.class_names for run in runs):
         raise InputError(
             f"the runs of {row.table}, {row.name} are not those of the reproduction: other folds, seeds or "
             f"classes\n{AGAIN}"

@@ -18,7 +18,7 @@ from ..inputs import (
     Choices,
     cluster_notes,
     each_once,
-    judging_folds,
+    folds_to_test,
     open_dataset,
     settings_for,
     training_notes,
@@ -88,7 +88,7 @@ def reproduce(
     study = Study(
         workspace=place,
         clips=clips,
-        folds=judging_folds(clips, folds),
+        folds=folds_to_test(clips, folds),
         seeds=each_once(seeds, "seed"),
         descriptions=_loaded(descriptions, place),
         second=_loaded(second, place) if second is not None else None,
@@ -180,12 +180,12 @@ def _run(planned: Sequence[Planned], study: Study, context: RunContext) -> dict[
 
     with context.progress("checking") as report:
         check(planned, study.clips, study.workspace.runs, report)
-    wanted: dict[str, tuple[RunSpec, str]] = {}
+    needed: dict[str, tuple[RunSpec, str]] = {}
     for each in planned:
         for spec in each.specs:
-            wanted.setdefault(spec.definition, (spec, each.title))
+            needed.setdefault(spec.definition, (spec, each.title))
     ordered = sorted(
-        wanted.values(), key=lambda each: (study.folds.index(each[0].fold), study.seeds.index(each[0].seed))
+        needed.values(), key=lambda each: (study.folds.index(each[0].fold), study.seeds.index(each[0].seed))
     )
     specs = [spec for spec, _ in ordered]
     names = [f"{title}: {spec.title}" for spec, title in ordered]
@@ -205,7 +205,7 @@ def _run(planned: Sequence[Planned], study: Study, context: RunContext) -> dict[
     except (KeyboardInterrupt, Interrupted) as error:
         raise Interrupted(
             "Stopped; finished runs and the last epoch of the current one are in "
-            f"{study.workspace.runs}\nGive the same command again to go on"
+            f"{study.workspace.runs}\nGive the same command again to continue"
         ) from error
     runs = {spec.definition: run for spec, run in zip(specs, done, strict=True)}
     return {(each.table, each.number): [runs[spec.definition] for spec in each.specs] for each in planned}

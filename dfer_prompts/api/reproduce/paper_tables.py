@@ -143,16 +143,16 @@ def find_tables(given: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(known[name.casefold()] for name in given))
 
 
-def find_rows(tables: Sequence[str], wanted: Sequence[str]) -> dict[str, list[tuple[int, Row]]]:
+def find_rows(tables: Sequence[str], selected: Sequence[str]) -> dict[str, list[tuple[int, Row]]]:
     """The selected rows of each table, by case-insensitive name or by number ("2", "1-3,5"), or all.
 
     A name or number selects that row in every table that has it. Raises InputError if none has.
     """
     numbered = {name: paper().tables[name].numbered() for name in tables}
-    if not wanted:
+    if not selected:
         return numbered
     chosen: set[tuple[str, int]] = set()
-    for each in wanted:
+    for each in selected:
         found = {
             (table, number)
             for table, rows in numbered.items()
@@ -194,8 +194,8 @@ def published_figures(files: Sequence[Path]) -> Figures:
                 (home,) = find_tables([table])
                 for name, by_dataset in rows.items():
                     ((_, row),) = find_rows([home], [name])[home]
-                    kept = merged.setdefault(home, {}).setdefault(row.name, {})
-                    kept |= {dataset.casefold(): each for dataset, each in by_dataset.items()}
+                    figures = merged.setdefault(home, {}).setdefault(row.name, {})
+                    figures |= {dataset.casefold(): each for dataset, each in by_dataset.items()}
             except InputError as error:
                 raise InputError(f"{path}: {error}") from None
     return merged

@@ -311,5 +311,5 @@ def keep(result: Reproduced, runs: Mapping[tuple[str, int], Sequence[Run]]) -> N
             path = result.folder / "confusion" / f"{row.table}-{row.number}-{slug}.{suffix}"
             confusion_figure(path, merged(of_row), result.class_names, title)
     write_atomically(result.folder / "tables.md", markdown(result))
-    told = json.dumps(result.as_dict(), ensure_ascii=False, indent=2)
-    write_atomically(result.folder / "reproduction.json", told)
+    text = json.dumps(result.as_dict(), ensure_ascii=False, indent=2)
+    write_atomically(result.folder / "reproduction.json", text)

@@ -144,10 +144,10 @@ def _text_in_a_file(parent: DescriptionSet, folder: Path) -> Iterator[Path]:
             path.unlink(missing_ok=True)
             raise
         again = shlex.join(["dfer-prompts", "descriptions", "edit", parent.name, "--file", str(path)])
-        kept = f"Your text is kept; correct it and continue: {again}"
+        advice = f"Your text is kept; correct it and continue: {again}"
         if isinstance(error, DferError):
-            raise type(error)(f"{error}\n{kept}") from error
-        message(kept)
+            raise type(error)(f"{error}\n{advice}") from error
+        message(advice)
         raise
     path.unlink(missing_ok=True)
 

@@ -67,8 +67,8 @@ def check(
                 for each in findings
             ],
         )
-    told = (f"{count} {level}" + ("" if count == 1 else "s") for level, count in counts.items())
-    message(f"{checked.name}: {', '.join(told)}")
+    numbers = (f"{count} {level}" + ("" if count == 1 else "s") for level, count in counts.items())
+    message(f"{checked.name}: {', '.join(numbers)}")
     if strict and (counted["error"] or counted["warning"]):
         raise typer.Exit(1)
 

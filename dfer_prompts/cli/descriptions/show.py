@@ -76,7 +76,7 @@ def show(
     print_table(
         f"Description set {shown.name}",
         ["fact", "value"],
-        [(key, _said(facts[key])) for key in sorted(facts)],
+        [(key, _as_text(facts[key])) for key in sorted(facts)],
     )
     sentences = [
         (name, shown.description(name, member))
@@ -145,11 +145,11 @@ def _listed(store: DescriptionStore, name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _said(value: object) -> str:
+def _as_text(value: object) -> str:
     """A value of a manifest as text, without brackets and quotes."""
     if isinstance(value, Mapping):
-        return "; ".join(f"{key}: {_said(each)}" for key, each in value.items())
-    return ", ".join(map(_said, value)) if isinstance(value, list | tuple) else str(value)
+        return "; ".join(f"{key}: {_as_text(each)}" for key, each in value.items())
+    return ", ".join(map(_as_text, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _per_class(of: DescriptionSet) -> str:

@@ -92,15 +92,19 @@ def _control(descriptions: DescriptionSet) -> str | None:
 
 
 def _seen(descriptions: DescriptionSet) -> str | None:
-    seen = [
+    provenance = [
         f"folds {', '.join(map(str, each.folds))} of {each.dataset}" for each in descriptions.manifest.seen
     ]
-    return f"seen: the set was chosen on {'; '.join(seen)} and must not be tested there" if seen else None
+    return (
+        f"seen: the set was chosen on {'; '.join(provenance)} and must not be tested there"
+        if provenance
+        else None
+    )
 
 
 def _answers(descriptions: DescriptionSet) -> str | None:
-    kept = "responses.jsonl" in descriptions.manifest.files
-    return "answers: the verbatim answers (responses.jsonl)" if kept else None
+    stored = "responses.jsonl" in descriptions.manifest.files
+    return "answers: the verbatim answers (responses.jsonl)" if stored else None
 
 
 def _several(descriptions: DescriptionSet) -> list[str]:

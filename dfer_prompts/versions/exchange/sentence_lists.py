@@ -44,7 +44,7 @@ def read_text(data: bytes, where: str, class_names: Sequence[str] | None = None)
             "One line per class in this order is required"
         )
     require_order(lines, where)
-    members, whole = {}, []
+    members, unsplit = {}, []
     for name, (number, line) in zip(class_names, lines, strict=True):
         place = f"{where}, line {number}"
         bare = text_of_class(one_line(line, place), name, class_names, place)
@@ -52,9 +52,11 @@ def read_text(data: bytes, where: str, class_names: Sequence[str] | None = None)
         descriptors = split(text_of_class(quoted["text"] if quoted else bare, name, class_names, place))
         members[name] = [ranked(descriptors)]
         if len(descriptors) == 1:
-            whole.append(str(number))
+            unsplit.append(str(number))
     notes = (
-        [f"not split, because they are not lists of descriptors: line {', '.join(whole)}"] if whole else []
+        [f"not split, because they are not lists of descriptors: line {', '.join(unsplit)}"]
+        if unsplit
+        else []
     )
     return Content(members, notes)
 

@@ -123,13 +123,13 @@ def test_a_class_without_clips_keeps_its_first_descriptors() -> None:
 
 
 @pytest.mark.parametrize(
-    ("k", "each", "said"),
+    ("k", "each", "message"),
     [
         (0, 4, "choose 1 or more"),
         (5, 4, "'happiness' has 4 descriptors, fewer than 5"),
         (4, 4, "nothing to choose"),
     ],
 )
-def test_wrong_input_is_an_error(k: int, each: int, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_wrong_input_is_an_error(k: int, each: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         found(clips(), k=k, among=candidates(each))

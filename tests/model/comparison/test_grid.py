@@ -99,10 +99,10 @@ def test_zero_shot_predictions_are_those_of_open_clip(clips: PackedClips, tmp_pa
 def test_stored_features_are_reused(clips: PackedClips, tmp_path: Path) -> None:
     clip = load_clip(tiny.register(), "random")
     once = zero_shot_answers(grid(tiny.TEXTS), clip, clips, tmp_path, silent, "cpu")
-    kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert len(kept) == 2
+    times = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert len(times) == 2
     again = zero_shot_answers(grid(tiny.TEXTS), clip, clips, tmp_path, silent, "cpu")
-    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == kept
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == times
     assert (again.correct["v1@2"] == once.correct["v1@2"]).all()
 
 

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import recall_score
 
 from dfer_model.comparison.grid import Grid, Training, train_all
-from dfer_model.comparison.measure import few_shot, held_out_class, judgeable, transfer
+from dfer_model.comparison.measure import few_shot, held_out_class, testable_clips, transfer
 from dfer_model.comparison.protocols import check_training, training_for
 from dfer_model.comparison.results import Answers
 from dfer_model.data.packed import PackedClips
@@ -118,23 +118,23 @@ def test_transfer_predicts_every_clip_once_per_run_with_the_target_texts(
     ]
     training = training_for("transfer", grid(seeds=(1,), folds=(1, 2)), clips.class_names, ())
     runs = trained(training, clips, tmp_path / "runs")
-    kept = tmp_path / "kept"
-    measured = transfer(training, runs, target, texts, ["surprise"], kept, silent, "cpu")
+    cache = tmp_path / "kept"
+    measured = transfer(training, runs, target, texts, ["surprise"], cache, silent, "cpu")
     (answers,) = measured.parts
     assert answers.labels.tolist() == target.labels.tolist()
     assert answers.correct["v1@2"].shape == (2, len(target))  # two folds, one seed: two trainings
     assert measured.beside["new_uar"].keys() == {"v1@2", "other"}
     surprise = answers.correct["other"][:, answers.labels == 1]
     assert measured.beside["new_uar"]["other"].mean == pytest.approx(100 * surprise.mean())
-    asked = {path: path.stat().st_mtime_ns for path in kept.iterdir()}
-    again = transfer(training, runs, target, texts, ["surprise"], kept, silent, "cpu")
-    assert {path: path.stat().st_mtime_ns for path in kept.iterdir()} == asked
+    times = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+    again = transfer(training, runs, target, texts, ["surprise"], cache, silent, "cpu")
+    assert {path: path.stat().st_mtime_ns for path in cache.iterdir()} == times
     assert (again.parts[0].correct["v1@2"] == answers.correct["v1@2"]).all()
 
 
 def test_the_test_clips_of_transfer(tmp_path: Path) -> None:
-    assert len(judgeable(tiny.pack(tmp_path / "none", folds=0, per_class=2))) == 6
-    assert len(judgeable(tiny.pack(tmp_path / "two", folds=2, per_class=2))) == 6
+    assert len(testable_clips(tiny.pack(tmp_path / "none", folds=0, per_class=2))) == 6
+    assert len(testable_clips(tiny.pack(tmp_path / "two", folds=2, per_class=2))) == 6
 
 
 def test_a_protocol_that_does_not_apply_is_an_error(clips: PackedClips) -> None:
@@ -148,7 +148,7 @@ def test_a_protocol_that_does_not_apply_is_an_error(clips: PackedClips) -> None:
 
 
 @pytest.mark.parametrize(
-    ("measure", "said"),
+    ("measure", "message"),
     [
         ("supervised", "supervised: 4 trainings (2 sets x 1 fold x 2 seeds)"),
         ("few-shot", "few-shot: 8 trainings (2 sets x 1 fold x 2 seeds x 2 numbers of shots)"),
@@ -158,6 +158,6 @@ def test_a_protocol_that_does_not_apply_is_an_error(clips: PackedClips) -> None:
         ),
     ],
 )
-def test_a_protocol_reports_its_number_of_trainings(measure: str, said: str, clips: PackedClips) -> None:
+def test_a_protocol_reports_its_number_of_trainings(measure: str, message: str, clips: PackedClips) -> None:
     training = training_for(measure, grid(), clips.class_names, (0, 1, 2))
-    assert (str(training), len(training.specs(clips))) == (said, int(said.split()[1]))
+    assert (str(training), len(training.specs(clips))) == (message, int(message.split()[1]))

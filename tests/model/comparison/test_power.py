@@ -51,15 +51,15 @@ def test_the_interval_has_the_variance_and_the_degrees_of_all_sets() -> None:
     first = np.stack([np.arange(400) < count for count in (160, 200, 240)])
     ones = np.ones(400, dtype=np.int64)
     variance = pair_variance(np.vstack([FIGURES, FIGURES[::-1] * 0.5]), 0, 2)
-    said = paired_difference(
+    difference = paired_difference(
         first, np.zeros_like(first), np.full(400, 0.25), ones, ones, seed_variance=variance
     )
-    assert said.noise is not None
-    assert said.noise.seeds == pytest.approx(variance.variance / 3)
-    assert said.noise.degrees == variance.degrees
-    clips = said.noise.clips
-    width = t.isf(0.025, variance.degrees) * np.sqrt(said.noise.seeds + clips)
-    assert (said.high - said.low) / 2 == pytest.approx(width, rel=0.15)
+    assert difference.noise is not None
+    assert difference.noise.seeds == pytest.approx(variance.variance / 3)
+    assert difference.noise.degrees == variance.degrees
+    clips = difference.noise.clips
+    width = t.isf(0.025, variance.degrees) * np.sqrt(difference.noise.seeds + clips)
+    assert (difference.high - difference.low) / 2 == pytest.approx(width, rel=0.15)
 
 
 PAIRS = [("b", "a"), ("c", "a"), ("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"), ("c", "x"), ("c", "y")]

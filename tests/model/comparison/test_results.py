@@ -262,5 +262,5 @@ def test_the_interval_of_a_figure_has_seed_and_sampling_variance() -> None:
 
 def test_a_difference_of_zero_has_no_minus_sign() -> None:
     nearly = Difference(-0.04, -0.04, 4.0, {1: -0.04}, 0.5, 0.5)
-    (said,) = sentences("v2", "trained", [Against("v1", "better", nearly)], controls=[])
-    assert said == "v2, trained: better than v1 (+0.0, 95% interval +0.0 to +4.0 UAR)."
+    (sentence,) = sentences("v2", "trained", [Against("v1", "better", nearly)], controls=[])
+    assert sentence == "v2, trained: better than v1 (+0.0, 95% interval +0.0 to +4.0 UAR)."

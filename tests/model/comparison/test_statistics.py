@@ -209,17 +209,17 @@ def test_mcnemar_by_hand() -> None:
     # 1 clip for the first set, 5 for the second, 4 for neither: 2 * (1 + 6) / 2**6
     first = np.array([[1, 0, 0, 0, 0, 0, 1, 1, 0, 0]], dtype=bool)
     second = np.array([[0, 1, 1, 1, 1, 1, 1, 1, 0, 0]], dtype=bool)
-    said = mcnemar(first, second)
-    assert (said.first_only, said.second_only) == (1, 5)
-    assert said.p == pytest.approx(14 / 64)
+    result = mcnemar(first, second)
+    assert (result.first_only, result.second_only) == (1, 5)
+    assert result.p == pytest.approx(14 / 64)
 
 
 def test_mcnemar_counts_a_clip_once_however_many_seeds_answer_it() -> None:
     # Clip 0 is right with 2 seeds against 1, clip 1 with 1 against 1, clip 2 with 0 against 3.
     first = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0]], dtype=bool)
     second = np.array([[0, 0, 1], [1, 1, 1], [0, 0, 1]], dtype=bool)
-    said = mcnemar(first, second)
-    assert (said.first_only, said.second_only, said.p) == (1, 1, 1.0)
+    result = mcnemar(first, second)
+    assert (result.first_only, result.second_only, result.p) == (1, 1, 1.0)
 
 
 def test_mcnemar_of_equal_predictions_is_one() -> None:

@@ -89,11 +89,11 @@ def test_nearest_rotation_is_that_of_pillow(angle: float) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (120, 100, 3), dtype=np.uint8)
     expected = np.asarray(Image.fromarray(pixels).rotate(angle))
     clip = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-    whole = (0, 0, 120, 100)
-    turned = Draw(1.0, angle, whole, flip=False, interpolation="nearest").coloured_and_turned(clip)
+    full = (0, 0, 120, 100)
+    turned = Draw(1.0, angle, full, flip=False, interpolation="nearest").coloured_and_turned(clip)
     same = (turned[0].permute(1, 2, 0).numpy() == expected).all(axis=-1)
     assert same.mean() > 0.995  # pixels halfway between two others may be rounded differently
-    blended = Draw(1.0, angle, whole, flip=False).coloured_and_turned(clip)
+    blended = Draw(1.0, angle, full, flip=False).coloured_and_turned(clip)
     assert (blended[0].permute(1, 2, 0).numpy() == expected).all(axis=-1).mean() < 0.5
 
 
@@ -209,10 +209,10 @@ def test_workers_have_no_effect(clips: PackedClips) -> None:
 
 def test_the_order_of_clips_has_no_effect(clips: PackedClips) -> None:
     kwargs = {"frames": 4, "image_size": 16, "train": Augmentation(), "seed": 1}
-    whole, some = ClipDataset(clips, range(5), **kwargs), ClipDataset(clips, [4, 2], **kwargs)
-    assert torch.equal(some[0]["frames"], whole[4]["frames"])
+    every, some = ClipDataset(clips, range(5), **kwargs), ClipDataset(clips, [4, 2], **kwargs)
+    assert torch.equal(some[0]["frames"], every[4]["frames"])
     other_seed = ClipDataset(clips, [4], **(kwargs | {"seed": 2}))
-    assert not torch.equal(other_seed[0]["frames"], whole[4]["frames"])
+    assert not torch.equal(other_seed[0]["frames"], every[4]["frames"])
 
 
 def test_the_generator_depends_on_all_three() -> None:

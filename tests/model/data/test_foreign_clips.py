@@ -59,7 +59,7 @@ LISTS, FRAMES = (0, 1, 3, 6, 10, 15, 21), (0, 2, 4, 8, 10, 14, 20)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (put("label", [0, 1, 2, 0, 1, 99]), "'clip 5' has the label 99"),
         (put("label", [0, 1, 2, 0, 1, -1]), "'clip 5' has the label -1"),
@@ -79,12 +79,12 @@ LISTS, FRAMES = (0, 1, 3, 6, 10, 15, 21), (0, 2, 4, 8, 10, 14, 20)
     ],
 )
 def test_metadata_of_packed_clips_are_checked(
-    folder: Path, change: Callable[[pa.Table], pa.Table], said: str
+    folder: Path, change: Callable[[pa.Table], pa.Table], message: str
 ) -> None:
     rewritten(folder, change)
     with pytest.raises(InputError, match="are damaged") as caught:
         PackedClips.open(folder)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -158,10 +158,10 @@ def test_clips_are_pickled_without_frames(folder: Path) -> None:
 
 
 def test_every_file_of_clips_is_verified(folder: Path) -> None:
-    told: list[tuple[int, int, str]] = []
-    assert PackedClips.open(folder).verify(lambda *each: told.append(each)) == 1
+    reports: list[tuple[int, int, str]] = []
+    assert PackedClips.open(folder).verify(lambda *each: reports.append(each)) == 1
     (shard,) = folder.glob("*.arrow")
-    assert told == [(1, 1, shard.name)]
+    assert reports == [(1, 1, shard.name)]
     content = shard.read_bytes()
     place = content.index(b"\x05\x05" * 6)
     shard.write_bytes(content[:place] + b"\x04" + content[place + 1 :])
@@ -180,10 +180,10 @@ def changed_index(folder: Path, column: str, values: list[Any], **shaping: Any) 
     """The index with another column, as a program without digests would write it."""
     path = folder / "index.parquet"
     table = pq.read_table(path)
-    said = json.loads(table.schema.metadata[b"packed_clips"]) | shaping
+    printed = json.loads(table.schema.metadata[b"packed_clips"]) | shaping
     at = table.column_names.index(column)
     table = table.set_column(at, column, pa.array(values, table.schema.types[at]))
-    pq.write_table(table.replace_schema_metadata({b"packed_clips": json.dumps(said)}), path)
+    pq.write_table(table.replace_schema_metadata({b"packed_clips": json.dumps(printed)}), path)
 
 
 @pytest.mark.parametrize(

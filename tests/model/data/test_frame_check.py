@@ -72,6 +72,6 @@ def test_the_check_agrees_with_a_full_decoder(data: bytes) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"no picture", encoded("RGB", "BMP"), encoded("I;16", "PNG")])
 def test_invalid_frames_give_the_error_of_the_full_decoder(data: bytes) -> None:
-    said = verdict(decode_pixels, data)
-    assert said != "whole"
-    assert verdict(check_frame, data) == said
+    outcome = verdict(decode_pixels, data)
+    assert outcome != "whole"
+    assert verdict(check_frame, data) == outcome

@@ -172,7 +172,7 @@ def test_an_interrupt_reports_the_packed_clips(tmp_path: Path, monkeypatch: pyte
             raise KeyboardInterrupt
 
     request = read_request("folder", own_folder(tmp_path / "root"), tmp_path / "out")
-    with pytest.raises(Interrupted, match=r"is kept in .*partial\nThe same command goes on"):
+    with pytest.raises(Interrupted, match=r"is kept in .*partial\nThe same command continues it"):
         pack(request, jobs=1, progress=stop)
     assert len(list(request.partial.glob("clips-*.arrow"))) == 2
     seen: list[int] = []
@@ -261,11 +261,11 @@ def test_clips_replaced_since_their_shard_was_packed_are_noticed(
     monkeypatch.setattr("dfer_model.data.packing.SHARD_CLIPS", 2)
     root = own_folder(tmp_path / "root")
     stopped = root / "Sad/clip5/1.jpg"
-    whole = stopped.read_bytes()
+    content = stopped.read_bytes()
     stopped.write_bytes(b"")
     with pytest.raises(InputError, match="1 of 6 clips"):
         prepare("folder", root, tmp_path / "out", jobs=1)
-    stopped.write_bytes(whole)
+    stopped.write_bytes(content)
     replaced = root / "Happy/clip0"
     if change == "written":
         (replaced / "2.jpg").write_bytes(encoded(77))
@@ -332,15 +332,15 @@ def test_info_counts_classes_folds_and_frames(tmp_path: Path) -> None:
     write_clip(root / "Happy/long", 20)
     folds = "".join(f"clip{i},{i % 3}\n" for i in range(6)) + "long,2\n"
     (root / "folds.csv").write_text("clip_id,fold\n" + folds)
-    told = info(prepare("folder", root, tmp_path / "out", jobs=1))
-    assert told["clips"] == 7
-    assert told["folds"] == [0, 1, 2]
-    assert told["classes"] == [
+    facts = info(prepare("folder", root, tmp_path / "out", jobs=1))
+    assert facts["clips"] == 7
+    assert facts["folds"] == [0, 1, 2]
+    assert facts["classes"] == [
         {"class_name": "happiness", "clips": 4, "folds": {"0": 1, "1": 1, "2": 2}},
         {"class_name": "sadness", "clips": 3, "folds": {"0": 1, "1": 1, "2": 1}},
     ]
     # frames 2..7 and 20
-    assert told["frames"] == {"total": 47, "min": 2, "median": 5.0, "max": 20, "short": 6}
+    assert facts["frames"] == {"total": 47, "min": 2, "median": 5.0, "max": 20, "short": 6}
 
 
 def test_dfew_set_1_whole(tmp_path: Path, test_data: Path) -> None:
@@ -355,9 +355,9 @@ def test_dfew_set_1_whole(tmp_path: Path, test_data: Path) -> None:
     clips = prepare(
         "dfew", tmp_path / "clips", tmp_path / "out", frames=tmp_path / "clips", labels=[labels], jobs=1
     )
-    told = info(PackedClips.open(clips.path))
-    assert [each["folds"]["1"] for each in told["classes"]] == [489, 379, 534, 435, 294, 29, 181]
-    assert told["frames"]["short"] == 2341
+    facts = info(PackedClips.open(clips.path))
+    assert [each["folds"]["1"] for each in facts["classes"]] == [489, 379, 534, 435, 294, 29, 181]
+    assert facts["frames"]["short"] == 2341
     assert np.array_equal(clips.test_indices(1), np.arange(2341))
 
 

@@ -224,7 +224,7 @@ def test_invalid_held_out_classes_are_refused(clips: PackedClips, tmp_path: Path
         (clips, {**UNIFIED, "classifier": "linear"}, "linear classifier uses no text"),
         (alone, UNIFIED, "without fear fold 1 of .* has no training clips"),
     ]
-    for of, changed, said in refused:
-        with pytest.raises(InputError, match=said):
+    for of, changed, message in refused:
+        with pytest.raises(InputError, match=message):
             chosen(of, **changed)
     assert chosen(clips, held_out="fear", contexts=0).learned.tolist() == [0, 1]

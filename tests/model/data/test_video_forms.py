@@ -157,7 +157,7 @@ def test_a_segment_of_a_recording_is_complete(tmp_path: Path, start: float) -> N
 @pytest.mark.parametrize("how", ["lost", "zeros"])
 def test_a_gap_in_a_matroska_file_is_refused(tmp_path: Path, share: float, how: str) -> None:
     path = write(tmp_path / "clip.mkv", noise(60), keys=6)
-    whole = [float(frame.mean()) for frame in decode_video(path)]
+    means = [float(frame.mean()) for frame in decode_video(path)]
     data = path.read_bytes()
     first, last = int(share * len(data)), int((share + 0.1) * len(data))
     path.write_bytes(data[:first] + bytes(last - first if how == "zeros" else 0) + data[last:])
@@ -165,7 +165,7 @@ def test_a_gap_in_a_matroska_file_is_refused(tmp_path: Path, share: float, how: 
     with pytest.raises(InputError, match=r"cut off or damaged after frame \d+ \(\d\.\d\d s\)"):
         before.extend(float(frame.mean()) for frame in decode_video(path))
     assert 60 * share - 10 < len(before) < 60 * share + 5
-    assert before[:-2] == whole[: len(before) - 2]
+    assert before[:-2] == means[: len(before) - 2]
 
 
 def test_matroska_files_without_sizes_are_complete(tmp_path: Path) -> None:

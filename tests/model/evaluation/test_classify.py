@@ -102,15 +102,15 @@ def test_real_footage(run: Run, test_data: Path) -> None:
 
 def test_an_unreadable_file_is_named(run: Run, tmp_path: Path) -> None:
     good = encode(tmp_path / "good.mkv", frames=30)
-    whole = good.read_bytes()
+    complete = good.read_bytes()
     wrong = {
         "text.mp4": (b"this is no video\n" * 50, "text.mp4"),
         "empty.mp4": (b"", "zero bytes"),
-        "cut.mkv": (whole[: len(whole) // 2], "cut"),
+        "cut.mkv": (complete[: len(complete) // 2], "cut"),
     }
-    for name, (content, said) in wrong.items():
+    for name, (content, message) in wrong.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match=said) as caught:
+        with pytest.raises(InputError, match=message) as caught:
             predict(run, [good, tmp_path / name], device="cpu")
         assert name in str(caught.value)
     with pytest.raises(InputError, match=r"missing\.mp4"):

@@ -157,11 +157,13 @@ def test_frames_of_several_samples_are_in_order_of_time(run: Run, clips: PackedC
     both = Explainer(several, DESCRIPTORS, clips, device="cpu")([*samples[0], *samples[1]], SECONDS + between)
     assert both.order == (4, 0, 5, 1, 6, 2, 7, 3)
     assert both.seconds == pytest.approx((0.3, 0.5, 0.8, 1.0, 1.3, 1.5, 1.8, 2.0))
-    for told, column in ((first, 1), (second, 0)):
-        assert both.evidence.rise[:, column::2] == pytest.approx(told.evidence.rise, abs=1e-5)
-        assert told.attention is not None
+    for explained, column in ((first, 1), (second, 0)):
+        assert both.evidence.rise[:, column::2] == pytest.approx(explained.evidence.rise, abs=1e-5)
+        assert explained.attention is not None
         assert both.attention is not None
-        assert both.attention[column::2] == pytest.approx([each / 2 for each in told.attention], abs=1e-5)
+        assert both.attention[column::2] == pytest.approx(
+            [each / 2 for each in explained.attention], abs=1e-5
+        )
     shares = [first.probabilities, second.probabilities]
     means = np.sqrt([each["happiness"] * other["happiness"] for each, other in [shares]])
     expected = means / sum(np.sqrt(shares[0][name] * shares[1][name]) for name in shares[0])

@@ -93,15 +93,15 @@ def no_names(folder: Path) -> None:
 
 
 def many_texts(folder: Path) -> None:
-    told = json.loads((folder / "texts.json").read_text())
-    told["texts"]["fear"] = ["parted lips."] * 3000
-    (folder / "texts.json").write_text(json.dumps(told))
+    stored = json.loads((folder / "texts.json").read_text())
+    stored["texts"]["fear"] = ["parted lips."] * 3000
+    (folder / "texts.json").write_text(json.dumps(stored))
 
 
 def text_for_texts(folder: Path) -> None:
-    told = json.loads((folder / "texts.json").read_text())
-    told["texts"]["fear"] = "parted lips."
-    (folder / "texts.json").write_text(json.dumps(told))
+    stored = json.loads((folder / "texts.json").read_text())
+    stored["texts"]["fear"] = "parted lips."
+    (folder / "texts.json").write_text(json.dumps(stored))
 
 
 def nested(folder: Path) -> None:

@@ -120,11 +120,11 @@ def test_tensors_beside_a_call_are_read(tmp_path: Path, marker: Path) -> None:
 def damaged(tmp_path: Path) -> dict[str, bytes]:
     path = tmp_path / "whole.pth"
     torch.save({"state_dict": {"a": torch.ones(2000)}}, path)
-    whole = path.read_bytes()
+    content = path.read_bytes()
     old = tmp_path / "old.pth"
     torch.save({"state_dict": {"a": torch.ones(2000)}}, old, _use_new_zipfile_serialization=False)
     return {
-        "truncated": whole[: len(whole) // 2],
+        "truncated": content[: len(content) // 2],
         "legacy, truncated": old.read_bytes()[:-1000],
         "legacy, in the pickle": old.read_bytes()[:80],
         "text": b"these are not the weights\n",
@@ -143,7 +143,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, case: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ({}, "(holds|has) no state dict"),
         ([torch.ones(1)], "(holds|has) no state dict"),
@@ -152,9 +152,9 @@ def test_a_damaged_file_is_refused(tmp_path: Path, case: str) -> None:
         ({"state_dict": {"a": Path("x")}}, "'a' is not a tensor"),
     ],
 )
-def test_a_file_without_tensors_by_name_is_refused(tmp_path: Path, content: object, said: str) -> None:
+def test_a_file_without_tensors_by_name_is_refused(tmp_path: Path, content: object, message: str) -> None:
     torch.save(content, tmp_path / "m.pth")
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         read_checkpoint(tmp_path / "m.pth")
 
 

@@ -29,7 +29,7 @@ def test_an_exported_model_predicts_without_the_run(
 ) -> None:
     run = trained(epochs=1)
     video = encode(tmp_path / "video.avi", frames=6)
-    said = predict(run, [video], "cpu")[0]
+    predictions = predict(run, [video], "cpu")[0]
     gone = Run.open(Path(shutil.copytree(run.folder, tmp_path / "gone")))
     path = tmp_path / "sent" / "model.safetensors"
     export_safetensors(gone, path)
@@ -39,7 +39,7 @@ def test_an_exported_model_predicts_without_the_run(
         assert model.class_names == ("happiness", "sadness", "fear")
         frames = judged_frames(run, packed, model.image_size)
         np.testing.assert_array_equal(model.logits(frames).numpy(), recorded_logits(run))
-        assert model.predict(video).probabilities == said.probabilities
+        assert model.predict(video).probabilities == predictions.probabilities
 
 
 def test_the_export_has_the_temperature_of_the_run(
@@ -50,12 +50,12 @@ def test_the_export_has_the_temperature_of_the_run(
     (unsure,) = predict(plain, [video], "cpu")
     run = Run.open(Path(shutil.copytree(plain.folder, tmp_path / "calibrated")))
     write_calibration(run, Calibration(4.0, "clips of a test", 3, "f" * 8, ("someone-1", "b", "c")))
-    (said,) = predict(run, [video], "cpu")
+    (prediction,) = predict(run, [video], "cpu")
     path = tmp_path / "m.safetensors"
     export_safetensors(run, path)
     shutil.rmtree(run.folder)
     model = load_pretrained(path, "cpu")
-    assert model.predict(video).probabilities == said.probabilities != unsure.probabilities
+    assert model.predict(video).probabilities == prediction.probabilities != unsure.probabilities
     assert model.temperature == 4.0
     np.testing.assert_array_equal(
         model.logits(judged_frames(plain, packed, model.image_size)).numpy(), recorded_logits(plain)
@@ -78,13 +78,13 @@ def test_the_export_has_no_local_paths(trained: Trained, packed: PackedClips, tm
 
 def test_other_files_are_an_error(trained: Trained, tmp_path: Path) -> None:
     run = trained(epochs=1)
-    tensors, said = load_file(run.folder / "model.safetensors"), facts(run)
+    tensors, metadata = load_file(run.folder / "model.safetensors"), facts(run)
     save_file({"a": torch.ones(1)}, tmp_path / "plain.safetensors")
     (tmp_path / "text.safetensors").write_text("not one")
-    save_file(tensors, tmp_path / "names.safetensors", {**said, "class_names": "[1"})
-    save_file(tensors, tmp_path / "settings.safetensors", {**said, "settings": '{"frames": 0}'})
-    save_file(tensors, tmp_path / "temperature.safetensors", {**said, "temperature": "0"})
-    save_file({"a": torch.ones(1)}, tmp_path / "weights.safetensors", said)
+    save_file(tensors, tmp_path / "names.safetensors", {**metadata, "class_names": "[1"})
+    save_file(tensors, tmp_path / "settings.safetensors", {**metadata, "settings": '{"frames": 0}'})
+    save_file(tensors, tmp_path / "temperature.safetensors", {**metadata, "temperature": "0"})
+    save_file({"a": torch.ones(1)}, tmp_path / "weights.safetensors", metadata)
     (tmp_path / "empty").mkdir()
     wrong = {
         "nothing.safetensors": "model file .* does not exist",

@@ -62,9 +62,9 @@ def test_an_import_computes_what_the_original_does(
     assert {key: getattr(run.settings, key) for key in settings} == settings
     assert run.texts.texts == tuple((text,) for text in TEXTS)
     mine, pixels = answers(run, run.settings.frames)
-    wanted = released.logits(state, pixels, TEXTS, position)
-    assert wanted.std() > 1  # else any model would be near
-    torch.testing.assert_close(mine, wanted, atol=1e-3, rtol=0)
+    reference = released.logits(state, pixels, TEXTS, position)
+    assert reference.std() > 1  # else any model would be near
+    torch.testing.assert_close(mine, reference, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("legacy", [False, True])
@@ -119,8 +119,8 @@ def test_half_precision_and_a_bare_state_dict(tmp_path: Path) -> None:
     halves = {key: value.half() for key, value in state.items()}
     torch.save(halves, tmp_path / "half.pth")
     mine, pixels = answers(imported(tmp_path / "half.pth"))
-    wanted = released.logits({key: value.float() for key, value in halves.items()}, pixels, TEXTS)
-    torch.testing.assert_close(mine, wanted, atol=1e-3, rtol=0)
+    expected = released.logits({key: value.float() for key, value in halves.items()}, pixels, TEXTS)
+    torch.testing.assert_close(mine, expected, atol=1e-3, rtol=0)
 
 
 ONE_LAYER = "temporal_net.temporal_transformer.layers.0"
@@ -142,7 +142,7 @@ SPOILED: dict[str, tuple[str, torch.Tensor | None, str]] = {
 
 @pytest.mark.parametrize("case", SPOILED)
 def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path, case: str) -> None:
-    key, tensor, said = SPOILED[case]
+    key, tensor, message = SPOILED[case]
     state = released.random_state(TEXTS)
     state.pop(key, None)
     if tensor is not None:
@@ -150,7 +150,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path, case: str) ->
     torch.save({"state_dict": state}, tmp_path / "m.pth")
     with pytest.raises(InputError) as refused:
         imported(tmp_path / "m.pth")
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert not (tmp_path / "runs").exists()
 
 

@@ -64,7 +64,7 @@ class GridRecorder:
     """Collects the reports of a grid and kills the first process of its first run."""
 
     folder: Path
-    said: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     killed: int = 0
     error: str = ""
 
@@ -112,7 +112,7 @@ def grid(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> GridRe
             recorder.runs,
             recorder.report,
             engine=engine,
-            note=recorder.said.append,
+            note=recorder.notes.append,
             trackers=["tensorboard"],
         )
     recorder.error = str(raised.value)
@@ -122,8 +122,8 @@ def grid(clips: PackedClips, tmp_path_factory: pytest.TempPathFactory) -> GridRe
 def test_a_killed_run_is_reported_and_resumed(grid: GridRecorder) -> None:
     first, second = grid.begun(0)
     assert first["pid"] == grid.killed != second["pid"]
-    (told,) = [each for each in grid.said if "seed 1" in each]
-    assert told == "v1@2, fold 1, seed 1: its process died; attempt 2 of 3 resumes after epoch 1"
+    (message,) = [each for each in grid.notes if "seed 1" in each]
+    assert message == "v1@2, fold 1, seed 1: its process died; attempt 2 of 3 resumes after epoch 1"
 
 
 def test_a_resumed_run_equals_a_run_in_one_process(
@@ -211,10 +211,10 @@ def test_refused_runs_are_submitted_again_and_reported_once(clips: PackedClips, 
             recorder.runs,
             recorder.report,
             engine=engine,
-            note=recorder.said.append,
+            note=recorder.notes.append,
         )
     assert [len(recorder.begun(number)) for number in range(2)] == [1, 1]
-    assert len([each for each in recorder.said if each.startswith("no more jobs are taken; ")]) == 1
+    assert len([each for each in recorder.notes if each.startswith("no more jobs are taken; ")]) == 1
 
 
 def test_a_refusal_without_running_jobs_is_an_error(
@@ -312,28 +312,30 @@ def test_a_local_job_ignores_the_variables_of_srun(
 
 
 @pytest.fixture
-def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def submission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """File with the script and environment of the last sbatch, of a Slurm that accepts every job."""
     commands = tmp_path / "bin"
     commands.mkdir()
     for name in ("sbatch", "srun", "squeue", "scancel"):
-        (commands / name).write_text(f'#!/bin/sh\ncat "$1" > {tmp_path}/asked\nenv >> {tmp_path}/asked\n')
+        (commands / name).write_text(
+            f'#!/bin/sh\ncat "$1" > {tmp_path}/submission\nenv >> {tmp_path}/submission\n'
+        )
         (commands / name).chmod(0o755)
     with (commands / "sbatch").open("a") as stream:
         stream.write("echo Submitted batch job 7\n")
     monkeypatch.setenv("PATH", str(commands), prepend=":")
-    return tmp_path / "asked"
+    return tmp_path / "submission"
 
 
 def test_a_slurm_job_does_not_inherit_variables_of_the_parent_job(
-    asked: Path, clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    submission: Path, clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inherited = {"SLURM_NTASKS": "2", "SLURM_MEM_PER_CPU": "100", "SLURM_PROCID": "1"}
     meant = {"SLURM_CONF": "/etc/slurm/slurm.conf", "SBATCH_ACCOUNT": "emotion"}
     for name, value in (inherited | meant).items():
         monkeypatch.setenv(name, value)
     list(SlurmEngine(tmp_path, {}).submit([work(clips, tmp_path, spec(clips, 1))], tmp_path))
-    lines = asked.read_text().splitlines()
+    lines = submission.read_text().splitlines()
     assert {f"{name}={value}" for name, value in meant.items()} <= set(lines)
     assert not [line for line in lines if line.split("=")[0] in inherited]
     assert os.environ["SLURM_PROCID"] == "1"
@@ -345,7 +347,7 @@ def test_a_slurm_job_does_not_inherit_variables_of_the_parent_job(
     [(None, 1, 400, 990), (16, 1, 16, 6), (3, 2, 1, 0), (1, 2, 1, 0), (32, 2, 16, 6)],
 )
 def test_the_number_of_simultaneous_runs_on_a_cluster(
-    asked: Path,
+    submission: Path,
     clips: PackedClips,
     tmp_path: Path,
     jobs: int | None,
@@ -357,7 +359,7 @@ def test_the_number_of_simultaneous_runs_on_a_cluster(
     engine = SlurmEngine(tmp_path, {}, jobs=jobs, runs_per_gpu=runs_per_gpu)
     assert engine.room(0) == 1000
     list(engine.submit([work(clips, tmp_path, spec(clips, 1))] * 400, tmp_path))
-    assert f"#SBATCH --array=0-399%{at_once}" in asked.read_text()
+    assert f"#SBATCH --array=0-399%{at_once}" in submission.read_text()
     assert engine.room(10) == beside
     assert engine.runs_per_job * at_once <= (jobs or 1000)
 

@@ -45,14 +45,14 @@ def test_a_block_in_float64_equals_open_clip(
     vit_config: dict[str, Any], quick: bool, read: Tensor | int | None
 ) -> None:
     clip = wide_clip(vit_config, quick=quick)
-    whole = deepcopy(clip.model.visual.transformer.resblocks[0]).double()
+    reference = deepcopy(clip.model.visual.transformer.resblocks[0]).double()
     mask = torch.full((6, 6), -torch.inf, dtype=torch.float64).triu(1)
     x = torch.randn(2, 6, 64, dtype=torch.float64)
     with torch.no_grad():
-        weights = block_weights(whole, torch.float64)
+        weights = block_weights(reference, torch.float64)
         # The attention inside is float32 on a CPU, from which the tolerance comes.
         got = block(x, weights, Form(4, 1e-5, quick), mask, read)
-        exact = whole(x, attn_mask=mask)
+        exact = reference(x, attn_mask=mask)
     if read is not None:
         exact = exact[torch.arange(2), read][:, None]
     torch.testing.assert_close(got, exact, rtol=1e-5, atol=1e-5)
@@ -192,7 +192,7 @@ def test_a_text_tower_is_as_near_as_under_autocast(vit_config: dict[str, Any]) -
     prompts = torch.randn(3, 9, 64, requires_grad=True)
     ends = torch.tensor([8, 4, 6])
 
-    def asked(*, fast: bool) -> tuple[Tensor, Tensor]:
+    def gradients(*, fast: bool) -> tuple[Tensor, Tensor]:
         if not fast:
             tower.blocks.fit = lambda: False  # type: ignore[method-assign]
         features = tower(prompts, ends).float()
@@ -200,9 +200,9 @@ def test_a_text_tower_is_as_near_as_under_autocast(vit_config: dict[str, Any]) -
         return features.detach(), gradient
 
     with torch.autocast(**BF16):
-        own = asked(fast=True)
-        plain = asked(fast=False)
-    exact = asked(fast=False)
+        own = gradients(fast=True)
+        plain = gradients(fast=False)
+    exact = gradients(fast=False)
     for fast, slow, true in zip(own, plain, exact, strict=True):
         assert 0 < relative(fast, true) < 1.5 * relative(slow, true) < 0.1
     # What stands after the end that is read has no part in it.
@@ -217,9 +217,9 @@ def test_copies_follow_the_weights(tiny_clip: Clip) -> None:
     optimizer, _ = make_optimizer(model, settings)
     frames = torch.randn(2, 4, 3, 32, 32)
 
-    def answer(asked: DferClip) -> Tensor:
+    def answer(classifier: DferClip) -> Tensor:
         with torch.inference_mode(), torch.autocast(**BF16):
-            logits: Tensor = asked(frames)
+            logits: Tensor = classifier(frames)
         return logits
 
     def step() -> None:
@@ -247,9 +247,9 @@ def test_copies_follow_the_weights(tiny_clip: Clip) -> None:
 
 def test_frozen_weights_are_rounded_once(tiny_clip: Clip) -> None:
     model = DferClip(tiny_clip, tiny.TEXTS.texts, tiny.settings(lr_image=0.0))
-    kept = model.image_features.blocks.weights()
-    assert model.image_features.blocks.weights() is kept
-    assert not kept[0].qkv[0].requires_grad
+    weights = model.image_features.blocks.weights()
+    assert model.image_features.blocks.weights() is weights
+    assert not weights[0].qkv[0].requires_grad
     with torch.inference_mode():
         text = model.text_tower.blocks.weights()
     assert not text[0].qkv[0].is_inference()  # a later step's graph goes through them

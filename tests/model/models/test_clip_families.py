@@ -59,12 +59,12 @@ VIT = {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16, "head_width
 def shrunk(family: Family, folder: Path) -> dict[str, Any]:
     """open_clip's configuration with two narrow layers of text, a small image tower and a local tokenizer."""
     config = deepcopy(open_clip.get_model_config(family.name))
-    kept = {
+    used = {
         key: config["vision_cfg"][key]
         for key in ("attentional_pool", "output_tokens")
         if key in config["vision_cfg"]
     }
-    config.update(embed_dim=32, vision_cfg=VIT | kept)
+    config.update(embed_dim=32, vision_cfg=VIT | used)
     text = config["text_cfg"]
     text.update(width=32, heads=2, layers=2)
     if family.tokenizer:

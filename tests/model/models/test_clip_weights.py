@@ -31,8 +31,8 @@ def test_a_file_gives_the_features_it_was_saved_with(
     FORMATS[file](saved, tmp_path / file)
     clip = load_clip(named, str(tmp_path / file))
     assert {tensor.dtype for tensor in clip.model.parameters()} == {torch.float32}
-    for got, wanted in zip(outputs(clip.model), expected, strict=True):
-        torch.testing.assert_close(got, wanted, rtol=0, atol=0)
+    for got, required in zip(outputs(clip.model), expected, strict=True):
+        torch.testing.assert_close(got, required, rtol=0, atol=0)
 
 
 def test_equal_weights_have_one_identity_whatever_their_file(named: str, saved: Any, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def without(key: str) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
             lambda s: {**s, "visual.proj": torch.ones(64, 47)},
             "visual.proj is (64, 47) in the file and (64, 48) in tiny-quickgelu",
         ),
-        (lambda s: {**s, "note": "hello"}, "holds no state dict: 'note' is no tensor"),
+        (lambda s: {**s, "note": "hello"}, "holds no state dict: 'note' is not a tensor"),
         (lambda s: {}, "holds no state dict"),
         (lambda s: [1, 2], "holds no state dict"),
     ],
@@ -170,8 +170,8 @@ def test_a_file_that_is_no_weight_file_is_named(
 
 def test_a_cut_off_archive_is_named(named: str, saved: Any, tmp_path: Path) -> None:
     openai_archive(saved, tmp_path / "whole.pt")
-    whole = (tmp_path / "whole.pt").read_bytes()
-    (tmp_path / "cut.pt").write_bytes(whole[: len(whole) // 2])
+    content = (tmp_path / "whole.pt").read_bytes()
+    (tmp_path / "cut.pt").write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match=r"cut\.pt"):
         load_clip(named, str(tmp_path / "cut.pt"))
 
@@ -183,8 +183,8 @@ def test_a_custom_text_model_loads_files_of_the_older_layout(
     monkeypatch.setitem(configs, "tiny-custom", {**vit_config, "custom_text": True})
     torch.save(saved.state_dict(), tmp_path / "old.pt")
     clip = load_clip("tiny-custom", str(tmp_path / "old.pt"))
-    for got, wanted in zip(outputs(clip.model), outputs(saved), strict=True):
-        torch.testing.assert_close(got, wanted)
+    for got, expected in zip(outputs(clip.model), outputs(saved), strict=True):
+        torch.testing.assert_close(got, expected)
     learner = PromptLearner(clip, [["tears."]], contexts=0)
     with torch.no_grad():
         weight = learner.class_weights(TextTower(clip))

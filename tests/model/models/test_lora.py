@@ -78,13 +78,13 @@ def test_only_lora_is_trained_of_the_tower_at_lr_image(tiny_clip: Clip) -> None:
 def test_a_run_with_lora(clips: PackedClips, tmp_path: Path) -> None:
     spec = tiny.spec(clips, lora_rank=2, lr_image=0.1)
     run = train_run(spec, clips, tmp_path, device="cpu")
-    kept = load_file(run.folder / "model.safetensors")
+    stored = load_file(run.folder / "model.safetensors")
     tower = load_clip(tiny.NAME, "random").model.visual.state_dict()
     block = "transformer.resblocks.0"
-    weights = [kept[f"image_tower.{block}.attn.{part}_proj.base_layer.weight"] for part in "qkv"]
+    weights = [stored[f"image_tower.{block}.attn.{part}_proj.base_layer.weight"] for part in "qkv"]
     assert torch.equal(torch.cat(weights), tower[f"{block}.attn.in_proj_weight"])
-    assert torch.equal(kept["image_tower.conv1.weight"], tower["conv1.weight"])
-    assert kept[f"image_tower.{block}.mlp.c_fc.lora_B.default.weight"].abs().max() > 0
+    assert torch.equal(stored["image_tower.conv1.weight"], tower["conv1.weight"])
+    assert stored[f"image_tower.{block}.mlp.c_fc.lora_B.default.weight"].abs().max() > 0
     again = evaluate_run(run, clips, clips.test_indices(1), device="cpu")
     np.testing.assert_array_equal(again.logits, run.predictions("last").logits)
 

@@ -46,20 +46,20 @@ def compressed(path: Path) -> None:
 def one_entry_as_many(path: Path) -> None:
     """The directory lists the numbers of the one tensor a hundred times under other names."""
     saved(path)
-    whole = path.read_bytes()
-    end = whole.rindex(b"PK\x05\x06")
-    count, size, start = struct.unpack("<HII", whole[end + 10 : end + 20])
+    content = path.read_bytes()
+    end = content.rindex(b"PK\x05\x06")
+    count, size, start = struct.unpack("<HII", content[end + 10 : end + 20])
     with zipfile.ZipFile(path) as archive:
         entry = next(each for each in archive.infolist() if each.filename.endswith("/data/0"))
     name = entry.filename.encode()
-    header = whole.rindex(b"PK\x01\x02", 0, whole.rindex(name, start, end))
-    length = 46 + sum(struct.unpack("<HHH", whole[header + 28 : header + 34]))
-    original = whole[header : header + length]
+    header = content.rindex(b"PK\x01\x02", 0, content.rindex(name, start, end))
+    length = 46 + sum(struct.unpack("<HHH", content[header + 28 : header + 34]))
+    original = content[header : header + length]
     more = b"".join(original.replace(name, name[:-2] + b"%02d" % number) for number in range(100))
     ending = struct.pack(
         "<4sHHHHIIH", b"PK\x05\x06", 0, 0, count + 100, count + 100, size + len(more), start, 0
     )
-    path.write_bytes(whole[: start + size] + more + ending)
+    path.write_bytes(content[: start + size] + more + ending)
 
 
 def shared_numbers(path: Path) -> None:

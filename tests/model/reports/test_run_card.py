@@ -48,23 +48,23 @@ def written(run: Run) -> str:
 def test_the_card_lists_clips_settings_and_texts(clips: PackedClips, runs: Path) -> None:
     note = "v1@2 was chosen with the labels of fold 1 of tiny, so it cannot be tested there"
     run = trained(clips, runs, notes=(note,), select="val", val_share=0.5, epochs=1)
-    said = rows_of(written(run))
-    assert said["clips"].startswith(f"tiny, fingerprint `{clips.fingerprint[:16]}`: 3 for training")
-    assert "3 of the training folds for validation, 6 for testing" in said["clips"]
-    assert said["fold, seed"] == "test fold 1, seed 1"
-    assert said["classifier"] == "dfer-clip"
-    assert said["description set"] == f"v1@2, sha256 `{'ab' * 8}`"
-    assert said["CLIP"].startswith(f"{tiny.NAME}, weights random, sha256 `")
-    assert said["settings"].startswith(
+    rows = rows_of(written(run))
+    assert rows["clips"].startswith(f"tiny, fingerprint `{clips.fingerprint[:16]}`: 3 for training")
+    assert "3 of the training folds for validation, 6 for testing" in rows["clips"]
+    assert rows["fold, seed"] == "test fold 1, seed 1"
+    assert rows["classifier"] == "dfer-clip"
+    assert rows["description set"] == f"v1@2, sha256 `{'ab' * 8}`"
+    assert rows["CLIP"].startswith(f"{tiny.NAME}, weights random, sha256 `")
+    assert rows["settings"].startswith(
         "preset default, with clip=tiny-vit-for-tests, weights=random, frames=4"
     )
-    assert "select=val, val\\_share=0.5" in said["settings"]
-    assert said["epoch"].startswith("1 of 1: the epoch with the highest WAR on validation clips")
-    assert said["device, precision"].endswith(", fp32")
-    assert all(f"{package} {number}" in said["versions"] for package, number in versions().items())
+    assert "select=val, val\\_share=0.5" in rows["settings"]
+    assert rows["epoch"].startswith("1 of 1: the epoch with the highest WAR on validation clips")
+    assert rows["device, precision"].endswith(", fp32")
+    assert all(f"{package} {number}" in rows["versions"] for package, number in versions().items())
     assert note in run.result["notes"]
     assert f"| note | {note} |" in written(run)
-    assert "a smiling mouth and raised cheeks." in said["happiness"]
+    assert "a smiling mouth and raised cheeks." in rows["happiness"]
 
 
 def test_all_selections_of_the_epoch_are_in_one_table(clips: PackedClips, runs: Path) -> None:
@@ -87,23 +87,23 @@ def test_all_selections_of_the_epoch_are_in_one_table(clips: PackedClips, runs: 
 
 def test_shots_and_a_held_out_class_are_listed(clips: PackedClips, runs: Path) -> None:
     changed = {"shots": 1, "held_out": "fear", "context_kind": "unified", "epochs": 1}
-    said = rows_of(written(trained(clips, runs, **changed)))
-    assert "2 for training, at most 1 of each class, none of fear, 6 for testing" in said["clips"]
+    rows = rows_of(written(trained(clips, runs, **changed)))
+    assert "2 for training, at most 1 of each class, none of fear, 6 for testing" in rows["clips"]
 
 
 def test_an_untrained_classifier_is_marked(clips: PackedClips, runs: Path) -> None:
     run = trained(clips, runs, **strategy("zero-shot"))
-    said = rows_of(written(run))
-    assert said["epoch"] == "none: nothing was trained"
-    assert said["settings"].startswith("preset default, strategy zero-shot, with clip=")
+    rows = rows_of(written(run))
+    assert rows["epoch"] == "none: nothing was trained"
+    assert rows["settings"].startswith("preset default, strategy zero-shot, with clip=")
 
 
 def test_a_linear_head_has_no_texts(clips: PackedClips, runs: Path) -> None:
     text = written(trained(clips, runs, **strategy("linear-probe"), epochs=1))
-    said = rows_of(text)
-    assert said["classifier"] == "linear"
-    assert "strategy linear-probe" in said["settings"]
-    assert "description set" not in said
+    rows = rows_of(text)
+    assert rows["classifier"] == "linear"
+    assert "strategy linear-probe" in rows["settings"]
+    assert "description set" not in rows
     for absent in (
         "v1@2 on",
         "Class texts",
@@ -120,9 +120,9 @@ def test_a_network_has_no_clip(clips: PackedClips, runs: Path) -> None:
     settings = run.settings.model_dump(mode="json") | {"classifier": "c3d"}
     network = replace(run, config=run.config | {"settings": settings})
     text = card(network, run.result)
-    said = rows_of(text)
-    assert said["initialised from"].startswith("weights random, sha256 `")
-    assert "CLIP" not in said
+    rows = rows_of(text)
+    assert rows["initialised from"].startswith("weights random, sha256 `")
+    assert "CLIP" not in rows
     assert yaml.safe_load(text.split("---\n")[1])["tags"] == ["c3d", "facial-expression-recognition"]
     assert "The network c3d" in text
 
@@ -137,7 +137,7 @@ def test_means_are_over_classes_with_test_clips(clips: PackedClips, runs: Path) 
 
 
 @pytest.mark.parametrize(
-    ("settings", "dataset", "said"),
+    ("settings", "dataset", "message"),
     [
         (Settings(), "mafw", "preset default"),
         (preset("paper", "dfew"), "dfew", "preset paper"),
@@ -148,9 +148,9 @@ def test_means_are_over_classes_with_test_clips(clips: PackedClips, runs: Path) 
     ],
 )
 def test_settings_are_described_by_preset_and_differences(
-    settings: Settings, dataset: str, said: str
+    settings: Settings, dataset: str, message: str
 ) -> None:
-    assert settings_in_words(settings, dataset) == said
+    assert settings_in_words(settings, dataset) == message
 
 
 def test_names_are_data(clips: PackedClips, tmp_path: Path) -> None:

@@ -94,8 +94,8 @@ def test_a_confusion_matrix_as_svg_has_percentages_as_text(tmp_path: Path) -> No
     for path in (tmp_path / "a.svg", tmp_path / "b.svg"):
         confusion_figure(path, measured, names, "v1")
     written = (tmp_path / "a.svg").read_text()
-    for said in (">67<", ">33<", ">0<", ">100<", ">happiness<", ">v1<"):
-        assert said in written
+    for message in (">67<", ">33<", ">0<", ">100<", ">happiness<", ">v1<"):
+        assert message in written
     assert (tmp_path / "b.svg").read_text() == written
     with pytest.raises(InputError, match=r"\.png or \.svg"):
         confusion_figure(tmp_path / "c.pdf", measured, names, "v1")

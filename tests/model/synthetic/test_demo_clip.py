@@ -77,8 +77,8 @@ def test_captions_are_true_of_their_faces() -> None:
     for i in range(200):
         rng = np.random.default_rng(i)
         units = random_units(rng)
-        text, said = captioner.caption(units, rng)
-        for number in said:
+        text, units_named = captioner.caption(units, rng)
+        for number in units_named:
             saying = captioner.sayings[number]
             assert any(phrase in text for phrase in saying.phrases)
             assert all(units[UNIT_INDEX[name]] >= SEEN for name in saying.needs)

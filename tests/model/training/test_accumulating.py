@@ -57,11 +57,11 @@ def assert_same_within_rounding(one: Run, other: Run) -> None:
 def test_a_batch_in_parts_equals_the_whole_batch(
     clips: PackedClips, tmp_path: Path, accumulate: int, changed: dict[str, Any]
 ) -> None:
-    whole = train_run(tiny.spec(clips, **RATES, **changed), clips, tmp_path / "whole", device="cpu")
+    complete = train_run(tiny.spec(clips, **RATES, **changed), clips, tmp_path / "whole", device="cpu")
     spec = tiny.spec(clips, **RATES, **changed, accumulate=accumulate)
     parts = train_run(spec, clips, tmp_path / "parts", device="cpu")
-    assert parts.id == whole.id
-    assert_same_within_rounding(parts, whole)
+    assert parts.id == complete.id
+    assert_same_within_rounding(parts, complete)
 
 
 def test_a_forward_pass_has_the_clips_of_one_part(clips: PackedClips, tmp_path: Path) -> None:
@@ -75,17 +75,17 @@ def test_a_forward_pass_has_the_clips_of_one_part(clips: PackedClips, tmp_path: 
 
 def test_a_run_can_be_resumed_with_more_parts(clips: PackedClips, tmp_path: Path) -> None:
     rates = RATES | {"epochs": 2}
-    whole = train_run(tiny.spec(clips, **rates), clips, tmp_path / "whole", device="cpu")
+    complete = train_run(tiny.spec(clips, **rates), clips, tmp_path / "whole", device="cpu")
     runs = tmp_path / "cut"
     stop = stopping("epoch 2, step 2 ", Stop)
     with pytest.raises(Stop):
         train_run(tiny.spec(clips, **rates), clips, runs, device="cpu", report=stop)
     again = train_run(tiny.spec(clips, **rates, accumulate=4), clips, runs, device="cpu")
-    assert_same_within_rounding(again, whole)
+    assert_same_within_rounding(again, complete)
 
 
 def test_a_classifier_that_needs_the_whole_batch_is_refused(clips: PackedClips, tmp_path: Path) -> None:
     spec = tiny.spec(clips, **strategy("r3d-18") | {"weights": "random"}, accumulate=2)
-    said = "accumulate=2: this classifier's BatchNorm learns the statistics of a whole batch\n.*batch_size"
-    with pytest.raises(InputError, match=said):
+    message = "accumulate=2: this classifier's BatchNorm learns the statistics of a whole batch\n.*batch_size"
+    with pytest.raises(InputError, match=message):
         train_run(spec, clips, tmp_path, device="cpu")

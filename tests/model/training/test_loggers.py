@@ -81,13 +81,13 @@ def test_a_resumed_training_continues_its_log(clips: PackedClips, tmp_path: Path
 
 
 def test_a_failing_tracker_is_dropped(clips: PackedClips, tmp_path: Path) -> None:
-    spec, told = tiny.spec(clips, epochs=1), list[str]()
+    spec, messages = tiny.spec(clips, epochs=1), list[str]()
     spec.folder(tmp_path).mkdir()
     (spec.folder(tmp_path) / "tensorboard").write_text("a file in the place of its folder")
-    run = train_run(spec, clips, tmp_path, device="cpu", tracking=Tracking(["tensorboard"], told.append))
+    run = train_run(spec, clips, tmp_path, device="cpu", tracking=Tracking(["tensorboard"], messages.append))
     assert run.result["epochs"] == {"last": 1}
-    assert len(told) == 1
-    assert told[0].startswith("tensorboard failed and no longer logs this training: ")
+    assert len(messages) == 1
+    assert messages[0].startswith("tensorboard failed and no longer logs this training: ")
 
 
 @pytest.mark.parametrize(
@@ -140,10 +140,14 @@ def test_wandb_without_a_key_keeps_the_run_offline(
     for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
-    told: list[str] = []
+    reports: list[str] = []
     run = train_run(
-        tiny.spec(clips, epochs=1), clips, tmp_path, device="cpu", tracking=Tracking(["wandb"], told.append)
+        tiny.spec(clips, epochs=1),
+        clips,
+        tmp_path,
+        device="cpu",
+        tracking=Tracking(["wandb"], reports.append),
     )
-    assert told == []
-    (kept,) = (run.folder / "wandb").glob("offline-run-*/run-*.wandb")
-    assert run.id.encode() in kept.read_bytes()
+    assert reports == []
+    (path,) = (run.folder / "wandb").glob("offline-run-*/run-*.wandb")
+    assert run.id.encode() in path.read_bytes()

@@ -14,6 +14,7 @@ import pytest
 import torch
 from filelock import FileLock
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from PIL import Image
 from safetensors.torch import load_file
 
 from dfer_model.data.dataset import ClipDataset
@@ -22,7 +23,9 @@ from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.errors import InputError, WorkError
 from dfer_model.models.clip import load_clip
 from dfer_model.models.dfer_clip import DferClip
+from dfer_model.reports.run_figures import confusion_figure
 from dfer_model.runs import Run
+from dfer_model.training import run_writer
 from dfer_model.training.loop import train_epoch, train_run
 from dfer_model.training.run_writer import record_epoch
 from dfer_model.training.setup import Training
@@ -81,8 +84,9 @@ def test_training_lowers_the_loss_and_generalises(clips: PackedClips, tmp_path: 
     assert run.measures("last").uar > 60.0  # chance is 33; the colours of test clips are easy, too
 
 
-def test_the_run_folder(clips: PackedClips, runs: Path) -> None:
-    run = train_run(tiny.spec(clips), clips, runs, device="cpu")
+def test_the_run_folder(clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_writer, "confusion_figure", confusion_figure)  # see tests/conftest.py
+    run = train_run(tiny.spec(clips), clips, tmp_path, device="cpu")
     assert {path.name for path in run.folder.iterdir() if not path.name.startswith(".")} == {
         "README.md",
         "classes.json",
@@ -94,6 +98,8 @@ def test_the_run_folder(clips: PackedClips, runs: Path) -> None:
         "result.json",
         "texts.json",
     }
+    with Image.open(run.folder / "confusion.png") as picture:
+        assert min(picture.size) > 100
     assert json.loads((run.folder / "classes.json").read_text()) == list(tiny.CLASSES)
     predictions = run.predictions("last")
     test = clips.test_indices(1)
@@ -101,8 +107,8 @@ def test_the_run_folder(clips: PackedClips, runs: Path) -> None:
     assert predictions.labels.tolist() == clips.labels[test].tolist()
     assert run.result["measures"]["last"] == run.measures("last").as_dict()
     card = (run.folder / "README.md").read_text()
-    for said in ("v1@2 on tiny, fold 1, seed 1", "preset default, ", f"{run.measures('last').uar:.2f}"):
-        assert said in card
+    for text in ("v1@2 on tiny, fold 1, seed 1", "preset default, ", f"{run.measures('last').uar:.2f}"):
+        assert text in card
 
 
 def test_frozen_towers_keep_every_bit_and_the_rest_is_trained(
@@ -110,28 +116,28 @@ def test_frozen_towers_keep_every_bit_and_the_rest_is_trained(
 ) -> None:
     spec = tiny.spec(clips, lr_image=0.0, epochs=1)
     run = train_run(spec, clips, tmp_path, device="cpu")
-    kept = load_file(run.folder / "model.safetensors")
+    weights = load_file(run.folder / "model.safetensors")
     clip = load_clip(tiny.NAME, "random")
     for name, value in clip.model.visual.state_dict().items():
-        assert torch.equal(kept[f"image_tower.{name}"], value)
+        assert torch.equal(weights[f"image_tower.{name}"], value)
     torch.manual_seed(spec.seed)
     before = DferClip(clip, spec.texts.texts, spec.settings).state_dict()
-    assert torch.equal(kept["prompt_learner.embeddings"], before["prompt_learner.embeddings"])
-    assert not torch.equal(kept["prompt_learner.contexts"], before["prompt_learner.contexts"])
-    assert not torch.equal(kept["temporal.class_token"], before["temporal.class_token"])
+    assert torch.equal(weights["prompt_learner.embeddings"], before["prompt_learner.embeddings"])
+    assert not torch.equal(weights["prompt_learner.contexts"], before["prompt_learner.contexts"])
+    assert not torch.equal(weights["temporal.class_token"], before["temporal.class_token"])
     trained = train_run(tiny.spec(clips), clips, runs, device="cpu")
     now = load_file(trained.folder / "model.safetensors")
-    assert not torch.equal(now["image_tower.conv1.weight"], kept["image_tower.conv1.weight"])
+    assert not torch.equal(now["image_tower.conv1.weight"], weights["image_tower.conv1.weight"])
 
 
 def test_a_finished_run_is_never_trained_again(clips: PackedClips, runs: Path) -> None:
     spec = tiny.spec(clips)
     first = train_run(spec, clips, runs, device="cpu")
     before = {path: path.stat().st_mtime_ns for path in first.folder.iterdir()}
-    told: list[Any] = []
+    reports: list[Any] = []
     renamed = replace(spec, texts=replace(spec.texts, name="v9"))
-    second = train_run(renamed, clips, runs, device="cpu", report=lambda *what: told.append(what))
-    assert (second.folder, second.texts.name, told) == (first.folder, "v9", [])
+    second = train_run(renamed, clips, runs, device="cpu", report=lambda *what: reports.append(what))
+    assert (second.folder, second.texts.name, reports) == (first.folder, "v9", [])
     assert {path: path.stat().st_mtime_ns for path in first.folder.iterdir()} == before
 
 
@@ -263,8 +269,8 @@ def test_test_best_keeps_the_epoch_of_highest_war(clips: PackedClips, tmp_path: 
     assert best.measures("last").war == wars[-1]
     # The weights are those after that epoch: a run of so many epochs ends with the same ones.
     shorter = train_run(tiny.spec(clips, **changed | {"epochs": chosen}), clips, tmp_path, device="cpu")
-    kept, expected = (load_file(run.folder / "model.safetensors") for run in (best, shorter))
-    assert all(torch.equal(kept[name], expected[name]) for name in expected)
+    weights, expected = (load_file(run.folder / "model.safetensors") for run in (best, shorter))
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
     last = train_run(tiny.spec(clips, **changed), clips, tmp_path, device="cpu")
     assert np.array_equal(last.predictions("last").logits, best.predictions("last").logits)
 

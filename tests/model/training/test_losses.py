@@ -134,8 +134,8 @@ def test_counts_leave_a_held_out_class_out(clips: PackedClips, tmp_path: Path) -
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_works_in_parts_of_a_mixed_batch(clips: PackedClips, tmp_path: Path, loss: str) -> None:
     mixed = {"mixup": 0.4, "label_smoothing": 0.1, "loss": loss}
-    whole = one_step(clips, tmp_path, **mixed)
-    assert one_step(clips, tmp_path, **mixed, accumulate=4) == pytest.approx(whole, rel=1e-4)
+    batch_loss = one_step(clips, tmp_path, **mixed)
+    assert one_step(clips, tmp_path, **mixed, accumulate=4) == pytest.approx(batch_loss, rel=1e-4)
 
 
 @pytest.mark.parametrize("loss", ["class-weighted", "logit-adjusted"])

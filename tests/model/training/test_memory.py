@@ -35,17 +35,17 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
 def saved_bytes(model: torch.nn.Module, frames: torch.Tensor, name: str) -> int:
     """Bytes that a real forward pass keeps for the gradient, without the model's own tensors."""
     own = {value.untyped_storage().data_ptr() for value in [*model.parameters(), *model.buffers()]}
-    kept: dict[int, int] = {}
+    saved: dict[int, int] = {}
     held = []
 
     def keep(value: torch.Tensor) -> torch.Tensor:
         held.append(value)
-        kept[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
+        saved[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
         return value
 
     with precision(name, CPU), torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
         model(frames)
-    return sum(size for place, size in kept.items() if place not in own)
+    return sum(size for place, size in saved.items() if place not in own)
 
 
 @pytest.mark.parametrize("name", ["fp32", "bf16"])
@@ -101,7 +101,7 @@ def test_the_default_recipe_fits_a_gpu_of_24_gb_in_bf16_and_not_in_fp32() -> Non
 
 @pytest.mark.usefixtures("bf16_processor")
 @pytest.mark.parametrize(
-    ("memory", "said"),
+    ("memory", "message"),
     [
         (Memory(9 * GIB, 16 * GIB), "; 9.0 GiB are free"),
         # 48 clips of 0.125 GiB beside 1: in 4 GiB 0.9 * 4 - 1 leaves room for 20, which are 3 parts.
@@ -109,14 +109,14 @@ def test_the_default_recipe_fits_a_gpu_of_24_gb_in_bf16_and_not_in_fp32() -> Non
         (None, "for the 48 clips of a pass"),
     ],
 )
-def test_the_sentence_about_the_need(memory: Memory | None, said: str) -> None:
+def test_the_sentence_about_the_need(memory: Memory | None, message: str) -> None:
     settings = tiny.settings(batch_size=48)
     model = load_base(settings).build(tiny.TEXTS.texts, tiny.CLASSES)
     words = state_need(Need(GIB, GIB // 8, 48), memory, model, settings, CPU)
     assert words.startswith(
         "training takes about 7.0 GiB of memory on the CPU beside the model, 6.0 GiB of it"
     )
-    assert said in words
+    assert message in words
     assert ("precision=bf16" in words) == ("only" in words)
 
 
@@ -130,17 +130,22 @@ def test_too_little_memory_is_an_error() -> None:
 
 
 def test_the_need_is_reported_before_the_first_step(clips: PackedClips, tmp_path: Path) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     spec = tiny.spec(clips, epochs=1)
     train_run(
-        spec, clips, tmp_path, device="cpu", note=said.append, report=lambda *what: said.append(what[-1])
+        spec,
+        clips,
+        tmp_path,
+        device="cpu",
+        note=messages.append,
+        report=lambda *what: messages.append(what[-1]),
     )
     need, first = (
-        next(number for number, line in enumerate(said) if words in line)
+        next(number for number, line in enumerate(messages) if words in line)
         for words in ("training takes about", "epoch 1, step 1")
     )
     assert need < first
-    assert "are free" in said[need]
+    assert "are free" in messages[need]
 
 
 @pytest.mark.usefixtures("avx2_processor")

@@ -84,8 +84,8 @@ def test_shares_are_beta() -> None:
 def test_with_both_on_each_batch_has_one_of_them() -> None:
     frames, labels = clips()
     mixing = Mixing(1.0, 1.0, classes=3, seed=1)
-    whole = [bool((mixing(frames, labels, 1, step)[0] % 1 == 0).all()) for step in range(1, 201)]
-    assert 70 < sum(whole) < 130  # cutmix leaves pixels as they are
+    unmixed = [bool((mixing(frames, labels, 1, step)[0] % 1 == 0).all()) for step in range(1, 201)]
+    assert 70 < sum(unmixed) < 130  # cutmix leaves pixels as they are
 
 
 def test_randomness_comes_from_seed_epoch_and_step() -> None:

@@ -54,12 +54,12 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     clips: PackedClips, uninterrupted: Path, tmp_path: Path, select: str, at: str
 ) -> None:
     spec = tiny.spec(clips, epochs=3, batch_size=3, select=select, milestones=(2,))
-    whole = train_run(spec, clips, uninterrupted, device="cpu")
+    complete = train_run(spec, clips, uninterrupted, device="cpu")
     with pytest.raises(Stop):
         train_run(spec, clips, tmp_path / "cut", device="cpu", report=stopping(at, Stop))
     assert not Run.open(spec.folder(tmp_path / "cut")).finished
     torch.rand(7)  # another state of torch's random numbers
-    assert same_result(train_run(spec, clips, tmp_path / "cut", device="cpu"), whole)
+    assert same_result(train_run(spec, clips, tmp_path / "cut", device="cpu"), complete)
 
 
 def test_best_weights_are_kept_until_a_checkpoint_records_better_ones(
@@ -67,26 +67,26 @@ def test_best_weights_are_kept_until_a_checkpoint_records_better_ones(
 ) -> None:
     """Stopped after the weights of a better epoch are stored, and before the checkpoint that records it."""
     spec = tiny.spec(clips, epochs=10, select="test-best", **LEARNING)
-    whole = train_run(spec, clips, uninterrupted, device="cpu")
-    rows = [json.loads(line) for line in (whole.folder / "metrics.jsonl").read_text().splitlines()]
+    complete = train_run(spec, clips, uninterrupted, device="cpu")
+    rows = [json.loads(line) for line in (complete.folder / "metrics.jsonl").read_text().splitlines()]
     wars = [row["test"]["war"] for row in rows]
     better = next(epoch for epoch in range(2, 11) if wars[epoch - 1] > max(wars[: epoch - 1]))
     state = spec.folder(tmp_path / "cut") / "state"
-    kept: dict[Path, bytes] = {}
+    contents: dict[Path, bytes] = {}
 
     def save(path: Path, progress: Progress, *rest: Any) -> None:
         if progress.epoch == better and progress.row is None:
             raise Stop
         save_state(path, progress, *rest)
-        kept.update({each: each.read_bytes() for each in state.glob("best*")})
+        contents.update({each: each.read_bytes() for each in state.glob("best*")})
 
     with monkeypatch.context() as patch:
         patch.setattr("dfer_model.training.loop.save_state", save)
         with pytest.raises(Stop):
             train_run(spec, clips, tmp_path / "cut", device="cpu")
-    assert kept
-    assert all(path.read_bytes() == content for path, content in kept.items())
-    assert same_result(train_run(spec, clips, tmp_path / "cut", device="cpu"), whole)
+    assert contents
+    assert all(path.read_bytes() == content for path, content in contents.items())
+    assert same_result(train_run(spec, clips, tmp_path / "cut", device="cpu"), complete)
 
 
 @pytest.mark.parametrize("select", ["val", "test-best"])
@@ -95,28 +95,28 @@ def test_an_interrupted_evaluation_does_not_lose_the_epoch(
 ) -> None:
     """The state is saved before the clips that select the epoch are evaluated."""
     spec = tiny.spec(clips, epochs=3, batch_size=3, select=select, val_share=0.5, ema=0.9, **LEARNING)
-    whole = train_run(spec, clips, uninterrupted, device="cpu")
+    complete = train_run(spec, clips, uninterrupted, device="cpu")
     runs = tmp_path / "cut"
     at = "epoch 2: evaluating the " + ("validation clips" if select == "val" else "test fold")
     with pytest.raises(Interrupted, match="2 of 3 epochs are saved"):
         train_run(spec, clips, runs, device="cpu", report=stopping(at, KeyboardInterrupt))
     rows = (spec.folder(runs) / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["epoch"] for row in rows] == [1]
-    told: list[str] = []
-    again = train_run(spec, clips, runs, device="cpu", report=lambda *what: told.append(what[-1]))
-    assert not any(note.startswith("epoch 2, step") for note in told)
-    assert any(note.startswith("epoch 3, step") for note in told)
-    assert same_result(again, whole)
-    assert again.result["epochs"] == whole.result["epochs"]
+    reports: list[str] = []
+    again = train_run(spec, clips, runs, device="cpu", report=lambda *what: reports.append(what[-1]))
+    assert not any(note.startswith("epoch 2, step") for note in reports)
+    assert any(note.startswith("epoch 3, step") for note in reports)
+    assert same_result(again, complete)
+    assert again.result["epochs"] == complete.result["epochs"]
 
 
 def test_ctrl_c_reports_the_saved_epochs(clips: PackedClips, tmp_path: Path) -> None:
     spec = tiny.spec(clips, epochs=3)
-    for at, said in (
+    for at, message in (
         ("epoch 1, step 1", "none of 3 epochs was completed"),
         ("epoch 3, step 1", "2 of 3 epochs are"),
     ):
-        with pytest.raises(Interrupted, match=said) as caught:
+        with pytest.raises(Interrupted, match=message) as caught:
             train_run(spec, clips, tmp_path, device="cpu", report=stopping(at, KeyboardInterrupt))
         assert str(spec.folder(tmp_path)) in str(caught.value)
         assert "same command again" in str(caught.value)
@@ -145,9 +145,12 @@ def test_a_full_disk_keeps_the_last_checkpoint(
             train_run(spec, clips, tmp_path, device="cpu", report=full)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    said = str(caught.value).splitlines()
-    assert said[0] == f"File too large (checkpoint.pt); 1 of 3 epochs are saved in {spec.folder(tmp_path)}"
-    assert said[1] == "Make the folder writable or free disk space, then give the same command again to go on"
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"File too large (checkpoint.pt); 1 of 3 epochs are saved in {spec.folder(tmp_path)}"
+    assert (
+        lines[1]
+        == "Make the folder writable or free disk space, then give the same command again to continue"
+    )
     assert checkpoint.read_bytes() == before
     assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]
     again = train_run(spec, clips, tmp_path, device="cpu")
@@ -160,7 +163,7 @@ def test_checkpoints_written_by_a_thread_resume_the_same_run(
 ) -> None:
     """A checkpoint has the weights of its epoch although the next epoch changes them while it is written."""
     spec = tiny.spec(clips, epochs=3, batch_size=3, select=select, milestones=(2,))
-    whole = train_run(spec, clips, uninterrupted, device="cpu")
+    complete = train_run(spec, clips, uninterrupted, device="cpu")
     folder = spec.folder(tmp_path)
     training = Training(spec, clips, folder, torch.device("cpu"), save_in_thread=True)
     with pytest.raises(Interrupted, match="2 of 3 epochs are saved"), stopping_with_message(training):
@@ -168,7 +171,7 @@ def test_checkpoints_written_by_a_thread_resume_the_same_run(
     assert load_state(training.checkpoint, training.model, training.parts).epoch == 2
     again = Training(spec, clips, folder, torch.device("cpu"), save_in_thread=True)
     train(again, silent)
-    assert same_result(Run.open(folder), whole)
+    assert same_result(Run.open(folder), complete)
 
 
 def test_a_failed_write_of_a_thread_stops_the_training(clips: PackedClips, tmp_path: Path) -> None:
@@ -176,20 +179,20 @@ def test_a_failed_write_of_a_thread_stops_the_training(clips: PackedClips, tmp_p
     spec = tiny.spec(clips, epochs=5, batch_size=3)
     folder = spec.folder(tmp_path)
     training = Training(spec, clips, folder, torch.device("cpu"), save_in_thread=True)
-    told: list[str] = []
+    reports: list[str] = []
 
     def report(done: float, _: int, note: str = "") -> None:
-        told.append(note)
+        reports.append(note)
         if note.startswith("epoch 2, step 1"):
             training.writing.wait()
             training.checkpoint.rename(tmp_path / "kept")
             (training.checkpoint / "in the way").mkdir(parents=True)
 
-    said = rf"(?s)checkpoint.pt\); 1 of 5 epochs are saved in {folder}"
-    with pytest.raises(WorkError, match=said), stopping_with_message(training):
+    message = rf"(?s)checkpoint.pt\); 1 of 5 epochs are saved in {folder}"
+    with pytest.raises(WorkError, match=message), stopping_with_message(training):
         train(training, report)
-    assert any(note.startswith("epoch 3, step") for note in told)
-    assert not any(note.startswith("epoch 4, step") for note in told)
+    assert any(note.startswith("epoch 3, step") for note in reports)
+    assert not any(note.startswith("epoch 4, step") for note in reports)
 
 
 DEADLY = 5

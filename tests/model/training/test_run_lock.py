@@ -43,12 +43,12 @@ def test_other_runs_are_trained_while_one_is_locked(
     clips: PackedClips, tmp_path: Path, finishes: bool
 ) -> None:
     specs = [tiny.spec(clips, seed=seed, epochs=1) for seed in (1, 2)]
-    said: list[str] = []
+    messages: list[str] = []
     written: dict[str, int] = {}
     with at_work_elsewhere(specs[0], tmp_path) as lock:
 
         def report(_done: int, _total: int, note: str = "") -> None:
-            said.append(note)
+            messages.append(note)
             if "waiting" in note:
                 lock.release()
                 if finishes:
@@ -58,8 +58,8 @@ def test_other_runs_are_trained_while_one_is_locked(
         runs = train_all(specs, clips, tmp_path, report, "cpu")
     assert [run.seed for run in runs] == [1, 2]
     assert all(run.finished and not taken(run.folder) for run in runs)
-    waited = said.index("v1@2, fold 1, seed 1: waiting for the process that trains it")
-    assert waited > max(number for number, each in enumerate(said) if "seed 2" in each)
+    waited = messages.index("v1@2, fold 1, seed 1: waiting for the process that trains it")
+    assert waited > max(number for number, each in enumerate(messages) if "seed 2" in each)
     if finishes:
         assert (runs[0].folder / "result.json").stat().st_mtime_ns == written["ns"]
 

@@ -41,7 +41,7 @@ def test_a_stream_is_read_as_it_plays(address: str, tmp_path: Path) -> None:
     frames = list(source.footage.frames())
     assert [timed.index for timed in frames] == list(range(12))
     seconds = [timed.seconds for timed in frames]
-    assert all(said > 0.05 * index - 0.002 for index, said in enumerate(seconds))  # never before it plays
+    assert all(time > 0.05 * index - 0.002 for index, time in enumerate(seconds))  # never before it plays
     assert np.abs(frames[11].pixels.astype(int) - 55).max() <= 1  # 5 times its number
     assert frames[11].pixels.shape == (40, 48, 3)
 
@@ -67,7 +67,7 @@ def test_a_stream_without_video_is_refused(address: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ("99", "camera 99 cannot be opened: it does not exist or another program uses it\nGive"),
         ("/dev/null", "/dev/null cannot be opened: it does not exist or"),
@@ -78,10 +78,10 @@ def test_a_stream_without_video_is_refused(address: str, tmp_path: Path) -> None
         ("absent.mp4", "no video absent.mp4"),
     ],
 )
-def test_a_missing_camera_is_an_error(given: str, said: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_camera_is_an_error(given: str, message: str, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError) as refused:
         open_source(given)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "secret" not in str(refused.value)
     assert capfd.readouterr().err == ""
 

@@ -26,35 +26,37 @@ from dfer_model.video.windows import COLOURS, moments
 NAMES = ("joy", "anger")
 
 
-def said(start: float, end: float, joy: float, track: int | None = 1) -> Prediction:
+def prediction(start: float, end: float, joy: float, track: int | None = 1) -> Prediction:
     probabilities = dict(zip(NAMES, (joy, 1 - joy), strict=True))
     return Prediction(Path("clip.mp4"), probabilities, (0,), (0.0,), start, end, track, (40, 60, 120, 140))
 
 
-def colour(pixels: Pixels, wanted: str) -> np.ndarray:
+def colour(pixels: Pixels, name: str) -> np.ndarray:
     """Where the pixels are near a colour, (H, W)."""
-    rgb = np.array([int(wanted[at : at + 2], 16) for at in (1, 3, 5)])
+    rgb = np.array([int(name[at : at + 2], 16) for at in (1, 3, 5)])
     return np.abs(pixels.astype(int) - rgb).max(axis=2) < 40
 
 
 def test_overlapping_windows_are_averaged() -> None:
-    told = moments([said(0, 2, 0.9), said(1, 3, 0.3), said(5, 6, 0.1)])
-    assert told.edges.tolist() == [0, 1, 2, 3, 5, 6]
-    assert told.probabilities[:3, 0] == pytest.approx([0.9, 0.6, 0.3])
-    found = told.at(1.5)
+    timeline = moments([prediction(0, 2, 0.9), prediction(1, 3, 0.3), prediction(5, 6, 0.1)])
+    assert timeline.edges.tolist() == [0, 1, 2, 3, 5, 6]
+    assert timeline.probabilities[:3, 0] == pytest.approx([0.9, 0.6, 0.3])
+    found = timeline.at(1.5)
     assert found is not None
     assert found[0] == pytest.approx(0.6)
-    assert [told.at(4), told.at(-0.1), told.at(6)] == [None, None, None]
+    assert [timeline.at(4), timeline.at(-0.1), timeline.at(6)] == [None, None, None]
 
 
 def test_a_single_frame_has_its_moment() -> None:
-    found = moments([said(3, 3, 0.9)]).at(3)
+    found = moments([prediction(3, 3, 0.9)]).at(3)
     assert found is not None
     assert found[0] == pytest.approx(0.9)
 
 
 def test_a_timeline_has_the_shares_over_time(tmp_path: Path) -> None:
-    drawn = draw_timeline(tmp_path / "t.png", [said(0, 1, 0.75), said(1, 2, 0.25), said(0, 2, 0.5, 2)], NAMES)
+    drawn = draw_timeline(
+        tmp_path / "t.png", [prediction(0, 1, 0.75), prediction(1, 2, 0.25), prediction(0, 2, 0.5, 2)], NAMES
+    )
     assert drawn == 2
     pixels = np.asarray(Image.open(tmp_path / "t.png").convert("RGB"))
     upper = colour(pixels, COLOURS[0])[: len(pixels) // 2]
@@ -62,7 +64,7 @@ def test_a_timeline_has_the_shares_over_time(tmp_path: Path) -> None:
     heights = columns[np.flatnonzero(columns > 20)]
     first, last = heights[len(heights) // 8], heights[len(heights) // 2]
     assert first / last == pytest.approx(3, rel=0.1)
-    text = [said(0, 1, 0.5)]
+    text = [prediction(0, 1, 0.5)]
     draw_timeline(tmp_path / "t.svg", text, ["a $ sign", "b"])
     assert "a $ sign" in (tmp_path / "t.svg").read_text()
     before = (tmp_path / "t.svg").read_bytes()
@@ -100,7 +102,7 @@ def predicted_video(track: int | None, left: float = 100.0, top: float = 80.0) -
     path = face.path()
     footage = Footage(Path("clip.mp4"), Path("clip.mp4"), lambda: iter(frames), 10, 12)
     followed = Followed((path,), 12, 2.1, (320, 240))
-    return PredictedVideo(footage, followed, (path,), (said(0, 0.5, 0.8, track),), ())
+    return PredictedVideo(footage, followed, (path,), (prediction(0, 0.5, 0.8, track),), ())
 
 
 @pytest.mark.parametrize("track", [1, None])
@@ -155,7 +157,7 @@ def test_an_overlay_is_an_mp4(tmp_path: Path) -> None:
 
 
 def test_the_tracks_of_a_video_share_their_time_axis(tmp_path: Path) -> None:
-    early, late = said(0, 2, 1.0, 1), said(6, 8, 1.0, 2)
+    early, late = prediction(0, 2, 1.0, 1), prediction(6, 8, 1.0, 2)
     draw_timeline(tmp_path / "t.png", [early, late], NAMES)
     pixels = colour(np.asarray(Image.open(tmp_path / "t.png").convert("RGB")), COLOURS[0])
     upper, lower = pixels[: len(pixels) // 2], pixels[len(pixels) // 2 :]
@@ -216,13 +218,13 @@ def test_an_overlay_keeps_the_sound_in_its_place(
         assert len(container.streams.audio) == bool(codec)
         if not codec:
             return
-        heard = [
+        sounds = [
             (
                 frame.time + np.arange(frame.samples) / frame.sample_rate,
                 np.abs(frame.to_ndarray()).max(axis=0),
             )
             for frame in container.decode(audio=0)
         ]
-    seconds, loud = (np.concatenate(part) for part in zip(*heard, strict=True))
+    seconds, loud = (np.concatenate(part) for part in zip(*sounds, strict=True))
     found = seconds[loud > loud.max() / 3]
     assert [found.min(), found.max()] == pytest.approx([first + 0.3, first + 0.6], abs=0.05)

@@ -79,10 +79,10 @@ def test_predictions_of_whole_frames_are_those_of_predict(
     run = with_settings(run, **changed)
     video = encode(tmp_path / "video.mkv", frames=21)
     (plain,) = predict(run, [video], device="cpu")
-    (said,) = WindowPredictor.of(run, "cpu").predict(open_footage(video), FaceOptions(None)).predictions
-    assert said.probabilities == plain.probabilities
-    assert (said.frames, said.seconds) == (plain.frames, plain.seconds)
-    assert (said.start, said.end, said.track) == (0.0, 2.1, None)
+    (prediction,) = WindowPredictor.of(run, "cpu").predict(open_footage(video), FaceOptions(None)).predictions
+    assert prediction.probabilities == plain.probabilities
+    assert (prediction.frames, prediction.seconds) == (plain.frames, plain.seconds)
+    assert (prediction.start, prediction.end, prediction.track) == (0.0, 2.1, None)
 
 
 def test_a_window_has_the_face_crops_of_its_frames(tmp_path: Path) -> None:
@@ -123,8 +123,8 @@ def test_windows_of_two_faces_are_yielded_when_complete() -> None:
 
 def test_predictions_of_two_faces_are_ordered_by_track(run: Run) -> None:
     face_options = FaceOptions(Beside(), track="all", spacing=Spacing(2, 1))
-    said = WindowPredictor.of(run, "cpu").predict(Reel(75).footage(), face_options).predictions
-    assert [(each.track, each.start) for each in said] == [(1, 0.0), (1, 1.0), (2, 0.0), (2, 1.0)]
+    predictions = WindowPredictor.of(run, "cpu").predict(Reel(75).footage(), face_options).predictions
+    assert [(each.track, each.start) for each in predictions] == [(1, 0.0), (1, 1.0), (2, 0.0), (2, 1.0)]
 
 
 def test_a_packed_clip_has_the_largest_face() -> None:
@@ -149,11 +149,11 @@ def test_saved_crops_are_the_input_of_the_model(run: Run, test_data: Path, tmp_p
     predicted_video = WindowPredictor.of(run, "cpu").predict(
         footage, face_options, keep=FaceFolder(tmp_path / "faces")
     )
-    (said,) = predicted_video.predictions
-    assert said.frames == (9, 27, 45, 63)  # of 72: t = 18, 9 + 18 i
-    assert (said.start, said.end, said.track) == (0.0, 2.4, 1)
+    (prediction,) = predicted_video.predictions
+    assert prediction.frames == (9, 27, 45, 63)  # of 72: t = 18, 9 + 18 i
+    assert (prediction.start, prediction.end, prediction.track) == (0.0, 2.4, 1)
     files = sorted((tmp_path / "faces" / "single_face.mp4" / "track-1").iterdir())
-    assert [int(path.stem) for path in files] == list(said.frames)
+    assert [int(path.stem) for path in files] == list(prediction.frames)
     (path,) = predicted_video.paths
     frame = next(timed for timed in footage.frames() if timed.index == 27)
     expected = cut(frame.pixels, face_square(path.boxes[27], path.eyes[27], 0.2))
@@ -262,9 +262,9 @@ def test_a_track_ends_at_a_jump_of_the_timestamps(run: Run) -> None:
     footage = replace(Reel(100).footage(), frames=frames)
     predictor = WindowPredictor.of(run, "cpu")
     for face_options in (FaceOptions(Bright(), spacing=Spacing(4)), FaceOptions(None, spacing=Spacing(4))):
-        said = predictor.predict(footage, face_options).predictions
-        assert [(each.start, each.end) for each in said] == [(0, 2), (62, 64)]
-        assert [max(each.frames) < 50 for each in said] == [True, False]
+        predictions = predictor.predict(footage, face_options).predictions
+        assert [(each.start, each.end) for each in predictions] == [(0, 2), (62, 64)]
+        assert [max(each.frames) < 50 for each in predictions] == [True, False]
 
 
 def test_a_packed_clip_of_two_shots_has_the_faces_of_both() -> None:

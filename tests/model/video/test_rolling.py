@@ -52,7 +52,7 @@ def test_windows_of_a_file_are_those_of_predict(
     expected = predictor.predict(open_footage(video), face_options).predictions
     windows = rolled(predictor, open_source(str(video)), face_options)
     assert [(each.start, each.end) for each in windows] == [(each.start, each.end) for each in expected]
-    assert tuple(said for each in windows for said in each.predictions) == expected
+    assert tuple(one for each in windows for one in each.predictions) == expected
 
 
 def lossless(path: Path, frames: list[Pixels]) -> Path:
@@ -69,8 +69,8 @@ def lossless(path: Path, frames: list[Pixels]) -> Path:
 def test_a_window_of_a_face_equals_a_video_of_the_same_seconds(
     predictor: WindowPredictor, test_data: Path, tmp_path: Path
 ) -> None:
-    whole = list(decode_video(test_data / "faces" / "single_face.mp4"))
-    frames = [np.ascontiguousarray(frame[::2, ::2]) for frame in whole[::3]]
+    footage = list(decode_video(test_data / "faces" / "single_face.mp4"))
+    frames = [np.ascontiguousarray(frame[::2, ::2]) for frame in footage[::3]]
     source = open_source(str(lossless(tmp_path / "whole.mkv", frames)))
     face_options = FaceOptions(YuNet(test_data / "models" / "yunet.onnx"), spacing=Spacing(1, 0.5))
     windows = rolled(predictor, source, face_options)
@@ -78,17 +78,17 @@ def test_a_window_of_a_face_equals_a_video_of_the_same_seconds(
     for window, first in zip(windows, (0, 5, 10, 14), strict=True):
         cut_out = open_footage(lossless(tmp_path / "cut.mkv", frames[first : first + 10]))
         (expected,) = predictor.predict(cut_out, alone).predictions
-        (said,) = window.predictions
-        assert said.probabilities == expected.probabilities
-        assert said.frames == tuple(first + frame for frame in expected.frames)
-        assert (said.start, said.end) == pytest.approx((first / 10, first / 10 + 1))
+        (prediction,) = window.predictions
+        assert prediction.probabilities == expected.probabilities
+        assert prediction.frames == tuple(first + frame for frame in expected.frames)
+        assert (prediction.start, prediction.end) == pytest.approx((first / 10, first / 10 + 1))
     # Over the whole, boxes are smoothed across the ends of a window too.
     for each, expected in zip(
         windows, predictor.predict(source.footage, face_options).predictions, strict=True
     ):
-        (said,) = each.predictions
-        assert (said.frames, said.track) == (expected.frames, expected.track)
-        assert said.box == pytest.approx(expected.box, abs=1)
+        (prediction,) = each.predictions
+        assert (prediction.frames, prediction.track) == (expected.frames, expected.track)
+        assert prediction.box == pytest.approx(expected.box, abs=1)
 
 
 class Counting(Bright):
@@ -175,14 +175,14 @@ def test_windows_end_and_begin_at_a_jump_of_the_timestamps(predictor: WindowPred
 
 
 def test_a_row_is_written_before_the_next_window(predictor: WindowPredictor, tmp_path: Path) -> None:
-    rows = CsvRows(tmp_path / "new" / "said.csv", predictor.class_names)
+    rows = CsvRows(tmp_path / "new" / "rows.csv", predictor.class_names)
     counts = []
     for glance in rolling(
         predictor, Source(Reel(75).footage(), live=False), FaceOptions(None, spacing=Spacing(1))
     ):
         for window in glance.windows:
             rows.add(window.predictions)
-            counts.append((tmp_path / "new" / "said.csv").read_text().count("\n"))
+            counts.append((tmp_path / "new" / "rows.csv").read_text().count("\n"))
     rows.close()
     assert counts == [2, 3, 4, 5, 6]  # 3 s in windows of 1, half a second apart, below a header
 

@@ -57,7 +57,7 @@ def uneven() -> DescriptionSet:
     )
 
 
-def test_there_are_seven() -> None:
+def test_there_are_seven_controls() -> None:
     assert sorted(CONTROLS) == [
         "class-name", "random-characters", "random-words", "scrambled", "shared-random", "swapped",
         "template-sentence",
@@ -67,7 +67,7 @@ def test_there_are_seven() -> None:
 
 
 @pytest.mark.parametrize("name", list(CONTROLS))
-def test_a_control_says_what_it_is_of(name: str) -> None:
+def test_a_control_names_its_set_in_the_manifest(name: str) -> None:
     control = control_set(name, load("v1@2"), seed=3)
     assert control.name == f"control:{name}"
     assert control.manifest.source == f"control:{name}"
@@ -80,13 +80,13 @@ def test_a_control_says_what_it_is_of(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(CONTROLS))
-def test_a_control_has_seen_what_its_set_has(name: str) -> None:
+def test_a_control_has_the_provenance_of_its_set(name: str) -> None:
     seen = (Seen(dataset="dfew", fingerprint="ab", folds=(2, 3)),)
     assert control_set(name, draft(seen=seen)).manifest.seen == seen
 
 
 @pytest.mark.parametrize("name", [name for name in CONTROLS if name != "swapped"])
-def test_members_and_descriptors_are_as_many(name: str) -> None:
+def test_a_control_has_as_many_members_and_descriptors(name: str) -> None:
     for of in (load("v1"), uneven()):
         assert shape(control_set(name, of)) == shape(of)
 
@@ -99,14 +99,14 @@ def test_every_descriptor_has_exactly_as_many_tokens(name: str, seed: int) -> No
 
 
 @pytest.mark.parametrize("name", ["random-words", "random-characters", "scrambled"])
-def test_and_so_has_every_description(name: str) -> None:
+def test_every_description_has_exactly_as_many_tokens(name: str) -> None:
     of = load("v1")
     ours, theirs = (each.class_texts(of.class_names) for each in (control_set(name, of), of))
     assert [len(CLIP.encode(text)) for (text,) in ours] == [len(CLIP.encode(text)) for (text,) in theirs]
 
 
 @pytest.mark.parametrize("name", [name for name in CONTROLS if "name" not in name and "template" not in name])
-def test_seeds_differ(name: str) -> None:
+def test_controls_differ_by_seed(name: str) -> None:
     assert len({control_set(name, load("v1"), seed).sha256 for seed in range(5)}) == 5
 
 
@@ -121,7 +121,7 @@ def test_class_name_is_repeated_to_the_descriptors_length() -> None:
     }
 
 
-def test_template_sentence_is_repeated_where_that_comes_nearer() -> None:
+def test_template_sentence_is_repeated_if_the_length_is_nearer() -> None:
     # The sentence is four tokens: six are as near to it once as twice, seven nearer to twice.
     of = draft({"fear": [["tears", "one two three four five six", "one two three four five six seven"]]})
     once = "an expression of fear"
@@ -129,20 +129,20 @@ def test_template_sentence_is_repeated_where_that_comes_nearer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("class-name", "{}"), ("template-sentence", "an expression of {}")]
+    ("name", "template"), [("class-name", "{}"), ("template-sentence", "an expression of {}")]
 )
-def test_the_words_of_a_class_set_of_ones_own(tmp_path: object, name: str, said: str) -> None:
+def test_controls_use_the_words_of_an_own_class_set(tmp_path: object, name: str, template: str) -> None:
     own = f"{tmp_path}/own.yaml"
     with open(own, "w", encoding="utf-8") as stream:  # noqa: PTH123
         stream.write("name: own\nclasses: [{name: x1, words: quiet pride}, fear]")
     made = draft({"x1": [["a smile"]], "fear": [["tears"]]}, class_set=load_class_set(own).as_manifest())
     assert texts(control_set(name, made)) == {
-        "x1": [[said.format("quiet pride")]],
-        "fear": [[said.format("fear")]],
+        "x1": [[template.format("quiet pride")]],
+        "fear": [[template.format("fear")]],
     }
 
 
-def test_random_words_say_nothing_of_faces() -> None:
+def test_random_words_are_not_about_faces() -> None:
     listed = files("dfer_prompts.generation").joinpath("words.txt").read_text().split("\n", 1)[1].split()
     assert len(set(listed)) == len(listed) > 700
     assert [word for word in listed if len(CLIP.encode(word)) != 1] == []
@@ -170,7 +170,7 @@ def test_shared_random_is_one_text_for_all_of_the_mean_length() -> None:
     assert sentence.endswith(".")
 
 
-def test_shared_random_of_an_uneven_set_shares_what_it_can() -> None:
+def test_shared_random_of_an_uneven_set_shares_the_common_part() -> None:
     shared = texts(control_set("shared-random", uneven()))
     assert shared["fear"][0] == shared["anger"][0][:1] == shared["happiness"][0][:1]
     assert shared["anger"][0] == shared["happiness"][0][:2]
@@ -205,7 +205,7 @@ def test_scrambled_keeps_words_and_mixes_classes() -> None:
     assert strangers > words(of).total() / 2
 
 
-def test_a_word_of_a_length_of_its_own_stays_and_two_of_two_change_places() -> None:
+def test_scrambled_swaps_only_words_of_equal_length() -> None:
     of = draft({"happiness": [["zygomaticus smile"]], "anger": [["tears"]]})
     for seed in range(5):
         assert texts(control_set("scrambled", of, seed)) == {
@@ -214,7 +214,7 @@ def test_a_word_of_a_length_of_its_own_stays_and_two_of_two_change_places() -> N
         }
 
 
-def test_what_cannot_be_controlled_is_a_sentence() -> None:
+def test_a_set_without_a_possible_control_is_an_error() -> None:
     alike = draft({"happiness": [["zygomaticus"]], "anger": [["tears"]]})
     with pytest.raises(InputError, match="no two words have the same number"):
         control_set("scrambled", alike)

@@ -25,7 +25,7 @@ def units(name: str) -> set[int]:
 
 
 @pytest.mark.parametrize("name", EMFACS)
-def test_the_units_of_the_literature_are_there(name: str) -> None:
+def test_the_action_units_of_the_literature_are_in_the_table(name: str) -> None:
     assert units(name) >= EMFACS[name] | DU.get(name, set())
 
 
@@ -36,14 +36,14 @@ def test_the_table_names_every_unit_and_reference_it_uses() -> None:
     assert {key for entry in table.classes.values() for key in entry.references} == table.references.keys()
 
 
-def test_the_table_is_honest_about_what_has_no_basis() -> None:
+def test_the_table_records_the_basis_of_each_class() -> None:
     basis = {name: entry.basis for name, entry in facs_table().classes.items()}
     assert {name for name, found in basis.items() if found == "none"} == {"helplessness", "disappointment"}
     assert {name for name, found in basis.items() if found == "moderate"} == {"contempt", "anxiety"}
 
 
 @pytest.mark.parametrize("name", ["dfew", "ferv39k", "mafw", "mafw-compound"])
-def test_every_class_has_at_least_four_and_no_two_classes_the_same(name: str) -> None:
+def test_every_class_has_at_least_four_and_distinct_descriptors(name: str) -> None:
     made = facs_set(load_class_set(name))
     assert facs_set(load_class_set(name), top_k=4).class_names == load_class_set(name).names
     sentences = [made.description(each) for each in made.class_names]
@@ -52,7 +52,7 @@ def test_every_class_has_at_least_four_and_no_two_classes_the_same(name: str) ->
     assert "Friesen & Ekman" in str(made.manifest.citation)
 
 
-def test_compound_classes_take_turns_without_repeating() -> None:
+def test_compound_classes_alternate_without_duplicates() -> None:
     made = facs_set(load_class_set("mafw-compound"))
     assert made.description("fear_anxiety") == (
         "eyebrows raised and drawn together, inner eyebrows raised and drawn together, "
@@ -69,7 +69,7 @@ def test_descriptions_fit_clip_with_eight_context_vectors() -> None:
     assert max(len(tokenizer.encode(made.description(name))) for name in made.class_names) <= 77 - 2 - 8
 
 
-def test_aliases_of_ones_own_set_are_known_and_strangers_named() -> None:
+def test_aliases_of_an_own_class_set_are_found_and_unknown_classes_named() -> None:
     Path("own.yaml").write_text(
         "name: own\nclasses: [Happy, {name: rage, aliases: [angry]}, {name: x, words: fear}]",
         encoding="utf-8",
@@ -85,6 +85,6 @@ def test_aliases_of_ones_own_set_are_known_and_strangers_named() -> None:
         facs_set(load_class_set("own.yaml"))
 
 
-def test_more_than_there_are_names_the_class() -> None:
+def test_too_large_a_k_is_an_error_that_names_the_class() -> None:
     with pytest.raises(InputError, match=r"fewer than 5 descriptors of: happiness \(4\)"):
         facs_set(load_class_set("dfew"), top_k=5)

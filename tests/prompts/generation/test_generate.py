@@ -61,7 +61,7 @@ def test_stored_answers_are_parsed_again_into_a_new_version_without_a_request(
     assert {len(member) for (member,) in again.descriptions.members.values()} == {3}
 
 
-def test_the_file_gives_licence_and_prices(workspace: Workspace) -> None:
+def test_licence_and_prices_are_read_from_dfer_yaml(workspace: Workspace) -> None:
     (workspace.root / "dfer.yaml").write_text(f"license: cc-by-4.0\n{PRICES}")
     made = generate("dfew", samples=1, workspace=Workspace(workspace.root))
     assert made.descriptions.manifest.license == "cc-by-4.0"
@@ -69,7 +69,7 @@ def test_the_file_gives_licence_and_prices(workspace: Workspace) -> None:
     assert made.cost == pytest.approx((280 * 0.5 + 140 * 2.0) / 1e6)
 
 
-def test_every_model_is_asked_with_every_template(workspace: Workspace, endpoint: FakeEndpoint) -> None:
+def test_every_model_is_requested_with_every_template(workspace: Workspace, endpoint: FakeEndpoint) -> None:
     endpoint.models = ["tiny", "large"]
     write_template(workspace, "own", "How does {{ expression }} look?")
     made = generate_all("dfew", template=["paper", "own"], model=["tiny", "large"], samples=1)
@@ -79,7 +79,9 @@ def test_every_model_is_asked_with_every_template(workspace: Workspace, endpoint
     assert len(endpoint.requests) == 28
 
 
-def test_an_ensemble_has_a_member_for_each(workspace: Workspace, endpoint: FakeEndpoint) -> None:
+def test_an_ensemble_has_a_member_per_model_and_template(
+    workspace: Workspace, endpoint: FakeEndpoint
+) -> None:
     write_template(workspace, "own", "How does {{ expression }} look?")
     endpoint.script = lambda body, earlier: (
         Reply(completion("- a stare", finish="length"))
@@ -121,7 +123,7 @@ def test_a_later_failure_keeps_the_earlier_versions_and_names_them(
     assert versions(workspace) == ["v2"]
 
 
-def test_one_budget_holds_for_all(workspace: Workspace, endpoint: FakeEndpoint) -> None:
+def test_all_requests_share_one_budget(workspace: Workspace, endpoint: FakeEndpoint) -> None:
     write_template(workspace, "own", "How does {{ expression }} look?")
     with pytest.raises(WorkError, match=r"after 10 requests(.|\n)*already written: v2"):
         generate_all("dfew", template=["paper", "own"], samples=1, max_requests=10)
@@ -144,7 +146,7 @@ def test_one_budget_holds_for_all(workspace: Workspace, endpoint: FakeEndpoint) 
         ({"sample": 3}, "sample"),
     ],
 )
-def test_what_is_wrong_is_told_before_anything_is_asked(
+def test_wrong_input_is_reported_before_any_request(
     workspace: Workspace, endpoint: FakeEndpoint, options: dict[str, Any], says: str
 ) -> None:
     write_template(workspace, "blind", "What do faces look like?")
@@ -155,13 +157,13 @@ def test_what_is_wrong_is_told_before_anything_is_asked(
     assert endpoint.requests == []
 
 
-def test_a_sentence_is_a_set_of_its_own(workspace: Workspace, endpoint: FakeEndpoint) -> None:
+def test_a_sentence_source_writes_its_own_set(workspace: Workspace, endpoint: FakeEndpoint) -> None:
     made = generate("dfew", source="sentence:a photo of {class}")
     assert made.descriptions.description("anger") == "a photo of anger."
     assert endpoint.paths == []
 
 
-def test_readings_tell_how_a_structured_template_was_answered(
+def test_readings_record_how_a_structured_answer_was_parsed(
     workspace: Workspace, endpoint: FakeEndpoint
 ) -> None:
     write_template(workspace, "own", "How does {{ expression }} look?", "response_format: json_schema")
@@ -232,7 +234,7 @@ def test_a_dry_run_without_an_endpoint_shows_the_prompts(
     assert json.loads(json.dumps(asdict(run)))["most_cost"] is None
 
 
-def test_the_log_of_a_control_of_some_classes_finds_the_whole_set_it_was_made_of(
+def test_the_log_of_a_control_of_some_classes_finds_its_parent(
     workspace: Workspace,
 ) -> None:
     made = generate("dfew", source="control:swapped", of="v1@2", version="noise", workspace=workspace)

@@ -56,7 +56,7 @@ def descriptors(outcome: Outcome, name: str) -> list[tuple[str, int]]:
     return [(each.text, each.support) for each in member]
 
 
-def test_answers_become_ranked_descriptors_and_the_manifest_says_how(
+def test_answers_are_ranked_and_the_manifest_records_how(
     endpoint: FakeEndpoint, workspace: Workspace, template: Template
 ) -> None:
     texts = {
@@ -86,7 +86,7 @@ def test_answers_become_ranked_descriptors_and_the_manifest_says_how(
     }
 
 
-def test_responses_are_kept_verbatim_one_per_request(endpoint: FakeEndpoint, workspace: Workspace) -> None:
+def test_responses_are_stored_verbatim_one_per_request(endpoint: FakeEndpoint, workspace: Workspace) -> None:
     answer = {**completion("- raised brows\n- wide eyes"), "system_fingerprint": "fp", "own": [1, None]}
     endpoint.script = lambda body, earlier: Reply(answer)
     outcome = run(endpoint, workspace, samples=2, top_k=2)
@@ -99,7 +99,7 @@ def test_responses_are_kept_verbatim_one_per_request(endpoint: FakeEndpoint, wor
         assert stored["response"] == answer
 
 
-def test_a_rerun_asks_nothing_and_a_larger_one_only_the_rest(
+def test_a_rerun_requests_nothing_and_a_larger_one_only_the_rest(
     endpoint: FakeEndpoint, workspace: Workspace
 ) -> None:
     first = run(endpoint, workspace, samples=2)
@@ -112,7 +112,7 @@ def test_a_rerun_asks_nothing_and_a_larger_one_only_the_rest(
     assert len(endpoint.requests) == 21
 
 
-def test_another_endpoint_shares_no_answers(endpoint: FakeEndpoint, workspace: Workspace) -> None:
+def test_stored_answers_are_separate_per_endpoint(endpoint: FakeEndpoint, workspace: Workspace) -> None:
     run(endpoint, workspace, samples=1)
     endpoint.base_url += "/other"
     assert run(endpoint, workspace, samples=1).found == 0
@@ -129,7 +129,7 @@ FAILING = [
 
 
 @pytest.mark.parametrize(("reason", "reply"), FAILING)
-def test_what_is_no_answer_is_kept_reported_and_asked_again(
+def test_an_unusable_answer_is_stored_reported_and_requested_again(
     endpoint: FakeEndpoint, workspace: Workspace, reason: str, reply: Reply
 ) -> None:
     endpoint.script = lambda body, earlier: (
@@ -146,7 +146,7 @@ def test_what_is_no_answer_is_kept_reported_and_asked_again(
     assert again.descriptions.members["fear"][0][0].samples == 3
 
 
-def test_an_answer_without_usage_is_an_answer(endpoint: FakeEndpoint, workspace: Workspace) -> None:
+def test_an_answer_without_usage_is_read(endpoint: FakeEndpoint, workspace: Workspace) -> None:
     bare = {"choices": [{"message": {"content": "- raised brows"}}]}
     endpoint.script = lambda body, earlier: Reply(bare)
     outcome = run(endpoint, workspace, samples=1, top_k=1)
@@ -154,7 +154,7 @@ def test_an_answer_without_usage_is_an_answer(endpoint: FakeEndpoint, workspace:
     assert descriptors(outcome, "anger") == [("raised brows", 1)]
 
 
-def test_what_an_answer_says_of_other_classes_is_not_read(
+def test_descriptors_of_other_classes_in_an_answer_are_ignored(
     endpoint: FakeEndpoint, workspace: Workspace
 ) -> None:
     table = (
@@ -166,7 +166,9 @@ def test_what_an_answer_says_of_other_classes_is_not_read(
         assert descriptors(outcome, "anger") == [("eyes glaring", 1), ("lips pressed", 1)]
 
 
-def test_a_short_class_is_named_with_what_it_has(endpoint: FakeEndpoint, workspace: Workspace) -> None:
+def test_a_class_with_too_few_descriptors_is_named_with_its_count(
+    endpoint: FakeEndpoint, workspace: Workspace
+) -> None:
     endpoint.script = lambda body, earlier: (
         Reply(completion("- raised brows\n- wide eyes")) if is_about(body, "fear") else None
     )
@@ -178,7 +180,7 @@ def test_a_short_class_is_named_with_what_it_has(endpoint: FakeEndpoint, workspa
     assert (allowed.asked, len(allowed.descriptions.members["fear"][0])) == (0, 2)
 
 
-def test_a_class_without_any_answer_is_an_error_even_when_short_is_allowed(
+def test_a_class_without_an_answer_is_an_error_even_with_allow_short(
     endpoint: FakeEndpoint, workspace: Workspace
 ) -> None:
     endpoint.script = lambda body, earlier: (
@@ -188,7 +190,7 @@ def test_a_class_without_any_answer_is_an_error_even_when_short_is_allowed(
         run(endpoint, workspace, samples=2, allow_short=True)
 
 
-def test_a_failing_request_does_not_lose_the_others(endpoint: FakeEndpoint, workspace: Workspace) -> None:
+def test_other_answers_are_kept_if_a_request_fails(endpoint: FakeEndpoint, workspace: Workspace) -> None:
     broken = True
     endpoint.script = lambda body, earlier: (
         Reply({"error": {"message": "boom"}}, status=500) if broken and is_about(body, "fear") else None
@@ -203,7 +205,7 @@ def test_a_failing_request_does_not_lose_the_others(endpoint: FakeEndpoint, work
     assert run(endpoint, workspace, samples=1).asked == 1
 
 
-def test_progress_counts_what_was_stored_before(endpoint: FakeEndpoint, workspace: Workspace) -> None:
+def test_progress_counts_stored_answers(endpoint: FakeEndpoint, workspace: Workspace) -> None:
     run(endpoint, workspace, samples=1)
     seen: list[tuple[int, int, str]] = []
 
@@ -216,14 +218,14 @@ def test_progress_counts_what_was_stored_before(endpoint: FakeEndpoint, workspac
     assert {note for _, _, note in seen[1:]} == set(DFEW.names)
 
 
-def test_it_runs_inside_a_running_event_loop(endpoint: FakeEndpoint, workspace: Workspace) -> None:
+def test_generate_works_inside_a_running_event_loop(endpoint: FakeEndpoint, workspace: Workspace) -> None:
     async def notebook() -> Outcome:
         return run(endpoint, workspace, samples=1)
 
     assert asyncio.run(notebook()).asked == 7
 
 
-def test_the_command_line_wins_over_the_template(workspace: Workspace) -> None:
+def test_options_take_precedence_over_the_template(workspace: Workspace) -> None:
     path = workspace.prompts / "cold.md"
     path.parent.mkdir()
     path.write_text("---\nname: cold\npurpose: x\nsampling: {temperature: 0, seed: 9}\n---\n{{ expression }}")
@@ -245,7 +247,7 @@ def test_a_template_that_does_not_name_the_class_is_an_error(workspace: Workspac
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process there")
-def test_an_interrupt_inside_a_running_event_loop_stops_the_asking(
+def test_an_interrupt_inside_a_running_event_loop_stops_the_requests(
     endpoint: FakeEndpoint, workspace: Workspace
 ) -> None:
     endpoint.script = lambda body, earlier: Reply(

@@ -17,7 +17,7 @@ from dfer_prompts.generation.facs import sentence_set
         ("mafw-compound", "a face of {class}", "anger_disgust", "a face of anger and disgust."),
     ],
 )
-def test_the_class_s_words_stand_in_the_sentence(
+def test_the_words_of_the_class_are_in_the_sentence(
     classes: str, pattern: str, name: str, expected: str
 ) -> None:
     made = sentence_set(load_class_set(classes), pattern)
@@ -26,7 +26,7 @@ def test_the_class_s_words_stand_in_the_sentence(
     assert made.class_names == load_class_set(classes).names
 
 
-def test_words_with_braces_are_text(tmp_path: object) -> None:
+def test_braces_in_class_words_are_text(tmp_path: object) -> None:
     own = f"{tmp_path}/own.yaml"
     with open(own, "w", encoding="utf-8") as stream:  # noqa: PTH123
         stream.write("name: own\nclasses: [{name: x1, words: '{class} {0.__class__}'}, fear]")
@@ -35,7 +35,7 @@ def test_words_with_braces_are_text(tmp_path: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "said"),
+    ("pattern", "message"),
     [
         ("a photo of a face", "no {class}"),
         ("", "no {class}"),
@@ -45,7 +45,7 @@ def test_words_with_braces_are_text(tmp_path: object) -> None:
         ("a {class}\nface", "on one line"),
     ],
 )
-def test_a_wrong_pattern_is_a_sentence(pattern: str, said: str) -> None:
+def test_an_invalid_pattern_is_an_error(pattern: str, message: str) -> None:
     with pytest.raises(InputError) as raised:
         sentence_set(load_class_set("dfew"), pattern)
-    assert said in str(raised.value)
+    assert message in str(raised.value)

@@ -76,7 +76,7 @@ def levels(findings: list[Finding]) -> set[tuple[str, str]]:
         ("one corner of its mouth", "owner", "note"),
     ],
 )
-def test_what_is_odd_is_found_once(text: str, rule: str, level: str) -> None:
+def test_each_problem_is_found_once(text: str, rule: str, level: str) -> None:
     findings = [each for each in check(of(text)) if each.rule in WORDS_AND_GRAMMAR]
     assert (rule, level) in levels(findings)
     hit = next(each for each in findings if each.rule == rule)
@@ -99,18 +99,18 @@ def test_what_is_odd_is_found_once(text: str, rule: str, level: str) -> None:
         "naïve eyes", "grey-blue eyelids",
     ],
 )  # fmt: skip
-def test_what_is_right_is_left_alone(text: str) -> None:
+def test_correct_sets_have_no_finding(text: str) -> None:
     assert levels(check(of(text))) == set()
 
 
-def test_a_compound_class_may_not_be_named_by_its_parts_either() -> None:
+def test_a_compound_class_is_also_named_by_its_parts() -> None:
     found = check(draft({"anger_disgust": [["a disgusted look"]], "fear": [["a scared, loud look"]]}))
     assert [(each.rule, each.class_name) for each in found if each.rule in WORDS_AND_GRAMMAR] == [
         ("class-name", "anger_disgust"), ("class-name", "fear"), ("not-visible", "fear"),
     ]  # fmt: skip
 
 
-def test_names_aliases_and_words_of_ones_own_classes_leak_too() -> None:
+def test_names_aliases_and_words_of_own_classes_are_found() -> None:
     Path("own.yaml").write_text(
         "name: own\nclasses: [{name: c1, words: mild boredom, aliases: [yawning]}, happy]", encoding="utf-8"
     )
@@ -122,7 +122,7 @@ def test_names_aliases_and_words_of_ones_own_classes_leak_too() -> None:
     ]  # fmt: skip
 
 
-def test_one_sentence_alone_is_no_odd_grammar() -> None:
+def test_a_single_sentence_has_no_grammar_finding() -> None:
     found = check(draft({"anger": [["The eyes are narrow."]], "fear": [["Their lips are parted."]]}))
     assert levels(found) == set()
 
@@ -140,7 +140,7 @@ def rules(findings: list[Finding]) -> list[tuple[str, str, str | None, int | Non
     return [(each.level, each.rule, each.class_name, each.member) for each in findings]
 
 
-def test_missing_classes_are_errors_and_only_those_asked_for_are_checked() -> None:
+def test_missing_classes_are_errors_and_only_requested_ones_are_checked() -> None:
     found = check(
         draft({"Happy": [["a smile"]], "anger": [["an angry look"]]}), class_set=load_class_set("dfew")
     )
@@ -149,12 +149,12 @@ def test_missing_classes_are_errors_and_only_those_asked_for_are_checked() -> No
     only = draft(
         {"fear": [["a scared look"]], **{name: [["a smile"]] for name in load_class_set("dfew").names[:5]}}
     )
-    asked = check(load("v1"), class_set=load_class_set("dfew"))
-    assert not [each for each in asked if each.class_name == "contempt" or "contempt" in each.message]
+    findings = check(load("v1"), class_set=load_class_set("dfew"))
+    assert not [each for each in findings if each.class_name == "contempt" or "contempt" in each.message]
     assert "missing-class" not in {each.rule for each in check(only)}
 
 
-def test_short_classes_and_members() -> None:
+def test_classes_and_members_with_few_descriptors_are_found() -> None:
     short = draft(
         {
             "fear": [["a", "b", "c"], ["d", "e", "f"]],
@@ -169,7 +169,7 @@ def test_short_classes_and_members() -> None:
     assert "short-class" not in {each.rule for each in check(uneven)}
 
 
-def test_classes_with_one_sentence_cannot_be_told_apart() -> None:
+def test_classes_with_equal_texts_are_found() -> None:
     same = draft(
         {
             "fear": [["A stare", "WET tears"]],
@@ -183,7 +183,7 @@ def test_classes_with_one_sentence_cannot_be_told_apart() -> None:
     assert "disgust" not in errors[0].message
 
 
-def test_repetition_within_a_member_and_of_a_member() -> None:
+def test_repetitions_within_a_member_and_of_a_member_are_found() -> None:
     repeated = draft(
         {
             "fear": [["raised brows", "a stare", "eyebrows that are raised"]],
@@ -222,9 +222,7 @@ def words(number: int) -> str:
     [(67, 8, "too-long"), (66, 8, "nearly-too-long"), (60, 8, "nearly-too-long"), (59, 8, None),
      (66, 9, "too-long"), (66, 0, None)],
 )  # fmt: skip
-def test_the_length_is_counted_in_tokens_beside_the_contexts(
-    number: int, contexts: int, rule: str | None
-) -> None:
+def test_the_length_in_tokens_includes_the_contexts(number: int, contexts: int, rule: str | None) -> None:
     long = draft({"fear": [[words(number)]], "anger": [[words(40)]]})
     found = [each for each in check(long, contexts) if each.rule.endswith("too-long")]
     assert [each.rule for each in found] == ([rule] if rule else [])
@@ -234,7 +232,7 @@ def test_the_length_is_counted_in_tokens_beside_the_contexts(
 
 
 @pytest.mark.parametrize(("number", "unbalanced"), [(9, False), (10, True)])
-def test_twice_the_length_of_another_class_is_told(number: int, unbalanced: bool) -> None:
+def test_twice_the_length_of_another_class_is_found(number: int, unbalanced: bool) -> None:
     pair = draft({"fear": [[words(number)]], "anger": [[words(4)]]})  # 5 tokens with the full stop
     found = [each for each in check(pair) if each.rule == "unbalanced"]
     assert [(each.level, each.class_name) for each in found] == [("warning", "fear")] * unbalanced
@@ -250,7 +248,7 @@ def test_the_papers_descriptors_have_neither_errors_nor_warnings() -> None:
 
 
 @pytest.mark.parametrize("classes", ["mafw", "mafw-compound"])
-def test_the_facs_table_is_well_worded(classes: str) -> None:
+def test_the_facs_table_has_no_finding(classes: str) -> None:
     assert levels(check(facs_set(load_class_set(classes)))) == set()
 
 
@@ -262,6 +260,6 @@ def test_errors_come_first_and_then_the_order_of_the_classes() -> None:
     ]  # fmt: skip
 
 
-def test_a_control_is_found_out() -> None:
+def test_a_control_is_found() -> None:
     names = check(control_set("class-name", load("v1")))
     assert {each.class_name for each in names if each.rule == "class-name"} == set(load("v1").class_names)

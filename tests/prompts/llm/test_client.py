@@ -92,19 +92,19 @@ def test_a_reasoning_effort_is_sent_when_set(endpoint: FakeEndpoint) -> None:
     assert endpoint.requests[0]["reasoning_effort"] == "low"
 
 
-def test_openai_itself_is_asked_with_its_new_name_for_the_token_limit() -> None:
+def test_openai_is_sent_the_new_name_of_the_token_limit() -> None:
     assert Endpoint("https://api.openai.com/v1", "gpt").token_limit_name == "max_completion_tokens"
     assert Endpoint("http://localhost:11434/v1", "gpt").token_limit_name == "max_tokens"
 
 
-def test_no_more_than_the_allowed_number_of_requests_is_under_way(endpoint: FakeEndpoint) -> None:
+def test_the_number_of_concurrent_requests_is_limited(endpoint: FakeEndpoint) -> None:
     endpoint.latency = 0.05
     request_all(endpoint, requests_to(endpoint, 12), concurrency=3)
     assert endpoint.max_concurrent == 3
     assert len(endpoint.requests) == 12
 
 
-def test_the_key_goes_to_the_endpoint_and_without_one_none_is_asked_for(endpoint: FakeEndpoint) -> None:
+def test_the_key_is_sent_to_the_endpoint_and_is_optional(endpoint: FakeEndpoint) -> None:
     endpoint.api_key = KEY
     responses, lost = request_all(endpoint, requests_to(endpoint, 2), api_key=KEY)
     assert len(responses) == 2
@@ -112,7 +112,7 @@ def test_the_key_goes_to_the_endpoint_and_without_one_none_is_asked_for(endpoint
     assert set(endpoint.authorizations) == {f"Bearer {KEY}"}
 
 
-def test_a_redirect_to_another_host_does_not_take_the_key_along(endpoint: FakeEndpoint) -> None:
+def test_a_redirect_to_another_host_is_not_sent_the_key(endpoint: FakeEndpoint) -> None:
     with serve() as stranger:
         endpoint.script = lambda body, earlier: Reply(
             status=307, headers={"location": f"{stranger.base_url}/chat/completions"}
@@ -124,7 +124,7 @@ def test_a_redirect_to_another_host_does_not_take_the_key_along(endpoint: FakeEn
 # ---------------------------------------------------------------- failures of the server
 
 
-def test_429_with_retry_after_and_500_three_times_end_in_answers(endpoint: FakeEndpoint) -> None:
+def test_status_429_and_500_are_retried(endpoint: FakeEndpoint) -> None:
     def script(body: dict[str, Any], earlier: int) -> Reply | None:
         if body["messages"][0]["content"].endswith("0?") and earlier < 1:
             return Reply({"error": {"message": "slow down"}}, status=429, headers={"retry-after": "0.01"})
@@ -141,7 +141,7 @@ def test_429_with_retry_after_and_500_three_times_end_in_answers(endpoint: FakeE
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_one_request_that_always_fails_does_not_lose_the_others(endpoint: FakeEndpoint, status: int) -> None:
+def test_other_answers_are_kept_if_one_request_always_fails(endpoint: FakeEndpoint, status: int) -> None:
     def script(body: dict[str, Any], earlier: int) -> Reply | None:
         hopeless = body["messages"][0]["content"].endswith("0?")
         return Reply({"error": {"message": "no\nluck"}}, status=status) if hopeless else None
@@ -153,14 +153,14 @@ def test_one_request_that_always_fails_does_not_lose_the_others(endpoint: FakeEn
     assert lost[0].reason == f"{endpoint.base_url} answers {status}: no luck"
 
 
-def test_a_server_that_fails_every_request_is_not_asked_them_all(endpoint: FakeEndpoint) -> None:
+def test_requests_stop_if_every_one_fails(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: Reply({"error": {"message": "slow down"}}, status=429)
     responses, lost = request_all(endpoint, requests_to(endpoint, 60), retries=0, concurrency=2)
     assert responses == {}
     assert 10 <= len(lost) == len(endpoint.requests) <= 11
 
 
-def test_one_answer_among_many_failures_keeps_the_asking_going(endpoint: FakeEndpoint) -> None:
+def test_requests_continue_after_one_answer_among_failures(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: (
         None if body["seed"] == 5 else Reply({"error": {"message": "slow down"}}, status=429)
     )
@@ -168,7 +168,7 @@ def test_one_answer_among_many_failures_keeps_the_asking_going(endpoint: FakeEnd
     assert (len(responses), len(lost)) == (1, 39)
 
 
-def test_a_page_instead_of_an_answer_is_kept_as_it_came(endpoint: FakeEndpoint) -> None:
+def test_a_page_instead_of_an_answer_is_stored_unchanged(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: Reply("<html>It works!</html>")
     requests = requests_to(endpoint, 1)
     responses, lost = request_all(endpoint, requests)
@@ -179,7 +179,7 @@ def test_a_page_instead_of_an_answer_is_kept_as_it_came(endpoint: FakeEndpoint) 
     )
 
 
-def test_a_refused_key_ends_the_asking_and_is_not_repeated(endpoint: FakeEndpoint) -> None:
+def test_a_refused_key_stops_all_requests_without_retries(endpoint: FakeEndpoint) -> None:
     endpoint.api_key = "another"
     responses, lost = request_all(endpoint, requests_to(endpoint, 9), api_key=KEY, concurrency=1)
     assert responses == {}
@@ -187,13 +187,13 @@ def test_a_refused_key_ends_the_asking_and_is_not_repeated(endpoint: FakeEndpoin
     assert lost[0].reason == f"{endpoint.base_url} rejects the key in OPENAI_API_KEY"
 
 
-def test_a_server_that_wants_a_key_says_where_it_is_set(endpoint: FakeEndpoint) -> None:
+def test_a_required_key_is_an_error_that_names_the_variable(endpoint: FakeEndpoint) -> None:
     endpoint.api_key = "another"
     _, lost = request_all(endpoint, requests_to(endpoint, 1))
     assert lost[0].reason == f"{endpoint.base_url} requires a key: set OPENAI_API_KEY"
 
 
-def test_a_key_that_a_server_echoes_is_not_kept(endpoint: FakeEndpoint) -> None:
+def test_a_key_echoed_by_the_server_is_not_stored(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: (
         Reply({"error": {"message": f"bad luck with {KEY}"}}, status=500)
         if body["messages"][0]["content"].endswith("0?")
@@ -213,9 +213,7 @@ def test_a_key_that_a_server_echoes_is_not_kept(endpoint: FakeEndpoint) -> None:
         Reply({"detail": "unknown"}, status=422),
     ],
 )
-def test_a_model_the_server_does_not_know_is_answered_with_those_it_has(
-    endpoint: FakeEndpoint, refusal: Reply
-) -> None:
+def test_an_unknown_model_is_an_error_that_lists_the_models(endpoint: FakeEndpoint, refusal: Reply) -> None:
     endpoint.models = ["large", "tiny2"]
     endpoint.script = lambda body, earlier: refusal
     with pytest.raises(InputError) as error:
@@ -225,7 +223,7 @@ def test_a_model_the_server_does_not_know_is_answered_with_those_it_has(
     )
 
 
-def test_a_refused_parameter_is_told_in_the_servers_words(endpoint: FakeEndpoint) -> None:
+def test_a_refused_parameter_is_reported_with_the_servers_message(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: Reply(
         {"error": {"message": "Unsupported parameter: 'temperature'", "code": "unsupported_parameter"}},
         status=400,
@@ -234,7 +232,7 @@ def test_a_refused_parameter_is_told_in_the_servers_words(endpoint: FakeEndpoint
     assert lost[0].reason == f"{endpoint.base_url} answers 400: Unsupported parameter: 'temperature'"
 
 
-def test_every_attempt_beyond_the_first_is_told(endpoint: FakeEndpoint) -> None:
+def test_every_retry_is_reported(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: (
         Reply({"error": {"message": "boom"}}, status=500) if earlier < body["seed"] else None
     )
@@ -243,7 +241,7 @@ def test_every_attempt_beyond_the_first_is_told(endpoint: FakeEndpoint) -> None:
     assert sorted(watcher.retries) == [0, 1, 1, 2, 2, 2]  # seeds 1, 2 and 3
 
 
-def test_an_answer_that_does_not_end_in_time_is_lost_and_the_others_are_not(endpoint: FakeEndpoint) -> None:
+def test_a_timeout_fails_one_request_only(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: endless(rest=b" ", pause=0.02) if body["seed"] == 1 else None
     responses, lost = request_all(endpoint, requests_to(endpoint, 3), timeout=0.3, concurrency=1)
     assert len(responses) == 2
@@ -251,7 +249,7 @@ def test_an_answer_that_does_not_end_in_time_is_lost_and_the_others_are_not(endp
     assert len(endpoint.requests) == 3  # not asked again
 
 
-def test_an_answer_that_is_too_large_is_a_failure_and_not_read_to_its_end(endpoint: FakeEndpoint) -> None:
+def test_too_large_an_answer_is_a_failure_and_not_read_completely(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: endless() if body["seed"] == 1 else None
     requests = requests_to(endpoint, 2)
     responses, lost = request_all(endpoint, requests)
@@ -260,12 +258,12 @@ def test_an_answer_that_is_too_large_is_a_failure_and_not_read_to_its_end(endpoi
     assert isinstance(read_answer(responses[requests[1].key]), Answer)
 
 
-def test_a_connection_that_breaks_off_is_tried_again_and_said_of_that_request_alone(
+def test_a_broken_connection_is_retried_and_reported_for_its_request_only(
     endpoint: FakeEndpoint,
 ) -> None:
-    whole = json.dumps(completion(LIST)).encode()
+    content = json.dumps(completion(LIST)).encode()
     endpoint.script = lambda body, earlier: (
-        cut(whole) if body["seed"] == 1 or (body["seed"] == 2 and earlier == 0) else None
+        cut(content) if body["seed"] == 1 or (body["seed"] == 2 and earlier == 0) else None
     )
     responses, lost = request_all(endpoint, requests_to(endpoint, 3), retries=1, concurrency=1)
     assert len(responses) == 2
@@ -284,7 +282,7 @@ def test_a_compressed_answer_is_read(endpoint: FakeEndpoint) -> None:
     assert responses[requests[0].key] == completion(LIST)
 
 
-def test_nobody_there_is_told_at_once(endpoint: FakeEndpoint) -> None:
+def test_an_unreachable_server_is_reported_at_once(endpoint: FakeEndpoint) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -295,7 +293,7 @@ def test_nobody_there_is_told_at_once(endpoint: FakeEndpoint) -> None:
     assert lost[0].reason == f"no server at http://127.0.0.1:{port}/v1 (Connection refused)"
 
 
-def test_what_storing_raises_comes_out_as_it_is(endpoint: FakeEndpoint) -> None:
+def test_errors_of_storing_are_raised_unchanged(endpoint: FakeEndpoint) -> None:
     class Full(Watcher):
         async def arrived(self, request: Request, reply: Arrived) -> None:
             raise OSError(28, "No space left on device")

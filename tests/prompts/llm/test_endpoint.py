@@ -34,7 +34,7 @@ def test_a_key_alone_means_openai_and_the_default_model(
     assert resolve_endpoint(workspace, model="gpt-4.1").sampling_defaults == {}
 
 
-def test_neither_key_nor_server_names_the_three_ways_in_two_lines(workspace: Workspace) -> None:
+def test_without_key_or_server_the_error_names_three_options(workspace: Workspace) -> None:
     with pytest.raises(InputError) as error:
         resolve_endpoint(workspace)
     lines = str(error.value).splitlines()
@@ -43,12 +43,12 @@ def test_neither_key_nor_server_names_the_three_ways_in_two_lines(workspace: Wor
         assert way in str(error.value)
 
 
-def test_openai_without_a_key_is_told_before_it_is_asked(workspace: Workspace) -> None:
+def test_openai_without_a_key_is_an_error_before_any_request(workspace: Workspace) -> None:
     with pytest.raises(InputError, match="set OPENAI_API_KEY"):
         resolve_endpoint(workspace, base_url="https://api.openai.com/v1/")
 
 
-def test_the_command_line_wins_over_the_environment_which_wins_over_the_file(
+def test_precedence_is_command_line_environment_file(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (workspace.root / "dfer.yaml").write_text("base_url: http://localhost:1/v1\nmodel: of-the-file\n")
@@ -59,11 +59,11 @@ def test_the_command_line_wins_over_the_environment_which_wins_over_the_file(
     assert given == Endpoint("http://given:3/v1", "given")
 
 
-def test_the_only_model_served_is_the_one_asked(workspace: Workspace, endpoint: FakeEndpoint) -> None:
+def test_the_only_model_served_is_used(workspace: Workspace, endpoint: FakeEndpoint) -> None:
     assert resolve_endpoint(workspace, base_url=endpoint.base_url).model == "tiny"
 
 
-def test_several_models_are_a_choice(workspace: Workspace, endpoint: FakeEndpoint) -> None:
+def test_several_models_are_listed_to_choose_from(workspace: Workspace, endpoint: FakeEndpoint) -> None:
     endpoint.models = ["b", "a"]
     with pytest.raises(InputError) as error:
         resolve_endpoint(workspace, base_url=endpoint.base_url)
@@ -83,7 +83,7 @@ def test_several_models_are_a_choice(workspace: Workspace, endpoint: FakeEndpoin
         (Reply({"error": {"message": "who are you"}}, status=401), "requires a key: set OPENAI_API_KEY"),
     ],
 )
-def test_a_server_that_lists_nothing_asks_for_a_name(
+def test_without_a_model_list_a_name_is_required(
     workspace: Workspace, endpoint: FakeEndpoint, reply: Reply, says: str
 ) -> None:
     endpoint.models_reply = reply
@@ -92,7 +92,7 @@ def test_a_server_that_lists_nothing_asks_for_a_name(
     assert says in str(error.value)
 
 
-def test_a_name_that_is_no_host_is_a_sentence(workspace: Workspace) -> None:
+def test_an_invalid_host_is_an_error(workspace: Workspace) -> None:
     with pytest.raises(WorkError, match=r"no server at http://nowhere\.invalid/v1 \("):
         resolve_endpoint(workspace, base_url="http://nowhere.invalid/v1")
 
@@ -114,13 +114,13 @@ def test_a_name_that_is_no_host_is_a_sentence(workspace: Workspace) -> None:
         "http://\u0261ood/v1",
     ],
 )
-def test_what_is_no_base_url_is_a_sentence_without_secrets(text: str) -> None:
+def test_an_invalid_base_url_is_an_error_without_secrets(text: str) -> None:
     with pytest.raises(InputError, match="base URL") as error:
         normal_url(text)
     assert "secret" not in str(error.value)
 
 
-def test_a_key_with_white_space_inside_is_not_sent_and_not_shown(
+def test_a_key_with_white_space_is_neither_sent_nor_shown(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-one sk-two")

@@ -40,7 +40,7 @@ def refusing(*types: str, status: int = 400, message: str = "unknown field respo
     return script
 
 
-def test_a_server_that_honours_the_schema_is_sent_it_whole(endpoint: FakeEndpoint) -> None:
+def test_the_complete_schema_is_sent_to_a_server_that_accepts_it(endpoint: FakeEndpoint) -> None:
     endpoint.script = refusing()
     watcher, lost = request_all_observed(endpoint, requests_for_json(endpoint))
     assert lost == []
@@ -57,7 +57,7 @@ def test_a_server_that_honours_the_schema_is_sent_it_whole(endpoint: FakeEndpoin
     ("refused", "taken"),
     [(("json_schema",), "json_object"), (("json_schema", "json_object"), "text")],
 )
-def test_what_a_server_refuses_is_asked_for_in_the_next_form_and_once_only(
+def test_a_refused_response_format_falls_back_to_the_next_once(
     endpoint: FakeEndpoint, refused: tuple[str, ...], taken: str, status: int
 ) -> None:
     endpoint.script = refusing(*refused, status=status)
@@ -77,7 +77,7 @@ def test_the_object_form_carries_the_schema(endpoint: FakeEndpoint) -> None:
     assert endpoint.requests[-1]["response_format"] == JSON_OBJECT
 
 
-def test_a_server_that_ignores_the_schema_is_read_as_text_and_said_so_once(endpoint: FakeEndpoint) -> None:
+def test_a_server_that_ignores_the_schema_is_read_as_text_and_reported_once(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: Reply(completion(PROSE))
     watcher, lost = request_all_observed(endpoint, requests_for_json(endpoint, 4))
     assert lost == []
@@ -88,7 +88,7 @@ def test_a_server_that_ignores_the_schema_is_read_as_text_and_said_so_once(endpo
         assert read_answer(body, "json_schema") == Answer(["raised eyebrows", "parted lips"], "text")
 
 
-def test_another_reason_for_a_400_is_told_as_it_first_was(endpoint: FakeEndpoint) -> None:
+def test_another_reason_for_status_400_is_reported_unchanged(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: Reply(
         {"error": {"message": f"the prompt is wrong, try {len(endpoint.requests)}"}}, status=400
     )
@@ -97,7 +97,7 @@ def test_another_reason_for_a_400_is_told_as_it_first_was(endpoint: FakeEndpoint
     assert lost[0].reason == f"{endpoint.base_url} answers 400: the prompt is wrong, try 1"
 
 
-def test_a_reason_that_was_the_format_gives_way_to_the_one_behind_it(endpoint: FakeEndpoint) -> None:
+def test_after_a_refused_format_the_next_error_is_reported(endpoint: FakeEndpoint) -> None:
     def script(body: dict[str, Any], earlier: int) -> Reply:
         says = "no response_format here" if "response_format" in body else "the prompt is too long"
         return Reply({"error": {"message": says}}, status=400)
@@ -107,7 +107,7 @@ def test_a_reason_that_was_the_format_gives_way_to_the_one_behind_it(endpoint: F
     assert lost[0].reason.endswith("the prompt is too long")
 
 
-def test_an_error_that_comes_with_status_200_counts_as_a_refusal(endpoint: FakeEndpoint) -> None:
+def test_an_error_with_status_200_is_a_refusal(endpoint: FakeEndpoint) -> None:
     def script(body: dict[str, Any], earlier: int) -> Reply:
         return Reply({"error": {"message": "?"}} if "response_format" in body else completion(PROSE))
 
@@ -117,7 +117,7 @@ def test_an_error_that_comes_with_status_200_counts_as_a_refusal(endpoint: FakeE
 
 
 @pytest.mark.parametrize("code", ["content_filter", "content_policy_violation"])
-def test_a_filtered_question_is_an_answer_in_any_form(endpoint: FakeEndpoint, code: str) -> None:
+def test_a_content_filter_is_an_answer_in_any_format(endpoint: FakeEndpoint, code: str) -> None:
     endpoint.script = lambda body, earlier: Reply({"error": {"message": "no", "code": code}}, status=400)
     watcher, lost = request_all_observed(endpoint, requests_for_json(endpoint, 1))
     assert lost == []
@@ -126,7 +126,7 @@ def test_a_filtered_question_is_an_answer_in_any_form(endpoint: FakeEndpoint, co
     assert read_answer(body).reason == "refused"  # type: ignore[union-attr]
 
 
-def test_a_busy_server_is_not_taken_for_one_that_refuses(endpoint: FakeEndpoint) -> None:
+def test_a_busy_server_is_not_a_refusal(endpoint: FakeEndpoint) -> None:
     endpoint.script = lambda body, earlier: (
         Reply({"error": {"message": "slow down"}}, status=429) if earlier < 4 else Reply(completion(LISTED))
     )
@@ -136,7 +136,7 @@ def test_a_busy_server_is_not_taken_for_one_that_refuses(endpoint: FakeEndpoint)
     assert watcher.notes == []
 
 
-def test_a_refused_key_is_not_tried_in_other_forms(endpoint: FakeEndpoint) -> None:
+def test_other_formats_are_not_tried_after_a_refused_key(endpoint: FakeEndpoint) -> None:
     endpoint.api_key = "another"
     _, lost = request_all_observed(endpoint, requests_for_json(endpoint, 3), concurrency=1)
     assert forms(endpoint) == ["json_schema"]
@@ -154,14 +154,14 @@ def test_a_refused_key_is_not_tried_in_other_forms(endpoint: FakeEndpoint) -> No
         (PROSE, "text"),
     ],
 )
-def test_only_what_keeps_to_the_schema_is_read_in_its_form(content: str, reading: str) -> None:
+def test_only_valid_answers_are_read_by_the_schema(content: str, reading: str) -> None:
     read = read_answer(completion(content), "json_object")
     assert isinstance(read, Answer)
     assert read.reading == reading
     assert read.descriptors == ["raised eyebrows", "parted lips"]
 
 
-def test_the_new_name_of_the_token_limit_is_used_from_the_refusal_on(endpoint: FakeEndpoint) -> None:
+def test_after_a_refusal_the_new_name_of_the_token_limit_is_used(endpoint: FakeEndpoint) -> None:
     def script(body: dict[str, Any], earlier: int) -> Reply | None:
         if "max_tokens" in body:
             says = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."

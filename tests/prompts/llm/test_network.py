@@ -31,7 +31,7 @@ KEY = "sk-verysecret-0123456789"
         ("https://h/v1/responses", "ends in /responses"),
     ],
 )
-def test_the_address_of_a_request_is_no_base_url(url: str, says: str) -> None:
+def test_the_url_of_a_request_is_not_a_base_url(url: str, says: str) -> None:
     with pytest.raises(InputError) as error:
         normal_url(url)
     assert says in str(error.value)
@@ -54,7 +54,7 @@ def unused_port() -> int:
     "proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9", "socks://127.0.0.1:9", "x:y"]
 )
 @pytest.mark.parametrize("variable", ["ALL_PROXY", "http_proxy"])
-def test_a_loopback_server_is_asked_past_any_proxy(
+def test_a_loopback_server_is_requested_without_a_proxy(
     endpoint: FakeEndpoint, proxied: pytest.MonkeyPatch, variable: str, proxy: str
 ) -> None:
     proxied.setenv(variable, proxy)
@@ -79,7 +79,7 @@ def test_a_loopback_server_is_asked_past_any_proxy(
         ("SSL_CERT_DIR", "/nowhere", "SSL_CERT_DIR=/nowhere cannot be used: No such file"),
     ],
 )
-def test_a_variable_that_cannot_be_used_is_named(
+def test_an_invalid_proxy_variable_is_named(
     proxied: pytest.MonkeyPatch, isolated: Path, variable: str, value: str, says: str
 ) -> None:
     proxied.setenv(variable, value)
@@ -117,7 +117,7 @@ def test_a_proxy_that_answers_itself_is_named(
     assert endpoint.paths == ["http://server.invalid/v1/models"]
 
 
-def test_a_page_that_may_come_from_a_proxy_is_said_to_once(
+def test_a_page_that_may_come_from_a_proxy_is_reported_once(
     endpoint: FakeEndpoint, proxied: pytest.MonkeyPatch
 ) -> None:
     proxy = endpoint.base_url.removesuffix("/v1")
@@ -131,7 +131,7 @@ def test_a_page_that_may_come_from_a_proxy_is_said_to_once(
     ]
 
 
-def test_a_server_without_tls_is_told_as_that(endpoint: FakeEndpoint, isolated: Path) -> None:
+def test_a_server_without_tls_is_reported(endpoint: FakeEndpoint, isolated: Path) -> None:
     url = endpoint.base_url.replace("http:", "https:")
     with pytest.raises(DferError) as error:
         listed_models(resolve_server(Workspace(isolated), url), retries=0)

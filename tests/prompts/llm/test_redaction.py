@@ -31,7 +31,7 @@ SECRET = "sk-a/b+c&d<\"e'f-0123456789"
         base64.urlsafe_b64encode(SECRET.encode()).decode(),
     ],
 )
-def test_a_secret_is_cut_out_however_it_is_spelled(spelling: str) -> None:
+def test_a_secret_is_removed_in_any_encoding(spelling: str) -> None:
     text = redact(f"bad key >{spelling}< of yours", SECRET)
     assert "[key]" in text
     assert text.startswith("bad key >")
@@ -45,11 +45,11 @@ def test_keys_and_values_of_json_are_cleaned_at_any_depth() -> None:
 
 
 @pytest.mark.parametrize("secret", [None, "", "x", "none"])
-def test_what_is_no_secret_is_left_alone(secret: str | None) -> None:
+def test_other_text_is_unchanged(secret: str | None) -> None:
     assert redact("none of the boxes", secret) == "none of the boxes"
 
 
-def test_the_environments_secrets_are_cut_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_of_the_environment_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", " sk-first-secret\n")
     monkeypatch.setenv("HF_TOKEN", "hf_second-secret")
     assert redact_environment("sk-first-secret and hf_second-secret") == "[key] and [key]"

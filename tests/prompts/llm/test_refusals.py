@@ -65,15 +65,13 @@ def mistral_error(*fields: str) -> dict[str, Any]:
         ([], ""),
     ],
 )  # fmt: skip
-def test_a_refusal_of_any_form_is_shown_in_the_servers_words(
-    endpoint: FakeEndpoint, body: Any, words: str
-) -> None:
+def test_a_refusal_is_shown_with_the_servers_message(endpoint: FakeEndpoint, body: Any, words: str) -> None:
     endpoint.script = lambda request, earlier: Reply(body, status=409)
     _, lost = request_all(endpoint, requests_to(endpoint, 1), retries=0)
     assert lost[0].reason == f"{endpoint.base_url} answers 409" + (f": {words}" if words else "")
 
 
-def test_words_are_found_in_bodies_that_were_made_to_be_expensive() -> None:
+def test_messages_are_found_in_hostile_bodies_quickly() -> None:
     deep: Any = "x"
     for _ in range(500):
         deep = {"error": [deep, deep]}
@@ -112,7 +110,7 @@ def refusing(status: int, *names: str, body: Any) -> Any:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("form", ["text", "json_schema"])
-def test_a_refused_parameter_is_left_out_from_then_on(
+def test_a_refused_parameter_is_omitted_from_then_on(
     endpoint: FakeEndpoint, status: int, body: Any, names: list[str], form: Any
 ) -> None:
     endpoint.script = refusing(status, *names, body=body)
@@ -132,7 +130,7 @@ def test_a_refused_parameter_is_left_out_from_then_on(
     ("sampling", "left"),
     [({}, "temperature"), ({"temperature": 1.0, "top_p": 0.5}, "top_p"), ({"top_p": 0.5}, "temperature")],
 )
-def test_of_temperature_and_top_p_one_is_left(
+def test_one_of_temperature_and_top_p_is_kept(
     endpoint: FakeEndpoint, sampling: dict[str, Any], left: str
 ) -> None:
     both = {"temperature", "top_p"}
@@ -145,7 +143,7 @@ def test_of_temperature_and_top_p_one_is_left(
     assert [both & body.keys() for body in endpoint.requests[1:]] == [{left}] * 2
 
 
-def test_a_parameter_without_which_a_request_fails_too_is_not_given_up(endpoint: FakeEndpoint) -> None:
+def test_a_parameter_is_kept_if_omitting_it_also_fails(endpoint: FakeEndpoint) -> None:
     def script(body: dict[str, Any], earlier: int) -> Reply | None:
         if "seed" in body:
             return Reply(openai_error("seed is wrong"), status=400)
@@ -157,7 +155,7 @@ def test_a_parameter_without_which_a_request_fails_too_is_not_given_up(endpoint:
     assert watcher.notes == []
 
 
-def test_a_refusal_that_names_another_parameter_is_told(endpoint: FakeEndpoint) -> None:
+def test_a_refusal_that_names_another_parameter_is_reported(endpoint: FakeEndpoint) -> None:
     says = "max_tokens is too large for this temperature"
     endpoint.script = lambda body, earlier: Reply(openai_error(says, param="max_tokens"), status=400)
     _, lost = request_all(endpoint, requests_to(endpoint, 1))
@@ -165,13 +163,13 @@ def test_a_refusal_that_names_another_parameter_is_told(endpoint: FakeEndpoint) 
     assert len(endpoint.requests) == 1
 
 
-def test_what_was_not_sent_stands_in_the_manifest_also_when_the_answers_were_stored(
+def test_omitted_parameters_are_in_the_manifest_even_with_stored_answers(
     endpoint: FakeEndpoint, isolated: Path
 ) -> None:
     endpoint.script = refusing(400, "temperature", body=openai_error("no temperature", param="temperature"))
-    said: list[str] = []
+    messages: list[str] = []
     options: dict[str, Any] = {"base_url": endpoint.base_url, "samples": 1, "top_k": 2}
-    first = generate("dfew", note=said.append, **options)
+    first = generate("dfew", note=messages.append, **options)
     again = generate("dfew", **options)
     assert again.asked == 0
     for made in (first, again):
@@ -179,7 +177,7 @@ def test_what_was_not_sent_stands_in_the_manifest_also_when_the_answers_were_sto
         assert sampling["not_sent"] == {"temperature": 7}
         assert "temperature" not in sampling
         assert (sampling["top_p"], sampling["seed"]) == (1.0, 1)
-    assert len([each for each in said if "rejects temperature" in each]) == 1
+    assert len([each for each in messages if "rejects temperature" in each]) == 1
     rows = (isolated / "descriptions/v2/responses.jsonl").read_text(encoding="utf-8").splitlines()
     assert {tuple(json.loads(row)["not_sent"]) for row in rows} == {("temperature",)}
 
@@ -215,7 +213,7 @@ def test_what_was_not_sent_stands_in_the_manifest_also_when_the_answers_were_sto
         (403, openai_error(f"{KEY} may not do this"), KEY, "answers 403: [key] may not do this"),
     ],
 )  # fmt: skip
-def test_only_a_key_that_is_wrong_is_called_wrong(
+def test_only_an_authentication_error_is_reported_as_a_wrong_key(
     endpoint: FakeEndpoint, status: int, body: Any, key: str | None, says: str
 ) -> None:
     endpoint.script = lambda request, earlier: Reply(body, status=status)
@@ -224,7 +222,7 @@ def test_only_a_key_that_is_wrong_is_called_wrong(
     assert len(endpoint.requests) == 1  # the others would be refused like it
 
 
-def test_a_question_that_is_moderated_does_not_stop_the_others(endpoint: FakeEndpoint) -> None:
+def test_a_moderated_request_does_not_stop_the_others(endpoint: FakeEndpoint) -> None:
     says = "Your chosen model requires moderation and your input was flagged"
     endpoint.script = lambda body, earlier: (
         Reply(openai_error(says, code=403), status=403) if body["seed"] == 1 else None
@@ -234,7 +232,7 @@ def test_a_question_that_is_moderated_does_not_stop_the_others(endpoint: FakeEnd
     assert len(responses) == 2
 
 
-def test_the_list_of_models_may_be_refused_for_another_reason(
+def test_a_refused_list_of_models_is_reported_with_its_reason(
     endpoint: FakeEndpoint, isolated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)

@@ -23,7 +23,7 @@ REQUEST = Request(
 )
 
 
-def test_the_key_is_the_sha256_of_all_that_shapes_the_answer() -> None:
+def test_the_cache_key_is_the_sha256_of_the_request() -> None:
     canonical = (
         '{"base_url":"http://localhost:1/v1","messages":[{"content":"fear?","role":"user"}],"model":"tiny",'
         '"response_format":"text","sample":2,"sampling":{"max_tokens":10,"reasoning_effort":null,"seed":9,'
@@ -47,15 +47,15 @@ def test_the_key_is_the_sha256_of_all_that_shapes_the_answer() -> None:
         {"sampling": REQUEST.sampling.model_copy(update={"reasoning_effort": "low"})},
     ],
 )
-def test_whatever_shapes_the_answer_changes_the_key(other: dict[str, Any]) -> None:
+def test_every_field_of_a_request_changes_the_cache_key(other: dict[str, Any]) -> None:
     assert replace(REQUEST, **other).key != REQUEST.key
 
 
-def test_the_class_is_in_the_key_through_its_words_only() -> None:
+def test_the_class_name_alone_does_not_change_the_cache_key() -> None:
     assert replace(REQUEST, class_name="terror").key == REQUEST.key
 
 
-def test_what_is_put_comes_back_and_nothing_else_lies_there(tmp_path: Path) -> None:
+def test_a_stored_record_is_read_back_and_is_the_only_file(tmp_path: Path) -> None:
     store = ResponseStore(tmp_path / "responses")
     record = {"request": REQUEST.identity, "response": {"text": "raised brows \ud83d é"}}
     assert store.get(REQUEST.key) is None
@@ -75,7 +75,7 @@ def test_what_is_put_comes_back_and_nothing_else_lies_there(tmp_path: Path) -> N
         json.dumps({"request": {**REQUEST.identity, "model": "another"}, "response": {}}),
     ],
 )
-def test_a_damaged_record_is_as_good_as_none(tmp_path: Path, damage: str | bytes) -> None:
+def test_a_damaged_record_is_requested_again(tmp_path: Path, damage: str | bytes) -> None:
     store = ResponseStore(tmp_path)
     raw = damage if isinstance(damage, bytes) else damage.encode()
     (tmp_path / f"{REQUEST.key}.json").write_bytes(raw)

@@ -67,7 +67,7 @@ THINKING = {"type": "thinking", "thinking": [{"type": "text", "text": "- closed 
         ({**completion(LIST), "error": "half of it"}, Failure("malformed", "half of it")),
     ],
 )  # fmt: skip
-def test_what_a_response_says(body: Any, expected: Answer | Failure) -> None:
+def test_fields_of_a_response(body: Any, expected: Answer | Failure) -> None:
     assert read_answer(body) == expected
 
 
@@ -97,7 +97,7 @@ def delta(content: Any = None, finish: str | None = None, **more: Any) -> dict[s
         (b": nothing\n\n", Failure("malformed", "an event stream without a chat completion")),
     ],
 )  # fmt: skip
-def test_a_stream_that_nobody_asked_for_is_read(
+def test_an_unrequested_stream_is_read(
     endpoint: FakeEndpoint, stream: bytes, expected: Answer | Failure
 ) -> None:
     endpoint.script = lambda body, earlier: raw(stream, kind="text/event-stream")
@@ -107,7 +107,7 @@ def test_a_stream_that_nobody_asked_for_is_read(
     assert read_answer(responses[requests[0].key]) == expected
 
 
-def test_the_tokens_that_a_stream_counts_are_counted(endpoint: FakeEndpoint) -> None:
+def test_usage_of_a_stream_is_counted(endpoint: FakeEndpoint) -> None:
     stream = events(
         delta(LIST, "stop"), {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}
     )
@@ -117,7 +117,7 @@ def test_the_tokens_that_a_stream_counts_are_counted(endpoint: FakeEndpoint) -> 
     assert (usage_of(body, "prompt_tokens"), usage_of(body, "completion_tokens")) == (3, 4)
 
 
-def test_a_key_in_pieces_of_a_stream_is_not_kept(endpoint: FakeEndpoint) -> None:
+def test_a_key_split_over_stream_chunks_is_not_stored(endpoint: FakeEndpoint) -> None:
     stream = events(delta(f"- a frown\n- {KEY[:9]}"), delta(f"{KEY[9:]}\n- wide eyes", "stop"))
     endpoint.script = lambda body, earlier: raw(stream)
     responses, _ = request_all(endpoint, requests_to(endpoint, 1), api_key=KEY)

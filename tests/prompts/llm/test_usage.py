@@ -31,7 +31,7 @@ def answer(prompt: int | None, completion_tokens: int | None, content: str = "- 
     return {"choices": [{"message": {"content": content}}], "usage": usage}
 
 
-def test_a_prompt_is_estimated_at_four_characters_a_token_until_the_server_has_counted() -> None:
+def test_prompt_tokens_are_estimated_until_the_server_reports_usage() -> None:
     nothing_known = Estimate()
     assert nothing_known.prompt_tokens(request("12345")) == 2
     assert "4 characters" in nothing_known.basis
@@ -45,13 +45,13 @@ def test_a_prompt_is_estimated_at_four_characters_a_token_until_the_server_has_c
 
 
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None}, {"prompt_tokens": -3}, "?", [1], True])
-def test_what_is_no_usage_is_estimated(usage: Any) -> None:
+def test_invalid_usage_is_replaced_by_an_estimate(usage: Any) -> None:
     response = {"choices": [{"message": {"content": "12345678"}}], "usage": usage}
     assert Estimate().spent(request("1234"), response) == 1 + 2
     assert Estimate.of([(request("1234"), response)]) == Estimate()
 
 
-def test_reserved_tokens_are_not_given_twice() -> None:
+def test_tokens_are_reserved_once() -> None:
     budget = Budget(tokens=250)
     budget.reserve(100)
     budget.reserve(100)
@@ -72,7 +72,7 @@ def ask_for_fear(endpoint: FakeEndpoint, folder: Path, budget: Budget, **asking:
     ask_and_rank(plan, ResponseStore(workspace.responses), concurrency=4, budget=budget)
 
 
-def test_requests_stop_at_their_number_and_what_came_is_kept(endpoint: FakeEndpoint, isolated: Path) -> None:
+def test_requests_stop_at_their_limit_and_answers_are_kept(endpoint: FakeEndpoint, isolated: Path) -> None:
     with pytest.raises(WorkError) as error:
         ask_for_fear(endpoint, isolated, Budget(requests=10))
     assert str(error.value) == (
@@ -84,7 +84,7 @@ def test_requests_stop_at_their_number_and_what_came_is_kept(endpoint: FakeEndpo
     assert len(endpoint.requests) == 21
 
 
-def test_tokens_stop_before_they_are_spent(endpoint: FakeEndpoint, isolated: Path) -> None:
+def test_requests_stop_before_the_token_limit(endpoint: FakeEndpoint, isolated: Path) -> None:
     # A prompt is 35 to 37 tokens by the estimate and 40 by this server, which answers in 20.
     with pytest.raises(WorkError, match=r"of the 600 tokens of --budget-tokens: another .* may take 1"):
         ask_for_fear(endpoint, isolated, Budget(tokens=600), max_tokens=100)
@@ -92,19 +92,19 @@ def test_tokens_stop_before_they_are_spent(endpoint: FakeEndpoint, isolated: Pat
     assert len(endpoint.requests) == 8  # another might take 100 for its answer, and 480 are spent
 
 
-def test_requests_wait_for_what_others_leave_of_the_budget(endpoint: FakeEndpoint, isolated: Path) -> None:
+def test_requests_wait_for_reserved_tokens_of_others(endpoint: FakeEndpoint, isolated: Path) -> None:
     # Four under way set 548 tokens aside; the last of 21 is sent with 1200 spent and 137 set aside.
     ask_for_fear(endpoint, isolated, Budget(tokens=1340), max_tokens=100)
     assert len(endpoint.requests) == 21
 
 
-def test_a_budget_too_small_for_any_request_asks_nothing(endpoint: FakeEndpoint, isolated: Path) -> None:
+def test_a_budget_too_small_for_any_request_sends_nothing(endpoint: FakeEndpoint, isolated: Path) -> None:
     with pytest.raises(WorkError, match=r"--budget-tokens 100 is less than the 2[0-9]{3} that one"):
         ask_for_fear(endpoint, isolated, Budget(tokens=100))
     assert endpoint.requests == []
 
 
-def test_answers_whose_length_nobody_told_count_by_their_text(endpoint: FakeEndpoint, isolated: Path) -> None:
+def test_answers_without_usage_are_counted_by_their_text(endpoint: FakeEndpoint, isolated: Path) -> None:
     reply = {**completion("- a frown" * 40), "usage": None}  # 360 characters are 90 tokens
     endpoint.script = lambda body, earlier: Reply(reply)
     with pytest.raises(WorkError, match="--budget-tokens"):

@@ -27,11 +27,11 @@ def check(text: str, class_set: ClassSet = MAFW) -> list[TemplateFinding]:
 
 @pytest.mark.parametrize("class_set", class_set_names())
 @pytest.mark.parametrize("name", SHIPPED_TEMPLATES)
-def test_there_is_nothing_to_find_in_what_is_shipped(name: str, class_set: str) -> None:
+def test_shipped_templates_have_no_finding(name: str, class_set: str) -> None:
     assert check_template(name, Workspace(), load_class_set(class_set)) == []
 
 
-def test_a_sound_template_has_no_finding() -> None:
+def test_a_valid_template_has_no_finding() -> None:
     assert check(HEAD + "What does {{ expression }} look like?") == []
 
 
@@ -73,7 +73,7 @@ def test_a_sound_template_has_no_finding() -> None:
         (NO_SOURCE + "{{ expression }}", "note", "source", None, (), "will not have one"),
     ],
 )  # fmt: skip
-def test_each_thing_is_found_in_its_place(
+def test_each_problem_is_found_with_its_place(
     text: str, level: str, rule: str, line: int | None, class_names: tuple[str, ...], says: str
 ) -> None:
     (found,) = check(text)
@@ -87,7 +87,7 @@ def test_errors_come_first() -> None:
     assert [each.level for each in found] == ["error", "note", "note"]
 
 
-def test_words_with_odd_characters_are_looked_for_as_typed() -> None:
+def test_words_with_special_characters_are_searched_literally() -> None:
     odd = ClassSet("odd", (ExpressionClass("a", "a.c (sic)"), ExpressionClass("b", "b")))
     assert check(HEAD + "abc {{ expression }}", odd) == []
 
@@ -98,7 +98,7 @@ def test_a_name_that_does_not_exist_is_an_input_error() -> None:
 
 
 @pytest.mark.parametrize("name", SHIPPED_TEMPLATES)
-def test_a_prompt_names_its_class_and_no_other_unless_it_is_of_the_contrasting_kind(name: str) -> None:
+def test_a_prompt_names_no_other_class_unless_it_is_contrastive(name: str) -> None:
     others = {each.words for each in MAFW.classes if each.name != "contempt"}
     template = load_template(name, Workspace())
     prompt = template.messages(MAFW.resolve("contempt"), MAFW)[0]["content"]
@@ -108,7 +108,7 @@ def test_a_prompt_names_its_class_and_no_other_unless_it_is_of_the_contrasting_k
     assert 'not "contempt"' not in prompt
 
 
-def test_the_worked_examples_are_of_no_shipped_class() -> None:
+def test_the_examples_in_prompts_are_not_of_a_shipped_class() -> None:
     shipped = [each for name in class_set_names() for each in load_class_set(name).classes]
     words = {word for each in shipped for word in (each.words, *each.aliases)}
     assert not {"boredom", "bored", "weary", "yawning"} & words
@@ -127,7 +127,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize(("name", "answer"), ANSWERS.items())
-def test_an_answer_in_the_form_a_template_asks_for_is_read(name: str, answer: str) -> None:
+def test_an_answer_in_the_requested_form_is_read(name: str, answer: str) -> None:
     read = parse_answer(answer)
     assert len(read) == 3
     assert all(phrase in answer for phrase in read)

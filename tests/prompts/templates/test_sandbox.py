@@ -113,7 +113,7 @@ BOMBS = {
 
 @pytest.mark.parametrize(("body", "says"), BOMBS.values(), ids=BOMBS)
 @pytest.mark.timeout(20)
-def test_what_takes_too_much_is_a_sentence_with_its_line(body: str, says: str) -> None:
+def test_exceeded_limits_are_an_error_with_the_line(body: str, says: str) -> None:
     with pytest.raises(InputError) as error:
         rendered("fine\n" + body)
     assert str(error.value).startswith("mine.md, line ")
@@ -121,7 +121,7 @@ def test_what_takes_too_much_is_a_sentence_with_its_line(body: str, says: str) -
     assert len(str(error.value)) < 300
 
 
-def test_a_rendering_has_a_bound_on_its_cpu_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cpu_time_of_rendering_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "SECONDS", 0.05)  # 3 s are right for users and long for a test
     compared = "{% if a == b %}1{% endif %}" * 30
     body = (
@@ -133,7 +133,7 @@ def test_a_rendering_has_a_bound_on_its_cpu_time(monkeypatch: pytest.MonkeyPatch
         rendered(body)
 
 
-def test_a_file_of_megabytes_is_no_template() -> None:
+def test_too_large_a_file_is_refused() -> None:
     with pytest.raises(InputError, match=r"^mine\.md: larger than 500000 bytes"):
         rendered("{# " + "x" * 500_000 + " #}x")
 
@@ -162,5 +162,5 @@ def test_a_file_of_megabytes_is_no_template() -> None:
         ("{{ expressions | length }} {{ 'x' if expression is defined }} {{ none }}", "11 x None"),
     ],
 )  # fmt: skip
-def test_what_a_prompt_needs_is_there(body: str, expected: str) -> None:
+def test_the_sandbox_has_what_prompts_need(body: str, expected: str) -> None:
     assert rendered(body) == expected

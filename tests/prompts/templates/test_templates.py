@@ -33,27 +33,27 @@ def rendered(workspace: Workspace, name: str = "mine", class_name: str = "anger"
     return messages[0]["content"]
 
 
-def test_paper_asks_what_the_paper_asked(workspace: Workspace) -> None:
+def test_the_paper_template_has_the_prompt_of_the_paper(workspace: Workspace) -> None:
     assert rendered(workspace, "paper") == (
         "Q: What are useful visual features for the facial expression of anger?\n"
         "A: Some useful visual features for facial expressions of anger include: ..."
     )
 
 
-def test_a_compound_class_is_asked_for_in_words(workspace: Workspace) -> None:
+def test_the_prompt_has_the_words_of_a_compound_class(workspace: Workspace) -> None:
     compound = load_class_set("mafw-compound")
     messages = load_template("paper", workspace).messages(compound.resolve("anger_disgust"), compound)
     assert "expression of anger and disgust?" in messages[0]["content"]
 
 
-def test_the_workspace_wins_over_what_is_shipped(workspace: Workspace) -> None:
+def test_the_workspace_takes_precedence_over_shipped_files(workspace: Workspace) -> None:
     write(workspace, "---\nname: paper\npurpose: Mine.\n---\n{{ expression }}!\n", "paper")
     write(workspace, HEAD + "other {{ expression }}")
     assert template_names(workspace) == sorted([*SHIPPED_TEMPLATES, "mine"])
     assert rendered(workspace, "paper") == "anger!"
 
 
-def test_what_is_rendered_in_arrives_as_typed_and_is_never_a_template(workspace: Workspace) -> None:
+def test_values_are_rendered_verbatim_and_not_as_templates(workspace: Workspace) -> None:
     write(workspace, HEAD + "{{ expression }} of {{ expressions | join('/') }} in {{ class_set }}")
     words = '{{ 7 * 7 }} <b>"joy" & awe</b> {% raw %} ${x}'
     classes = ClassSet("own", (ExpressionClass("joy", words), ExpressionClass("awe", "awe")))
@@ -81,7 +81,7 @@ def test_what_is_rendered_in_arrives_as_typed_and_is_never_a_template(workspace:
         ("{{ range(10 ** 9) | list }}", 5, "range too big"),
     ],
 )
-def test_a_faulty_template_is_named_with_its_line(
+def test_an_invalid_template_is_an_error_with_the_line(
     workspace: Workspace, body: str, line: int, says: str
 ) -> None:
     path = write(workspace, HEAD + body)
@@ -109,7 +109,7 @@ def test_a_faulty_template_is_named_with_its_line(
         ("---\nname: !!python/object/apply:os.system [true]\n---\n{{ expression }}", "not valid YAML"),
     ],
 )
-def test_wrong_front_matter_is_a_sentence_with_the_file(workspace: Workspace, text: str, says: str) -> None:
+def test_invalid_front_matter_is_an_error_with_the_file(workspace: Workspace, text: str, says: str) -> None:
     path = write(workspace, text)
     with pytest.raises(InputError) as error:
         load_template("mine", workspace)
@@ -131,33 +131,33 @@ def test_wrong_front_matter_is_a_sentence_with_the_file(workspace: Workspace, te
         ("name: mine\npurpose: x\n1: 2", 4, "Keys should be strings"),
     ],
 )
-def test_wrong_front_matter_is_told_with_its_line(
+def test_invalid_front_matter_is_an_error_with_the_line(
     workspace: Workspace, matter: str, line: int | None, says: str
 ) -> None:
     path = write(workspace, f"---\n{matter}\n---\n{{{{ expression }}}}")
     with pytest.raises(InputError) as error:
         load_template("mine", workspace)
-    told = str(error.value)
-    assert told.startswith(str(path))
-    assert says in told
-    assert "\n" not in told
-    assert f"line {line}" in told if line else "line" not in told
+    message = str(error.value)
+    assert message.startswith(str(path))
+    assert says in message
+    assert "\n" not in message
+    assert f"line {line}" in message if line else "line" not in message
 
 
-def test_a_template_says_what_form_of_answer_it_asks_for(workspace: Workspace) -> None:
+def test_a_template_declares_the_form_of_its_answer(workspace: Workspace) -> None:
     write(workspace, "---\nname: mine\npurpose: x\nresponse_format: json_schema\n---\n{{ expression }}")
     write(workspace, HEAD.replace("mine", "plain") + "{{ expression }}", "plain")
     assert load_template("mine", workspace).response_format == "json_schema"
     assert load_template("plain", workspace).response_format == "text"
 
 
-def test_a_byte_order_mark_is_no_part_of_the_front_matter(workspace: Workspace) -> None:
+def test_a_byte_order_mark_before_the_front_matter_is_ignored(workspace: Workspace) -> None:
     path = write(workspace, "")
     path.write_bytes(b"\xef\xbb\xbf" + HEAD.encode() + b"{{ expression }}")
     assert rendered(workspace) == "anger"
 
 
-def test_bytes_that_are_no_text_are_a_sentence(workspace: Workspace) -> None:
+def test_bytes_that_are_not_text_are_an_error(workspace: Workspace) -> None:
     path = write(workspace, "")
     path.write_bytes(b"---\nname: mine\xff\n")
     with pytest.raises(InputError, match=r"mine\.md: not UTF-8"):
@@ -172,18 +172,18 @@ def test_a_name_is_never_a_path(workspace: Workspace, name: str) -> None:
         load_template(name, workspace)
 
 
-def test_a_wrong_name_suggests_the_nearest(workspace: Workspace) -> None:
+def test_a_wrong_name_is_an_error_with_the_most_similar(workspace: Workspace) -> None:
     with pytest.raises(InputError, match=r"did you mean paper\?\nThere are: action-units, "):
         load_template("papr", workspace)
 
 
-def test_a_template_that_renders_to_nothing_asks_nothing(workspace: Workspace) -> None:
+def test_an_empty_prompt_is_not_sent(workspace: Workspace) -> None:
     write(workspace, HEAD + "{% if false %}x{% endif %}")
     with pytest.raises(InputError, match="gives an empty prompt"):
         rendered(workspace)
 
 
-def test_the_hash_is_of_the_whole_file_whatever_its_line_ends(workspace: Workspace) -> None:
+def test_the_hash_does_not_depend_on_line_ends(workspace: Workspace) -> None:
     path = write(workspace, HEAD + "{{ expression }}\n")
     first = read_template(path)
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))

@@ -62,7 +62,7 @@ def test_a_licence_is_one_that_the_hub_knows(
     assert "private" not in read
 
 
-def test_what_is_not_english_is_not_called_so(store: DescriptionStore) -> None:
+def test_the_language_of_other_scripts_is_undetermined(store: DescriptionStore) -> None:
     members = {"joy": [["嘴角上扬", "脸颊抬起"]], "anger": [["皱起的眉头"]]}
     assert header(written(store, members))["language"] == ["und"]
 
@@ -83,7 +83,7 @@ def test_a_card_is_complete(store: DescriptionStore) -> None:
         seen=[Seen(dataset="dfew", fingerprint="f0", folds=(1, 3))],
         failures=[{"class_name": "anger", "reason": "refused"}],
     )
-    for said in (
+    for text in (
         "| class | member | description |",
         "| anger | 1 | a glare and tight lips. |",
         "| happiness | 0 | a smile, raised cheeks, and bright eyes. |",
@@ -104,18 +104,18 @@ def test_a_card_is_complete(store: DescriptionStore) -> None:
         "not what a person feels",
         "The text is English",
     ):
-        assert said in card
+        assert text in card
     assert "meaningless" not in card
     assert "responses.jsonl" not in card
 
 
-def test_the_card_of_several_templates_says_what_each_member_was_asked(store: DescriptionStore) -> None:
-    asked = [
+def test_the_card_has_the_template_of_each_member(store: DescriptionStore) -> None:
+    members = [
         {"template": name, "template_sha256": 2 * name, "template_text": f"{name}?\n```", "model": model,
          "base_url": "http://localhost/v1", "sampling": {"seed": 7}}
         for name, model in (("one", "small"), ("one", "large"), ("two", "small"))
     ]  # fmt: skip
-    card = written(store, derivation={"command": "generate --ensemble", "members": asked})
+    card = written(store, derivation={"command": "generate --ensemble", "members": members})
     assert card.count("````text\none?\n```\n````") == card.count("````text\ntwo?\n```\n````") == 1
     assert (
         "- command: generate --ensemble\n"
@@ -127,18 +127,18 @@ def test_the_card_of_several_templates_says_what_each_member_was_asked(store: De
     assert "template_text" not in card
 
 
-def test_a_set_of_several_sources_says_that_their_limits_are_its_own(store: DescriptionStore) -> None:
+def test_the_card_of_several_sources_has_the_limits_of_each(store: DescriptionStore) -> None:
     assert "come from several sources: the limits of each" in written(store, source="mixed")
 
 
-def test_a_control_says_that_it_means_nothing(store: DescriptionStore) -> None:
+def test_the_card_of_a_control_explains_it(store: DescriptionStore) -> None:
     card = written(store, source="control:swapped", control="swapped")
     assert "This is a control (swapped): it is meaningless on purpose." in card
     assert "control" in header(card)["tags"]
     assert "| class | member |" in card
 
 
-def test_one_member_needs_no_column(store: DescriptionStore) -> None:
+def test_the_card_of_one_member_has_no_member_column(store: DescriptionStore) -> None:
     card = written(store, {"joy": [["a smile"]], "anger": [["a frown"]]})
     assert "| class | description |\n| --- | --- |\n| joy | a smile. |\n| anger | a frown. |\n" in card
 
@@ -146,7 +146,7 @@ def test_one_member_needs_no_column(store: DescriptionStore) -> None:
 HOSTILE = "`x`|**b** _i_ ~~s~~ $m$ <script>alert(1)</script> [l](http://e) ![i](http://e) {{ 1 + 1 }} \\"
 
 
-def test_text_of_others_is_no_markup(store: DescriptionStore) -> None:
+def test_foreign_text_is_no_markup(store: DescriptionStore) -> None:
     card = written(
         store,
         {"happiness": [[HOSTILE]], "anger": [["--- # h"]]},
@@ -167,7 +167,7 @@ def test_text_of_others_is_no_markup(store: DescriptionStore) -> None:
         assert raw not in card
 
 
-def test_a_template_stays_in_its_block_of_code(store: DescriptionStore) -> None:
+def test_a_template_cannot_close_its_code_block(store: DescriptionStore) -> None:
     text = "````\n# out?\n```\n---\n<script>\x1b[2J {% if x %}"
     card = written(store, template="t", template_text=text)
     assert "\n`````text\n````\n# out?\n```\n---\n<script>[2J {% if x %}\n`````\n" in card

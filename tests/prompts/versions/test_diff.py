@@ -12,7 +12,7 @@ from dfer_prompts.versions.diff import Difference, diff, similarity
 from ..drafts import draft
 
 
-def told(found: Difference) -> list[tuple[str, str | None, str | None, str]]:
+def as_tuples(found: Difference) -> list[tuple[str, str | None, str | None, str]]:
     """(kinds, text before, text after, ranks) of each change of the first class's first member."""
     return [
         (
@@ -69,11 +69,13 @@ def of_joy(*texts: str) -> DescriptionSet:
         ]),
     ],
 )  # fmt: skip
-def test_changes(before: list[str], after: list[str], expected: list[tuple[str, ...]]) -> None:
-    assert told(diff(of_joy(*before), of_joy(*after))) == expected
+def test_changes_between_two_sets(
+    before: list[str], after: list[str], expected: list[tuple[str, ...]]
+) -> None:
+    assert as_tuples(diff(of_joy(*before), of_joy(*after))) == expected
 
 
-def test_similarity_by_hand() -> None:
+def test_similarity_equals_a_calculation_by_hand() -> None:
     assert similarity("The smile", "smile") == 1.0
     assert similarity("raised eyebrows", "slightly raised eyebrows") == 2 * 2 / 5
     assert similarity("raised eyebrws", "raised eyebrows") == 2 * 14 / 29
@@ -82,7 +84,7 @@ def test_similarity_by_hand() -> None:
     assert similarity("🙂", "🙂") == 1.0
 
 
-def test_support_and_samples() -> None:
+def test_differences_of_support_and_samples() -> None:
     def joy(*of: tuple[str, int, int]) -> DescriptionSet:
         member = tuple(Descriptor(text, rank, *support) for rank, (text, *support) in enumerate(of, start=1))
         return replace(of_joy("x"), members={"joy": (member,)})
@@ -110,7 +112,7 @@ def test_classes_are_matched_by_name() -> None:
     assert (twice.only_first, twice.reordered) == (("joy",), False)
 
 
-def test_the_same() -> None:
+def test_equal_sets_have_no_difference() -> None:
     found = diff(of_joy("a smile"), of_joy("a smile"))
     assert found.identical
     assert found.summary().endswith("have the same classes, descriptors, ranks and support")
@@ -119,7 +121,7 @@ def test_the_same() -> None:
     assert renamed.summary() == "class names are written differently"
 
 
-def test_members_one_by_one() -> None:
+def test_members_are_compared_in_order() -> None:
     found = diff(draft({"joy": [["x"], ["y"]]}), draft({"joy": [["x"], ["z"], ["w", "v"]]}))
     (joy,) = found.classes
     assert joy.counts == (2, 3)
@@ -128,7 +130,7 @@ def test_members_one_by_one() -> None:
     ]  # fmt: skip
 
 
-def test_as_dict() -> None:
+def test_a_difference_as_a_dictionary() -> None:
     found = diff(replace(of_joy("x", "y"), name="v2"), replace(of_joy("x"), name="v3")).as_dict()
     assert found == {
         "first": "v2", "second": "v3", "identical": False,
@@ -144,7 +146,7 @@ def test_as_dict() -> None:
     }  # fmt: skip
 
 
-def test_markdown_keeps_what_others_wrote_text() -> None:
+def test_foreign_text_is_escaped_in_markdown() -> None:
     first = draft({"joy": [["*x* | <img src=x>"]], "awe": [["an open mouth"]]})
     second = draft({"joy": [["[y](http://z)"], ["tears"]], "awe": [["an open mouth"]]})
     assert diff(replace(first, name="v2"), replace(second, name="v3")).as_markdown() == (

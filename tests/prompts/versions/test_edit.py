@@ -24,7 +24,7 @@ ODD = [
 ]  # fmt: skip
 
 
-def test_the_view_is_plain() -> None:
+def test_the_text_to_edit() -> None:
     text = as_text(replace(draft(), name="v2"))
     comments, body = text.split("\n\n")
     assert comments.startswith("# Description set v2\n")
@@ -35,7 +35,7 @@ def test_the_view_is_plain() -> None:
     )
 
 
-def test_saved_as_it_is_nothing_changes() -> None:
+def test_an_unchanged_text_changes_nothing() -> None:
     parent = draft({"null": [ODD], "yes": [ODD, ODD[::-1]], "12:30": [["a"]]})
     again = edited(parent, as_text(parent))
     assert again == parent
@@ -49,7 +49,7 @@ PRINTABLE = st.text(st.characters().filter(str.isprintable), min_size=1).filter(
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(PRINTABLE, min_size=1))
-def test_any_text_comes_back(texts: list[str]) -> None:
+def test_any_descriptor_can_be_edited(texts: list[str]) -> None:
     parent = draft({"joy": [texts]})
     assert edited(parent, as_text(parent)) == parent
 
@@ -65,7 +65,7 @@ def parent_with_support() -> DescriptionSet:
     )
 
 
-def test_support_stays_with_what_is_the_same_and_new_text_has_none() -> None:
+def test_unchanged_texts_keep_their_support() -> None:
     made = edited(parent_with_support(), "joy: [tears, Smile, cheek raising, white teeth]", message="tidy")
     assert made.members["joy"] == (
         (
@@ -84,7 +84,7 @@ def test_support_stays_with_what_is_the_same_and_new_text_has_none() -> None:
     }  # fmt: skip
 
 
-def test_members_come_and_go() -> None:
+def test_members_can_be_added_and_removed() -> None:
     parent = draft()
     split = edited(parent, "anger: [a glare]\nhappiness:\n- [a smile]\n- [raised cheeks, dimples]\n")
     assert split.class_names == ("happiness", "anger")  # the parent's order
@@ -94,7 +94,7 @@ def test_members_come_and_go() -> None:
     assert split.members["anger"] == ((Descriptor("a glare", 1),),)
 
 
-def test_an_edited_control_is_a_control_no_more() -> None:
+def test_an_edited_control_is_not_a_control() -> None:
     parent = draft({"joy": [["x"]]}, source="control:swapped", control="swapped")
     made = edited(parent, "joy: [y]").manifest
     assert (made.source, made.control) == ("mixed", None)
@@ -126,20 +126,20 @@ def test_an_edited_control_is_a_control_no_more() -> None:
         ("[" * 100_000, "E is not valid YAML"),
     ],
 )  # fmt: skip
-def test_faults_are_named_with_their_line(text: str, fault: str) -> None:
+def test_errors_are_reported_with_their_line(text: str, fault: str) -> None:
     parent = draft({"joy": [["a"]], "fear": [["b"]]})
     with pytest.raises(InputError) as caught:
         edited(parent, text, "E")
     assert str(caught.value).startswith(fault)
 
 
-def test_what_yaml_takes_for_something_else_is_text() -> None:
+def test_values_that_yaml_reads_as_other_types_are_text() -> None:
     made = edited(draft({"joy": [["a"]]}), "joy:\n- no\n- 12:30\n- ~\n- 2001-13-45\n- !!int x\n")
     assert [each.text for each in made.members["joy"][0]] == ["no", "12:30", "~", "2001-13-45", "x"]
     assert yaml.safe_load("- no") == [False]  # which is why
 
 
-def test_a_class_name_in_the_other_form_of_unicode_is_the_same_class() -> None:
+def test_a_class_name_in_another_unicode_form_is_the_same_class() -> None:
     parent = draft({unicodedata.normalize("NFD", "gêné"): [["a blush"]]})
     again = edited(parent, unicodedata.normalize("NFC", "gêné:\n- averted eyes\n"))
     assert again.class_names == parent.class_names

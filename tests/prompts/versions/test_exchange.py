@@ -46,7 +46,7 @@ def counted() -> DescriptionSet:
 
 
 @pytest.mark.parametrize("kind", [name for name in FORMATS if name != "cupl"])
-def test_v1_comes_back_exactly(tmp_path: Path, kind: str) -> None:
+def test_v1_is_exported_and_imported_unchanged(tmp_path: Path, kind: str) -> None:
     v1, path = load("v1"), tmp_path / f"v1.{ENDS[kind]}"
     written = export_file(v1, path, kind)
     back = import_file(path, load_class_set("mafw"))
@@ -74,7 +74,7 @@ def test_v1_through_cupl_keeps_each_sentence_as_a_member(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("kind", "kept", "said"),
+    ("kind", "stored", "losses"),
     [
         (
             "dclip",
@@ -101,28 +101,28 @@ def test_v1_through_cupl_keeps_each_sentence_as_a_member(tmp_path: Path) -> None
         ),
     ],
 )  # fmt: skip
-def test_what_a_format_cannot_hold_is_said_and_the_rest_comes_back(
-    tmp_path: Path, kind: str, kept: dict, said: set[str]
+def test_losses_of_a_format_are_noted_and_the_rest_is_read_back(
+    tmp_path: Path, kind: str, stored: dict, losses: set[str]
 ) -> None:
     written = export(counted(), kind)
-    assert {note.partition(":")[0] for note in written.notes} == said | {
+    assert {note.partition(":")[0] for note in written.notes} == losses | {
         "manifest", "control", "seen", "answers",
     }  # fmt: skip
     assert "manifest: source, model, date" in " ".join(written.notes)
     assert "folds 1, 2 of dfew" in " ".join(written.notes)
     (tmp_path / "two.yaml").write_text("name: two\nclasses: [happiness, anger]", encoding="utf-8")
     back = read(tmp_path, "x", written.data, str(tmp_path / "two.yaml"), format=kind)
-    assert members(back.draft) == kept
+    assert members(back.draft) == stored
 
 
 @pytest.mark.parametrize("kind", ["csv", "yaml", "parquet"])
 def test_tables_keep_members_ranks_and_support(tmp_path: Path, kind: str) -> None:
     back = read(tmp_path, f"x.{ENDS[kind]}", export(counted(), kind).data)
-    wanted = dict(counted().members)
+    expected = dict(counted().members)
     if kind == "csv":
-        first, second = wanted["happiness"][0]
-        wanted["happiness"] = ((Descriptor(first.text, 1, 4, 5), second),)
-    assert back.draft.members == wanted
+        first, second = expected["happiness"][0]
+        expected["happiness"] = ((Descriptor(first.text, 1, 4, 5), second),)
+    assert back.draft.members == expected
     assert back.draft.class_names == ("happiness", "anger")
 
 
@@ -159,7 +159,7 @@ RELEASED = """
 """
 
 
-def test_a_released_list_of_seven_is_v1_in_dfews_order(tmp_path: Path) -> None:
+def test_the_released_list_of_seven_classes_is_v1_in_the_order_of_dfew(tmp_path: Path) -> None:
     back = read(tmp_path, "list.txt", RELEASED, "dfew")
     assert back.draft.members == {name: load("v1").members[name] for name in load_class_set("dfew").names}
 
@@ -178,14 +178,14 @@ def test_a_released_list_of_seven_is_v1_in_dfews_order(tmp_path: Path) -> None:
         ("smile, tears", ["smile, tears"]),
     ],
 )
-def test_a_line_is_taken_apart_where_it_is_a_list(tmp_path: Path, line: str, descriptors: list[str]) -> None:
+def test_a_line_that_is_a_list_is_split(tmp_path: Path, line: str, descriptors: list[str]) -> None:
     (tmp_path / "two.yaml").write_text("name: two\nclasses: [a, b]", encoding="utf-8")
     back = read(tmp_path, "x.txt", f"{line}\r\n\r\nb and c.\r\n", str(tmp_path / "two.yaml"))
     assert members(back.draft)["a"] == [descriptors]
     assert bool(back.notes) == (len(descriptors) == 1)
 
 
-def test_a_descriptor_that_would_read_back_as_two_is_said() -> None:
+def test_a_descriptor_that_would_be_split_is_noted() -> None:
     (note,) = [
         note
         for note in export(draft({"a": [["one brow up and one down"]], "b": [["x"]]}), "text").notes
@@ -232,11 +232,11 @@ def test_a_table_is_ordered_by_its_numbers_not_by_its_rows(tmp_path: Path) -> No
         ("x.json", '\ufeff{"a": ["x", " y\\n"], "b": ["z"]}'),
     ],
 )  # fmt: skip
-def test_the_least_that_a_file_must_have(tmp_path: Path, name: str, content: str) -> None:
+def test_the_required_columns_of_a_file(tmp_path: Path, name: str, content: str) -> None:
     assert members(read(tmp_path, name, content).draft) == {"a": [["x", "y"]], "b": [["z"]]}
 
 
-def test_cells_that_a_spreadsheet_would_run_are_kept_and_said(tmp_path: Path) -> None:
+def test_spreadsheet_formulas_are_kept_and_noted(tmp_path: Path) -> None:
     text = '=HYPERLINK("http://e")'
     written = export(draft({"@a": [[text, 'say "o", o']], "b": [["-x"]]}), "csv")
     assert "3 texts begin with =, +, - or @" in " ".join(written.notes)
@@ -246,7 +246,7 @@ def test_cells_that_a_spreadsheet_would_run_are_kept_and_said(tmp_path: Path) ->
     }
 
 
-def test_an_export_takes_a_known_format_and_a_new_file(tmp_path: Path) -> None:
+def test_an_export_requires_a_known_format_and_a_new_file(tmp_path: Path) -> None:
     v1 = load("v1")
     with pytest.raises(InputError, match=r"no format 'dlcip'; did you mean dclip\?"):
         export(v1, "dlcip")

@@ -78,7 +78,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("name", "content", "complaint"), BAD)
-def test_a_bad_file_is_a_sentence_with_the_place(
+def test_an_invalid_file_is_an_error_with_the_place(
     tmp_path: Path, name: str, content: bytes | str, complaint: str
 ) -> None:
     with pytest.raises(InputError, match=complaint) as caught:
@@ -102,7 +102,7 @@ def test_classes_that_do_not_fit_are_named(
         read(tmp_path, name, content, classes)
 
 
-def test_what_is_no_file_is_a_sentence(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a folder"):
         import_file(tmp_path)
     with pytest.raises(InputError, match="no file"):
@@ -116,11 +116,11 @@ def test_what_is_no_file_is_a_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_a_damaged_file_is_read_or_refused_and_never_more(tmp_path: Path, kind: str) -> None:
-    chance, whole = random.Random(5), export(load("v1@2"), kind).data
+def test_a_damaged_file_is_read_or_refused(tmp_path: Path, kind: str) -> None:
+    chance, content = random.Random(5), export(load("v1@2"), kind).data
     read_or_refused = []
     for _ in range(60):
-        data = bytearray(whole)
+        data = bytearray(content)
         for _ in range(chance.randint(1, 5)):
             place = chance.randrange(len(data) + 1)
             data[place : place + chance.randrange(40)] = chance.choice(

@@ -50,27 +50,27 @@ def remote(store: DescriptionStore) -> dict[str, bytes]:
 
 def test_push_sends_the_versions_files_and_no_others(hub: FakeHub, store: DescriptionStore) -> None:
     (store.path("mine") / ".DS_Store").write_text("x", encoding="utf-8")
-    wanted = {name: data for name, data in on_disk(store).items() if name != ".DS_Store"}
+    expected = {name: data for name, data in on_disk(store).items() if name != ".DS_Store"}
     pushed = push("mine", "me/faces")
-    assert hub.files("me/faces") == {**wanted, ".gitattributes": b""}
+    assert hub.files("me/faces") == {**expected, ".gitattributes": b""}
     assert not hub.datasets["me/faces"].private
     assert pushed.revision == hub.datasets["me/faces"].commits[-1][0]
     assert pushed.url == f"{hub.url}/datasets/me/faces"
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in wanted.items()}
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in expected.items()}
     assert {each.name: each.sha256 for each in pushed.files} == digests
     assert {each.name: each.size for each in pushed.files} == {
-        name: len(data) for name, data in wanted.items()
+        name: len(data) for name, data in expected.items()
     }
 
 
-def test_what_would_go_is_known_without_a_request(hub: FakeHub, store: DescriptionStore) -> None:
+def test_a_dry_run_lists_the_files_without_a_request(hub: FakeHub, store: DescriptionStore) -> None:
     assert [each.name for each in hub_files("mine")] == [
         "README.md", "descriptors.jsonl", "responses.jsonl", "manifest.yaml",
     ]  # fmt: skip
     assert hub.requests == []
 
 
-def test_a_version_comes_back_as_it_went(hub: FakeHub, store: DescriptionStore) -> None:
+def test_a_pushed_version_is_pulled_unchanged(hub: FakeHub, store: DescriptionStore) -> None:
     pushed = push("mine", "me/faces")
     push("v1", "me/faces")  # main moves on, and has no answers
     assert set(hub.files("me/faces")) == {".gitattributes", "README.md", "descriptors.jsonl", "manifest.yaml"}
@@ -100,7 +100,7 @@ def test_a_version_comes_back_as_it_went(hub: FakeHub, store: DescriptionStore) 
     assert store.list() == ["back", "mine", "v1", "v2"]
 
 
-def test_a_private_dataset_is_private_or_nothing_goes(hub: FakeHub, store: DescriptionStore) -> None:
+def test_a_private_dataset_is_private_or_nothing_is_uploaded(hub: FakeHub, store: DescriptionStore) -> None:
     push("mine", "me/secret", private=True)
     assert hub.datasets["me/secret"].private
     push("mine", "me/open")
@@ -110,7 +110,7 @@ def test_a_private_dataset_is_private_or_nothing_goes(hub: FakeHub, store: Descr
     assert hub.files("me/open") == before
 
 
-def test_a_changed_version_stays_here(hub: FakeHub, store: DescriptionStore) -> None:
+def test_a_changed_version_is_not_uploaded(hub: FakeHub, store: DescriptionStore) -> None:
     path = store.path("mine") / "descriptors.jsonl"
     path.write_text(path.read_text(encoding="utf-8").replace("a smile", "a smirk"), encoding="utf-8")
     with pytest.raises(InputError, match=r"mine was modified[^/]*/.*descriptors\.jsonl has changed"):
@@ -120,7 +120,7 @@ def test_a_changed_version_stays_here(hub: FakeHub, store: DescriptionStore) -> 
     assert hub.requests == []
 
 
-def test_a_key_in_an_answer_stays_here(
+def test_an_answer_with_a_key_is_not_uploaded(
     hub: FakeHub, store: DescriptionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.save(draft(), "leaky", [{"text": "you sent Bearer sk-1234567890"}])
@@ -134,14 +134,14 @@ def test_a_key_in_an_answer_stays_here(
 @pytest.mark.parametrize(
     "repo", ["faces", "a/b/c", "me/", "/faces", "../x", "me/..", "me/a--b", "me/x.git", "me/x y", "me/é", ""]
 )
-def test_a_name_that_is_none_is_refused(hub: FakeHub, store: DescriptionStore, repo: str) -> None:
+def test_an_invalid_repository_name_is_refused(hub: FakeHub, store: DescriptionStore, repo: str) -> None:
     for call in (lambda: push("mine", repo), lambda: pull(repo)):
         with pytest.raises(InputError, match="is not a valid dataset name on the hub"):
             call()
     assert hub.requests == []
 
 
-def test_wrong_words_are_sentences(hub: FakeHub, store: DescriptionStore) -> None:
+def test_invalid_arguments_are_errors(hub: FakeHub, store: DescriptionStore) -> None:
     push("mine", "me/faces")
     with pytest.raises(InputError, match=r"view, not a version\nPush the version: mine"):
         push("mine@2", "me/faces")
@@ -172,7 +172,7 @@ def test_wrong_words_are_sentences(hub: FakeHub, store: DescriptionStore) -> Non
         ("validate-yaml", 400, "gave an unexpected answer"),
     ],
 )
-def test_what_the_hub_refuses_is_said_without_the_token(
+def test_refusals_of_the_hub_are_reported_without_the_token(
     hub: FakeHub, store: DescriptionStore, part: str, status: int, complaint: str
 ) -> None:
     hub.failing[part] = status
@@ -185,7 +185,7 @@ def test_what_the_hub_refuses_is_said_without_the_token(
     )
 
 
-def test_a_token_of_nobody_is_said(
+def test_an_invalid_token_is_reported(
     hub: FakeHub, store: DescriptionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_wrong_wrong_wrong")
@@ -194,7 +194,7 @@ def test_a_token_of_nobody_is_said(
     assert "hf_wrong" not in str(caught.value)
 
 
-def test_a_hub_out_of_reach_or_broken_off_leaves_nothing(
+def test_an_unreachable_or_interrupted_hub_leaves_no_files(
     hub: FakeHub, store: DescriptionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push("mine", "me/faces")
@@ -208,7 +208,9 @@ def test_a_hub_out_of_reach_or_broken_off_leaves_nothing(
     assert store.list() == ["mine", "v1"]
 
 
-def test_ctrl_c_is_a_stop(hub: FakeHub, store: DescriptionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_is_reported_as_interrupted(
+    hub: FakeHub, store: DescriptionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -272,7 +274,7 @@ def holding(name: str, data: bytes) -> object:
         (rewritten(b"}", b""), "line 1 is not a JSON object"),
     ],
 )  # fmt: skip
-def test_a_dataset_that_is_no_version_is_refused_and_leaves_nothing(
+def test_a_dataset_that_is_not_a_version_is_refused_and_leaves_no_files(
     hub: FakeHub, store: DescriptionStore, change: object, complaint: str
 ) -> None:
     files = remote(store)

@@ -37,7 +37,7 @@ def parents_of(entries: list[Entry]) -> dict[str, list[tuple[str, str | None]]]:
     return {entry.name: [(each.ref, each.problem) for each in entry.parents] for entry in entries}
 
 
-def test_a_version_and_all_it_came_from(store: DescriptionStore) -> None:
+def test_the_log_of_a_version_has_its_ancestors(store: DescriptionStore) -> None:
     entries = log(store, "v4@1")
     assert [entry.name for entry in entries] == ["v4", "v2", "v3"]
     assert parents_of(entries) == {"v4": [("v2", None), ("v3", None)], "v2": [], "v3": [("v2@1", None)]}
@@ -48,13 +48,13 @@ def test_a_version_and_all_it_came_from(store: DescriptionStore) -> None:
     assert made["v3"].parents[0].sha256 == store.load("v2@1").sha256
 
 
-def test_all_versions_those_that_nothing_came_from_first_and_newest_first(store: DescriptionStore) -> None:
+def test_the_log_begins_with_the_newest_versions_without_descendants(store: DescriptionStore) -> None:
     own = [entry.name for entry in log(store) if entry.name != "v1"]
     assert own == ["v5", "v4", "v2", "v3"]
     assert by_name(log(store))["v1"].how == "paper"
 
 
-def test_a_parent_that_is_gone_or_another(store: DescriptionStore, isolated: Path) -> None:
+def test_a_missing_or_changed_parent_is_marked(store: DescriptionStore, isolated: Path) -> None:
     rows = isolated / "descriptions" / "v2" / "descriptors.jsonl"
     rows.write_text(rows.read_text().replace('"tears"', '"sobs"'))
     assert parents_of(log(store, "v4")) == {
@@ -71,7 +71,7 @@ def test_a_parent_that_is_gone_or_another(store: DescriptionStore, isolated: Pat
     assert not by_name(log(store))["v3"].parents[0].here
 
 
-def test_what_cannot_be_read_hides_no_other(store: DescriptionStore, isolated: Path) -> None:
+def test_an_unreadable_version_does_not_hide_others(store: DescriptionStore, isolated: Path) -> None:
     (isolated / "descriptions" / "v3" / "manifest.yaml").write_text("[")
     entries = by_name(log(store))
     assert set(entries) == {"v1", "v2", "v3", "v4", "v5"}
@@ -80,7 +80,7 @@ def test_what_cannot_be_read_hides_no_other(store: DescriptionStore, isolated: P
         log(store, "v9")
 
 
-def test_a_circle_of_parents_ends(isolated: Path) -> None:
+def test_a_cycle_of_parents_ends(isolated: Path) -> None:
     store = DescriptionStore(Workspace(isolated))
     for name, parent in (("a", "b"), ("b", "a"), ("c", "c")):
         store.save(draft(JOY, parents=[parent]), name)
@@ -88,7 +88,7 @@ def test_a_circle_of_parents_ends(isolated: Path) -> None:
     assert sorted(entry.name for entry in log(store)) == ["a", "b", "c", "v1"]
 
 
-def test_parents_that_are_no_names_stay_text(isolated: Path) -> None:
+def test_parents_with_invalid_names_are_shown_as_text(isolated: Path) -> None:
     store = DescriptionStore(Workspace(isolated))
     store.save(draft(JOY, parents=["../../etc", "control:x", ""]), "v2")
     assert parents_of(log(store, "v2"))["v2"] == [
@@ -98,7 +98,7 @@ def test_parents_that_are_no_names_stay_text(isolated: Path) -> None:
     ]
 
 
-def test_how_in_one_short_line() -> None:
+def test_the_derivation_is_one_short_line() -> None:
     def how(**manifest: object) -> str:
         return how_made(draft(JOY, **manifest).manifest)
 

@@ -31,7 +31,7 @@ def rows(path: Path) -> list[dict]:
     ]
 
 
-def test_a_version_is_the_files_of_the_design(store: DescriptionStore) -> None:
+def test_a_version_has_the_specified_files(store: DescriptionStore) -> None:
     saved = store.save(
         draft(model="m", sampling={"seed": 1}), "mine", responses=[{"class_name": "anger", "é": 1}]
     )
@@ -59,7 +59,7 @@ def test_a_version_is_the_files_of_the_design(store: DescriptionStore) -> None:
     assert saved.manifest == store.load("mine").manifest
 
 
-def test_rows_keep_the_other_wordings_and_may_lack_them(store: DescriptionStore) -> None:
+def test_other_wordings_are_optional_in_rows(store: DescriptionStore) -> None:
     worded = Descriptor("Raised brows", 1, 3, 5, ("brows that are raised",))
     of = draft({"fear": [["x"]], "anger": [["a frown"]]})
     members = {**of.members, "fear": ((worded,),)}
@@ -74,7 +74,7 @@ def test_rows_keep_the_other_wordings_and_may_lack_them(store: DescriptionStore)
     assert store.load("mine") == saved
 
 
-def test_nothing_asked_leaves_no_responses(store: DescriptionStore) -> None:
+def test_without_requests_there_is_no_responses_file(store: DescriptionStore) -> None:
     store.save(draft(), "mine")
     assert not (store.path("mine") / "responses.jsonl").exists()
 
@@ -107,7 +107,7 @@ def test_views_are_loaded_by_name(store: DescriptionStore) -> None:
         ("v1@5", r"fewer than 5 descriptors of: happiness \(4\), .* and 6 more"),
     ],
 )
-def test_a_wrong_reference_is_a_sentence(store: DescriptionStore, ref: str, complaint: str) -> None:
+def test_an_invalid_reference_is_an_error(store: DescriptionStore, ref: str, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         store.load(ref)
 
@@ -121,7 +121,7 @@ def test_bad_names_are_refused(store: DescriptionStore, name: str) -> None:
     assert store.list() == ["v1"]
 
 
-def test_a_name_that_exists_is_refused_whatever_its_case(store: DescriptionStore) -> None:
+def test_an_existing_name_is_refused_in_any_case(store: DescriptionStore) -> None:
     store.save(draft(), "Mine")
     before = (store.path("Mine") / "manifest.yaml").read_bytes()
     for name in ("Mine", "mine", "V1", "v1"):
@@ -130,9 +130,7 @@ def test_a_name_that_exists_is_refused_whatever_its_case(store: DescriptionStore
     assert (store.path("Mine") / "manifest.yaml").read_bytes() == before
 
 
-def test_a_folder_that_is_no_version_is_neither_listed_nor_overwritten(
-    store: DescriptionStore, isolated: Path
-) -> None:
+def test_other_folders_are_neither_listed_nor_overwritten(store: DescriptionStore, isolated: Path) -> None:
     (isolated / "descriptions" / "v2").mkdir(parents=True)
     (isolated / "descriptions" / "v2" / "notes.txt").write_text("mine", encoding="utf-8")
     assert store.list() == ["v1"]
@@ -142,7 +140,7 @@ def test_a_folder_that_is_no_version_is_neither_listed_nor_overwritten(
     assert [path.name for path in (isolated / "descriptions" / "v2").iterdir()] == ["notes.txt"]
 
 
-def test_the_workspace_wins_over_what_is_shipped(store: DescriptionStore, isolated: Path) -> None:
+def test_the_workspace_takes_precedence_over_shipped_files(store: DescriptionStore, isolated: Path) -> None:
     store.save(draft(), "mine")
     (isolated / "descriptions" / "mine").rename(isolated / "descriptions" / "v1")
     assert store.list() == ["v1"]
@@ -186,7 +184,7 @@ def raced(root: Path, kind: str) -> list[list[str]]:
     return written
 
 
-def test_two_writers_of_one_name_cannot_both_win(store: DescriptionStore, isolated: Path) -> None:
+def test_of_two_writers_of_one_name_one_succeeds(store: DescriptionStore, isolated: Path) -> None:
     written = raced(isolated, "named")
     assert sorted(written[0] + written[1]) == sorted(f"race{turn}" for turn in range(30))
     for names, ref in zip(written, ("v1@1", "v1@2"), strict=True):
@@ -195,7 +193,9 @@ def test_two_writers_of_one_name_cannot_both_win(store: DescriptionStore, isolat
     assert not [path for path in (isolated / "descriptions").iterdir() if path.name.startswith(".")]
 
 
-def test_two_writers_without_a_name_get_one_each_time(store: DescriptionStore, isolated: Path) -> None:
+def test_concurrent_writers_without_a_name_get_different_numbers(
+    store: DescriptionStore, isolated: Path
+) -> None:
     written = raced(isolated, "unnamed")
     assert sorted(written[0] + written[1]) == sorted(f"v{number}" for number in range(2, 22))
     assert not [problem for name in store.list() for problem in store.verify(name)]
@@ -211,9 +211,7 @@ def test_a_name_taken_after_it_was_checked_is_not_overwritten(
     assert store.load("mine").sha256 == draft().sha256
 
 
-def test_a_writer_killed_in_the_middle_leaves_no_half_version(
-    store: DescriptionStore, isolated: Path
-) -> None:
+def test_a_killed_writer_leaves_no_incomplete_version(store: DescriptionStore, isolated: Path) -> None:
     program = textwrap.dedent("""
         import os, signal, sys
         from pathlib import Path
@@ -231,7 +229,7 @@ def test_a_writer_killed_in_the_middle_leaves_no_half_version(
     assert store.list() == ["mine", "v1"]
 
 
-def test_a_disk_that_refuses_leaves_nothing(
+def test_a_failed_write_leaves_no_files(
     store: DescriptionStore, isolated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(handle: int) -> None:
@@ -243,7 +241,7 @@ def test_a_disk_that_refuses_leaves_nothing(
     assert list((isolated / "descriptions").iterdir()) == []
 
 
-def test_verify_names_what_changed_is_missing_or_extra(store: DescriptionStore) -> None:
+def test_verify_names_changed_missing_and_extra_files(store: DescriptionStore) -> None:
     store.save(draft(), "mine", responses=[{"a": 1}])
     folder = store.path("mine")
     assert not store.verify("mine")
@@ -261,7 +259,7 @@ def test_verify_names_what_changed_is_missing_or_extra(store: DescriptionStore) 
     assert "manifest.yaml is missing" in store.verify("mine")[0]
 
 
-def test_verify_sees_a_manifest_that_no_longer_fits_its_rows(store: DescriptionStore) -> None:
+def test_verify_finds_a_manifest_that_does_not_fit_its_rows(store: DescriptionStore) -> None:
     store.save(draft(), "mine")
     path = store.path("mine") / "manifest.yaml"
     text = path.read_text(encoding="utf-8")
@@ -330,7 +328,7 @@ def test_a_corrupt_version_names_file_and_line(
         store.load("mine")
 
 
-def test_a_missing_or_binary_file_is_a_sentence(store: DescriptionStore) -> None:
+def test_a_missing_or_binary_file_is_an_error(store: DescriptionStore) -> None:
     store.save(draft(), "mine")
     rows_file = store.path("mine") / "descriptors.jsonl"
     rows_file.write_bytes(b"\xff\xfe")
@@ -341,7 +339,7 @@ def test_a_missing_or_binary_file_is_a_sentence(store: DescriptionStore) -> None
         store.load("mine")
 
 
-def test_the_card_shows_text_of_others_as_text(store: DescriptionStore) -> None:
+def test_foreign_text_is_escaped_in_the_card(store: DescriptionStore) -> None:
     nasty = draft(
         {"happiness": [["<script>x</script> | *b* [l](http://e)"]], "anger": [["a frown"]]}, model="m|`x`"
     )
@@ -357,18 +355,18 @@ def test_the_card_shows_text_of_others_as_text(store: DescriptionStore) -> None:
 
 def test_half_a_surrogate_pair_in_a_response_is_kept(store: DescriptionStore) -> None:
     store.save(draft(), "mine", responses=[{"text": "\ud83d"}])
-    kept = (store.path("mine") / "responses.jsonl").read_text(encoding="utf-8")
-    assert json.loads(kept) == {"text": "\ud83d"}
+    content = (store.path("mine") / "responses.jsonl").read_text(encoding="utf-8")
+    assert json.loads(content) == {"text": "\ud83d"}
     assert not store.verify("mine")
 
 
-def test_a_view_saved_becomes_a_version_of_its_own(store: DescriptionStore) -> None:
+def test_a_view_can_be_saved_as_a_version(store: DescriptionStore) -> None:
     saved: DescriptionSet = store.save(store.load("v1@2"), "two")
     assert saved.name == "two"
     assert saved.sha256 == store.load("two").sha256 == store.load("v1@2").sha256
 
 
-def test_in_a_checkout_ones_own_version_is_the_workspaces_alone(
+def test_a_version_saved_in_a_checkout_belongs_to_the_workspace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkout, elsewhere = tmp_path / "checkout", tmp_path / "elsewhere"

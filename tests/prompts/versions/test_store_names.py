@@ -24,7 +24,7 @@ NO_NAMES = [
 
 
 @pytest.mark.parametrize("name", NO_NAMES)
-def test_what_cannot_be_a_name_is_refused_and_nothing_is_written(
+def test_an_invalid_name_is_refused_and_nothing_is_written(
     store: DescriptionStore, isolated: Path, name: str
 ) -> None:
     with pytest.raises(InputError, match="cannot be named") as error:
@@ -36,7 +36,7 @@ def test_what_cannot_be_a_name_is_refused_and_nothing_is_written(
 
 
 @pytest.mark.parametrize("name", NO_NAMES)
-def test_what_cannot_be_a_name_leads_to_no_file(store: DescriptionStore, isolated: Path, name: str) -> None:
+def test_an_invalid_name_opens_no_file(store: DescriptionStore, isolated: Path, name: str) -> None:
     store.save(draft(), "mine")
     (isolated / "descriptions" / "mine").rename(isolated / "x")
     with pytest.raises(InputError, match=r"no description set|number of descriptors per class"):
@@ -44,7 +44,7 @@ def test_what_cannot_be_a_name_leads_to_no_file(store: DescriptionStore, isolate
 
 
 @pytest.mark.parametrize("name", ["v" * 64, "2", "V2.1_a-b", "console", "com10", "nul-like"])
-def test_what_can_be_a_name(store: DescriptionStore, name: str) -> None:
+def test_valid_names(store: DescriptionStore, name: str) -> None:
     assert store.save(draft(), name).name == name
     assert store.load(name).sha256 == draft().sha256
 
@@ -60,7 +60,7 @@ def test_a_name_that_differs_in_case_only_is_taken(store: DescriptionStore) -> N
 
 
 @pytest.mark.parametrize("target", ["a version", "a folder", "a file", "nothing", "itself"])
-def test_a_link_holds_its_name_and_is_not_written_through(
+def test_a_link_occupies_its_name_and_is_not_followed(
     store: DescriptionStore, isolated: Path, tmp_path: Path, target: str
 ) -> None:
     store.save(draft(), "mine")
@@ -88,9 +88,7 @@ def test_a_version_may_be_a_link_to_one_elsewhere(
     assert store.verify("shared")
 
 
-def test_one_version_that_may_not_be_read_does_not_hide_the_others(
-    store: DescriptionStore, isolated: Path
-) -> None:
+def test_an_unreadable_version_does_not_hide_the_others(store: DescriptionStore, isolated: Path) -> None:
     for name in ("a", "b"):
         store.save(draft(), name)
     path = isolated / "descriptions" / "a" / "descriptors.jsonl"

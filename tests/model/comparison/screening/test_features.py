@@ -40,7 +40,7 @@ def silent(done: int, total: int, note: str = "") -> None:
     """Ignore progress."""
 
 
-def kept(clip: Clip, clips: PackedClips, folder: Path, settings: Settings) -> KeptFeatures:
+def cached(clip: Clip, clips: PackedClips, folder: Path, settings: Settings) -> KeptFeatures:
     return KeptFeatures(clip, clips, settings, folder, "cpu")
 
 
@@ -71,13 +71,13 @@ def test_each_clip_has_the_features_of_its_view(
 ) -> None:
     monkeypatch.setattr(features, "BLOCK", 4)  # several blocks a fold, the last one smaller
     settings = tiny.settings(rotation=20.0)
-    found = kept(clip, clips, tmp_path, settings)
+    found = cached(clip, clips, tmp_path, settings)
     indices = np.arange(len(clips))
     found.make(indices, range(4), silent)
-    asked, views = np.array([17, 0, 5, 5, 11]), np.array([1, TEST, 3, 2, 3])
-    batch = found.batch(asked, views)
+    clips_read, views = np.array([17, 0, 5, 5, 11]), np.array([1, TEST, 3, 2, 3])
+    batch = found.batch(clips_read, views)
     assert batch.shape == (5, 4, 48)
-    for got, index, view in zip(batch, asked, views, strict=True):
+    for got, index, view in zip(batch, clips_read, views, strict=True):
         train = None if view == TEST else Augmentation(0.0, 20.0)
         dataset = ClipDataset(clips, [index], frames=4, image_size=32, train=train, seed=0)
         dataset.set_epoch(view)
@@ -87,37 +87,37 @@ def test_each_clip_has_the_features_of_its_view(
 def test_features_are_computed_once_and_only_for_the_fold(
     clip: Clip, clips: PackedClips, tmp_path: Path
 ) -> None:
-    told: list[tuple[int, int]] = []
+    reports: list[tuple[int, int]] = []
 
     def report(done: int, total: int, note: str = "") -> None:
-        told.append((done, total))
+        reports.append((done, total))
 
     settings = tiny.settings()
-    kept(clip, clips, tmp_path, settings).make(clips.test_indices(1)[:3], range(3), report)
+    cached(clip, clips, tmp_path, settings).make(clips.test_indices(1)[:3], range(3), report)
     assert len(list(tmp_path.iterdir())) == 3  # fold 1 in three views
-    assert told[-1] == (27, 27)
-    told.clear()
+    assert reports[-1] == (27, 27)
+    reports.clear()
     # Settings of training alone leave the features as they are.
     again = tiny.settings(epochs=9, lr_context=0.5, workers=1, batch_size=2)
-    kept(clip, clips, tmp_path, again).make(clips.test_indices(1), range(3), report)
-    assert told == []
-    kept(clip, clips, tmp_path, tiny.settings(frames=3)).make(clips.test_indices(1), range(1), report)
-    assert told[-1] == (9, 9)
+    cached(clip, clips, tmp_path, again).make(clips.test_indices(1), range(3), report)
+    assert reports == []
+    cached(clip, clips, tmp_path, tiny.settings(frames=3)).make(clips.test_indices(1), range(1), report)
+    assert reports[-1] == (9, 9)
 
 
 def test_damaged_features_are_computed_again(clip: Clip, clips: PackedClips, tmp_path: Path) -> None:
     settings, one, test = tiny.settings(), np.array([1]), np.array([TEST])
-    found = kept(clip, clips, tmp_path, settings)
+    found = cached(clip, clips, tmp_path, settings)
     found.make(one, range(1), silent)
-    whole = found.batch(one, test)
+    full = found.batch(one, test)
     (path,) = tmp_path.iterdir()
     content = path.read_bytes()
     for damaged in (content[:-40] + bytes([content[-40] ^ 1]) + content[-39:], content[:-50], b""):
         path.write_bytes(damaged)
-        assert torch.equal(kept(clip, clips, tmp_path, settings).batch(one, test), whole)
+        assert torch.equal(cached(clip, clips, tmp_path, settings).batch(one, test), full)
         assert path.read_bytes() == content
     path.write_bytes(content[:-32])  # as versions without a digest wrote it
-    assert torch.equal(kept(clip, clips, tmp_path, settings).batch(one, test), whole)
+    assert torch.equal(cached(clip, clips, tmp_path, settings).batch(one, test), full)
     assert path.read_bytes() == content[:-32]
 
 
@@ -125,8 +125,8 @@ def test_training_views_depend_on_augmentation_and_test_views_on_crops(
     clip: Clip, clips: PackedClips, tmp_path: Path
 ) -> None:
     one, other = np.array([3]), np.array([TEST])
-    plain = kept(clip, clips, tmp_path, tiny.settings())
-    crops = kept(clip, clips, tmp_path, tiny.settings(test_segments=2, test_crops=3))
+    plain = cached(clip, clips, tmp_path, tiny.settings())
+    crops = cached(clip, clips, tmp_path, tiny.settings(test_segments=2, test_crops=3))
     for each in (plain, crops):
         each.make(one, range(2), silent)
     assert len(list(tmp_path.iterdir())) == 3  # the training view is shared
@@ -136,7 +136,7 @@ def test_training_views_depend_on_augmentation_and_test_views_on_crops(
     with torch.no_grad():
         by_crop = clip.model.visual(expected)  # type: ignore[operator]
     torch.testing.assert_close(crops.batch(one, other)[0, 4], by_crop, atol=1e-4, rtol=1e-4)
-    bright = kept(clip, clips, tmp_path, tiny.settings(brightness_jitter=0.5))
+    bright = cached(clip, clips, tmp_path, tiny.settings(brightness_jitter=0.5))
     bright.make(one, range(2), silent)
     assert len(list(tmp_path.iterdir())) == 4
     assert not torch.equal(bright.batch(one, np.array([1])), plain.batch(one, np.array([1])))
@@ -154,7 +154,7 @@ def test_settings_that_change_features_have_separate_files(
     one, test = np.array([3]), np.array([TEST])
     found = []
     for settings in (tiny.settings(), tiny.settings(**changed)):
-        features_of = kept(clip, clips, tmp_path, settings)
+        features_of = cached(clip, clips, tmp_path, settings)
         features_of.make(one, range(1), silent)
         found.append(features_of.batch(one, test))
     assert len(list(tmp_path.iterdir())) == 2
@@ -166,7 +166,7 @@ def test_more_feature_files_than_the_open_file_limit(
 ) -> None:
     monkeypatch.setattr(features, "BLOCK", 1)
     settings, indices = tiny.settings(), np.arange(len(clips))
-    found = kept(clip, clips, tmp_path, settings)
+    found = cached(clip, clips, tmp_path, settings)
     found.make(indices, range(2), silent)
     with open_files(8):
         batches = [found.batch(indices, np.full(len(clips), view)) for view in range(2)]
@@ -185,7 +185,7 @@ def test_files_of_killed_processes_are_removed_and_of_running_ones_kept(
         path.write_bytes(b"half")
     yesterday = time.time() - 25 * 3600
     os.utime(left, (yesterday, yesterday))
-    found = kept(clip, clips, tmp_path, tiny.settings())
+    found = cached(clip, clips, tmp_path, tiny.settings())
     found.make(np.array([3]), range(1), silent)
     (block,) = tmp_path.glob("[!.]*")
     os.utime(block, (yesterday, yesterday))
@@ -199,9 +199,11 @@ def test_blocks_made_together_equal_blocks_made_alone(
     """Byte for byte, with batches that would not end where blocks end; an interruption keeps whole blocks."""
     monkeypatch.setattr(features, "BLOCK", 4)  # 9 clips per fold: blocks of 4, 4 and 1
     settings = tiny.settings(batch_size=3)
-    together, alone, cut = (kept(clip, clips, tmp_path / name, settings) for name in ("all", "one", "cut"))
-    told: list[tuple[int, int]] = []
-    together.make(np.arange(len(clips)), range(2), lambda done, total, _="": told.append((int(done), total)))
+    together, alone, cut = (cached(clip, clips, tmp_path / name, settings) for name in ("all", "one", "cut"))
+    reports: list[tuple[int, int]] = []
+    together.make(
+        np.arange(len(clips)), range(2), lambda done, total, _="": reports.append((int(done), total))
+    )
     for index in range(len(clips)):
         alone.make(np.array([index]), range(2), silent)
     files = {
@@ -211,7 +213,7 @@ def test_blocks_made_together_equal_blocks_made_alone(
     assert len(files["all"]) == 12
     assert files["all"] == files["one"]
     steps = [3, 4, 7, 8, 9, 12, 13, 16, 17, 18]
-    assert told == [(done + view, 36) for view in (0, 18) for done in steps]
+    assert reports == [(done + view, 36) for view in (0, 18) for done in steps]
 
     def stop(done: int, *_: object) -> None:
         if done > 5:

@@ -13,9 +13,9 @@ from dfer_model.comparison.screening import Screening, screen
 from dfer_model.comparison.screening.screener import (
     choosing_splits,
     frozen,
-    judging_splits,
     screened,
     screened_answers,
+    splits_by_fold,
 )
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.errors import InputError
@@ -31,7 +31,7 @@ def pack(path: Path, folds: dict[int, int], per_class: int = 6) -> PackedClips:
 
 def test_a_test_fold_is_predicted_by_models_of_all_other_folds(tmp_path: Path) -> None:
     clips = pack(tmp_path / "packed", {1: 1, 2: 2, 3: 0})
-    (split,) = judging_splits(clips, [2])
+    (split,) = splits_by_fold(clips, [2])
     assert (split.fold, {*clips.folds[split.test_positions]}, {*clips.folds[split.learn]}) == (2, {2}, {0, 1})
     assert len(split.test_positions) + len(split.learn) == len(clips)
 
@@ -74,34 +74,34 @@ def test_predictions_are_joined_by_fold_and_seed(tmp_path: Path) -> None:
     settings = frozen(tiny.settings(frames=2, select="test-best"))
     assert (settings.lr_image, settings.select) == (0, "last")
     grid = Grid(settings, (tiny.TEXTS, other), (1, 2), (3, 1))
-    told: list[tuple[int, int]] = []
+    reports: list[tuple[int, int]] = []
     answers = screened_answers(
         grid,
-        judging_splits(clips, grid.folds),
+        splits_by_fold(clips, grid.folds),
         clips,
         tmp_path / "kept",
-        lambda done, total, _: told.append((done, total)),
+        lambda done, total, _: reports.append((done, total)),
     )
     assert answers.folds.tolist() == [1] * 6 + [2] * 12
     for fold in grid.folds:
-        asked = Screening(settings, grid.texts, (1, 3), clips.train_indices(fold), clips.test_indices(fold))
-        said = screen(asked, clips, tmp_path / "afresh")
+        request = Screening(settings, grid.texts, (1, 3), clips.train_indices(fold), clips.test_indices(fold))
+        screened = screen(request, clips, tmp_path / "afresh")
         mine = answers.folds == fold
-        for (name, seed), each in said.items():
+        for (name, seed), each in screened.items():
             row = (1, 3).index(seed)
             right = each.logits.argmax(axis=1) == each.labels
             assert answers.correct[name][row, mine].tolist() == right.tolist()
-    assert told[-1][0] == told[-1][1]
+    assert reports[-1][0] == reports[-1][1]
 
 
 def test_settings_ignored_by_screening_are_noted_or_refused(tmp_path: Path) -> None:
     clips = pack(tmp_path / "packed", {1: 1, 2: 2, 3: 2})
     few = Grid(tiny.settings(shots=1), (tiny.TEXTS,), (1,), (1,))
     with pytest.raises(InputError, match=r"shots=1: screening trains on all clips"):
-        screened_answers(few, judging_splits(clips, [1]), clips, tmp_path, lambda *_: None)
+        screened_answers(few, splits_by_fold(clips, [1]), clips, tmp_path, lambda *_: None)
     answers = screened_answers(
         Grid(tiny.settings(epochs=0), (tiny.TEXTS,), (1,), (1,)),
-        judging_splits(clips, [1]),
+        splits_by_fold(clips, [1]),
         clips,
         tmp_path,
         lambda *_: None,

@@ -98,8 +98,8 @@ def test_screening_equals_training_with_a_frozen_image_tower(
 ) -> None:
     # With a view for each epoch, seed 0 of a screening sees what a training with seed 0 draws.
     changed = recipe | {"batch_size": 3, "clip": CLIP}
-    asked = screening(clips, views=changed["epochs"], **changed)
-    found = screen(asked, clips, tmp_path / "kept", device="cpu")
+    request = screening(clips, views=changed["epochs"], **changed)
+    found = screen(request, clips, tmp_path / "kept", device="cpu")
     assert set(found) == {(texts.name, seed) for texts in SETS for seed in (0, 3)}
     for texts in (tiny.TEXTS, LONG):
         spec = replace(tiny.spec(clips, seed=0, lr_image=0.0, **changed), texts=texts)
@@ -127,35 +127,35 @@ def test_sets_screened_together_equal_sets_screened_alone(
 def test_without_epochs_predictions_are_those_of_the_initial_model(
     clips: PackedClips, tmp_path: Path
 ) -> None:
-    asked = screening(clips, (tiny.TEXTS,), seeds=(1,), epochs=0)
+    request = screening(clips, (tiny.TEXTS,), seeds=(1,), epochs=0)
     run = train_run(
         tiny.spec(clips, epochs=0, lr_image=0.0, clip=CLIP), clips, tmp_path / "runs", device="cpu"
     )
-    got = screen(asked, clips, tmp_path / "kept", device="cpu")["v1@2", 1]
+    got = screen(request, clips, tmp_path / "kept", device="cpu")["v1@2", 1]
     np.testing.assert_allclose(got.logits, run.predictions("last").logits, atol=1e-3)
     assert len(list((tmp_path / "kept").glob("*.npy"))) == 1  # no training view
 
 
 def test_finished_results_are_reused_in_other_requests(clips: PackedClips, tmp_path: Path) -> None:
-    told: list[str] = []
+    reports: list[str] = []
 
     def report(done: int, total: int, note: str = "") -> None:
-        told.append(note)
+        reports.append(note)
 
     first = screen(screening(clips, SETS[:2]), clips, tmp_path, report=report, device="cpu")
-    assert any("clips in view 4 of 4" in note for note in told)
-    told.clear()
+    assert any("clips in view 4 of 4" in note for note in reports)
+    reports.clear()
     again = screen(screening(clips, SETS[:2], workers=1), clips, tmp_path, report=report, device="cpu")
-    assert not told
+    assert not reports
     more = screen(screening(clips, SETS, seeds=(3, 0)), clips, tmp_path, report=report, device="cpu")
-    assert told
-    assert not any("clips" in note for note in told)
+    assert reports
+    assert not any("clips" in note for note in reports)
     for key, answers in first.items():
         assert np.array_equal(again[key].logits, answers.logits)
         assert np.array_equal(more[key].logits, answers.logits)
-    told.clear()
+    reports.clear()
     screen(screening(clips, SETS[:2], lr_context=0.5), clips, tmp_path, report=report, device="cpu")
-    assert told
+    assert reports
 
 
 def test_equal_weights_of_another_architecture_are_computed_again(clips: PackedClips, tmp_path: Path) -> None:
@@ -179,10 +179,10 @@ def test_equal_weights_of_another_architecture_are_computed_again(clips: PackedC
 def test_results_of_an_earlier_format_are_computed_again(
     clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
-    asked = screening(clips, (SHORT,), seeds=(0,), epochs=0)
+    request = screening(clips, (SHORT,), seeds=(0,), epochs=0)
 
     def kept() -> tuple[int, int]:
-        screen(asked, clips, tmp_path, device="cpu")
+        screen(request, clips, tmp_path, device="cpu")
         return len(list(tmp_path.glob("*.npy"))), len(list(tmp_path.glob("screened/*")))
 
     assert kept() == kept() == (1, 1)
@@ -193,10 +193,10 @@ def test_results_of_an_earlier_format_are_computed_again(
 def test_finished_groups_are_stored(
     clips: PackedClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = screening(clips)
-    whole = screen(asked, clips, tmp_path / "whole", device="cpu")
-    clip = load_clip(asked.settings.clip, "random")
-    most = 2 * max(model_bytes(clip, texts, asked.settings) for texts in SETS)
+    request = screening(clips)
+    complete = screen(request, clips, tmp_path / "whole", device="cpu")
+    clip = load_clip(request.settings.clip, "random")
+    most = 2 * max(model_bytes(clip, texts, request.settings) for texts in SETS)
     monkeypatch.setattr("dfer_model.comparison.screening.screener.MOST_BYTES", most)
 
     def stopping(done: int, total: int, note: str = "") -> None:
@@ -204,12 +204,12 @@ def test_finished_groups_are_stored(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        screen(asked, clips, tmp_path / "cut", report=stopping, device="cpu")
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cut" / "screened").iterdir()}
-    assert 0 < len(kept) < len(whole)
-    gone_on = screen(asked, clips, tmp_path / "cut", device="cpu")
-    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
-    for key, answers in whole.items():
+        screen(request, clips, tmp_path / "cut", report=stopping, device="cpu")
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "cut" / "screened").iterdir()}
+    assert 0 < len(times) < len(complete)
+    gone_on = screen(request, clips, tmp_path / "cut", device="cpu")
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+    for key, answers in complete.items():
         np.testing.assert_allclose(gone_on[key].logits / 100, answers.logits / 100, atol=1e-5)
 
 
@@ -238,10 +238,10 @@ def test_bf16_is_near_fp32(clips: PackedClips, tmp_path: Path) -> None:
 
 
 def test_the_random_state_of_torch_has_no_effect(clips: PackedClips, tmp_path: Path) -> None:
-    asked = screening(clips, (SHORT,), seeds=(2,))
-    first = screen(asked, clips, tmp_path / "one", device="cpu")
+    request = screening(clips, (SHORT,), seeds=(2,))
+    first = screen(request, clips, tmp_path / "one", device="cpu")
     torch.rand(5)
-    second = screen(asked, clips, tmp_path / "other", device="cpu")
+    second = screen(request, clips, tmp_path / "other", device="cpu")
     assert np.array_equal(first["short", 2].logits, second["short", 2].logits)
 
 

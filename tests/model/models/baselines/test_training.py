@@ -85,6 +85,6 @@ def test_a_resumed_training_equals_an_uninterrupted_one(run: Run, clips: PackedC
     with pytest.raises(Interrupted):
         train_run(spec, clips, tmp_path, device="cpu", report=stop)
     resumed = train_run(spec, clips, tmp_path, device="cpu")
-    whole, parts = (load_file(each.folder / "model.safetensors") for each in (run, resumed))
-    assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+    expected, parts = (load_file(each.folder / "model.safetensors") for each in (run, resumed))
+    assert all(torch.equal(value, parts[name]) for name, value in expected.items())
     assert np.array_equal(run.predictions("last").logits, resumed.predictions("last").logits)
