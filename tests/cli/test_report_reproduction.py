@@ -206,7 +206,9 @@ def test_a_name_that_is_not_there_lists_the_reproductions(
     folder = stored(isolated)
     command("report", "abd123def456", status=2)
     said = capsys.readouterr().err
-    assert "no comparison, reproduction or run 'abd123def456'; did you mean abc123def456?" in said
+    assert (
+        "no comparison, reproduction, run or optimisation 'abd123def456'; did you mean abc123def456?" in said
+    )
     assert "reproductions: abc123def456" in said
     (folder / "reproduction.json").write_text("{")
     command("report", "abc123def456", status=2)
