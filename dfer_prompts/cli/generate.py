@@ -22,7 +22,6 @@ from .options import (
 from .output import JsonOption, clean, message, print_json, print_table
 
 if TYPE_CHECKING:
-    from ..generation.dry_run import DryRun
     from ..generation.run import Outcome
 
 TemplateOption = Annotated[
@@ -245,29 +244,4 @@ def _dry_run(
         for name, messages in each.prompts.items():
             for one in messages:
                 typer.echo(clean(f"[{name}]\n{one['content']}\n"))
-        message("\n".join(_expected(each)))
-
-
-def _expected(run: DryRun) -> list[str]:
-    """The lines below the prompts: the number of requests, tokens and dollars."""
-    from .llm_progress import dollars
-
-    known = "unknown: no model is configured" if run.answered is None else str(run.answered)
-    lines = [
-        f"{run.template}, {run.model or 'no model'}: {run.requests} requests "
-        f"({len(run.prompts)} classes x {run.requests // len(run.prompts)}); already answered: {known}"
-    ]
-    if not run.to_ask:
-        return [*lines, "  all answers are stored"]
-    likely = run.likely_completion_tokens
-    lines.append(
-        f"  tokens for the other {run.to_ask}: about {run.prompt_tokens} of prompts (estimated "
-        f"{run.estimated_by}) and at most {run.most_completion_tokens} of answers"
-        + ("" if likely is None else f"; {likely} at the mean length of the stored answers")
-    )
-    if run.most_cost is None:
-        lines.append("  cost: unknown; give the model's prices in dfer.yaml")
-    else:
-        likely_cost = "" if run.likely_cost is None else f", likely {dollars(run.likely_cost)}"
-        lines.append(f"  cost: at most {dollars(run.most_cost)}{likely_cost}")
-    return lines
+        message("\n".join(each.summary()))

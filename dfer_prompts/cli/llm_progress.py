@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..defaults import dollars
 from ..errors import Interrupted
 from .output import QUIET_S, clean, message
 
@@ -207,8 +208,3 @@ def summary(outcome: Outcome) -> str:
     if len(failures) > SHOWN_FAILURES:
         lines.append(f"  and {len(failures) - SHOWN_FAILURES} more, in the manifest")
     return "\n".join(lines)
-
-
-def dollars(amount: float) -> str:
-    """An amount of US dollars with four decimals; a smaller one is not shown as zero."""
-    return "under 0.0001 USD" if 0 < amount < 1e-4 else f"{amount:.4f} USD"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dfer_model.progress import Note
 
-from ..defaults import Price
+from ..defaults import Price, dollars
 from ..errors import DferError, system_errors
 from ..llm.endpoint import Endpoint, resolve_endpoint
 from ..llm.response_cache import ResponseStore
@@ -42,6 +42,28 @@ class DryRun:
     def to_ask(self) -> int:
         """Requests without a stored answer."""
         return self.requests - (self.answered or 0)
+
+    def summary(self) -> list[str]:
+        """Lines on the number of requests, tokens and dollars."""
+        known = "unknown: no model is configured" if self.answered is None else str(self.answered)
+        lines = [
+            f"{self.template}, {self.model or 'no model'}: {self.requests} requests "
+            f"({len(self.prompts)} classes x {self.requests // len(self.prompts)}); already answered: {known}"
+        ]
+        if not self.to_ask:
+            return [*lines, "  all answers are stored"]
+        likely = self.likely_completion_tokens
+        lines.append(
+            f"  tokens for the other {self.to_ask}: about {self.prompt_tokens} of prompts (estimated "
+            f"{self.estimated_by}) and at most {self.most_completion_tokens} of answers"
+            + ("" if likely is None else f"; {likely} at the mean length of the stored answers")
+        )
+        if self.most_cost is None:
+            lines.append("  cost: unknown; give the model's prices in dfer.yaml")
+        else:
+            likely_cost = "" if self.likely_cost is None else f", likely {dollars(self.likely_cost)}"
+            lines.append(f"  cost: at most {dollars(self.most_cost)}{likely_cost}")
+        return lines
 
 
 @system_errors()

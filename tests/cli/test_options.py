@@ -77,6 +77,7 @@ OF_COMMANDS = {
     ("descriptions push", "dry_run"),
     ("descriptions import", "version"),  # DescriptionStore.save
     ("descriptions score", "figure"),
+    ("optimize", "plot"),
     ("descriptions diff", "exit_code"),
     ("descriptions diff", "markdown"),
 }
