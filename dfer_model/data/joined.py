@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from dfer_model.data.folds import notes_on
 from dfer_model.data.packed import PackedClips
+from dfer_model.data.votes import Floats
 from dfer_model.errors import InputError, listed
 from dfer_model.run_config import DatasetPart
 
@@ -57,6 +58,7 @@ class JoinedClips(PackedClips):
         self.sources = [self.datasets[d].sources[i] for d, i in self._pairs()]
         self.clip_ids = self._ids()
         self.report, self.lists = {}, {}
+        self.votes = self._votes()
         self.fingerprint = self._digest()
         _require_clips(self)
 
@@ -72,6 +74,20 @@ class JoinedClips(PackedClips):
         if len(set(own)) == len(own):
             return own
         return [f"{self.names[d]}/{clip_id}" for d, clip_id in zip(self.dataset_of, own, strict=True)]
+
+    def _votes(self) -> Floats | None:
+        """The votes for the joined classes (clips, classes); None unless all datasets have votes."""
+        own = [each.votes for each in self.datasets]
+        rows = []
+        for votes, clips, mapping, kept in zip(own, self.datasets, self.mappings, self._kept, strict=True):
+            if votes is None:
+                return None
+            joined = np.zeros((len(clips), len(self.class_names)), np.float32)
+            for column, name in enumerate(clips.class_names):
+                if name in mapping:
+                    joined[:, self.class_names.index(mapping[name])] += votes[:, column]
+            rows.append(joined[kept])
+        return np.concatenate(rows)
 
     def _digest(self) -> str:
         """A sha256 of the clips and classes of all datasets, in their order."""
