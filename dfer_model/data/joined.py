@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,6 @@ class JoinedClips(PackedClips):
         self.sources = [self.datasets[d].sources[i] for d, i in self._pairs()]
         self.clip_ids = self._ids()
         self.report, self.lists = {}, {}
-        self.votes = self._votes()
         self.fingerprint = self._digest()
         _require_clips(self)
 
@@ -75,7 +75,8 @@ class JoinedClips(PackedClips):
             return own
         return [f"{self.names[d]}/{clip_id}" for d, clip_id in zip(self.dataset_of, own, strict=True)]
 
-    def _votes(self) -> Floats | None:
+    @cached_property
+    def votes(self) -> Floats | None:
         """The votes for the joined classes (clips, classes); None unless all datasets have votes."""
         own = [each.votes for each in self.datasets]
         rows = []

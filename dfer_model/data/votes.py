@@ -1,8 +1,8 @@
 """The votes of several annotators for the classes of a clip: reading, checking, and target distributions.
 
 Two kinds of files have them: a table with a column of votes per class (DFEW's annotation.xlsx, with the
-columns `1happy` ... `7fear` for ten annotators), and lists of compound labels (MAFW's `anger_disgust`), whose
-parts get a vote each.
+columns `order`, `1happy` ... `7fear` for ten annotators), and lists of compound labels (MAFW's
+`anger_disgust`), whose parts get a vote each.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from dfer_model.data.spreadsheet import sheet_rows
 from dfer_model.errors import InputError, listed
 
 REPORT_KEY = "votes"  # in prepare.json
+CLIP_COLUMNS = ("clip_id", "clip", "video_name", "video", "file", "name", "order")
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 Rows = dict[str, tuple[float, ...]]  # key of a clip's id -> votes for each class
@@ -99,11 +100,13 @@ def _read(path: Path, class_names: Sequence[str]) -> Rows:
     missing = [name for name in class_names if name not in columns]
     if missing:
         raise InputError(f"{path} has no column of votes for {', '.join(missing)}")
+    place = next((each for each, title in enumerate(rows[0]) if title.casefold() in CLIP_COLUMNS), 0)
     found: Rows = {}
     for number, row in enumerate(rows[1:], start=2):
         if any(row):
             where = f"{path}, row {number}"
-            key = vote_key(row[0]) if row[0] else ""
+            clip = row[place] if place < len(row) else ""
+            key = vote_key(clip) if clip else ""
             votes = tuple(_vote(row, columns[name], where) for name in class_names)
             if not key or not sum(votes):
                 raise InputError(f"{where}: expected a clip and its votes")
@@ -123,7 +126,7 @@ def _class_columns(head: Sequence[str], class_names: Sequence[str]) -> dict[str,
     """Class name -> its column, by a header such as `1happy`, `happiness` or the class's own name."""
     own = {composed(name).casefold(): name for name in class_names}
     found: dict[str, int] = {}
-    for place, title in enumerate(head[1:], start=1):
+    for place, title in enumerate(head):
         text = composed(re.sub(r"^[0-9]+[ ._-]*", "", title)).strip().casefold()
         name = own.get(text) or canonical_name(text)
         if name in class_names:

@@ -164,11 +164,12 @@ class TestClips:
 def clips_to_test(run: Run, clips: PackedClips, *, every: bool = False) -> TestClips:
     """The clips to test `run` on: its test fold, or all clips with `every` or if there are no folds.
 
-    On another dataset with folds, the fold with the run's fold number.
+    On another dataset with folds, the fold with the run's fold number; on one of several datasets of the
+    run, the fold that its training tested.
     Raises InputError if there is no such fold.
     """
-    parts = {each.fingerprint for each in dataset_parts(run.config)}
-    own = clips.fingerprint in {run.config["dataset"]["fingerprint"], *parts}
+    is_part = clips.fingerprint in {each.fingerprint for each in dataset_parts(run.config)}
+    own = is_part or clips.fingerprint == run.config["dataset"]["fingerprint"]
     notes = []
     if not own and clips.name == run.config["dataset"].get("name"):
         notes.append(f"these are not the clips that {run.id} was trained with, although the name is the same")
@@ -177,8 +178,10 @@ def clips_to_test(run: Run, clips: PackedClips, *, every: bool = False) -> TestC
         if own:
             notes.append(f"{which} include the training clips of {run.id}: this is not a test")
     else:
-        indices = clips.test_indices(run.fold)
-        which = f"the {len(indices)} clips of test fold {run.fold} of {clips.name}"
+        folds = clips.fold_names()
+        fold = folds[0] if is_part and len(folds) == 1 else run.fold  # as in its training
+        indices = clips.test_indices(fold)
+        which = f"the {len(indices)} clips of test fold {fold} of {clips.name}"
     return TestClips(indices, which, tuple(notes))
 
 

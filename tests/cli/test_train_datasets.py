@@ -17,6 +17,7 @@ import pytest
 from sklearn.metrics import accuracy_score, recall_score
 
 from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.evaluation.evaluate import clips_to_test
 from dfer_model.exchange.model_file import portable
 from dfer_model.progress import silent
 from dfer_model.runs import Run
@@ -168,6 +169,10 @@ def test_evaluate_on_one_of_the_datasets(run: Terminal, packed: list[PackedClips
     assert "datasets" not in said
     out, _ = run("evaluate", "v1@2", "--dataset", packed[0].path, "--all", "--device", "cpu", "--json")
     assert "include the training clips" in json.loads(out)["notes"][0]
+    _, err = run("evaluate", "v1@2", "--dataset", packed[1].path, status=2)
+    assert "has clips of Happy, Angry, Sad, which" in err
+    _, err = run("calibrate", "v1@2", "--dataset", packed[0].path, status=2)
+    assert "was trained on one and other datasets" in err
 
 
 def test_the_report_shows_the_datasets_and_repeats_the_command(run: Terminal, workspace: Path) -> None:
@@ -233,6 +238,8 @@ def test_the_only_split_of_a_dataset_is_tested_in_every_fold(
     assert said["datasets"]["one"]["clips"]["test"] == 6
     assert said["datasets"]["two"]["clips"] == {"train": 5, "val": 0, "test": 3}
     assert "two has one test fold, 1, which is tested in every fold" in said["notes"]
+    tested = clips_to_test(Run.open(Path(said["folder"])), packed[1])
+    assert tested.which == "the 4 clips of test fold 1 of two"
 
 
 @pytest.mark.parametrize("command", [("compare", "v1"), ("descriptions", "score", "v1"), ("evaluate", "v1")])

@@ -110,13 +110,16 @@ def test_a_new_index_keeps_the_votes(packed: PackedClips) -> None:
     assert by_clip(PackedClips.open(packed.path)) == EXPECTED
 
 
-@pytest.mark.parametrize("form", ["xlsx", "semicolons", "names"])
+@pytest.mark.parametrize("form", ["xlsx", "semicolons", "names", "index column"])
 def test_forms_of_the_table(tmp_path: Path, form: str) -> None:
     path = table(tmp_path / "votes.csv")
     if form == "xlsx":
         path = sheet(tmp_path / "annotation.xlsx")
     elif form == "semicolons":
         path.write_text(path.read_text().replace(",", ";"))
+    elif form == "index column":
+        head, *rows = path.read_text().splitlines()
+        path.write_text("\n".join([f",{head}", *(f"{n},{row}" for n, row in enumerate(rows, start=70))]))
     else:
         table(path, "clip,happiness,Sad,neutral,anger,surprise,disgust,fearful,label")
     clips = prepare("dfew", dfew(tmp_path / "root"), tmp_path / "packed", jobs=1, votes=[path])
