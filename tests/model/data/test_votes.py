@@ -10,7 +10,6 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -248,23 +247,25 @@ def test_votes_are_joined_by_class_name(packed: PackedClips, tmp_path: Path) -> 
     assert JoinedClips([packed, without], [mapping, mapping], classes).votes is None
 
 
-def test_training_on_votes_from_the_command_line(
-    packed: PackedClips, isolated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_votes_from_the_command_line(
+    isolated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def trained(dataset: object, status: int, *more: str) -> str:
-        words = ["train", "--descriptions", "v1@2", "--dataset", str(dataset), "--device", "cpu", "--json"]
-        words += ["--clip", tiny.register(), "--weights", "random", "--epochs", "1", "--track", "none"]
-        words += ["--set", "frames=2", "--set", "contexts=2", "--set", "workers=0", *more]
-        monkeypatch.setattr(sys, "argv", ["dfer-prompts", *words])
+    def run(*words: object, status: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["dfer-prompts", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
             main()
         out, err = capsys.readouterr()
         assert (ended.value.code or 0) == status, err
-        return out if not status else err
+        return err if status else out
 
-    said = json.loads(trained(packed.path, 0, "--set", "targets=distribution"))
-    row = json.loads((Path(said["folder"]) / "metrics.jsonl").read_text())
-    assert np.isfinite(row["loss"])
-    plain = tiny.pack(isolated / "plain")
-    says = trained(plain.path, 2, "--set", "targets=distribution")
-    assert f"targets=distribution: the clips in {plain.path} have no votes" in says
+    training = ["train", "--descriptions", "v1@2", "--device", "cpu", "--track", "none", "--epochs", "1"]
+    training += ["--clip", tiny.register(), "--weights", "random", "--set", "frames=2", "--set", "workers=0"]
+    training += ["--set", "contexts=2", "--set", "targets=distribution", "--json"]
+    table(isolated / "votes.csv")
+    prepare_words = ("data", "prepare", "dfew", "--root", dfew(isolated / "root"), "--jobs", 1)
+    run(*prepare_words, "--out", "packed", "--votes", "votes.csv")
+    said = json.loads(run(*training, "--dataset", "packed"))
+    assert math.isfinite(json.loads((Path(said["folder"]) / "metrics.jsonl").read_text())["loss"])
+    run(*prepare_words, "--out", "plain")
+    says = run(*training, "--dataset", "plain", status=2)
+    assert "plain have no votes" in says
