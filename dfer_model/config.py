@@ -142,6 +142,10 @@ class Settings(ModelSettings):
         lt=1,
         description="share of the target spread evenly over all classes",
     )
+    targets: Literal["labels", "distribution"] = Field(
+        default="labels",
+        description="targets of the loss: the labels, or the shares of the annotators' votes",
+    )
     loss: Losses = Field(
         default="cross-entropy",
         description="loss; all but cross-entropy and focal use the number of training clips per class",
@@ -231,6 +235,7 @@ BEFORE: Mapping[str, Any] = {
     "rotation_interpolation": "bilinear",
     "tf32": True,
     "loss": "cross-entropy",
+    "targets": "labels",
     "focal_gamma": 2.0,
     "ldam_margin": 0.5,
     "ldam_scale": 30.0,

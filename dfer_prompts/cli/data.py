@@ -57,6 +57,17 @@ class PlaceOptions:
     ] = None
 
 
+VotesOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--votes",
+        metavar="FILE",
+        help="Annotators' votes, for --set targets=distribution: a table with a column per class (DFEW's "
+        "annotation.xlsx), or MAFW's lists of compound labels; repeat it.",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class FoldOptions:
     """How the clips of a custom folder are split."""
@@ -101,6 +112,7 @@ def prepare(
     out: OutOption,
     *,
     places: PlaceOptions,
+    votes: VotesOption = None,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Leave missing, empty and broken clips out.")
     ] = False,
@@ -129,6 +141,7 @@ def prepare(
         labels=places.labels or (),
         label_base=places.label_base,
         dataset_name=places.dataset_name,
+        votes=votes or (),
     )
     if request.finished():
         message(f"{request.out} is packed already, with the same clips; nothing to do")

@@ -47,6 +47,7 @@ WITHOUT_EFFECT = {
 # BEFORE, so that stored screenings are reused.
 ADDED = (
     "rotation_interpolation", "tf32", "loss", "focal_gamma", "ldam_margin", "ldam_scale", "logit_tau",
+    "targets",
 )  # fmt: skip
 
 
@@ -71,6 +72,11 @@ class Screening:
                 f"screening trains contexts and a temporal model on stored frame features; "
                 f"classifier={self.settings.classifier} cannot be trained so\n"
                 "Take --strategy dfer-clip or coop, or compare without screening"
+            )
+        if self.settings.targets == "distribution":
+            raise InputError(
+                "screening trains on labels, and targets=distribution needs votes\n"
+                "Take --set targets=labels, or compare without screening"
             )
         if self.settings.held_out:
             raise InputError(f"held_out={self.settings.held_out}: screening trains on every class\nRemove it")
