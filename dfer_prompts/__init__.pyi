@@ -5,6 +5,8 @@ from .api.compare import compare as compare
 from .api.data_features import data_features as data_features
 from .api.evaluate import evaluate as evaluate
 from .api.explain import explain as explain
+from .api.frames import FrameChoices as FrameChoices
+from .api.frames import shown_clips as shown_clips
 from .api.generate import generate as generate
 from .api.model_exchange import export_model as export_model
 from .api.model_exchange import from_pretrained as from_pretrained

@@ -91,17 +91,20 @@ def clips_of_source(
 def shown_clips(
     classes: Classes | None,
     choices: FrameChoices,
-    workspace: Workspace,
+    workspace: Workspace | None = None,
     device: str = "auto",
     progress: Progress = silence,
 ) -> tuple[ClassSet, ShownClips]:
     """The class set, by default the dataset's, and frames of clips of each class from the training folds.
 
+    `generate_all` and `dry_run` take both. `workspace` is by default the current one.
+
     Raises InputError for a class without clips in the folds, a frame that cannot be read, and invalid
     choices.
     """
     choices.check()
-    clips = open_dataset(workspace, choices.dataset)
+    place = workspace or Workspace.find()
+    clips = open_dataset(place, choices.dataset)
     if choices.folds is None:
         raise InputError(
             "--source frames requires --folds: the training folds whose clips are shown, such as 2-5"
@@ -117,7 +120,7 @@ def shown_clips(
     others: dict[str, str] = {}
     more: tuple[Seen, ...] = ()
     if choices.contrast:
-        others, more = confused_classes(class_set, own, clips, folds, choices, workspace, device, progress)
+        others, more = confused_classes(class_set, own, clips, folds, choices, place, device, progress)
     seen = Seen(dataset=clips.name, fingerprint=clips.fingerprint, folds=tuple(sorted(folds)))
     shown = {
         name: tuple(_images(clips, index, name, choices.frames) for index in indices)
