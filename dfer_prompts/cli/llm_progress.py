@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -167,7 +167,7 @@ def _counts(total: Tally) -> str:
 def outcome_dict(outcome: Outcome) -> dict[str, Any]:
     """An outcome as `--json` prints it; empty if no model was queried."""
     manifest = outcome.descriptions.manifest
-    if manifest.source != "llm":
+    if manifest.source not in ("llm", "frames"):
         return {}
     return {
         "template": manifest.template,
@@ -202,9 +202,14 @@ def summary(outcome: Outcome) -> str:
         lines.append("Read as " + ", ".join(f"{form}: {count}" for form, count in readings.items()))
     failures = outcome.descriptions.manifest.failures
     lines += [
-        f"  {each['class_name']}, sample {each['sample']}: {each['reason']} ({each['detail']})"
+        f"  {each['class_name']}{_clip(each)}, sample {each['sample']}: {each['reason']} ({each['detail']})"
         for each in failures[:SHOWN_FAILURES]
     ]
     if len(failures) > SHOWN_FAILURES:
         lines.append(f"  and {len(failures) - SHOWN_FAILURES} more, in the manifest")
     return "\n".join(lines)
+
+
+def _clip(failure: Mapping[str, Any]) -> str:
+    """The clip of a failure, if it is about one."""
+    return f", {failure['clip_id']}" if "clip_id" in failure else ""

@@ -106,7 +106,7 @@ def report(
     if folder.suffix == SUFFIX and folder.is_file():
         if latency:
             raise InputError(_WITHOUT.format(option="--latency", log=folder))
-        write_atomically(path, write(_content(folder, place, request)))
+        write_atomically(path, write(_content(folder, place, clip_groups)))
         return Report(path, chosen, folder)
     with _damage_as_input_error(folder):
         models = costed_models(folder, place.runs)
