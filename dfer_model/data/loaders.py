@@ -171,9 +171,9 @@ class Batches:
     In the order of `sampler`, without a last smaller batch; without a sampler, all clips in the dataset's
     order. With several `processes` each gets its share of every batch, with `mixed` preceded by the clip
     before it. `given` are the positions of each batch, instead of all of these. `pin` pins the memory of
-    batches for copies to a GPU. For DecodedClips also {"draw", "sizes"}, with frames as by
-    `one_behind_another`. Iterating raises InputError for a clip that cannot be read, LostError if the system
-    ended a worker.
+    batches for copies to a GPU. Workers are kept for the next iteration with a sampler or `keep`. For
+    DecodedClips also {"draw", "sizes"}, with frames as by `one_behind_another`. Iterating raises InputError
+    for a clip that cannot be read, LostError if the system ended a worker.
     """
 
     def __init__(
@@ -187,6 +187,7 @@ class Batches:
         mixed: bool = False,
         pin: bool = False,
         given: Sequence[Sequence[int]] | None = None,
+        keep: bool = False,
     ) -> None:
         order: Sampler[Any] = SequentialSampler(dataset) if sampler is None else sampler
         whole = BatchSampler(order, batch_size, drop_last=sampler is not None)
@@ -200,7 +201,7 @@ class Batches:
             _Readable(dataset, self.readers),
             batch_sampler=batches,
             num_workers=workers,
-            persistent_workers=workers > 0 and sampler is not None,
+            persistent_workers=workers > 0 and (keep or sampler is not None),
             pin_memory=pin,
             collate_fn=_collate,
         )

@@ -30,6 +30,7 @@ def batches_of(
     processes: Processes = ALONE,
     mixed: bool = False,
     pin: bool = False,
+    keep: bool = False,
 ) -> Batches | StreamedBatches:
     """The batches of clips, as `Batches` describes them, from the disk or from a stream.
 
@@ -37,7 +38,14 @@ def batches_of(
     """
     if not isinstance(dataset.clips, StreamedClips):
         return Batches(
-            dataset, batch_size, workers=workers, sampler=sampler, processes=processes, mixed=mixed, pin=pin
+            dataset,
+            batch_size,
+            workers=workers,
+            sampler=sampler,
+            processes=processes,
+            mixed=mixed,
+            pin=pin,
+            keep=keep,
         )
     if not isinstance(sampler, Streamed | None):
         raise InputError(
@@ -54,6 +62,7 @@ def batches_of(
         order=sampler,
         places=[*ahead, *places],
         pin=pin,
+        keep=keep,
     )
 
 
@@ -76,6 +85,7 @@ class StreamedBatches:
         order: Streamed | None,
         places: Sequence[int],
         pin: bool = False,
+        keep: bool = False,
     ) -> None:
         self.pin = pin
         lanes = order or InOrder(np.argsort(dataset.indices), batch_size)
@@ -89,7 +99,7 @@ class StreamedBatches:
             reading,
             batch_size=None,
             num_workers=min(workers, self.parts),
-            persistent_workers=workers > 0 and order is not None,
+            persistent_workers=workers > 0 and (keep or order is not None),
         )
 
     def __len__(self) -> int:

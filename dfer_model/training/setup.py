@@ -21,6 +21,7 @@ from dfer_model.checkpoints import Background, Progress, Stateful
 from dfer_model.config import Settings
 from dfer_model.data.augmentation import Augmentation
 from dfer_model.data.dataset import ClipDataset, DecodedClips
+from dfer_model.data.kept_batches import KeptBatches
 from dfer_model.data.loaders import ClassBalanced, Order, Shuffled, epoch_seed, pixel_scale
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.resampling import finished
@@ -207,6 +208,7 @@ class Training:
             mixed=bool(settings.mixup or settings.cutmix),
             pin=self.device.type == "cuda",
         )
+        self.test_batches = KeptBatches()
 
     @property
     def workers(self) -> int:
