@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.utils.data import default_collate
 
 from dfer_model.data.augmentation import Draw
+from dfer_model.data.shared_memory import batch_buffer
 from dfer_model.devices import whole_float32
 
 AT_ONCE = 8  # clips resampled together; bounds the memory of their float32 copies
@@ -29,11 +29,14 @@ def as_numbers(draw: Draw) -> Tensor:
 def one_behind_another(clips: Sequence[Tensor]) -> dict[str, Tensor]:
     """Uint8 clips (frames, 3, H, W) of any sizes, concatenated: {"frames" (bytes,), "sizes" (clips, 3)}.
 
-    The bytes are channels-last, as decoded; a size is frames, height, width.
+    The bytes are channels-last, as decoded; a size is frames, height, width. Each clip is copied once, in a
+    worker into shared memory.
     """
-    joined = torch.cat([clip.permute(0, 2, 3, 1).flatten() for clip in clips])
+    frames = batch_buffer(sum(clip.numel() for clip in clips))
+    for clip, place in zip(clips, frames.split([clip.numel() for clip in clips]), strict=True):
+        whole = clip.permute(0, 2, 3, 1)
+        place.view(whole.shape).copy_(whole)
     sizes = torch.tensor([[clip.shape[0], *clip.shape[2:]] for clip in clips])
-    frames: Tensor = default_collate([joined])[0]  # in a worker, in shared memory
     return {"frames": frames, "sizes": sizes}
 
 

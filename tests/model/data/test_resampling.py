@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.profiler import ProfilerActivity, profile
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
@@ -61,6 +63,29 @@ def test_a_resampled_batch_equals_its_clips_resampled_separately(
         assert finished(one, image_size) is one
         assert torch.equal(one["label"], other["label"])
         assert torch.equal(one["index"], other["index"])
+
+
+def test_workers_send_concatenated_clips_in_shared_memory(clips: PackedClips) -> None:
+    given = {"frames": 4, "image_size": 32, "train": Augmentation(), "seed": 1}
+    dataset = DecodedClips(clips, range(9), **given)
+    (sent,) = Batches(dataset, 9, workers=1, sampler=Shuffled(dataset, 1))
+    shuffled = [dataset[position] for position in Shuffled(dataset, 1)]
+    # The plain way: a copy of each clip, of all of them, and one into shared memory.
+    joined = torch.cat([clip["frames"].permute(0, 2, 3, 1).flatten() for clip in shuffled])
+    assert sent["frames"].is_shared()
+    assert torch.equal(sent["frames"], joined)
+    assert sent["sizes"].tolist() == [[4, *clip["frames"].shape[2:]] for clip in shuffled]
+
+
+def test_collation_copies_each_byte_once(clips: PackedClips) -> None:
+    dataset = DecodedClips(clips, range(9), frames=4, image_size=32, train=Augmentation(), seed=1)
+    crops = [dataset[position]["frames"] for position in range(9)]
+    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiled:
+        one_behind_another(crops)
+    events = profiled.key_averages(group_by_input_shape=True)
+    assert not [each.key for each in events if each.key in ("aten::cat", "aten::stack", "aten::clone")]
+    copied = [(each.count, each.input_shapes[0]) for each in events if each.key == "aten::copy_"]
+    assert sum(count * math.prod(shape) for count, shape in copied) == sum(crop.numel() for crop in crops)
 
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
