@@ -103,7 +103,11 @@ def load_model(run: Run, weights: Path, device: torch.device) -> TrainedModel:
     images = images_in(run.config, where)
     scale = pixel_scale(run.settings.normalize, images.mean, images.std)
     check_before_building(run, weights)
-    base = load_base(run.settings.model_copy(update={"weights": "random", "gradient_checkpointing": False}))
+    base = load_base(
+        run.settings.model_copy(
+            update={"weights": "random", "gradient_checkpointing": False, "compile": "off"}
+        )
+    )
     if base.image_size != images.image_size:
         raise InputError(
             f"{where}: image_size is {images.image_size}, but {run.settings.clip} takes {base.image_size}"
@@ -149,7 +153,7 @@ def retexted(run: Run, texts: ClassTexts, device: torch.device) -> TrainedModel:
     run.require_finished()
     require_retextable(run.settings)
     check_before_building(run, run.folder / "model.safetensors")
-    base = load_base(run.settings.model_copy(update={"gradient_checkpointing": False}))
+    base = load_base(run.settings.model_copy(update={"gradient_checkpointing": False, "compile": "off"}))
     if base.sha256 != run.config.get("clip", {}).get("sha256"):
         raise InputError(
             f"the weights of {run.settings.clip} {run.settings.weights} are not those that {run.id} was "
