@@ -21,7 +21,7 @@ from torch.utils.data import (
 )
 
 from dfer_model.data.dataset import ClipDataset
-from dfer_model.data.resampling import one_behind_another
+from dfer_model.data.resampling import AT_ONCE, one_behind_another
 from dfer_model.data.streaming import Streamed
 from dfer_model.distributed import ALONE, Processes
 from dfer_model.errors import InputError
@@ -36,16 +36,31 @@ class PixelScale:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
-    def __call__(self, frames: Tensor) -> Tensor:
-        """Uint8 frames (..., 3, H, W) as normalised floats of the same shape, on the same device."""
+    def __call__(self, frames: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Uint8 frames (..., 3, H, W) as normalised floats of the same shape, on the same device.
+
+        For another format than float32, each pixel is computed in float32 and rounded once, part by part,
+        without a float32 copy of the batch. It is the rounded float32 pixel, or its neighbour.
+        """
+        if dtype != torch.float32:
+            return self._rounded(frames, dtype)
         pixels = frames / 255
         if self.mean == (0.0, 0.0, 0.0) and self.std == (1.0, 1.0, 1.0):
             return pixels
         mean, std = (_channels(values, pixels.device) for values in (self.mean, self.std))
         return pixels.sub_(mean).div_(std)
 
+    def _rounded(self, frames: Tensor, dtype: torch.dtype) -> Tensor:
+        slopes = tuple(1 / (255 * deviation) for deviation in self.std)
+        offsets = tuple(-mean / deviation for mean, deviation in zip(self.mean, self.std, strict=True))
+        slope, offset = (_channels(values, frames.device) for values in (slopes, offsets))
+        pixels = torch.empty(frames.shape, dtype=dtype, device=frames.device)
+        for place, part in zip(torch.split(pixels, AT_ONCE), torch.split(frames, AT_ONCE), strict=True):
+            torch.addcmul(offset, part, slope, out=place)
+        return pixels
 
-def _channels(values: tuple[float, float, float], device: torch.device) -> Tensor:
+
+def _channels(values: tuple[float, ...], device: torch.device) -> Tensor:
     """(3, 1, 1) on the device; pinned, so that the copy does not wait for the GPU."""
     made = torch.tensor(values).view(3, 1, 1)
     return made.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else made.to(device)

@@ -45,7 +45,7 @@ def batch_buffer(size: int) -> Tensor:
     """
     if get_worker_info() is None:
         return torch.empty(size, dtype=torch.uint8)
-    storage = torch.UntypedStorage._new_shared(size)
+    storage = torch.UntypedStorage._new_shared(size)  # type: ignore[no-untyped-call]
     return torch.empty(0, dtype=torch.uint8).set_(storage, 0, (size,), (1,))
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from dfer_model.checkpoints import load_weights, read_weights, weight_shapes
 from dfer_model.config import Settings
 from dfer_model.data.loaders import PixelScale, pixel_scale
-from dfer_model.devices import inference_precision
+from dfer_model.devices import autocast_format, inference_precision
 from dfer_model.errors import InputError
 from dfer_model.models.classifier import Base, Classifier
 from dfer_model.models.clip import image_tower_size
@@ -42,7 +42,8 @@ class TrainedModel(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """uint8 frames (clips, T, 3, H, W) -> logits (clips, classes)."""
-        logits: Tensor = self.model(self.scale(frames), self.class_weights)
+        pixels = self.scale(frames, autocast_format(frames.device))
+        logits: Tensor = self.model(pixels, self.class_weights)
         return logits
 
     def probabilities(self, logits: Tensor) -> Tensor:

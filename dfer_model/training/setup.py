@@ -224,9 +224,14 @@ class Training:
 
     def inputs(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Frames uint8 (clips, T, 3, H, W) and target positions (clips,) of a batch, on the device."""
-        batch = finished(batch, self.base.image_size)
+        batch = finished(batch, self.base.image_size, brightness=self.settings.brightness_jitter > 0)
         frames = batch["frames"].to(self.device, non_blocking=True)
         return frames, self.positions[batch["label"].to(self.device, non_blocking=True)]
+
+    def pixels(self, frames: Tensor) -> Tensor:
+        """Uint8 frames as normalised floats; under `precision=bf16` in bfloat16, unless clips are mixed."""
+        direct = self.settings.precision == "bf16" and not self.mixing.on
+        return self.scale(frames, torch.bfloat16 if direct else torch.float32)
 
     def learning_rates(self) -> dict[str, float]:
         """The learning rate of each trained part."""
