@@ -84,6 +84,10 @@ class ModelSettings(BaseModel):
         default=False,
         description="in fp32, compute only the used token of the last block; equal up to rounding",
     )
+    compile: Literal["off", "inductor", "aot_eager"] = Field(
+        default="off",
+        description="backend of torch.compile for the towers' blocks in training steps; equal up to rounding",
+    )
     lr_image: Rate = Field(default=1e-5, description="learning rate of the image tower; 0 freezes it")
 
     @property

@@ -29,7 +29,7 @@ from .run_config import DatasetPart, check_config, checked_texts
 from .yaml_loader import YAML_ERRORS, load_yaml, yaml_problem
 
 FORMAT_VERSION = 1
-NOT_DEFINING = {"workers", "accumulate", "fast_fp32"}
+NOT_DEFINING = {"workers", "accumulate", "fast_fp32", "compile"}
 RESULT = "result.json"
 DIGESTS = "sha256"  # the key of result.json with the digests of the run's files
 DESCRIBING = ("config.yaml", "classes.json", "texts.json")

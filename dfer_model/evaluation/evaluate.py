@@ -16,6 +16,7 @@ from dfer_model.config import Settings
 from dfer_model.data.class_names import composed
 from dfer_model.data.dataset import ClipDataset
 from dfer_model.data.joined import JoinedClips
+from dfer_model.data.kept_batches import KeptBatches
 from dfer_model.data.loaders import pixel_scale
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.prefetch import HostCopy, prefetched
@@ -48,15 +49,17 @@ def predict_logits(
     settings: Settings,
     device: torch.device,
     report: Report = silent,
+    kept: KeptBatches | None = None,
 ) -> Logits:
     """The model's logits (clips, classes) for the clips at `indices`, in that order, sampled as in a test.
 
-    With several `test_segments` or `test_crops`, the mean of their logits.
+    With several `test_segments` or `test_crops`, the mean of their logits. `kept` keeps workers for the next
+    call, which has equal clips and settings.
     Raises InputError for a clip that cannot be read, WorkError for logits that are not finite.
     """
     dataset = evaluation_dataset(clips, indices, settings, model.image_size)
     module = _MeanOverViews(model) if dataset.views > 1 else model
-    logits = over_clips(module, dataset, settings, device, report).numpy()
+    logits = over_clips(module, dataset, settings, device, report, kept).numpy()
     bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(bad):
         raise WorkError(
@@ -98,15 +101,18 @@ def over_clips(
     settings: Settings,
     device: torch.device,
     report: Report,
+    kept: KeptBatches | None = None,
 ) -> Tensor:
     """`module` on the uint8 frames of every clip, batch by batch, gathered in float32 on the CPU.
 
     With several views of a clip, or `accumulate`, a batch has fewer clips, so that it takes no more memory.
+    `kept` as in `predict_logits`.
     """
     gathered: list[Tensor] = []
     read: list[int] = []
     batch_size = clips_at_once(settings, dataset.views)
-    batches = batches_of(dataset, batch_size, workers=workers_of(settings.workers), pin=device.type == "cuda")
+    made = batches_of if kept is None else kept.of
+    batches = made(dataset, batch_size, workers=workers_of(settings.workers), pin=device.type == "cuda")
     for index, outputs in outputs_of(module, batches, batch_size, settings, device):
         gathered.append(outputs)
         read += index

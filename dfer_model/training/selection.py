@@ -43,7 +43,7 @@ def predict(
     logits = np.zeros((0, len(clips.class_names)), np.float32)
     if len(own):
         settings = training.settings.model_copy(update={"workers": training.workers})
-        logits = predict_logits(model, clips, own, settings, training.device, report)
+        logits = predict_logits(model, clips, own, settings, training.device, report, training.test_batches)
     logits = processes.gathered(logits, len(indices))
     return Predictions([clips.clip_ids[index] for index in indices], clips.labels[indices], logits)
 

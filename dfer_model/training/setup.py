@@ -21,6 +21,7 @@ from dfer_model.checkpoints import Background, Progress, Stateful
 from dfer_model.config import Settings
 from dfer_model.data.augmentation import Augmentation
 from dfer_model.data.dataset import ClipDataset, DecodedClips
+from dfer_model.data.kept_batches import KeptBatches
 from dfer_model.data.loaders import ClassBalanced, Order, Shuffled, epoch_seed, pixel_scale
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.resampling import finished
@@ -217,6 +218,7 @@ class Training:
             mixed=bool(settings.mixup or settings.cutmix),
             pin=self.device.type == "cuda",
         )
+        self.test_batches = KeptBatches()
 
     @property
     def workers(self) -> int:
@@ -236,11 +238,16 @@ class Training:
         Targets are positions (clips,) among the learned classes or, with targets=distribution, distributions
         over them (clips, classes).
         """
-        batch = finished(batch, self.base.image_size)
+        batch = finished(batch, self.base.image_size, brightness=self.settings.brightness_jitter > 0)
         frames = batch["frames"].to(self.device, non_blocking=True)
         if self.distributions is not None:
             return frames, self.distributions[batch["index"].to(self.device, non_blocking=True)]
         return frames, self.positions[batch["label"].to(self.device, non_blocking=True)]
+
+    def pixels(self, frames: Tensor) -> Tensor:
+        """Uint8 frames as normalised floats; under `precision=bf16` in bfloat16, unless clips are mixed."""
+        direct = self.settings.precision == "bf16" and not self.mixing.on
+        return self.scale(frames, torch.bfloat16 if direct else torch.float32)
 
     def learning_rates(self) -> dict[str, float]:
         """The learning rate of each trained part."""

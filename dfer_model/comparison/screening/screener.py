@@ -41,7 +41,7 @@ MOST_BYTES = 4 * 2**30  # memory of a step of all models together
 # Settings of fine-tuning, selection or reading, which have no effect on a screening.
 WITHOUT_EFFECT = {
     "workers", "clip", "weights", "lr_image", "lora_rank", "gradient_checkpointing", "lr_head", "mixup",
-    "cutmix", "shots", "select", "val_share", "accumulate", "fast_fp32",
+    "cutmix", "shots", "select", "val_share", "accumulate", "fast_fp32", "compile",
 }  # fmt: skip
 # Settings that did not exist when screenings were first stored are left out of the hash at their value in
 # BEFORE, so that stored screenings are reused.
