@@ -120,7 +120,7 @@ def test_an_invalid_dfer_yaml_is_one_error(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="closes standard output as a shell's `>&-` does")
 @pytest.mark.parametrize("arguments", [["descriptions", "show", "v1", "--json"], ["descriptions", "list"]])
-def test_a_closed_standard_output_is_no_error(arguments: list[str]) -> None:
+def test_a_closed_standard_output_is_not_an_error(arguments: list[str]) -> None:
     command = ["sh", "-c", '"$@" >&-', "sh", sys.executable, "-m", "dfer_prompts", *arguments]
     result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")

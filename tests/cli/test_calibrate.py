@@ -45,7 +45,7 @@ def folders(trained: Path, isolated: Path) -> dict[str, Path]:
     return {name: next((isolated / "copies" / name).iterdir()) for name in ("val", "last")}
 
 
-def test_a_temperature_is_fitted_kept_and_told_of(
+def test_a_temperature_is_fitted_stored_and_reported(
     run: Terminal, folders: dict[str, Path], clips: PackedClips, isolated: Path
 ) -> None:
     folder, out = folders["val"], isolated / "all.parquet"
@@ -95,13 +95,13 @@ def test_a_temperature_is_fitted_kept_and_told_of(
     assert (folder / "README.md").read_text() == card.replace("| epoch |", f"{row}\n| epoch |", 1)
 
 
-def test_a_run_without_clips_of_its_own_says_what_to_do(run: Terminal, folders: dict[str, Path]) -> None:
+def test_a_run_without_own_clips_is_an_error_with_advice(run: Terminal, folders: dict[str, Path]) -> None:
     _, err = run("calibrate", folders["last"], "--device", "cpu", status=2)
     assert "--select val" in err
     assert not (folders["last"] / "calibration.json").exists()
 
 
-def test_the_judging_fold_is_never_fitted_on(
+def test_the_test_fold_is_never_fitted_on(
     run: Terminal, folders: dict[str, Path], clips: PackedClips, isolated: Path
 ) -> None:
     for folder in folders.values():

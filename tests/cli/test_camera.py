@@ -21,7 +21,7 @@ from .test_train import Terminal
 WHOLE = ("--faces", "none", "--window", "1", "--device", "cpu")
 
 
-def test_what_is_said_is_what_predict_says_of_the_file(run: Terminal, isolated: Path) -> None:
+def test_camera_predictions_equal_those_of_predict(run: Terminal, isolated: Path) -> None:
     encode(isolated / "video.mkv", frames=24)
     out, _ = run(
         "predict",
@@ -78,7 +78,7 @@ def test_a_window_without_a_face(run: Terminal, isolated: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no process can be sent SIGTERM there")
-def test_what_was_said_is_kept_when_it_is_ended(
+def test_predictions_are_stored_if_the_camera_is_stopped(
     run: Terminal, isolated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Rows are seen on the disk while it goes on, else nothing would ever end it."""

@@ -35,7 +35,7 @@ def test_show_gives_labels_words_and_aliases() -> None:
     assert "helplessness" in invoke("show", "mafw")
 
 
-def test_show_reads_a_file_of_ones_own_and_prints_no_markup_of_it() -> None:
+def test_show_reads_an_own_file_and_prints_no_markup() -> None:
     Path("mine.yaml").write_text('name: mine\nclasses: ["[red]joy", calm]', encoding="utf-8")
     assert "[red]joy" in invoke("show", "mine.yaml")
 

@@ -127,9 +127,7 @@ def test_a_person_reads_verdicts_and_p_values(
     assert "Stored in" in err
 
 
-def test_without_a_dataset_it_is_the_runs_own_and_python_says_the_same(
-    run: Terminal, runs: dict[str, str]
-) -> None:
+def test_the_default_dataset_is_that_of_the_runs_also_in_python(run: Terminal, runs: dict[str, str]) -> None:
     output = json.loads(run("compare", runs["one"], runs["two"], "--device", "cpu", "--json")[0])
     runs_folder = Workspace.find(None).runs
     compared = compare(Run.open(runs_folder / runs["one"]), runs_folder / runs["two"], device="cpu")
@@ -151,7 +149,7 @@ def test_a_set_is_trained_beside_a_run_on_its_fold(
     assert trained["mean"] == pytest.approx(np.mean(wars))
 
 
-def test_what_cannot_be_compared_is_a_sentence(
+def test_runs_that_cannot_be_compared_are_an_error(
     run: Terminal, runs: dict[str, str], packed: PackedClips
 ) -> None:
     refused: list[tuple[list[object], str]] = [

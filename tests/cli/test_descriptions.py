@@ -27,7 +27,7 @@ def saved(isolated: Path) -> Path:
     return isolated / "descriptions" / "short"
 
 
-def test_list_says_where_from_and_what(saved: Path) -> None:
+def test_list_shows_source_and_place(saved: Path) -> None:
     rows = json.loads(invoke("list", "--json"))
     assert [(row["name"], row["from"], row["per_class"]) for row in rows] == [
         ("short", "workspace", "2"), ("v1", "shipped", "4"),
@@ -36,7 +36,7 @@ def test_list_says_where_from_and_what(saved: Path) -> None:
     assert "short" in invoke("list")
 
 
-def test_list_goes_on_past_a_version_it_cannot_read(saved: Path) -> None:
+def test_list_continues_after_an_unreadable_version(saved: Path) -> None:
     (saved / "manifest.yaml").write_text("[", encoding="utf-8")
     rows = json.loads(invoke("list", "--json"))
     assert "manifest.yaml is not valid YAML" in rows[0]["problem"]
@@ -64,7 +64,7 @@ def test_show_gives_sentences_ranks_support_and_origin() -> None:
     assert "paper" in table
 
 
-def test_a_set_with_fewer_somewhere_says_so(isolated: Path) -> None:
+def test_a_class_with_fewer_descriptors_is_noted(isolated: Path) -> None:
     members = {"fear": [["a", "b", "c"]], "anger": [["d"]]}
     DescriptionStore(Workspace(isolated)).save(draft(members), "uneven")
     assert json.loads(invoke("list", "--json"))[0]["per_class"] == "1-3"

@@ -65,7 +65,7 @@ def test_json_and_markdown() -> None:
         invoke("v2", "v3", "--markdown", "--json")
 
 
-def test_exit_status_only_where_it_is_asked_for() -> None:
+def test_the_exit_status_is_set_only_on_request() -> None:
     assert invoke("v2", "v3", "--exit-code", status=1) == LINES
     assert invoke("v2", "v2", "--exit-code") == (
         "v2 and v2 have the same classes, descriptors, ranks and support\n"

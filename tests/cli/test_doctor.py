@@ -36,7 +36,7 @@ def found(run: Terminal, status: int = 0) -> dict[str, dict[str, Any]]:
     return {each["subject"]: each for each in printed["findings"]}
 
 
-def test_an_empty_workspace_works_and_what_is_missing_has_advice(run: Terminal, isolated: Path) -> None:
+def test_an_empty_workspace_works_and_missing_parts_have_advice(run: Terminal, isolated: Path) -> None:
     out, err = run("doctor")
     lines = {
         line.split()[1]: line for line in out.splitlines() if line.startswith(("ok", "missing", "wrong"))
@@ -51,7 +51,7 @@ def test_an_empty_workspace_works_and_what_is_missing_has_advice(run: Terminal, 
     assert list(isolated.iterdir()) == []  # to look leaves nothing behind
 
 
-def test_every_finding_that_is_not_ok_says_what_to_do(run: Terminal) -> None:
+def test_every_problem_has_advice(run: Terminal) -> None:
     findings = found(run)
     assert {"Python", "torch", "torchvision", "cores", "bfloat16", "video", "CLIP weights"} <= {*findings}
     assert [name for name, each in findings.items() if each["state"] != "ok" and not each["advice"]] == []
@@ -132,9 +132,7 @@ def test_datasets_of_dfer_yaml_are_opened(run: Terminal, isolated: Path) -> None
     assert findings["dataset far"]["says"] == "hf://datasets/a/b, which was not accessed"
 
 
-def test_without_yunet_it_says_that_haar_is_taken_and_what_is_wrong_with_its_file(
-    run: Terminal, isolated: Path
-) -> None:
+def test_without_yunet_haar_is_used_and_the_problem_is_reported(run: Terminal, isolated: Path) -> None:
     finding = found(run)["faces"]
     assert (finding["state"], finding["needed"]) == ("missing", False)
     assert "--faces auto uses Haar" in finding["says"]
@@ -164,7 +162,7 @@ def test_the_file_of_yunet_that_auto_takes_is_named(run: Terminal, isolated: Pat
     assert found(run)["faces"]["says"] == f"--faces auto uses YuNet: {own}, set in dfer.yaml"
 
 
-def test_a_broken_dfer_yaml_is_what_does_not_work(run: Terminal) -> None:
+def test_a_broken_dfer_yaml_is_a_finding(run: Terminal) -> None:
     Path("dfer.yaml").write_text("modle: llama3\n")
     findings = found(run, status=1)
     assert "unknown key 'modle'" in findings["dfer.yaml"]["says"]
@@ -220,7 +218,7 @@ def test_shared_memory_that_is_too_small_for_workers(tmp_path: Path, monkeypatch
     assert list(shared_memory_findings(tmp_path / "none")) == []
 
 
-def test_what_takes_long_to_import_is_not_imported(isolated: Path) -> None:
+def test_slow_libraries_are_not_imported(isolated: Path) -> None:
     """The pretrained tag of a CLIP is found in the cache all the same, and torchvision is tried."""
     hub = isolated / "hub"
     for name in ("vit_base_patch32_clip_224.openai", "vit_base_patch16_clip_224.openai"):
@@ -248,7 +246,7 @@ def test_compiled_operators_that_torch_cannot_load_are_named(isolated: Path) -> 
     assert findings["open_clip_torch"]["state"] == "ok"
 
 
-def test_a_library_that_is_broken_is_named_and_the_rest_looked_at(isolated: Path) -> None:
+def test_a_broken_library_is_named_and_others_are_checked(isolated: Path) -> None:
     (isolated / "site" / "torch").mkdir(parents=True)
     (isolated / "site" / "torch" / "__init__.py").write_text("raise OSError('libcudart.so.99: not found')\n")
     findings, _ = in_a_process(isolated / "site", 1)

@@ -46,7 +46,7 @@ def drafts(folder: Path) -> list[Path]:
     return sorted((folder / ".dfer" / "edits").iterdir())
 
 
-def test_what_is_saved_is_a_new_version(store: DescriptionStore, editor: Path, isolated: Path) -> None:
+def test_a_saved_text_is_a_new_version(store: DescriptionStore, editor: Path, isolated: Path) -> None:
     editor.write_text("""sed -i 's/^- bright eyes/- tears/; s/wide eyes/very wide eyes/' "$1" """)
     done = invoke("v2", "--version", "mine", "--message", "eyes do not shine")
     assert done.stdout == (
@@ -61,7 +61,7 @@ def test_what_is_saved_is_a_new_version(store: DescriptionStore, editor: Path, i
     assert drafts(isolated) == []
 
 
-def test_saved_as_it_is_no_version_is_written(store: DescriptionStore, editor: Path, isolated: Path) -> None:
+def test_an_unchanged_text_writes_no_version(store: DescriptionStore, editor: Path, isolated: Path) -> None:
     editor.write_text('echo "# a note" >> "$1"')
     assert "v2@1 is unchanged; no version is written" in invoke("v2@1").stderr
     assert json.loads(invoke("v1", "--json").stdout) == {"version": None, "parent": "v1", "difference": None}

@@ -91,7 +91,7 @@ def test_no_command_ends_in_a_traceback_on_a_console_of_few_characters(
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
-def test_what_the_encoding_lacks_is_escaped_and_the_rest_is_as_ever(encoding: str) -> None:
+def test_characters_missing_in_the_encoding_are_escaped(encoding: str) -> None:
     stream = console(encoding)
     keep_writable(stream)
     stream.write(f"caf\u00e9 {TEXT}")
@@ -99,14 +99,14 @@ def test_what_the_encoding_lacks_is_escaped_and_the_rest_is_as_ever(encoding: st
     assert written(stream) == f"{cafe} {TEXT if encoding == 'utf-8' else ESCAPED}"
 
 
-def test_what_a_person_chose_stays() -> None:
+def test_a_chosen_encoding_is_kept() -> None:
     stream = console("cp1252", "replace")
     keep_writable(stream)
     stream.write("\u2192")
     assert written(stream) == "?"
 
 
-def test_bars_trees_and_colours_are_drawn_in_what_the_console_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bars_trees_and_colours_fit_the_console(monkeypatch: pytest.MonkeyPatch) -> None:
     out, err = console("cp1252"), console("cp1252")
     for stream in (out, err):
         keep_writable(stream)
@@ -126,7 +126,7 @@ def test_bars_trees_and_colours_are_drawn_in_what_the_console_has(monkeypatch: p
 
 @pytest.mark.parametrize("words", [["descriptions", "show", "v1", "--json"], ["--help"], ["classes", "list"]])
 @pytest.mark.parametrize("broken", ["stdout", "stderr"])
-def test_a_pipe_that_nobody_reads_ends_the_command_quietly(words: list[str], broken: str) -> None:
+def test_a_closed_pipe_ends_the_command_without_an_error(words: list[str], broken: str) -> None:
     command = [sys.executable, "-m", "dfer_prompts", *words]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen(command, **streams)  # type: ignore[call-overload]

@@ -42,14 +42,14 @@ def test_members_with_weights(store: DescriptionStore) -> None:
     assert store.verify("both") == []
 
 
-def test_vote_is_a_table_with_what_is_left_out(store: DescriptionStore) -> None:
+def test_vote_prints_a_table_and_the_classes_left_out(store: DescriptionStore) -> None:
     printed, output = invoke("v2", "v3", "--how", "vote")
     assert "tears and a [b]smile[/b]." in printed
     assert "Left out because not all sets cover them: sadness, awe" in output
     assert store.load("v4").manifest.derivation["how"] == "vote"
 
 
-def test_what_cannot_be_is_said_before_anything_is_written(store: DescriptionStore) -> None:
+def test_invalid_ensembles_are_errors_before_anything_is_written(store: DescriptionStore) -> None:
     for arguments, reason in [
         (("v2", "v3", "--weights", "2,x"), "one number per set, such as 2,1, not '2,x'"),
         (("v2@1", "v3", "--top-k", "3"), "with members give views: v2@3"),

@@ -35,14 +35,14 @@ def test_out_and_in_again(isolated: Path) -> None:
     )
 
 
-def test_standard_output_holds_the_file_alone_and_the_losses_are_said_beside_it() -> None:
+def test_standard_output_has_only_the_file_and_losses_are_on_stderr() -> None:
     out, result = invoke("export", "v1", "--format", "cupl")
     assert json.loads(out)["sadness"] == [load("v1").description("sadness")]
     assert "descriptors: only sentences" in result
     assert "manifest: source, citation" in result
 
 
-def test_import_shows_what_it_read_and_says_what_it_made_of_it(isolated: Path) -> None:
+def test_import_shows_the_file_and_the_version(isolated: Path) -> None:
     (isolated / "x.json").write_text('{"a": ["A smile."], "b": ["A frown.", "Tears."]}', encoding="utf-8")
     out, output = invoke("import", "x.json", "--license", "mit")
     assert "A frown.; Tears." in out
@@ -61,6 +61,6 @@ def test_import_shows_what_it_read_and_says_what_it_made_of_it(isolated: Path) -
         (("import", "x.json"), "no file x.json"),
     ],
 )
-def test_wrong_use_is_a_sentence(arguments: tuple[str, ...], complaint: str) -> None:
+def test_wrong_usage_is_an_error(arguments: tuple[str, ...], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         invoke(*arguments)

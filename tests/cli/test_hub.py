@@ -30,7 +30,7 @@ def invoke(*arguments: str) -> tuple[str, str]:
     return result.stdout, result.stderr
 
 
-def test_a_dry_run_lists_what_would_go_and_sends_nothing(hub: FakeHub) -> None:
+def test_a_dry_run_lists_the_files_and_sends_nothing(hub: FakeHub) -> None:
     out, printed = invoke("push", "mine", "--repo", "me/faces", "--dry-run")
     assert "mine would be uploaded to me/faces" in out
     assert "responses.jsonl, with the verbatim answers, is included" in printed
@@ -57,6 +57,6 @@ def test_there_and_back(hub: FakeHub) -> None:
     assert "pull me/faces" in invoke("push", "mine", "--repo", "me/faces")[1]
 
 
-def test_a_repo_is_named_with_its_owner(hub: FakeHub) -> None:
+def test_a_repository_requires_its_owner(hub: FakeHub) -> None:
     with pytest.raises(InputError, match="use USER/NAME"):
         invoke("push", "mine", "--repo", "faces", "--dry-run")

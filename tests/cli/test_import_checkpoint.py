@@ -56,7 +56,7 @@ def test_a_checkpoint_becomes_a_run_that_answers(
     assert (out, "has 11 classes; the class set has 7" in err) == ("", True)
 
 
-def test_what_is_no_checkpoint_is_a_sentence(run: Terminal, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_an_error(run: Terminal, tmp_path: Path) -> None:
     torch.save({"weights": torch.ones(2)}, tmp_path / "m.pth")
     _, err = run("import-checkpoint", tmp_path / "m.pth", "--classes", "mafw", status=2)
     assert "is not a DFER-CLIP checkpoint: unknown key weights" in err

@@ -30,7 +30,7 @@ def run(monkeypatch: pytest.MonkeyPatch, packed: PackedClips, *words: str) -> in
     return int(ended.value.code or 0)
 
 
-def test_an_engine_trains_only_what_is_missing_and_tells_what_it_could_not(
+def test_an_engine_trains_only_missing_runs_and_reports_failures(
     packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("compare", "v1@2", "v1@4", "--folds", "1", "--seeds", "1", "--device", "cpu", "--json")
@@ -66,7 +66,7 @@ def test_an_engine_trains_only_what_is_missing_and_tells_what_it_could_not(
 @pytest.mark.parametrize(
     "command", [("compare", "v1@2", "v1@4"), ("reproduce", "table1")], ids=lambda c: c[0]
 )
-def test_what_is_refused_is_refused_before_anything_is_trained(
+def test_invalid_options_are_refused_before_any_training(
     packed: PackedClips,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -85,7 +85,7 @@ def slurm(text: str) -> Workspace:
     return Workspace.find()
 
 
-def test_what_a_cluster_is_asked_for() -> None:
+def test_options_of_sbatch() -> None:
     text = "  partition: gpu\n  gres: gpu:a100:1\n  time: '8:00:00'\n  cpus_per_task: 4\n"
     chosen = slurm(f"{text}  options: {{reservation: course}}\n  setup: [module load cuda]\n").defaults.slurm
     assert chosen.sbatch_options() == {

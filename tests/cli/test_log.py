@@ -53,7 +53,7 @@ def test_json_has_each_version_once(store: DescriptionStore) -> None:
     }  # fmt: skip
 
 
-def test_what_cannot_be_read_is_said(store: DescriptionStore, isolated: Path) -> None:
+def test_an_unreadable_version_is_reported(store: DescriptionStore, isolated: Path) -> None:
     (isolated / "descriptions" / "v2" / "manifest.yaml").write_text("\x1b[2J [")
     printed, output = invoke()
     assert "└── gone" in printed

@@ -25,7 +25,7 @@ from dfer_prompts.cli import output
         (12.5, "12.5"),
     ],
 )
-def test_clean_keeps_what_is_seen_and_nothing_else(text: object, shown: str) -> None:
+def test_clean_keeps_only_visible_characters(text: object, shown: str) -> None:
     assert output.clean(text) == shown
 
 

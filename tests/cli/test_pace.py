@@ -42,7 +42,7 @@ def test_elapsed_and_left(reports: list[tuple[float, float, float]], now: float,
     assert paced(*reports).text(now).endswith(says)
 
 
-def test_steps_elapsed_and_left_are_said_off_a_terminal(
+def test_progress_lines_have_elapsed_and_remaining_time(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An epoch of 100 steps of 4 s each: nothing is whole for minutes, and the lines say when it will be."""

@@ -193,7 +193,7 @@ def test_without_its_runs_a_row_has_its_stored_figures(isolated: Path) -> None:
         (lambda record: record.update(folds=[1, 2, 3]), "are not those of the reproduction"),
     ],
 )
-def test_a_damaged_reproduction_is_a_sentence(
+def test_a_damaged_reproduction_is_an_error(
     change: Callable[[Any], object], message: str, isolated: Path
 ) -> None:
     path = stored(isolated) / "reproduction.json"

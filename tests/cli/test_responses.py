@@ -51,7 +51,7 @@ def run(*arguments: str) -> tuple[str, str]:
     return result.stdout, result.stderr
 
 
-def test_the_list_says_of_each_what_was_asked_and_what_is_read(base_url: str) -> None:
+def test_the_list_has_prompt_and_reading_of_each_answer(base_url: str) -> None:
     rows = json.loads(run("list", "--json")[0])
     assert len(rows) == 14
     assert {row["key"] for row in rows} == {path.stem for path in STORE.glob("*.json")}
@@ -100,7 +100,7 @@ def test_a_damaged_file_is_named_and_the_others_are_listed(base_url: str) -> Non
 
 
 @pytest.mark.parametrize("key", ["zzz", "", "../../x"])
-def test_a_key_that_does_not_exist_is_a_sentence(base_url: str, key: str) -> None:
+def test_an_unknown_key_is_an_error(base_url: str, key: str) -> None:
     with pytest.raises(InputError, match="no stored answer"):
         CliRunner().invoke(app, ["responses", "show", key], catch_exceptions=False)
 

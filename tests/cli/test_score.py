@@ -56,7 +56,7 @@ def test_json_holds_what_the_tables_say(score: Any) -> None:
     assert (disgust["descriptors"], disgust["shared"]) == (4, 0.5)  # lowered eyebrows, narrow eyes
 
 
-def test_a_person_is_told_that_these_are_no_accuracies(score: Any) -> None:
+def test_a_note_says_that_scores_are_not_accuracies(score: Any) -> None:
     out, _ = score("v1@2", clip="demo")
     assert "v1@2: cosines between classes" in out
     assert "not accuracy" in out
@@ -115,7 +115,7 @@ def test_classes_are_those_that_all_sets_describe(score: Any) -> None:
     assert json.loads(score("v1", "few", "--json")[0])["class_names"] == ["anger", "fear"]
 
 
-def test_it_does_not_judge_a_set_on_what_it_has_seen(score: Any, packed: PackedClips) -> None:
+def test_a_set_is_not_scored_on_folds_of_its_provenance(score: Any, packed: PackedClips) -> None:
     of = load("v1")
     seen = Seen(dataset="elsewhere", fingerprint=packed.fingerprint, folds=(2,))
     chosen = chosen_set(of, {name: [of.members[name][0][0].text] for name in of.class_names}, seen, {})

@@ -98,7 +98,7 @@ def test_a_screening_leaves_no_run_and_is_found_again(
     assert compared(packed, "v1@2", "v1@4", **options, overrides=[*QUICK, "epochs=1"]).folder != again.folder
 
 
-def test_the_best_of_a_screening_are_compared_as_if_they_alone_were_named(
+def test_the_best_sets_of_a_screening_are_compared_as_usual(
     packed: PackedClips, of_command: Callable[..., tuple[str, str]]
 ) -> None:
     words = ("--screen", "--then", "2", "--control", "swapped", "--folds", "1", "--seeds", "1")
@@ -121,7 +121,7 @@ def test_the_best_of_a_screening_are_compared_as_if_they_alone_were_named(
     assert result["caveats"][-1].endswith("the test folds were not used.")
 
 
-def test_the_folds_that_judge_have_no_part_in_the_choice(packed: PackedClips, tmp_path: Path) -> None:
+def test_the_choice_does_not_use_the_test_folds(packed: PackedClips, tmp_path: Path) -> None:
     options: dict[str, Any] = {"screen": True, "then": 2, "measure": "zero-shot"}
     moved = packed_clips(tmp_path / "judging", moved=1)
     assert (moved.labels != packed.labels).sum() == 6
@@ -130,7 +130,7 @@ def test_the_folds_that_judge_have_no_part_in_the_choice(packed: PackedClips, tm
     assert choice == compared(moved, **options).screening
 
 
-def test_a_set_that_has_seen_the_choosing_folds_is_named(packed: PackedClips) -> None:
+def test_a_set_with_the_choosing_folds_in_its_provenance_is_named(packed: PackedClips) -> None:
     of = load("v1")
     seen = (Seen(dataset="tiny", fingerprint="of another packing", folds=(2,)),)
     chosen = replace(of, manifest=of.manifest.model_copy(update={"seen": seen, "files": {}}))
@@ -143,7 +143,7 @@ def test_a_set_that_has_seen_the_choosing_folds_is_named(packed: PackedClips) ->
     assert "chosen@2 was chosen with the labels of fold 2 of tiny" in flattered[0]
 
 
-def test_a_stopped_screening_says_what_is_kept(packed: PackedClips) -> None:
+def test_a_stopped_screening_reports_what_is_stored(packed: PackedClips) -> None:
     @contextmanager
     def stopped(stage: str) -> Iterator[Callable[..., None]]:
         def report(done: int, total: int, note: str = "") -> None:

@@ -46,7 +46,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
     return tiny.pack(tmp_path_factory.mktemp("clips") / "packed", per_class=6, folds=3)
 
 
-def test_the_version_says_what_chose_it(run: Any, packed: PackedClips) -> None:
+def test_the_version_records_the_folds_that_chose_it(run: Any, packed: PackedClips) -> None:
     result = json.loads(search(run, packed, "--folds", "2,3", "--version", "mine", "--json")[0])
     made = load("mine")
     of = load("v1")
@@ -73,7 +73,7 @@ def test_the_version_says_what_chose_it(run: Any, packed: PackedClips) -> None:
     assert "tiny" in Path("descriptions/mine/README.md").read_text()
 
 
-def test_only_the_folds_named_are_looked_at(run: Any, packed: PackedClips, tmp_path: Path) -> None:
+def test_only_the_given_folds_are_read(run: Any, packed: PackedClips, tmp_path: Path) -> None:
     # Fold 1 gets other labels, and frames that no decoder reads.
     poisoned = [
         {**row, "class_name": "fear", "frames": [b"no image"]} if row["fold"] == 1 else row
@@ -88,7 +88,7 @@ def test_only_the_folds_named_are_looked_at(run: Any, packed: PackedClips, tmp_p
     assert list(first["uar"].values()) == list(second["uar"].values())
 
 
-def test_what_is_made_of_it_is_not_judged_there_either(run: Any, packed: PackedClips) -> None:
+def test_derived_sets_are_not_tested_on_these_folds(run: Any, packed: PackedClips) -> None:
     search(run, packed, "--folds", "2", "--version", "mine")
     run("generate", "--source", "control:swapped", "--of", "mine", "--version", "theirs")
     data = ("--dataset", str(packed.path))

@@ -32,7 +32,7 @@ def parts(
     return model, optimizer, scheduler
 
 
-def test_state_comes_back_whole(tiny_clip: Clip, tmp_path: Path) -> None:
+def test_a_saved_state_is_restored(tiny_clip: Clip, tmp_path: Path) -> None:
     model, optimizer, scheduler = parts(tiny_clip, seed=1, steps=2)
     best = Best(1, 62.5, torch.randn(4, 3))
     save_state(tmp_path / "c.pt", Progress(2, best), model, {"optimizer": optimizer, "scheduler": scheduler})

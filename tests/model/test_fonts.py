@@ -62,7 +62,7 @@ def prediction(joy: float) -> Prediction:
     return Prediction(Path("clip.mp4"), shares, (0,), (0.0,), 0.0, 1.0, 1, (40, 60, 120, 140))
 
 
-def test_what_matplotlibs_font_lacks() -> None:
+def test_characters_missing_in_matplotlibs_font() -> None:
     assert lacking(["happiness", "Wut", "Ärger", "radość", "радость"]) == frozenset()
     assert lacking(["joy", *NAMES]) == frozenset(NAMES)
     assert bold_file(["joy"]).name == "DejaVuSans-Bold.ttf"

@@ -34,7 +34,7 @@ def test_the_id_is_readable() -> None:
     ("name", "beginning"),
     [("control:swapped", "control-swapped-"), ("../../x y", "x-y-"), ("", "texts-"), ("é", "texts-")],
 )
-def test_the_id_is_a_file_name_whatever_the_set_is_called(name: str, beginning: str) -> None:
+def test_the_id_is_a_file_name_for_any_name_of_the_set(name: str, beginning: str) -> None:
     assert replace(SPEC, texts=replace(TEXTS, name=name)).id.startswith(beginning + "fold1")
 
 

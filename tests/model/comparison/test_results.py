@@ -222,7 +222,7 @@ def test_seed_variance_prevents_a_verdict_from_two_seeds() -> None:
     assert [pair.verdict for pair in result.pairs] == ["better", "indistinguishable"]
 
 
-def test_mcnemar_stands_beside_the_war() -> None:
+def test_mcnemar_is_given_with_the_war() -> None:
     one = answers(v1=ALL[:1], control_swapped=HALF[:1])
     pair = compared(one, one, ["control:swapped"]).pairs[0]
     assert (pair.mcnemar.first_only, pair.mcnemar.second_only) == (40, 0)

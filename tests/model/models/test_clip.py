@@ -132,7 +132,7 @@ def test_random_weights_come_from_the_seed_alone(named: str) -> None:
     assert clip_identity(first) != clip_identity(load_clip(named, "random", seed=5))
 
 
-def test_vit_b_32_is_what_the_paper_says() -> None:
+def test_vit_b_32_has_the_shape_of_the_paper() -> None:
     clip = load_clip("ViT-B-32-quickgelu", "random")
     assert (clip.image_size, clip.context_length, clip.embed_dim, clip.text_width) == (224, 77, 512, 512)
     assert clip.mean == (0.48145466, 0.4578275, 0.40821073)

@@ -160,9 +160,7 @@ def test_a_file_that_does_not_fit_says_where(
         ("z.pt", b"PK\3\4"),
     ],
 )
-def test_a_file_that_is_no_weight_file_is_named(
-    named: str, file: str, content: bytes, tmp_path: Path
-) -> None:
+def test_a_file_without_weights_is_an_error(named: str, file: str, content: bytes, tmp_path: Path) -> None:
     (tmp_path / file).write_bytes(content)
     with pytest.raises(InputError, match=file):
         load_clip(named, str(tmp_path / file))

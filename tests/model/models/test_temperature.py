@@ -16,7 +16,7 @@ FRAMES = torch.randn(2, 4, 3, 32, 32, generator=torch.Generator().manual_seed(3)
 
 @pytest.mark.parametrize(("log", "expected"), [(-9.0, 0.01), (math.log(0.02), 0.02), (3.0, 1.0)])
 @pytest.mark.parametrize("training", [True, False])
-def test_it_stays_within_clips_bounds(log: float, expected: float, training: bool) -> None:
+def test_the_temperature_is_within_the_bounds_of_clip(log: float, expected: float, training: bool) -> None:
     temperature = LearnedTemperature(0.01).train(training)
     with torch.no_grad():
         temperature.log_temperature.fill_(log)

@@ -50,7 +50,7 @@ def test_weights_are_restored_after_an_error() -> None:
     assert float(made.get_parameter("weight").detach()) == 1.0
 
 
-def test_frozen_weights_and_decay_0_are_left_alone() -> None:
+def test_frozen_weights_and_decay_0_do_not_change() -> None:
     made = model()
     assert set(Average(made, 0.9).averages) == {"weight"}
     average = Average(made, 0.0)

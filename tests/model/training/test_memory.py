@@ -109,7 +109,7 @@ def test_the_default_recipe_fits_a_gpu_of_24_gb_in_bf16_and_not_in_fp32() -> Non
         (None, "for the 48 clips of a pass"),
     ],
 )
-def test_the_sentence_about_the_need(memory: Memory | None, message: str) -> None:
+def test_the_message_about_the_memory_need(memory: Memory | None, message: str) -> None:
     settings = tiny.settings(batch_size=48)
     model = load_base(settings).build(tiny.TEXTS.texts, tiny.CLASSES)
     words = state_need(Need(GIB, GIB // 8, 48), memory, model, settings, CPU)
@@ -149,7 +149,7 @@ def test_the_need_is_reported_before_the_first_step(clips: PackedClips, tmp_path
 
 
 @pytest.mark.usefixtures("avx2_processor")
-def test_what_lowers_the_memory_of_a_processor_without_bfloat16_is_not_bf16() -> None:
+def test_bf16_is_not_advised_on_a_processor_without_it() -> None:
     settings = tiny.settings(batch_size=48)
     model = load_base(settings).build(tiny.TEXTS.texts, tiny.CLASSES)
     assert "gradient_checkpointing" in lower_memory(model, settings, CPU)
