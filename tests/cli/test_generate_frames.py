@@ -20,6 +20,7 @@ from sklearn.metrics import confusion_matrix
 
 import dfer_prompts
 from dfer_model.comparison.zero_shot import video_features
+from dfer_model.data.captions import COLUMNS
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.evaluation.text_scores import text_features
 from dfer_model.models.clip import load_clip
@@ -340,6 +341,7 @@ def test_with_per_clip_every_clip_has_its_own_request_and_description(
     assert f"Descriptions of clips: {path.resolve()}" in err
     with path.open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
+    assert {tuple(row) for row in rows} == {COLUMNS}  # the table of MAFW's captions has the same
     told = manifest("v2")
     assert {row["clip_id"] for row in rows} == {
         each for ids in told["derivation"]["clip_ids"].values() for each in ids
