@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from filelock import FileLock, Timeout
 
+from dfer_model.data.captions import read_captions, write_captions
 from dfer_model.data.folds import as_report
 from dfer_model.data.layouts import FOLDER, Layout, check_name, read_official, with_votes
 from dfer_model.data.own_folder import read_folder
@@ -168,18 +169,22 @@ def pack(request: Request, *, jobs: int | None = None, progress: Report = silent
 
     `progress(done, total, note)` counts clips. Frames from folders are stored byte for byte, each decoded
     once as a check; those of videos become JPEG of quality 95. Finished shards are reused if their clips'
-    files have not changed. Raises InputError with the clips that are missing, empty or broken, unless
-    `skip_broken`; Interrupted on Ctrl-C; WorkError if a process died, the disk is full or another process
-    packs into the same folder. Finished shards are kept in all of these cases.
+    files have not changed. MAFW's captions are written beside the clips. Raises InputError with the clips
+    that are missing, empty or broken, unless `skip_broken`; Interrupted on Ctrl-C; WorkError if a process
+    died, the disk is full or another process packs into the same folder. Finished shards are kept in all of
+    these cases.
     """
+    captions = read_captions(request.layout.dataset, request.layout.label_files)
     there = request.finished()
     if there is not None:
+        write_captions(there, captions)
         return there
     with _alone_in(request):
         # Another process may have finished it in the meantime.
         clips = request.finished() or _packed(request, jobs or cores(), progress)
     # Only when it is free: another process must not lock a different file of this name.
     (request.out / LOCK_NAME).unlink(missing_ok=True)
+    write_captions(clips, captions)
     return clips
 
 

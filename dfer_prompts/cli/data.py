@@ -127,6 +127,7 @@ def prepare(
 
     Example: dfer-prompts data prepare mafw --root MAFW --out packed/mafw
     """
+    from dfer_model.data.captions import FILE
     from dfer_model.data.packing import pack, read_request
 
     request = read_request(
@@ -148,6 +149,8 @@ def prepare(
     with progress(f"packing {name}") as report:
         clips = pack(request, jobs=jobs, progress=report)
     _show(clips, as_json)
+    if (captions := request.out / FILE).is_file():
+        message(f"Captions of the clips: {captions}")
 
 
 @commands.command("info")

@@ -255,7 +255,7 @@ def _dry_run(
 def _check_source(source: str, of: str | None, contrast: bool, *, asks_a_model: bool) -> None:
     """Raise InputError for an option that the source does not use."""
     if of is not None and not source.startswith("control:") and not contrast:
-        raise InputError(f"--of requires a control\nGive one: --source control:NAME --of {of}")
+        raise InputError(f"--of requires a control or --contrast\nGive one: --source control:NAME --of {of}")
     if source not in FROM_MODELS and asks_a_model:
         raise InputError(f"{source} uses no language model: leave out --template, --model and --ensemble")
 

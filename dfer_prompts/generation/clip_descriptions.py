@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -31,22 +31,25 @@ COLUMNS = tuple(each.name for each in fields(ClipDescription))
 
 
 def described_clips(
-    clips: Iterable[ClipImages], answers: Mapping[str, Sequence[Sequence[str]]], top_k: int, source: str
+    clips: Iterable[ClipImages], answers: Iterable[tuple[str, Sequence[str]]], top_k: int, source: str
 ) -> tuple[ClipDescription, ...]:
     """A description of each clip with an answer: its first `top_k` descriptors by support, as a sentence.
 
-    `answers` holds the descriptors per clip id and answer.
+    `answers` holds the clip id and the descriptors of each answer.
     """
+    by_clip: dict[str, list[Sequence[str]]] = {}
+    for clip_id, descriptors in answers:
+        by_clip.setdefault(clip_id, []).append(descriptors)
     return tuple(
         ClipDescription(
             clip.clip_id,
             clip.class_name,
             clip.fold,
             source,
-            join([each.text for each in rank(answers[clip.clip_id], top_k)]),
+            join([each.text for each in rank(by_clip[clip.clip_id], top_k)]),
         )
         for clip in clips
-        if clip.clip_id in answers
+        if clip.clip_id in by_clip
     )
 
 

@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from dfer_model.io import require_writable, sweep
@@ -116,15 +117,10 @@ def ask_and_rank(
 
 
 def _clip_descriptions(plan: Plan, records: Mapping[str, Stored]) -> tuple[ClipDescription, ...]:
-    if plan.shown is None or not plan.shown.per_clip:
-        return ()
-    answers: dict[str, list[list[str]]] = {}
-    for request in plan.requests:
-        read = records[request.key].read
-        if isinstance(read, Answer) and request.clip_id is not None:
-            answers.setdefault(request.clip_id, []).append(read.descriptors)
-    own = [clip for clips in plan.shown.clips.values() for clip in clips]
-    return described_clips(own, answers, plan.top_k, plan.endpoint.model_title)
+    reads = [(request.clip_id, records[request.key].read) for request in plan.requests]
+    answers = [(clip_id, read.descriptors) for clip_id, read in reads if clip_id and isinstance(read, Answer)]
+    clips = () if plan.shown is None else chain(*plan.shown.clips.values())
+    return described_clips(clips, answers, plan.top_k, plan.endpoint.model_title)
 
 
 def _finish(plan: Plan, responses: ResponseStore, work: Coroutine[Any, Any, Asked]) -> None:

@@ -115,8 +115,12 @@ async def ask(
         if (request := _UNDER_WAY.get()) is not None:
             watcher.retried(request)
 
+    # A redirect could send images to a host for which nobody permitted it.
+    redirects = not any(each.images for each in requests)
     with reachable(endpoint) as reached:
-        async with reached.client(retries, timeout=timeout, retried=retried, note=watcher.note) as client:
+        async with reached.client(
+            retries, timeout=timeout, redirects=redirects, retried=retried, note=watcher.note
+        ) as client:
             negotiation = Negotiation(client, endpoint, retries, watcher.note)
             queue = _RequestQueue(
                 endpoint, requests, watcher, negotiation, budget or Budget(), estimate or Estimate()

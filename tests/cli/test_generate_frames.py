@@ -20,10 +20,11 @@ from sklearn.metrics import confusion_matrix
 
 import dfer_prompts
 from dfer_model.comparison.zero_shot import video_features
+from dfer_model.data.captions import COLUMNS
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.evaluation.text_scores import text_features
 from dfer_model.models.clip import load_clip
-from dfer_prompts import InputError, load
+from dfer_prompts import FrameChoices, InputError, load, shown_clips
 from dfer_prompts.api.inputs import settings_for
 from dfer_prompts.cli import main
 from dfer_prompts.workspace import Workspace
@@ -194,6 +195,15 @@ def test_images_go_to_another_machine_only_with_permission(
     assert len(endpoint.requests) == 9
 
 
+def test_images_do_not_follow_a_redirect(run: Run, packed: PackedClips, endpoint: FakeEndpoint) -> None:
+    with serve() as other:
+        place = {"location": f"{other.base_url}/chat/completions"}
+        endpoint.script = lambda body, earlier: Reply(status=307, headers=place)
+        _, err = run(*of_frames(packed), status=1)
+        assert other.requests == []
+    assert f"{endpoint.base_url} answers 307" in err
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [
@@ -340,6 +350,7 @@ def test_with_per_clip_every_clip_has_its_own_request_and_description(
     assert f"Descriptions of clips: {path.resolve()}" in err
     with path.open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
+    assert {tuple(row) for row in rows} == {COLUMNS}  # the table of MAFW's captions has the same
     told = manifest("v2")
     assert {row["clip_id"] for row in rows} == {
         each for ids in told["derivation"]["clip_ids"].values() for each in ids
@@ -422,3 +433,29 @@ def test_contrast_shows_the_class_that_zero_shot_prediction_takes_it_for(
         lines = re.findall(r'- images (\d+) to (\d+): one face, "(.*)"', text_of(body))
         assert [line[2] for line in lines] == [own, own, other, other]
         assert (lines[0][0], lines[-1][1]) == ("1", str(len(images_of(body))))
+
+
+def test_an_ensemble_of_templates_keeps_the_provenance_of_the_frames(run: Run, packed: PackedClips) -> None:
+    Path("prompts").mkdir()
+    lines = "{% for clip in clips %}- images {{ clip.first }} to {{ clip.last }}: one face\n{% endfor %}"
+    head = "---\nname: own\npurpose: A test.\nimages: class\n---\n"
+    Path("prompts/own.md").write_text(f"{head}Describe the faces without a label.\n{lines}")
+    templates = ("--template", "frames", "--template", "own")
+    run(*of_frames(packed, *templates, "--ensemble", "--version", "both"))
+    made, told = load("both"), manifest("both")
+    assert {name: len(members) for name, members in made.members.items()} == dict.fromkeys(DESCRIBED, 2)
+    assert {each.text for each in made.members["disgust"][1]} == DESCRIBED["disgust"]
+    assert (told["source"], told["seen"][0]["folds"]) == ("frames", [2, 3])
+    assert told["derivation"]["command"] == "generate --ensemble"
+    assert set(told["derivation"]["clip_ids"]) == set(DESCRIBED)
+    assert [each["template"] for each in told["derivation"]["members"]] == ["frames", "own"]
+
+
+def test_the_seed_draws_the_clips(packed: PackedClips) -> None:
+    drawn = []
+    for seed in (1, 1, 2, 3, 4):
+        _, shown = shown_clips(None, FrameChoices(dataset=packed, folds=[2, 3], clips=2, frames=3, seed=seed))
+        assert {len(own) for own in shown.clips.values()} == {2}
+        drawn.append({name: [clip.clip_id for clip in own] for name, own in shown.clips.items()})
+    assert drawn[0] == drawn[1]
+    assert len({str(each) for each in drawn}) > 1
