@@ -180,7 +180,7 @@ def model_choices(workspace: Workspace) -> list[tuple[str, str]]:
     return [
         *((each.id, each.id) for each in runs),
         *((f"{name} (zero-shot)", SETS + name) for name in sets),
-        *((f"{name} (zero-shot, demo CLIP for drawn faces)", DEMO + SETS + name) for name in sets[-1:]),
+        *((f"{name} (demo CLIP, drawn faces)", DEMO + SETS + name) for name in sets[-1:]),
     ]
 
 

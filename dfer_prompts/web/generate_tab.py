@@ -39,7 +39,8 @@ def generate_tab(workspace: Workspace, page: gr.Blocks, written: gr.State, *, ma
 
     `may_query`: whether visitors may query the configured endpoint, which may cost money.
     """
-    piece("" if may_query else fragment("said", lines=[LOCKED]))
+    if not may_query:
+        piece(fragment("said", lines=[LOCKED]))
     with gr.Row():
         template = gr.Dropdown(label="Prompt template")
         class_set = gr.Dropdown(label="Class set", choices=list(class_set_names()), value="mafw")
@@ -144,7 +145,7 @@ def generating(workspace: Workspace, may_query: bool) -> Callable[..., Iterator[
         store = DescriptionStore(workspace)
         counts = f"Requested {made.asked}, found stored {made.found}, failed {made.failed}"
         saved = made.descriptions.name
-        lines = [f"Written to {store.path(saved)}", counts, *notes]
+        lines = [*notes, counts, f"Written to {store.path(saved)}"]
         yield fragment("said", lines=lines) + version(store, saved), saved
 
     return answers

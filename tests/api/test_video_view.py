@@ -124,7 +124,7 @@ def test_a_shown_description_set_has_the_predictions_of_predict(tmp_path: Path, 
     assert model_choices(workspace) == [
         ("facs (zero-shot)", "descriptions/facs"),
         ("v1 (zero-shot)", "descriptions/v1"),
-        ("v1 (zero-shot, demo CLIP for drawn faces)", "demo/descriptions/v1"),
+        ("v1 (demo CLIP, drawn faces)", "demo/descriptions/v1"),
     ]
     assert default_model(workspace) == "demo/descriptions/v1"
     predictors = VideoPredictors(workspace, "cpu")
