@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from dfer_model.runs import ClassTexts, Predictions, Run
 
+from .multiple_tests import Family, adjusted
 from .seed_variance import pair_variance
 from .statistics import (
     Difference,
-    Family,
     McNemar,
-    adjusted,
     mcnemar,
     paired_difference,
     uar_weights,

@@ -265,14 +265,14 @@ def _stored(
     from dfer_model.comparison.results import compare as compared
     from dfer_model.reports.comparison_figures import draw_measures
 
-    clips, grid, request = study.clips, study.grid, study.request
+    clips, grid, target = study.clips, study.grid, study.request.target
     names = [each.name for each in study.controls]
     comparison = compared(found, names, grid.folds, grid.seeds, grid.settings.select)
     ids = tuple(run.id for run in runs)
     folder = workspace.root / "comparisons" / _name(study, ids, screening)
     if screening:
         comparison = replace(comparison, caveats=(*comparison.caveats, *screening.caveats))
-    classes = request.target.clips.class_names if request.target else clips.class_names
+    classes = target.clips.class_names if target else clips.class_names
     result = ComparisonRecord(
         folder=folder,
         dataset=clips.name,
@@ -286,11 +286,11 @@ def _stored(
             for each in study.controls
         },
         runs=ids,
-        transfer_to=request.target.clips.name if request.target else None,
+        transfer_to=target.clips.name if target else None,
         figures=draw_measures(folder, comparison, len(clips.class_names), len(classes)),
         screening=screening,
         request=request,
-        clips=(str(clips.path), *([str(request.target.clips.path)] if request.target else [])),
+        clips=(str(clips.path), *([str(target.clips.path)] if target else [])),
     )
     by_measure = _confusions(found, {"transfer": classes}, clips.class_names)
     write_atomically(folder / "confusions.json", json.dumps(by_measure, ensure_ascii=False))
