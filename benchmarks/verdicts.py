@@ -23,8 +23,9 @@ import numpy as np
 from results import record
 from scipy.stats import norm
 
+from dfer_model.comparison.multiple_tests import adjusted
 from dfer_model.comparison.seed_variance import pair_variance
-from dfer_model.comparison.statistics import LEVEL, adjusted, paired_difference, uar_weights
+from dfer_model.comparison.statistics import LEVEL, paired_difference, uar_weights
 
 CLASSES, CLIPS = 3, 60  # clips of each class, over all folds
 UNBALANCED = (100, 60, 20)

@@ -55,7 +55,7 @@ class DiskError(WorkError, OSError):
 
 
 class Interrupted(DferError):
-    """Ctrl-C (exit status 130) or SIGTERM (143) stopped the work; says what is kept and how to go on."""
+    """Ctrl-C (exit status 130) or SIGTERM (143) stopped the work; says what is stored and how to continue."""
 
     exit_status = 130
 
@@ -104,7 +104,7 @@ def system_errors() -> Iterator[None]:
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 1) -> str:
     """ "; did you mean paper?" for a name that is nearly one of `known`, else nothing.
 
-    Of several that are near, at most `most` are said, the nearest first.
+    Of several that are near, at most `most` are listed, the nearest first.
     """
     near = difflib.get_close_matches(name, list(known), n=most)
     return f"; did you mean {' or '.join(near)}?" if near else ""
@@ -113,7 +113,7 @@ def did_you_mean(name: str, known: Iterable[str], *, most: int = 1) -> str:
 def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> InputError:
     """An error for a name that does not exist: suggests the nearest, and lists what exists.
 
-    `where` is said after the name: " in mafw".
+    `where` follows the name: " in mafw".
 
     >>> str(unknown("class set", "mawf", ["dfew", "mafw"]))
     "no class set 'mawf'; did you mean mafw?\\nThere are: dfew, mafw"

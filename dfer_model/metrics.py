@@ -124,7 +124,7 @@ class Reliability:
     """Confidence and accuracy in the bins of `calibration_error`; each array is (15,)."""
 
     clips: npt.NDArray[np.int64]
-    said: npt.NDArray[np.float64]  # mean softmax of the predicted class, 0..1; NaN in an empty bin
+    confidence: npt.NDArray[np.float64]  # mean softmax of the predicted class, 0..1; NaN in an empty bin
     right: npt.NDArray[np.float64]  # share of correct predictions, 0..1; NaN in an empty bin
 
 

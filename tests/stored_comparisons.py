@@ -58,7 +58,7 @@ def store(
     runs = []
     for fold, (place, seed), each in itertools.product(folds, enumerate(seeds), every):
         mine = judged == fold
-        result = measures(labels[mine], trained.said[each][place][mine], class_names).as_dict()
+        result = measures(labels[mine], trained.predicted[each][place][mine], class_names).as_dict()
         runs.append(_run(workspace / "runs" / f"{len(runs)}-fold{fold}-seed{seed}", result, epochs, rng))
     folder = workspace / "comparisons" / name
     folder.mkdir(parents=True)

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from dfer_model.runs import ClassTexts, Predictions, Run
 
+from .multiple_tests import Family, adjusted
 from .seed_variance import pair_variance
 from .statistics import (
     Difference,
-    Family,
     McNemar,
-    adjusted,
     mcnemar,
     paired_difference,
     uar_weights,
@@ -61,14 +60,14 @@ def figure(by_seed: NDArray[np.float64]) -> Figure:
 class Answers:
     """The correct predictions of each set: `correct[name]` is (seeds, clips), clips as in `labels`.
 
-    If several trainings of a seed predict a clip, it is the share of correct predictions. `said[name]`
+    If several trainings of a seed predict a clip, it is the share of correct predictions. `predicted[name]`
     (seeds, clips) are the predicted labels, if each clip has one prediction per seed.
     """
 
     labels: NDArray[np.int64]
     folds: NDArray[np.int64]
     correct: Mapping[str, NDArray[Any]]
-    said: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    predicted: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     @property
     def uar(self) -> NDArray[np.float64]:
@@ -83,7 +82,7 @@ class Answers:
     def confusion(self, name: str, classes: int, fold: int | None = None) -> NDArray[np.int64]:
         """The confusion counts of the set: (seeds, true classes, predicted classes), of one fold or all."""
         mine = slice(None) if fold is None else self.folds == fold
-        cells = self.labels[mine] * classes + self.said[name][:, mine]
+        cells = self.labels[mine] * classes + self.predicted[name][:, mine]
         counts = [np.bincount(each, minlength=classes * classes) for each in cells]
         return np.stack(counts).reshape(-1, classes, classes)
 
@@ -123,7 +122,7 @@ class Measured:
         correct = {
             name: np.mean([each.correct[name] for each in self.parts], axis=0) for name in first.correct
         }
-        return replace(first, correct=correct, said={})
+        return replace(first, correct=correct, predicted={})
 
     def votes(self, name: str) -> NDArray[np.bool_]:
         """Every prediction of a set, correct or not: (seeds x parts, clips)."""

@@ -217,9 +217,9 @@ class Dispatching:
         if outcome.status == "elsewhere":
             self.elsewhere.append(trial)
         elif outcome.status == "failed":
-            self.fail(trial, outcome.said)
+            self.fail(trial, outcome.message)
         else:
-            self.lose(trial, outcome.said)
+            self.lose(trial, outcome.message)
 
     def lose(self, trial: Trial, why: str) -> None:
         """Retry a run that was lost, unless that happened too often."""

@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
     """
 
     status: Literal["trained", "elsewhere", "failed", "lost"]
-    said: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ def reliability_figure(
 
 def _shares(axes: Axes, measured: Reliability) -> None:
     held = measured.clips > 0
-    at, right, predicted = EDGES[:-1][held], measured.right[held], measured.said[held]
+    at, right, predicted = EDGES[:-1][held], measured.right[held], measured.confidence[held]
     width = 1 / CALIBRATION_BINS
     axes.bar(at, right, width=width, align="edge", color=RIGHT, edgecolor="white", label="accuracy")
     axes.hlines(predicted, at, at + width, color=PREDICTED, linewidth=3, label="mean predicted probability")

@@ -113,12 +113,12 @@ def finish_run(folder: Path, outcomes: dict[str, Outcome], facts: dict[str, Any]
     parts = {name: outcome.predictions for name, outcome in outcomes.items()}
     write_predictions(folder / "predictions.parquet", run.class_names, parts)
     selected = next(iter(outcomes))
-    measured = run.measured(parts[selected])
+    measures = {name: run.measured(part) for name, part in parts.items()}
     title = f"{run.texts.name}, fold {run.fold}, seed {run.seed} ({selected})"
-    confusion_figure(folder / "confusion.png", measured, run.class_names, title)
+    confusion_figure(folder / "confusion.png", measures[selected], run.class_names, title)
     result = {
         "selected": selected,
-        "measures": {name: run.measured(part).as_dict() for name, part in parts.items()},
+        "measures": {name: each.as_dict() for name, each in measures.items()},
         "epochs": {name: outcome.epoch for name, outcome in outcomes.items()},
         "seconds": round(sum(row["seconds"] for row in recorded_epochs(folder)), 1),
         **facts,

@@ -316,8 +316,8 @@ def _confusions(
     for each in found:
         if each.name in ("zero-shot", "screened", "transfer"):
             classes, (answers,) = others.get(each.name, usual), each.parts
-            matrices = {name: answers.confusion(name, len(classes)).tolist() for name in answers.said}
-            by_fold = {name: _by_fold(answers, name, len(classes)) for name in answers.said}
+            matrices = {name: answers.confusion(name, len(classes)).tolist() for name in answers.predicted}
+            by_fold = {name: _by_fold(answers, name, len(classes)) for name in answers.predicted}
             fields[each.name] = {"class_names": list(classes), "sets": matrices, "folds": by_fold}
     return fields
 

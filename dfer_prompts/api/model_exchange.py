@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 from ..classes import load_class_set
 from ..errors import InputError, system_errors, unknown
 from ..llm.redaction import redact_environment
-from ..versions.hub import HubFile, Pushed, check_repo, hub_requests
+from ..versions.hub import HubFile, Pushed, check_repo
+from ..versions.hub_requests import hub_requests
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
 from .evaluate import finished_run

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
+from dfer_model.comparison.multiple_tests import adjusted
 from dfer_model.comparison.seed_variance import pair_variance
-from dfer_model.comparison.statistics import Difference, Noise, adjusted, paired_difference
+from dfer_model.comparison.statistics import Difference, Noise, paired_difference
 from dfer_model.comparison.verdict import family_caveats, more_seeds, seeds_caveats
 
 # Four sets, three seeds. Without the means of sets and seeds: (1, -1, 0), (-1, 1, 0), (1, 0, -1), (-1, 0, 1).

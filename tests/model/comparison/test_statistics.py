@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
+from dfer_model.comparison.multiple_tests import holm
 from dfer_model.comparison.statistics import (
     figure_interval,
-    holm,
     mcnemar,
     paired_difference,
     uar_weights,

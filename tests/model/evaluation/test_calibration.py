@@ -87,7 +87,7 @@ def test_reliability_by_hand() -> None:
     assert np.flatnonzero(bins.clips).tolist() == [7, 8, 13]
     assert bins.clips[[7, 8, 13]].tolist() == [1, 2, 2]
     assert bins.right[[7, 8, 13]] == pytest.approx([0, 1, 0.5])
-    assert bins.said[[7, 8, 13]] == pytest.approx([0.5, 7 / 12, 0.9])
+    assert bins.confidence[[7, 8, 13]] == pytest.approx([0.5, 7 / 12, 0.9])
     assert np.isnan(bins.right[0])
     assert calibration_error(labels, logits) == pytest.approx(100 * (0.5 + 2 * 5 / 12 + 2 * 0.4) / 5)
 
