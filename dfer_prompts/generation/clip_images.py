@@ -152,7 +152,7 @@ def sending(prompts: Iterable[Prompt], shown: ShownClips, endpoint: Endpoint) ->
     """What the requests of `prompts` send and where: "16 images of 4 clips of mafw to api.openai.com"."""
     clips = {(clip.class_name, clip.clip_id): clip for prompt in prompts for clip in prompt.clips}
     images = sum(len(clip.images) for clip in clips.values())
-    host = urlsplit(endpoint.base_url).netloc
+    host = urlsplit(endpoint.base_url).netloc or "an unknown server"
     where = f"{host} (this machine)" if is_loopback(endpoint.base_url) else host
     return f"{_count(images, 'image')} of {_count(len(clips), 'clip')} of {shown.dataset} to {where}"
 

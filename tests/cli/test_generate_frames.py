@@ -24,7 +24,7 @@ from dfer_model.data.captions import COLUMNS
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.evaluation.text_scores import text_features
 from dfer_model.models.clip import load_clip
-from dfer_prompts import FrameChoices, InputError, load, shown_clips
+from dfer_prompts import FrameChoices, InputError, dry_run, load, shown_clips
 from dfer_prompts.api.inputs import settings_for
 from dfer_prompts.cli import main
 from dfer_prompts.workspace import Workspace
@@ -459,3 +459,15 @@ def test_the_seed_draws_the_clips(packed: PackedClips) -> None:
         drawn.append({name: [clip.clip_id for clip in own] for name, own in shown.clips.items()})
     assert drawn[0] == drawn[1]
     assert len({str(each) for each in drawn}) > 1
+
+
+def test_python_takes_the_clips_of_a_dry_run(packed: PackedClips) -> None:
+    class_set, shown = shown_clips(None, FrameChoices(dataset=packed, folds=[2], clips=1, frames=2))
+    notes: list[str] = []
+    (told,) = dry_run(class_set, template="frames", samples=2, shown=shown, note=notes.append)
+    assert told.sending == "6 images of 3 clips of faces to an unknown server"
+    assert (told.requests, told.answered) == (6, None)
+    assert told.prompt_tokens > 6 * 2 * 500  # an image has hundreds of tokens
+    assert told.images_folder is not None
+    assert len(list(Path(told.images_folder).rglob("*.jpg"))) == 6
+    assert "no language model" in notes[0]
