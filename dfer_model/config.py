@@ -84,6 +84,10 @@ class ModelSettings(BaseModel):
         default=False,
         description="in fp32, compute only the used token of the last block; equal up to rounding",
     )
+    compile: Literal["off", "inductor", "aot_eager"] = Field(
+        default="off",
+        description="backend of torch.compile for the towers' blocks in training steps; equal up to rounding",
+    )
     lr_image: Rate = Field(default=1e-5, description="learning rate of the image tower; 0 freezes it")
 
     @property
@@ -141,6 +145,10 @@ class Settings(ModelSettings):
         ge=0,
         lt=1,
         description="share of the target spread evenly over all classes",
+    )
+    targets: Literal["labels", "distribution"] = Field(
+        default="labels",
+        description="targets of the loss: the labels, or the shares of the annotators' votes",
     )
     loss: Losses = Field(
         default="cross-entropy",
@@ -231,6 +239,7 @@ BEFORE: Mapping[str, Any] = {
     "rotation_interpolation": "bilinear",
     "tf32": True,
     "loss": "cross-entropy",
+    "targets": "labels",
     "focal_gamma": 2.0,
     "ldam_margin": 0.5,
     "ldam_scale": 30.0,

@@ -87,6 +87,14 @@ def precision(name: str, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=name == "bf16")
 
 
+def autocast_format(device: torch.device) -> torch.dtype:
+    """The number format of the current autocast context for the device; float32 without one."""
+    dtype = torch.float32
+    if torch.is_autocast_enabled(device.type):
+        dtype = torch.get_autocast_dtype(device.type)
+    return dtype
+
+
 def multiplies_bfloat16(device: torch.device) -> bool:
     """Whether the device has instructions for bfloat16 products: GPUs since Ampere, some processors."""
     if device.type == "cuda":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,6 +42,11 @@ class Measures:
             "recalls": self.recalls,
             "confusion": self.confusion.tolist(),
         }
+
+
+def measures_of(stored: Mapping[str, Any]) -> Measures:
+    """The measures that `Measures.as_dict` returned."""
+    return Measures(**{**stored, "confusion": np.asarray(stored["confusion"], dtype=np.int64)})
 
 
 def measures(labels: npt.ArrayLike, predictions: npt.ArrayLike, class_names: Sequence[str]) -> Measures:

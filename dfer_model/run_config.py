@@ -31,8 +31,18 @@ class Images(_Checked):
     std: tuple[_Deviation, _Deviation, _Deviation]
 
 
+class DatasetPart(_Checked):
+    """One of several datasets that a run was trained on together."""
+
+    name: str  # distinct among the datasets of the run
+    path: str
+    fingerprint: str
+    classes: dict[str, str]  # class name of the dataset -> that of the run; other classes are left out
+
+
 class _Dataset(_Checked):
     fingerprint: str
+    parts: tuple[DatasetPart, ...] = ()  # of a run on several datasets
 
 
 class _Config(_Checked):
@@ -49,6 +59,11 @@ class _Texts(_Checked):
 
 class _Classes(_Checked):
     names: Annotated[tuple[_Name, ...], Field(min_length=1)]
+
+
+def dataset_parts(config: Mapping[str, Any]) -> tuple[DatasetPart, ...]:
+    """The datasets of a run on several, by its checked config; () for a run on one."""
+    return tuple(DatasetPart.model_validate(each) for each in config["dataset"].get("parts") or ())
 
 
 def images_in(config: Mapping[str, Any], where: Path) -> Images:

@@ -25,11 +25,11 @@ from .digests import file_sha256, json_sha256, read_table, write_table
 from .errors import InputError, did_you_mean
 from .io import read_json, write_atomically
 from .metrics import Measures, logit_measures
-from .run_config import check_config, checked_texts
+from .run_config import DatasetPart, check_config, checked_texts
 from .yaml_loader import YAML_ERRORS, load_yaml, yaml_problem
 
 FORMAT_VERSION = 1
-NOT_DEFINING = {"workers", "accumulate", "fast_fp32"}
+NOT_DEFINING = {"workers", "accumulate", "fast_fp32", "compile"}
 RESULT = "result.json"
 DIGESTS = "sha256"  # the key of result.json with the digests of the run's files
 DESCRIBING = ("config.yaml", "classes.json", "texts.json")
@@ -58,6 +58,9 @@ class RunSpec:
     fold: int
     seed: int
     notes: tuple[str, ...] = ()  # for the reader of result.json; not part of the definition
+    # Of a run on several datasets; the fingerprint covers them.
+    parts: tuple[DatasetPart, ...] = ()
+    class_set: str | None = None  # the class set, or its file, that chose their classes
 
     @property
     def definition(self) -> str:
@@ -125,6 +128,11 @@ def _config_sha256(path: Path, _size: int, _modified: int) -> str:
     dataset = config.get("dataset")
     if isinstance(dataset, dict):
         config["dataset"] = {key: value for key, value in dataset.items() if key != "path"}
+        if isinstance(dataset.get("parts"), list):
+            parts = [
+                {key: value for key, value in each.items() if key != "path"} for each in dataset["parts"]
+            ]
+            config["dataset"]["parts"] = parts
     return json_sha256(config)
 
 

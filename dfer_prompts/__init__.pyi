@@ -5,6 +5,9 @@ from .api.compare import compare as compare
 from .api.data_features import data_features as data_features
 from .api.evaluate import evaluate as evaluate
 from .api.explain import explain as explain
+from .api.frames import FrameChoices as FrameChoices
+from .api.frames import shown_clips as shown_clips
+from .api.generate import generate as generate
 from .api.model_exchange import export_model as export_model
 from .api.model_exchange import from_pretrained as from_pretrained
 from .api.model_exchange import import_checkpoint as import_checkpoint
@@ -33,7 +36,6 @@ from .generation.controls import control_set as control_set
 from .generation.dry_run import dry_run as dry_run
 from .generation.facs import facs_set as facs_set
 from .generation.facs import sentence_set as sentence_set
-from .generation.generate import generate as generate
 from .generation.generate import generate_all as generate_all
 from .generation.rank import rank as rank
 from .generation.rank import rank_classes as rank_classes

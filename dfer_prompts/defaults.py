@@ -45,6 +45,11 @@ class Price(_Section):
         return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
 
 
+def dollars(amount: float) -> str:
+    """An amount of US dollars with four decimals; a smaller one is not shown as zero."""
+    return "under 0.0001 USD" if 0 < amount < 1e-4 else f"{amount:.4f} USD"
+
+
 class Slurm(_Section):
     """Settings of Slurm jobs: options of sbatch, and shell lines to run before the training."""
 

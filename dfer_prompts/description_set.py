@@ -53,8 +53,8 @@ class Manifest(BaseModel):
     """The origin of a description set: the content of `manifest.yaml`.
 
     `class_set` is {"name": ..., "class_names": [...]} in the order of the rows and, for some classes, "words"
-    (`ClassSet.as_manifest`); `source` is the origin of the descriptors ("llm", "facs", "paper", "sentence",
-    "import", "mixed", "control:<name>"); `citation` refers to a published source; `license` is
+    (`ClassSet.as_manifest`); `source` is the origin of the descriptors ("llm", "frames", "facs", "paper",
+    "sentence", "import", "mixed", "control:<name>"); `citation` refers to a published source; `license` is
     an identifier of the HuggingFace hub; `readings` counts the answers by the format they were read as
     (json_schema, json_object, text).
 

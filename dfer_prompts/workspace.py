@@ -109,6 +109,8 @@ SHIPPED_TEMPLATES = (
     "action-units",
     "temporal",
     "synonyms",
+    "frames",
+    "frames-contrast",
     "optimize",
 )
 

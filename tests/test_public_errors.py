@@ -14,6 +14,7 @@ import pytest
 import dfer_prompts
 from dfer_prompts import (
     DescriptionStore,
+    FrameChoices,
     InputError,
     WorkError,
     Workspace,
@@ -53,6 +54,7 @@ from dfer_prompts import (
     score,
     search,
     sentence_set,
+    shown_clips,
     stored_answers,
     train,
     train_dry_run,
@@ -165,6 +167,7 @@ BAD: list[Case] = [
     ("optimize", lambda at: optimize("v1", folds=[2], dataset="d9", workspace=at)),
     ("search", lambda at: search("v1", folds=[], dataset="d9", workspace=at)),
     ("sentence_set", lambda at: sentence_set(load_class_set("dfew"), "no place")),
+    ("shown_clips", lambda at: shown_clips(None, FrameChoices(dataset="d9", folds=[1]), at)),
     ("stored_answers", lambda at: stored_answers(ResponseStore(Path("x" * 5000)))),
     ("train", lambda at: train("v1", dataset="d9", workspace=at)),
     ("train", lambda at: train("v1", dataset="x" * 5000, workspace=at)),

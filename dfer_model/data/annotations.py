@@ -110,7 +110,7 @@ def read_rows(path: Path, columns: int) -> Rows:
     Integers saved as floats ("12.0") are returned as integers.
     """
     rows: list[tuple[int, tuple[str, ...]]] = []
-    for line, text in enumerate(_read_text(path).split("\n"), start=1):
+    for line, text in enumerate(read_text(path).split("\n"), start=1):
         if not text.strip():
             continue
         fields = _fields(text, columns)
@@ -127,7 +127,7 @@ def read_rows(path: Path, columns: int) -> Rows:
     return tuple(rows)
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
     """The file's text: UTF-16 with a byte order mark, UTF-8, or GB 18030, which includes GBK."""
     if not path.is_file():
         raise InputError(f"no label file {path}")

@@ -145,6 +145,10 @@ def check_report(report: object) -> dict[str, Any]:
     for key, kind in (*kinds, ("shards", dict)):
         if not isinstance(report.get(key) or kind(), kind):
             raise ValueError(f"its {key} is not {_KINDS[kind]}")
+    if report.get("votes") and not isinstance(report["votes"], dict):
+        raise ValueError("its votes is not an object")
+    if report.get("votes") and not isinstance(report["votes"].get("sha256"), str):
+        raise ValueError("its votes have no sha256")
     if not isinstance((report.get("frame_count_disagreements") or {}).get("count", 0), int):
         raise ValueError("the count of its frame_count_disagreements is not a number")
     return report

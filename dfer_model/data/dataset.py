@@ -76,6 +76,17 @@ class ClipDataset(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.indices)
 
+    def of_clips(self, indices: Sequence[int]) -> ClipDataset:
+        """The clips at other indices, sampled as in a test in the same way."""
+        return ClipDataset(
+            self.clips,
+            indices,
+            frames=self.frames,
+            image_size=self.image_size,
+            segments=self.segments,
+            crops=self.crops,
+        )
+
     @property
     def views(self) -> int:
         """The number of views of a clip in a test."""

@@ -19,10 +19,12 @@ import pyarrow as pa
 from ..digests import read_table, write_table
 from ..errors import InputError
 from .clip_checks import check_clips, check_report, check_shard_name, integers
+from .votes import Floats, checked_votes
 
 INDEX_NAME = "index.parquet"
 _KEY = b"packed_clips"
 _COLUMNS = ("clip_id", "source", "label", "fold", "num_frames", "shard")
+_VOTES = "votes"
 Integers = npt.NDArray[np.int64]
 
 
@@ -40,6 +42,7 @@ class Index:
     shard_names: tuple[str, ...]
     fingerprint: str
     report: dict[str, Any]
+    votes: Floats | None = None  # of annotators, (clips, classes)
 
 
 def write_index_file(path: Path, index: Index) -> None:
@@ -50,16 +53,19 @@ def write_index_file(path: Path, index: Index) -> None:
         "fingerprint": index.fingerprint,
         "report": index.report,
     }
-    table = pa.table(
-        {
-            "clip_id": pa.array(index.clip_ids, pa.string()),
-            "source": pa.array(index.sources, pa.string()),
-            "label": pa.array(index.labels, pa.int64()),
-            "fold": pa.array(index.folds, pa.int64()),
-            "num_frames": pa.array(index.num_frames, pa.int64()),
-            "shard": pa.array(index.shards, pa.int64()),
-        }
-    ).replace_schema_metadata({_KEY: json.dumps(shaping, ensure_ascii=False).encode()})
+    columns = {
+        "clip_id": pa.array(index.clip_ids, pa.string()),
+        "source": pa.array(index.sources, pa.string()),
+        "label": pa.array(index.labels, pa.int64()),
+        "fold": pa.array(index.folds, pa.int64()),
+        "num_frames": pa.array(index.num_frames, pa.int64()),
+        "shard": pa.array(index.shards, pa.int64()),
+    }
+    if index.votes is not None:
+        columns[_VOTES] = pa.array(list(index.votes), pa.list_(pa.float32()))
+    table = pa.table(columns).replace_schema_metadata(
+        {_KEY: json.dumps(shaping, ensure_ascii=False).encode()}
+    )
     write_table(path, table)
 
 
@@ -87,6 +93,7 @@ def read_index(place: Path | str) -> Index:
             shard_names=tuple(shaping["shard_names"]),
             fingerprint=str(shaping["fingerprint"]),
             report=check_report(shaping["report"]),
+            votes=_votes(table, len(shaping["class_names"])),
         )
         check_clips(index.class_names, index.clip_ids, index.labels, index.folds, index.num_frames)
         _check_shards(index)
@@ -96,6 +103,13 @@ def read_index(place: Path | str) -> Index:
             f"{path} is not an index of packed clips: {_line(error)}\n"
             "Create it again where the clips are: dfer-prompts data index DIR"
         ) from error
+
+
+def _votes(table: pa.Table, classes: int) -> Floats | None:
+    """The votes of the clips; None without the column, as in indexes of earlier versions."""
+    if _VOTES not in table.column_names:
+        return None
+    return checked_votes(table[_VOTES].to_pylist(), len(table), classes)
 
 
 def _check_shards(index: Index) -> None:

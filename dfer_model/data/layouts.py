@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dfer_model.data.annotations import (
@@ -25,6 +25,7 @@ from dfer_model.data.clip_places import locate
 from dfer_model.data.folds import FoldLists, assign_folds, fold_lists, notes_on, without_test_lists_again
 from dfer_model.data.label_files import find_files, given_files, visible
 from dfer_model.data.official_folders import OFFICIAL, OWN_LABELS, Official
+from dfer_model.data.votes import Votes, read_votes
 from dfer_model.errors import InputError, unknown
 
 # Frames that are neither JPEG nor PNG are packed as PNG.
@@ -62,6 +63,7 @@ class Layout:
     label_files: tuple[Path, ...]
     notes: tuple[str, ...]
     lists: Mapping[int, FoldLists] = field(default_factory=dict)
+    votes: Votes | None = None
 
 
 FOLDER = "folder"
@@ -177,6 +179,20 @@ UNNAMED = (
 
 def _named_in(path: Path) -> list[str]:
     return [known for known in ("dfew", "ferv39k", "mafw") if known in path.name.casefold()]
+
+
+def with_votes(layout: Layout, given: Sequence[Path]) -> Layout:
+    """The layout with the votes for its clips in the files `given`; unchanged without files.
+
+    `given` are files, folders or glob patterns, as for labels. Raises as `read_votes` and `Votes.check`.
+    """
+    paths = given_files(given, ())
+    if not paths:
+        return layout
+    votes = read_votes(paths, layout.class_names)
+    labels = {clip.clip_id: layout.class_names.index(clip.class_name) for clip in layout.clips}
+    votes.check(labels)
+    return replace(layout, votes=votes, notes=(*layout.notes, votes.note(list(labels))))
 
 
 def listed_dataset(paths: Sequence[Path]) -> str:

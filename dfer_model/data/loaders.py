@@ -21,7 +21,7 @@ from torch.utils.data import (
 )
 
 from dfer_model.data.dataset import ClipDataset
-from dfer_model.data.resampling import one_behind_another
+from dfer_model.data.resampling import AT_ONCE, one_behind_another
 from dfer_model.data.streaming import Streamed
 from dfer_model.distributed import ALONE, Processes
 from dfer_model.errors import InputError
@@ -36,16 +36,31 @@ class PixelScale:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
-    def __call__(self, frames: Tensor) -> Tensor:
-        """Uint8 frames (..., 3, H, W) as normalised floats of the same shape, on the same device."""
+    def __call__(self, frames: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Uint8 frames (..., 3, H, W) as normalised floats of the same shape, on the same device.
+
+        For another format than float32, each pixel is computed in float32 and rounded once, part by part,
+        without a float32 copy of the batch. It is the rounded float32 pixel, or its neighbour.
+        """
+        if dtype != torch.float32:
+            return self._rounded(frames, dtype)
         pixels = frames / 255
         if self.mean == (0.0, 0.0, 0.0) and self.std == (1.0, 1.0, 1.0):
             return pixels
         mean, std = (_channels(values, pixels.device) for values in (self.mean, self.std))
         return pixels.sub_(mean).div_(std)
 
+    def _rounded(self, frames: Tensor, dtype: torch.dtype) -> Tensor:
+        slopes = tuple(1 / (255 * deviation) for deviation in self.std)
+        offsets = tuple(-mean / deviation for mean, deviation in zip(self.mean, self.std, strict=True))
+        slope, offset = (_channels(values, frames.device) for values in (slopes, offsets))
+        pixels = torch.empty(frames.shape, dtype=dtype, device=frames.device)
+        for place, part in zip(torch.split(pixels, AT_ONCE), torch.split(frames, AT_ONCE), strict=True):
+            torch.addcmul(offset, part, slope, out=place)
+        return pixels
 
-def _channels(values: tuple[float, float, float], device: torch.device) -> Tensor:
+
+def _channels(values: tuple[float, ...], device: torch.device) -> Tensor:
     """(3, 1, 1) on the device; pinned, so that the copy does not wait for the GPU."""
     made = torch.tensor(values).view(3, 1, 1)
     return made.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else made.to(device)
@@ -171,9 +186,9 @@ class Batches:
     In the order of `sampler`, without a last smaller batch; without a sampler, all clips in the dataset's
     order. With several `processes` each gets its share of every batch, with `mixed` preceded by the clip
     before it. `given` are the positions of each batch, instead of all of these. `pin` pins the memory of
-    batches for copies to a GPU. For DecodedClips also {"draw", "sizes"}, with frames as by
-    `one_behind_another`. Iterating raises InputError for a clip that cannot be read, LostError if the system
-    ended a worker.
+    batches for copies to a GPU. Workers are kept for the next iteration with a sampler or `keep`. For
+    DecodedClips also {"draw", "sizes"}, with frames as by `one_behind_another`. Iterating raises InputError
+    for a clip that cannot be read, LostError if the system ended a worker.
     """
 
     def __init__(
@@ -187,6 +202,7 @@ class Batches:
         mixed: bool = False,
         pin: bool = False,
         given: Sequence[Sequence[int]] | None = None,
+        keep: bool = False,
     ) -> None:
         order: Sampler[Any] = SequentialSampler(dataset) if sampler is None else sampler
         whole = BatchSampler(order, batch_size, drop_last=sampler is not None)
@@ -200,7 +216,7 @@ class Batches:
             _Readable(dataset, self.readers),
             batch_sampler=batches,
             num_workers=workers,
-            persistent_workers=workers > 0 and sampler is not None,
+            persistent_workers=workers > 0 and (keep or sampler is not None),
             pin_memory=pin,
             collate_fn=_collate,
         )

@@ -36,6 +36,8 @@ from dfer_model.data.clip_checks import (
 from dfer_model.data.folds import FoldLists, as_report, from_report
 from dfer_model.data.index import INDEX_NAME, Index, read_index, write_index_file
 from dfer_model.data.shards import write_shard
+from dfer_model.data.votes import REPORT_KEY as VOTES
+from dfer_model.data.votes import Floats, votes_digest
 from dfer_model.digests import file_sha256
 from dfer_model.errors import InputError, listed
 from dfer_model.io import named_as, read_json
@@ -48,6 +50,7 @@ REPORT_NAME = "prepare.json"
 DIGESTS = "shards"  # the key of prepare.json with the sha256 of each file of clips
 SHARD_CLIPS = 200
 Integers = npt.NDArray[np.int64]
+GivenVotes = Callable[[Sequence[str], Sequence[int]], Floats | None]
 
 
 def features(class_names: Sequence[str]) -> datasets.Features:
@@ -144,6 +147,22 @@ class PackedClips:
                 f"{self.path}/{INDEX_NAME} is of other clips\nCreate it again: dfer-prompts data index DIR"
             )
         return index.shards
+
+    @cached_property
+    def votes(self) -> Floats | None:
+        """The annotators' votes (clips, classes) from the index; None if the clips were packed without.
+
+        Raises InputError if the index is missing, damaged, or has other votes than prepare.json says.
+        """
+        recorded = self.report.get(VOTES)
+        if not recorded:
+            return None
+        votes = read_index(self.path).votes
+        if votes is None or len(votes) != len(self) or votes_digest(votes) != recorded["sha256"]:
+            raise InputError(
+                f"{self.path}/{INDEX_NAME} lacks the votes of these clips\nPrepare them again with --votes"
+            )
+        return votes
 
     def verify(self, report: Callable[[int, int, str], None]) -> int:
         """Compare every file of clips with its sha256 in prepare.json; return the number of files compared.
@@ -249,6 +268,8 @@ class PackedClips:
             digest.update(
                 integers(pa.chunked_array([pc.binary_length(lists.flatten())])).astype("<i8").tobytes()
             )
+        if recorded := self.report.get(VOTES):
+            digest.update(str(recorded["sha256"]).encode())
         if self.lists:
             digest.update(json.dumps(as_report(self.lists), ensure_ascii=False, sort_keys=True).encode())
         return digest.hexdigest()
@@ -274,8 +295,11 @@ def _read_table(folder: Path) -> pa.Table:
     return pa.Table.from_batches(batches)
 
 
-def write_index(clips: PackedClips) -> Path:
-    """Write the index of packed clips on this machine into their folder, and return its path."""
+def write_index(clips: PackedClips, votes: Floats | None = None) -> Path:
+    """Write the index of packed clips on this machine into their folder, and return its path.
+
+    `votes` are those of a first index; later ones keep the votes of the previous index.
+    """
     folder = Path(clips.path)
     names = read_shard_names(folder)
     counts = [sum(batch.num_rows for batch in read_batches(folder / name)) for name in names]
@@ -290,13 +314,17 @@ def write_index(clips: PackedClips) -> Path:
         shard_names=tuple(names),
         fingerprint=clips.fingerprint,
         report=clips.report,
+        votes=clips.votes if votes is None else votes,
     )
     write_index_file(folder / INDEX_NAME, index)
     return folder / INDEX_NAME
 
 
 def write_packed(
-    rows: Iterable[Mapping[str, Any]], class_names: Sequence[str], out: Path, report: Mapping[str, Any]
+    rows: Iterable[Mapping[str, Any]],
+    class_names: Sequence[str],
+    out: Path,
+    report: Mapping[str, Any],
 ) -> PackedClips:
     """Write clips to `out`, atomically, and open them.
 
@@ -328,11 +356,16 @@ def write_packed(
 
 
 def assemble(
-    folder: Path, shards: Sequence[Path], class_names: Sequence[str], report: Mapping[str, Any]
+    folder: Path,
+    shards: Sequence[Path],
+    class_names: Sequence[str],
+    report: Mapping[str, Any],
+    votes: GivenVotes | None = None,
 ) -> None:
     """Complete `folder`, with `shards` in this order, for `datasets.load_from_disk`.
 
-    Writes dataset_info.json and state.json. The shards do not change; `save_to_disk` would write tens of
+    Writes dataset_info.json and state.json. `votes` returns the annotators' votes (clips, classes), or None,
+    for clip ids and labels. The shards do not change; `save_to_disk` would write tens of
     gigabytes a second time. Raises InputError if a clip id occurs twice, or if there is no clip.
     """
     digest = hashlib.sha256()
@@ -361,7 +394,12 @@ def assemble(
         digests = dict(zip((path.name for path in shards), pool.map(file_sha256, shards), strict=True))
     _write_json(folder / REPORT_NAME, {**report, DIGESTS: digests})
     _write_json(folder / "state.json", state)
-    write_index(PackedClips.open(folder))
+    clips = PackedClips.open(folder)
+    given = None if votes is None else votes(clips.clip_ids, clips.labels.tolist())
+    if given is not None:
+        _write_json(folder / REPORT_NAME, {**clips.report, VOTES: {"sha256": votes_digest(given)}})
+        clips = PackedClips.open(folder)
+    write_index(clips, given)
 
 
 def _clip_ids(path: Path) -> Iterator[str]:

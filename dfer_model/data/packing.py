@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from filelock import FileLock, Timeout
 
+from dfer_model.data.captions import read_captions, write_captions
 from dfer_model.data.folds import as_report
-from dfer_model.data.layouts import FOLDER, Layout, check_name, read_official
+from dfer_model.data.layouts import FOLDER, Layout, check_name, read_official, with_votes
 from dfer_model.data.own_folder import read_folder
 from dfer_model.data.packed import PackedClips, assemble
 from dfer_model.data.shards import Shard, finished_outcome, pack_shard, start_process
+from dfer_model.data.votes import Floats
 from dfer_model.errors import InputError, Interrupted, WorkError
 from dfer_model.io import named_as
 from dfer_model.launch import cores
@@ -60,8 +62,15 @@ class Request:
     def digest(self) -> str:
         """A key that is equal for requests of the same clips, independent of the output folder."""
         shards = [shard.name for shard in self._groups(SHARD_CLIPS)]
-        facts = [self.layout.dataset, *shards, *as_report(self.layout.lists).values()]
+        facts: list[object] = [self.layout.dataset, *shards, *as_report(self.layout.lists).values()]
+        if self.layout.votes is not None:
+            facts.append(sorted(self.layout.votes.by_clip.items()))
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def votes(self, clip_ids: Sequence[str], labels: Sequence[int]) -> Floats | None:
+        """The votes for these clips (clips, classes); None if none were given."""
+        votes = self.layout.votes
+        return None if votes is None else votes.of(clip_ids, labels, len(self.layout.class_names))
 
     def shards(self) -> list[Shard]:
         """The clips in groups of 10 to 100, in order."""
@@ -117,10 +126,12 @@ def read_request(
     seed: int = 0,
     skip_broken: bool = False,
     faces: Cropping | None = None,
+    votes: Sequence[Path] = (),
     **places: Unpack[Places],
 ) -> Request:
     """Find the clips of the layout `name` under `root`; nothing is packed yet.
 
+    `votes` are files with the annotators' votes (`votes.py`).
     Raises InputError if the layout is unknown or does not support an option, and as its reader.
     """
     check_name(name)
@@ -132,12 +143,12 @@ def read_request(
         if frames or places.get("labels") or places.get("label_base") is not None:
             raise InputError(f"the layout {FOLDER} does not support --frames, --labels and --label-base")
         own = read_folder(root, folds=folds, seed=seed, dataset_name=places.get("dataset_name"))
-        return Request(own, out, skip_broken, faces)
+        return Request(with_votes(own, votes), out, skip_broken, faces)
     if faces is not None:
         raise InputError(f"--faces requires the layout {FOLDER}, not {name}\nOmit --faces")
     if folds is not None:
         raise InputError(f"--folds requires the layout {FOLDER}; the folds of {name} are those of its lists")
-    return Request(read_official(name, root, **places), out, skip_broken)
+    return Request(with_votes(read_official(name, root, **places), votes), out, skip_broken)
 
 
 def prepare(
@@ -158,18 +169,22 @@ def pack(request: Request, *, jobs: int | None = None, progress: Report = silent
 
     `progress(done, total, note)` counts clips. Frames from folders are stored byte for byte, each decoded
     once as a check; those of videos become JPEG of quality 95. Finished shards are reused if their clips'
-    files have not changed. Raises InputError with the clips that are missing, empty or broken, unless
-    `skip_broken`; Interrupted on Ctrl-C; WorkError if a process died, the disk is full or another process
-    packs into the same folder. Finished shards are kept in all of these cases.
+    files have not changed. MAFW's captions are written beside the clips. Raises InputError with the clips
+    that are missing, empty or broken, unless `skip_broken`; Interrupted on Ctrl-C; WorkError if a process
+    died, the disk is full or another process packs into the same folder. Finished shards are kept in all of
+    these cases.
     """
+    captions = read_captions(request.layout.dataset, request.layout.label_files)
     there = request.finished()
     if there is not None:
+        write_captions(there, captions)
         return there
     with _alone_in(request):
         # Another process may have finished it in the meantime.
         clips = request.finished() or _packed(request, jobs or cores(), progress)
     # Only when it is free: another process must not lock a different file of this name.
     (request.out / LOCK_NAME).unlink(missing_ok=True)
+    write_captions(clips, captions)
     return clips
 
 
@@ -314,7 +329,7 @@ def _finish(request: Request, shards: Sequence[Shard], outcomes: Sequence[Mappin
         if stale.suffix != ".json" and stale.name not in {*names, LOCK_NAME}:
             stale.unlink()
     paths = [partial / f"{shard.name}.arrow" for shard in shards]
-    assemble(partial, paths, layout.class_names, report)
+    assemble(partial, paths, layout.class_names, report, request.votes)
     partial.rename(request.out)
     # Last, so that finished shards are recognised until the folder is renamed.
     for sidecar in request.out.glob("clips-*.json"):

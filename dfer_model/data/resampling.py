@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.utils.data import default_collate
 
 from dfer_model.data.augmentation import Draw
+from dfer_model.data.shared_memory import batch_buffer
 from dfer_model.devices import whole_float32
 
 AT_ONCE = 8  # clips resampled together; bounds the memory of their float32 copies
@@ -29,11 +29,14 @@ def as_numbers(draw: Draw) -> Tensor:
 def one_behind_another(clips: Sequence[Tensor]) -> dict[str, Tensor]:
     """Uint8 clips (frames, 3, H, W) of any sizes, concatenated: {"frames" (bytes,), "sizes" (clips, 3)}.
 
-    The bytes are channels-last, as decoded; a size is frames, height, width.
+    The bytes are channels-last, as decoded; a size is frames, height, width. Each clip is copied once, in a
+    worker into shared memory.
     """
-    joined = torch.cat([clip.permute(0, 2, 3, 1).flatten() for clip in clips])
+    frames = batch_buffer(sum(clip.numel() for clip in clips))
+    for clip, place in zip(clips, torch.split(frames, [clip.numel() for clip in clips]), strict=True):
+        whole = clip.permute(0, 2, 3, 1)
+        place.view(whole.shape).copy_(whole)
     sizes = torch.tensor([[clip.shape[0], *clip.shape[2:]] for clip in clips])
-    frames: Tensor = default_collate([joined])[0]  # in a worker, in shared memory
     return {"frames": frames, "sizes": sizes}
 
 
@@ -70,23 +73,29 @@ def weights(start: Tensor, length: Tensor, image_size: int, room: int) -> tuple[
     return (triangle * _power_of_two(bits).view(-1, 1, 1) + 0.5).floor(), bits
 
 
-def resample(frames: Tensor, draws: Tensor, image_size: int) -> Tensor:
-    """Apply `draws` (clips, 6) to uint8 (clips, frames, 3, H, W); both sides become image_size."""
+def resample(frames: Tensor, draws: Tensor, image_size: int, *, brightness: bool = True) -> Tensor:
+    """Apply `draws` (clips, 6) to uint8 (clips, frames, 3, H, W); both sides become image_size.
+
+    The pixels are whole numbers in 0..255, not yet truncated to uint8. Without `brightness` all factors are 1
+    and are not applied.
+    """
     clips, length, colours, height, width = frames.shape
     top, left, crop_height, crop_width, flip = draws[:, 1:].unbind(1)
-    factor = draws[:, 0].to(torch.float32).view(-1, 1, 1)
     exact = max(height, width) <= EXACT_REDUCTION * image_size
     number = torch.float32 if exact else torch.float64
     across, across_bits = weights(left, crop_width, image_size, width)
     across = torch.where(flip.bool().view(-1, 1, 1), across.flip(1), across)
     down, down_bits = weights(top, crop_height, image_size, height)
+    lines = frames.reshape(clips, -1, width)
+    if brightness:
+        # As in torchvision: in float32, clamped, the fraction truncated.
+        factor = draws[:, 0].to(torch.float32).view(-1, 1, 1)
+        lines = (lines * factor).clamp_(0, 255).floor_()
     with whole_float32():  # TF32 and bfloat16 have too few bits for the sums
-        # Brightness as in torchvision: in float32, clamped, the fraction truncated.
-        bright = (frames.reshape(clips, -1, width) * factor).clamp(0, 255).floor()
-        rows = bright.to(number) @ across.to(number).mT
-        rows = _rounded(rows, across_bits.view(-1, 1, 1)).view(clips, -1, height, image_size)
-        squares = _rounded(down.to(number)[:, None] @ rows, down_bits.view(-1, 1, 1, 1))
-    return squares.to(torch.uint8).view(clips, length, colours, image_size, image_size)
+        rows = lines.to(number) @ across.to(number).mT
+        rows = _shifted(rows, across_bits.view(-1, 1, 1)).floor_().view(clips, -1, height, image_size)
+        squares = _shifted(down.to(number)[:, None] @ rows, down_bits.view(-1, 1, 1, 1))
+    return squares.view(clips, length, colours, image_size, image_size)
 
 
 def _power_of_two(bits: Tensor) -> Tensor:
@@ -94,27 +103,36 @@ def _power_of_two(bits: Tensor) -> Tensor:
     return torch.bitwise_left_shift(torch.ones_like(bits), bits)
 
 
-def _rounded(sums: Tensor, bits: Tensor) -> Tensor:
-    unit = _power_of_two(bits).to(sums.dtype)
-    return ((sums + unit / 2) / unit).floor().clamp(0, 255)
+def _shifted(sums: Tensor, bits: Tensor) -> Tensor:
+    """`sums` / 2^bits + 1/2, clamped to 0..255, in place; its floor is the rounded quotient.
+
+    A product with a power of two is exact, so this rounds as (sums + 2^bits / 2) / 2^bits.
+    """
+    unit = _power_of_two(bits).to(sums.dtype).reciprocal_()
+    return torch.addcmul(unit.new_full((), 0.5), sums, unit, out=sums).clamp_(0, 255)
 
 
-def squares(frames: Tensor, draws: Tensor, image_size: int) -> Tensor:
+def squares(frames: Tensor, draws: Tensor, image_size: int, *, brightness: bool = True) -> Tensor:
     """The clips of DecodedClips as ClipDataset would return them: uint8, image_size per side.
 
-    `frames` are uint8 (clips, frames, 3, H, W), `padded`, and `draws` (clips, 6), on one device.
+    `frames` are uint8 (clips, frames, 3, H, W), `padded`, and `draws` (clips, 6), on one device. They are
+    resampled AT_ONCE by AT_ONCE. `brightness` as in `resample`.
     """
-    return torch.cat(
-        [
-            resample(some, drawn, image_size)
-            for some, drawn in zip(torch.split(frames, AT_ONCE), torch.split(draws, AT_ONCE), strict=True)
-        ]
-    )
+    whole = frames.new_empty((*frames.shape[:3], image_size, image_size))
+    parts = (torch.split(each, AT_ONCE) for each in (whole, frames, draws))
+    for place, some, drawn in zip(*parts, strict=True):
+        place.copy_(resample(some, drawn, image_size, brightness=brightness))  # truncates to uint8
+    return whole
 
 
-def finished(batch: Mapping[str, Tensor], image_size: int) -> Mapping[str, Tensor]:
-    """A batch in the form of ClipDataset, on its device; batches of DecodedClips are resized."""
+def finished(
+    batch: Mapping[str, Tensor], image_size: int, *, brightness: bool = True
+) -> Mapping[str, Tensor]:
+    """A batch in the form of ClipDataset, on its device; batches of DecodedClips are resized.
+
+    `brightness` says whether the augmentation changes it.
+    """
     if "draw" not in batch:
         return batch
     frames = padded(batch["frames"], batch["sizes"])
-    return {**batch, "frames": squares(frames, batch["draw"], image_size)}
+    return {**batch, "frames": squares(frames, batch["draw"], image_size, brightness=brightness)}

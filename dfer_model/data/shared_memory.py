@@ -5,6 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import torch
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
 from dfer_model.errors import InputError
 from dfer_model.memory import in_gib
 
@@ -32,6 +36,17 @@ def shared_memory_note(batch: int, workers: int, folder: Path = SHARED) -> str:
         f"{folder} has {in_gib(free)} free, and the batches of {workers} workers may take {in_gib(need)}; "
         f"{fewer}, and a container gets more with --shm-size or --ipc=host"
     )
+
+
+def batch_buffer(size: int) -> Tensor:
+    """Uint8 (size,), not initialised; in a worker in shared memory, so that sending it copies nothing.
+
+    As torch's `default_collate`, whose tensors have one shape.
+    """
+    if get_worker_info() is None:
+        return torch.empty(size, dtype=torch.uint8)
+    storage = torch.UntypedStorage._new_shared(size)  # type: ignore[no-untyped-call]
+    return torch.empty(0, dtype=torch.uint8).set_(storage, 0, (size,), (1,))
 
 
 def is_shared_memory_error(error: BaseException) -> bool:

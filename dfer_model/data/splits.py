@@ -31,8 +31,14 @@ def training_clips(clips: PackedClips, settings: Settings, fold: int, seed: int)
 
     `shots` are drawn by (seed, fold) only, and fewer shots are a subset of more: every set learns from the
     same clips, and a curve over shots only adds clips. Raises InputError for a held-out class that does not
-    exist or whose contexts would never be trained, and for classes that are too small to split.
+    exist or whose contexts would never be trained, for classes that are too small to split, and for
+    targets=distribution if the clips have no votes.
     """
+    if settings.targets == "distribution" and clips.votes is None:
+        raise InputError(
+            f"targets=distribution: the clips in {clips.path} have no votes\n"
+            "Prepare them with votes: dfer-prompts data prepare LAYOUT --votes FILE, or use targets=labels"
+        )
     train = clips.train_indices(fold)
     learned = np.arange(len(clips.class_names))
     if settings.held_out:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
 
@@ -18,6 +20,8 @@ from dfer_model.errors import DferError, InputError
 from .loaders import Batches, Order
 from .worker_monitor import Readers
 
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 Part = list[tuple[int, dict[str, Any]]]  # clips of one batch, each with its position in it
 
 
@@ -30,6 +34,7 @@ def batches_of(
     processes: Processes = ALONE,
     mixed: bool = False,
     pin: bool = False,
+    keep: bool = False,
 ) -> Batches | StreamedBatches:
     """The batches of clips, as `Batches` describes them, from the disk or from a stream.
 
@@ -37,7 +42,14 @@ def batches_of(
     """
     if not isinstance(dataset.clips, StreamedClips):
         return Batches(
-            dataset, batch_size, workers=workers, sampler=sampler, processes=processes, mixed=mixed, pin=pin
+            dataset,
+            batch_size,
+            workers=workers,
+            sampler=sampler,
+            processes=processes,
+            mixed=mixed,
+            pin=pin,
+            keep=keep,
         )
     if not isinstance(sampler, Streamed | None):
         raise InputError(
@@ -54,6 +66,7 @@ def batches_of(
         order=sampler,
         places=[*ahead, *places],
         pin=pin,
+        keep=keep,
     )
 
 
@@ -76,6 +89,7 @@ class StreamedBatches:
         order: Streamed | None,
         places: Sequence[int],
         pin: bool = False,
+        keep: bool = False,
     ) -> None:
         self.pin = pin
         lanes = order or InOrder(np.argsort(dataset.indices), batch_size)
@@ -89,13 +103,22 @@ class StreamedBatches:
             reading,
             batch_size=None,
             num_workers=min(workers, self.parts),
-            persistent_workers=workers > 0 and order is not None,
+            persistent_workers=workers > 0 and (keep or order is not None),
         )
 
     def __len__(self) -> int:
         return self.steps
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        if not self.loader.num_workers:
+            yield from map(self._collated, self._clips())
+            return
+        # While a batch is used, a thread collates the next one.
+        with ThreadPoolExecutor(1) as thread:
+            yield from one_ahead(thread, self._collated, self._clips())
+
+    def _clips(self) -> Iterator[Part]:
+        """The clips of each batch. Raises the errors that the workers sent."""
         parts = self.readers.given(self.loader)
         # A DataLoader reads its workers in turn, so these are the parts of one batch, one per worker.
         while together := list(islice(parts, self.parts)):
@@ -104,12 +127,40 @@ class StreamedBatches:
                 if isinstance(part, DferError):
                     raise part
                 clips += part
-            clips.sort(key=self._in_order)
-            batch: dict[str, Tensor] = default_collate([sample for _, sample in clips])
-            yield {key: value.pin_memory() for key, value in batch.items()} if self.pin else batch
+            yield clips
+
+    def _collated(self, clips: Part) -> dict[str, Tensor]:
+        """The batch of `clips`; frames are copied once, also if memory is pinned."""
+        samples = [sample for _, sample in sorted(clips, key=self._in_order)]
+        frames = [sample.pop("frames") for sample in samples]
+        shape = (len(frames), *frames[0].shape)
+        whole = torch.stack(frames, out=torch.empty(shape, dtype=torch.uint8, pin_memory=self.pin))
+        others: dict[str, Tensor] = default_collate(samples)
+        if self.pin:
+            others = {key: value.pin_memory() for key, value in others.items()}
+        return {"frames": whole, **others}
 
     def _in_order(self, clip: tuple[int, dict[str, Any]]) -> int:
         return self.rank[clip[0]]
+
+
+def one_ahead(thread: Executor, work: Callable[[Given], Made], items: Iterator[Given]) -> Iterator[Made]:
+    """The results of `work` on the items, in order; the next one is computed by `thread` meanwhile.
+
+    A DferError of `items` is raised after the results of the items before it.
+    """
+    waiting: Future[Made] | None = None
+    try:
+        for item in items:
+            done, waiting = waiting, thread.submit(work, item)
+            if done is not None:
+                yield done.result()
+    except DferError:
+        if waiting is not None:
+            yield waiting.result()
+        raise
+    if waiting is not None:
+        yield waiting.result()
 
 
 class _Reading(IterableDataset[Part | DferError]):

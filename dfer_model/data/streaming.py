@@ -118,6 +118,7 @@ class StreamedClips(PackedClips):
         self.clip_ids, self.sources = index.clip_ids, index.sources
         self.labels, self.folds, self.num_frames = index.labels, index.folds, index.num_frames
         self.report, self.fingerprint, self.shards = index.report, index.fingerprint, index.shards
+        self.votes = index.votes
         self._turn: tuple[int, pa.ListScalar] | None = None
 
     @classmethod

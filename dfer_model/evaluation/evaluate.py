@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from dfer_model.config import Settings
 from dfer_model.data.class_names import composed
 from dfer_model.data.dataset import ClipDataset
+from dfer_model.data.joined import JoinedClips
+from dfer_model.data.kept_batches import KeptBatches
 from dfer_model.data.loaders import pixel_scale
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.prefetch import HostCopy, prefetched
@@ -23,11 +25,13 @@ from dfer_model.devices import choose_device, inference_precision
 from dfer_model.errors import InputError, WorkError
 from dfer_model.launch import workers_of
 from dfer_model.memory import out_of_memory_error
+from dfer_model.metrics import Measures, logit_measures
 from dfer_model.models.bf16 import ImageTower
 from dfer_model.models.clip import Clip, image_tower
 from dfer_model.models.dfer_clip import TEMPERATURE
 from dfer_model.models.prompt_learner import Ensemble, Members, PromptLearner, TextTower
 from dfer_model.progress import Report, silent
+from dfer_model.run_config import dataset_parts
 from dfer_model.runs import ClassTexts, Predictions, Run
 
 from .trained_model import TrainedModel, load_trained
@@ -45,15 +49,17 @@ def predict_logits(
     settings: Settings,
     device: torch.device,
     report: Report = silent,
+    kept: KeptBatches | None = None,
 ) -> Logits:
     """The model's logits (clips, classes) for the clips at `indices`, in that order, sampled as in a test.
 
-    With several `test_segments` or `test_crops`, the mean of their logits.
+    With several `test_segments` or `test_crops`, the mean of their logits. `kept` keeps workers for the next
+    call, which has equal clips and settings.
     Raises InputError for a clip that cannot be read, WorkError for logits that are not finite.
     """
     dataset = evaluation_dataset(clips, indices, settings, model.image_size)
     module = _MeanOverViews(model) if dataset.views > 1 else model
-    logits = over_clips(module, dataset, settings, device, report).numpy()
+    logits = over_clips(module, dataset, settings, device, report, kept).numpy()
     bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(bad):
         raise WorkError(
@@ -95,15 +101,18 @@ def over_clips(
     settings: Settings,
     device: torch.device,
     report: Report,
+    kept: KeptBatches | None = None,
 ) -> Tensor:
     """`module` on the uint8 frames of every clip, batch by batch, gathered in float32 on the CPU.
 
     With several views of a clip, or `accumulate`, a batch has fewer clips, so that it takes no more memory.
+    `kept` as in `predict_logits`.
     """
     gathered: list[Tensor] = []
     read: list[int] = []
     batch_size = clips_at_once(settings, dataset.views)
-    batches = batches_of(dataset, batch_size, workers=workers_of(settings.workers), pin=device.type == "cuda")
+    made = batches_of if kept is None else kept.of
+    batches = made(dataset, batch_size, workers=workers_of(settings.workers), pin=device.type == "cuda")
     for index, outputs in outputs_of(module, batches, batch_size, settings, device):
         gathered.append(outputs)
         read += index
@@ -161,10 +170,12 @@ class TestClips:
 def clips_to_test(run: Run, clips: PackedClips, *, every: bool = False) -> TestClips:
     """The clips to test `run` on: its test fold, or all clips with `every` or if there are no folds.
 
-    On another dataset with folds, the fold with the run's fold number.
+    On another dataset with folds, the fold with the run's fold number; on one of several datasets of the
+    run, the fold that its training tested.
     Raises InputError if there is no such fold.
     """
-    own = clips.fingerprint == run.config["dataset"]["fingerprint"]
+    is_part = clips.fingerprint in {each.fingerprint for each in dataset_parts(run.config)}
+    own = is_part or clips.fingerprint == run.config["dataset"]["fingerprint"]
     notes = []
     if not own and clips.name == run.config["dataset"].get("name"):
         notes.append(f"these are not the clips that {run.id} was trained with, although the name is the same")
@@ -173,8 +184,10 @@ def clips_to_test(run: Run, clips: PackedClips, *, every: bool = False) -> TestC
         if own:
             notes.append(f"{which} include the training clips of {run.id}: this is not a test")
     else:
-        indices = clips.test_indices(run.fold)
-        which = f"the {len(indices)} clips of test fold {run.fold} of {clips.name}"
+        folds = clips.fold_names()
+        fold = folds[0] if is_part and len(folds) == 1 else run.fold  # as in its training
+        indices = clips.test_indices(fold)
+        which = f"the {len(indices)} clips of test fold {fold} of {clips.name}"
     return TestClips(indices, which, tuple(notes))
 
 
@@ -193,6 +206,21 @@ def matched_labels(run: Run, clips: PackedClips, indices: Indices) -> Indices:
             f"Its classes are {', '.join(run.class_names)}"
         )
     return np.array([known[composed(clips.class_name_of(index))] for index in indices], dtype=np.int64)
+
+
+def measures_by_dataset(
+    clips: PackedClips, indices: Indices, predictions: Predictions, class_names: Sequence[str]
+) -> dict[str, Measures]:
+    """The measures on the clips at `indices` of each of several datasets; {} for one dataset.
+
+    `predictions` are of these clips, in this order; `class_names` are those of the logits.
+    """
+    if not isinstance(clips, JoinedClips):
+        return {}
+    return {
+        name: logit_measures(predictions.labels[mask], predictions.logits[mask], class_names)
+        for name, mask in clips.by_dataset(indices).items()
+    }
 
 
 def evaluate_run(

@@ -38,8 +38,8 @@ from .trained_model import TrainedModel, load_trained
 REFERENCE_CLIPS = 64
 REFERENCE = "frame_mean.safetensors"
 WHAT_IT_IS = (
-    "Similarity of each descriptor alone to the frames, under the run's image tower. It is evidence, not a "
-    "decomposition of the prediction."
+    "Similarity of each descriptor alone to the frames, computed with the image tower of the model. It is "
+    "evidence, not a decomposition of the prediction."
 )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from dfer_model.checkpoints import load_weights, read_weights, weight_shapes
 from dfer_model.config import Settings
 from dfer_model.data.loaders import PixelScale, pixel_scale
-from dfer_model.devices import inference_precision
+from dfer_model.devices import autocast_format, inference_precision
 from dfer_model.errors import InputError
 from dfer_model.models.classifier import Base, Classifier
 from dfer_model.models.clip import image_tower_size
@@ -42,7 +42,8 @@ class TrainedModel(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """uint8 frames (clips, T, 3, H, W) -> logits (clips, classes)."""
-        logits: Tensor = self.model(self.scale(frames), self.class_weights)
+        pixels = self.scale(frames, autocast_format(frames.device))
+        logits: Tensor = self.model(pixels, self.class_weights)
         return logits
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -103,7 +104,11 @@ def load_model(run: Run, weights: Path, device: torch.device) -> TrainedModel:
     images = images_in(run.config, where)
     scale = pixel_scale(run.settings.normalize, images.mean, images.std)
     check_before_building(run, weights)
-    base = load_base(run.settings.model_copy(update={"weights": "random", "gradient_checkpointing": False}))
+    base = load_base(
+        run.settings.model_copy(
+            update={"weights": "random", "gradient_checkpointing": False, "compile": "off"}
+        )
+    )
     if base.image_size != images.image_size:
         raise InputError(
             f"{where}: image_size is {images.image_size}, but {run.settings.clip} takes {base.image_size}"
@@ -149,7 +154,7 @@ def retexted(run: Run, texts: ClassTexts, device: torch.device) -> TrainedModel:
     run.require_finished()
     require_retextable(run.settings)
     check_before_building(run, run.folder / "model.safetensors")
-    base = load_base(run.settings.model_copy(update={"gradient_checkpointing": False}))
+    base = load_base(run.settings.model_copy(update={"gradient_checkpointing": False, "compile": "off"}))
     if base.sha256 != run.config.get("clip", {}).get("sha256"):
         raise InputError(
             f"the weights of {run.settings.clip} {run.settings.weights} are not those that {run.id} was "

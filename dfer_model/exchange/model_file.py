@@ -76,6 +76,10 @@ def portable(run: Run) -> Run:
     """The run without local paths in its config."""
     config = deepcopy(run.config)
     config["dataset"]["path"] = ""
+    for part in config["dataset"].get("parts") or ():
+        part["path"] = ""
+    if config["dataset"].get("class_set"):
+        config["dataset"]["class_set"] = PureWindowsPath(config["dataset"]["class_set"]).name
     settings = config["settings"]
     settings["weights"] = PureWindowsPath(settings["weights"]).name  # handles both kinds of slashes
     return replace(run, config=config)

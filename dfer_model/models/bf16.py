@@ -7,6 +7,7 @@ float32 on a CPU, where torch's bfloat16 backward pass is several times slower. 
 the token that is used. Other kinds of towers run under autocast.
 
 With `fast_fp32` the same blocks run in float32 instead of open_clip's own; results are equal up to rounding.
+With `compile` they are compiled by torch, in either format.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from open_clip.transformer import (
 )
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from .compiled import OFF, run_compiled
 
 # QuickGELU(x) = x * sigmoid(1.702 x) = silu(1.702 x) / 1.702, and torch has silu in one pass each way.
 _QUICK = 1.702
@@ -112,12 +115,13 @@ def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 class Blocks:
     """The blocks of an open_clip transformer. Not a module: the transformer still owns the weights.
 
-    Copies of frozen weights are cached until the weights change. `fast_fp32` as in `block_format`.
+    Copies of frozen weights are cached until the weights change. `fast_fp32` as in `block_format`; `backend`
+    is the setting `compile`, for which blocks run in float32 too.
     """
 
-    def __init__(self, transformer: nn.Module, *, fast_fp32: bool = False) -> None:
+    def __init__(self, transformer: nn.Module, *, fast_fp32: bool = False, backend: str = OFF) -> None:
         self.transformer: Any = transformer
-        self.fast_fp32 = fast_fp32
+        self.fast_fp32, self.backend = fast_fp32 or backend != OFF, backend
         self._rounded: list[BlockWeights] = []
         self._rounded_from: list[Any] = []
 
@@ -141,9 +145,11 @@ class Blocks:
 
     def _one(self, *given: Any) -> Tensor:
         if self.transformer.grad_checkpointing and torch.is_grad_enabled():
-            again: Tensor = checkpoint(block, *given, use_reentrant=False, preserve_rng_state=False)
+            again: Tensor = checkpoint(
+                run_compiled, block, self.backend, *given, use_reentrant=False, preserve_rng_state=False
+            )
             return again
-        return block(*given)
+        return run_compiled(block, self.backend, *given)
 
     def weights(self, dtype: torch.dtype = torch.bfloat16) -> list[BlockWeights]:
         """The current weights of every block, with a graph to the float32 weights if these are trained."""
@@ -225,12 +231,12 @@ class _Rounded(torch.autograd.Function):
 class ImageTower:
     """An image tower; runs by `block` if a setting asks for it and the tower is a supported transformer.
 
-    Not a module: the tower still owns the weights. `fast_fp32` as in `block_format`.
+    Not a module: the tower still owns the weights. `fast_fp32` and `backend` as in `Blocks`.
     """
 
-    def __init__(self, tower: nn.Module, *, fast_fp32: bool = False) -> None:
+    def __init__(self, tower: nn.Module, *, fast_fp32: bool = False, backend: str = OFF) -> None:
         self.tower: Any = tower
-        self.blocks = Blocks(getattr(tower, "transformer", tower), fast_fp32=fast_fp32)
+        self.blocks = Blocks(getattr(tower, "transformer", tower), fast_fp32=fast_fp32, backend=backend)
 
     def fit(self) -> bool:
         """Whether the tower is open_clip's transformer and its output is the class token."""

@@ -44,7 +44,9 @@ class VideoClassifier(Classifier):
         self.trains_image = settings.lr_image > 0
         self.image_tower = image_tower(clip)
         self.image_tower.requires_grad_(self.trains_image)
-        self.image_features = ImageTower(self.image_tower, fast_fp32=settings.fast_fp32)
+        self.image_features = ImageTower(
+            self.image_tower, fast_fp32=settings.fast_fp32, backend=settings.compile
+        )
         self.temporal: TemporalModel | None = None
         if settings.temporal_depth:
             self.temporal = TemporalModel(clip.embed_dim, settings.frames, settings.temporal_depth)
@@ -112,7 +114,7 @@ class DferClip(VideoClassifier):
             member_contexts=settings.member_contexts,
             class_names=class_names,
         )
-        self.text_tower = TextTower(clip, fast_fp32=settings.fast_fp32)
+        self.text_tower = TextTower(clip, fast_fp32=settings.fast_fp32, backend=settings.compile)
         self.members = Members(self.prompt_learner.members, settings.ensemble)
         self.temperature = LearnedTemperature(TEMPERATURE) if settings.learned_temperature else None
         self.train()

@@ -24,6 +24,7 @@ from dfer_model.errors import InputError
 from dfer_model.models.bf16 import Blocks, text_features
 
 from .clip import Clip, marks, reads_padding, text_part, token_ids
+from .compiled import OFF
 
 Position = Literal["end", "middle", "front"]
 CONTEXT = -1  # marks the position of a context vector in a layout
@@ -54,7 +55,7 @@ class TextTower(nn.Module):
 
     attn_mask: Tensor | None  # (positions, positions) of a causal tower
 
-    def __init__(self, clip: Clip, *, fast_fp32: bool = False):
+    def __init__(self, clip: Clip, *, fast_fp32: bool = False, backend: str = OFF):
         super().__init__()
         source = text_part(clip.model)
         self.transformer: nn.Module = deepcopy(source.transformer)
@@ -65,7 +66,7 @@ class TextTower(nn.Module):
         self.register_buffer("attn_mask", None if mask is None else mask.clone(), persistent=False)
         self.padding = Padding(clip) if reads_padding(clip) else None
         self.requires_grad_(False)
-        self.blocks = Blocks(self.transformer, fast_fp32=fast_fp32)
+        self.blocks = Blocks(self.transformer, fast_fp32=fast_fp32, backend=backend)
 
     def forward(self, prompts: Tensor, ends: Tensor) -> Tensor:
         """(prompts, length, text width) and the last index of each (prompts,) -> (prompts, embed width)."""

@@ -73,7 +73,7 @@ def card(run: Run, result: dict[str, Any]) -> str:
         _facts(run, result),
     ]
     if result["measures"]:
-        sections += [_figures(result), "![Confusion matrix](confusion.png)\n"]
+        sections += [_figures(result), *_datasets(result), "![Confusion matrix](confusion.png)\n"]
     if settings.uses_texts:
         sections.append(_texts(run))
     if settings.uses_texts and result["measures"]:
@@ -160,6 +160,17 @@ def _figures(result: dict[str, Any]) -> str:
         ]
         parts.append(_table(("class", "test clips", "recall (%)"), by_class))
     return "\n".join(parts)
+
+
+def _datasets(result: dict[str, Any]) -> list[str]:
+    """The figures on the test clips of each of several datasets."""
+    rows = [
+        (_text(name), selection, str(measured["clips"]), f"{measured['uar']:.2f}", f"{measured['war']:.2f}")
+        for name, each in result.get("datasets", {}).items()
+        for selection, measured in each["measures"].items()
+    ]
+    columns = ("dataset", "selected epoch", "test clips", "UAR (%)", "WAR (%)")
+    return ["## Figures by dataset\n", _table(columns, rows)] if rows else []
 
 
 def _beside(measures: dict[str, Any]) -> list[str]:

@@ -100,6 +100,7 @@ class Mixing:
     def __call__(self, frames: Tensor, labels: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Frames (clips, T, 3, H, W) and labels (clips,) -> mixed frames and targets (clips, classes).
 
+        Labels may be distributions (clips, classes) already, which are mixed in the same way.
         With both off, returns the input. The share lambda of a clip's own pixels is drawn from Beta(alpha,
         alpha); with cutmix it is then the area outside the box, which is cut at the frame's edge. Targets are
         the two labels weighted by lambda. The clips `ahead` are not part of the output.
@@ -118,8 +119,10 @@ class Mixing:
             mixed[..., top:bottom, left:right] = others[..., top:bottom, left:right]
         else:
             mixed = torch.lerp(others, frames, share)
-        # F.one_hot would read the labels, which waits until the GPU's queue is empty.
-        targets = torch.eye(self.classes, device=labels.device)[labels]
+        targets = labels
+        if labels.dim() == 1:
+            # F.one_hot would read the labels, which waits until the GPU's queue is empty.
+            targets = torch.eye(self.classes, device=labels.device)[labels]
         return mixed, torch.lerp(targets.roll(1, 0), targets, share)[self.ahead :]
 
 

@@ -145,7 +145,7 @@ def train_epoch(training: Training, epoch: int, report: Report) -> float:
         for part in batch_parts(frames, labels, settings.accumulate, training.mixing):
             # Processes exchange gradients once per batch, after its last part.
             with nullcontext() if part.last else processes.unsynchronised(training.forward):
-                pixels, targets = part.mixing(training.scale(part.frames), part.labels, epoch, step)
+                pixels, targets = part.mixing(training.pixels(part.frames), part.labels, epoch, step)
                 with precision(settings.precision, training.device):
                     logits = training.forward(pixels).float()[:, training.learned]  # (clips, learned classes)
                 loss = training.loss_function(logits, targets)

@@ -87,7 +87,9 @@ def peak_bytes(
     fake = {id(value): mode.from_tensor(value) for value in values}
     known = list(fake.values())
     copied: nn.Module = deepcopy(model, fake)
-    with warnings.catch_warnings(), mode, _Live(known) as live:
+    # Compiled code cannot be measured so; it takes no more memory.
+    eager = torch.compiler.set_stance("force_eager")
+    with warnings.catch_warnings(), eager, mode, _Live(known) as live:
         warnings.simplefilter("ignore", UserWarning)  # about addresses of fake tensors, not used here
         frames = torch.empty(clips, settings.frames, 3, image_size, image_size, device=device)
         with precision(settings.precision, device):

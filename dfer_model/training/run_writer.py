@@ -67,6 +67,7 @@ def run_config(spec: RunSpec, dataset_name: str, base: Base) -> dict[str, Any]:
             "name": dataset_name,
             "path": str(spec.dataset.resolve() if isinstance(spec.dataset, Path) else spec.dataset),
             "fingerprint": spec.dataset_fingerprint,
+            **_several(spec),
         },
         "texts": {"name": spec.texts.name, "sha256": spec.texts.sha256},
         "fold": spec.fold,
@@ -81,6 +82,13 @@ def run_config(spec: RunSpec, dataset_name: str, base: Base) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
     }
+
+
+def _several(spec: RunSpec) -> dict[str, Any]:
+    """What config.yaml records of several datasets; empty for one."""
+    if not spec.parts:
+        return {}
+    return {"parts": [each.model_dump() for each in spec.parts], "class_set": spec.class_set}
 
 
 def record_epoch(folder: Path, row: dict[str, Any]) -> None:

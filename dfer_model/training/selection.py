@@ -10,9 +10,10 @@ import numpy.typing as npt
 import torch
 
 from dfer_model.checkpoints import Best, copy_weights, save_weights
+from dfer_model.data.joined import JoinedClips
 from dfer_model.devices import device_name, inference_precision
 from dfer_model.evaluation.cost import model_cost
-from dfer_model.evaluation.evaluate import predict_logits
+from dfer_model.evaluation.evaluate import measures_by_dataset, predict_logits
 from dfer_model.evaluation.trained_model import TrainedModel
 from dfer_model.metrics import measures
 from dfer_model.progress import Report, silent
@@ -42,7 +43,7 @@ def predict(
     logits = np.zeros((0, len(clips.class_names)), np.float32)
     if len(own):
         settings = training.settings.model_copy(update={"workers": training.workers})
-        logits = predict_logits(model, clips, own, settings, training.device, report)
+        logits = predict_logits(model, clips, own, settings, training.device, report, training.test_batches)
     logits = processes.gathered(logits, len(indices))
     return Predictions([clips.clip_ids[index] for index in indices], clips.labels[indices], logits)
 
@@ -111,8 +112,32 @@ def finish(training: Training, report: Report = silent) -> None:
         copy_weights(best_weights(training, best.epoch), weights)
         chosen = Outcome(best.epoch, last._replace(logits=best.logits.numpy()))
         outcomes = {training.settings.select: chosen, **outcomes}
-    finish_run(training.folder, outcomes, _facts(training))
+    finish_run(training.folder, outcomes, _facts(training) | _by_dataset(training, outcomes))
     training.tracking.result(Run.open(training.folder).result)
+
+
+def _by_dataset(training: Training, outcomes: dict[str, Outcome]) -> dict[str, Any]:
+    """The entry of result.json on each of several datasets: its clips, and its measures by selection."""
+    clips, learning = training.clips, training.learning
+    if not isinstance(clips, JoinedClips):
+        return {}
+    uses = {"train": learning.train, "val": learning.val, "test": training.test}
+    counts = {
+        use: np.bincount(clips.dataset_of[each], minlength=len(clips.names)) for use, each in uses.items()
+    }
+    measured = {
+        selection: measures_by_dataset(clips, training.test, outcome.predictions, clips.class_names)
+        for selection, outcome in outcomes.items()
+    }
+    return {
+        "datasets": {
+            name: {
+                "clips": {use: int(count[number]) for use, count in counts.items()},
+                "measures": {key: of[name].as_dict() for key, of in measured.items() if name in of},
+            }
+            for number, name in enumerate(clips.names)
+        }
+    }
 
 
 def _facts(training: Training) -> dict[str, Any]:

@@ -21,12 +21,14 @@ from dfer_model.checkpoints import Background, Progress, Stateful
 from dfer_model.config import Settings
 from dfer_model.data.augmentation import Augmentation
 from dfer_model.data.dataset import ClipDataset, DecodedClips
+from dfer_model.data.kept_batches import KeptBatches
 from dfer_model.data.loaders import ClassBalanced, Order, Shuffled, epoch_seed, pixel_scale
 from dfer_model.data.packed import PackedClips
 from dfer_model.data.resampling import finished
 from dfer_model.data.splits import training_clips
 from dfer_model.data.stream_loaders import batches_of
 from dfer_model.data.streaming import Streamed
+from dfer_model.data.votes import target_distributions
 from dfer_model.devices import accelerator
 from dfer_model.distributed import ALONE, Processes
 from dfer_model.errors import InputError
@@ -176,11 +178,20 @@ class Training:
         self.forward = processes.together(self.model)
         self.learned = torch.from_numpy(self.learning.learned).to(self.device)
         self.positions = target_positions(self.learned)
+        self.distributions = self._distributions()
         counts = np.bincount(self.clips.labels[self.learning.train], minlength=len(self.clips.class_names))
         self.loss_function = LossFunction(settings, torch.from_numpy(counts).to(self.device)[self.learned])
         ahead = int(processes.count > 1)
         self.mixing = Mixing(settings.mixup, settings.cutmix, len(self.learned), self.spec.seed, ahead)
         require_accumulation(self.model, settings.accumulate)
+
+    def _distributions(self) -> Tensor | None:
+        """The target distribution of each clip (clips, learned classes); None if targets are labels."""
+        clips, votes = self.clips, self.clips.votes if self.settings.targets == "distribution" else None
+        if votes is None:
+            return None
+        shares = target_distributions(votes, clips.labels, self.learning.learned)
+        return torch.from_numpy(shares).to(self.device)
 
     def _build_batches(self) -> None:
         settings, seed, train = self.settings, self.spec.seed, self.learning.train
@@ -207,6 +218,7 @@ class Training:
             mixed=bool(settings.mixup or settings.cutmix),
             pin=self.device.type == "cuda",
         )
+        self.test_batches = KeptBatches()
 
     @property
     def workers(self) -> int:
@@ -221,10 +233,21 @@ class Training:
         self.model.train()
 
     def inputs(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Frames uint8 (clips, T, 3, H, W) and target positions (clips,) of a batch, on the device."""
-        batch = finished(batch, self.base.image_size)
+        """Frames uint8 (clips, T, 3, H, W) and targets of a batch, on the device.
+
+        Targets are positions (clips,) among the learned classes or, with targets=distribution, distributions
+        over them (clips, classes).
+        """
+        batch = finished(batch, self.base.image_size, brightness=self.settings.brightness_jitter > 0)
         frames = batch["frames"].to(self.device, non_blocking=True)
+        if self.distributions is not None:
+            return frames, self.distributions[batch["index"].to(self.device, non_blocking=True)]
         return frames, self.positions[batch["label"].to(self.device, non_blocking=True)]
+
+    def pixels(self, frames: Tensor) -> Tensor:
+        """Uint8 frames as normalised floats; under `precision=bf16` in bfloat16, unless clips are mixed."""
+        direct = self.settings.precision == "bf16" and not self.mixing.on
+        return self.scale(frames, torch.bfloat16 if direct else torch.float32)
 
     def learning_rates(self) -> dict[str, float]:
         """The learning rate of each trained part."""

@@ -40,7 +40,7 @@ class Part(NamedTuple):
     """The clips of one forward and backward pass."""
 
     frames: Tensor  # uint8 (clips, T, 3, H, W)
-    labels: Tensor  # (clips,)
+    labels: Tensor  # (clips,), or distributions (clips, classes)
     mixing: Mixing
     last: bool  # of the batch
 

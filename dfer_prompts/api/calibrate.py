@@ -117,6 +117,7 @@ def calibrate(
 def _fitting_clips(run: Run, clips: PackedClips, fold: int | None, own: bool) -> tuple[np.ndarray, str]:
     """Indices of the clips that the temperature is fitted on, and a description of them."""
     from dfer_model.evaluation.calibration import untrained_clips
+    from dfer_model.run_config import dataset_parts
 
     if own and fold is not None:
         does = "is its test fold" if fold == run.fold else "was used to train it"
@@ -128,6 +129,11 @@ def _fitting_clips(run: Run, clips: PackedClips, fold: int | None, own: bool) ->
         return untrained_clips(
             run, clips
         ), f"clips of the training folds of {clips.name} not used in training"
+    if clips.fingerprint in {each.fingerprint for each in dataset_parts(run.config)}:
+        raise InputError(
+            f"{run.id} was trained on {clips.name} and other datasets\n"
+            "Leave --dataset out to use the clips of all of them that were not used in training"
+        )
     indices = np.arange(len(clips)) if fold is None else clips.test_indices(fold)
     _refuse_test_clips(run, clips, indices)
     return indices, f"another dataset, {clips.name}" + ("" if fold is None else f", fold {fold}")

@@ -12,7 +12,8 @@ from ..errors import InputError, Interrupted
 from ..provenance import require_unseen
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
-from .evaluate import common_clips, finished_run
+from .datasets import joined
+from .evaluate import common_clips, common_own_clips, finished_run
 from .inputs import Choices, class_texts, each_once, open_dataset, seen_notes, settings_for, training_notes
 from .launchers import RunContext
 
@@ -75,6 +76,11 @@ def compare_runs(
     order = [each.name if isinstance(each, DescriptionSet) else each.id for each in models]
     _check(order, runs, sets, folds, choices)
     clips = _clips(runs, dataset, place)
+    if sets and joined(clips):
+        raise InputError(
+            "these runs were trained on several datasets, and compare trains sets on one\n"
+            "Compare runs only, or give one dataset: --dataset DIR"
+        )
     members = [each for run in runs for each in members_of(run)]
     tested = common_clips(members, clips)
     require_unseen(sets, clips.name, clips.fingerprint, [runs[0].fold])
@@ -138,7 +144,10 @@ def _clips(runs: Sequence[Model], dataset: PackedClips | Path | str | None, plac
     """The clips given, else those that all the runs were trained with."""
     from dfer_model.evaluation.run_ensembles import members_of
 
-    own = {each.config["dataset"]["path"] for run in runs for each in members_of(run)}
+    members = [each for run in runs for each in members_of(run)]
+    if dataset is None and any(each.config["dataset"].get("parts") for each in members):
+        return common_own_clips(members)
+    own = {each.config["dataset"]["path"] for each in members}
     if dataset is None and len(own) == 1 and (only := own.pop()) and Path(only).is_dir():
         return open_dataset(place, Path(only))
     return open_dataset(place, dataset)
@@ -289,7 +298,7 @@ def _request(
     given: dict[str, Any] = {key: value for key, value in choices.items() if value}
     return ComparisonRequest(
         sets=tuple(names),
-        dataset=str(clips.path),
+        dataset="" if joined(clips) else str(clips.path),
         seeds=tuple(sorted({run.seed for run in trained})),
         **given | {"overrides": tuple(choices.get("overrides", ()))},
     )

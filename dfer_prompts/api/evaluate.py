@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from dfer_model.progress import Progress, silence
 
 from ..errors import InputError, system_errors
 from ..workspace import Workspace
+from .datasets import reopened
 from .inputs import check_named_url, is_url, open_dataset, open_packed, seen_notes
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Evaluated:
     runs: tuple[str, ...] = ()
     ensemble: str | None = None
     groups: Grouped | None = None
+    # By dataset, of a run that was trained on several.
+    datasets: Mapping[str, Measures] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """What `evaluate --json` prints."""
@@ -67,6 +70,11 @@ class Evaluated:
             "runs": list(self.runs),
             "ensemble": self.ensemble,
             "groups": None if self.groups is None else self.groups.as_dict(),
+            **(
+                {"datasets": {key: each.as_dict() for key, each in self.datasets.items()}}
+                if self.datasets
+                else {}
+            ),
         }
 
 
@@ -97,7 +105,7 @@ def evaluate(
         raise InputError(
             f"--out {out}: predictions are written as a .parquet file; the file name must end in .parquet"
         )
-    from dfer_model.evaluation.evaluate import evaluate_run
+    from dfer_model.evaluation.evaluate import evaluate_run, measures_by_dataset
     from dfer_model.evaluation.groups import Groups
     from dfer_model.evaluation.run_ensembles import combined, members_of
     from dfer_model.runs import write_predictions
@@ -105,7 +113,7 @@ def evaluate(
     place = workspace or Workspace.find()
     model = _model(run, ensemble, place)
     runs = members_of(model)
-    clips = _own_clips(runs) if dataset is None else open_dataset(place, dataset)
+    clips = common_own_clips(runs) if dataset is None else open_dataset(place, dataset)
     tested = common_clips(runs, clips, every=every)
     by = Groups.read(groups) if groups is not None else None
     named = by.of([clips.clip_ids[index] for index in tested.indices]) if by else []
@@ -136,6 +144,7 @@ def evaluate(
         tuple(member.id for member in runs),
         ensemble,
         _grouped(by.name, named, predictions, first) if by else None,
+        measures_by_dataset(clips, tested.indices, predictions, first.class_names),
     )
 
 
@@ -166,7 +175,7 @@ def _model(
     return runs[0]
 
 
-def _own_clips(runs: Sequence[Run]) -> PackedClips:
+def common_own_clips(runs: Sequence[Run]) -> PackedClips:
     """The clips that all runs were trained with. Raises InputError if they differ."""
     first = runs[0].config["dataset"]["fingerprint"]
     for run in runs:
@@ -221,6 +230,8 @@ def own_clips(run: Run) -> PackedClips:
     """The clips a run was trained with. Raises InputError if they are unknown or missing."""
     from dfer_model.data.packed import PackedClips
 
+    if several := reopened(run):
+        return several
     own = run.config["dataset"]["path"]
     if not own:
         known = "imported" in run.config or run.config["dataset"]["fingerprint"]

@@ -32,6 +32,8 @@ def open_dataset(workspace: Workspace, given: PackedClips | Path | str | None) -
 
     if isinstance(given, PackedClips):
         return given
+    if not isinstance(given, Path | str | None):
+        raise InputError("several datasets are given\nOnly train takes several; give one dataset here")
     named = workspace.defaults.datasets
     if given is None and len(named) != 1:
         choice = f"dfer.yaml names {', '.join(named)}" if named else "dfer.yaml names none"
@@ -125,8 +127,11 @@ def seen_notes(run: Run, clips: PackedClips, folds: Sequence[int], workspace: Wo
         described = DescriptionStore(workspace).load(run.texts.name)
     except InputError:
         return []
-    note = seen_note(described, clips.name, clips.fingerprint, folds)
-    return [note] if note and described.sha256 == run.texts.sha256 else []
+    if described.sha256 != run.texts.sha256:
+        return []
+    own = getattr(clips, "datasets", (clips,))  # each of several datasets
+    notes = [seen_note(described, each.name, each.fingerprint, folds) for each in own]
+    return [note for note in notes if note]
 
 
 def no_texts(classifier: str, class_names: Sequence[str]) -> ClassTexts:
@@ -253,11 +258,14 @@ def training_notes(
     """
     from dfer_model.config import augmentation_reason, augmentation_words
     from dfer_model.data.folds import notes_on
+    from dfer_model.data.joined import JoinedClips
 
     name = preset or workspace.defaults.preset or "default"
     own = workspace.defaults.presets.get(name)
     base = str(own.get("base", "default")) if own is not None else name
     reason = augmentation_reason(base, clips.name, settings) if settings.epochs else None
+    if reason and isinstance(clips, JoinedClips):
+        reason = "preset paper adds brightness jitter or rotation only to trainings on dfew or ferv39k alone"
     augmented = [f"augmentation: {augmentation_words(settings)}; {reason}"] if reason else []
     return (*augmented, *notes_on({fold: clips.lists[fold] for fold in folds if fold in clips.lists}))
 

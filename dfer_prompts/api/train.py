@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Unpack
 
 from dfer_model.progress import Progress, silence
@@ -11,10 +11,10 @@ from dfer_model.progress import Progress, silence
 from ..classes import load_class_set
 from ..description_set import DescriptionSet
 from ..errors import InputError, system_errors
-from ..provenance import seen_note
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
-from .inputs import Choices, class_texts, no_texts, open_dataset, settings_for, training_notes
+from .datasets import joined, open_datasets, seen_in
+from .inputs import Choices, class_texts, no_texts, settings_for, training_notes
 
 if TYPE_CHECKING:
     from dfer_model.config import Settings
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from dfer_model.runs import ClassTexts, Run, RunSpec
     from dfer_model.training.training_estimate import TrainingEstimate
 
+    from .datasets import Dataset
+
 
 @system_errors()
 def train(
     descriptions: DescriptionSet | str | None = None,
     *,
-    dataset: PackedClips | Path | str | None = None,
+    dataset: Dataset | Sequence[Dataset] | None = None,
     classes: str | None = None,
     fold: int = 1,
     seed: int = 1,
@@ -42,13 +44,14 @@ def train(
 
     `descriptions` is a set or its reference ("v2@4"), not needed by strategies without texts; `dataset` is
     packed clips, their folder or their name in `dfer.yaml`, by default the only one named there; `classes` is
-    the class set whose aliases resolve the clips' class names; `choices` are the keywords of `Choices`.
-    `note` receives caveats on the figures. `track` names the trackers that log the epochs ("tensorboard",
-    "wandb", others of Accelerate; "none" for none); None is TensorBoard if it is installed. A finished run is
-    reused, a stopped one is resumed. Strategy "zero-shot" needs no clips: if none are given and `dfer.yaml`
-    does not name exactly one dataset, the run has no figures, and `classes` names its classes, by default all
-    of the set. Raises InputError for inputs that do not fit each other, and Interrupted
-    on Ctrl-C.
+    the class set whose aliases resolve the clips' class names; `choices` are the keywords of `Choices`. A
+    list of datasets trains on all of them: each keeps its folds, and clips of classes that are not in
+    `classes`, by default those that all datasets have, are left out. `note` receives caveats on the figures.
+    `track` names the trackers that log the epochs ("tensorboard", "wandb", others of Accelerate; "none" for
+    none); None is TensorBoard if it is installed. A finished run is reused, a stopped one is resumed.
+    Strategy "zero-shot" needs no clips: if none are given and `dfer.yaml` does not name exactly one dataset,
+    the run has no figures, and `classes` names its classes, by default all of the set. Raises InputError for
+    inputs that do not fit each other, and Interrupted on Ctrl-C.
     """
     place = workspace or Workspace.find()
     if dataset is None and len(place.defaults.datasets) != 1:
@@ -84,7 +87,7 @@ def train(
 def train_dry_run(
     descriptions: DescriptionSet | str | None = None,
     *,
-    dataset: PackedClips | Path | str | None = None,
+    dataset: Dataset | Sequence[Dataset] | None = None,
     classes: str | None = None,
     fold: int = 1,
     seed: int = 1,
@@ -131,7 +134,7 @@ def _without_clips(
 
 def _spec(
     descriptions: DescriptionSet | str | None,
-    dataset: PackedClips | Path | str | None,
+    dataset: Dataset | Sequence[Dataset] | None,
     classes: str | None,
     fold: int,
     seed: int,
@@ -144,7 +147,7 @@ def _spec(
     from dfer_model.runs import RunSpec
 
     described = _described(descriptions, place)
-    clips = open_dataset(place, dataset)
+    clips = open_datasets(place, dataset, classes)
     settings = settings_for(place, clips.name, choices, device=device)
     for indices in (clips.train_indices, clips.test_indices):
         indices(fold)  # raises InputError for a fold that the clips do not have
@@ -155,14 +158,17 @@ def _spec(
         if described is not None:
             note(f"a {settings.classifier} classifier uses no texts: {described.name} is ignored")
     read = described if settings.uses_texts else None
-    seen = seen_note(read, clips.name, clips.fingerprint, [fold]) if read else None
+    seen = seen_in(read, clips, fold) if read else ()
+    several = joined(clips)
     notes = (
-        *((f"{seen}: the figures are optimistically biased",) if seen else ()),
+        *(f"{each}: the figures are optimistically biased" for each in seen),
+        *((*several.left_out(), *several.fold_notes(fold)) if several else ()),
         *training_notes(place, clips, settings, choices.get("preset"), [fold]),
     )
     for each in notes:
         note(each)
-    return RunSpec(settings, texts, clips.path, clips.fingerprint, fold, seed, notes), clips
+    spec = RunSpec(settings, texts, clips.path, clips.fingerprint, fold, seed, notes)
+    return (replace(spec, parts=several.parts, class_set=several.class_set) if several else spec), clips
 
 
 def _required(described: DescriptionSet | None, settings: Settings) -> DescriptionSet:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dfer_model.evaluation.classify import Prediction
     from dfer_model.video.footage import Footage
 
+DEMO = "demo/"  # the beginning of the name of a description set with the demo CLIP
 MOST_KEPT = 2  # models
 MOST_MOMENTS = 24  # windows of which a face is shown
 
@@ -86,7 +87,7 @@ class VideoPredictors:
         stride: float | None = None,
         progress: Progress = silence,
     ) -> ShownVideo:
-        """The predictions of `run`, a full run id or "descriptions/V", for a video, shown as `name`.
+        """The predictions of `run`, a name of `model_choices`, for a video, shown as `name`.
 
         The options are those of `face_options_of`. Raises InputError if the workspace has no such
         finished run or description set, for invalid options, and for a video that cannot be read.
@@ -143,7 +144,11 @@ class VideoPredictors:
         with self._lock:
             if name not in self._kept:
                 self._kept[name] = video_predictor(
-                    name, faces="none", workspace=self._workspace, device=self._device
+                    name.removeprefix(DEMO),
+                    faces="none",
+                    workspace=self._workspace,
+                    device=self._device,
+                    choices={"clip": "demo"} if name.startswith(DEMO) else None,
                 )
             self._kept.move_to_end(name)
             while len(self._kept) > MOST_KEPT:
@@ -151,10 +156,14 @@ class VideoPredictors:
             return self._kept[name]
 
     def _known(self, name: str) -> str:
-        """The name, if it is a full run id or "descriptions/V" of a version V. Raises InputError."""
-        if not name.startswith(SETS):
+        """The name, if it is a full run id, or "descriptions/V" or "demo/descriptions/V" of a version V.
+
+        Raises InputError.
+        """
+        if not name.removeprefix(DEMO).startswith(SETS):
             return finished_run_named(name, self._workspace)
-        version, known = name.removeprefix(SETS), DescriptionStore(self._workspace).list()
+        version = name.removeprefix(DEMO).removeprefix(SETS)
+        known = DescriptionStore(self._workspace).list()
         if version not in known:
             raise unknown("description set", version, known)
         return name
@@ -163,11 +172,22 @@ class VideoPredictors:
 def model_choices(workspace: Workspace) -> list[tuple[str, str]]:
     """What a video can be shown to, as (label, name for `VideoPredictors.show`).
 
-    The finished runs, controls last, then the description sets, which predict zero-shot.
+    The finished runs, controls last, then the description sets, which predict zero-shot, and the last set
+    with the demo CLIP, which needs no download.
     """
     runs = sorted(finished_runs(workspace), key=lambda each: each.what.startswith("control:"))
     sets = DescriptionStore(workspace).list()
-    return [*((each.id, each.id) for each in runs), *((f"{name} (zero-shot)", SETS + name) for name in sets)]
+    return [
+        *((each.id, each.id) for each in runs),
+        *((f"{name} (zero-shot)", SETS + name) for name in sets),
+        *((f"{name} (demo CLIP, drawn faces)", DEMO + SETS + name) for name in sets[-1:]),
+    ]
+
+
+def default_model(workspace: Workspace) -> str:
+    """The newest finished run that is no control, else the last description set with the demo CLIP."""
+    names = [name for _, name in model_choices(workspace)]
+    return names[0] if finished_runs(workspace) else names[-1]
 
 
 class _Middles:

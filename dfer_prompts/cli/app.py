@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
+import typer.core
 
 from dfer_model.launch import launched, reports_first
 from dfer_model.reports.fonts import FontWarning
@@ -111,7 +112,21 @@ def _ignore(_number: int, _frame: FrameType | None) -> None:
     """A handler that does nothing; with SIG_IGN, Python would still report a signal just received."""
 
 
+class CommandTree(typer.core.TyperGroup):
+    """The root command, which refuses several datasets for commands that use the last one only."""
+
+    # Typer has its own copy of click since 0.20, so the types of click do not fit all versions.
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As in click; raises InputError for a repeated --dataset."""
+        name, command, rest = super().resolve_command(ctx, args)
+        given = [word for word in rest if word == "--dataset" or word.startswith("--dataset=")]
+        if len(given) > 1 and name != "train":
+            raise InputError(f"{name} takes one dataset, and --dataset is given {len(given)} times")
+        return name, command, rest
+
+
 app = typer.Typer(
+    cls=CommandTree,
     name="dfer-prompts",
     help="Generate descriptions of facial expressions with a language model, store them as versioned "
     "description sets, train DFER-CLIP on them, and compare them.",

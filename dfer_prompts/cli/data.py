@@ -57,6 +57,17 @@ class PlaceOptions:
     ] = None
 
 
+VotesOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--votes",
+        metavar="FILE",
+        help="Annotators' votes, for --set targets=distribution: a table with a column per class (DFEW's "
+        "annotation.xlsx), or MAFW's lists of compound labels; repeat it.",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class FoldOptions:
     """How the clips of a custom folder are split."""
@@ -101,6 +112,7 @@ def prepare(
     out: OutOption,
     *,
     places: PlaceOptions,
+    votes: VotesOption = None,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Leave missing, empty and broken clips out.")
     ] = False,
@@ -115,6 +127,7 @@ def prepare(
 
     Example: dfer-prompts data prepare mafw --root MAFW --out packed/mafw
     """
+    from dfer_model.data.captions import FILE
     from dfer_model.data.packing import pack, read_request
 
     request = read_request(
@@ -129,12 +142,15 @@ def prepare(
         labels=places.labels or (),
         label_base=places.label_base,
         dataset_name=places.dataset_name,
+        votes=votes or (),
     )
     if request.finished():
         message(f"{request.out} is packed already, with the same clips; nothing to do")
     with progress(f"packing {name}") as report:
         clips = pack(request, jobs=jobs, progress=report)
     _show(clips, as_json)
+    if (captions := request.out / FILE).is_file():
+        message(f"Captions of the clips: {captions}")
 
 
 @commands.command("info")

@@ -1,4 +1,4 @@
-"""`dfer-prompts generate`: new versions from language models, FACS, a sentence or a control."""
+"""`dfer-prompts generate`: new versions from language models, frames, FACS, a sentence or a control."""
 
 from __future__ import annotations
 
@@ -10,24 +10,34 @@ import typer
 from ..errors import InputError
 from ..workspace import Workspace
 from .completion import class_sets
+from .frame_options import FrameOptions
 from .options import (
     BaseUrlOption,
     BudgetOption,
     ConcurrencyOption,
+    DeviceOption,
     MaxRequestsOption,
     TimeoutOption,
     VersionOption,
     grouped,
 )
-from .output import JsonOption, clean, message, print_json, print_table
+from .output import JsonOption, message, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from ..generation.dry_run import DryRun
+    from ..api.frames import FrameChoices
+    from ..generation.clip_images import ShownClips
+    from ..generation.plan import Classes
     from ..generation.run import Outcome
+
+FROM_MODELS = ("llm", "frames")  # sources that query a model
 
 TemplateOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME", help="The prompt template; repeat it for several.", show_default="paper"),
+    typer.Option(
+        metavar="NAME",
+        help="The prompt template; repeat it for several.",
+        show_default="paper; frames: frames or frames-contrast",
+    ),
 ]
 SamplesOption = Annotated[int, typer.Option(min=1, max=1000, help="Answers per class.")]
 TopKOption = Annotated[
@@ -77,15 +87,21 @@ ClassesOption = Annotated[
 SourceOption = Annotated[
     str,
     typer.Option(
-        metavar="SOURCE", help="llm, facs, control:NAME, or a sentence: 'sentence:a photo of {class}'."
+        metavar="SOURCE",
+        help="llm, frames, facs, control:NAME, or a sentence: 'sentence:a photo of {class}'.",
     ),
 ]
 OfOption = Annotated[
     str | None,
-    typer.Option(metavar="V", help="The description set to make a control of.", show_default="v1"),
+    typer.Option(
+        metavar="V",
+        help="The description set to make a control of, or whose confusions --contrast uses.",
+        show_default="v1",
+    ),
 ]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Print the prompts, requests and costs; send nothing.")
+    bool,
+    typer.Option("--dry-run", help="Print the prompts, requests and costs; write the images; send nothing."),
 ]
 
 
@@ -124,15 +140,20 @@ def generate(
     of: OfOption = None,
     model: ModelOption = None,
     options: GenerateOptions,
+    shown: FrameOptions,
     version: VersionOption = None,
+    device: DeviceOption = "auto",
     ensemble: EnsembleOption = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a new description set from a language model, FACS, a sentence or a control.
+    """Make a new description set from a language model, frames of clips, FACS, a sentence or a control.
 
     Answers are stored as they arrive; the same command requests only what is missing. Several templates or
     models make one version each. FACS, sentences and controls need no model and ignore its options.
+
+    --source frames shows a multimodal model frames of training clips (--dataset, --folds); compare refuses to
+    test the version on these folds. Images are sent to this machine, or with --send-images to another one.
 
     At the limit of --max-requests or --budget-tokens the command stops with exit status 1: answers are
     stored, no version is made, and the same command continues. A request counts before it is sent, with the
@@ -143,14 +164,19 @@ def generate(
 
     Example: dfer-prompts generate --classes mafw --template contrastive --samples 3 --version v3
     """
+    from ..generation.clip_images import default_template
+
     workspace: Workspace = context.obj
-    templates, models = template or ["paper"], model or []
-    _check_source(source, of, asks_a_model=bool(template or model or ensemble))
+    _check_source(source, of, shown.contrast, asks_a_model=bool(template or model or ensemble))
+    if dry_run and source not in FROM_MODELS:
+        raise InputError(f"--dry-run requires --source llm or frames; {source} sends no requests")
+    class_set, clips = _clips(workspace, source, classes, shown.choices(of, options.seed), device)
+    templates, models = template or [default_template(clips)], model or []
     if dry_run:
-        _dry_run(workspace, source, classes, templates, models, options, as_json)
+        _dry_run(workspace, class_set, templates, models, options, clips, as_json)
         return
-    if source == "llm":
-        made = _generated(workspace, classes, templates, models, ensemble, version, options)
+    if source in FROM_MODELS:
+        made = _generated(workspace, class_set, templates, models, ensemble, version, options, clips)
     else:
         from ..generation.generate import generate as make
 
@@ -160,14 +186,27 @@ def generate(
     _print(made, workspace, as_json)
 
 
+def _clips(
+    workspace: Workspace, source: str, classes: str | None, choices: FrameChoices, device: str
+) -> tuple[Classes | None, ShownClips | None]:
+    """The class set and the clips of --source frames; for other sources `classes` and no clips."""
+    if source != "frames":
+        choices.check_unused(source)
+        return classes, None
+    from ..api.frames import shown_clips
+
+    return shown_clips(classes, choices, workspace, device, progress)
+
+
 def _generated(
     workspace: Workspace,
-    classes: str | None,
+    classes: Classes | None,
     templates: list[str],
     models: list[str],
     ensemble: bool,
     version: str | None,
     options: GenerateOptions,
+    clips: ShownClips | None,
 ) -> list[Outcome]:
     """Query the language models, with progress on standard error."""
     from ..generation.generate import generate_all
@@ -182,21 +221,47 @@ def _generated(
             ensemble=ensemble,
             version=version,
             workspace=workspace,
+            shown=clips,
             report=shown.report,
             note=shown.note,
             **vars(options),
         )
 
 
-def _check_source(source: str, of: str | None, *, asks_a_model: bool) -> None:
+def _dry_run(
+    workspace: Workspace,
+    classes: Classes | None,
+    templates: list[str],
+    models: list[str],
+    options: GenerateOptions,
+    clips: ShownClips | None,
+    as_json: bool,
+) -> None:
+    from ..generation.dry_run import dry_run
+    from .generate_dry_run import show_dry_run
+
+    runs = dry_run(
+        classes,
+        template=[*templates],
+        model=[*models],
+        workspace=workspace,
+        shown=clips,
+        note=message,
+        **vars(options),
+    )
+    show_dry_run(runs, as_json)
+
+
+def _check_source(source: str, of: str | None, contrast: bool, *, asks_a_model: bool) -> None:
     """Raise InputError for an option that the source does not use."""
-    if of is not None and not source.startswith("control:"):
-        raise InputError(f"--of requires a control\nGive one: --source control:NAME --of {of}")
-    if source != "llm" and asks_a_model:
+    if of is not None and not source.startswith("control:") and not contrast:
+        raise InputError(f"--of requires a control or --contrast\nGive one: --source control:NAME --of {of}")
+    if source not in FROM_MODELS and asks_a_model:
         raise InputError(f"{source} uses no language model: leave out --template, --model and --ensemble")
 
 
 def _print(made: list[Outcome], workspace: Workspace, as_json: bool) -> None:
+    from ..generation.clip_descriptions import table_path
     from ..versions.store import DescriptionStore
     from .llm_progress import outcome_dict, summary
 
@@ -213,61 +278,9 @@ def _print(made: list[Outcome], workspace: Workspace, as_json: bool) -> None:
         if not as_json:
             rows = [(name, "; ".join(descriptors)) for name, descriptors in texts.items()]
             print_table(f"{saved.name} ({saved.manifest.source})", ["class", "descriptors"], rows)
-            message(summary(outcome) if saved.manifest.source == "llm" else "No model was queried.")
+            message(summary(outcome) if saved.manifest.source in FROM_MODELS else "No model was queried.")
+            if outcome.clip_descriptions:
+                message(f"Descriptions of clips: {table_path(saved.name, workspace)}")
             message(f"Written to {folder}\nNext: dfer-prompts descriptions show {saved.name}")
     if as_json:
         print_json(shown[0] if len(shown) == 1 else shown)
-
-
-def _dry_run(
-    workspace: Workspace,
-    source: str,
-    classes: str | None,
-    templates: list[str],
-    models: list[str],
-    options: GenerateOptions,
-    as_json: bool,
-) -> None:
-    from dataclasses import asdict
-
-    from ..generation.dry_run import dry_run
-
-    if source != "llm":
-        raise InputError(f"--dry-run requires --source llm; {source} sends no requests")
-    runs = dry_run(
-        classes, template=[*templates], model=[*models], workspace=workspace, note=message, **vars(options)
-    )
-    if as_json:
-        shown = [{**asdict(each), "to_ask": each.to_ask} for each in runs]
-        print_json(shown[0] if len(shown) == 1 else shown)
-        return
-    for each in runs:
-        for name, messages in each.prompts.items():
-            for one in messages:
-                typer.echo(clean(f"[{name}]\n{one['content']}\n"))
-        message("\n".join(_expected(each)))
-
-
-def _expected(run: DryRun) -> list[str]:
-    """The lines below the prompts: the number of requests, tokens and dollars."""
-    from .llm_progress import dollars
-
-    known = "unknown: no model is configured" if run.answered is None else str(run.answered)
-    lines = [
-        f"{run.template}, {run.model or 'no model'}: {run.requests} requests "
-        f"({len(run.prompts)} classes x {run.requests // len(run.prompts)}); already answered: {known}"
-    ]
-    if not run.to_ask:
-        return [*lines, "  all answers are stored"]
-    likely = run.likely_completion_tokens
-    lines.append(
-        f"  tokens for the other {run.to_ask}: about {run.prompt_tokens} of prompts (estimated "
-        f"{run.estimated_by}) and at most {run.most_completion_tokens} of answers"
-        + ("" if likely is None else f"; {likely} at the mean length of the stored answers")
-    )
-    if run.most_cost is None:
-        lines.append("  cost: unknown; give the model's prices in dfer.yaml")
-    else:
-        likely_cost = "" if run.likely_cost is None else f", likely {dollars(run.likely_cost)}"
-        lines.append(f"  cost: at most {dollars(run.most_cost)}{likely_cost}")
-    return lines

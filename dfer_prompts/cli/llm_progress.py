@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..defaults import dollars
 from ..errors import Interrupted
 from .output import QUIET_S, clean, message
 
@@ -166,7 +167,7 @@ def _counts(total: Tally) -> str:
 def outcome_dict(outcome: Outcome) -> dict[str, Any]:
     """An outcome as `--json` prints it; empty if no model was queried."""
     manifest = outcome.descriptions.manifest
-    if manifest.source != "llm":
+    if manifest.source not in ("llm", "frames"):
         return {}
     return {
         "template": manifest.template,
@@ -201,7 +202,7 @@ def summary(outcome: Outcome) -> str:
         lines.append("Read as " + ", ".join(f"{form}: {count}" for form, count in readings.items()))
     failures = outcome.descriptions.manifest.failures
     lines += [
-        f"  {each['class_name']}, sample {each['sample']}: {each['reason']} ({each['detail']})"
+        f"  {each['class_name']}{_clip(each)}, sample {each['sample']}: {each['reason']} ({each['detail']})"
         for each in failures[:SHOWN_FAILURES]
     ]
     if len(failures) > SHOWN_FAILURES:
@@ -209,6 +210,6 @@ def summary(outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
-def dollars(amount: float) -> str:
-    """An amount of US dollars with four decimals; a smaller one is not shown as zero."""
-    return "under 0.0001 USD" if 0 < amount < 1e-4 else f"{amount:.4f} USD"
+def _clip(failure: Mapping[str, Any]) -> str:
+    """The clip of a failure, if it is about one."""
+    return f", {failure['clip_id']}" if "clip_id" in failure else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -45,6 +46,10 @@ TestFoldOption = Annotated[
     int | None,
     typer.Option(min=1, metavar="FOLD", help="Test the final sets on this fold.", show_default="none"),
 ]
+PlotOption = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Draw the score over rounds and the gains, as .png or .svg."),
+]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the answers and of the confirming clips.")]
 
 
@@ -74,6 +79,7 @@ def optimize(
     seed: SeedOption = 1,
     version: VersionOption = None,
     device: DeviceOption = "auto",
+    plot: PlotOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Improve a description set: a language model proposes edits, training clips decide which are kept.
@@ -84,13 +90,17 @@ def optimize(
     version on --folds.
 
     Answers are stored: the same command continues after an interruption. --max-requests and --budget-tokens
-    end the rounds early. The log of every round is optimizations/VERSION.jsonl.
+    end the rounds early. The log of every round is optimizations/VERSION.jsonl; report VERSION shows it.
 
     Example: dfer-prompts optimize v1@4 --dataset packed/mafw --folds 2-5 --test-fold 1 --controls
     """
     from ..api import optimize as optimizing
     from .llm_progress import confirmed_url
 
+    if plot is not None:
+        from dfer_model.reports.run_figures import check_picture
+
+        check_picture(plot)
     workspace: Workspace = context.obj
     result = optimizing.optimize(
         ref,
@@ -118,6 +128,9 @@ def optimize(
         print_json(result.as_dict())
     else:
         _show(result)
+    if plot is not None:
+        result.plot(plot)
+        message(f"Plot: {plot}")
     if result.folder:
         message(f"Written to {result.folder}")
     message(f"Log: {result.log}")

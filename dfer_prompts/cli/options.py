@@ -68,6 +68,16 @@ DatasetOption = Annotated[
         help="Folder of packed clips, their name in dfer.yaml, or a URL to stream them from.",
     ),
 ]
+DatasetsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dataset",
+        autocompletion=datasets,
+        metavar="NAME|FOLDER|URL",
+        help="Folder of packed clips, their name in dfer.yaml, or a URL to stream them from; repeat it to "
+        "train on several.",
+    ),
+]
 PresetOption = Annotated[
     str | None,
     typer.Option(

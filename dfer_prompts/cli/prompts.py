@@ -99,7 +99,7 @@ def render(
         print_json([{"class_name": name, "messages": messages} for name, messages in rendered.items()])
         return
     for each, messages in rendered.items():
-        text = "\n".join(part["content"] for part in messages)
+        text = "\n".join(str(part["content"]) for part in messages)
         typer.echo(clean(text if class_name else f"[{each}]\n{text}\n"))
 
 

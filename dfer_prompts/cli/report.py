@@ -1,4 +1,4 @@
-"""`dfer-prompts report`: a comparison, a reproduction or a run as one page, or as tables for a paper."""
+"""`dfer-prompts report`: a comparison, reproduction, run or optimisation as a page or tables for a paper."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from .output import JsonOption, message, print_json, progress
 OfArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="COMPARISON|REPRODUCTION|RUN",
-        help="A comparison, reproduction or run: its folder, its id or the beginning of its id.",
+        metavar="COMPARISON|REPRODUCTION|RUN|VERSION",
+        help="A comparison, reproduction or run: its folder, its id or the beginning of its id; or a version "
+        "made by optimize.",
         show_default="the newest comparison",
     ),
 ]
@@ -51,7 +52,9 @@ def report(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Make one page from the stored results of a comparison, a reproduction or a run; nothing is trained.
+    """Make one page from the stored results of a comparison, reproduction, run or optimisation.
+
+    Nothing is trained. The name of a version made by optimize takes precedence over the beginning of an id.
 
     Example: dfer-prompts report --out comparison.html
 

@@ -37,9 +37,10 @@ def serve(
     ] = 200,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Serve descriptions, predictions and comparisons as a web page on this computer.
+    """Serve descriptions, predictions, optimisations and comparisons as a web page on this computer.
 
-    Nothing leaves the computer, and the page shows files of this workspace only. Ctrl-C stops it.
+    The page shows files of this workspace only. Nothing leaves the computer but the prompts of the Generate
+    tab, for the language model that is configured. Ctrl-C stops it.
 
     Example: dfer-prompts serve --port 7861 --open
     """
@@ -68,7 +69,8 @@ def _warn(address: Address, *, guarded: bool) -> None:
     if not guarded:
         message(
             "Warning: NO PASSWORD is required. Anyone who reaches this port can read the descriptions and "
-            "reports of the workspace,\nsave new versions and process videos. Require one: --auth FILE"
+            "reports of the workspace,\nsave new versions, query the demo language model and process videos. "
+            "Require one: --auth FILE"
         )
     port = address.port
     message(f"Safer: stay on 127.0.0.1, and from the other computer: ssh -L {port}:127.0.0.1:{port} COMPUTER")

@@ -11,7 +11,7 @@ import typer
 from dfer_model.registry import EnsembleRule
 
 from .completion import runs, versions
-from .options import DatasetOption, DeviceOption, GroupsOption, TrackOption, TrainingOptions, grouped
+from .options import DatasetsOption, DeviceOption, GroupsOption, TrackOption, TrainingOptions, grouped
 from .output import JsonOption, clock, message, print_json, print_line, print_table, progress
 
 if TYPE_CHECKING:
@@ -41,7 +41,10 @@ DescriptionsOption = Annotated[
 ClassesOption = Annotated[
     str | None,
     typer.Option(
-        "--classes", metavar="NAME|FILE", help="Class set whose aliases resolve the clips' class names."
+        "--classes",
+        metavar="NAME|FILE",
+        help="Class set whose aliases resolve the clips' class names; of several datasets, the classes to "
+        "train on.",
     ),
 ]
 FoldOption = Annotated[int, typer.Option("--fold", min=1, help="Test fold; the others are for training.")]
@@ -68,7 +71,7 @@ def train(
     context: typer.Context,
     *,
     descriptions: DescriptionsOption = None,
-    dataset: DatasetOption = None,
+    dataset: DatasetsOption = None,
     classes: ClassesOption = None,
     fold: FoldOption = 1,
     seed: SeedOption = 1,
@@ -82,7 +85,8 @@ def train(
 
     The same command resumes a stopped run and reuses a finished one. With --dry-run, four steps are computed
     on real clips to estimate memory and time, and nothing is written. --strategy zero-shot needs no dataset:
-    the run then has no figures.
+    the run then has no figures. Several datasets (--dataset repeated) are trained on together; each keeps its
+    folds and has its own test table.
 
     Example: dfer-prompts train --descriptions v2@4 --dataset packed/mafw --fold 1
     """
@@ -95,7 +99,7 @@ def train(
         messages.append(text)
         message(f"Note: {text}")
 
-    definition: Any = {"dataset": dataset, "classes": classes, "fold": fold, "seed": seed}
+    definition: Any = {"dataset": dataset or None, "classes": classes, "fold": fold, "seed": seed}
     definition |= training.choices()
     place: Any = {"workspace": context.obj, "device": device, "progress": progress, "note": note}
     if dry_run:
@@ -166,6 +170,8 @@ def _estimate_lines(estimate: TrainingEstimate) -> Iterator[str]:
 
 
 def _show_run(run: Run, as_json: bool, shown: Sequence[str]) -> None:
+    from dfer_model.metrics import measures_of
+
     result = run.result
     for note in result["notes"]:
         if note not in shown:
@@ -174,8 +180,15 @@ def _show_run(run: Run, as_json: bool, shown: Sequence[str]) -> None:
         named = run.texts.name if run.settings.uses_texts else None
         print_json({"run": run.id, "folder": str(run.folder), "descriptions": named, **result})
         return
+    datasets: dict[str, Any] = result.get("datasets", {})
     for selection in run.selections:
-        title = f"{run.id}: {CHOICE[selection]} ({result['epochs'][selection]} of {run.settings.epochs})"
+        for name, each in datasets.items():
+            if selection in each["measures"]:
+                _show_measures(f"{name}: {CHOICE[selection]}", measures_of(each["measures"][selection]))
+        which = f"all {len(datasets)} datasets, " if datasets else ""
+        title = (
+            f"{run.id}: {which}{CHOICE[selection]} ({result['epochs'][selection]} of {run.settings.epochs})"
+        )
         _show_measures(title, run.measures(selection))
     tables = ", predictions.parquet, confusion.png" if run.selections else ""
     message(f"The run is in {run.folder}: weights{tables} and a card, README.md")
@@ -249,6 +262,8 @@ def evaluate(
     if as_json:
         print_json(evaluated.as_dict())
         return
+    for name, each in evaluated.datasets.items():
+        _show_measures(f"{evaluated.run} on {name}, {CHOICE[evaluated.selection]}", each)
     for name, each in {evaluated.selection: evaluated.measures, **evaluated.beside}.items():
         _show_measures(f"{evaluated.run} on {evaluated.clips_judged}, {CHOICE[name]}", each)
     if evaluated.groups is not None:

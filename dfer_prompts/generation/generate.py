@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from dfer_model.io import require_writable
+from dfer_model.io import require_writable, write_atomically
 from dfer_model.progress import Note
 
 from ..classes import ClassSet, match_class_name
@@ -22,12 +22,20 @@ from ..llm.usage import Budget, Report
 from ..templates import Template
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
+from .clip_descriptions import table, table_path
+from .clip_images import ShownClips, check_may_be_sent
 from .controls import CONTROLS, control_set
 from .facs import facs_set, sentence_set
 from .plan import Classes, Plan, RequestOptions, chosen_class_set, plans_for
-from .run import Outcome, ask_and_rank
+from .run import Outcome, answered, ask_and_rank
 
-SOURCES = ("llm", "facs", "sentence:an expression of {class}", *(f"control:{name}" for name in CONTROLS))
+SOURCES = (
+    "llm",
+    "frames",
+    "facs",
+    "sentence:an expression of {class}",
+    *(f"control:{name}" for name in CONTROLS),
+)
 
 
 @system_errors()
@@ -40,34 +48,24 @@ def generate(
     of: str = "v1",
     version: str | None = None,
     workspace: Workspace | None = None,
+    shown: ShownClips | None = None,
     report: Report | None = None,
     note: Note | None = None,
     **asking: Any,
 ) -> Outcome:
-    """Generate one description set and save it as a version of the workspace (default: the current one).
+    """Generate one description set and save it: `api.generate.generate` without the frames of clips.
 
-    `classes` is a class set, its name, or a YAML file; a control needs none and then has the classes of the
-    set it is made `of`. `source` is "llm", "facs", "sentence:an expression of {class}" or "control:NAME".
-    `version` is the name of the new version, by default the next of v1, v2, ...; `report` receives the
-    progress of the requests, `note` messages about the server.
-
-    `asking`: `base_url`, by default as `resolve_endpoint` finds it; `samples` per class (5); `top_k`
-    descriptors per class (6; FACS: all), ranked by `rank` ("support", "order", "distinctive"); `temperature`,
-    `top_p`, `max_tokens`, `reasoning_effort` and `seed`, by default the template's or `Sampling`'s;
-    `concurrency`, the number of parallel requests (8); `timeout`, seconds per answer (300); `allow_short`
-    (False) accepts classes with fewer than `top_k`; `max_requests` and `budget_tokens` limit the requests (no
-    limit).
-
-    Raises InputError for invalid input before any request is sent, WorkError if requests fail, and
-    Interrupted on Ctrl-C. Answers received so far are stored; the same call continues from there.
+    `shown` are the clips of the source "frames"; the other parameters are those of that function. Raises as
+    it does.
     """
-    if source == "llm":
+    if source == "llm" or (source == "frames" and shown is not None):
         return generate_all(
             classes,
             template=[template],
             model=[model] if model else [],
             version=version,
             workspace=workspace,
+            shown=shown,
             report=report,
             note=note,
             **asking,
@@ -89,12 +87,14 @@ def generate_all(
     ensemble: bool = False,
     version: str | None = None,
     workspace: Workspace | None = None,
+    shown: ShownClips | None = None,
     report: Report | None = None,
     note: Note | None = None,
     **asking: Any,
 ) -> list[Outcome]:
     """Query every model with every template: one version for each, or with `ensemble` one that combines them.
 
+    `shown` are the clips whose frames are sent with templates that have images (`api.frames.shown_clips`).
     The other parameters are those of `generate`. Each version is saved when it is complete, in the order of
     the templates and, for each, of the models; `max_requests` and `budget_tokens` apply to the total.
     """
@@ -103,7 +103,7 @@ def generate_all(
     store = DescriptionStore(place)
     if version is not None:
         store.check_name(version)  # before any request is sent and paid for
-    plans = plans_for(classes, template, model, options, place)
+    plans = plans_for(classes, template, model, options, place, shown)
     if ensemble and len(plans) < 2:
         raise InputError("--ensemble requires several --template or --model")
     if version is not None and len(plans) > 1 and not ensemble:
@@ -111,10 +111,17 @@ def generate_all(
             f"--version {version} names one version, but {len(plans)} are generated\n"
             "Omit it to number them, or combine them with --ensemble"
         )
+    responses = ResponseStore(place.responses)
+    if shown is not None:
+        if ensemble and shown.per_clip:
+            raise InputError("--per-clip describes clips with one template and model: leave out --ensemble")
+        for plan in plans:  # before the first of them sends anything
+            unanswered = plan.unanswered(answered(plan.requests, responses))
+            check_may_be_sent(unanswered, shown, plan.endpoint)
     require_writable(place.descriptions)
     ask = partial(
         ask_and_rank,
-        responses=ResponseStore(place.responses),
+        responses=responses,
         concurrency=options.concurrency,
         timeout=options.timeout,
         budget=Budget(options.max_requests, options.budget_tokens),
@@ -177,7 +184,12 @@ def _saved(outcome: Outcome, version: str | None, store: DescriptionStore, works
         manifest = draft.manifest.model_copy(update={"license": workspace.defaults.license})
         draft = replace(draft, manifest=manifest)
     try:
-        return replace(outcome, descriptions=store.save(draft, version, outcome.responses))
+        saved = store.save(draft, version, outcome.responses)
+        if outcome.clip_descriptions:
+            path = table_path(saved.name, workspace)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, table(outcome.clip_descriptions))
+        return replace(outcome, descriptions=saved)
     except OSError as error:
         advice = "\nThe answers are stored; run the same command again" if outcome.responses else ""
         kind = FileError if isinstance(error, FileError) else WorkError
@@ -197,6 +209,7 @@ def _joined(made: Sequence[Outcome]) -> Outcome:
     joined = members([each.descriptions for each in made])
     manifests = [each.descriptions.manifest for each in made]
     derivation = {
+        **manifests[0].derivation,  # the clips shown; empty without
         "command": "generate --ensemble",
         "members": [
             {
@@ -216,7 +229,12 @@ def _joined(made: Sequence[Outcome]) -> Outcome:
         for failure in each.failures
     ]
     readings = sum((Counter(each.readings) for each in manifests), Counter())
-    values = {"source": "llm", "derivation": derivation, "failures": failures, "readings": dict(readings)}
+    values = {
+        "source": manifests[0].source,
+        "derivation": derivation,
+        "failures": failures,
+        "readings": dict(readings),
+    }
     manifest = joined.manifest.model_copy(update=values)
     return Outcome(
         descriptions=replace(joined, manifest=manifest),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..classes import ClassSet, class_set_names, load_class_set
 from ..errors import InputError
 from ..llm.endpoint import TIMEOUT_S, Endpoint, check_models, resolve_endpoint
+from ..llm.images import Message
 from ..llm.response_cache import Request
 from ..llm.sampling import Sampling
 from ..templates import Template, load_template
 from ..templates.feedback import OPTIMIZE
 from ..workspace import Workspace
 from ..yaml_files import first_problem
+from .clip_images import Prompt, ShownClips, check_template_shows, image_prompts
 from .rank import Ranking
 
 DEFAULT_TOP_K = 6
@@ -57,7 +59,7 @@ class RequestOptions(BaseModel):
 
 @dataclass(frozen=True)
 class Plan:
-    """The requests for one description set, and how their answers are ranked.
+    """The requests for one description set, with the clips `shown` in them, and how answers are ranked.
 
     The first `top_k` descriptors of each class are used, ranked by `rank` (`rank.rank_classes`);
     `allow_short` accepts classes with fewer, but at least one.
@@ -71,6 +73,7 @@ class Plan:
     top_k: int = 6
     rank: Ranking = "support"
     allow_short: bool = False
+    shown: ShownClips | None = None
 
     @property
     def title(self) -> str:
@@ -78,17 +81,45 @@ class Plan:
         return f"{self.template.name}, {self.endpoint.model}"
 
     @cached_property
-    def prompts(self) -> dict[str, list[dict[str, str]]]:
-        """The chat messages for each class name. Raises InputError as `prompts` does."""
-        return prompts(self.class_set, self.template)
+    def questions(self) -> tuple[Prompt, ...]:
+        """The prompts, class by class. Raises InputError as `prompts` and `image_prompts` do."""
+        if self.shown is not None:
+            return image_prompts(self.class_set, self.template, self.shown)
+        rendered = prompts(self.class_set, self.template)
+        return tuple(Prompt(name, tuple(messages)) for name, messages in rendered.items())
+
+    @property
+    def prompts(self) -> dict[str, list[Message]]:
+        """The chat messages by the title of their prompt: the class name, or class and clip."""
+        return {each.title: list(each.messages) for each in self.questions}
 
     @cached_property
     def requests(self) -> tuple[Request, ...]:
         """All requests, class by class; each sample has its own seed."""
-        endpoint, shape = self.endpoint, self.template.response_format
+        return tuple(request for question in self.questions for request in self._requests(question))
+
+    def unanswered(self, keys: Container[str]) -> list[Prompt]:
+        """The prompts with a request whose key is not in `keys`."""
+        return [
+            question
+            for question in self.questions
+            if any(request.key not in keys for request in self._requests(question))
+        ]
+
+    def _requests(self, question: Prompt) -> tuple[Request, ...]:
+        endpoint, images = self.endpoint, question.images
         return tuple(
-            Request(name, endpoint.base_url, endpoint.model, tuple(messages), self.sampling, sample, shape)
-            for name, messages in self.prompts.items()
+            Request(
+                question.class_name,
+                endpoint.base_url,
+                endpoint.model,
+                question.messages,
+                self.sampling,
+                sample,
+                self.template.response_format,
+                images,
+                question.clip_id,
+            )
             for sample in range(self.samples)
         )
 
@@ -99,6 +130,7 @@ def plans_for(
     model: Sequence[str],
     asking: RequestOptions,
     workspace: Workspace,
+    shown: ShownClips | None = None,
 ) -> list[Plan]:
     """A plan for every template with every model, duplicates removed.
 
@@ -111,11 +143,20 @@ def plans_for(
     endpoints = [resolve_endpoint(workspace, asking.base_url, name) for name in names]
     if len(endpoints) > 1:  # report an unknown model before the first requests are paid for
         check_models(endpoints)
-    return [plan_for(class_set, each, endpoint, asking) for each in templates for endpoint in endpoints]
+    return [
+        plan_for(class_set, each, endpoint, asking, shown) for each in templates for endpoint in endpoints
+    ]
 
 
-def plan_for(class_set: ClassSet, template: Template, endpoint: Endpoint, asking: RequestOptions) -> Plan:
+def plan_for(
+    class_set: ClassSet,
+    template: Template,
+    endpoint: Endpoint,
+    asking: RequestOptions,
+    shown: ShownClips | None = None,
+) -> Plan:
     """The plan of one template with one model. Raises InputError as `plans_for` does."""
+    check_template_shows(template, shown)
     drawn = asking.model_dump(include={"temperature", "top_p", "max_tokens", "reasoning_effort", "seed"})
     plan = Plan(
         class_set,
@@ -126,6 +167,7 @@ def plan_for(class_set: ClassSet, template: Template, endpoint: Endpoint, asking
         asking.top_k or DEFAULT_TOP_K,
         asking.rank,
         asking.allow_short,
+        shown,
     )
     _ = plan.requests
     return plan
@@ -158,7 +200,7 @@ def sampling_for(endpoint: Endpoint, template: Template, **given: Any) -> Sampli
         raise InputError(f"sampling: {first_problem(error)}") from error
 
 
-def prompts(class_set: ClassSet, template: Template) -> dict[str, list[dict[str, str]]]:
+def prompts(class_set: ClassSet, template: Template) -> dict[str, list[Message]]:
     """The chat messages for each class name. Raises InputError if two classes have the same prompt."""
     asked_for: dict[str, str] = {}
     rendered = {}

@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from dfer_model.io import require_writable, sweep
@@ -22,6 +23,8 @@ from ..llm.client import Asked, Lost, Reply, Watcher, ask, record_of
 from ..llm.endpoint import TIMEOUT_S, run_blocking
 from ..llm.response_cache import Request, ResponseStore
 from ..llm.usage import Budget, Estimate, Progress, Report, Tally, token_totals
+from .clip_descriptions import ClipDescription, described_clips
+from .clip_images import check_may_be_sent, sending
 from .plan import Plan
 from .rank import rank_classes
 
@@ -47,6 +50,7 @@ class Outcome:
     prompt_tokens: int | None = None  # of the requests sent by this call; None if the server reports none
     completion_tokens: int | None = None
     cost: float | None = None  # in US dollars; None if no price is known
+    clip_descriptions: tuple[ClipDescription, ...] = ()  # with `per_clip`
 
 
 def ask_and_rank(
@@ -74,6 +78,11 @@ def ask_and_rank(
     missing.sort(key=lambda request: request.sample)  # sample 0 of every class before sample 1 of any class
     if missing:
         require_writable(responses.folder)
+        if plan.shown is not None:
+            unanswered = plan.unanswered(records)
+            check_may_be_sent(unanswered, plan.shown, plan.endpoint)
+            if note:
+                note(f"Sending {sending(unanswered, plan.shown, plan.endpoint)}")
     if plan.endpoint.is_demo and note:
         note(plan.endpoint.model_title)
     if missing and note:
@@ -103,7 +112,15 @@ def ask_and_rank(
         retried=writer.progress.total.retried,
         prompt_tokens=prompt,
         completion_tokens=completion,
+        clip_descriptions=_clip_descriptions(plan, records),
     )
+
+
+def _clip_descriptions(plan: Plan, records: Mapping[str, Stored]) -> tuple[ClipDescription, ...]:
+    reads = [(request.clip_id, records[request.key].read) for request in plan.requests]
+    answers = [(clip_id, read.descriptors) for clip_id, read in reads if clip_id and isinstance(read, Answer)]
+    clips = () if plan.shown is None else chain(*plan.shown.clips.values())
+    return described_clips(clips, answers, plan.top_k, plan.endpoint.model_title)
 
 
 def _finish(plan: Plan, responses: ResponseStore, work: Coroutine[Any, Any, Asked]) -> None:
@@ -201,13 +218,17 @@ def _draft(plan: Plan, records: Mapping[str, Stored]) -> DescriptionSet:
                     "reason": read.reason,
                     "detail": read.detail,
                     "key": request.key,
+                    **({} if request.clip_id is None else {"clip_id": request.clip_id}),
                 }
             )
     ranked = rank_classes(answers, plan.top_k, plan.rank)
     _check_lengths(ranked, plan, failures)
+    shown = plan.shown
     manifest = Manifest(
         class_set=plan.class_set.as_manifest(),
-        source="llm",
+        source="llm" if shown is None else "frames",
+        derivation={} if shown is None else dict(shown.derivation),
+        seen=() if shown is None else shown.seen,
         template=plan.template.name,
         template_sha256=plan.template.sha256,
         template_text=plan.template.text,
@@ -272,4 +293,6 @@ def _kept(plan: Plan, responses: ResponseStore) -> str:
 def _row(request: Request, stored: Stored) -> dict[str, Any]:
     reading = stored.read.reading if isinstance(stored.read, Answer) else None
     place = {"class_name": request.class_name, "sample": request.sample, "key": request.key}
+    if request.clip_id is not None:
+        place["clip_id"] = request.clip_id
     return {**place, **stored.record, "class_name": request.class_name, "reading": reading}

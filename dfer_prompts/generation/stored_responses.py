@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import InputError, system_errors
 from ..llm.answers import Answer, content_of, usage_of
+from ..llm.images import shown_text
 from ..llm.response_cache import ResponseStore
 from .run import read_record
 
@@ -77,7 +78,7 @@ def _answer(key: str, record: Mapping[str, Any]) -> StoredAnswer:
         template=record.get("template"),
         model=str(request["model"]),
         base_url=str(request["base_url"]),
-        prompt="\n".join(str(message["content"]) for message in request["messages"]),
+        prompt=shown_text(request["messages"]),
         sampling={name: value for name, value in request["sampling"].items() if name not in not_sent},
         sample=int(request["sample"]),
         received=str(record.get("received", "")),

@@ -22,7 +22,9 @@ TOO_LARGE = "dfer_prompts_too_large"  # error code of a stored response whose bo
 
 # A text without descriptors that apologises or declines is a refusal, not an empty list.
 DECLINES = re.compile(
-    r"\b(sorry|i apologi[sz]e|can[’']?t|can ?not|won[’']?t|unable|decline)\b", re.IGNORECASE
+    r"\b(sorry|i apologi[sz]e|can[’']?t|can ?not|won[’']?t|unable|not able|decline|against my|"
+    r"(?:do not|don[’']?t) (?:identify|analy[sz]e|recogni[sz]e|see)|no images?)\b",
+    re.IGNORECASE,
 )
 
 _EVENTS = re.compile(r"\s*(?:data|event|id|retry)?:")

@@ -22,6 +22,7 @@ from .refusals import (
     body_of,
     connection_error,
     is_unreachable,
+    refuses_images,
     shortened,
     status_error,
     words_of,
@@ -114,8 +115,12 @@ async def ask(
         if (request := _UNDER_WAY.get()) is not None:
             watcher.retried(request)
 
+    # A redirect could send images to a host for which nobody permitted it.
+    redirects = not any(each.images for each in requests)
     with reachable(endpoint) as reached:
-        async with reached.client(retries, timeout=timeout, retried=retried, note=watcher.note) as client:
+        async with reached.client(
+            retries, timeout=timeout, redirects=redirects, retried=retried, note=watcher.note
+        ) as client:
             negotiation = Negotiation(client, endpoint, retries, watcher.note)
             queue = _RequestQueue(
                 endpoint, requests, watcher, negotiation, budget or Budget(), estimate or Estimate()
@@ -217,8 +222,10 @@ def _why_lost(endpoint: Endpoint, request: Request, error: openai.APIError) -> L
         for_all = not ABOUT_THE_QUESTION.search(words_of(body_of(endpoint, error)))
         return Lost(request, access_refused(endpoint, error), final=for_all)
     reason = status_error(endpoint, error)
-    if status == 429 and error.code == "insufficient_quota":
-        return Lost(request, reason, final=True)
+    no_images = bool(request.images) and refuses_images(status, body_of(endpoint, error))
+    if no_images or (status == 429 and error.code == "insufficient_quota"):
+        says = f"{endpoint.model} does not accept these images: " if no_images else ""
+        return Lost(request, f"{says}{reason}", final=True)
     if status in (404, 405):
         return Lost(request, reason, final=True, may_be_model=True)
     return Lost(request, reason, may_be_model=status in (400, 422))

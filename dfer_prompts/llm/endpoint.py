@@ -105,12 +105,14 @@ class Endpoint:
         retries: int,
         *,
         timeout: float = TIMEOUT_S,
+        redirects: bool = True,
         retried: Callable[[], None] = lambda: None,
         note: Callable[[str], None] = lambda _: None,
     ) -> openai.AsyncOpenAI:
         """The SDK's client; without a key a dummy is sent, because the SDK requires one.
 
-        `timeout` (seconds) limits each attempt as a whole; `retried` is called before each attempt but the
+        `timeout` (seconds) limits each attempt as a whole; `redirects` to other addresses are followed;
+        `retried` is called before each attempt but the
         first. `note` is called if the server receives the key because it requested one. Raises InputError if
         a proxy or the certificates of the environment cannot be used.
         """
@@ -126,7 +128,9 @@ class Endpoint:
             api_key=(None if guard else self.api_key) or "no-key",
             max_retries=retries,
             timeout=patience,
-            http_client=BoundedClient(retried, guard, timeout=patience, **options),
+            http_client=BoundedClient(
+                retried, guard, timeout=patience, follow_redirects=redirects, **options
+            ),
         )
 
     @property

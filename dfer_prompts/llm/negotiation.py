@@ -144,7 +144,7 @@ class Negotiation:
         sampling = request.identity["sampling"]
         sent = {
             "model": request.model,
-            "messages": list(request.messages),
+            "messages": request.sent_messages,
             **{name: sampling[name] for name in OPTIONAL if name not in without},
             self._limit_name: sampling["max_tokens"],
             **parameters(form),

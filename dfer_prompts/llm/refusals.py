@@ -58,6 +58,12 @@ _OTHER_REASONS = re.compile(
     r"permission|access|polic(?:y|ies)|proxy|blocked|\bmodel\b",
     re.IGNORECASE,
 )
+# Servers name images or multimodal models, or reject a list of parts in place of a text.
+_ABOUT_IMAGES = re.compile(
+    r"\bimages?\b|image_url|multi-?modal|\bvision\b|content\b.*\b(?:string|str|text)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_IMAGE_REFUSALS = (400, 404, 415, 422, 500, 501)
 ABOUT_THE_QUESTION = re.compile(r"moderat|flagged|content polic", re.IGNORECASE)
 
 
@@ -111,6 +117,11 @@ def is_about_the_key(status: int, body: Any, *, key_sent: bool) -> bool:
     if status != 401:
         return False
     return bool(_NO_REASON.fullmatch(words)) or not (key_sent or _OTHER_REASONS.search(words))
+
+
+def refuses_images(status: int, body: Any) -> bool:
+    """Whether an error on a request with images means that the server or its model does not accept them."""
+    return status in _IMAGE_REFUSALS and bool(_ABOUT_IMAGES.search(words_of(body)))
 
 
 def _names(words: str, parameter: str) -> bool:

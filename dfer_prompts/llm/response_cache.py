@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from dfer_model.io import write_atomically
 
 from ..errors import InputError, unknown
+from .images import Image, Message, with_bytes
 from .sampling import ResponseFormat, Sampling, identity
 
 KEY = re.compile(r"[0-9a-f]{64}")
@@ -26,15 +27,20 @@ LISTED = 8  # keys listed in an error message
 
 @dataclass(frozen=True)
 class Request:
-    """One request: everything that affects its answer, and the class it is for."""
+    """One request: everything that affects its answer, and the class and clip it is for.
+
+    `messages` name `images` by their sha256; the bytes are only sent.
+    """
 
     class_name: str
     base_url: str
     model: str
-    messages: tuple[dict[str, str], ...]
+    messages: tuple[Message, ...]
     sampling: Sampling
     sample: int  # 0-based
     response_format: ResponseFormat = "text"
+    images: tuple[Image, ...] = field(default=(), repr=False)
+    clip_id: str | None = None  # None: not about a single clip
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -49,6 +55,11 @@ class Request:
             "response_format": identity(self.response_format),
             "sample": self.sample,
         }
+
+    @property
+    def sent_messages(self) -> list[Message]:
+        """The messages with the bytes of the images."""
+        return with_bytes(self.messages, self.images)
 
     @cached_property
     def key(self) -> str:

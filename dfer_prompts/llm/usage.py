@@ -2,7 +2,7 @@
 
 A server reports the tokens of a prompt with its answer. Before that they are estimated: from the count for
 the same prompt, else from the characters per token of other prompts of the set, else with four characters per
-token, a rule of thumb for English. An answer has at most `max_tokens` tokens.
+token, a rule of thumb for English, and `IMAGE_TOKENS` per image. An answer has at most `max_tokens` tokens.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .answers import content_of, usage_of
+from .images import IMAGE_TOKENS, message_text
 from .response_cache import Request
 
 CHARACTERS_PER_TOKEN = 4.0
@@ -66,23 +67,29 @@ class Budget:
 class Estimate:
     """Estimates the tokens of requests from the server's counts for answered ones."""
 
-    prompts: Mapping[str, int] = field(default_factory=dict)  # prompt text -> tokens counted by the server
+    prompts: Mapping[str, int] = field(default_factory=dict)  # prompt -> tokens counted by the server
     characters_per_token: float = CHARACTERS_PER_TOKEN
     completion: float | None = None  # mean over the answers
+    tokens_per_image: float = IMAGE_TOKENS
 
     @classmethod
     def of(cls, answered: Iterable[tuple[Request, Any]]) -> Estimate:
         """The estimate from answered requests with their responses."""
         prompts: dict[str, int] = {}
+        texts: dict[str, tuple[int, int]] = {}  # prompt -> characters, images
         completions = []
         for request, response in answered:
             prompt, completion = usage_of(response, "prompt_tokens"), usage_of(response, "completion_tokens")
             if prompt:
-                prompts[prompt_text(request)] = prompt
+                key = _prompt(request)
+                prompts[key] = prompt
+                texts[key] = (len(message_text(request.messages)), len(request.images))
             if completion is not None:
                 completions.append(completion)
-        rate = sum(map(len, prompts)) / sum(prompts.values()) if prompts else CHARACTERS_PER_TOKEN
-        return cls(prompts, rate, sum(completions) / len(completions) if completions else None)
+        plain = {key: length for key, (length, images) in texts.items() if not images}
+        rate = sum(plain.values()) / sum(map(prompts.__getitem__, plain)) if plain else CHARACTERS_PER_TOKEN
+        mean = sum(completions) / len(completions) if completions else None
+        return cls(prompts, rate, mean, _tokens_per_image(prompts, texts, rate))
 
     @property
     def basis(self) -> str:
@@ -93,8 +100,9 @@ class Estimate:
 
     def prompt_tokens(self, request: Request) -> int:
         """Tokens of the prompt."""
-        text = prompt_text(request)
-        return self.prompts.get(text) or math.ceil(len(text) / self.characters_per_token)
+        text = len(message_text(request.messages)) / self.characters_per_token
+        images = self.tokens_per_image * len(request.images)
+        return self.prompts.get(_prompt(request)) or math.ceil(text + images)
 
     def most(self, request: Request) -> int:
         """Tokens of the prompt and of the longest possible answer."""
@@ -110,9 +118,20 @@ class Estimate:
         return prompt + completion
 
 
-def prompt_text(request: Request) -> str:
-    """The text of all messages of the request."""
-    return "\n".join(message["content"] for message in request.messages)
+def _prompt(request: Request) -> str:
+    """What distinguishes the prompts of requests: the text and the images."""
+    return "\n".join([message_text(request.messages), *(image.reference for image in request.images)])
+
+
+def _tokens_per_image(
+    prompts: Mapping[str, int], texts: Mapping[str, tuple[int, int]], characters_per_token: float
+) -> float:
+    """The mean over the images of counted prompts; IMAGE_TOKENS if none was counted."""
+    with_images = {key: each for key, each in texts.items() if each[1]}
+    count = sum(images for _, images in with_images.values())
+    words = sum(length for length, _ in with_images.values()) / characters_per_token
+    total = sum(prompts[key] for key in with_images)
+    return max(total - words, 0.0) / count if count else IMAGE_TOKENS
 
 
 def token_totals(responses: Sequence[Any]) -> tuple[int | None, int | None]:

@@ -2,13 +2,15 @@
 
 A template of `generate` has four variables: `expression` (the words of the class, "anger and disgust"),
 `class_name` ("anger_disgust"), `expressions` (the words of all classes, in label order) and `class_set` (its
-name). The template `optimize` has those of `feedback.py`. Values are never rendered as a template.
+name). A template with `images` in its front matter has those of `shown_clips.py` too, and the template
+`optimize` has those of `feedback.py` only. Values are never rendered as a template.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..classes import ClassSet, ExpressionClass
 from ..errors import InputError, system_errors, unknown
+from ..llm.images import Image, Message, image_message
 from ..llm.sampling import ResponseFormat, Sampling
 from ..workspace import SHIPPED_TEMPLATES, Workspace, shipped
 from ..yaml_files import first_problem, key_lines, parse_yaml
 from .feedback import OPTIMIZE, Feedback, example
 from .sandbox import Sandbox
+from .shown_clips import IMAGE_VARIABLES, ImagesShown, ShownClip, example_clips
 
 SUFFIX = ".md"
 FRONT_MATTER_LINE = 2  # line of the file, below the first `---`
@@ -67,6 +71,7 @@ class FrontMatter(BaseModel):
     purpose: str = Field(min_length=1, pattern=r"^[^\n]+$")
     source: str = ""
     response_format: ResponseFormat = "text"
+    images: ImagesShown = "none"
     sampling: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -85,46 +90,78 @@ class Template:
     sha256: str  # of the whole file
     path: Path
     first_line: int  # line of the file on which `text` begins
+    images: ImagesShown = "none"  # clips whose frames are sent with the prompt
 
-    def messages(self, expression_class: ExpressionClass, class_set: ClassSet) -> list[dict[str, str]]:
-        """The chat messages for one class: a single user message; of `optimize` an example for all classes.
+    def messages(self, expression_class: ExpressionClass, class_set: ClassSet) -> list[Message]:
+        """The chat messages for one class: a single user message.
+
+        Of `optimize` it is an example for all classes; of a template with images it has their description for
+        an example, and no image.
 
         Raises TemplateFault, with file and line, for an undefined variable, a forbidden access, or any other
         error in the template.
         """
         if self.name == OPTIMIZE:
             return self.feedback_messages(example(class_set))
+        shown: dict[str, Any] = {}
+        if self.images != "none":
+            shown["clips"], shown["other"] = example_clips(self.images, expression_class, class_set)
+        return [_user(self._class_prompt(expression_class, class_set, **shown))]
+
+    def image_messages(
+        self,
+        expression_class: ExpressionClass,
+        class_set: ClassSet,
+        clips: list[ShownClip],
+        other: str,
+        images: Iterable[Image],
+    ) -> list[Message]:
+        """The chat messages for one class with frames of clips; `other` are the words of the class beside it.
+
+        Raises TemplateFault as `messages` does.
+        """
+        text = self._class_prompt(expression_class, class_set, clips=clips, other=other)
+        return [image_message(text, images)]
+
+    def feedback_messages(self, feedback: Feedback) -> list[Message]:
+        """The chat messages that ask for edits of a set. Raises TemplateFault as `messages` does."""
+        return [_user(self._rendered("the description set", **feedback))]
+
+    def _class_prompt(self, expression_class: ExpressionClass, class_set: ClassSet, **shown: Any) -> str:
         return self._rendered(
             expression_class.name,
             expression=expression_class.words,
             class_name=expression_class.name,
             expressions=[each.words for each in class_set.classes],
             class_set=class_set.name,
+            **shown,
         )
 
-    def feedback_messages(self, feedback: Feedback) -> list[dict[str, str]]:
-        """The chat messages that ask for edits of a set. Raises TemplateFault as `messages` does."""
-        return self._rendered("the description set", **feedback)
-
-    def _rendered(self, what: str, **variables: Any) -> list[dict[str, str]]:
+    def _rendered(self, what: str, **variables: Any) -> str:
         try:
             content = Sandbox().prompt(self.text, **variables)
         except RENDER_ERRORS as error:
             raise self._fault(error) from error
         if not content.strip():
             raise TemplateFault(self.path, f"the template gives an empty prompt for {what}")
-        return [{"role": "user", "content": content}]
+        return content
 
     @property
     def variables(self) -> tuple[str, ...]:
         """The names that the template may use."""
-        return tuple(Feedback.__annotations__) if self.name == OPTIMIZE else VARIABLES
+        if self.name == OPTIMIZE:
+            return tuple(Feedback.__annotations__)
+        return VARIABLES if self.images == "none" else (*VARIABLES, *IMAGE_VARIABLES)
 
     def _fault(self, error: Exception) -> TemplateFault:
         line = error.lineno if isinstance(error, TemplateSyntaxError) else _line_in_template(error)
         says = " ".join(str(error).split())[:LONGEST_FAULT] or type(error).__name__
         hint = f"Available variables: {', '.join(self.variables)}" if "undefined" in says else ""
         return TemplateFault(self.path, says, self.first_line + line - 1, hint)
+
+
+def _user(text: str) -> Message:
+    return {"role": "user", "content": text}
 
 
 def template_names(workspace: Workspace) -> list[str]:
@@ -172,6 +209,7 @@ def read_template(path: Path) -> Template:
         sha256=hashlib.sha256(content.encode("utf-8")).hexdigest(),
         path=path,
         first_line=first_line,
+        images=matter.images,
     )
     try:
         Sandbox().compile(text)

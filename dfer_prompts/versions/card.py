@@ -19,6 +19,7 @@ _TOLD = ("template", "template_sha256", "model", "base_url", "sampling")  # show
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _KINDS = {
     "llm": "answers of a language model",
+    "frames": "answers of a multimodal model to frames of training clips",
     "facs": "action units of the Facial Action Coding System",
     "paper": "a published paper",
     "import": "an imported file",

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 DEMO_CLIP, OWN_CLIP = "the demo CLIP", "the CLIP of dfer.yaml"
 
 
-def descriptions_tab(workspace: Workspace, page: gr.Blocks) -> None:
-    """Add the tab's components to the page."""
+def descriptions_tab(workspace: Workspace, page: gr.Blocks, generated: Any) -> None:
+    """Add the tab's components to the page; `generated` is the event of a version made on another tab."""
     store = DescriptionStore(workspace)
     with gr.Tab("Browse"):
         read = gr.Dropdown(label="Version")
@@ -64,8 +64,13 @@ def descriptions_tab(workspace: Workspace, page: gr.Blocks) -> None:
         return [gr.Dropdown(choices=store.list()) for _ in choices]
 
     gr.on(page.load, begin, outputs=choices, show_progress="hidden")
-    gr.on(saved, add, outputs=choices, show_progress="hidden")
-    gr.on([page.load, saved], or_problem(partial(versions, store)), outputs=listed, show_progress="hidden")
+    gr.on([saved, generated], add, outputs=choices, show_progress="hidden")
+    gr.on(
+        [page.load, saved, generated],
+        or_problem(partial(versions, store)),
+        outputs=listed,
+        show_progress="hidden",
+    )
     read.change(or_problem(partial(version, store)), read, shown, show_progress="minimal")
     compare.click(or_problem(partial(difference, store)), [before, after], changed)
     draw.click(or_problem(partial(heat_map, workspace)), [scored, clip], drawn)

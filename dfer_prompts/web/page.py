@@ -5,28 +5,27 @@ That tab shows comparisons and finished runs of the workspace, and their reports
 
 from __future__ import annotations
 
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ..api.report import report
 from ..api.run_index import comparisons, finished, finished_runs
 from ..llm.redaction import PROBLEMS
 from ..workspace import Workspace
 from .descriptions_tab import descriptions_tab
 from .fragments import fragment, piece, problem
+from .generate_tab import generate_tab
+from .optimize_tab import optimize_tab
 from .predict_tab import predict_tab
+from .report_frame import download_buttons, framed, without_report
 
 NOTHING = (
     "This workspace has no comparisons or finished runs.",
     "Create one: dfer-prompts compare v1@2 v1@4 --controls --dataset DIR, or dfer-prompts demo; then reload "
     "the page.",
 )
-WITHIN = '<base href="about:srcdoc">'  # without it, links to anchors of the report would lead to this page
-FORMATS = {"html": "HTML", "md": "Markdown", "tex": "LaTeX"}
 
 
 def comparisons_tab(workspace: Workspace, page: gr.Blocks, files: Path) -> None:
@@ -34,10 +33,7 @@ def comparisons_tab(workspace: Workspace, page: gr.Blocks, files: Path) -> None:
     chosen = gr.Dropdown(label="Comparison or run")
     show = gr.Button("Show report", variant="primary", elem_classes="ask")
     with gr.Row():
-        downloads = [
-            gr.DownloadButton(f"Download {name}", visible=False, elem_classes="ask")
-            for name in FORMATS.values()
-        ]
+        downloads = download_buttons()
     shown = piece()
     listed = piece()
 
@@ -61,20 +57,13 @@ def everything(workspace: Workspace) -> str:
 def reported(workspace: Workspace, files: Path, name: str | None) -> list[Any]:
     """The report, created from stored results, in a frame without scripts, and its files."""
     if name is None:
-        return [fragment("said", lines=NOTHING), *(gr.skip() for _ in FORMATS)]
+        return without_report(fragment("said", lines=NOTHING))
     try:
         found = finished(name, workspace)
         home = workspace.root / "comparisons" if found.is_comparison else workspace.runs
-        folder = Path(tempfile.mkdtemp(dir=files))
-        made = [
-            report(home / found.id, out=folder / f"{found.id}.{ending}", workspace=workspace).path
-            for ending in FORMATS
-        ]
+        return framed(home / found.id, found.id, workspace, files)
     except PROBLEMS as error:
-        return [problem(error), *(gr.DownloadButton(visible=False) for _ in FORMATS)]
-    text = made[0].read_text(encoding="utf-8").replace("<head>", f"<head>{WITHIN}", 1)
-    page = fragment("report", name=name, page=text)
-    return [page, *(gr.DownloadButton(value=path, visible=True) for path in made)]
+        return without_report(problem(error))
 
 
 STYLE = Path(__file__).with_name("page.css")
@@ -87,15 +76,23 @@ BLUE = gr.themes.Color(
 LEFT_BEHIND = (600, 3600)
 
 
-def build(workspace: Workspace, files: Path, most_mb: int) -> gr.Blocks:
-    """The page of a workspace; `files` is the temporary folder of uploads and downloads."""
+def build(workspace: Workspace, files: Path, most_mb: int, *, may_query: bool = True) -> gr.Blocks:
+    """The page of a workspace; `files` is the temporary folder of uploads and downloads.
+
+    `may_query`: whether visitors may query the configured language model.
+    """
     page = gr.Blocks(title="dfer-prompts", analytics_enabled=False, delete_cache=LEFT_BEHIND)
     with page:
         piece(fragment("head", workspace=workspace.root))
+        generated = gr.State("")  # the name of the last version of the tab Generate
         with gr.Tab("Descriptions"):
-            descriptions_tab(workspace, page)
+            descriptions_tab(workspace, page, generated.change)
+        with gr.Tab("Generate"):
+            generate_tab(workspace, page, generated, may_query=may_query)
+        with gr.Tab("Optimize"):
+            optimize_tab(workspace, page, files)
         with gr.Tab("Predict"):
-            predict_tab(workspace, page, files, most_mb)
+            predict_tab(workspace, page, files, most_mb, generated.change)
         with gr.Tab("Comparisons"):
             comparisons_tab(workspace, page, files)
     page.queue(default_concurrency_limit=2, api_open=False)

@@ -4,44 +4,50 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
-from gradio.context import LocalContext
 
+from ..api.example_clips import EXAMPLES
 from ..api.explain import ExplainedVideo, called
 from ..api.run_index import finished_runs
-from ..api.video_view import ShownVideo, VideoPredictors, model_choices
+from ..api.video_view import ShownVideo, VideoPredictors, default_model, model_choices
 from ..errors import InputError, Interrupted
 from ..llm.redaction import PROBLEMS
 from ..workspace import Workspace
+from .example_videos import ExampleVideos
 from .fragments import fragment, picture, piece, problem
+from .progress import stages
 
-if TYPE_CHECKING:
-    from dfer_model.progress import Progress
-
-FACES = {"automatic": "auto", "Haar cascade": "haar", "none: whole frames": "none"}
+WHOLE = "none: whole frames"
+FACES = {"automatic": "auto", "Haar cascade": "haar", WHOLE: "none"}
 TRACKS = {"the largest face": "largest", "all faces": "all"}
 STRONGEST = 6
 LISTS = (b"#EXTM3U", b"ffconcat")
 NO_RUN = (
     "This workspace has no finished runs. A description set predicts zero-shot; its CLIP must be on this "
-    "computer.",
+    "computer. The demo CLIP is part of this package and knows drawn faces only: try the example clips.",
     "Train a run: dfer-prompts train --descriptions v1 --dataset DIR, or dfer-prompts demo; then reload the "
     "page.",
 )
 KEPT = "Uploads and recordings are deleted from the server after the prediction."
 
 
-def predict_tab(workspace: Workspace, page: gr.Blocks, files: Path, most_mb: int) -> None:
-    """Add the tab's components to the page; uploads are in `files`."""
+def predict_tab(workspace: Workspace, page: gr.Blocks, files: Path, most_mb: int, generated: Any) -> None:
+    """Add the tab's components to the page; uploads are in `files`.
+
+    `generated` is the event of a version made on another tab.
+    """
     empty = piece()
+    examples = ExampleVideos(files)
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=280):
             run = gr.Dropdown(label="Run or description set")
             video = gr.Video(label=f"Video, up to {most_mb} MB", sources=["upload", "webcam"], height=260)
+            with gr.Row():
+                shown = {name: gr.Button(f"Example: {name}", elem_classes="ask") for name in EXAMPLES}
             piece(fragment("said", lines=[KEPT]))
             with gr.Accordion("Video options", open=False):
                 faces = gr.Radio(list(FACES), value=next(iter(FACES)), label="Faces")
@@ -55,13 +61,19 @@ def predict_tab(workspace: Workspace, page: gr.Blocks, files: Path, most_mb: int
             supporting = piece(name="evidence")
 
     def renew() -> tuple[Any, str]:
-        choices = model_choices(workspace)
-        choice = gr.Dropdown(choices=choices, value=choices[0][1] if choices else None)
+        choice = gr.Dropdown(choices=model_choices(workspace), value=default_model(workspace))
         return choice, "" if finished_runs(workspace) else fragment("said", lines=NO_RUN)
 
+    def add() -> Any:  # keeps the selection
+        return gr.Dropdown(choices=model_choices(workspace))
+
     gr.on(page.load, renew, outputs=[run, empty], show_progress="hidden")
+    gr.on(generated, add, outputs=run, show_progress="hidden")
+    for name, button in shown.items():
+        button.click(partial(_example, examples, name), outputs=[video, faces], concurrency_limit=1)
+    gr.on([video.upload, video.start_recording], lambda: next(iter(FACES)), outputs=faces)
     ask.click(
-        answering(workspace, files),
+        answering(workspace, files, examples),
         [run, video, faces, track, window, stride, evidence],
         [answer, supporting, video],
         concurrency_limit=1,
@@ -69,10 +81,18 @@ def predict_tab(workspace: Workspace, page: gr.Blocks, files: Path, most_mb: int
     )
 
 
-def answering(workspace: Workspace, files: Path) -> Callable[..., Iterator[tuple[Any, ...]]]:
+def _example(examples: ExampleVideos, name: str) -> tuple[str, str]:
+    """The example clip for the video component; its frames are faces, so that none has to be found."""
+    return str(examples.path(name)), WHOLE
+
+
+def answering(
+    workspace: Workspace, files: Path, examples: ExampleVideos | None = None
+) -> Callable[..., Iterator[tuple[Any, ...]]]:
     """The handler of the button; it caches the models of the last runs.
 
-    Only videos in `files`, the folder of uploads, are processed, because they are deleted afterwards.
+    Only videos in `files`, the folder of uploads, are processed, because they are deleted afterwards. Those
+    of `examples` are kept.
     """
     predictors = VideoPredictors(workspace)
 
@@ -91,10 +111,11 @@ def answering(workspace: Workspace, files: Path) -> Callable[..., Iterator[tuple
             lines = ["Upload or record a video first."] if run else NO_RUN
             yield fragment("said", lines=lines), "", gr.skip()
             return
-        path, progress = Path(video).resolve(), _reported(bar)
+        path, progress = Path(video).resolve(), stages(bar)
         if not path.is_relative_to(files.resolve()):
             yield problem(InputError(f"{path.name} was not uploaded\nUpload it on the page")), "", None
             return
+        kept = examples is not None and path in examples
         how: dict[str, Any] = {
             "faces": FACES.get(faces, faces),
             "track": TRACKS.get(track, track),
@@ -109,13 +130,14 @@ def answering(workspace: Workspace, files: Path) -> Callable[..., Iterator[tuple
             evidence = evidence and bool(shown.predictions)
             waiting = fragment("said", lines=["Computing the supporting descriptors."]) if evidence else ""
             yield answer, waiting, gr.skip()
-            yield answer, _evidence(predictors, shown) if evidence else "", None
+            yield answer, _evidence(predictors, shown) if evidence else "", gr.skip() if kept else None
         except Interrupted:
             return
         except PROBLEMS as error:
             yield problem(error), "", None
         finally:
-            _delete(path, files)
+            if not kept:
+                _delete(path, files)
 
     return answers
 
@@ -137,28 +159,6 @@ def _require_no_list(path: Path) -> None:
     with path.open("rb") as stream:
         if stream.read(8).startswith(LISTS):
             raise InputError(f"{path.name} is a playlist, not a video\nUpload one of its videos")
-
-
-def _reported(bar: gr.Progress) -> Progress:
-    """Report progress to Gradio; raise Interrupted once the browser has disconnected."""
-
-    def report(done: int, total: int, note: str = "") -> None:
-        if _has_left():
-            raise Interrupted("The browser disconnected before the prediction was complete")
-        bar((done, total), desc=note)
-
-    @contextmanager
-    def stage(_name: str) -> Iterator[Callable[..., None]]:
-        yield report
-
-    return stage
-
-
-def _has_left() -> bool:
-    """Whether the browser whose request this thread handles has disconnected."""
-    blocks, event = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
-    jobs = blocks._queue.active_jobs if isinstance(blocks, gr.Blocks) else []
-    return any(not job.alive for each in jobs for job in each or () if job._id == event)
 
 
 def answer_shown(of: ShownVideo) -> str:

@@ -158,7 +158,7 @@ def application(
     hosts: Collection[str] | None,
 ) -> tuple[Guard, Callable[[], None]]:
     """The ASGI application and a function that ends open connections; arguments as in `serve`, `Guard`."""
-    page = build(workspace, files, most_mb)
+    page = build(workspace, files, most_mb, may_query=hosts is not None or bool(accounts))
     routes.upload_fn = _upload_apart  # type: ignore[attr-defined]
     app = gr.mount_gradio_app(
         FastAPI(docs_url=None, redoc_url=None, openapi_url=None),

@@ -25,7 +25,7 @@ from dfer_prompts import (
 )
 from dfer_prompts.api import video_view
 from dfer_prompts.api.run_index import comparisons, finished, finished_run_named, finished_runs
-from dfer_prompts.api.video_view import VideoPredictors, model_choices
+from dfer_prompts.api.video_view import VideoPredictors, default_model, model_choices
 
 from ..cli.test_predict import write
 from ..model import tiny
@@ -124,7 +124,9 @@ def test_a_shown_description_set_has_the_predictions_of_predict(tmp_path: Path, 
     assert model_choices(workspace) == [
         ("facs (zero-shot)", "descriptions/facs"),
         ("v1 (zero-shot)", "descriptions/v1"),
+        ("v1 (demo CLIP, drawn faces)", "demo/descriptions/v1"),
     ]
+    assert default_model(workspace) == "demo/descriptions/v1"
     predictors = VideoPredictors(workspace, "cpu")
     shown = predictors.show("descriptions/facs", video, faces="none")
     (prediction,) = predict("facs", video, faces="none", workspace=workspace, device="cpu")
@@ -134,7 +136,14 @@ def test_a_shown_description_set_has_the_predictions_of_predict(tmp_path: Path, 
     explained = predictors.explain(shown)
     assert explained is not None
     assert (explained.descriptions, explained.prediction) == ("facs", prediction)
-    for name in ("descriptions/../runs", "descriptions/v9", "descriptions/", "descriptions/v1@2", "v1"):
+    for name in (
+        "descriptions/../runs",
+        "descriptions/v9",
+        "descriptions/",
+        "descriptions/v1@2",
+        "v1",
+        "demo/v1",
+    ):
         with pytest.raises(InputError, match="There are: "):
             predictors.show(name, video, faces="none")
 

@@ -23,6 +23,7 @@ def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason=f"playwright {MAKE}")
     if CHROMIUM is None:
         pytest.skip(f"Chromium {MAKE}")
+    playwright.expect.set_options(timeout=60_000)  # ms; 5 s are too few on a busy machine
     with playwright.sync_playwright() as started:
         chromium = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield chromium

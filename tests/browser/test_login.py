@@ -9,6 +9,7 @@ import pytest
 
 from ..web.server import Server, serving
 from ..web.test_serve import ask
+from .test_page import WAIT
 
 playwright = pytest.importorskip("playwright.sync_api", reason="see make browser-test")
 pytestmark = pytest.mark.browser
@@ -21,14 +22,15 @@ def test_without_a_password_only_the_login_page_is_shown(browser: Any, tmp_path:
     with serving(tmp_path / "workspace", "--auth", str(accounts)) as server:
         _is_closed(server)
         page = browser.new_page()
+        page.set_default_timeout(WAIT)
         page.goto(server.url)
         for password in ("wrong", "an open sesame: twice"):
             assert page.locator(".class").count() == 0
             page.get_by_label("username").fill("ada")
             page.get_by_label("password").fill(password)
-            page.get_by_role("button", name="Login").click()
-            page.wait_for_timeout(500)
-        page.locator(".class").first.wait_for(timeout=60_000)
+            with page.expect_response("**/login"):
+                page.get_by_role("button", name="Login").click()
+        page.locator(".class").first.wait_for()
         assert page.get_by_text("happiness").count()
         # Nothing was made in this workspace yet.
         page.get_by_role("tab", name="Comparisons", exact=True).click()

@@ -21,7 +21,7 @@ from ..web.server import HOSTILE, Server, fill, serving
 
 playwright = pytest.importorskip("playwright.sync_api", reason="see make browser-test")
 pytestmark = pytest.mark.browser
-WAIT = 60_000  # ms, for work of the server
+WAIT = 120_000  # ms, for work of the server on a busy machine
 SMALL = ["frames=4", "contexts=2", "epochs=1", "batch_size=4", "lr_image=0", "milestones=[1]", "workers=0"]
 
 
@@ -77,6 +77,7 @@ def page(request: pytest.FixtureRequest, browser: Any, server: Server) -> Iterat
     """The page, opened; in the end nothing has left the computer, and nothing went wrong."""
     width, scheme = request.param
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    context.set_default_timeout(WAIT)
     opened = Page(context.new_page())
     opened.page.goto(server.url)
     opened.see(".class")

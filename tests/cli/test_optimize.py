@@ -259,3 +259,58 @@ def test_wrong_input_is_a_sentence(
     _, err = run("optimize", *words, "--dataset", str(packed.path), status=2)
     assert said in err
     assert endpoint.requests == []
+
+
+def test_the_plot_and_the_report_show_rounds_edits_gains_and_controls(
+    run: Any, packed: PackedClips, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--version", "mine", "--test-fold", "1", "--controls", "--plot", "rounds.svg")
+    told = optimized(run, packed, *words)
+    drawn = Path("rounds.svg").read_text()
+    for text in ("round", "UAR in percent, choosing clips", "current set", "best candidate, accepted"):
+        assert f">{text}</text>" in drawn
+    assert ">random edits (control)</text>" in drawn
+    assert ">Gain on test fold 1, points of UAR</text>" in drawn
+
+    def report(*words: str, status: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["dfer-prompts", "report", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert (ended.value.code or 0) == status
+        return capsys.readouterr().err
+
+    assert f"Written: {Path.cwd() / 'optimizations' / 'mine.html'}" in report("mine")
+    page = Path("optimizations/mine.html").read_text()
+    assert page.count("<svg") == 2
+    report("optimizations/mine.jsonl", "--out", "mine.md")
+    text = Path("mine.md").read_text()
+    assert text.startswith("# mine from v1@2, optimised on tiny\n")
+    (table,) = [part for part in text.split("\n\n") if part.startswith("| round |") and "best" in part]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    logged = [json.loads(line) for line in Path("optimizations/mine.jsonl").read_text().splitlines()][1:-1]
+    assert [row[5] for row in rows] == [
+        f"{told['uar_of_the_first']:.1f}", *(f"{each['uar']:.1f}" for each in logged)
+    ]  # fmt: skip
+    assert [row[6].split(":")[0] for row in rows[1:]] == ["yes" if e["accepted"] else "no" for e in logged]
+    assert text.count("class-name: names its class") == 1 + told["refused"]
+    for change in told["changes"]:
+        assert change.replace("[", "\\[") in text.replace("&#39;", "'")
+    for name, each in told["controls"].items():
+        gain = each["tested"]["gain"]
+        assert f"| {name} |" in text
+        assert f"{gain['value']:+.2f} | {gain['low']:+.2f} to {gain['high']:+.2f} |" in text
+    report("mine", "--out", "mine.csv")
+    assert Path("mine.csv").read_text().splitlines()[0].startswith("round,uar,best_uar,accepted")
+    assert "--latency requires a comparison or a run" in report("mine", "--latency", status=2)
+    Path("optimizations/mine.jsonl").write_text(Path("optimizations/mine.jsonl").read_text()[:-200])
+    assert "mine.jsonl is not a whole log of an optimisation" in report("mine", status=2)
+
+
+def test_a_wrong_plot_is_refused_before_any_request(
+    run: Any, packed: PackedClips, endpoint: FakeEndpoint
+) -> None:
+    data = ("v1@2", "--dataset", str(packed.path), "--folds", "2-3")
+    assert (
+        "a figure's name must end in .png or .svg" in run("optimize", *data, "--plot", "a.gif", status=2)[1]
+    )
+    assert endpoint.requests == []

@@ -77,6 +77,7 @@ OF_COMMANDS = {
     ("descriptions push", "dry_run"),
     ("descriptions import", "version"),  # DescriptionStore.save
     ("descriptions score", "figure"),
+    ("optimize", "plot"),
     ("descriptions diff", "exit_code"),
     ("descriptions diff", "markdown"),
 }
@@ -86,7 +87,6 @@ OF_PYTHON = {"workspace", "device", "progress", "note", "report", "store"}
 DEFAULTS: dict[tuple[str, str], tuple[object, object]] = {
     **{(name, "track"): (None, ("none",)) for name in ("train", "compare", "reproduce")},
     ("compare", "measure"): (None, "supervised"),
-    ("generate", "template"): (None, "paper"),  # the option can be repeated
     ("generate", "of"): (None, "v1"),  # the command refuses it for other sources
     ("export", "format"): (None, "onnx"),  # by the ending of --out
     ("descriptions import", "license"): (None, "unknown"),

@@ -106,7 +106,7 @@ def test_one_of_ones_own_overrides_what_is_shipped() -> None:
 def test_check_finds_nothing_in_what_is_shipped() -> None:
     result = CliRunner().invoke(app, ["prompts", "check", "--strict"], catch_exceptions=False)
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == "templates: 8, classes of mafw: 11, errors: 0, warnings: 0, notes: 0\n"
+    assert result.stderr == "templates: 10, classes of mafw: 11, errors: 0, warnings: 0, notes: 0\n"
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,9 @@ def test_a_name_that_is_not_there_lists_the_reproductions(
     folder = stored(isolated)
     command("report", "abd123def456", status=2)
     lines = capsys.readouterr().err
-    assert "no comparison, reproduction or run 'abd123def456'; did you mean abc123def456?" in lines
+    assert (
+        "no comparison, reproduction, run or optimisation 'abd123def456'; did you mean abc123def456?" in lines
+    )
     assert "reproductions: abc123def456" in lines
     (folder / "reproduction.json").write_text("{")
     command("report", "abc123def456", status=2)

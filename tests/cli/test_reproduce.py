@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -72,13 +73,15 @@ def test_json_equals_the_stored_record_and_finished_runs_are_reused(
     folder = Path(result["folder"])
     assert folder.parent == Path("reproductions").resolve()
     assert json.loads((folder / "reproduction.json").read_text()) == result
+    report(folder.name, out="page.md")
+    assert shlex.join(result["command"]) in Path("page.md").read_text()
     trained = {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/result.json")}
     assert len(trained) == 5
     followed = [path.parent for path in Path("runs").glob("*/tensorboard")]
     assert len(followed) == len(trained)
     (run,) = [path for path in followed if path.name in ours["runs"][:1]]
     assert curves(run)["last/WAR"].keys() == {1}
-    reproduce(monkeypatch, *words)
+    reproduce(monkeypatch, *result["command"][2:], "--json")
     assert {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/result.json")} == trained
     assert json.loads(capsys.readouterr().out) == result
 

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from accelerate.commands.launch import launch_command, launch_command_parser
 from safetensors.torch import load_file
 from torch import nn
@@ -27,7 +29,7 @@ from dfer_model.comparison.grid import train_all
 from dfer_model.data.dataset import ClipDataset
 from dfer_model.data.loaders import Batches, Shuffled
 from dfer_model.data.packed import PackedClips
-from dfer_model.distributed import ALONE, Processes, ending_together
+from dfer_model.distributed import ALONE, Processes, data_parallel, ending_together
 from dfer_model.errors import InputError, WorkError
 from dfer_model.launch import Launch, launched, several_processes_requested
 from dfer_model.runs import Run
@@ -259,6 +261,22 @@ def test_accelerate_with_one_of_several_processes_is_detected(
     monkeypatch.setenv("PYTHONPATH", str(Path(tiny.__file__).parents[2]))
     launch_command(launch_command_parser().parse_args(words))
     assert capfd.readouterr().out.strip() == "True"
+
+
+def test_gradients_are_views_of_the_buffers_that_are_sent(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    plain, frames = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), torch.randn(5, 3)
+    store = f"file://{tmp_path / 'store'}"
+    dist.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    try:
+        wrapped = data_parallel(deepcopy(plain))
+        for model in (plain, wrapped):
+            model(frames).square().sum().backward()
+        gradients = [each.grad for each in wrapped.parameters()]
+        assert all(map(torch.equal, gradients, [each.grad for each in plain.parameters()]))
+        assert len({each.untyped_storage().data_ptr() for each in gradients}) == 1
+    finally:
+        dist.destroy_process_group()
 
 
 def test_a_killed_process_is_an_error() -> None:

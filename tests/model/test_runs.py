@@ -61,6 +61,7 @@ def test_settings_that_affect_results_change_the_id(changed: RunSpec) -> None:
         replace(SPEC, settings=Settings(workers=0)),
         replace(SPEC, settings=Settings(accumulate=4)),
         replace(SPEC, settings=Settings(fast_fp32=True)),
+        replace(SPEC, settings=Settings(compile="inductor")),
         replace(SPEC, notes=("it was chosen by fold 2",)),
         replace(SPEC, texts=replace(TEXTS, name="v3", sha256="cd" * 32)),
     ],

@@ -168,6 +168,21 @@ def test_a_missing_or_truncated_shard_is_named(
         epoch_of(streamed, order, 1, workers)
 
 
+def test_batches_before_a_damaged_frame_are_returned(clips: PackedClips, tmp_path: Path) -> None:
+    rows = [*tiny.rows(per_class=7)]
+    rows[-1]["frames"] = [b"no image"] * 5
+    damaged = StreamedClips.open(f"file://{packed.write_packed(rows, tiny.CLASSES, tmp_path / 'b', {}).path}")
+    indices = range(21)
+    local = ClipDataset(clips, indices, frames=4, image_size=32)
+    batches = iter(batches_of(ClipDataset(damaged, indices, frames=4, image_size=32), 1, workers=1))
+    for index in indices[:-1]:
+        batch = next(batches)
+        assert batch["index"].tolist() == [index]
+        assert torch.equal(batch["frames"][0], local[index]["frames"])
+    with pytest.raises(InputError, match=r"^frame 0 of clip fear-6 in file://"):
+        next(batches)
+
+
 def test_a_damaged_frame_is_named(tmp_path: Path) -> None:
     rows = [*tiny.rows(per_class=2)]
     rows[4]["frames"] = [b"no image"] * 5

@@ -41,12 +41,13 @@ MOST_BYTES = 4 * 2**30  # memory of a step of all models together
 # Settings of fine-tuning, selection or reading, which have no effect on a screening.
 WITHOUT_EFFECT = {
     "workers", "clip", "weights", "lr_image", "lora_rank", "gradient_checkpointing", "lr_head", "mixup",
-    "cutmix", "shots", "select", "val_share", "accumulate", "fast_fp32",
+    "cutmix", "shots", "select", "val_share", "accumulate", "fast_fp32", "compile",
 }  # fmt: skip
 # Settings that did not exist when screenings were first stored are left out of the hash at their value in
 # BEFORE, so that stored screenings are reused.
 ADDED = (
     "rotation_interpolation", "tf32", "loss", "focal_gamma", "ldam_margin", "ldam_scale", "logit_tau",
+    "targets",
 )  # fmt: skip
 
 
@@ -71,6 +72,11 @@ class Screening:
                 f"screening trains contexts and a temporal model on stored frame features; "
                 f"classifier={self.settings.classifier} cannot be trained so\n"
                 "Take --strategy dfer-clip or coop, or compare without screening"
+            )
+        if self.settings.targets == "distribution":
+            raise InputError(
+                "screening trains on labels, and targets=distribution needs votes\n"
+                "Take --set targets=labels, or compare without screening"
             )
         if self.settings.held_out:
             raise InputError(f"held_out={self.settings.held_out}: screening trains on every class\nRemove it")

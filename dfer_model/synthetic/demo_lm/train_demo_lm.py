@@ -33,7 +33,7 @@ REPOSITORY = Path(__file__).parents[3]
 class Recipe:
     """The training configuration; the shipped model was trained with the defaults."""
 
-    steps: int = 700
+    steps: int = 2000
     batch: int = 16
     lr: float = 3e-3
     warmup: int = 50

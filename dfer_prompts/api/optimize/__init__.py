@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -106,6 +107,7 @@ def optimize(
     optimized = Optimized(
         descriptions=saved,
         folder=store.path(saved.name) if saved else None,
+        of=given.name,
         log=log_path(place, saved, requests, start, clips.name, training_folds),
         dataset=clips.name,
         folds=training_folds,
@@ -113,8 +115,11 @@ def optimize(
         test_fold=test_fold,
         clips=roles.sizes(),
         result=result,
-        controls={name: roles.final_set(start, end) for name, end in ends.items()},
-        beside_controls={name: roles.difference(final, end) for name, end in ends.items()},
+        controls={
+            name: replace(roles.final_set(start, each.state), uar_by_round=each.uar_by_round)
+            for name, each in ends.items()
+        },
+        beside_controls={name: roles.difference(final, each.state) for name, each in ends.items()},
         search=search,
         requests=requests.sent,
         found=requests.found,

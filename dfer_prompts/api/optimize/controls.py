@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ...classes import ClassSet, ExpressionClass, default_words
 from ...description_set import join
@@ -17,13 +18,22 @@ RANDOM, SELECTION = "random edits", "selection alone"
 DRAWS = 50  # attempts at a random edit, before the round goes without it
 
 
-def control_sets(search: Search, roles: ClipRoles, seed: int) -> dict[str, State]:
+@dataclass(frozen=True)
+class ControlSet:
+    """The final set of a control, and the UAR after each of its rounds; empty if it has none."""
+
+    state: State
+    uar_by_round: tuple[float, ...] = ()
+
+
+def control_sets(search: Search, roles: ClipRoles, seed: int) -> dict[str, ControlSet]:
     """The final set of each control of `search`, by name."""
     random_search = Search(search.scorer, search.start)
     propose = random_proposals(search.rounds, search.start, seed)
-    ends = {RANDOM: random_search.run(propose, len(search.rounds), lambda *_: None)}
+    end = random_search.run(propose, len(search.rounds), lambda *_: None)
+    ends = {RANDOM: ControlSet(end, tuple(each.score.uar for each in random_search.rounds))}
     selected = selected_set(search.start, roles, seed)
-    return ends if selected is None else {**ends, SELECTION: selected}
+    return ends if selected is None else {**ends, SELECTION: ControlSet(selected)}
 
 
 def facs_descriptors(class_name: str) -> tuple[str, ...]:

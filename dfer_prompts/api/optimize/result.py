@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...description_set import DescriptionSet
 from ...optimization.edits import State, changes
+from ...optimization.log import OptimizationLog
 from .rounds import Search
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class FinalSet:
     choosing_uar: float  # percent, on the choosing clips; optimistically biased
     confirmed: SetFigures
     tested: SetFigures | None
+    uar_by_round: Sequence[float] = ()  # of a control with rounds, on the choosing clips
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -41,6 +44,7 @@ class FinalSet:
             "uar_on_the_clips_that_chose": self.choosing_uar,
             "confirmed": self.confirmed.as_dict(),
             "tested": None if self.tested is None else self.tested.as_dict(),
+            **({"uar_by_round": list(self.uar_by_round)} if self.uar_by_round else {}),
         }
 
 
@@ -48,13 +52,14 @@ class FinalSet:
 class Optimized:
     """The result of an optimisation; `descriptions` and `folder` are None if no change was accepted.
 
-    `log` is the file with all rounds. `clips` are the numbers of choosing, confirming and test clips.
-    `beside_controls` are the differences of the optimised set and each control, on the test fold if one is
-    given, else on the confirming clips. `tokens` are those of prompts and answers.
+    `of` is the name of the first set, `log` the file with all rounds. `clips` are the numbers of choosing,
+    confirming and test clips. `beside_controls` are the differences of the optimised set and each control, on
+    the test fold if one is given, else on the confirming clips. `tokens` are those of prompts and answers.
     """
 
     descriptions: DescriptionSet | None
     folder: Path | None
+    of: str
     log: Path
     dataset: str
     folds: tuple[int, ...]
@@ -85,6 +90,12 @@ class Optimized:
         proposed = [each.proposed for each in self.search.rounds]
         return sum(len(each.proposals) for each in proposed), sum(each.without_edits for each in proposed)
 
+    def plot(self, path: Path | str) -> None:
+        """Draw the score over rounds and the gains, as .png or .svg. Raises InputError for another suffix."""
+        from .plot import draw_optimization
+
+        draw_optimization(Path(path), OptimizationLog.open(self.log))
+
     def as_dict(self) -> dict[str, Any]:
         """What `optimize --json` prints."""
         rounds = self.search.rounds
@@ -92,6 +103,7 @@ class Optimized:
             "version": self.descriptions.name if self.descriptions else None,
             "folder": str(self.folder) if self.folder else None,
             "log": str(self.log),
+            "of": self.of,
             "dataset": self.dataset,
             "folds": list(self.folds),
             "confirming_folds": list(self.confirming_folds),

@@ -14,6 +14,7 @@ from dfer_model.io import write_atomically
 from ...description_set import DescriptionSet, Seen
 from ...optimization.edit_requests import EditRequests
 from ...optimization.edits import State, changes
+from ...optimization.log import FOLDER, SUFFIX
 from ...provenance import chosen_set
 from ...workspace import Workspace
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     from .result import FinalSet, Optimized
     from .rounds import Search
-
-FOLDER = "optimizations"  # of the logs, in the workspace
 
 
 def optimized_set(
@@ -86,7 +85,7 @@ def log_path(
     """The log's file, named by the version; without a version by a digest of the settings."""
     facts = json.dumps([_settings_line(requests, start), dataset, folds])
     unchanged = f"no-change-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
-    return place.root / FOLDER / f"{saved.name if saved else unchanged}.jsonl"
+    return place.root / FOLDER / f"{saved.name if saved else unchanged}{SUFFIX}"
 
 
 def write_log(made: Optimized, requests: EditRequests) -> None:

@@ -1,4 +1,4 @@
-"""Reports: the stored results of a comparison, a reproduction or a run as a page or as tables for a paper."""
+"""Reports of stored comparisons, reproductions, runs and optimisations: a page, or tables for a paper."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dfer_model.io import write_atomically
 from dfer_model.progress import Progress, silence
 
 from ...errors import InputError, system_errors, unknown
+from ...optimization.log import SUFFIX
 from ...workspace import Workspace
 from .cost import MethodCost, costed_models, measure_costs, method_costs, with_costs
 from .features import features_picture, with_features
@@ -31,6 +32,7 @@ SUFFIXES: dict[str, Format] = {
     ".tex": "latex",
     ".csv": "csv",
 }
+_WITHOUT = "{option} requires a comparison or a run; {log} is the log of an optimisation\nLeave it out"
 USUAL = {"html": "report.html", "markdown": "report.md", "latex": "report.tex", "csv": "report.csv"}
 
 
@@ -71,9 +73,10 @@ def report(
     device: str = "auto",
     progress: Progress = silence,
 ) -> Report:
-    """Report the stored results of a comparison, a reproduction or a finished run; nothing is trained.
+    """Report the stored results of a comparison, reproduction, finished run or optimisation, untrained.
 
-    `of` is its folder, its id or the beginning of one, by default the newest comparison of the workspace.
+    `of` is its folder, its id or the beginning of one, by default the newest comparison of the workspace. An
+    optimisation is given by the name of its version or by its log, optimizations/VERSION.jsonl.
     `format` is "html" (one self-contained page), "markdown", "latex" (tables for booktabs) or "csv" (UAR,
     WAR and recalls by fold), by default from the ending of `out`, else "html"; `out` is by default
     report.html, .md, .tex or .csv in its folder. `groups` adds results by group of clips: "scene" (from
@@ -89,7 +92,7 @@ def report(
     place = workspace or Workspace.find()
     chosen = _format(Path(out) if out is not None else None, format)
     folder = find(of, place)
-    path = Path(out) if out is not None else folder / USUAL[chosen]
+    path = Path(out) if out is not None else _usual_path(folder, chosen)
     from dfer_model.evaluation.groups import Groups
 
     from . import render as pages
@@ -100,6 +103,11 @@ def report(
     ]
     _check_options(folder, chosen, groups is not None, features)
     picture = features_picture(folder, device, progress) if features else None
+    if folder.suffix == SUFFIX and folder.is_file():
+        if latency:
+            raise InputError(_WITHOUT.format(option="--latency", log=folder))
+        write_atomically(path, write(_content(folder, place, clip_groups)))
+        return Report(path, chosen, folder)
     with _damage_as_input_error(folder):
         models = costed_models(folder, place.runs)
     problems = measure_costs(models, device, progress) if latency else {}
@@ -112,6 +120,11 @@ def report(
     return Report(path, chosen, folder, grouped, costs, content.records)
 
 
+def _usual_path(of: Path, chosen: Format) -> Path:
+    """report.html in the folder of what is reported; of an optimisation the log's name, ending in .html."""
+    return of / USUAL[chosen] if of.is_dir() else of.with_suffix(Path(USUAL[chosen]).suffix)
+
+
 def _named_by(folder: Path) -> str:
     """What the name of a model stands for, as a column head."""
     return "set" if (folder / RECORD).is_file() else "row" if (folder / REPRODUCTION).is_file() else "run"
@@ -119,6 +132,8 @@ def _named_by(folder: Path) -> str:
 
 def _check_options(folder: Path, chosen: Format, groups: bool, features: bool) -> None:
     """Raises InputError for an option that this report does not have."""
+    if folder.is_file() and (groups or features):
+        raise InputError(_WITHOUT.format(option="--groups" if groups else "--features", log=folder))
     if features and chosen != "html":
         raise InputError(f"--features adds a figure, and {chosen} reports have none\nUse --format html")
     if groups and (folder / REPRODUCTION).is_file():
@@ -143,6 +158,10 @@ def _format(out: Path | None, given: str | None) -> Format:
 
 def _content(folder: Path, place: Workspace, groups: Groups | None) -> Content:
     """The content of the report."""
+    if folder.is_file():
+        from .optimization_report import optimization_content
+
+        return optimization_content(folder)
     if (folder / RECORD).is_file():
         from .comparison_report import comparison_content
 

@@ -34,7 +34,7 @@ def reproduction_content(folder: Path, runs: Path) -> Content:
         recalls,
         _confusions(found),
         word_for_word(of.stored.texts()),
-        Section("repeat", "Runs", tuple(_runs(of))),
+        Section("repeat", "Runs and commands", tuple(_runs(of))),
     )
     for_latex = [each for table in tables for each in latex_tables(of, table)]
     for_latex += [each for part in (folds, recalls) for each in part.blocks if isinstance(each, Table)]
@@ -148,7 +148,7 @@ def _confusions(found: ByMeasure) -> Section:
 
 
 def _runs(of: Reproduction) -> list[Block]:
-    """The runs of each row, the versions they were made with, and the command of this report."""
+    """The runs of each row, the versions they were made with, and the commands."""
     rows = tuple(
         cells(_titled(row), row.texts.name if row.texts else "", "; ".join(row.runs))
         for row in of.stored.rows
@@ -162,6 +162,9 @@ def _runs(of: Reproduction) -> list[Block]:
     known: dict[str, str] = results[0].get("versions", {}) if results else {}
     if known:
         blocks.append(paragraph(f"Made with {', '.join(f'{name} {it}' for name, it in known.items())}."))
+    if of.stored.command:
+        blocks.append(paragraph("The reproduction, in the same workspace; finished runs are reused:"))
+        blocks.append(Code(shlex.join(of.stored.command)))
     name = of.folder.name if of.folder.parent.name == "reproductions" else str(of.folder)
     command = shlex.join(["dfer-prompts", "report", name])
     return [

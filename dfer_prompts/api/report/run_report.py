@@ -40,9 +40,10 @@ def run_content(folder: Path, groups: Groups | None = None) -> Content:
     run = Run.open(folder)
     texts = {run.texts.name: run_texts(folder)} if run.settings.uses_texts else {}
     top2 = {name: run_top2(folder, name, each) for name, each in run.result["measures"].items()}
-    figures, folds = _figures(run, top2), fold_section(*_by_fold(run))
+    figures, folds, by_dataset = _figures(run, top2), fold_section(*_by_fold(run)), _datasets(run)
+    shown = [each for each in (figures, by_dataset) if each.rows]
     sections = (
-        Section("figures", "Figures", (*([figures] if figures.rows else []), points(_notes(run)))),
+        Section("figures", "Figures", (*shown, points(_notes(run)))),
         folds,
         Section("recalls", "Recall of each class", tuple(_recalls(run))),
         Section("confusion", "Confusion matrices", tuple(_confusions(run))),
@@ -52,7 +53,7 @@ def run_content(folder: Path, groups: Groups | None = None) -> Content:
         Section("repeat", "How to repeat it", tuple(_repeat(run))),
     )
     title = f"{run.texts.name} on {run.config['dataset']['name'] or 'other clips'}"
-    paper = _paper(figures, folds, _recalls(run))
+    paper = _paper(figures, folds, [*([by_dataset] if by_dataset.rows else []), *_recalls(run)])
     known = [row for name, value in top2.items() for row in fold_top2(SELECTIONS, name, run.fold, value)]
     rows = csv_with_top2(fold_rows(*_by_fold(run)), known)
     content = Content(title, tuple(_facts(run).items()), sections, paper, rows)
@@ -87,6 +88,17 @@ def _figures(run: Run, top2: Mapping[str, float | None]) -> Table:
         rows.append(cells(selection, *("–" if value is None else f"{value:.1f}" for value in values)))
     heads = ("epoch selected by", *MEASURES.values(), *([TOP2_HEAD] if known else []))
     return Table("figures", "The test fold, in percent", heads, tuple(rows))
+
+
+def _datasets(run: Run) -> Table:
+    """The figures on the test clips of each of several datasets; without rows for one dataset."""
+    rows = [
+        cells(name, selection, str(measured["clips"]), *(f"{measured[key]:.1f}" for key in ("uar", "war")))
+        for name, each in run.result.get("datasets", {}).items()
+        for selection, measured in each["measures"].items()
+    ]
+    heads = ("dataset", "epoch selected by", "test clips", "UAR", "WAR")
+    return Table("datasets", "The test clips of each dataset, in percent", heads, tuple(rows))
 
 
 def _notes(run: Run) -> list[str]:
@@ -136,7 +148,9 @@ def _repeat(run: Run) -> list[Block]:
     words = ["dfer-prompts", "train"]
     if run.settings.uses_texts:
         words += ["--descriptions", run.texts.name]
-    words += ["--dataset", str(dataset["path"])] if dataset["path"] else []
+    paths = [each["path"] for each in dataset.get("parts") or [dataset]]
+    words += [word for path in paths if path for word in ("--dataset", str(path))]
+    words += ["--classes", str(dataset["class_set"])] if dataset.get("class_set") else []
     words += ["--fold", str(run.fold), "--seed", str(run.seed)]
     words += settings_words(run.settings)
     versions = ", ".join(f"{name} {number}" for name, number in run.result.get("versions", {}).items())

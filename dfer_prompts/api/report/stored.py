@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dfer_model.io import read_json
 
 from ...errors import InputError, listed
+from ...optimization.log import SUFFIX, logs
 from ...workspace import Workspace
 
 if TYPE_CHECKING:
@@ -182,7 +183,8 @@ RECORD, RUN, REPRODUCTION = "comparison.json", "result.json", "reproduction.json
 def find(given: Path | str | None, workspace: Workspace) -> Path:
     """The folder of a comparison, reproduction or finished run, by its folder, id or beginning of an id.
 
-    None is the newest comparison. Raises InputError, with the most similar name.
+    Of an optimisation it is the log, by its path or the name of its version. None is the newest comparison.
+    Raises InputError, with the most similar name.
     """
     comparisons = {
         path.parent.name: path.parent for path in (workspace.root / "comparisons").glob(f"*/{RECORD}")
@@ -198,8 +200,10 @@ def find(given: Path | str | None, workspace: Workspace) -> Path:
 
 
 def _folder(given: Path, workspace: Workspace) -> Path | None:
-    """The folder of a path, relative to the current folder or the workspace."""
+    """The folder or log of a path, relative to the current folder or the workspace."""
     for path in (given, workspace.root / given):
+        if path.suffix == SUFFIX and path.is_file():
+            return path
         folder = path.parent if path.name in (RECORD, RUN, REPRODUCTION) else path
         if any((folder / name).is_file() for name in (RECORD, REPRODUCTION, "config.yaml")):
             return _finished(folder)
@@ -211,20 +215,23 @@ def _by_id(given: str, comparisons: dict[str, Path], workspace: Workspace) -> Pa
     reproductions = {
         path.parent.name: path.parent for path in (workspace.root / "reproductions").glob(f"*/{REPRODUCTION}")
     }
-    known = {**runs, **reproductions, **comparisons}
+    optimizations = {path.stem: path for path in logs(workspace)}
+    known = {**optimizations, **runs, **reproductions, **comparisons}
     matches = (
         [given] if given in known else sorted(name for name in known if given and name.startswith(given))
     )
     if len(matches) == 1:
-        return _finished(known[matches[0]])
+        found = known[matches[0]]
+        return found if found.suffix == SUFFIX and found.is_file() else _finished(found)
     if matches:
         raise InputError(f"{given!r} matches {len(matches)} ids: {listed(matches)}\nGive more of the id")
     near = difflib.get_close_matches(given, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     kinds = {"comparisons": comparisons, "reproductions": reproductions, "runs": runs}
+    kinds["optimisations"] = optimizations
     there = [f"{kind}: {listed(sorted(found))}" for kind, found in kinds.items() if found]
     raise InputError(
-        f"no comparison, reproduction or run {given!r}{hint}\n"
+        f"no comparison, reproduction, run or optimisation {given!r}{hint}\n"
         + (f"There are {'; '.join(there)}" if there else "Make one: dfer-prompts compare --help")
     )
 

@@ -69,6 +69,7 @@ class StoredReproduction(_Stored):
     rows: tuple[StoredRow, ...]
     protocol: str = ""
     caveats: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()  # none in files of earlier versions
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

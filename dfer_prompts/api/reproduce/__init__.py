@@ -26,7 +26,7 @@ from ..inputs import (
 from ..launchers import EngineName, RunContext, engine_for
 from .paper_tables import OWN_FILE, Figures, find_rows, find_tables, paper, published_figures
 from .plan import Planned, Study, check, plan
-from .results import Reproduced, caveats, keep, protocol_line, row_result
+from .results import Reproduced, caveats, command_words, keep, protocol_line, row_result
 
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
@@ -103,7 +103,9 @@ def reproduce(
         note(each)
     context = replace(context, engine=engine_for(place, engine, jobs, runs_per_gpu, retries, device))
     runs = _run(planned, study, context)
-    result = _result(planned, runs, known, study, out)
+    files = {"--farl": farl, "--published": published, "--out": out}
+    command = command_words(list(chosen_rows), rows, study, files)
+    result = _result(planned, runs, known, study, command, out)
     keep(result, runs)
     return result
 
@@ -113,6 +115,7 @@ def _result(
     runs: Mapping[tuple[str, int], Sequence[Run]],
     known: Figures,
     study: Study,
+    command: tuple[str, ...],
     out: Path | str | None,
 ) -> Reproduced:
     """The results of the rows beside the published figures."""
@@ -139,6 +142,7 @@ def _result(
         rows=results,
         protocol=protocol_line(results, study.folds, study.seeds),
         caveats=tuple(caveats(paper(), clips.name, clips.fold_names(), study.folds, study.seeds)),
+        command=command,
     )
 
 

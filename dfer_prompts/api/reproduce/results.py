@@ -14,7 +14,7 @@ from pydantic import FiniteFloat
 from dfer_model.io import write_atomically
 
 from .paper_tables import Paper, Published, dataset_title
-from .plan import Planned
+from .plan import Planned, Study
 
 if TYPE_CHECKING:
     from dfer_model.config import Settings
@@ -138,7 +138,10 @@ def merged(runs: Sequence[Run]) -> Measures:
 
 @dataclass(frozen=True)
 class Reproduced:
-    """Reproduced tables of the paper, stored as reproduction.json, tables.md and confusion/ in `folder`."""
+    """Reproduced tables of the paper, stored as reproduction.json, tables.md and confusion/ in `folder`.
+
+    `command` are the words of the command that repeats it.
+    """
 
     folder: Path
     dataset: str
@@ -150,6 +153,7 @@ class Reproduced:
     rows: tuple[RowResult, ...]
     protocol: str
     caveats: tuple[str, ...]
+    command: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The stored result, and the output of `reproduce --json`."""
@@ -159,6 +163,31 @@ class Reproduced:
     def of(self, table: str) -> list[RowResult]:
         """The rows of one table."""
         return [each for each in self.rows if each.table == table]
+
+
+def command_words(
+    tables: Sequence[str], rows: Sequence[str], study: Study, files: Mapping[str, Path | str | None]
+) -> tuple[str, ...]:
+    """The command that repeats a reproduction; `files` are its files by option."""
+    from dfer_model.comparison.record import numbers_text
+
+    words = ["dfer-prompts", "reproduce", *tables, "--dataset", str(study.clips.path)]
+    for name in rows:
+        words += ["--rows", name]
+    words += ["--descriptions", study.descriptions.name]
+    chosen = study.chosen
+    values: dict[str, object] = {
+        "--second": study.second.name if study.second else None,
+        "--folds": numbers_text(study.folds),
+        "--seeds": numbers_text(study.seeds),
+        **{f"--{name}": chosen.get(name) for name in ("preset", "clip", "weights", "epochs")},
+        **files,
+    }
+    for option, value in values.items():
+        words += [option, str(value)] if value is not None else []
+    for each in chosen.get("overrides") or ():
+        words += ["--set", each]
+    return tuple(words)
 
 
 def protocol_line(rows: Sequence[RowResult], folds: Sequence[int], seeds: Sequence[int]) -> str:

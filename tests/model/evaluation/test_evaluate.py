@@ -6,7 +6,9 @@ import io
 import shutil
 import unicodedata
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -17,8 +19,10 @@ from torchvision.transforms.v2.functional import resize
 
 from dfer_model.data.augmentation import crop_views
 from dfer_model.data.dataset import ClipDataset
+from dfer_model.data.kept_batches import KeptBatches
 from dfer_model.data.packed import PackedClips, write_packed
 from dfer_model.data.sampling import sample_test
+from dfer_model.data.streaming import StreamedClips
 from dfer_model.errors import InputError, WorkError
 from dfer_model.evaluation.evaluate import (
     clips_to_test,
@@ -35,6 +39,7 @@ from dfer_model.runs import Run
 from dfer_model.training.loop import train_run
 
 from .. import tiny
+from ..resuming import same_result
 
 CPU = torch.device("cpu")
 
@@ -88,6 +93,43 @@ def test_order_and_batch_size_have_no_effect(run: Run, clips: PackedClips) -> No
     one = predict_logits(model, clips, indices, run.settings.model_copy(update={"batch_size": 2}), CPU)
     other = predict_logits(model, clips, indices[::-1].copy(), run.settings, CPU)
     np.testing.assert_allclose(one, other[::-1], atol=1e-4)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_evaluations_with_kept_workers_equal_those_with_new_ones(
+    run: Run, clips: PackedClips, streamed: bool
+) -> None:
+    of = StreamedClips.open(f"file://{clips.path}") if streamed else clips
+    choices = [clips.test_indices(1), clips.train_indices(1)[::-1], clips.test_indices(1)]
+    settings = run.settings.model_copy(update={"workers": 2, "test_segments": 2})
+    model, kept, seen = load_trained(run, CPU), KeptBatches(), []
+    before = {*active_children()}
+    for indices in choices:
+        own = predict_logits(model, of, indices, settings, CPU, kept=kept)
+        seen.append({*active_children()} - before)
+        plain = run.settings.model_copy(update={"test_segments": 2})
+        expected = predict_logits(model, clips, indices, plain, CPU)
+        # A stream forms other batches.
+        assert np.allclose(own, expected, atol=1e-4) if streamed else np.array_equal(own, expected)
+    assert seen[0] <= seen[1] == seen[2]
+    assert [len(each) for each in seen] == ([2, 4, 4] if streamed else [2, 2, 2])
+    del kept
+    assert {*active_children()} == before
+
+
+def test_a_training_starts_workers_once(clips: PackedClips, tmp_path: Path) -> None:
+    seen: set[Any] = set()
+    options = {"epochs": 2, "select": "val", "val_share": 0.4}
+    alone = train_run(tiny.spec(clips, **options), clips, tmp_path / "alone", device="cpu")
+    run = train_run(
+        tiny.spec(clips, **options, workers=2),
+        clips,
+        tmp_path / "workers",
+        device="cpu",
+        report=lambda *_: seen.update(active_children()),
+    )
+    assert same_result(run, alone)
+    assert len(seen) == 4  # two for training, two for validation and test
 
 
 def test_a_run_needs_no_clip_weights(run: Run, clips: PackedClips, tmp_path: Path) -> None:

@@ -197,6 +197,20 @@ def test_bf16_is_near_fp32(clips: PackedClips, tmp_path: Path) -> None:
     assert 0 < difference < 3  # in units of 0.01 of a cosine
 
 
+@pytest.mark.parametrize("changed", [{}, {"mixup": 0.4}])
+def test_bf16_pixels_give_the_logits_of_float32_pixels(
+    clips: PackedClips, tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    training = Training(tiny.spec(clips, **changed, precision="bf16"), clips, tmp_path, torch.device("cpu"))
+    frames, _ = training.inputs(next(iter(training.batches)))
+    direct, plain = training.pixels(frames), training.scale(frames)
+    assert direct.dtype == (torch.float32 if "mixup" in changed else torch.bfloat16)
+    training.model.eval()
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        found, expected = (training.model(each).float() for each in (direct, plain))
+    assert float((found - expected).norm()) <= 0.01 * float(expected.norm())
+
+
 @pytest.mark.usefixtures("avx2_processor")
 def test_bf16_is_refused_on_a_processor_without_it(clips: PackedClips, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"this processor has no bfloat16 .*\nGive --set precision=fp32"):

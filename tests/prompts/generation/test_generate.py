@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from dfer_prompts.errors import InputError, WorkError
+from dfer_prompts.errors import InputError, Interrupted, WorkError
 from dfer_prompts.generation.dry_run import DryRun, dry_run
 from dfer_prompts.generation.generate import generate, generate_all
+from dfer_prompts.llm.usage import Progress
 from dfer_prompts.versions.lineage import log
 from dfer_prompts.versions.store import DescriptionStore, load
 from dfer_prompts.workspace import Workspace
@@ -59,6 +60,20 @@ def test_stored_answers_are_parsed_again_into_a_new_version_without_a_request(
     assert (again.descriptions.name, again.asked, again.found) == ("v3", 0, 14)
     assert again.descriptions.manifest.sampling["rank"] == "order"
     assert {len(member) for (member,) in again.descriptions.members.values()} == {3}
+
+
+def test_a_caller_can_stop_the_requests_and_the_answers_are_stored(
+    workspace: Workspace, endpoint: FakeEndpoint
+) -> None:
+    def report(progress: Progress) -> None:
+        if progress.total.answered == 3:
+            raise Interrupted("the reader left")
+
+    with pytest.raises(Interrupted, match="the reader left"):
+        generate("dfew", samples=2, concurrency=1, report=report)
+    assert len(endpoint.requests) < 14
+    assert versions(workspace) == []
+    assert generate("dfew", samples=2).found == 3
 
 
 def test_licence_and_prices_are_read_from_dfer_yaml(workspace: Workspace) -> None:

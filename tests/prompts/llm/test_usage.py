@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from dfer_prompts.errors import WorkError
 from dfer_prompts.generation.plan import RequestOptions, plan_for
 from dfer_prompts.generation.run import ask_and_rank
 from dfer_prompts.llm.endpoint import Endpoint
+from dfer_prompts.llm.images import Image, image_message
 from dfer_prompts.llm.response_cache import Request, ResponseStore
 from dfer_prompts.llm.sampling import Sampling
 from dfer_prompts.llm.usage import Budget, Estimate
@@ -110,3 +112,15 @@ def test_answers_without_usage_are_counted_by_their_text(endpoint: FakeEndpoint,
     with pytest.raises(WorkError, match="--budget-tokens"):
         ask_for_fear(endpoint, isolated, Budget(tokens=500), max_tokens=100)
     assert len(endpoint.requests) == 3  # 3 x (36 + 90) are spent, and a fourth does not fit
+
+
+def test_images_are_estimated_until_the_server_has_counted_some() -> None:
+    images = tuple(Image(bytes([number])) for number in range(4))
+    message = image_message("x" * 40, images)
+    shown = Request("fear", "http://h/v1", "m", (message,), Sampling(), 0, images=images)
+    assert Estimate().prompt_tokens(shown) == 10 + 4 * 576
+    other = Request("fear", "http://h/v1", "m", (image_message("y" * 80, images[:2]),), Sampling(), 0)
+    two = replace(other, images=images[:2])
+    counted = Estimate.of([(two, answer(20 + 2 * 100, 5))])
+    assert counted.prompt_tokens(two) == 220
+    assert counted.prompt_tokens(shown) == 10 + 4 * 100

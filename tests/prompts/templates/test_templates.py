@@ -190,3 +190,21 @@ def test_the_hash_does_not_depend_on_line_ends(workspace: Workspace) -> None:
     assert read_template(path).sha256 == first.sha256
     path.write_text(path.read_text().replace("A test.", "Another."))
     assert read_template(path).sha256 != first.sha256
+
+
+def test_a_template_with_images_can_use_the_clips_and_the_other_class(workspace: Workspace) -> None:
+    head = HEAD.replace("---\n", "---\nimages: contrast\n", 1)
+    lines = "{% for c in clips %}{{ c.expression }} {{ c.first }}-{{ c.last }};{% endfor %}{{ other }}"
+    write(workspace, head + "{{ expression }}: " + lines)
+    # An example: two clips of the class and two of another one, with four images each.
+    assert rendered(workspace) == "anger: anger 1-4;anger 5-8;happiness 9-12;happiness 13-16;happiness"
+    assert rendered(workspace, class_name="happiness").endswith(";sadness")
+
+
+def test_clips_are_variables_of_templates_with_images_only(workspace: Workspace) -> None:
+    write(workspace, HEAD + "{{ clips }}")
+    with pytest.raises(InputError, match="'clips' is undefined"):
+        rendered(workspace)
+    path = write(workspace, HEAD.replace("---\n", "---\nimages: many\n", 1) + "{{ expression }}")
+    with pytest.raises(InputError, match="line 2: images"):
+        read_template(path)

@@ -250,6 +250,8 @@ def test_settings_that_cannot_be_screened_are_refused(clips: PackedClips, tmp_pa
         screening(clips, classifier="cocoop")
     with pytest.raises(InputError, match="held_out=fear"):
         screening(clips, held_out="fear")
+    with pytest.raises(InputError, match="screening trains on labels"):
+        screening(clips, targets="distribution")
     swapped = replace(tiny.TEXTS, class_names=tiny.CLASSES[::-1])
     with pytest.raises(InputError, match="not for the classes"):
         screen(screening(clips, (swapped,)), clips, tmp_path, device="cpu")
