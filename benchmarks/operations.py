@@ -66,9 +66,10 @@ def counts(settings: Settings, clips: int, *, plain: bool = False) -> dict[str, 
     whole = step.PlainModel(clip, model, scale)
     frames = torch.zeros(clips, settings.frames, 3, clip.image_size, clip.image_size, dtype=torch.uint8)
     labels = torch.zeros(clips, dtype=torch.int64)
+    pixel_format = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     with FlopCounterMode(display=False) as products, Kernels() as kernels:
         with precision(settings.precision, torch.device("cpu")):
-            logits: Tensor = whole.logits(frames) if plain else model(scale(frames))
+            logits: Tensor = whole.logits(frames) if plain else model(scale(frames, pixel_format))
         F.cross_entropy(logits.float(), labels).backward()  # type: ignore[no-untyped-call]
     return {"gflops": products.get_total_flops() / 1e9, "kernels": kernels.count}
 
