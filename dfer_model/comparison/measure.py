@@ -150,7 +150,7 @@ def transfer(
     Each run predicts every clip once; runs on several folds count like seeds. `new` are the classes that the
     first dataset does not have. `cache_dir` holds predictions for reuse; it can be deleted at any time.
     """
-    indices = testable_clips(target)
+    indices = clips_for_transfer(target)
     by_name: dict[str, list[Integers]] = {each.name: [] for each in texts}
     named = {each.name: each for each in texts}
     for done, run in enumerate(runs):
@@ -181,7 +181,7 @@ def transfer(
     )
 
 
-def testable_clips(target: PackedClips) -> Integers:
+def clips_for_transfer(target: PackedClips) -> Integers:
     """The test clips of another dataset: those of its folds, or all clips if it has no folds."""
     return np.flatnonzero(target.folds > 0) if target.fold_names() else np.arange(len(target))
 

@@ -84,14 +84,16 @@ def measure_request(
 
 def _target(target: PackedClips, clips: PackedClips, sets: Sequence[DescriptionSet]) -> Target:
     """The target of transfer. Raises InputError for the training clips and sets made with its test clips."""
-    from dfer_model.comparison.measure import testable_clips
+    from dfer_model.comparison.measure import clips_for_transfer
     from dfer_model.comparison.protocols import Target
 
     if target.fingerprint == clips.fingerprint:
         raise InputError(
             f"--transfer-to {target.path}: these are the training clips\nGive packed clips of another dataset"
         )
-    require_unseen(sets, target.name, target.fingerprint, set(target.folds[testable_clips(target)].tolist()))
+    require_unseen(
+        sets, target.name, target.fingerprint, set(target.folds[clips_for_transfer(target)].tolist())
+    )
     new = tuple(name for name in target.class_names if match_class_name(name, clips.class_names) is None)
     return Target(target, tuple(class_texts(each, target.class_names) for each in sets), new)
 

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import recall_score
 
 from dfer_model.comparison.grid import Grid, Training, train_all
-from dfer_model.comparison.measure import few_shot, held_out_class, testable_clips, transfer
+from dfer_model.comparison.measure import clips_for_transfer, few_shot, held_out_class, transfer
 from dfer_model.comparison.protocols import check_training, training_for
 from dfer_model.comparison.results import Answers
 from dfer_model.data.packed import PackedClips
@@ -133,8 +133,8 @@ def test_transfer_predicts_every_clip_once_per_run_with_the_target_texts(
 
 
 def test_the_test_clips_of_transfer(tmp_path: Path) -> None:
-    assert len(testable_clips(tiny.pack(tmp_path / "none", folds=0, per_class=2))) == 6
-    assert len(testable_clips(tiny.pack(tmp_path / "two", folds=2, per_class=2))) == 6
+    assert len(clips_for_transfer(tiny.pack(tmp_path / "none", folds=0, per_class=2))) == 6
+    assert len(clips_for_transfer(tiny.pack(tmp_path / "two", folds=2, per_class=2))) == 6
 
 
 def test_a_protocol_that_does_not_apply_is_an_error(clips: PackedClips) -> None:
