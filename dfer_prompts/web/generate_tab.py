@@ -18,7 +18,7 @@ from ..generation.dry_run import dry_run
 from ..generation.generate import generate
 from ..llm.endpoint import DEFAULT_MODEL, DEMO_MODEL, is_configured, resolve_server
 from ..llm.redaction import PROBLEMS
-from ..templates import template_names
+from ..templates import load_template, template_names
 from ..templates.feedback import OPTIMIZE
 from ..versions.store import DescriptionStore
 from ..workspace import Workspace
@@ -75,8 +75,17 @@ def generate_tab(workspace: Workspace, page: gr.Blocks, written: gr.State, *, ma
 
 
 def templates_offered(workspace: Workspace) -> list[str]:
-    """The templates that ask for descriptors."""
-    return [each for each in template_names(workspace) if each != OPTIMIZE]
+    """The templates that ask for descriptors, without those that show images of clips."""
+    return [
+        each for each in template_names(workspace) if each != OPTIMIZE and not _shows_images(each, workspace)
+    ]
+
+
+def _shows_images(name: str, workspace: Workspace) -> bool:
+    try:
+        return load_template(name, workspace).images != "none"
+    except InputError:
+        return False  # a damaged template is offered; its error is shown when it is used
 
 
 def models_offered(workspace: Workspace, may_query: bool) -> list[tuple[str, str]]:

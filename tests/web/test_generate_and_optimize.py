@@ -83,6 +83,14 @@ def given(**changed: Any) -> list[Any]:
     return list((usual | changed).values())
 
 
+def test_templates_that_show_clips_are_not_offered(server: Server, session: str) -> None:
+    loaded = [call(server, session, event) for event, kind, _ in events(server, given=0) if kind == "load"]
+    choices = [each["choices"] for one in loaded for each in one or [] if "choices" in each]
+    lists = [{name for name, _ in each} for each in choices if ["paper", "paper"] in each]
+    every, to_generate = sorted(lists, key=len, reverse=True)  # the tab Descriptions shows every template
+    assert every - to_generate == {"optimize", "frames", "frames-contrast"}
+
+
 def test_a_dry_run_shows_prompts_and_costs_and_requests_nothing(
     server: Server, session: str, endpoint: FakeEndpoint
 ) -> None:
@@ -126,6 +134,7 @@ def test_a_generated_version_is_written_and_in_the_lists(
         {"model": "tiny"},
         {"template": "../../etc/passwd"},
         {"template": "optimize"},
+        {"template": "frames"},  # needs clips
         {"class_set": "/etc/passwd"},
         {"samples": 1000},
         {"samples": "many"},
