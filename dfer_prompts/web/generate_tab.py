@@ -90,7 +90,7 @@ def _shows_images(name: str, workspace: Workspace) -> bool:
 
 def models_offered(workspace: Workspace, may_query: bool) -> list[tuple[str, str]]:
     """The configured model, if there is one and visitors may query it, and the demo model: (label, name)."""
-    found = [("demo language model, for trying the page", DEMO_MODEL)]
+    found = [("demo language model", DEMO_MODEL)]
     if may_query and is_configured(workspace):
         found.insert(0, (_configured_title(workspace), CONFIGURED))
     return found

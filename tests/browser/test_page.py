@@ -51,7 +51,11 @@ class Page:
 
     def tab(self, *names: str) -> None:
         for name in names:
-            self.page.get_by_role("tab", name=name, exact=True).click()
+            tab = self.page.get_by_role("tab", name=name, exact=True)
+            if not tab.count():  # on a narrow screen Gradio moves the last tabs to a menu
+                self.page.get_by_label("More tabs").first.click()
+                tab = self.page.locator(".overflow-dropdown").get_by_role("button", name=name, exact=True)
+            tab.click()
 
     def press(self, name: str) -> None:
         self.page.get_by_role("button", name=name, exact=True).click()
