@@ -99,6 +99,8 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     """Whether the device has instructions for bfloat16 products: GPUs since Ampere, some processors."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if not hasattr(torch.cpu, "get_capabilities"):  # older versions of torch
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     able: Mapping[str, object] = torch.cpu.get_capabilities()
     return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
