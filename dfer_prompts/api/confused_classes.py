@@ -17,28 +17,26 @@ from .inputs import Choices, class_texts, features_folder, loaded, settings_for
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
 
-    from .frames import FrameChoices
-
 
 def confused_classes(
     class_set: ClassSet,
     own: Mapping[str, str],
     clips: PackedClips,
     folds: tuple[int, ...],
-    choices: FrameChoices,
+    of: str,
+    named: Choices,
     workspace: Workspace,
     device: str,
     progress: Progress,
 ) -> tuple[dict[str, str], tuple[Seen, ...]]:
     """The class most often predicted in place of each class of the set, and the folds the set `of` has seen.
 
-    Predictions are among the classes of the set, by `choices.of` with CLIP on all clips of `folds`. Equally
-    frequent ones are ordered by their mean similarity to the clips of the class. `own` gives the dataset's
-    names of the classes. Raises InputError as `score` does.
+    Predictions are among the classes of the set, by `of` with the CLIP of `named` on all clips of `folds`.
+    Equally frequent ones are ordered by their mean similarity to the clips of the class. `own` gives the
+    dataset's names of the classes. Raises InputError as `score` does.
     """
-    (of,) = loaded([choices.of], workspace)
-    texts = class_texts(of, list(own.values()))
-    named: Choices = {"clip": choices.clip, "weights": choices.weights}
+    (described,) = loaded([of], workspace)
+    texts = class_texts(described, list(own.values()))
     settings = settings_for(workspace, clips.name, named, device=device)
     from dfer_model.comparison.zero_shot import video_features
     from dfer_model.evaluation.evaluate import zero_shot_logits
@@ -57,4 +55,4 @@ def confused_classes(
         similar = logits[clips_of_class].mean(axis=0)
         order = np.lexsort((similar, counts))  # ascending by count, then by similarity
         found[class_set.names[place]] = class_set.names[next(int(at) for at in order[::-1] if at != place)]
-    return found, of.manifest.seen
+    return found, described.manifest.seen

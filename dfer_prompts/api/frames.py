@@ -19,7 +19,7 @@ from ..generation.plan import Classes, chosen_class_set
 from ..llm.images import Image
 from ..workspace import Workspace
 from .confused_classes import confused_classes
-from .inputs import each_once, open_dataset
+from .inputs import Choices, each_once, open_dataset
 
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
@@ -120,7 +120,10 @@ def shown_clips(
     others: dict[str, str] = {}
     more: tuple[Seen, ...] = ()
     if choices.contrast:
-        others, more = confused_classes(class_set, own, clips, folds, choices, place, device, progress)
+        named: Choices = {"clip": choices.clip, "weights": choices.weights}
+        others, more = confused_classes(
+            class_set, own, clips, folds, choices.of, named, place, device, progress
+        )
     seen = Seen(dataset=clips.name, fingerprint=clips.fingerprint, folds=tuple(sorted(folds)))
     shown = {
         name: tuple(_images(clips, index, name, choices.frames) for index in indices)

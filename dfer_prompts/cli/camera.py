@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dfer_model.video.rolling import Glance, Rolled
 
     from ..api.predict import VideoPredictor
-    from .predict import PredictArguments
+    from .video_options import PredictArguments
 
     Show = Callable[[Glance], None]
     Save = Callable[[Rolled], None]

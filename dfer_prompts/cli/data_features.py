@@ -10,7 +10,7 @@ import typer
 from .completion import versions
 from .options import ClipOptions, DeviceOption, grouped
 from .output import JsonOption, message, print_json, print_line, progress
-from .predict import VideoOptions
+from .video_options import VideoOptions
 
 
 @grouped

@@ -9,7 +9,7 @@ import typer
 
 from .options import ClipOptions, DeviceOption, grouped
 from .output import JsonOption, message, print_json, print_line, print_table, progress
-from .predict import ModelArgument, VideoOptions
+from .video_options import ModelArgument, VideoOptions
 
 if TYPE_CHECKING:
     from ..api.explain import ExplainedVideo

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dfer_model.video.predict_video import PredictedVideo
 
     from ..api.predict import Refused, VideoPredictor
-    from .predict import PredictArguments
+    from .video_options import PredictArguments
 
 STANDARD_INPUT = Path("-")
 
