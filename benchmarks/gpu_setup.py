@@ -13,7 +13,8 @@ import open_clip
 import torch
 
 from dfer_model.config import Settings
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.runs import ClassTexts, RunSpec
 from dfer_model.synthetic.drawn_faces.dataset import draw_dataset
 from dfer_model.training.setup import Training

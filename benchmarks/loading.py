@@ -31,7 +31,8 @@ from torch.utils.data import DataLoader, Dataset
 from dfer_model.data.augmentation import Augmentation
 from dfer_model.data.dataset import ClipDataset, DecodedClips, clip_generator
 from dfer_model.data.loaders import Batches, Shuffled
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.data.sampling import sample_train
 
 SIZE, FRAMES, BATCH, WORKERS = 224, 16, 8, 2

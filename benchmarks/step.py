@@ -37,7 +37,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dfer_model.config import Settings, with_overrides
 from dfer_model.data.loaders import PixelScale, pixel_scale
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.devices import choose_device, precision
 from dfer_model.evaluation.trained_model import TrainedModel
 from dfer_model.models.clip import Clip, load_clip

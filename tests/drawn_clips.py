@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.synthetic.drawn_faces import UNIT_INDEX, UNITS, View, draw_identity, render
 
 from .prompts.endpoint import Reply, completion

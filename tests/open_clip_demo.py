@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.synthetic.drawn_faces import clip_frames, clip_track, plan_clips
 
 FOLDER = Path(__file__).parents[1] / "dfer_model" / "synthetic" / "demo_clip"

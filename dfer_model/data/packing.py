@@ -24,7 +24,8 @@ from dfer_model.data.captions import read_captions, write_captions
 from dfer_model.data.folds import as_report
 from dfer_model.data.layouts import FOLDER, Layout, check_name, read_official, with_votes
 from dfer_model.data.own_folder import read_folder
-from dfer_model.data.packed import PackedClips, assemble
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import assemble
 from dfer_model.data.shards import Shard, finished_outcome, pack_shard, start_process
 from dfer_model.data.votes import Floats
 from dfer_model.errors import InputError, Interrupted, WorkError

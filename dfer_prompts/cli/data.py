@@ -193,7 +193,8 @@ def index(
 
     Example: dfer-prompts data index packed/mafw
     """
-    from dfer_model.data.packed import PackedClips, write_index
+    from dfer_model.data.packed import PackedClips
+    from dfer_model.data.packed_writer import write_index
 
     message(f"The index is in {write_index(PackedClips.open(context.obj.dataset(folder)))}")
 

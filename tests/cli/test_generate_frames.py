@@ -21,7 +21,8 @@ from sklearn.metrics import confusion_matrix
 import dfer_prompts
 from dfer_model.comparison.zero_shot import video_features
 from dfer_model.data.captions import COLUMNS
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.evaluation.text_scores import text_features
 from dfer_model.models.clip import load_clip
 from dfer_prompts import FrameChoices, InputError, dry_run, load, shown_clips

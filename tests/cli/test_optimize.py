@@ -14,7 +14,8 @@ import torch
 from sklearn.metrics import confusion_matrix
 
 from dfer_model.comparison.zero_shot import video_features
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.evaluation.text_scores import text_features
 from dfer_model.models.clip import load_clip
 from dfer_prompts import load

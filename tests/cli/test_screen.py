@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from dfer_model.comparison.record import ComparisonRecord
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_prompts import DescriptionStore, Interrupted, Workspace, compare, load
 from dfer_prompts.cli import main
 from dfer_prompts.description_set import Seen

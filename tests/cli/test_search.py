@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_prompts import load, load_class_set
 from dfer_prompts.cli import main
 from dfer_prompts.provenance import seen_folds

@@ -16,7 +16,8 @@ import pandas
 import pytest
 from sklearn.metrics import accuracy_score, recall_score
 
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.evaluation.evaluate import clips_to_test
 from dfer_model.exchange.model_file import portable
 from dfer_model.progress import silent

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.runs import DEMO_CLIP
 from dfer_model.synthetic.drawn_faces.dataset import clip_frames, plan_clips
 from dfer_prompts.cli import main

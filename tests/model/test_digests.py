@@ -18,7 +18,7 @@ from torch import nn
 
 from dfer_model.checkpoints import Progress, copy_weights, load_state, save_state
 from dfer_model.data.index import read_index
-from dfer_model.data.packed import write_packed
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.digests import check_tensors, write_tensors
 from dfer_model.errors import InputError, WorkError
 from dfer_model.runs import Predictions, Run, read_predictions, write_predictions

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from dfer_model.data import packed
+from dfer_model.data import packed_writer
 from dfer_model.data.augmentation import Augmentation
 from dfer_model.data.dataset import ClipDataset
 from dfer_model.data.index import INDEX_NAME
 from dfer_model.data.loaders import Shuffled
-from dfer_model.data.packed import PackedClips, write_index
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_index, write_packed
 from dfer_model.data.stream_loaders import batches_of
 from dfer_model.data.streaming import Streamed, StreamedClips
 from dfer_model.distributed import Processes
@@ -31,7 +32,7 @@ from . import tiny
 @pytest.fixture
 def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackedClips:
     """Twenty-one clips in five shards."""
-    monkeypatch.setattr(packed, "SHARD_CLIPS", 5)
+    monkeypatch.setattr(packed_writer, "SHARD_CLIPS", 5)
     return tiny.pack(tmp_path / "packed", per_class=7)
 
 
@@ -171,7 +172,7 @@ def test_a_missing_or_truncated_shard_is_named(
 def test_batches_before_a_damaged_frame_are_returned(clips: PackedClips, tmp_path: Path) -> None:
     rows = [*tiny.rows(per_class=7)]
     rows[-1]["frames"] = [b"no image"] * 5
-    damaged = StreamedClips.open(f"file://{packed.write_packed(rows, tiny.CLASSES, tmp_path / 'b', {}).path}")
+    damaged = StreamedClips.open(f"file://{write_packed(rows, tiny.CLASSES, tmp_path / 'b', {}).path}")
     indices = range(21)
     local = ClipDataset(clips, indices, frames=4, image_size=32)
     batches = iter(batches_of(ClipDataset(damaged, indices, frames=4, image_size=32), 1, workers=1))
@@ -186,7 +187,7 @@ def test_batches_before_a_damaged_frame_are_returned(clips: PackedClips, tmp_pat
 def test_a_damaged_frame_is_named(tmp_path: Path) -> None:
     rows = [*tiny.rows(per_class=2)]
     rows[4]["frames"] = [b"no image"] * 5
-    clips = packed.write_packed(rows, tiny.CLASSES, tmp_path / "packed", {})
+    clips = write_packed(rows, tiny.CLASSES, tmp_path / "packed", {})
     streamed = StreamedClips.open(f"file://{clips.path}")
     order = Streamed(clips.shards[clips.train_indices(2)], 3, seed=3)
     dataset = ClipDataset(streamed, clips.train_indices(2), frames=4, image_size=32)

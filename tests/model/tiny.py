@@ -14,7 +14,8 @@ import open_clip
 from PIL import Image
 
 from dfer_model.config import Settings
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.runs import ClassTexts, RunSpec
 
 NAME = "tiny-vit-for-tests"

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from dfer_model.data.images import decode_pixels
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.errors import InputError
 from dfer_model.io import replacing
 from dfer_model.progress import Report

@@ -19,7 +19,8 @@ from dfer_model.comparison.zero_shot import (
     video_features,
     zero_shot_answers,
 )
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.errors import InputError
 from dfer_model.evaluation.evaluate import frame_features
 from dfer_model.models.clip import Clip

@@ -16,7 +16,8 @@ from dfer_model.config import Settings
 from dfer_model.data.augmentation import ASPECT, Augmentation, Draw, draw_crop, resize
 from dfer_model.data.dataset import ClipDataset, clip_generator
 from dfer_model.data.images import decode_pixels
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.errors import InputError
 
 

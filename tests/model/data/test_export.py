@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dfer_model.data.packed import write_packed
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.data.summary import write_clip_video
 from dfer_model.data.video import decode_video
 

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from dfer_model.data.index import read_index
-from dfer_model.data.packed import PackedClips, write_index, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_index, write_packed
 from dfer_model.data.shards import SCHEMA
 from dfer_model.errors import InputError
 

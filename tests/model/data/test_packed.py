@@ -10,9 +10,10 @@ from typing import Any
 import datasets
 import pytest
 
-from dfer_model.data import packed
+from dfer_model.data import packed_writer
 from dfer_model.data import shards as shard_file
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.errors import InputError
 
 NAMES = ("happiness", "sadness", "fear")
@@ -47,7 +48,7 @@ def test_reads_what_was_written(clips: PackedClips) -> None:
 
 
 def test_frames_are_found_across_shards_and_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "SHARD_CLIPS", 3)
+    monkeypatch.setattr(packed_writer, "SHARD_CLIPS", 3)
     monkeypatch.setattr(shard_file, "BATCH_BYTES", 20)
     written = write_packed(map(row, range(11)), NAMES, tmp_path / "out", {})
     assert len(list(written.path.glob("*.arrow"))) == 4

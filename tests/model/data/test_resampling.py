@@ -18,7 +18,8 @@ from torchvision.transforms.v2 import functional as transforms
 from dfer_model.data.augmentation import Augmentation, Draw
 from dfer_model.data.dataset import ClipDataset, DecodedClips
 from dfer_model.data.loaders import Batches, Shuffled, pixel_scale
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.data.resampling import AT_ONCE, as_numbers, finished, one_behind_another, squares
 
 from .. import tiny

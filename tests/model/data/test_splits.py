@@ -14,7 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.data.splits import TrainingClips, training_clips
 from dfer_model.errors import InputError
 from dfer_model.runs import ClassTexts, Run

@@ -16,7 +16,8 @@ import torch
 
 from dfer_model.config import Settings
 from dfer_model.data.joined import JoinedClips
-from dfer_model.data.packed import PackedClips, write_index
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_index
 from dfer_model.data.packing import prepare
 from dfer_model.data.streaming import StreamedClips
 from dfer_model.errors import InputError

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from dfer_model.data.packed import write_packed
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.errors import InputError
 from dfer_model.evaluation.classify import predict
 from dfer_model.evaluation.evaluate import predict_logits

@@ -20,7 +20,8 @@ from torchvision.transforms.v2.functional import resize
 from dfer_model.data.augmentation import crop_views
 from dfer_model.data.dataset import ClipDataset
 from dfer_model.data.kept_batches import KeptBatches
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.data.sampling import sample_test
 from dfer_model.data.streaming import StreamedClips
 from dfer_model.errors import InputError, WorkError

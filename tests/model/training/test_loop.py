@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 
 from dfer_model.data.dataset import ClipDataset
 from dfer_model.data.loaders import pixel_scale
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.errors import InputError, WorkError
 from dfer_model.models.clip import load_clip
 from dfer_model.models.dfer_clip import DferClip

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from dfer_model.config import Settings
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.errors import InputError
 from dfer_model.training.loop import train_epoch, train_run
 from dfer_model.training.losses import LossFunction

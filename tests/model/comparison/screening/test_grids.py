@@ -17,7 +17,8 @@ from dfer_model.comparison.screening.screener import (
     screened_answers,
     splits_by_fold,
 )
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.errors import InputError
 
 from ... import tiny

@@ -17,7 +17,8 @@ import torch
 from dfer_model.comparison.screening import Screening, screen
 from dfer_model.comparison.screening.screener import MOST_BYTES
 from dfer_model.comparison.screening.stacked import groups, model_bytes
-from dfer_model.data.packed import PackedClips, write_packed
+from dfer_model.data.packed import PackedClips
+from dfer_model.data.packed_writer import write_packed
 from dfer_model.errors import InputError, WorkError
 from dfer_model.models.clip import load_clip
 from dfer_model.runs import ClassTexts
@@ -77,7 +78,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
     rows = [row for row in tiny.rows(per_class=5) if row["clip_id"] not in ("fear-2", "fear-4")]
     folder = tmp_path_factory.mktemp("clips") / "packed"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dfer_model.data.packed.SHARD_CLIPS", 4)  # a stream needs several shards
+        patch.setattr("dfer_model.data.packed_writer.SHARD_CLIPS", 4)  # a stream needs several shards
         return write_packed(rows, tiny.CLASSES, folder, {"dataset": "tiny"})
 
 
