@@ -13,7 +13,8 @@ from dfer_prompts import Workspace, load
 from ..prompts.endpoint import FEATURES, FakeEndpoint, serve
 from ..web.server import Server, fill, serving
 from ..web.test_generate_and_optimize import LOG
-from .test_page import WAIT, Page, uploads
+from .page import WAIT, Page, opened_page
+from .test_page import uploads
 
 playwright = pytest.importorskip("playwright.sync_api", reason="see make browser-test")
 pytestmark = pytest.mark.browser
@@ -38,15 +39,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, endpoint: FakeEndpoint) -> 
 
 @pytest.fixture
 def page(browser: Any, server: Server) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1300, "height": 1000})
-    opened = Page(context.new_page())
-    opened.page.goto(server.url)
-    opened.see(".class")
-    yield opened
-    assert opened.outside(server) == []
-    assert opened.wrong == []
-    assert server.called() == set()
-    context.close()
+    with opened_page(browser, server, 1300, 1000) as opened:
+        yield opened
 
 
 def test_a_version_is_generated_and_is_in_the_descriptions(page: Page, server: Server) -> None:

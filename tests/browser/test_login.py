@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from ..web.calls import ask
 from ..web.server import Server, serving
-from ..web.test_serve import ask
-from .test_page import WAIT
+from .page import WAIT
 
 playwright = pytest.importorskip("playwright.sync_api", reason="see make browser-test")
 pytestmark = pytest.mark.browser

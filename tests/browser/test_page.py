@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,10 @@ from dfer_prompts.workspace import Workspace
 
 from ..model import tiny
 from ..web.server import HOSTILE, Server, fill, serving
+from .page import WAIT, Page, opened_page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="see make browser-test")
 pytestmark = pytest.mark.browser
-WAIT = 120_000  # ms, for work of the server on a busy machine
 SMALL = ["frames=4", "contexts=2", "epochs=1", "batch_size=4", "lr_image=0", "milestones=[1]", "workers=0"]
 
 
@@ -36,63 +35,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield started
 
 
-@dataclass
-class Page:
-    """A page of the browser, and what became of it: addresses asked for, and what went wrong in it."""
-
-    page: Any
-    asked: list[str] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("console", lambda message: message.type == "error" and self.wrong.append(message.text))
-
-    def tab(self, *names: str) -> None:
-        for name in names:
-            tab = self.page.get_by_role("tab", name=name, exact=True)
-            if not tab.count():  # on a narrow screen Gradio moves the last tabs to a menu
-                self.page.get_by_label("More tabs").first.click()
-                tab = self.page.locator(".overflow-dropdown").get_by_role("button", name=name, exact=True)
-            tab.click()
-
-    def press(self, name: str) -> None:
-        self.page.get_by_role("button", name=name, exact=True).click()
-
-    def choose(self, label: str, option: str | re.Pattern[str]) -> None:
-        self.page.get_by_label(label, exact=True).locator("visible=true").click()
-        playwright.expect(self.page.get_by_role("listbox")).to_have_count(1)  # the one before fades away
-        self.page.get_by_role("option", name=option, exact=True).click()
-
-    def see(self, selector: str) -> Any:
-        """The one visible element, once it is there."""
-        found = self.page.locator(selector).locator("visible=true").first
-        found.wait_for(timeout=WAIT)
-        return found
-
-    def outside(self, server: Server) -> list[str]:
-        own = (server.url, "data:", f"blob:{server.url}", "about:")
-        return [url for url in self.asked if not url.startswith(own)]
-
-
 @pytest.fixture(params=[(1400, "light"), (400, "dark")], ids=["wide-light", "narrow-dark"])
 def page(request: pytest.FixtureRequest, browser: Any, server: Server) -> Iterator[Page]:
     """The page, opened; in the end nothing has left the computer, and nothing went wrong."""
     width, scheme = request.param
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    context.set_default_timeout(WAIT)
-    opened = Page(context.new_page())
-    opened.page.goto(server.url)
-    opened.see(".class")
-    yield opened
-    assert opened.outside(server) == []
-    assert opened.wrong == []
-    assert server.called() == set()
-    assert opened.page.evaluate("window.stolen") is None
-    wide = opened.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
-    assert wide[0] <= wide[1]  # nothing is pushed out at the side
-    context.close()
+    with opened_page(browser, server, width, 900, color_scheme=scheme) as opened:
+        yield opened
+        assert opened.page.evaluate("window.stolen") is None
+        wide = opened.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+        assert wide[0] <= wide[1]  # nothing is pushed out at the side
 
 
 def test_a_version_is_read_and_compared_with_another(page: Page) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,12 @@ from dfer_model.evaluation.text_scores import text_features
 from dfer_model.models.clip import load_clip
 from dfer_prompts import load
 from dfer_prompts.api.inputs import settings_for
-from dfer_prompts.cli import main
 from dfer_prompts.description_set import join
 from dfer_prompts.workspace import Workspace
 
 from ..model import tiny
 from ..prompts.endpoint import FakeEndpoint, Reply, completion, serve
+from .test_train import Terminal
 
 NEW = (
     "raised cheeks and bared teeth", "tears", "a tightly pressed mouth", "flared nostrils", "wide open eyes",
@@ -59,17 +58,15 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
 
 @pytest.fixture
 def run(endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    terminal = Terminal(monkeypatch, capsys)
+
     def run(command: str, *words: str, status: int = 0) -> tuple[str, str]:
         quick = {"frames": 2, "workers": 0, "weights": "random"}
         settings = [word for key, value in quick.items() for word in ("--set", f"{key}={value}")]
         scripted = command == "optimize" and "--model" not in words
-        asked = ["--base-url", endpoint.base_url, "--model", "tiny"] if scripted else []
-        argv = ["dfer-prompts", *command.split(), *words, *asked, "--clip", tiny.register(), *settings]
-        monkeypatch.setattr(sys, "argv", argv)
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert (ended.value.code or 0) == status
-        return capsys.readouterr()
+        server = ["--base-url", endpoint.base_url, "--model", "tiny"] if scripted else []
+        options = [*server, "--clip", tiny.register(), *settings]
+        return terminal(*command.split(), *words, *options, status=status)
 
     return run
 
@@ -273,12 +270,10 @@ def test_the_plot_and_the_report_show_rounds_edits_gains_and_controls(
     assert ">random edits (control)</text>" in drawn
     assert ">Gain on test fold 1, points of UAR</text>" in drawn
 
+    terminal = Terminal(monkeypatch, capsys)
+
     def report(*words: str, status: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["dfer-prompts", "report", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert (ended.value.code or 0) == status
-        return capsys.readouterr().err
+        return terminal("report", *words, status=status)[1]
 
     assert f"Written: {Path.cwd() / 'optimizations' / 'mine.html'}" in report("mine")
     page = Path("optimizations/mine.html").read_text()

@@ -1,4 +1,4 @@
-"""One process that has imported the page, from which the servers of the tests are forked."""
+"""One process that has imported the page, from which the servers of the tests are forked, and a session."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from unittest.mock import patch
 import pytest
 
 from ..prompts.forks import Forks
-from .server import server_processes
+from .calls import opened_session
+from .server import Server, server_processes
 
 find_file = inspect.getfile
 
@@ -31,3 +32,8 @@ with patch("inspect.getfile", _file_outside_gradio):
 def processes() -> Iterator[Forks]:
     with server_processes() as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def session(server: Server) -> str:
+    return opened_session(server)

@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 import urllib.parse
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ from dfer_prompts import Workspace
 
 from ..model import tiny
 from ..prompts.forks import Forks
+from .calls import ask, call, events, opened_session, upload
 from .server import Server, serving
-from .test_serve import ask, call, events, upload
 
 SMALL = ["frames=4", "contexts=2", "epochs=1", "batch_size=4", "lr_image=0", "milestones=[1]", "workers=0"]
 
@@ -43,15 +42,6 @@ def watching(server: Server, path: str, faces: str = "none: whole frames") -> li
     (run,) = (server.workspace / "runs").iterdir()
     file = {"path": path, "meta": {"_type": "gradio.FileData"}}
     return [run.name, file, faces, "the largest face", 0, 0, False]
-
-
-def opened(server: Server) -> str:
-    """The session of a page that was opened: its lists of names are there to choose from."""
-    name = uuid.uuid4().hex
-    for event, kind, _ in events(server, given=0):
-        if kind == "load":
-            call(server, name, event)
-    return name
 
 
 def join(server: Server, body: bytes) -> int:
@@ -88,7 +78,7 @@ def test_an_invalid_host_or_origin_is_refused(server: Server, header: str, value
 def test_equal_uploads_are_stored_separately(server: Server) -> None:
     stored = [Path(json.loads(upload(server, b"no video")[1])[0]) for _ in range(2)]
     assert stored[0] != stored[1]
-    answer = call(server, opened(server), "Predict", *watching(server, str(stored[0])))
+    answer = call(server, opened_session(server), "Predict", *watching(server, str(stored[0])))
     assert answer
     assert "problem" in answer[0]
     assert not stored[0].parent.exists()
@@ -104,7 +94,7 @@ def test_the_total_size_of_uploads_is_limited(server: Server) -> None:
         stored += json.loads(body) if status == 200 else []
     assert (len(stored), status) == (4, 507)  # a form is larger than the file in it
     assert ask(server, "/")[0] == 200
-    session = opened(server)
+    session = opened_session(server)
     for each in stored:
         assert call(server, session, "Predict", *watching(server, each))
     assert upload(server, b"a" * 2**20)[0] == 200
@@ -179,7 +169,7 @@ def test_work_stops_when_the_client_disconnects(server: Server, tmp_path: Path) 
     content = long_video(tmp_path / "long.mkv").read_bytes()
     (stored,) = json.loads(upload(server, content, "long.mkv")[1])
     (event,) = (number for number, kind, words in events(server) if (kind, words) == ("click", "Predict"))
-    session = opened(server)
+    session = opened_session(server)
     given = watching(server, stored, "Haar cascade")
     body = {"data": given, "fn_index": event, "session_hash": session}
     assert join(server, json.dumps(body).encode()) == 200

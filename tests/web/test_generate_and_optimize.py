@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,8 @@ from dfer_prompts.web.generate_tab import generating, models_offered
 
 from ..prompts.endpoint import FEATURES, FakeEndpoint, serve
 from ..prompts.forks import Forks
+from .calls import ask, call, events, file
 from .server import Server, fill, serving
-from .test_serve import ask, call, events, file
 
 GAIN = {"uar": {"value": 70.0, "low": 60.0, "high": 80.0}, "gain": {"value": 4.0, "low": 1.0, "high": 7.5}}
 LOG: list[dict[str, Any]] = [
@@ -63,15 +62,6 @@ def server(
     (folder / "optimizations" / "cut.jsonl").write_text(lines[:300])
     with serving(folder, processes=processes) as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def session(server: Server) -> str:
-    name = uuid.uuid4().hex
-    for event, kind, _ in events(server, given=0):
-        if kind == "load":
-            assert call(server, name, event) is not None
-    return name
 
 
 def given(**changed: Any) -> list[Any]:

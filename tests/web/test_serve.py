@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import socket
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from dfer_prompts.web.server import Address
 
 from ..cli.test_train import Terminal
 from ..prompts.forks import Forks
+from .calls import ask, call, file, upload
 from .server import Server, fill, serving
 
 
@@ -28,53 +27,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, processes: Forks) -> Iterat
     folder = tmp_path_factory.mktemp("served") / "workspace"
     with serving(fill(folder), "--max-upload", "1", processes=processes) as started:
         yield started
-
-
-def ask(
-    server: Server, path: str, method: str = "GET", body: bytes | None = None, **headers: str
-) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body; the path goes as it is written, `..` and all."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-    named = {key.replace("_", "-"): value for key, value in headers.items()}
-    connection.request(method, path, body, named)
-    answer = connection.getresponse()
-    return answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read()
-
-
-@pytest.fixture(scope="module")
-def session(server: Server) -> str:
-    """A page that was opened: its lists of names are there to choose from."""
-    name = uuid.uuid4().hex
-    for event, kind, _ in events(server, given=0):
-        if kind == "load":
-            assert call(server, name, event) is not None
-    return name
-
-
-def events(server: Server, given: int | None = None) -> list[tuple[int, str, str]]:
-    """Of each function, or each that is given so much: its number, what sets it off, the words on that."""
-    config = json.loads(ask(server, "/config")[2])
-    props = {each["id"]: each["props"] for each in config["components"]}
-    return [
-        (each["id"], kind, str(props.get(target, {}).get("value")))
-        for each in config["dependencies"]
-        for target, kind in each["targets"]
-        if given in (None, len(each["inputs"]))
-    ]
-
-
-def call(server: Server, session: str, event: int | str, *data: Any) -> list[Any] | None:
-    """What a function answers, by its number or the words on its button; None where it failed."""
-    if isinstance(event, str):
-        (event,) = (number for number, kind, words in events(server) if (kind, words) == ("click", event))
-    body = json.dumps({"data": data, "fn_index": event, "session_hash": session}).encode()
-    status, _, _ = ask(server, "/gradio_api/queue/join", "POST", body, content_type="application/json")
-    if status != 200:
-        return None
-    _, _, stream = ask(server, f"/gradio_api/queue/data?session_hash={session}")
-    output = [json.loads(line[6:]) for line in stream.decode().splitlines() if line.startswith("data: ")]
-    (last,) = (each for each in output if each["msg"] == "process_completed")
-    return last["output"]["data"] if last["success"] else None
 
 
 def test_content_security_policy_allows_only_this_origin(server: Server) -> None:
@@ -136,16 +88,6 @@ def test_unused_gradio_routes_are_closed(server: Server, path: str) -> None:
     assert ask(server, path)[0] in (403, 404)
 
 
-def upload(server: Server, content: bytes, name: str = "clip.mp4") -> tuple[int, bytes]:
-    form = (
-        b'--x\r\nContent-Disposition: form-data; name="files"; filename="' + name.encode() + b'"\r\n'
-        b"Content-Type: video/mp4\r\n\r\n" + content + b"\r\n--x--\r\n"
-    )
-    kind = "multipart/form-data; boundary=x"
-    status, _, body = ask(server, "/gradio_api/upload", "POST", form, content_type=kind)
-    return status, body
-
-
 def test_uploads_can_be_read_back_and_are_limited_in_size(server: Server) -> None:
     status, body = upload(server, b"a" * 2**19, "../../../climbs.mp4")
     (stored,) = json.loads(body)
@@ -181,10 +123,6 @@ def test_another_port_is_another_origin(server: Server) -> None:
     kind = {"content_type": "application/json"}
     assert ask(server, "/gradio_api/queue/join", "POST", body, origin=own, **kind)[0] == 200
     assert ask(server, "/gradio_api/queue/join", "POST", body, origin=other, **kind)[0] == 403
-
-
-def file(path: str) -> dict[str, Any]:
-    return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
 
 def watching(path: str) -> list[Any]:

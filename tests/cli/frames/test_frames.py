@@ -1,21 +1,15 @@
-"""`generate --source frames`: drawn faces go to a server on loopback that measures the images it receives."""
+"""Description sets from frames: what the faces show, provenance, contrast, clip descriptions."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
-import io
 import json
 import re
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
-from PIL import Image
 from sklearn.metrics import confusion_matrix
 
 import dfer_prompts
@@ -25,61 +19,14 @@ from dfer_model.data.packed import PackedClips
 from dfer_model.data.packed_writer import write_packed
 from dfer_model.evaluation.text_scores import text_features
 from dfer_model.models.clip import load_clip
-from dfer_prompts import FrameChoices, InputError, dry_run, load, shown_clips
+from dfer_prompts import FrameChoices, dry_run, load, shown_clips
 from dfer_prompts.api.inputs import settings_for
-from dfer_prompts.cli import main
 from dfer_prompts.workspace import Workspace
 
-from .. import drawn_clips
-from ..drawn_clips import DESCRIBED, describing, images_of, opened, text_of
-from ..model import tiny
-from ..prompts.endpoint import FakeEndpoint, Reply, completion, serve
-
-Run = Callable[..., tuple[str, str]]
-
-
-@pytest.fixture
-def endpoint() -> Iterator[FakeEndpoint]:
-    with serve() as endpoint:
-        endpoint.script = describing
-        yield endpoint
-
-
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedClips:
-    return drawn_clips.pack(tmp_path_factory.mktemp("clips") / "packed")
-
-
-@pytest.fixture
-def run(endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*words: str, status: int = 0) -> tuple[str, str]:
-        server = [] if "--base-url" in words else ["--base-url", endpoint.base_url]
-        model = [] if "--model" in words else ["--model", "tiny"]
-        asked = [*server, *model] if words[0] == "generate" else []
-        monkeypatch.setattr(sys, "argv", ["dfer-prompts", *words, *asked])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        assert (ended.value.code or 0) == status, err
-        assert "Traceback" not in err
-        return out, err
-
-    return run
-
-
-def of_frames(clips: PackedClips, *words: str) -> list[str]:
-    data = ["--source", "frames", "--dataset", str(clips.path), "--folds", "2-3"]
-    return ["generate", *data, "--clips", "3", "--frames", "2", "--samples", "3", "--top-k", "2", *words]
-
-
-def manifest(version: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(Path("descriptions", version, "manifest.yaml").read_text())
-    return loaded
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+from ...drawn_clips import DESCRIBED, images_of, text_of
+from ...model import tiny
+from ...prompts.endpoint import FakeEndpoint, Reply, completion
+from .commands import Run, manifest, of_frames
 
 
 def test_the_descriptors_are_what_the_faces_of_the_class_show(
@@ -102,10 +49,10 @@ def test_the_descriptors_are_what_the_faces_of_the_class_show(
 
 def test_provenance_has_folds_and_clips_and_the_folds_are_refused(run: Run, packed: PackedClips) -> None:
     run(*of_frames(packed, "--version", "seen"))
-    told = manifest("seen")
-    assert (told["source"], told["template"]) == ("frames", "frames")
-    assert told["seen"] == [{"dataset": "faces", "fingerprint": packed.fingerprint, "folds": [2, 3]}]
-    clip_ids = told["derivation"]["clip_ids"]
+    written = manifest("seen")
+    assert (written["source"], written["template"]) == ("frames", "frames")
+    assert written["seen"] == [{"dataset": "faces", "fingerprint": packed.fingerprint, "folds": [2, 3]}]
+    clip_ids = written["derivation"]["clip_ids"]
     assert {name: len(ids) for name, ids in clip_ids.items()} == dict.fromkeys(packed.class_names, 3)
     for name, ids in clip_ids.items():
         places = [packed.clip_ids.index(each) for each in ids]
@@ -120,128 +67,6 @@ def test_provenance_has_folds_and_clips_and_the_folds_are_refused(run: Run, pack
         assert "seen was chosen with the labels of fold 2 of faces, so it cannot be tested there" in err
 
 
-def test_answers_are_stored_without_image_bytes_and_requested_once(
-    run: Run, packed: PackedClips, endpoint: FakeEndpoint, tmp_path: Path
-) -> None:
-    run(*of_frames(packed))
-    jpegs = {jpeg for body in endpoint.requests for jpeg in images_of(body)}
-    files = [path for path in Path().rglob("*") if path.is_file()]
-    assert files
-    for path in files:
-        content = path.read_bytes()
-        assert b"base64" not in content
-        assert not any(jpeg in content for jpeg in jpegs)
-    (stored, *_) = Path(".dfer/responses").glob("*.json")
-    parts = json.loads(stored.read_text())["request"]["messages"][0]["content"]
-    assert {part["image_url"]["url"] for part in parts[1:]} <= {f"sha256:{sha256(jpeg)}" for jpeg in jpegs}
-    out, _ = run("responses", "show", stored.stem)
-    assert "[6 images]" in out
-    endpoint.requests.clear()
-    _, err = run(*of_frames(packed))
-    assert endpoint.requests == []
-    assert "Sending" not in err
-
-    # One other pixel in one frame of one class: the requests of this class are sent again.
-    changed = []
-    for row in drawn_clips.rows():
-        if row["class_name"] == "anger" and row["fold"] > 1:
-            pixels = np.array(Image.open(io.BytesIO(row["frames"][0])))
-            pixels[0, 0] = 255 - pixels[0, 0]
-            row["frames"] = [drawn_clips.png(pixels)] * drawn_clips.FRAMES
-        changed.append(row)
-    other = write_packed(changed, packed.class_names, tmp_path / "other", {"dataset": "faces"})
-    run(*of_frames(other))
-    assert len(endpoint.requests) == 3
-    assert all('"anger"' in text_of(body) for body in endpoint.requests)
-
-
-def test_a_dry_run_writes_the_exact_images_and_sends_nothing(
-    run: Run, packed: PackedClips, endpoint: FakeEndpoint
-) -> None:
-    out, err = run(*of_frames(packed, "--dry-run"))
-    assert endpoint.requests == []
-    assert out.count("[6 images]") == 3
-    assert '"surprise"' in out
-    assert "would send 18 images of 9 clips of faces to 127.0.0.1" in err
-    (folder,) = Path(".dfer/images").iterdir()
-    assert str(folder.resolve()) in err
-    with (folder / "images.csv").open(encoding="utf-8") as stream:
-        listed = list(csv.DictReader(stream))
-    written = {row["file"]: (folder / row["file"]).read_bytes() for row in listed}
-    assert len(written) == len(listed) == 18
-    assert {row["sha256"] for row in listed} == {sha256(jpeg) for jpeg in written.values()}
-    assert {packed.class_name_of(packed.clip_ids.index(row["clip_id"])) for row in listed} == set(DESCRIBED)
-    run(*of_frames(packed))
-    assert {jpeg for body in endpoint.requests for jpeg in images_of(body)} == set(written.values())
-    told = json.loads(run(*of_frames(packed, "--dry-run", "--json"))[0])
-    assert (told["to_ask"], told["images_folder"]) == (0, str(folder.resolve()))
-
-
-def test_images_go_to_another_machine_only_with_permission(
-    run: Run, packed: PackedClips, endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The server is the proxy of a host that does not exist.
-    monkeypatch.setenv("HTTP_PROXY", endpoint.base_url.removesuffix("/v1"))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-    remote = of_frames(packed, "--base-url", "http://faces.example/v1")
-    _, err = run(*remote, status=2)
-    assert "this would send 18 images of 9 clips of faces to faces.example" in err
-    assert "--send-images" in err
-    assert endpoint.requests == []
-    _, err = run(*remote, "--send-images")
-    assert "Sending 18 images of 9 clips of faces to faces.example\n" in err
-    assert len(endpoint.requests) == 9
-    # All answers are stored now, so nothing is sent.
-    run(*remote)
-    assert len(endpoint.requests) == 9
-
-
-def test_images_do_not_follow_a_redirect(run: Run, packed: PackedClips, endpoint: FakeEndpoint) -> None:
-    with serve() as other:
-        place = {"location": f"{other.base_url}/chat/completions"}
-        endpoint.script = lambda body, earlier: Reply(status=307, headers=place)
-        _, err = run(*of_frames(packed), status=1)
-        assert other.requests == []
-    assert f"{endpoint.base_url} answers 307" in err
-
-
-@pytest.mark.parametrize(
-    ("status", "words"),
-    [
-        (400, "Invalid content type. image_url is only supported by certain models."),
-        (400, "tiny is not a multimodal model"),
-        (404, "No endpoints found that support image input"),
-        (422, "messages[0]: content: Input should be a valid string"),
-    ],
-)
-def test_a_model_that_accepts_no_images_is_a_sentence(
-    run: Run, packed: PackedClips, endpoint: FakeEndpoint, status: int, words: str
-) -> None:
-    endpoint.script = lambda body, earlier: Reply({"error": {"message": words}}, status=status)
-    _, err = run(*of_frames(packed, "--concurrency", "1"), status=1)
-    error = err[err.index("Error: ") :]
-    assert f"tiny does not accept these images: {endpoint.base_url} answers {status}: {words}" in error
-    assert len(endpoint.requests) == 1
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "I'm sorry, but I can't identify people in images.",
-        "I'm not able to identify or describe the people in these images.",
-        "I don't identify people based on their faces.",
-        "Identifying individuals from images is against my guidelines.",
-    ],
-)
-def test_an_answer_that_people_cannot_be_identified_is_a_refusal(
-    run: Run, packed: PackedClips, endpoint: FakeEndpoint, answer: str
-) -> None:
-    endpoint.script = lambda body, earlier: Reply(completion(answer))
-    _, err = run(*of_frames(packed), status=1)
-    assert "9 responses had no usable answer: refused" in err
-    assert answer in err
-
-
 def test_classes_are_those_of_the_dataset_or_matched_by_name_and_alias(
     run: Run, packed: PackedClips, endpoint: FakeEndpoint
 ) -> None:
@@ -252,34 +77,6 @@ def test_classes_are_those_of_the_dataset_or_matched_by_name_and_alias(
     assert {each.text for each in made.members["Surprised"][0]} == DESCRIBED["surprise"]
     assert any('"great surprise"' in text_of(body) for body in endpoint.requests)
     assert set(manifest("v2")["derivation"]["clip_ids"]) == {"Surprised", "angry"}
-
-
-def test_large_frames_are_reduced_and_metadata_is_left_out(
-    run: Run, endpoint: FakeEndpoint, tmp_path: Path
-) -> None:
-    endpoint.script = lambda body, earlier: Reply(completion("- an open mouth\n- raised cheeks"))
-    rng = np.random.default_rng(0)
-    exif = Image.Exif()
-    exif[0x010E] = "a name of a person"
-    sizes = {"anger": (300, 400), "fear": (336, 336), "surprise": (672, 40)}
-    rows = []
-    for name, (height, width) in sizes.items():
-        stream = io.BytesIO()
-        pixels = rng.integers(0, 255, (height, width, 3), np.uint8)
-        Image.fromarray(pixels).save(stream, "JPEG", exif=exif)
-        clip = {"clip_id": name, "class_name": name, "fold": 2, "source": "x"}
-        rows.append({**clip, "frames": [stream.getvalue()]})
-    clips = write_packed(rows, list(sizes), tmp_path / "large", {"dataset": "large"})
-    data = ["--source", "frames", "--dataset", str(clips.path), "--folds", "2"]
-    run("generate", *data, "--samples", "1", "--top-k", "1")
-    sent = {text_of(body).split('"')[1]: images_of(body) for body in endpoint.requests}
-    assert {name: [opened(jpeg).size for jpeg in images] for name, images in sent.items()} == {
-        "anger": [(336, 252)],
-        "fear": [(336, 336)],
-        "surprise": [(20, 336)],
-    }
-    assert not any(b"a name of a person" in jpeg for images in sent.values() for jpeg in images)
-    assert all("- image 1: one face\n" in text_of(body) for body in endpoint.requests)
 
 
 @pytest.mark.parametrize(
@@ -317,11 +114,6 @@ def test_wrong_input_is_refused_before_anything_is_sent(
     assert endpoint.requests == []
 
 
-def test_the_demo_model_reads_no_images(packed: PackedClips) -> None:
-    with pytest.raises(InputError, match="the demo language model reads no images"):
-        dfer_prompts.generate(source="frames", dataset=packed, folds=[2], model="demo")
-
-
 def test_python_makes_the_same_version(run: Run, packed: PackedClips, endpoint: FakeEndpoint) -> None:
     run(*of_frames(packed, "--version", "shown"))
     made = dfer_prompts.generate(
@@ -352,9 +144,9 @@ def test_with_per_clip_every_clip_has_its_own_request_and_description(
     with path.open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert {tuple(row) for row in rows} == {COLUMNS}  # the table of MAFW's captions has the same
-    told = manifest("v2")
+    written = manifest("v2")
     assert {row["clip_id"] for row in rows} == {
-        each for ids in told["derivation"]["clip_ids"].values() for each in ids
+        each for ids in written["derivation"]["clip_ids"].values() for each in ids
     }
     for row in rows:
         place = packed.clip_ids.index(row["clip_id"])
@@ -405,8 +197,8 @@ def test_contrast_shows_the_class_that_zero_shot_prediction_takes_it_for(
         "3",
     )
     run("generate", *data, "--samples", "1", "--top-k", "2", "--contrast", "--of", "v1@1", *tower)
-    told = manifest("v2")
-    assert told["template"] == "frames-contrast"
+    written = manifest("v2")
+    assert written["template"] == "frames-contrast"
 
     # The same from the features: counts of wrong predictions, then mean similarity.
     options: Any = {"clip": tiny.register(), "weights": "random"}
@@ -423,8 +215,11 @@ def test_contrast_shows_the_class_that_zero_shot_prediction_takes_it_for(
         expected[name] = noise.class_names[max(others, key=lambda other: (matrix[label, other], mean[other]))]
         if name == "fear":  # most often taken for sadness, and more similar to happiness
             assert (expected[name], mean.argmax()) == ("sadness", 0)
-    assert told["derivation"]["contrast"] == expected
-    assert (told["derivation"]["confusions_of"], told["derivation"]["clip"]) == ("v1@1", tiny.register())
+    assert written["derivation"]["contrast"] == expected
+    assert (written["derivation"]["confusions_of"], written["derivation"]["clip"]) == (
+        "v1@1",
+        tiny.register(),
+    )
     for body in endpoint.requests:
         name = re.search(r'have and that are absent.* in "(.*)"', text_of(body))
         assert name is not None
@@ -443,13 +238,13 @@ def test_an_ensemble_of_templates_keeps_the_provenance_of_the_frames(run: Run, p
     Path("prompts/own.md").write_text(f"{head}Describe the faces without a label.\n{lines}")
     templates = ("--template", "frames", "--template", "own")
     run(*of_frames(packed, *templates, "--ensemble", "--version", "both"))
-    made, told = load("both"), manifest("both")
+    made, written = load("both"), manifest("both")
     assert {name: len(members) for name, members in made.members.items()} == dict.fromkeys(DESCRIBED, 2)
     assert {each.text for each in made.members["disgust"][1]} == DESCRIBED["disgust"]
-    assert (told["source"], told["seen"][0]["folds"]) == ("frames", [2, 3])
-    assert told["derivation"]["command"] == "generate --ensemble"
-    assert set(told["derivation"]["clip_ids"]) == set(DESCRIBED)
-    assert [each["template"] for each in told["derivation"]["members"]] == ["frames", "own"]
+    assert (written["source"], written["seen"][0]["folds"]) == ("frames", [2, 3])
+    assert written["derivation"]["command"] == "generate --ensemble"
+    assert set(written["derivation"]["clip_ids"]) == set(DESCRIBED)
+    assert [each["template"] for each in written["derivation"]["members"]] == ["frames", "own"]
 
 
 def test_the_seed_draws_the_clips(packed: PackedClips) -> None:
@@ -465,10 +260,10 @@ def test_the_seed_draws_the_clips(packed: PackedClips) -> None:
 def test_python_takes_the_clips_of_a_dry_run(packed: PackedClips) -> None:
     class_set, shown = shown_clips(None, FrameChoices(dataset=packed, folds=[2], clips=1, frames=2))
     notes: list[str] = []
-    (told,) = dry_run(class_set, template="frames", samples=2, shown=shown, note=notes.append)
-    assert told.sending == "6 images of 3 clips of faces to an unknown server"
-    assert (told.requests, told.answered) == (6, None)
-    assert told.prompt_tokens > 6 * 2 * 500  # an image has hundreds of tokens
-    assert told.images_folder is not None
-    assert len(list(Path(told.images_folder).rglob("*.jpg"))) == 6
+    (planned,) = dry_run(class_set, template="frames", samples=2, shown=shown, note=notes.append)
+    assert planned.sending == "6 images of 3 clips of faces to an unknown server"
+    assert (planned.requests, planned.answered) == (6, None)
+    assert planned.prompt_tokens > 6 * 2 * 500  # an image has hundreds of tokens
+    assert planned.images_folder is not None
+    assert len(list(Path(planned.images_folder).rglob("*.jpg"))) == 6
     assert "no language model" in notes[0]
