@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -32,6 +32,17 @@ LOCKED = (
     "Without a password on an address open to the network, only the demo language model can be queried. "
     "Start the server with --auth FILE to use its configured model."
 )
+
+
+class Inputs(NamedTuple):
+    """The values of the tab's components, as the browser sent them."""
+
+    template: str
+    class_set: str
+    model: str
+    samples: float
+    top_k: float
+    short: bool
 
 
 def generate_tab(workspace: Workspace, page: gr.Blocks, written: gr.State, *, may_query: bool) -> None:
@@ -67,7 +78,7 @@ def generate_tab(workspace: Workspace, page: gr.Blocks, written: gr.State, *, ma
     look.click(or_problem(partial(estimated, workspace, may_query)), given, shown)
     ask.click(
         generating(workspace, may_query),
-        [*given, name],
+        [name, *given],
         [shown, written],
         concurrency_limit=1,
         show_progress_on=shown,
@@ -105,18 +116,12 @@ def _configured_title(workspace: Workspace) -> str:
     return f"{workspace.defaults.model or usual} at {server.base_url}"
 
 
-def estimated(
-    workspace: Workspace,
-    may_query: bool,
-    template: str,
-    class_set: str,
-    model: str,
-    samples: float,
-    top_k: float,
-    short: bool,
-) -> str:
-    """The prompts, and an estimate of requests, tokens and cost; nothing is generated."""
-    options = _options(workspace, may_query, template, class_set, model, samples, top_k, short)
+def estimated(workspace: Workspace, may_query: bool, *given: Any) -> str:
+    """The prompts, and an estimate of requests, tokens and cost; nothing is generated.
+
+    `given` are the values of `Inputs`.
+    """
+    options = _options(workspace, may_query, Inputs(*given))
     notes: list[str] = []
     (run,) = dry_run(workspace=workspace, note=notes.append, **options)
     prompts = [
@@ -129,22 +134,17 @@ def generating(workspace: Workspace, may_query: bool) -> Callable[..., Iterator[
     """The handler of the button: progress, then the new version, whose name is the second output."""
 
     def answers(
-        template: str,
-        class_set: str,
-        model: str,
-        samples: float,
-        top_k: float,
-        short: bool,
         name: str,
         bar: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio detects it by this default
+        *given: Any,
     ) -> Iterator[tuple[Any, Any]]:
         notes: list[str] = []
         try:
-            options = _options(workspace, may_query, template, class_set, model, samples, top_k, short)
+            options = _options(workspace, may_query, Inputs(*given))
             yield fragment("said", lines=["Requesting answers."]), gr.skip()
-            wanted = name.strip() or None
+            version_name = name.strip() or None
             made = generate(
-                version=wanted, workspace=workspace, report=requests(bar), note=notes.append, **options
+                version=version_name, workspace=workspace, report=requests(bar), note=notes.append, **options
             )
         except Interrupted:
             return
@@ -160,36 +160,27 @@ def generating(workspace: Workspace, may_query: bool) -> Callable[..., Iterator[
     return answers
 
 
-def _options(
-    workspace: Workspace,
-    may_query: bool,
-    template: str,
-    class_set: str,
-    model: str,
-    samples: float,
-    top_k: float,
-    short: bool,
-) -> dict[str, Any]:
+def _options(workspace: Workspace, may_query: bool, given: Inputs) -> dict[str, Any]:
     """The keywords of `generate`. Raises InputError for anything that the page does not offer."""
     models = [name for _, name in models_offered(workspace, may_query)]
     for kind, name, offered in (
-        ("template", template, templates_offered(workspace)),
-        ("class set", class_set, class_set_names()),
-        ("language model", model, models),
+        ("template", given.template, templates_offered(workspace)),
+        ("class set", given.class_set, class_set_names()),
+        ("language model", given.model, models),
     ):
         if name not in offered:
             raise unknown(kind, str(name), offered)
     for label, value, most in (
-        ("Answers per class", samples, MOST_SAMPLES),
-        ("Descriptors per class", top_k, MOST_DESCRIPTORS),
+        ("Answers per class", given.samples, MOST_SAMPLES),
+        ("Descriptors per class", given.top_k, MOST_DESCRIPTORS),
     ):
         if not isinstance(value, int | float) or not 1 <= value <= most:
             raise InputError(f"{label} must be a number from 1 to {most}")
     return {
-        "classes": class_set,
-        "template": template,
-        "model": DEMO_MODEL if model == DEMO_MODEL else None,
-        "samples": int(samples),
-        "top_k": int(top_k),
-        "allow_short": bool(short),
+        "classes": given.class_set,
+        "template": given.template,
+        "model": DEMO_MODEL if given.model == DEMO_MODEL else None,
+        "samples": int(given.samples),
+        "top_k": int(given.top_k),
+        "allow_short": bool(given.short),
     }

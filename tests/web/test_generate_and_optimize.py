@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from dfer_prompts import Workspace, load
@@ -99,7 +100,7 @@ def test_a_generated_version_is_written_and_in_the_lists(
     server: Server, session: str, endpoint: FakeEndpoint
 ) -> None:
     before = len(endpoint.requests)
-    answer = call(server, session, "Generate", *given(), "page")
+    answer = call(server, session, "Generate", "page", *given())
     assert answer
     assert "Requested 14, found stored 0, failed 0" in answer[0]
     assert len(endpoint.requests) - before == 14
@@ -111,7 +112,7 @@ def test_a_generated_version_is_written_and_in_the_lists(
     lists = [each for found in offered if found for each in found if "choices" in each]
     assert len(lists) >= 6  # those of the tab Descriptions, and of Predict
     assert all("page" in json.dumps(each["choices"]) for each in lists)
-    again = call(server, session, "Generate", *given(), "page")
+    again = call(server, session, "Generate", "page", *given())
     assert again
     assert "problem" in again[0]
     assert len(endpoint.requests) - before == 14
@@ -135,8 +136,8 @@ def test_what_is_not_offered_is_refused(
     server: Server, session: str, endpoint: FakeEndpoint, changed: dict[str, Any]
 ) -> None:
     before = len(endpoint.requests)
-    for button, more in (("Dry run", []), ("Generate", ["other"])):
-        answer = call(server, session, button, *given(**changed), *more)
+    for button, name in (("Dry run", []), ("Generate", ["other"])):
+        answer = call(server, session, button, *name, *given(**changed))
         assert answer is None or "problem" in answer[0]
     assert len(endpoint.requests) == before
     assert not (server.workspace / "descriptions" / "other").exists()
@@ -150,7 +151,7 @@ def test_an_open_page_without_a_password_queries_the_demo_model_only(
     place, before = Workspace(tmp_path), len(endpoint.requests)
     assert [name for _, name in models_offered(place, True)] == ["configured", "demo"]
     assert [name for _, name in models_offered(place, False)] == ["demo"]
-    ((said, _),) = generating(place, False)(*given(), "other")
+    ((said, _),) = generating(place, False)("other", gr.Progress(), *given())
     assert "configured" in said
     assert "problem" in said
     assert len(endpoint.requests) == before
