@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,6 +54,21 @@ PlotOption = Annotated[
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the answers and of the confirming clips.")]
 
 
+@dataclass(frozen=True)
+class SearchOptions:
+    """The rounds, their comparison with controls, and the limits of their requests."""
+
+    rounds: RoundsOption = 8
+    proposals: ProposalsOption = 6
+    controls: ControlsOption = False
+    test_fold: TestFoldOption = None
+    max_requests: MaxRequestsOption = None
+    budget_tokens: BudgetOption = None
+    concurrency: ConcurrencyOption = 8
+    timeout: TimeoutOption = 300.0
+    seed: SeedOption = 1
+
+
 def register(app: typer.Typer) -> None:
     """Add this file's command to the root command."""
     app.command(short_help="Let a language model improve a description set.")(optimize)
@@ -67,16 +83,8 @@ def optimize(
     dataset: DatasetOption = None,
     model: ModelOption = None,
     base_url: BaseUrlOption = None,
-    rounds: RoundsOption = 8,
-    proposals: ProposalsOption = 6,
-    controls: ControlsOption = False,
-    test_fold: TestFoldOption = None,
-    max_requests: MaxRequestsOption = None,
-    budget_tokens: BudgetOption = None,
-    concurrency: ConcurrencyOption = 8,
-    timeout: TimeoutOption = 300.0,
+    search: SearchOptions,
     settings: ClipOptions,
-    seed: SeedOption = 1,
     version: VersionOption = None,
     device: DeviceOption = "auto",
     plot: PlotOption = None,
@@ -108,20 +116,12 @@ def optimize(
         dataset=dataset,
         model=model,
         base_url=confirmed_url(workspace, base_url, [model]),
-        rounds=rounds,
-        proposals=proposals,
-        controls=controls,
-        test_fold=test_fold,
-        max_requests=max_requests,
-        budget_tokens=budget_tokens,
-        concurrency=concurrency,
-        timeout=timeout,
-        seed=seed,
         version=version,
         workspace=workspace,
         device=device,
         note=message,
         progress=progress,
+        **vars(search),
         **settings.choices(),
     )
     if as_json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -27,7 +26,7 @@ from .clip_roles import clip_roles
 from .controls import control_sets
 from .result import Optimized
 from .rounds import Proposal, Propose, Proposed, Search
-from .version import log_path, optimized_set, write_log
+from .version import Optimization
 
 if TYPE_CHECKING:
     from dfer_model.data.packed import PackedClips
@@ -72,61 +71,28 @@ def optimize(
     Ctrl-C.
     """
     place = workspace or Workspace.find()
-    store = DescriptionStore(place)
     (given,) = loaded([of], place)
     if version is not None:
-        store.check_name(version)
+        DescriptionStore(place).check_name(version)
     clips = open_dataset(place, dataset)
     training_folds = each_once(folds, "fold")
     _check(given, clips, training_folds, test_fold, rounds, proposals)
     start = _state(given, clips.class_names)
     template = load_template(OPTIMIZE, place)
     endpoint = resolve_endpoint(place, base_url, model)
-    requests = EditRequests(
-        endpoint,
-        template,
-        sampling_for(endpoint, template, seed=seed),
-        ResponseStore(place.responses),
-        Budget(max_requests, budget_tokens),
-        concurrency,
-        timeout,
-        note,
-    )
+    sampling = sampling_for(endpoint, template, seed=seed)
+    budget = Budget(max_requests, budget_tokens)
+    responses = ResponseStore(place.responses)
+    requests = EditRequests(endpoint, template, sampling, responses, budget, concurrency, timeout, note)
     settings = settings_for(place, clips.name, choices, device=device)
     roles = clip_roles(place, clips, training_folds, test_fold, settings, seed, progress, device)
     search = Search(roles.choosing, start)
     with progress("rounds") as report:
         final = search.run(_by_model(requests, proposals), rounds, report)
-    result = roles.final_set(start, final)
     ends = control_sets(search, roles, seed) if controls else {}
-    saved = None
-    if final != start:
-        how = {"rounds": rounds, "proposals": proposals, "seed": seed}
-        draft = optimized_set(given, clips, training_folds, search, result, requests, settings, how)
-        saved = store.save(draft, version, requests.rows())
-    optimized = Optimized(
-        descriptions=saved,
-        folder=store.path(saved.name) if saved else None,
-        of=given.name,
-        log=log_path(place, saved, requests, start, clips.name, training_folds),
-        dataset=clips.name,
-        folds=training_folds,
-        confirming_folds=tuple(sorted(set(roles.confirming.folds.tolist()))),
-        test_fold=test_fold,
-        clips=roles.sizes(),
-        result=result,
-        controls={
-            name: replace(roles.final_set(start, each.state), uar_by_round=each.uar_by_round)
-            for name, each in ends.items()
-        },
-        beside_controls={name: roles.difference(final, each.state) for name, each in ends.items()},
-        search=search,
-        requests=requests.sent,
-        found=requests.found,
-        tokens=requests.tokens(),
-    )
-    write_log(optimized, requests)
-    return optimized
+    how = {"rounds": rounds, "proposals": proposals, "seed": seed}
+    made = Optimization(given, clips, training_folds, test_fold, roles, search, requests, settings, how)
+    return made.finish(final, ends, place, version)
 
 
 def _check(

@@ -97,9 +97,7 @@ def reproduce(
         device=None if engine == "slurm" else device,
     )
     planned = [plan(study, table, *each) for table, listed in chosen_rows.items() for each in listed]
-    settings = settings_for(place, clips.name, chosen, device=study.device)
-    notes = training_notes(place, clips, settings, preset, study.folds)
-    for each in (*notes, *cluster_notes(place, chosen, engine)):
+    for each in _notes(study, preset, engine):
         note(each)
     context = replace(context, engine=engine_for(place, engine, jobs, runs_per_gpu, retries, device))
     runs = _run(planned, study, context)
@@ -108,6 +106,14 @@ def reproduce(
     result = _result(planned, runs, known, study, command, out)
     keep(result, runs)
     return result
+
+
+def _notes(study: Study, preset: str, engine: EngineName | None) -> tuple[str, ...]:
+    """Messages on the training of all rows."""
+    place, clips, chosen = study.workspace, study.clips, study.chosen
+    settings = settings_for(place, clips.name, chosen, device=study.device)
+    notes = training_notes(place, clips, settings, preset, study.folds)
+    return (*notes, *cluster_notes(place, chosen, engine))
 
 
 def _result(
